@@ -1,0 +1,177 @@
+"""Every exception a user can meet, as one tree.
+
+LidarprepError                 anything lidarprep says no to, in one clear message
+├── FormatError                a file is not what it claims to be (path, place, found, expected, fix)
+├── SceneError                 a recording does not hang together: a pose is missing, frames are out of order
+├── RecipeError                what was asked for makes no sense: an unknown key, a region that keeps no point
+├── EncodingError              an attachment format cannot hold a value that the frame has
+├── MissingExtraError          an optional library is needed and not installed
+├── StorageError               a place to store at cannot be read or written
+└── ApiError                   the Scale API, or the way to it, said no
+    ├── ParameterError         a task parameter was refused before anything was sent
+    ├── BadRequestError        400  the server refused the parameters
+    ├── UnauthorizedError      401  no key, or a wrong one
+    ├── NotEnabledError        402  the task type is not enabled for the account
+    ├── NotFoundError          404  no such task
+    ├── ConflictError          409  the unique_id or Idempotency-Key is taken by something else
+    ├── RateLimitError         429  too many requests
+    ├── ServerError            5xx  the server failed
+    └── TransportError         no answer: connection refused, cut or not made
+        └── RequestTimeoutError  no answer in time
+
+`exit_code` is what the command line ends with: 2 for wrong usage or input, 1 for what failed outside.
+"""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from typing import ClassVar
+
+
+class LidarprepError(Exception):
+    """Base of every error that lidarprep raises on purpose.
+
+    Args:
+        message: What is wrong, in a sentence that names the thing and the value found.
+        fix: What to do about it, in a sentence; shown on its own line.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, *, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return self.message if self.fix is None else f"{self.message}\n{self.fix}"
+
+
+class FormatError(LidarprepError):
+    """A file is not what it claims to be.
+
+    Args:
+        path: The file.
+        place: Where in it: "byte 1024", "line 7", "field 'x'", "the header".
+        found: What stands there.
+        expected: What should stand there.
+        fix: What to do.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        found: str,
+        expected: str | None = None,
+        place: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        self.path = fspath(path)
+        self.place = place
+        self.found = found
+        self.expected = expected
+        where = f"{self.path}, {place}" if place else self.path
+        wanted = f"; expected {expected}" if expected else ""
+        super().__init__(f"{where}: {found}{wanted}", fix=fix)
+
+
+class SceneError(LidarprepError):
+    """A recording does not hang together."""
+
+
+class RecipeError(LidarprepError):
+    """What was asked for makes no sense."""
+
+
+class EncodingError(LidarprepError):
+    """An attachment format cannot hold a value that the frame has."""
+
+
+class MissingExtraError(LidarprepError):
+    """An optional library is needed and not installed.
+
+    Args:
+        what: What needs it, as the subject of a sentence: "the sandbox".
+        extra: The extra of lidarprep that brings it.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f"{what} needs libraries that are not installed", fix=f"pip install 'lidarprep[{extra}]'")
+
+
+class StorageError(LidarprepError):
+    """A place to store at cannot be read or written."""
+
+    exit_code = 1
+
+
+class ApiError(LidarprepError):
+    """The Scale API, or the way to it, said no.
+
+    Args:
+        message: What is wrong; never holds the API key.
+        method: HTTP method of the request, if one was made.
+        path: Path of the request's URL, without host and query.
+        status: HTTP status of the answer, if there was one.
+        fix: What to do.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        status: int | None = None,
+        fix: str | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.status = status
+        super().__init__(message, fix=fix)
+
+
+class ParameterError(ApiError):
+    """A task parameter was refused before anything was sent."""
+
+    exit_code = 2
+
+
+class BadRequestError(ApiError):
+    """400: the server refused the parameters."""
+
+
+class UnauthorizedError(ApiError):
+    """401: no API key, or a wrong one."""
+
+
+class NotEnabledError(ApiError):
+    """402: the task type is not enabled for the account."""
+
+
+class NotFoundError(ApiError):
+    """404: no such task."""
+
+
+class ConflictError(ApiError):
+    """409: the unique_id or the Idempotency-Key is taken by something else."""
+
+
+class RateLimitError(ApiError):
+    """429: too many requests."""
+
+
+class ServerError(ApiError):
+    """5xx: the server failed."""
+
+
+class TransportError(ApiError):
+    """No answer: the connection was refused, cut or not made."""
+
+
+class RequestTimeoutError(TransportError):
+    """No answer in time."""

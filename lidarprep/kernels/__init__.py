@@ -1,0 +1,1 @@
+"""Numba kernels: arrays in, arrays out. They import nothing of ours, and release the GIL."""

@@ -1,0 +1,23 @@
+"""Plain typed data of a recording: poses, points, cameras, frames. No files, no network, no Numba."""
+
+from lidarprep.scene.camera import Camera, CameraImage, CameraModel, Distortion, Intrinsics
+from lidarprep.scene.frame import Frame, GpsPose, Scene
+from lidarprep.scene.points import PointCloud, RadarPoints, ReferenceFrame
+from lidarprep.scene.pose import Pose
+from lidarprep.scene.region import RegionOfInterest3D
+
+__all__ = [
+    "Camera",
+    "CameraImage",
+    "CameraModel",
+    "Distortion",
+    "Frame",
+    "GpsPose",
+    "Intrinsics",
+    "PointCloud",
+    "Pose",
+    "RadarPoints",
+    "ReferenceFrame",
+    "RegionOfInterest3D",
+    "Scene",
+]

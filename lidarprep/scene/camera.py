@@ -1,0 +1,277 @@
+"""Cameras: intrinsics, distortion, and where points of the camera's frame land on the image.
+
+A camera's frame is that of its optics: z forward, x right, y down. Pixels are (u, v): u right, v down, (0, 0) the
+centre of the upper left pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lidarprep.errors import SceneError
+from lidarprep.scene.pose import Pose
+
+CameraModel = Literal["brown_conrady", "fisheye", "omnidirectional", "cylindrical", "equirectangular"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """Distortion coefficients by the names of Frame JSON; what a model doesn't use is left at 0.
+
+    Args:
+        k1, k2, k3, k4, k5, k6: Radial coefficients.
+        p1, p2: Tangential coefficients.
+        lx, ly: Shift of the distorted ray on the normalised image plane.
+        xi: Mirror parameter of the omnidirectional model.
+    """
+
+    k1: float = 0.0
+    k2: float = 0.0
+    k3: float = 0.0
+    k4: float = 0.0
+    k5: float = 0.0
+    k6: float = 0.0
+    p1: float = 0.0
+    p2: float = 0.0
+    lx: float = 0.0
+    ly: float = 0.0
+    xi: float = 0.0
+
+    def nonzero(self) -> dict[str, float]:
+        """The coefficients that are not 0, by name, in the order of the fields."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != 0.0}
+
+
+# Which coefficients each model uses; another one that is not 0 is a mistake in the calibration.
+MODEL_COEFFICIENTS: dict[CameraModel, frozenset[str]] = {
+    "brown_conrady": frozenset({"k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "lx", "ly"}),
+    "fisheye": frozenset({"k1", "k2", "k3", "k4"}),
+    "omnidirectional": frozenset({"k1", "k2", "k3", "k4", "p1", "p2", "lx", "ly", "xi"}),
+    "cylindrical": frozenset(),
+    "equirectangular": frozenset(),
+}
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """How a camera maps its frame to pixels.
+
+    Args:
+        fx, fy: Focal lengths in pixels (for cylindrical and equirectangular images: pixels a radian).
+        cx, cy: Principal point in pixels.
+        skew: Pixels that u grows by for each unit of normalised y.
+        model: The projection.
+        distortion: Its coefficients.
+        width, height: Size of the image in pixels, where it is known.
+
+    Raises:
+        SceneError: A number is not finite, a focal length is not positive, the model is unknown or does not use a
+            coefficient that is given.
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    skew: float = 0.0
+    model: CameraModel = "brown_conrady"
+    distortion: Distortion = Distortion()
+    width: int | None = None
+    height: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.model not in get_args(CameraModel):
+            raise SceneError(f"camera_model is {self.model!r}; known are {', '.join(get_args(CameraModel))}")
+        for name in ("fx", "fy", "cx", "cy", "skew"):
+            if not np.isfinite(getattr(self, name)):
+                raise SceneError(f"intrinsics: {name} is {getattr(self, name)}, not a finite number")
+        if self.fx <= 0 or self.fy <= 0:
+            raise SceneError(f"intrinsics: focal lengths are pixels above 0, not fx {self.fx}, fy {self.fy}")
+        coefficients = self.distortion.nonzero()
+        if not all(np.isfinite(value) for value in coefficients.values()):
+            raise SceneError(f"intrinsics: a distortion coefficient is not a finite number: {coefficients}")
+        foreign = sorted(set(coefficients) - MODEL_COEFFICIENTS[self.model])
+        if foreign:
+            raise SceneError(
+                f"intrinsics: the {self.model} model does not use {', '.join(foreign)}",
+                fix="Set them to 0, or name the camera_model that they belong to.",
+            )
+
+    def project(self, points: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
+        """Where points of the camera's frame land on the image.
+
+        Args:
+            points: (N, 3) x right, y down, z forward, metres.
+
+        Returns:
+            (N, 2) float64 pixels (u, v), NaN where a point has no image, and (N,) bool: the point has an image, in
+            front of the camera and, where width and height are known, within the picture.
+        """
+        xyz = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            x, y, seen = _PROJECTIONS[self.model](xyz, self.distortion)
+            u = self.fx * x + self.skew * y + self.cx
+            v = self.fy * y + self.cy
+        seen &= np.isfinite(u) & np.isfinite(v)
+        if self.width is not None and self.height is not None:
+            with np.errstate(invalid="ignore"):
+                seen &= (u >= -0.5) & (u < self.width - 0.5) & (v >= -0.5) & (v < self.height - 0.5)
+        return np.column_stack((u, v)), seen
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera of a recording.
+
+    Args:
+        name: Its name in the recording, unique there.
+        index: Its number, from 0 in the order of the names: `camera_index` in the attachments.
+        intrinsics: How it maps its frame to pixels.
+        ego_from_camera: Extrinsics: the pose of its optical frame on the device; None where only world poses are known.
+    """
+
+    name: str
+    index: int
+    intrinsics: Intrinsics
+    ego_from_camera: Pose | None = None
+
+
+@dataclass(frozen=True)
+class CameraImage:
+    """One picture of one camera.
+
+    Args:
+        camera: The camera.
+        path: The picture's file, JPEG or PNG.
+        world_from_camera: Pose of the optical frame in the world when the picture was taken; None while the frame
+            has no pose.
+        timestamp: Nanoseconds since the Unix epoch, or None.
+        url: Where the picture can be fetched once it is stored; None before.
+    """
+
+    camera: Camera
+    path: Path
+    world_from_camera: Pose | None = None
+    timestamp: int | None = None
+    url: str | None = None
+
+    def project(self, world_points: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
+        """Where points (N, 3) of the world land on the picture: pixels and which have an image, as Intrinsics.project.
+
+        Raises:
+            SceneError: The picture has no pose.
+        """
+        if self.world_from_camera is None:
+            raise SceneError(f"the picture {self.path} has no pose in the world")
+        return self.camera.intrinsics.project(self.world_from_camera.inverse().apply(world_points))
+
+
+def _increasing_until(coefficients: list[float]) -> float:
+    """The first positive root of a polynomial given by rising powers: up to there a radius grows with its input."""
+    roots = np.roots(coefficients[::-1])
+    real = roots.real[(np.abs(roots.imag) < 1e-9) & (roots.real > 1e-12)]
+    return float(real.min()) if real.size else np.inf
+
+
+def _brown_conrady(xyz: Array, d: Distortion) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Brown, "Decentering distortion of lenses", 1966, with the rational radial factor that OpenCV documents."""
+    in_front = xyz[:, 2] > 0
+    x, y = xyz[:, 0] / xyz[:, 2], xyz[:, 1] / xyz[:, 2]
+    return *_distort(x, y, d, k4=d.k4, k5=d.k5, k6=d.k6), in_front & _monotonic(x * x + y * y, d)
+
+
+def _omnidirectional(xyz: Array, d: Distortion) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Mei and Rives, "Single view point omnidirectional camera calibration", 2007: a unit sphere, shifted by xi."""
+    sphere = xyz / np.linalg.norm(xyz, axis=1, keepdims=True)
+    z = sphere[:, 2] + d.xi
+    # A mirror with xi > 1 images only the part of the sphere above z = -1/xi; without one, what is in front.
+    in_front = (z > 0) & (sphere[:, 2] > (-1.0 / d.xi if d.xi > 1 else -d.xi))
+    x, y = sphere[:, 0] / z, sphere[:, 1] / z
+    return *_distort(x, y, d), in_front & _monotonic(x * x + y * y, d)
+
+
+def _distort(
+    x: Array, y: Array, d: Distortion, *, k4: float = 0.0, k5: float = 0.0, k6: float = 0.0
+) -> tuple[Array, Array]:
+    """Radial and tangential distortion on the normalised image plane; lx and ly shift what the radius is taken of."""
+    r2 = x * x + y * y
+    radial = (1 + r2 * (d.k1 + r2 * (d.k2 + r2 * d.k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
+    x, y = x + d.lx, y + d.ly
+    return (
+        x * radial + 2 * d.p1 * x * y + d.p2 * (r2 + 2 * x * x),
+        y * radial + d.p1 * (r2 + 2 * y * y) + 2 * d.p2 * x * y,
+    )
+
+
+def _monotonic(r2: Array, d: Distortion) -> NDArray[np.bool_]:
+    """Where the distorted radius still grows with the true one: beyond, far points would fold back into the picture."""
+    if d.k4 or d.k5 or d.k6:
+        return np.isfinite(r2)
+    return r2 < _increasing_until([1.0, 3 * d.k1, 5 * d.k2, 7 * d.k3])
+
+
+def _fisheye(xyz: Array, d: Distortion) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Kannala and Brandt, "A generic camera model and calibration method", 2006, as OpenCV's fisheye module has it."""
+    radius = np.hypot(xyz[:, 0], xyz[:, 1])
+    theta = np.arctan2(radius, xyz[:, 2])
+    t2 = theta * theta
+    distorted = theta * (1 + t2 * (d.k1 + t2 * (d.k2 + t2 * (d.k3 + t2 * d.k4))))
+    scale = np.where(radius > 0, distorted / np.where(radius > 0, radius, 1), 0.0)
+    seen = (xyz[:, 2] > 0) & (t2 < _increasing_until([1.0, 3 * d.k1, 5 * d.k2, 7 * d.k3, 9 * d.k4]))
+    return xyz[:, 0] * scale, xyz[:, 1] * scale, seen
+
+
+def _cylindrical(xyz: Array, _: Distortion) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """A cylinder about the y axis: u by the angle, v by the height at distance 1. ASSUMED: Scale prints no formula."""
+    distance = np.hypot(xyz[:, 0], xyz[:, 2])
+    return np.arctan2(xyz[:, 0], xyz[:, 2]), xyz[:, 1] / distance, distance > 0
+
+
+def _equirectangular(xyz: Array, _: Distortion) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Longitude and latitude: u by the angle about y, v by the angle below the horizon. ASSUMED, as for cylindrical."""
+    distance = np.hypot(xyz[:, 0], xyz[:, 2])
+    return np.arctan2(xyz[:, 0], xyz[:, 2]), np.arctan2(xyz[:, 1], distance), (distance > 0) | (xyz[:, 1] != 0)
+
+
+_Projection = Callable[[Array, Distortion], tuple[Array, Array, NDArray[np.bool_]]]
+_PROJECTIONS: dict[CameraModel, _Projection] = {
+    "brown_conrady": _brown_conrady,
+    "fisheye": _fisheye,
+    "omnidirectional": _omnidirectional,
+    "cylindrical": _cylindrical,
+    "equirectangular": _equirectangular,
+}
+
+
+def intrinsics_from_mapping(values: dict[str, Any]) -> Intrinsics:
+    """Intrinsics from the keys of Frame JSON (fx, fy, cx, cy, camera_model, skew, k1 …), each a number.
+
+    Raises:
+        SceneError: A key is missing, unknown or not a number.
+    """
+    required = ("fx", "fy", "cx", "cy")
+    known = {*required, "skew", "camera_model", "width", "height", *(f.name for f in fields(Distortion))}
+    missing = [key for key in required if key not in values]
+    if missing:
+        raise SceneError(f"intrinsics lack {', '.join(missing)}")
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise SceneError(f"intrinsics have unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    numbers: dict[str, float] = {}
+    for key, value in values.items():
+        if key == "camera_model":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise SceneError(f"intrinsics: {key} is {value!r}, not a number")
+        numbers[key] = float(value)
+    size = {key: int(numbers.pop(key)) for key in ("width", "height") if key in numbers}
+    distortion = Distortion(**{f.name: numbers.pop(f.name) for f in fields(Distortion) if f.name in numbers})
+    return Intrinsics(**numbers, model=values.get("camera_model", "brown_conrady"), distortion=distortion, **size)  # type: ignore[arg-type]

@@ -1,0 +1,116 @@
+"""Point clouds as columns: one NumPy array a property, never an object a point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.errors import SceneError
+
+ReferenceFrame = Literal["sensor", "ego", "world"]
+
+# The optional columns of a PointCloud, in the order in which formats list them.
+OPTIONAL_COLUMNS = ("intensity", "device", "timestamp", "is_ground", "colour", "ring")
+
+
+@dataclass(frozen=True, eq=False)
+class PointCloud:
+    """Points of one frame, as columns of equal length.
+
+    Args:
+        positions: (N, 3) float32 or float64 x, y, z in metres, in `frame`.
+        frame: The frame of reference of the positions: "sensor", "ego" or "world".
+        intensity: (N,) any number type, as the sensor gave it until a step normalises it to 0–1.
+        device: (N,) uint32, which sensor saw the point.
+        timestamp: (N,) int64 nanoseconds, since the Unix epoch unless the source counts from its own start.
+        is_ground: (N,) bool.
+        colour: (N, 3) uint8 red, green, blue.
+        ring: (N,) uint16, the laser's number within its sensor; kept for point files, no attachment holds it.
+        ignored_fields: Names of the source's fields that have no column here.
+
+    Raises:
+        SceneError: A column's shape does not fit.
+    """
+
+    positions: NDArray[np.floating[Any]]
+    frame: ReferenceFrame = "ego"
+    intensity: NDArray[Any] | None = None
+    device: NDArray[np.uint32] | None = None
+    timestamp: NDArray[np.int64] | None = None
+    is_ground: NDArray[np.bool_] | None = None
+    colour: NDArray[np.uint8] | None = None
+    ring: NDArray[np.uint16] | None = None
+    ignored_fields: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.positions.ndim != 2 or self.positions.shape[1] != 3:
+            raise SceneError(f"positions have shape (N, 3), not {self.positions.shape}")
+        if self.positions.dtype not in (np.float32, np.float64):
+            raise SceneError(f"positions are float32 or float64, not {self.positions.dtype}")
+        for name in OPTIONAL_COLUMNS:
+            column = getattr(self, name)
+            expected = (len(self), 3) if name == "colour" else (len(self),)
+            if column is not None and column.shape != expected:
+                raise SceneError(f"column {name} has shape {column.shape}; expected {expected}, one row a point")
+
+    def __len__(self) -> int:
+        return int(self.positions.shape[0])
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The optional columns that are there, by name."""
+        present = {name: getattr(self, name) for name in OPTIONAL_COLUMNS}
+        return {name: column for name, column in present.items() if column is not None}
+
+    def take(self, rows: NDArray[Any]) -> PointCloud:
+        """The points that `rows` names: (M,) integer indices, or an (N,) boolean mask."""
+        return replace(
+            self, positions=self.positions[rows], **{name: column[rows] for name, column in self.columns.items()}
+        )
+
+    def __repr__(self) -> str:
+        columns = ", ".join(["positions", *self.columns])
+        return f"PointCloud({len(self)} points in {self.frame}: {columns})"
+
+
+@dataclass(frozen=True, eq=False)
+class RadarPoints:
+    """Radar returns of one frame, as columns of equal length.
+
+    Args:
+        positions: (N, 3) float64 x, y, z in metres, in `frame`.
+        directions: (N, 3) float64 direction of each return's motion, in `frame`; or None.
+        sizes: (N,) float64; or None.
+        frame: The frame of reference: "sensor", "ego" or "world".
+
+    Raises:
+        SceneError: A column's shape does not fit, or a number is not finite.
+    """
+
+    positions: NDArray[np.float64]
+    directions: NDArray[np.float64] | None = None
+    sizes: NDArray[np.float64] | None = None
+    frame: ReferenceFrame = "ego"
+
+    def __post_init__(self) -> None:
+        n = len(self)
+        for name, column, shape in (
+            ("positions", self.positions, (n, 3)),
+            ("directions", self.directions, (n, 3)),
+            ("sizes", self.sizes, (n,)),
+        ):
+            if column is None:
+                continue
+            if column.shape != shape:
+                raise SceneError(f"radar column {name} has shape {column.shape}; expected {shape}")
+            if not np.isfinite(column).all():
+                raise SceneError(f"radar column {name} has a number that is not finite")
+
+    def __len__(self) -> int:
+        return int(self.positions.shape[0])
+
+    def __repr__(self) -> str:
+        return f"RadarPoints({len(self)} in {self.frame})"

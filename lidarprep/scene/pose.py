@@ -1,0 +1,205 @@
+"""Rigid transforms, named `target_from_source`, so that a chain reads `world_from_ego @ ego_from_camera`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lidarprep.errors import SceneError
+
+# How far a quaternion's norm, or a matrix's R Rᵀ, may be from unit before it is refused rather than normalised.
+UNIT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """A rigid transform from a source frame to a target frame.
+
+    Args:
+        rotation: (3, 3) float64 rotation matrix, target from source.
+        translation: (3,) float64 position of the source's origin in the target, metres.
+
+    Raises:
+        SceneError: The rotation is not a rotation (by more than 1e-3; nearer ones are made orthonormal), or a number
+            is not finite.
+    """
+
+    rotation: NDArray[np.float64]
+    translation: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        rotation = np.array(self.rotation, dtype=np.float64)
+        translation = np.array(self.translation, dtype=np.float64)
+        if rotation.shape != (3, 3) or translation.shape != (3,):
+            raise SceneError(
+                f"a pose has a (3, 3) rotation and a (3,) translation, not {rotation.shape} and {translation.shape}"
+            )
+        if not (np.isfinite(rotation).all() and np.isfinite(translation).all()):
+            raise SceneError(f"a pose has a number that is not finite: {rotation.tolist()}, {translation.tolist()}")
+        deviation = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
+        if deviation > UNIT_TOLERANCE:
+            raise SceneError(f"a rotation matrix is not orthonormal: R Rᵀ is off the identity by {deviation:.3g}")
+        if np.linalg.det(rotation) < 0:
+            raise SceneError(
+                "a rotation matrix mirrors (its determinant is -1)", fix="Check the handedness of the axes."
+            )
+        if deviation > 1e-12:
+            u, _, vt = np.linalg.svd(rotation)
+            rotation = u @ vt
+        rotation.flags.writeable = False
+        translation.flags.writeable = False
+        object.__setattr__(self, "rotation", rotation)
+        object.__setattr__(self, "translation", translation)
+
+    @classmethod
+    def identity(cls) -> Pose:
+        """The transform that changes nothing."""
+        return cls(np.eye(3), np.zeros(3))
+
+    @classmethod
+    def from_quaternion(cls, quaternion: ArrayLike, translation: ArrayLike = (0.0, 0.0, 0.0)) -> Pose:
+        """A pose from a quaternion (w, x, y, z) and a translation in metres.
+
+        A norm within 1e-3 of 1 is normalised.
+
+        Raises:
+            SceneError: The norm is further from 1, or a number is not finite.
+        """
+        q = np.asarray(quaternion, dtype=np.float64)
+        if q.shape != (4,):
+            raise SceneError(f"a quaternion has 4 numbers (w, x, y, z), not {q.size}")
+        norm = float(np.linalg.norm(q))
+        if not abs(norm - 1.0) <= UNIT_TOLERANCE:
+            raise SceneError(
+                f"a quaternion (w, x, y, z) is not unit: {q.tolist()} has norm {norm:.6g}",
+                fix="Normalise it, and check that its four numbers are in the order w, x, y, z.",
+            )
+        w, x, y, z = q / norm
+        rotation = np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+                [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+                [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+            ]
+        )
+        return cls(rotation, np.asarray(translation, dtype=np.float64))
+
+    @classmethod
+    def from_matrix(cls, matrix: ArrayLike) -> Pose:
+        """A pose from a (3, 4) or (4, 4) matrix [R | t], metres."""
+        m = np.asarray(matrix, dtype=np.float64)
+        if m.shape not in ((3, 4), (4, 4)):
+            raise SceneError(f"a pose matrix is 3×4 or 4×4, not {'×'.join(map(str, m.shape))}")
+        if m.shape == (4, 4) and not np.allclose(m[3], (0, 0, 0, 1)):
+            raise SceneError(f"the last row of a 4×4 pose matrix is 0 0 0 1, not {m[3].tolist()}")
+        return cls(m[:3, :3], m[:3, 3])
+
+    @classmethod
+    def from_euler(cls, roll: float, pitch: float, yaw: float, translation: ArrayLike = (0.0, 0.0, 0.0)) -> Pose:
+        """A pose from angles in radians about fixed axes: roll about x, then pitch about y, then yaw about z.
+
+        It is Rz(yaw) @ Ry(pitch) @ Rx(roll), the convention of REP 103 and of aircraft (z-y-x, intrinsic).
+        """
+        cr, sr = np.cos(roll), np.sin(roll)
+        cp, sp = np.cos(pitch), np.sin(pitch)
+        cy, sy = np.cos(yaw), np.sin(yaw)
+        about_x = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+        about_y = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+        about_z = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
+        return cls(about_z @ about_y @ about_x, np.asarray(translation, dtype=np.float64))
+
+    @cached_property
+    def matrix(self) -> NDArray[np.float64]:
+        """(4, 4) homogeneous matrix [R t; 0 1]."""
+        m = np.eye(4)
+        m[:3, :3] = self.rotation
+        m[:3, 3] = self.translation
+        return m
+
+    @cached_property
+    def quaternion(self) -> NDArray[np.float64]:
+        """(4,) unit quaternion (w, x, y, z) with w ≥ 0.
+
+        After Shepperd, "Quaternion from rotation matrix", 1978: divides by the largest of the four, so it is
+        accurate for every rotation.
+        """
+        r = self.rotation
+        trace = r[0, 0] + r[1, 1] + r[2, 2]
+        squares = np.array([trace, r[0, 0], r[1, 1], r[2, 2]])
+        largest = int(squares.argmax())
+        if largest == 0:
+            q = np.array([1 + trace, r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]])
+        else:
+            i = largest - 1
+            j, k = (i + 1) % 3, (i + 2) % 3
+            q = np.empty(4)
+            q[0] = r[k, j] - r[j, k]
+            q[1 + i] = 1 + r[i, i] - r[j, j] - r[k, k]
+            q[1 + j] = r[i, j] + r[j, i]
+            q[1 + k] = r[i, k] + r[k, i]
+        q /= np.linalg.norm(q)
+        return -q if q[0] < 0 else q
+
+    @property
+    def yaw(self) -> float:
+        """Heading about z in radians, counterclockwise from the target's x axis."""
+        return float(np.arctan2(self.rotation[1, 0], self.rotation[0, 0]))
+
+    def __matmul__(self, other: Pose) -> Pose:
+        """`a_from_b @ b_from_c` is `a_from_c`."""
+        return Pose(self.rotation @ other.rotation, self.rotation @ other.translation + self.translation)
+
+    def inverse(self) -> Pose:
+        """The transform the other way: source from target."""
+        return Pose(self.rotation.T, -self.rotation.T @ self.translation)
+
+    def apply(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Points (N, 3) or one point (3,) in the source frame, as float64 in the target frame."""
+        return np.asarray(points, dtype=np.float64) @ self.rotation.T + self.translation
+
+    def rotate(self, directions: ArrayLike) -> NDArray[np.float64]:
+        """Directions (N, 3) or one (3,) in the source frame, as float64 in the target frame: turned, not moved."""
+        return np.asarray(directions, dtype=np.float64) @ self.rotation.T
+
+    def translated(self, offset: ArrayLike) -> Pose:
+        """The same pose with `offset` (3,) metres, in the target frame, added to its translation."""
+        return Pose(self.rotation, self.translation + np.asarray(offset, dtype=np.float64))
+
+    def interpolate(self, other: Pose, fraction: float) -> Pose:
+        """The pose at `fraction` of the way to `other`: linear in translation, slerp in rotation (the shorter way).
+
+        Slerp after Shoemake, "Animating rotation with quaternion curves", 1985.
+        """
+        a, b = self.quaternion, other.quaternion
+        cosine = float(a @ b)
+        if cosine < 0:
+            b, cosine = -b, -cosine
+        angle = float(np.arccos(min(cosine, 1.0)))
+        if angle < 1e-6:  # sin(angle) would lose its digits; the chord is exact enough here
+            q = a + fraction * (b - a)
+        else:
+            q = (np.sin((1 - fraction) * angle) * a + np.sin(fraction * angle) * b) / np.sin(angle)
+        translation = self.translation + fraction * (other.translation - self.translation)
+        return Pose.from_quaternion(q / np.linalg.norm(q), translation)
+
+    def almost_equals(self, other: Pose, tolerance: float = 1e-9) -> bool:
+        """Whether every entry of both matrices agrees within `tolerance`."""
+        return bool(np.abs(self.matrix - other.matrix).max() <= tolerance)
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Pose) and np.array_equal(self.matrix, other.matrix)
+
+    def __hash__(self) -> int:
+        return hash(self.matrix.tobytes())
+
+    def __repr__(self) -> str:
+        def numbers(values: Sequence[float]) -> str:
+            return ", ".join(f"{v:.6g}" for v in values)
+
+        q, t = numbers(self.quaternion.tolist()), numbers(self.translation.tolist())
+        return f"Pose(quaternion=({q}), translation=({t}))"
