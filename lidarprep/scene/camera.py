@@ -6,7 +6,7 @@ centre of the upper left pixel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -150,18 +150,24 @@ class CameraImage:
 
     Args:
         camera: The camera.
-        path: The picture's file, JPEG or PNG.
+        path: The picture's file, JPEG or PNG; None where only its URL is known.
         world_from_camera: Pose of the optical frame in the world when the picture was taken; None while the frame
             has no pose.
         timestamp: Nanoseconds since the Unix epoch, or None.
         url: Where the picture can be fetched once it is stored; None before.
+        scale_factor: How many times the picture was shrunk since the intrinsics were measured.
+        priority: Rank in which annotators are shown the cameras, or None.
+        metadata: What else a Frame JSON said of the picture, or None.
     """
 
     camera: Camera
-    path: Path
+    path: Path | None = None
     world_from_camera: Pose | None = None
     timestamp: int | None = None
     url: str | None = None
+    scale_factor: float = 1.0
+    priority: int | None = None
+    metadata: Mapping[str, Any] | None = None
 
     def project(self, world_points: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
         """Where points (N, 3) of the world land on the picture: pixels and which have an image, as Intrinsics.project.
@@ -170,7 +176,7 @@ class CameraImage:
             SceneError: The picture has no pose.
         """
         if self.world_from_camera is None:
-            raise SceneError(f"the picture {self.path} has no pose in the world")
+            raise SceneError(f"the picture {self.path or self.url} has no pose in the world")
         return self.camera.intrinsics.project(self.world_from_camera.inverse().apply(world_points))
 
 
@@ -251,7 +257,7 @@ _PROJECTIONS: dict[CameraModel, _Projection] = {
 }
 
 
-def intrinsics_from_mapping(values: dict[str, Any]) -> Intrinsics:
+def intrinsics_from_mapping(values: Mapping[str, Any]) -> Intrinsics:
     """Intrinsics from the keys of Frame JSON (fx, fy, cx, cy, camera_model, skew, k1 …), each a number.
 
     Raises:

@@ -83,6 +83,14 @@ class Scene:
     points_frame: Literal["ego", "world"] = "ego"
     notes: tuple[str, ...] = ()
 
+    def with_points_in(self, points_frame: Literal["ego", "world"]) -> Scene:
+        """The same recording, with its points taken to be in that frame of reference."""
+
+        def relabelled(frame: Frame) -> Frame:
+            return replace(frame, read_points=lambda: replace(frame.read_points(), frame=points_frame))
+
+        return replace(self, frames=tuple(map(relabelled, self.frames)), points_frame=points_frame)
+
     def __len__(self) -> int:
         return len(self.frames)
 

@@ -1,0 +1,99 @@
+# The public surface: every name that `import lidarprep` offers. __init__.py reads it to know where each one lives.
+
+from .api import ScaleClient, Task
+from .attachments import FORMATS, get_format
+from .conversion import convert
+from .errors import (
+    ApiError,
+    BadRequestError,
+    ConflictError,
+    EncodingError,
+    FormatError,
+    LidarprepError,
+    MissingExtraError,
+    NotEnabledError,
+    NotFoundError,
+    ParameterError,
+    RateLimitError,
+    RecipeError,
+    RequestTimeoutError,
+    SceneError,
+    ServerError,
+    StorageError,
+    TransportError,
+    UnauthorizedError,
+)
+from .inspection import Inspection, inspect_scene
+from .pipeline import prepare
+from .readers import open_scene, read_points, write_points
+from .recipe import Recipe, RunRecipe, StorageOptions, TaskRecipe
+from .sample import write_sample
+from .scene import (
+    Camera,
+    CameraImage,
+    Distortion,
+    Frame,
+    GpsPose,
+    Intrinsics,
+    PointCloud,
+    Pose,
+    RadarPoints,
+    RegionOfInterest3D,
+    Scene,
+)
+from .storage import Manifest
+from .submission import load_manifest, submit
+
+__version__: str
+
+__all__ = [
+    "FORMATS",
+    "ApiError",
+    "BadRequestError",
+    "Camera",
+    "CameraImage",
+    "ConflictError",
+    "Distortion",
+    "EncodingError",
+    "FormatError",
+    "Frame",
+    "GpsPose",
+    "Inspection",
+    "Intrinsics",
+    "LidarprepError",
+    "Manifest",
+    "MissingExtraError",
+    "NotEnabledError",
+    "NotFoundError",
+    "ParameterError",
+    "PointCloud",
+    "Pose",
+    "RadarPoints",
+    "RateLimitError",
+    "Recipe",
+    "RecipeError",
+    "RegionOfInterest3D",
+    "RequestTimeoutError",
+    "RunRecipe",
+    "ScaleClient",
+    "Scene",
+    "SceneError",
+    "ServerError",
+    "StorageError",
+    "StorageOptions",
+    "Task",
+    "TaskRecipe",
+    "TransportError",
+    "UnauthorizedError",
+    "__version__",
+    "convert",
+    "get_format",
+    "inspect_scene",
+    "load_manifest",
+    "open_scene",
+    "prepare",
+    "read_points",
+    "submit",
+    "write_points",
+    "write_sample",
+]

@@ -1,0 +1,343 @@
+"""Frame JSON: one UTF-8 JSON object a frame. The points go through kernels, everything around them through orjson."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from lidarprep.attachments.columns import AttachmentColumns, device_pose
+from lidarprep.errors import EncodingError, FormatError, RecipeError, SceneError
+from lidarprep.kernels import frame_json_reader as reader
+from lidarprep.kernels import frame_json_writer as writer
+from lidarprep.kernels.text import MAX_DECIMALS
+from lidarprep.scene import Camera, CameraImage, Frame, GpsPose, PointCloud, Pose, RadarPoints
+from lidarprep.scene.camera import Distortion, intrinsics_from_mapping
+
+_WHAT_IS_WRONG = {
+    reader.NO_POINTS: "the frame has no 'points'",
+    reader.BAD_JSON: "malformed JSON",
+    reader.CUT_SHORT: "the text ends too early",
+    reader.TOO_DEEP: f"nested deeper than {reader.MAX_DEPTH}",
+    reader.DUPLICATE_KEY: "a point has the same key twice",
+    reader.MISSING_COORDINATE: "a point lacks x, y or z",
+    reader.NOT_A_NUMBER: "not a JSON number",
+    reader.BAD_INTEGER: "not a whole number in range (d: 0 to 2³²−1, t: int64)",
+    reader.NOT_A_BOOLEAN: "is_ground is neither true nor false",
+    reader.DUPLICATE_POINTS: "the key 'points' stands there twice",
+}
+
+
+# ---- writing -------------------------------------------------------------------------------------------------------
+
+
+def encode(frame: Frame, *, precision: int | None = None) -> bytes:
+    """One frame in the world as Frame JSON.
+
+    Args:
+        frame: Points and radar in the world frame, intensity 0–1, pictures with poses and URLs.
+        precision: Decimals (0–8) of the points' coordinates and intensity, correctly rounded; None for the shortest
+            text that reads back as the same float32. Poses and calibration are always exact.
+
+    Raises:
+        EncodingError: A value cannot be written: not finite, not in the world, a picture without URL.
+        RecipeError: The precision is out of range.
+    """
+    if precision is not None and not 0 <= precision <= MAX_DECIMALS:
+        raise RecipeError(f"precision is {precision}; it must be 0 to {MAX_DECIMALS} decimals")
+    columns = AttachmentColumns.of(frame.points(), frame.id)
+    head = orjson.dumps(_describe(frame))
+    points = _points_text(columns, -1 if precision is None else precision)
+    return b"".join((head[:-1], b',"points":[', points, b"]}"))
+
+
+def _points_text(columns: AttachmentColumns, decimals: int) -> memoryview:
+    optional = (columns.intensity, columns.device, columns.timestamp, columns.is_ground)
+    capacity = writer.points_capacity(
+        len(columns.positions), decimals=decimals, optional_columns=sum(column is not None for column in optional)
+    )
+    out = np.empty(capacity, dtype=np.uint8)
+    size = writer.write_points(columns.positions, *optional, decimals, out)
+    return out[min(1, size) : size].data  # without the comma before the first point
+
+
+def _describe(frame: Frame) -> dict[str, Any]:
+    """Everything of a frame but its points."""
+    pose = device_pose(frame)
+    described: dict[str, Any] = {
+        "device_position": _vector(pose.translation),
+        "device_heading": _quaternion(pose),
+    }
+    if frame.gps is not None:
+        described["device_gps_pose"] = {
+            "lat": frame.gps.latitude,
+            "lon": frame.gps.longitude,
+            "bearing": frame.gps.bearing,
+        }
+    if frame.timestamp is not None:
+        described["timestamp"] = frame.timestamp
+    radar = frame.radar()
+    if radar is not None:
+        described["radar_points"] = _radar_points(radar, frame.id)
+    if frame.images:
+        described["images"] = [_image(image, frame.id) for image in frame.images]
+    return described
+
+
+def _vector(values: NDArray[np.float64]) -> dict[str, float]:
+    x, y, z = values.tolist()
+    return {"x": x, "y": y, "z": z}
+
+
+def _quaternion(pose: Pose) -> dict[str, float]:
+    w, x, y, z = pose.quaternion.tolist()
+    return {"w": w, "x": x, "y": y, "z": z}
+
+
+def _radar_points(radar: RadarPoints, frame_id: str) -> list[dict[str, Any]]:
+    if radar.frame != "world":
+        raise EncodingError(
+            f"frame {frame_id}: its radar points are in the {radar.frame} frame; attachments want world"
+        )
+    points: list[dict[str, Any]] = []
+    for row in range(len(radar)):
+        point: dict[str, Any] = {"position": _vector(radar.positions[row])}
+        if radar.directions is not None:
+            point["direction"] = _vector(radar.directions[row])
+        if radar.sizes is not None:
+            point["size"] = float(radar.sizes[row])
+        points.append(point)
+    return points
+
+
+def _image(image: CameraImage, frame_id: str) -> dict[str, Any]:
+    camera, intrinsics = image.camera, image.camera.intrinsics
+    if image.url is None or image.world_from_camera is None:
+        lacking = "URL" if image.url is None else "pose"
+        raise EncodingError(f"frame {frame_id}: the picture of {camera.name} has no {lacking}")
+    described: dict[str, Any] = {
+        "image_url": image.url,
+        "camera_index": camera.index,
+        "position": _vector(image.world_from_camera.translation),
+        "heading": _quaternion(image.world_from_camera),
+        "camera_model": intrinsics.model,
+        "fx": intrinsics.fx,
+        "fy": intrinsics.fy,
+        "cx": intrinsics.cx,
+        "cy": intrinsics.cy,
+    }
+    if intrinsics.skew:
+        described["skew"] = intrinsics.skew
+    described.update(intrinsics.distortion.nonzero())
+    if image.timestamp is not None:
+        described["timestamp"] = image.timestamp
+    if image.scale_factor != 1.0:
+        described["scale_factor"] = image.scale_factor
+    if image.priority is not None:
+        described["priority"] = image.priority
+    if image.metadata is not None:
+        described["metadata"] = dict(image.metadata)
+    return described
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------
+
+
+def decode(data: bytes, *, source: str = "frame.json") -> Frame:
+    """A Frame JSON as a frame in the world; `source` names it in errors and gives the frame its id.
+
+    Raises:
+        FormatError: It is not a Frame JSON; names the byte, or the key, and what stands there.
+    """
+    text = np.frombuffer(data, dtype=np.uint8)
+    status, start, end = reader.find_points(text)
+    if status != reader.OK:
+        raise _format_error(source, status, start, data)
+    points = _read_points(data, text, start, end, source)
+    try:
+        described = orjson.loads(b"".join((data[:start], b"[]", data[end:])))
+    except orjson.JSONDecodeError as error:
+        # The parser counts in the text without the points.
+        place = error.pos if error.pos < start else error.pos + end - start - 2
+        raise FormatError(source, place=f"byte {place}", found=f"malformed JSON ({error.msg})") from error
+    return _FrameReader(source).read(described, points)
+
+
+def _format_error(source: str, status: int, at: int, data: bytes) -> FormatError:
+    found = _WHAT_IS_WRONG[status]
+    if at < len(data):
+        found += f": {data[at : at + 24]!r}"
+    return FormatError(source, place=f"byte {at}", found=found, expected="one JSON object, a Frame")
+
+
+def _read_points(data: bytes, text: NDArray[np.uint8], start: int, end: int, source: str) -> PointCloud:
+    room = int(reader.count_points(text, start, end))
+    positions = np.empty((room, 3), dtype=np.float32)
+    intensity = np.zeros(room, dtype=np.float32)
+    device = np.zeros(room, dtype=np.int64)
+    timestamp = np.zeros(room, dtype=np.int64)
+    is_ground = np.zeros(room, dtype=np.bool_)
+    slow = np.empty((max(64, room // 16), 4), dtype=np.int64)
+    for _ in range(2):  # the second time with room for every number that has to be read slowly
+        status, at, count, slow_count, any_seen, all_seen = reader.read_points(
+            text, start, end, positions, intensity, device, timestamp, is_ground, slow
+        )
+        if status != reader.OK:
+            raise _format_error(source, status, at, data)
+        if slow_count <= len(slow):
+            break
+        slow = np.empty((slow_count, 4), dtype=np.int64)
+    for row, column, first, behind in slow[:slow_count].tolist():
+        with np.errstate(over="ignore"):
+            value = np.float32(float(data[first:behind]))
+        if column == 3:
+            intensity[row] = value
+        else:
+            positions[row, column] = value
+    for bit, name in ((reader.HAS_I, "i"), (reader.HAS_D, "d"), (reader.HAS_T, "t")):
+        if any_seen & bit and not all_seen & bit:
+            raise FormatError(
+                source, place="points", found=f"some points have {name!r}, others don't", expected="all or none"
+            )
+    if not np.isfinite(positions[:count]).all():
+        raise FormatError(source, place="points", found="a coordinate beyond the range of float32")
+    return PointCloud(
+        positions[:count],
+        frame="world",
+        intensity=intensity[:count] if any_seen & reader.HAS_I else None,
+        device=device[:count].astype(np.uint32) if any_seen & reader.HAS_D else None,
+        timestamp=timestamp[:count] if any_seen & reader.HAS_T else None,
+        is_ground=is_ground[:count] if any_seen & reader.HAS_GROUND else None,
+    )
+
+
+class _FrameReader:
+    """Reads what stands around the points; every error says under which key."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def read(self, described: dict[str, Any], points: PointCloud) -> Frame:
+        position = self.vector(self.required(described, "device_position", ""), "device_position")
+        heading = described.get("device_heading")
+        pose = self.pose(position, heading, "device_heading")
+        frame = Frame(
+            id=self.source,
+            index=0,
+            read_points=lambda: points,
+            world_from_ego=pose,
+            timestamp=self.timestamp(described, ""),
+            images=tuple(
+                self.image(image, number)
+                for number, image in enumerate(self.listed(described.get("images", []), "images"))
+            ),
+            gps=self.gps(described.get("device_gps_pose")),
+        )
+        if "radar_points" not in described:
+            return frame
+        return frame.with_data(points, self.radar(self.listed(described["radar_points"], "radar_points")))
+
+    def refuse(self, place: str, found: Any, expected: str) -> FormatError:
+        return FormatError(self.source, place=place, found=f"{found!r}"[:80], expected=expected)
+
+    def required(self, mapping: Mapping[str, Any], key: str, place: str) -> Any:
+        if key not in mapping:
+            raise FormatError(self.source, place=place or "the frame", found=f"no {key!r}")
+        return mapping[key]
+
+    def listed(self, value: Any, place: str) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.refuse(place, value, "an array")
+        return value
+
+    def mapping(self, value: Any, place: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self.refuse(place, value, "an object")
+        return value
+
+    def number(self, value: Any, place: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.refuse(place, value, "a number")
+        return float(value)
+
+    def whole(self, value: Any, place: str) -> int:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.refuse(place, value, "a whole number")
+        return value
+
+    def vector(self, value: Any, place: str) -> list[float]:
+        mapping = self.mapping(value, place)
+        return [self.number(self.required(mapping, axis, place), f"{place}.{axis}") for axis in "xyz"]
+
+    def pose(self, position: list[float], heading: Any, place: str) -> Pose:
+        quaternion = [1.0, 0.0, 0.0, 0.0]
+        if heading is not None:
+            mapping = self.mapping(heading, place)
+            quaternion = [self.number(self.required(mapping, axis, place), f"{place}.{axis}") for axis in "wxyz"]
+        try:
+            return Pose.from_quaternion(quaternion, position)
+        except SceneError as error:
+            raise FormatError(self.source, place=place, found=error.message) from error
+
+    def timestamp(self, mapping: Mapping[str, Any], place: str) -> int | None:
+        if mapping.get("timestamp") is None:
+            return None
+        return self.whole(mapping["timestamp"], f"{place}timestamp")
+
+    def gps(self, value: Any) -> GpsPose | None:
+        if value is None:
+            return None
+        place = "device_gps_pose"
+        mapping = self.mapping(value, place)
+        return GpsPose(*(self.number(self.required(mapping, key, place), place) for key in ("lat", "lon", "bearing")))
+
+    def radar(self, points: list[Any]) -> RadarPoints:
+        rows = [self.mapping(point, f"radar_points[{number}]") for number, point in enumerate(points)]
+        columns: dict[str, NDArray[np.float64] | None] = {"direction": None, "size": None}
+        for key in columns:
+            having = sum(key in row for row in rows)
+            if having not in (0, len(rows)):
+                raise FormatError(self.source, place="radar_points", found=f"some have {key!r}, others don't")
+        positions = [
+            self.vector(self.required(row, "position", f"radar_points[{n}]"), f"radar_points[{n}].position")
+            for n, row in enumerate(rows)
+        ]
+        if rows and "direction" in rows[0]:
+            directions = [self.vector(row["direction"], f"radar_points[{n}].direction") for n, row in enumerate(rows)]
+            columns["direction"] = np.array(directions, dtype=np.float64)
+        if rows and "size" in rows[0]:
+            sizes = [self.number(row["size"], f"radar_points[{n}].size") for n, row in enumerate(rows)]
+            columns["size"] = np.array(sizes, dtype=np.float64)
+        return RadarPoints(
+            np.array(positions, dtype=np.float64).reshape(-1, 3), columns["direction"], columns["size"], frame="world"
+        )
+
+    def image(self, value: Any, number: int) -> CameraImage:
+        place = f"images[{number}]"
+        image = self.mapping(value, place)
+        url = self.required(image, "image_url", place)
+        if not isinstance(url, str):
+            raise self.refuse(f"{place}.image_url", url, "a string")
+        calibration = {"fx", "fy", "cx", "cy", "skew", "camera_model", *Distortion.__dataclass_fields__}
+        try:
+            intrinsics = intrinsics_from_mapping({key: value for key, value in image.items() if key in calibration})
+        except SceneError as error:
+            raise FormatError(self.source, place=place, found=error.message) from error
+        position = self.vector(self.required(image, "position", place), f"{place}.position")
+        heading = self.required(image, "heading", place)
+        index = self.whole(image.get("camera_index", number), f"{place}.camera_index")
+        metadata = image.get("metadata")
+        return CameraImage(
+            camera=Camera(name=str(index), index=index, intrinsics=intrinsics),
+            world_from_camera=self.pose(position, heading, f"{place}.heading"),
+            timestamp=self.timestamp(image, f"{place}."),
+            url=url,
+            scale_factor=self.number(image.get("scale_factor", 1.0), f"{place}.scale_factor"),
+            priority=None if image.get("priority") is None else self.whole(image["priority"], f"{place}.priority"),
+            metadata=None if metadata is None else self.mapping(metadata, f"{place}.metadata"),
+        )

@@ -1,0 +1,86 @@
+"""The command line: parses, prints, draws progress; decides nothing.
+
+What programs read goes to stdout, and only with `--json`; everything else goes to stderr. Each command imports what it
+needs when it runs, so that `lidarprep --help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from lidarprep.cli import convert, demo, inspect, prepare, run, sample, sandbox, submit
+from lidarprep.cli.console import print_error
+from lidarprep.errors import LidarprepError
+
+EPILOG = """Worked examples:
+
+\b
+  lidarprep demo
+  lidarprep inspect recording/
+  lidarprep prepare recording/ --out out/ --roi 0,0,80,60 --device-height 1.8
+  lidarprep prepare recording/ --out s3://bucket/scene-1 --format protobuf
+  lidarprep submit out/manifest.json --type lidarannotation --params task.yaml
+"""
+
+app = typer.Typer(
+    name="lidarprep",
+    help="Turns lidar recordings into the attachments and tasks that Scale labels.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("lidarprep"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Options that every command has; main() has taken `--debug` out before they are read."""
+
+
+for _command in (demo, sample, inspect, prepare, convert, submit, run, sandbox):
+    app.command()(_command.command)
+    app.registered_commands[-1].name = _command.__name__.rsplit(".", 1)[-1]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and ends the process.
+
+    Exit codes: 2 for wrong usage or input, 1 for what failed outside, 130 for Ctrl-C.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words  # wherever it stands, before or behind the command
+    words = [word for word in words if word != "--debug"]
+    try:
+        status = app(words, standalone_mode=False)
+    except LidarprepError as error:
+        if debug:
+            raise
+        print_error(str(error))
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        print_error("stopped")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)  # whoever read our stdout has gone
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,24 @@
+"""`lidarprep convert IN OUT`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lidarprep.cli.console import print_notes, say
+from lidarprep.cli.options import IntensityScale, Precision
+
+
+def command(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A point file or an attachment.")],
+    target: Annotated[str, typer.Argument(metavar="OUT", help=".pcd .ply .bin .npy .npz .json .pb, by its suffix.")],
+    intensity_scale: IntensityScale = None,
+    precision: Precision = None,
+) -> None:
+    """Convert one point file or attachment to another."""
+    from lidarprep.conversion import convert
+
+    conversion = convert(source, target, intensity_scale=intensity_scale, precision=precision)
+    print_notes(conversion.notes)
+    say(f"{target}: {conversion.points:,} points")

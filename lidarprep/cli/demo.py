@@ -1,0 +1,57 @@
+"""`lidarprep demo`: the main job on embedded defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lidarprep.cli.console import progress, say
+from lidarprep.cli.prepare import prepare_scene
+from lidarprep.recipe import Recipe, StorageOptions
+from lidarprep.scene import RegionOfInterest3D
+
+CALLBACK_URL = "https://example.com/callback"  # required by the API; the sandbox does not call it
+
+
+def command(
+    out: Annotated[str, typer.Option(metavar="DIR", help="Folder that the demo works in.")] = "lidarprep-demo",
+    frames: Annotated[int, typer.Option(min=1, help="Frames of the generated recording.")] = 10,
+) -> None:
+    """Try the whole job: a generated recording is prepared, stored, and submitted to a local sandbox."""
+    from lidarprep.api import ScaleClient
+    from lidarprep.sample import DEVICE_HEIGHT_M, write_sample
+    from lidarprep.sandbox import running_sandbox
+    from lidarprep.submission import submit
+
+    folder = Path(out)
+    recording, attachments = folder / "recording", folder / "attachments"
+    if (recording / "pointcloud").is_dir():
+        say(f"1. the recording of an earlier demo is used: {recording}")
+    else:
+        say(f"1. a recording is generated: {recording}")
+        with progress("ray-casting") as bar:
+            write_sample(recording, frames=frames, on_frame=bar.reach)
+
+    say("2. it is brought into one world frame, cropped to 80 × 60 m, and freed of points too high or too low")
+    recipe = Recipe(
+        region_of_interest_3d=RegionOfInterest3D(position=(0.0, 0.0, 0.0), length=80.0, width=60.0),
+        device_height=DEVICE_HEIGHT_M,
+        labeling_sample_rate=2,
+    )
+    manifest = prepare_scene(str(recording), str(attachments), recipe, StorageOptions(), overwrite=True)
+
+    say("3. it is submitted to a sandbox of the Scale API on this machine")
+    with running_sandbox() as sandbox, ScaleClient(api_key="test_demo", api_url=sandbox.url) as client:
+        common = {"project": "demo", "callback_url": CALLBACK_URL}
+        tasks = [
+            submit(manifest, "lidarannotation", {**common, "labels": ["car", "pedestrian"]}, client),
+            submit(manifest, "multistage", common, client),
+        ]
+        tasks = [client.get_task(task.id) for task in tasks]
+
+    say("")
+    say(f"attachments: {attachments.resolve()}, {len(manifest.attachments)} frames and {len(manifest.images)} pictures")
+    for task in tasks:
+        say(f"task made:   {task.id}  {task.type}  {task.status}")

@@ -1,0 +1,120 @@
+"""`lidarprep prepare SCENE --out DEST`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lidarprep.cli import options as o
+from lidarprep.cli.console import print_json, print_notes, print_table, progress, say
+from lidarprep.recipe import Recipe, StorageOptions
+
+if TYPE_CHECKING:
+    from lidarprep.storage import Manifest
+
+
+def command(
+    scene: Annotated[str, typer.Argument(help="A recording's folder, or one point file.")],
+    out: Annotated[str, typer.Option(metavar="DEST", help="Folder, or s3://bucket/prefix.")],
+    format: o.Format = None,
+    roi: o.RoiText = None,
+    device_height: o.DeviceHeight = None,
+    height_band: o.HeightBandText = None,
+    frames: o.Frames = None,
+    labeling_sample_rate: o.SampleRate = None,
+    only_labelled: o.OnlyLabelled = False,
+    precision: o.Precision = None,
+    intensity_scale: o.IntensityScale = None,
+    points_frame: o.PointsFrame = None,
+    recipe: Annotated[str | None, typer.Option(metavar="FILE", help="A recipe (YAML); flags override it.")] = None,
+    layout: o.Layout = None,
+    poses: o.PosesFile = None,
+    workers: o.Workers = None,
+    overwrite: o.Overwrite = False,
+    endpoint_url: o.EndpointUrl = None,
+    profile: o.Profile = None,
+    region: o.Region = None,
+    url_base: o.UrlBase = None,
+    presign: o.Presign = None,
+    json: o.Json = False,
+) -> None:
+    """Prepare a recording: into one world frame, cropped and filtered, as attachments, and store them."""
+    merged = o.recipe_from(
+        recipe,
+        {
+            "format": format,
+            "region_of_interest_3d": None if roi is None else o.region_from(roi),
+            "device_height": device_height,
+            "height_band": None if height_band is None else o.band_from(height_band),
+            "frames": frames,
+            "labeling_sample_rate": labeling_sample_rate,
+            "only_labelled": only_labelled,
+            "precision": precision,
+            "intensity_scale": intensity_scale,
+            "points_frame": points_frame,
+        },
+    )
+    storage = o.storage_from(
+        StorageOptions(),
+        {
+            "endpoint_url": endpoint_url,
+            "profile": profile,
+            "region": region,
+            "url_base": url_base,
+            "presign_hours": presign,
+        },
+    )
+    manifest = prepare_scene(
+        scene, out, merged, storage, layout=layout, poses=poses, workers=workers, overwrite=overwrite
+    )
+    if json:
+        print_json(manifest.model_dump(mode="json"))
+
+
+def prepare_scene(
+    path: str,
+    out: str,
+    recipe: Recipe,
+    storage: StorageOptions,
+    *,
+    layout: str | None = None,
+    poses: str | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> Manifest:
+    """Prepares a scene under a progress bar, and shows what became of it."""
+    from lidarprep.pipeline import prepare
+    from lidarprep.readers import open_scene
+
+    scene = open_scene(path, layout=layout, points_frame=recipe.points_frame, poses=poses)
+    with progress("preparing") as bar:
+        manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)
+    _show(manifest)
+    return manifest
+
+
+def _show(manifest: Manifest) -> None:
+    print_table(
+        f"{manifest.source} → {manifest.format}",
+        ("frame", "points in", "region", "height", "not finite", "points out", "MB", "labelled"),
+        [
+            (
+                frame.id,
+                f"{frame.points_in:,}",
+                f"{-frame.dropped.region:,}",
+                f"{-frame.dropped.height:,}",
+                f"{-frame.dropped.not_finite:,}",
+                f"{frame.points_out:,}",
+                f"{attachment.bytes / 1e6:.1f}",
+                "yes" if frame.labelled else "no",
+            )
+            for frame, attachment in zip(manifest.frames, manifest.attachments, strict=True)
+        ],
+    )
+    print_notes(manifest.notes)
+    total = sum(record.bytes for record in manifest.attachments) + sum(record.bytes for record in manifest.images)
+    say(
+        f"{len(manifest.attachments)} attachments and {len(manifest.images)} pictures, {total / 1e6:.1f} MB; "
+        f"manifest: {manifest.location}"
+    )

@@ -1,0 +1,278 @@
+"""The points of a LidarFrame protobuf: columns to wire bytes and back.
+
+The wire format is that of https://protobuf.dev/programming-guides/encoding: a tag (field number << 3 | wire type),
+then a varint (type 0), 8 bytes (1), a length and as many bytes (2), or 4 bytes (5), all little-endian.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lidarprep.kernels.jit import inlined, kernel
+from lidarprep.kernels.memory import store_f32, store_f64, store_u8
+
+# LidarFrame.points = 4, length-delimited; then Point's x, y, z, i, d, t, is_ground.
+_TAG_POINT = np.uint8(4 << 3 | 2)
+_TAG_X, _TAG_Y, _TAG_Z, _TAG_I = (np.uint8(n << 3 | 5) for n in (1, 2, 3, 4))
+_TAG_D = np.uint8(5 << 3 | 0)
+_TAG_T = np.uint8(6 << 3 | 1)
+_TAG_GROUND = np.uint8(7 << 3 | 0)
+
+# Tag and length, three coordinates; intensity; device as a varint of up to 5 bytes; timestamp; ground.
+_LARGEST_POINT = 2 + 15 + 5 + 6 + 9 + 2
+
+
+def points_capacity(count: int) -> int:
+    """Bytes that hold the wire bytes of `count` points."""
+    return count * _LARGEST_POINT + 16
+
+
+@inlined
+def _write_varint(out: Any, at: Any, value: Any) -> Any:
+    while value >= np.uint64(128):
+        store_u8(out, at, np.uint8((value & np.uint64(127)) | np.uint64(128)))
+        value >>= np.uint64(7)
+        at += 1
+    store_u8(out, at, np.uint8(value))
+    return at + 1
+
+
+@kernel
+def write_points(positions: Any, intensity: Any, device: Any, timestamp: Any, is_ground: Any, out: Any) -> int:
+    """Points as repeated field 4 of a LidarFrame.
+
+    Args:
+        positions: (N, 3) float32.
+        intensity: (N,) float32, or None.
+        device: (N,) uint32, or None.
+        timestamp: (N,) float64 nanoseconds, or None.
+        is_ground: (N,) bool, or None.
+        out: uint8 buffer of `points_capacity` bytes.
+
+    Returns:
+        How many bytes were written.
+    """
+    at = 0
+    for row in range(positions.shape[0]):
+        start = at + 2
+        store_u8(out, at, _TAG_POINT)
+        store_u8(out, start, _TAG_X)
+        store_f32(out, start + 1, positions[row, 0])
+        store_u8(out, start + 5, _TAG_Y)
+        store_f32(out, start + 6, positions[row, 1])
+        store_u8(out, start + 10, _TAG_Z)
+        store_f32(out, start + 11, positions[row, 2])
+        end = start + 15
+        if intensity is not None:
+            store_u8(out, end, _TAG_I)
+            store_f32(out, end + 1, intensity[row])
+            end += 5
+        if device is not None:
+            store_u8(out, end, _TAG_D)
+            end = _write_varint(out, end + 1, np.uint64(device[row]))
+        if timestamp is not None:
+            store_u8(out, end, _TAG_T)
+            store_f64(out, end + 1, timestamp[row])
+            end += 9
+        if is_ground is not None:
+            store_u8(out, end, _TAG_GROUND)
+            store_u8(out, end + 1, np.uint8(is_ground[row]))
+            end += 2
+        store_u8(out, at + 1, np.uint8(end - start))
+        at = end
+    return at
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------
+
+OK = 0
+CUT_SHORT = 1  # a field reaches beyond its message
+BAD_VARINT = 2  # a varint of more than 10 bytes
+BAD_TAG = 3  # field number 0, or a wire type that does not exist
+MISSING_COORDINATE = 4  # a Point without x, y or z
+BAD_GROUP = 5  # groups that don't close, or nest too deep
+
+MAX_GROUP_DEPTH = 100
+
+# The columns that a point may have, as bits of what was seen.
+HAS_X, HAS_Y, HAS_Z, HAS_I, HAS_D, HAS_T, HAS_GROUND = 1, 2, 4, 8, 16, 32, 64
+
+
+@inlined
+def _read_varint(data: Any, at: Any, end: Any) -> Any:
+    """(status, offset behind, value); bits beyond the 64th are dropped, as the official parsers do."""
+    value = np.uint64(0)
+    for group in range(10):
+        if at >= end:
+            return CUT_SHORT, at, value
+        byte = data[at]
+        at += 1
+        value |= np.uint64(byte & np.uint8(127)) << np.uint64(7 * group)
+        if byte < 128:
+            if group == 9 and byte > 1:
+                return BAD_VARINT, at, value
+            return OK, at, value
+    return BAD_VARINT, at, value
+
+
+@inlined
+def _read_tag(data: Any, at: Any, end: Any) -> Any:
+    """(status, offset behind, field number, wire type)."""
+    status, at, tag = _read_varint(data, at, end)
+    if status != OK:
+        return status, at, np.int64(0), np.int64(0)
+    field, wire = np.int64(tag >> np.uint64(3)), np.int64(tag & np.uint64(7))
+    if tag > np.uint64(0xFFFFFFFF) or field == 0 or wire > 5:
+        return BAD_TAG, at, field, wire
+    return OK, at, field, wire
+
+
+@kernel
+def skip_field(data: Any, at: Any, end: Any, field: Any, wire: Any) -> Any:
+    """(status, offset): behind the value of a field whose tag has just been read."""
+    depth = 0
+    open_groups = np.empty(MAX_GROUP_DEPTH, np.int64)
+    while True:
+        if wire == 0:
+            status, at, _ = _read_varint(data, at, end)
+            if status != OK:
+                return status, at
+        elif wire == 1:
+            at += 8
+        elif wire == 5:
+            at += 4
+        elif wire == 2:
+            status, at, length = _read_varint(data, at, end)
+            if status != OK:
+                return status, at
+            if length > np.uint64(end - at):
+                return CUT_SHORT, at
+            at += np.int64(length)
+        elif wire == 3:
+            if depth == MAX_GROUP_DEPTH:
+                return BAD_GROUP, at
+            open_groups[depth] = field
+            depth += 1
+        else:
+            if depth == 0 or open_groups[depth - 1] != field:
+                return BAD_GROUP, at
+            depth -= 1
+        if at > end:
+            return CUT_SHORT, end
+        if depth == 0:
+            return OK, at
+        status, at, field, wire = _read_tag(data, at, end)
+        if status != OK:
+            return status, at
+
+
+@kernel
+def count_points(data: Any) -> Any:
+    """(status, offset, points): how many Points the LidarFrame in `data` (uint8) holds."""
+    at, end, count = 0, data.shape[0], 0
+    while at < end:
+        status, at, field, wire = _read_tag(data, at, end)
+        if status != OK:
+            return status, at, count
+        count += field == 4 and wire == 2
+        status, at = skip_field(data, at, end, field, wire)
+        if status != OK:
+            return status, at, count
+    return OK, at, count
+
+
+@kernel
+def read_points(
+    data: Any, positions: Any, intensity: Any, device: Any, timestamp: Any, is_ground: Any, rest: Any
+) -> Any:
+    """The Points of the LidarFrame in `data` into columns of `count_points` rows; all other fields go to `rest`.
+
+    Fields of a Point may come in any order and more than once (the last counts); unknown ones are passed over.
+
+    Args:
+        positions, intensity: float32 (N, 3) and (N,).
+        device: uint32 (N,).
+        timestamp: float64 (N,).
+        is_ground: bool (N,).
+        rest: uint8 buffer as long as `data`: gets the message without its points, for the official parser.
+
+    Returns:
+        (status, offset, bytes in rest, HAS_ bits of any point, HAS_ bits of every point).
+    """
+    at, end, row, kept = 0, data.shape[0], 0, 0
+    any_seen, all_seen = 0, 127
+    words = np.empty(1, np.uint32)
+    longs = np.empty(1, np.uint64)
+    while at < end:
+        start = at
+        status, at, field, wire = _read_tag(data, at, end)
+        if status != OK:
+            return status, at, kept, any_seen, all_seen
+        if field != 4 or wire != 2:
+            status, at = skip_field(data, at, end, field, wire)
+            if status != OK:
+                return status, at, kept, any_seen, all_seen
+            rest[kept : kept + at - start] = data[start:at]
+            kept += at - start
+            continue
+        status, at, length = _read_varint(data, at, end)
+        if status != OK:
+            return status, at, kept, any_seen, all_seen
+        if length > np.uint64(end - at):
+            return CUT_SHORT, at, kept, any_seen, all_seen
+        stop = at + np.int64(length)
+        seen = 0
+        while at < stop:
+            status, at, field, wire = _read_tag(data, at, stop)
+            if status != OK:
+                return status, at, kept, any_seen, all_seen
+            if wire == 5 and 1 <= field <= 4:
+                if stop - at < 4:
+                    return CUT_SHORT, at, kept, any_seen, all_seen
+                words[0] = _read_u32(data, at)
+                value = words.view(np.float32)[0]
+                at += 4
+                seen |= 1 << (field - 1)
+                if field == 4:
+                    intensity[row] = value
+                else:
+                    positions[row, field - 1] = value
+            elif wire == 1 and field == 6:
+                if stop - at < 8:
+                    return CUT_SHORT, at, kept, any_seen, all_seen
+                longs[0] = np.uint64(_read_u32(data, at)) | (np.uint64(_read_u32(data, at + 4)) << np.uint64(32))
+                timestamp[row] = longs.view(np.float64)[0]
+                at += 8
+                seen |= HAS_T
+            elif wire == 0 and (field == 5 or field == 7):
+                status, at, number = _read_varint(data, at, stop)
+                if status != OK:
+                    return status, at, kept, any_seen, all_seen
+                if field == 5:
+                    device[row] = np.uint32(number & np.uint64(0xFFFFFFFF))
+                    seen |= HAS_D
+                else:
+                    is_ground[row] = number != 0
+                    seen |= HAS_GROUND
+            else:
+                status, at = skip_field(data, at, stop, field, wire)
+                if status != OK:
+                    return status, at, kept, any_seen, all_seen
+        if (seen & 7) != 7:
+            return MISSING_COORDINATE, stop, kept, any_seen, all_seen
+        any_seen |= seen
+        all_seen &= seen
+        row += 1
+    return OK, at, kept, any_seen, all_seen
+
+
+@inlined
+def _read_u32(data: Any, at: Any) -> Any:
+    return (
+        np.uint32(data[at])
+        | (np.uint32(data[at + 1]) << np.uint32(8))
+        | (np.uint32(data[at + 2]) << np.uint32(16))
+        | (np.uint32(data[at + 3]) << np.uint32(24))
+    )

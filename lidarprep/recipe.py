@@ -1,0 +1,187 @@
+"""What one run is to do, as data: validated models that are read from YAML, from flags and from Python alike."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from lidarprep.errors import RecipeError
+from lidarprep.scene import RegionOfInterest3D
+
+# Metres above the ground that are kept where a device height is given and no band.
+DEFAULT_HEIGHT_BAND = (-1.0, 8.0)
+
+
+def _region_position(value: Any) -> Any:
+    """A region's position may be written {x, y, z}, as the API has it."""
+    if isinstance(value, dict) and isinstance(position := value.get("position"), dict) and set(position) == set("xyz"):
+        return value | {"position": tuple(position[axis] for axis in "xyz")}
+    return value
+
+
+# The only nested thing whose keys pydantic itself checks; nested models bring their own errors.
+_REGION_FIELDS = tuple(RegionOfInterest3D.__dataclass_fields__)
+
+
+class RecipeModel(BaseModel):
+    """A model whose errors are RecipeErrors that name the field, the value and what was expected."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise recipe_error(error, type(self)) from None
+
+    @classmethod
+    def from_yaml(cls, path: str | PathLike[str]) -> Self:
+        """Reads it from a YAML file.
+
+        Raises:
+            RecipeError: The file is not there, is not YAML, or holds what the model does not know.
+        """
+        try:
+            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path}: the recipe cannot be read: {error}") from error
+        except yaml.YAMLError as error:
+            raise RecipeError(f"{path}: the recipe is not YAML: {error}") from error
+        if not isinstance(data, dict):
+            raise RecipeError(f"{path}: a recipe is a mapping of names to values, not {type(data).__name__}")
+        try:
+            return cls(**{str(key): value for key, value in data.items()})
+        except RecipeError as error:
+            raise RecipeError(f"{path}: {error.message}", fix=error.fix) from None
+
+
+def recipe_error(error: ValidationError, model: type[BaseModel]) -> RecipeError:
+    """pydantic's findings in one sentence each."""
+    lines = []
+    for finding in error.errors():
+        name = ".".join(str(part) for part in finding["loc"])
+        if finding["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            known = _REGION_FIELDS if len(finding["loc"]) > 1 else tuple(model.model_fields)
+            near = get_close_matches(str(finding["loc"][-1]), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            lines.append(f"unknown key {name!r}; {hint}")
+        elif finding["type"] == "missing":
+            lines.append(f"{name} is missing")
+        elif finding["type"] == "value_error" and not name:
+            lines.append(str(finding["ctx"]["error"]))
+        else:
+            message = finding["msg"].removeprefix("Value error, ")
+            lines.append(f"{name} is {finding['input']!r}: {message[0].lower()}{message[1:]}")
+    return RecipeError("; ".join(lines))
+
+
+class Recipe(RecipeModel):
+    """How a scene is prepared.
+
+    Args:
+        format: The attachments' format.
+        region_of_interest_3d: Rectangle that the points are cropped to, in the recording's world frame.
+        device_height: The device's height above the ground, metres; switches the height filter on.
+        height_band: (lowest, highest) metres above the ground that are kept; -1 to 8 where only a device height is
+            given.
+        frames: Which frames are prepared, "start:stop:step" as Python slices.
+        labeling_sample_rate: Every how many frames one is labelled, by Scale's rule.
+        only_labelled: Whether to prepare the labelled frames only.
+        precision: Decimals of the points' numbers in Frame JSON; exact where it is left out.
+        intensity_scale: The intensity that becomes 1; guessed where it is left out and the data leaves no doubt.
+        points_frame: The frame of reference of the recording's points, where the layout does not say it.
+    """
+
+    format: Literal["json", "protobuf"] = "json"
+    region_of_interest_3d: Annotated[RegionOfInterest3D | None, BeforeValidator(_region_position)] = None
+    device_height: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    height_band: tuple[float, float] | None = None
+    frames: str | None = None
+    labeling_sample_rate: Annotated[int, Field(ge=1)] | None = None
+    only_labelled: bool = False
+    precision: Annotated[int, Field(ge=0, le=8)] | None = None
+    intensity_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    points_frame: Literal["ego", "world"] | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.height_band is not None:
+            lowest, highest = self.height_band
+            if not lowest < highest:
+                raise ValueError(f"height_band is {lowest:g} to {highest:g}; the lower end comes first")
+            if self.device_height is None:
+                raise ValueError("height_band needs device_height: heights are counted from the ground")
+        if self.only_labelled and self.labeling_sample_rate is None:
+            raise ValueError("only_labelled needs labeling_sample_rate: without it every frame is labelled")
+        if self.precision is not None and self.format != "json":
+            raise ValueError(f"precision is for Frame JSON; {self.format} holds exact float32")
+        return self
+
+
+class StorageOptions(RecipeModel):
+    """How the place that attachments are stored at is reached, and how it is named to Scale.
+
+    Args:
+        endpoint_url: Address of an S3-compatible store; AWS where it is left out.
+        profile: Profile of the AWS tools' configuration.
+        region: AWS region.
+        url_base: Prefix of the URLs in attachments and manifest, in place of s3:// or a path.
+        presign_hours: Sign the URLs that Scale gets, valid for so many hours.
+    """
+
+    endpoint_url: str | None = None
+    profile: str | None = None
+    region: str | None = None
+    url_base: str | None = None
+    presign_hours: Annotated[float, Field(gt=0, le=168)] | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.url_base is not None and "://" not in self.url_base:
+            raise ValueError(f"url_base is {self.url_base!r}; it must be a URL, like https://data.example.com/scene-1")
+        if self.url_base is not None and self.presign_hours is not None:
+            raise ValueError("url_base and presign_hours exclude one another: only the store's own URLs can be signed")
+        return self
+
+
+class TaskRecipe(RecipeModel):
+    """The task that is submitted.
+
+    Args:
+        type: Its type, as in the API's path: lidarannotation, multistage, …
+        params: Its parameters, by the API's names; attachments come from the manifest.
+        unique_id: Id of your own that no other task may have.
+        api_url: Address of the API; SCALE_API_URL or Scale's where it is left out.
+    """
+
+    type: str
+    params: dict[str, Any] = {}
+    unique_id: str | None = None
+    api_url: str | None = None
+
+
+class RunRecipe(RecipeModel):
+    """A whole run: prepare, store and submit.
+
+    Args:
+        scene: Path of the recording.
+        out: Folder or s3://bucket/prefix that the attachments go to.
+        recipe: How it is prepared.
+        storage: How `out` is reached.
+        task: The task to submit; nothing is submitted where it is left out.
+        overwrite: Whether to replace what an earlier run left at `out`.
+        workers: Frames worked on at once; as many as cores where it is left out.
+    """
+
+    scene: str
+    out: str
+    recipe: Recipe = Recipe()
+    storage: StorageOptions = StorageOptions()
+    task: TaskRecipe | None = None
+    overwrite: bool = False
+    workers: Annotated[int, Field(ge=1)] | None = None

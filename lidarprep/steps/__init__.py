@@ -1,0 +1,36 @@
+"""What preparation does to a frame, one module a step.
+
+A step is a callable that takes a frame and a report and gives the frame that follows; it counts in the report what it
+dropped and notes what it changed on its own. `pipeline.py` puts the steps of a recipe in a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lidarprep.scene import Frame
+
+
+@dataclass
+class StepReport:
+    """What the steps did to one frame.
+
+    Args:
+        points_in: How many points the recording has.
+        dropped: How many points were dropped, by reason.
+        notes: What a user should know: a sentence for each kind of finding, so that one which many frames share can
+            be told once.
+    """
+
+    points_in: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+class Step(Protocol):
+    """One step of preparation."""
+
+    def __call__(self, frame: Frame, report: StepReport) -> Frame:
+        """The frame that follows from `frame`; what is dropped or noted goes into `report`."""
+        ...

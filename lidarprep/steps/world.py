@@ -1,0 +1,145 @@
+"""To the world frame, cropped to a region and a height band, freed of what is not finite: one pass over the points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import cos, inf, sin
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.errors import SceneError
+from lidarprep.kernels.select import HEIGHT, NOT_FINITE, REGION, transform_and_select
+from lidarprep.scene import Frame, PointCloud, Pose, RadarPoints, RegionOfInterest3D
+from lidarprep.scene.region import EDGE_TOLERANCE_M
+from lidarprep.steps import StepReport
+
+
+@dataclass(frozen=True)
+class HeightBand:
+    """Heights above the ground that are kept, both ends included.
+
+    A point with height z in the device's frame is z + device_height above the ground.
+
+    Args:
+        device_height: The device's height above the ground, metres.
+        lowest, highest: The band, metres above the ground.
+    """
+
+    device_height: float
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class ToWorld:
+    """Brings a frame's points, radar returns and pictures into one world frame and drops the points not wanted.
+
+    A point that is dropped is counted once, by the first of these reasons: not_finite, region, height.
+
+    Args:
+        region: The region that is kept, in the recording's world frame; None keeps all.
+        height: The band of heights that is kept; None keeps all.
+        offset: (x, y, z) metres taken from every world position.
+    """
+
+    region: RegionOfInterest3D | None = None
+    height: HeightBand | None = None
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def __call__(self, frame: Frame, report: StepReport) -> Frame:
+        """The frame in the world.
+
+        Raises:
+            SceneError: The frame has no pose, and its points are not in the world yet or a height is asked for.
+        """
+        points = frame.points()
+        if frame.world_from_ego is None and self.height is not None:
+            raise SceneError(
+                f"frame {frame.id} has no pose, so the height of its points above the ground is not known",
+                fix="Give a poses file, or leave the device height out.",
+            )
+        world_from_ego = device_pose(frame, points)
+        offset = np.array(self.offset)
+        world_from_source = Pose.identity() if points.frame == "world" else world_from_ego
+        kept, moved, dropped = self._select(points, world_from_source, world_from_ego, offset)
+        report.points_in = len(points)
+        report.dropped = {
+            "region": int(dropped[REGION]),
+            "height": int(dropped[HEIGHT]),
+            "not_finite": int(dropped[NOT_FINITE]),
+        }
+        columns: dict[str, Any] = {name: column[kept] for name, column in points.columns.items()}
+        in_world = replace(points, positions=moved, frame="world", **columns)
+        return replace(
+            frame.with_data(in_world, self._radar(frame.radar(), world_from_ego)),
+            world_from_ego=world_from_ego.translated(-offset),
+            images=tuple(
+                image
+                if image.world_from_camera is None
+                else replace(image, world_from_camera=image.world_from_camera.translated(-offset))
+                for image in frame.images
+            ),
+        )
+
+    def _select(
+        self, points: PointCloud, world_from_source: Pose, world_from_ego: Pose, offset: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.floating], NDArray[np.int64]]:
+        positions = np.ascontiguousarray(points.positions)
+        moved = np.empty_like(positions)
+        kept = np.empty(len(points), dtype=np.int64)
+        dropped = np.zeros(3, dtype=np.int64)
+        count = transform_and_select(
+            positions,
+            np.ascontiguousarray(world_from_source.matrix[:3]),
+            offset,
+            self._region_parameters(),
+            self._height_parameters(points, world_from_ego),
+            moved,
+            kept,
+            dropped,
+        )
+        return kept[:count], moved[:count], dropped
+
+    def _region_parameters(self) -> NDArray[np.float64]:
+        if self.region is None:
+            return np.array([0.0, 0.0, 1.0, 0.0, inf, inf])
+        x, y, _ = self.region.position
+        angle = self.region.rotation
+        half_length, half_width = self.region.length / 2 + EDGE_TOLERANCE_M, self.region.width / 2 + EDGE_TOLERANCE_M
+        return np.array([x, y, cos(angle), sin(angle), half_length, half_width])
+
+    def _height_parameters(self, points: PointCloud, world_from_ego: Pose) -> NDArray[np.float64]:
+        if self.height is None:
+            return np.array([0.0, 0.0, 0.0, 0.0, -inf, inf])
+        ego_from_source = world_from_ego.inverse() if points.frame == "world" else Pose.identity()
+        above_ground = ego_from_source.matrix[2] + np.array([0.0, 0.0, 0.0, self.height.device_height])
+        return np.array([*above_ground, self.height.lowest, self.height.highest])
+
+    def _radar(self, radar: RadarPoints | None, world_from_ego: Pose) -> RadarPoints | None:
+        if radar is None:
+            return None
+        world_from_source = Pose.identity() if radar.frame == "world" else world_from_ego
+        return RadarPoints(
+            positions=world_from_source.apply(radar.positions) - np.array(self.offset),
+            directions=None if radar.directions is None else world_from_source.rotate(radar.directions),
+            sizes=radar.sizes,
+            frame="world",
+        )
+
+
+def device_pose(frame: Frame, points: PointCloud) -> Pose:
+    """The pose of the frame's device in the world; the world's origin where it is unknown and points are in the world.
+
+    Raises:
+        SceneError: The frame has no pose and its points are not in the world.
+    """
+    if frame.world_from_ego is not None:
+        return frame.world_from_ego
+    if points.frame == "world":
+        return Pose.identity()
+    raise SceneError(
+        f"frame {frame.id} has no pose, and its points are in the {points.frame} frame",
+        fix="Give a poses file, or say --points-frame world if the points are in the world already.",
+    )

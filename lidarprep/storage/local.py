@@ -1,0 +1,120 @@
+"""A local folder as store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from lidarprep.errors import RecipeError, StorageError
+from lidarprep.storage.store import StoredObject, describe, under_base
+
+
+class LocalFolder:
+    """A store in a folder.
+
+    Its URLs are relative to the folder, so that the folder may be moved or copied to where Scale can fetch it, and the
+    attachments don't tell where they were made; unless `url_base` gives them a prefix.
+
+    Args:
+        path: The folder; made when the first object is stored.
+        url_base: Prefix of the URLs.
+        presign_hours: Only S3 can sign; anything but None is refused.
+
+    Raises:
+        RecipeError: Signed URLs are asked for.
+    """
+
+    def __init__(self, path: str | Path, *, url_base: str | None = None, presign_hours: float | None = None) -> None:
+        if presign_hours is not None:
+            raise RecipeError(f"URLs of a local folder ({path}) cannot be signed", fix="Store at s3://bucket/prefix.")
+        self.path = Path(path)
+        self.url_base = url_base
+
+    def check(self) -> None:
+        """Sees that the folder is one, or can be made.
+
+        Raises:
+            StorageError: It is a file, or not writable.
+        """
+        nearest = self.path
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise StorageError(f"{nearest} is not a folder", fix="Choose another destination.")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise StorageError(
+                f"{nearest} is not writable", fix="Choose another destination, or change its permissions."
+            )
+
+    def put(self, key: str, data: bytes, content_type: str) -> StoredObject:
+        """Writes the bytes to a temporary name in the same folder, then renames it to `key`."""
+        target = self.path / key
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=target.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                # mkstemp makes files that only their owner reads; what is stored is meant to be read.
+                Path(temporary).chmod(0o666 & ~_UMASK)
+                Path(temporary).replace(target)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise StorageError(f"{target} cannot be written: {error.strerror or error}") from error
+        return describe(key, self.url(key), data)
+
+    def put_file(self, key: str, path: Path, content_type: str) -> StoredObject:
+        """Copies the file to `key`, by a temporary name."""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+        return self.put(key, data, content_type)
+
+    def get(self, key: str) -> bytes:
+        """The bytes under `key`."""
+        try:
+            return (self.path / key).read_bytes()
+        except OSError as error:
+            raise StorageError(f"{self.path / key} cannot be read: {error.strerror or error}") from error
+
+    def exists(self, key: str) -> bool:
+        """Whether there is a file under `key`."""
+        return (self.path / key).exists()
+
+    def discard(self, keys: Iterable[str]) -> None:
+        """Deletes the files, and the folders that are empty then."""
+        for key in keys:
+            target = self.path / key
+            target.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not empty, or not there: then it stays
+                while target.parent != self.path.parent:
+                    target = target.parent
+                    target.rmdir()
+
+    def url(self, key: str) -> str:
+        """`key` under the prefix, or relative to the folder."""
+        return under_base(self.url_base, key) if self.url_base else under_base("", key).lstrip("/")
+
+    def location(self, key: str) -> str:
+        """The file's own URL, file://…"""
+        return (self.path / key).resolve().as_uri()
+
+    def fetch_url(self, key: str) -> str:
+        """The same as `url`."""
+        return self.url(key)
+
+
+def _read_umask() -> int:
+    # The only way to read it is to set it; done once, when the module is loaded, before there are threads.
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+_UMASK = _read_umask()

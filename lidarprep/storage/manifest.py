@@ -1,0 +1,181 @@
+"""The manifest: the record of what one run stored, as `manifest.json` beside its attachments.
+
+It never holds a secret: URLs stand there unsigned, whatever Scale was given.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from lidarprep.errors import FormatError, StorageError
+from lidarprep.storage.store import MANIFEST_KEY
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class AttachmentRecord(_Record):
+    """One stored attachment.
+
+    Args:
+        url: Its URL; relative to the manifest where it lies in a local folder without `--url-base`.
+        bytes: Its size.
+        sha256: SHA-256 of its bytes, 64 hex digits.
+        frames: Ids of the frames that it holds, in order.
+    """
+
+    url: str
+    bytes: int
+    sha256: str
+    frames: list[str]
+
+
+class DroppedPoints(_Record):
+    """How many points of a frame were dropped, by reason; one that meets several counts for the first of
+    not_finite, region, height.
+
+    Args:
+        region: Outside the region of interest.
+        height: Outside the height band.
+        not_finite: With a coordinate that is no finite number.
+    """
+
+    region: int = 0
+    height: int = 0
+    not_finite: int = 0
+
+
+class FrameRecord(_Record):
+    """One prepared frame.
+
+    Args:
+        id: Its name in the recording.
+        index: Its number in the recording, from 0.
+        timestamp: Nanoseconds since the Unix epoch, or None.
+        points_in: Points that the recording has.
+        points_out: Points that the attachment has.
+        dropped: Where the others went.
+        labelled: Whether Scale labels the frame at the recipe's labeling_sample_rate.
+    """
+
+    id: str
+    index: int
+    timestamp: int | None
+    points_in: int
+    points_out: int
+    dropped: DroppedPoints
+    labelled: bool
+
+
+class ImageRecord(_Record):
+    """One stored picture.
+
+    Args:
+        frame: Id of its frame.
+        camera: Name of its camera.
+        url: As an attachment's.
+        bytes: Its size.
+        sha256: SHA-256 of its bytes, 64 hex digits.
+    """
+
+    frame: str
+    camera: str
+    url: str
+    bytes: int
+    sha256: str
+
+
+class Manifest(_Record):
+    """What one run stored.
+
+    Args:
+        lidarprep: Version that wrote it.
+        source: The recording, as the user named it.
+        format: Format of the attachments: "json" or "protobuf".
+        recipe: The recipe of the run, every field.
+        world_offset: (x, y, z) metres that were taken from the recording's world coordinates.
+        attachments: What was stored for the frames, in time order.
+        frames: The frames, in time order.
+        images: The pictures.
+        presign_hours: Hours that URLs are signed for when they are handed to Scale, or None.
+        notes: What the run guessed or found odd, a sentence each.
+    """
+
+    lidarprep: str = Field(default_factory=lambda: version("lidarprep"))
+    source: str
+    format: str
+    recipe: dict[str, Any]
+    world_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    attachments: list[AttachmentRecord]
+    frames: list[FrameRecord]
+    images: list[ImageRecord] = []
+    presign_hours: float | None = None
+    notes: list[str] = []
+
+    _location: str = PrivateAttr(default="")
+
+    @property
+    def location(self) -> str:
+        """URL of the manifest itself, which relative URLs in it start from."""
+        return self._location
+
+    def at(self, location: str) -> Manifest:
+        """The same manifest, known to lie at the URL `location`."""
+        copy = self.model_copy()
+        copy._location = location
+        return copy
+
+    @property
+    def urls(self) -> list[str]:
+        """The attachments' URLs in time order, absolute; never signed."""
+        return [self.resolve(attachment.url) for attachment in self.attachments]
+
+    def resolve(self, url: str) -> str:
+        """A URL of the manifest as an absolute one."""
+        return url if urlsplit(url).scheme else urljoin(self._location, url)
+
+    def to_json(self) -> bytes:
+        """The manifest as it is stored: UTF-8 JSON, the same bytes for the same content."""
+        return self.model_dump_json(indent=2).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, data: bytes, *, location: str) -> Manifest:
+        """A manifest from its bytes; `location` is its own URL.
+
+        Raises:
+            FormatError: It is not a manifest.
+        """
+        try:
+            return cls.model_validate_json(data).at(location)
+        except ValidationError as error:
+            finding = error.errors()[0]
+            place = ".".join(str(part) for part in finding["loc"]) or "its text"
+            raise FormatError(
+                location, place=place, found=finding["msg"], fix=f"Name the {MANIFEST_KEY} that `prepare` wrote."
+            ) from None
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Manifest:
+        """Reads a manifest from a local file, or from the folder that holds it.
+
+        Raises:
+            StorageError: It cannot be read.
+            FormatError: It is not a manifest.
+        """
+        file = Path(path)
+        if file.is_dir():
+            file = file / MANIFEST_KEY
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise StorageError(
+                f"{file} cannot be read: {error.strerror or error}", fix="Name the manifest that `prepare` wrote."
+            ) from error
+        return cls.from_json(data, location=file.resolve().as_uri())

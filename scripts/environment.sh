@@ -1,0 +1,24 @@
+# Sourced by the scripts here: makes .venv and installs what is missing into it, then puts it first on PATH.
+# LIDARPREP_EXTRAS names the extras that the caller needs; PYTHON the interpreter that makes the environment.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python="${PYTHON:-python3}"
+
+if [ ! -x .venv/bin/python ]; then
+  if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "lidarprep needs Python 3.11 or newer; $("$python" --version 2>&1) found. Set PYTHON to a newer one." >&2
+    exit 2
+  fi
+  echo "making .venv" >&2
+  "$python" -m venv .venv
+fi
+
+# What is installed is known by the extras and by pyproject.toml: a changed one installs again.
+stamp=".venv/installed-${LIDARPREP_EXTRAS}-$(cksum < pyproject.toml | tr ' ' '-')"
+if [ ! -e "$stamp" ]; then
+  echo "installing lidarprep[${LIDARPREP_EXTRAS}] into .venv" >&2
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[${LIDARPREP_EXTRAS}]"
+  touch "$stamp"
+fi
+PATH="$PWD/.venv/bin:$PATH"
+export PATH

@@ -1,0 +1,23 @@
+"""What several rooms' tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Tests never reach AWS: what they store, they store at a server on loopback with credentials of no account.
+os.environ.update(AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing", AWS_DEFAULT_REGION="us-east-1")
+os.environ.pop("AWS_PROFILE", None)
+
+
+@pytest.fixture(scope="session")
+def recording() -> Path:
+    """The real recording that tests try everything on; tests that want it are skipped where it is not."""
+    named = os.environ.get("LIDARPREP_RECORDING")
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "toolkit-scene"
+    path = Path(named) if named else beside
+    if not (path / "pointcloud").is_dir():
+        pytest.skip(f"there is no recording at {path}; LIDARPREP_RECORDING names one in the toolkit layout")
+    return path
