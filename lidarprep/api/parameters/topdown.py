@@ -1,0 +1,94 @@
+"""The task that labels a scene, or an aerial image, from above."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from math import floor
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, field_serializer
+
+from lidarprep.api.parameters.base import Condition, TaskParameters
+from lidarprep.api.parameters.values import AttachmentUrls, JsonObject, OneOrMoreUrls, Region3D, Text
+
+log = logging.getLogger(__name__)
+
+
+class LidarTopdown(TaskParameters):
+    """A `lidartopdown` task: polygons, lines and points, drawn from above.
+
+    It is made of lidar frames (`attachments`), or of an aerial image (`attachment`).
+    """
+
+    task_type: ClassVar[str] = "lidartopdown"
+
+    attachments: AttachmentUrls | None = None
+    """One URL a lidar frame, in the order of time; not beside attachment."""
+    attachment: OneOrMoreUrls | None = None
+    """URL of an aerial image (PNG or JPEG). A list on the wire, as the reference has it; one string is taken too."""
+    region_of_interest_2d: JsonObject | None = None
+    """Where the aerial image lies in the world; required for one. Sent as it is."""
+    region_of_interest_3d: Region3D | None = None
+    """The rectangle that the points are cropped to; required for lidar. A RegionOfInterest3D, or an object that is sent
+    as it is."""
+    geometries: JsonObject | None = None
+    """What to annotate with which geometry; required unless a taxonomy says it."""
+    directed_lines: Sequence[Text] | None = None
+    """Line labels whose direction matters."""
+    annotation_attributes: JsonObject | None = None
+    """Attributes to be filled in for each annotation."""
+    links: JsonObject | None = None
+    """Links between annotations."""
+    base_annotations: JsonObject | None = None
+    """Annotations to begin with; needs the key `annotations`."""
+    groups: Sequence[Text] | None = None
+    """Groups that the labels belong to."""
+    rules: JsonObject | None = None
+    """Relationships between annotations."""
+    disable_cuboid_projection: bool | None = None
+    """As the dependent of a cuboid task: don't show its cuboids as polygons."""
+    lidar_task: Text | None = None
+    """Id of a completed cuboid task, whose annotations are the starting point."""
+    device_height: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """Height of the lidar above the ground, metres; `deviceHeight` on the wire.
+
+    The API documents an integer although it is in metres. It goes out rounded to the nearest whole metre (halves up),
+    and the log says so: there it only steers a coarse filter, where half a metre doesn't matter, while a fraction may
+    have the task refused. The local height filter always uses the height as it was given."""
+    taxonomy_srn: Text | None = None
+    """Version of the taxonomy to use, where the account has the taxonomy service."""
+
+    @classmethod
+    def conditions(cls, given: Mapping[str, Any]) -> Iterable[Condition]:
+        """Either lidar frames with their region, or an aerial image with its own."""
+        if "project" not in given and "batch" not in given:
+            yield Condition("project", "project is missing; give project, or batch, which implies it", unenforced=True)
+        has_frames, has_image = "attachments" in given, "attachment" in given
+        if has_frames and has_image:
+            problem = "attachment is given beside attachments; give frames or an aerial image, not both"
+            yield Condition("attachment", problem, unenforced=True)
+        elif not (has_frames or has_image or "lidar_task" in given):
+            yield Condition(
+                "attachments", "attachments is missing; give attachments, or attachment for an aerial image"
+            )
+        elif has_image and "region_of_interest_2d" not in given:
+            problem = "region_of_interest_2d is missing; an aerial image (attachment) needs it"
+            yield Condition("region_of_interest_2d", problem, unenforced=True)
+        if (has_frames or ("lidar_task" in given and not has_image)) and "region_of_interest_3d" not in given:
+            problem = "region_of_interest_3d is missing; a lidar task needs it"
+            yield Condition("region_of_interest_3d", problem, unenforced=True)
+        if "geometries" not in given and "taxonomy_srn" not in given:
+            yield Condition("geometries", "geometries is missing; give geometries, or taxonomy_srn")
+        base = given.get("base_annotations")
+        if isinstance(base, Mapping) and "annotations" not in base:
+            yield Condition("base_annotations", "base_annotations has no annotations; it must contain that key")
+
+    @field_serializer("device_height")
+    def _in_whole_metres(self, height: float | None) -> int | None:
+        if height is None:
+            return None
+        whole = floor(height + 0.5)
+        if whole != height:
+            log.warning("device_height %s m goes out as deviceHeight %d: the API takes whole metres", height, whole)
+        return whole

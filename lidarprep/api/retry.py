@@ -1,0 +1,69 @@
+"""When a request is tried again, and how long to wait before it is: the same for any client."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, TypedDict
+
+from tenacity import RetryCallState, retry_if_result, stop_after_attempt, wait_exponential, wait_random
+from tenacity.retry import retry_base
+from tenacity.stop import stop_base
+from tenacity.wait import wait_base
+
+from lidarprep.api.protocol import Failure
+
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 20.0
+# Jitter keeps many clients that failed together from coming back together.
+JITTER_S = 0.5
+# A server may ask for a longer wait than a person would sit through.
+LONGEST_RETRY_AFTER_S = 120.0
+
+log = logging.getLogger(__name__)
+
+
+class RetryPolicy(TypedDict):
+    """Arguments of tenacity's `Retrying` and `AsyncRetrying`."""
+
+    stop: stop_base
+    wait: wait_base
+    retry: retry_base
+    before_sleep: Any
+    retry_error_callback: Any
+
+
+def retry_policy(retries: int) -> RetryPolicy:
+    """Tries again what failed for reasons that pass, `retries` times at most, then gives back the last Failure.
+
+    Args:
+        retries: How often to try again after the first time.
+    """
+    return RetryPolicy(
+        stop=stop_after_attempt(retries + 1),
+        wait=_Wait(),
+        retry=retry_if_result(lambda outcome: isinstance(outcome, Failure) and outcome.retry),
+        before_sleep=_log_retry,
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+    )
+
+
+class _Wait(wait_base):
+    """As long as the server asked for, or else ever longer."""
+
+    _growing = wait_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S) + wait_random(0, JITTER_S)
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        growing = self._growing(retry_state)
+        asked = _failure(retry_state).after_s
+        return growing if asked is None else max(min(asked, LONGEST_RETRY_AFTER_S), 0.0)
+
+
+def _log_retry(state: RetryCallState) -> None:
+    wait_s = state.next_action.sleep if state.next_action else 0.0
+    log.warning("%s; trying again in %.1f s (%d)", _failure(state).error.message, wait_s, state.attempt_number)
+
+
+def _failure(state: RetryCallState) -> Failure:
+    outcome = state.outcome.result() if state.outcome else None
+    assert isinstance(outcome, Failure), "only failures are tried again"  # noqa: S101
+    return outcome

@@ -1,0 +1,37 @@
+"""A task's shape in answers, as the reference's examples show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lidarprep.api import LidarLinking, TaskParameters
+
+# Parameters that stand beside `params` in a task, not in it.
+TOP_LEVEL = ("instruction", "callback_url", "metadata", "project", "batch", "priority", "unique_id", "tags")
+ALWAYS_THERE: Mapping[str, Any] = {"instruction": None, "callback_url": None, "metadata": {}, "project": None}
+
+LINKING_DEFAULTS: Mapping[str, Any] = {"labeling_sample_rate": 1, "geometries": [], "default_geometry": "box"}
+
+
+def task_fields(parameters: TaskParameters, *, is_test: bool) -> dict[str, Any]:
+    """A new task as it is answered, but for what the store adds: id, times, status.
+
+    Args:
+        parameters: What it was asked for with.
+        is_test: It was made with a test key.
+    """
+    params = parameters.to_wire()
+    beside = {name: params.pop(name) for name in TOP_LEVEL if name in params}
+    if isinstance(parameters, LidarLinking):
+        # As the reference's answer has it: defaults filled in, and the lidar task called task_id.
+        params = {**LINKING_DEFAULTS, "task_id": params.get("lidar_task"), **params}
+    return {
+        "type": parameters.task_type,
+        "is_test": is_test,
+        "urgency": "standard",
+        "work_started": False,
+        **ALWAYS_THERE,
+        **beside,
+        "params": params,
+    }
