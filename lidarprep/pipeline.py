@@ -167,7 +167,7 @@ class Preparation:
         if self.store.exists(MANIFEST_KEY):
             if not overwrite:
                 raise RecipeError(
-                    f"{self.store.url(MANIFEST_KEY)} is there already, from an earlier run to this destination",
+                    f"{self.store.location(MANIFEST_KEY)} is there already, from an earlier run to this destination",
                     fix="Choose another destination, or replace what is there with --overwrite.",
                 )
             # First of all: a manifest must never speak of attachments that have changed since.

@@ -58,7 +58,10 @@ def submit(
         ParameterError: The parameters are refused before anything is sent.
         ApiError: The API, or the way to it, said no.
     """
-    filled = manifest_parameters(manifest, task_type) | dict(parameters)
+    filled = manifest_parameters(manifest, task_type)
+    if "deviceHeight" in parameters:  # the wire's name of what the manifest fills in as device_height
+        filled.pop("device_height", None)
+    filled |= parameters
     # Tasks that are made from a finished lidar task, or over an aerial picture, take no frames.
     if not {"attachments", "attachment", "lidar_task"} & set(filled):
         filled["attachments"] = fetch_urls(manifest, storage)
@@ -88,7 +91,7 @@ def manifest_parameters(manifest: Manifest, task_type: str) -> dict[str, Any]:
         if recipe.region_of_interest_3d is not None:
             parameters["region_of_interest_3d"] = _shifted(recipe.region_of_interest_3d, manifest.world_offset).to_api()
         if recipe.device_height is not None:
-            parameters["deviceHeight"] = recipe.device_height
+            parameters["device_height"] = recipe.device_height
     return parameters
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from lidarprep.cli import convert, demo, inspect, prepare, run, sample, sandbox, submit
@@ -63,24 +62,15 @@ for _command in (demo, sample, inspect, prepare, convert, submit, run, sandbox):
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and ends the process.
 
-    Exit codes: 2 for wrong usage or input, 1 for what failed outside, 130 for Ctrl-C.
+    Exit codes: 2 for wrong usage or input, 1 for what failed outside.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words  # wherever it stands, before or behind the command
     words = [word for word in words if word != "--debug"]
     try:
-        status = app(words, standalone_mode=False)
+        app(words)  # ends the process itself, and says what is wrong with the words
     except LidarprepError as error:
         if debug:
             raise
         print_error(str(error))
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show(sys.stderr)
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        print_error("stopped")
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)  # whoever read our stdout has gone
-    sys.exit(status if isinstance(status, int) else 0)

@@ -9,8 +9,6 @@ import typer
 
 from lidarprep.cli.console import progress, say
 from lidarprep.cli.prepare import prepare_scene
-from lidarprep.recipe import Recipe, StorageOptions
-from lidarprep.scene import RegionOfInterest3D
 
 CALLBACK_URL = "https://example.com/callback"  # required by the API; the sandbox does not call it
 
@@ -21,8 +19,10 @@ def command(
 ) -> None:
     """Try the whole job: a generated recording is prepared, stored, and submitted to a local sandbox."""
     from lidarprep.api import ScaleClient
+    from lidarprep.recipe import Recipe, StorageOptions
     from lidarprep.sample import DEVICE_HEIGHT_M, write_sample
     from lidarprep.sandbox import running_sandbox
+    from lidarprep.scene import RegionOfInterest3D
     from lidarprep.submission import submit
 
     folder = Path(out)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from math import radians
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lidarprep.errors import RecipeError
-from lidarprep.recipe import Recipe, StorageOptions
-from lidarprep.scene import RegionOfInterest3D
+
+if TYPE_CHECKING:
+    from lidarprep.recipe import Recipe, StorageOptions
+    from lidarprep.scene import RegionOfInterest3D
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Frames worked on at once; by default as many as cores.")]
@@ -72,6 +74,8 @@ def numbers(text: str, option: str, expected: str, counts: tuple[int, ...]) -> l
 
 def region_from(text: str) -> RegionOfInterest3D:
     """The region of `--roi X,Y,LENGTH,WIDTH[,DEGREES]`."""
+    from lidarprep.scene import RegionOfInterest3D
+
     x, y, length, width, *rotation = numbers(text, "--roi", "X,Y,LENGTH,WIDTH[,DEGREES], like 0,0,80,60,15", (4, 5))
     return RegionOfInterest3D((x, y, 0.0), length, width, radians(rotation[0]) if rotation else 0.0)
 
@@ -82,16 +86,46 @@ def band_from(text: str) -> tuple[float, float]:
     return lowest, highest
 
 
+def recipe_flags(
+    *,
+    format: str | None,
+    roi: str | None,
+    device_height: float | None,
+    height_band: str | None,
+    frames: str | None,
+    labeling_sample_rate: int | None,
+    only_labelled: bool,
+    precision: int | None,
+    intensity_scale: float | None,
+    points_frame: str | None,
+) -> dict[str, Any]:
+    """The flags of a recipe as its fields."""
+    return {
+        "format": format,
+        "region_of_interest_3d": None if roi is None else region_from(roi),
+        "device_height": device_height,
+        "height_band": None if height_band is None else band_from(height_band),
+        "frames": frames,
+        "labeling_sample_rate": labeling_sample_rate,
+        "only_labelled": only_labelled,
+        "precision": precision,
+        "intensity_scale": intensity_scale,
+        "points_frame": points_frame,
+    }
+
+
 def recipe_from(recipe_file: str | None, given: dict[str, Any]) -> Recipe:
     """The recipe of a file, if there is one, with what flags give over it."""
+    from lidarprep.recipe import Recipe
+
     base = Recipe.from_yaml(recipe_file) if recipe_file is not None else Recipe()
     return overridden(base, given)
 
 
 def overridden(base: Recipe, given: dict[str, Any]) -> Recipe:
     """The recipe with the flags that were given in place of its own fields."""
-    fields = {name: getattr(base, name) for name in Recipe.model_fields}
-    return Recipe(**(fields | said(given)))
+    fields = {name: getattr(base, name) for name in type(base).model_fields}
+    return type(base)(**(fields | said(given)))
 
 
 def said(given: dict[str, Any]) -> dict[str, Any]:
@@ -101,4 +135,4 @@ def said(given: dict[str, Any]) -> dict[str, Any]:
 
 def storage_from(base: StorageOptions, given: dict[str, Any]) -> StorageOptions:
     """The storage options with the flags that were given in place of their own fields."""
-    return StorageOptions(**(base.model_dump() | said(given)))
+    return type(base)(**(base.model_dump() | said(given)))

@@ -8,9 +8,9 @@ import typer
 
 from lidarprep.cli import options as o
 from lidarprep.cli.console import print_json, print_notes, print_table, progress, say
-from lidarprep.recipe import Recipe, StorageOptions
 
 if TYPE_CHECKING:
+    from lidarprep.recipe import Recipe, StorageOptions
     from lidarprep.storage import Manifest
 
 
@@ -40,20 +40,22 @@ def command(
     json: o.Json = False,
 ) -> None:
     """Prepare a recording: into one world frame, cropped and filtered, as attachments, and store them."""
+    from lidarprep.recipe import StorageOptions
+
     merged = o.recipe_from(
         recipe,
-        {
-            "format": format,
-            "region_of_interest_3d": None if roi is None else o.region_from(roi),
-            "device_height": device_height,
-            "height_band": None if height_band is None else o.band_from(height_band),
-            "frames": frames,
-            "labeling_sample_rate": labeling_sample_rate,
-            "only_labelled": only_labelled,
-            "precision": precision,
-            "intensity_scale": intensity_scale,
-            "points_frame": points_frame,
-        },
+        o.recipe_flags(
+            format=format,
+            roi=roi,
+            device_height=device_height,
+            height_band=height_band,
+            frames=frames,
+            labeling_sample_rate=labeling_sample_rate,
+            only_labelled=only_labelled,
+            precision=precision,
+            intensity_scale=intensity_scale,
+            points_frame=points_frame,
+        ),
     )
     storage = o.storage_from(
         StorageOptions(),

@@ -10,7 +10,6 @@ from lidarprep.cli import options as o
 from lidarprep.cli.console import print_json
 from lidarprep.cli.prepare import prepare_scene
 from lidarprep.cli.submit import submit_manifest
-from lidarprep.recipe import RunRecipe
 
 
 def command(
@@ -40,21 +39,23 @@ def command(
     json: o.Json = False,
 ) -> None:
     """Prepare, store and submit as a recipe file says; flags override it."""
+    from lidarprep.recipe import RunRecipe
+
     base = RunRecipe.from_yaml(recipe)
     merged = o.overridden(
         base.recipe,
-        {
-            "format": format,
-            "region_of_interest_3d": None if roi is None else o.region_from(roi),
-            "device_height": device_height,
-            "height_band": None if height_band is None else o.band_from(height_band),
-            "frames": frames,
-            "labeling_sample_rate": labeling_sample_rate,
-            "only_labelled": only_labelled,
-            "precision": precision,
-            "intensity_scale": intensity_scale,
-            "points_frame": points_frame,
-        },
+        o.recipe_flags(
+            format=format,
+            roi=roi,
+            device_height=device_height,
+            height_band=height_band,
+            frames=frames,
+            labeling_sample_rate=labeling_sample_rate,
+            only_labelled=only_labelled,
+            precision=precision,
+            intensity_scale=intensity_scale,
+            points_frame=points_frame,
+        ),
     )
     storage = o.storage_from(
         base.storage,

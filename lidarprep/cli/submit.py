@@ -10,10 +10,10 @@ import typer
 from lidarprep.cli import options as o
 from lidarprep.cli.console import print_json, print_table
 from lidarprep.errors import RecipeError
-from lidarprep.recipe import StorageOptions
 
 if TYPE_CHECKING:
     from lidarprep.api import Task
+    from lidarprep.recipe import StorageOptions
     from lidarprep.storage import Manifest
 
 
@@ -33,6 +33,7 @@ def command(
 ) -> None:
     """Submit what prepare stored as a task. The API key comes from SCALE_API_KEY."""
     from lidarprep.api import parse_params
+    from lidarprep.recipe import StorageOptions
 
     storage = o.storage_from(StorageOptions(), {"endpoint_url": endpoint_url, "profile": profile, "region": region})
     parameters = read_params(params) | parse_params(param or [], type)

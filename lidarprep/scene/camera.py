@@ -182,9 +182,11 @@ class CameraImage:
 
 def _increasing_until(coefficients: list[float]) -> float:
     """The first positive root of a polynomial given by rising powers: up to there a radius grows with its input."""
-    roots = np.roots(coefficients[::-1])
-    real = roots.real[(np.abs(roots.imag) < 1e-9) & (roots.real > 1e-12)]
-    return float(real.min()) if real.size else np.inf
+    # Taken by falling powers the same numbers are the polynomial of the roots' inverses, whose leading 1 makes it safe
+    # to solve however small the coefficients are.
+    inverses = np.roots(coefficients)
+    real = inverses.real[(np.abs(inverses.imag) < 1e-9) & (inverses.real > 1e-12)]
+    return float(1.0 / real.max()) if real.size else np.inf
 
 
 def _brown_conrady(xyz: Array, d: Distortion) -> tuple[Array, Array, NDArray[np.bool_]]:
@@ -277,7 +279,12 @@ def intrinsics_from_mapping(values: Mapping[str, Any]) -> Intrinsics:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise SceneError(f"intrinsics: {key} is {value!r}, not a number")
-        numbers[key] = float(value)
+        try:
+            numbers[key] = float(value)
+        except OverflowError as error:
+            raise SceneError(f"intrinsics: {key} is a whole number of {len(str(value))} digits") from error
+        if key in ("width", "height") and not (numbers[key] >= 1 and numbers[key].is_integer()):
+            raise SceneError(f"intrinsics: {key} is {value!r}, not a whole number of pixels")
     size = {key: int(numbers.pop(key)) for key in ("width", "height") if key in numbers}
     distortion = Distortion(**{f.name: numbers.pop(f.name) for f in fields(Distortion) if f.name in numbers})
     return Intrinsics(**numbers, model=values.get("camera_model", "brown_conrady"), distortion=distortion, **size)  # type: ignore[arg-type]

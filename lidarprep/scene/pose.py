@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import hypot
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,9 @@ class Pose:
             )
         if not (np.isfinite(rotation).all() and np.isfinite(translation).all()):
             raise SceneError(f"a pose has a number that is not finite: {rotation.tolist()}, {translation.tolist()}")
-        deviation = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
-        if deviation > UNIT_TOLERANCE:
+        with np.errstate(over="ignore", invalid="ignore"):
+            deviation = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
+        if not deviation <= UNIT_TOLERANCE:  # also where huge entries make it NaN
             raise SceneError(f"a rotation matrix is not orthonormal: R Rᵀ is off the identity by {deviation:.3g}")
         if np.linalg.det(rotation) < 0:
             raise SceneError(
@@ -73,7 +75,7 @@ class Pose:
         q = np.asarray(quaternion, dtype=np.float64)
         if q.shape != (4,):
             raise SceneError(f"a quaternion has 4 numbers (w, x, y, z), not {q.size}")
-        norm = float(np.linalg.norm(q))
+        norm = hypot(*q.tolist())
         if not abs(norm - 1.0) <= UNIT_TOLERANCE:
             raise SceneError(
                 f"a quaternion (w, x, y, z) is not unit: {q.tolist()} has norm {norm:.6g}",
@@ -195,7 +197,7 @@ class Pose:
         return isinstance(other, Pose) and np.array_equal(self.matrix, other.matrix)
 
     def __hash__(self) -> int:
-        return hash(self.matrix.tobytes())
+        return hash((self.matrix + 0.0).tobytes())  # -0.0 equals 0.0
 
     def __repr__(self) -> str:
         def numbers(values: Sequence[float]) -> str:

@@ -53,8 +53,9 @@ class RegionOfInterest3D:
         """(N,) bool: which of the points (N, 2 or 3), in the recording's world frame, lie in the rectangle."""
         xy = np.asarray(points, dtype=np.float64)[:, :2] - np.array(self.position[:2])
         c, s = cos(self.rotation), sin(self.rotation)
-        along = c * xy[:, 0] + s * xy[:, 1]
-        across = c * xy[:, 1] - s * xy[:, 0]
+        with np.errstate(invalid="ignore"):  # infinite points are in no rectangle
+            along = c * xy[:, 0] + s * xy[:, 1]
+            across = c * xy[:, 1] - s * xy[:, 0]
         inside: NDArray[np.bool_] = (np.abs(along) <= self.length / 2 + EDGE_TOLERANCE_M) & (
             np.abs(across) <= self.width / 2 + EDGE_TOLERANCE_M
         )

@@ -1,0 +1,340 @@
+"""The commands, as a person or a program runs them: what stands on stdout and stderr, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import lidarprep as lp
+from lidarprep.cli import main
+from lidarprep.sandbox import running_sandbox
+from tests.scenes import write_json, write_toolkit_scene
+
+
+@pytest.fixture
+def scene_folder(tmp_path: Path) -> Path:
+    return write_toolkit_scene(tmp_path / "recording")
+
+
+class Ended:
+    """How a command ended, and what it printed."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def lidarprep(capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*words: object) -> Ended:
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        captured = capsys.readouterr()
+        code = ended.value.code
+        return Ended(code if isinstance(code, int) else 0, captured.out, captured.err)
+
+    return run
+
+
+def test_prepare_shows_a_table_on_stderr_and_nothing_on_stdout(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path
+) -> None:
+    ended = lidarprep("prepare", scene_folder, "--out", tmp_path / "out")
+    assert (ended.code, ended.out) == (0, "")
+    assert "points out" in ended.err
+    assert "manifest.json" in ended.err
+    assert "\x1b" not in ended.err
+
+
+def test_prepare_json_prints_the_manifest_for_programs(lidarprep: Any, scene_folder: Path, tmp_path: Path) -> None:
+    ended = lidarprep("prepare", scene_folder, "--out", tmp_path / "out", "--json")
+    assert json.loads(ended.out) == json.loads((tmp_path / "out/manifest.json").read_bytes())
+
+
+def test_every_flag_of_prepare_reaches_the_recipe(lidarprep: Any, scene_folder: Path, tmp_path: Path) -> None:
+    flags = "--format json --roi 20,5,60,40,17.2 --device-height 1.8 --height-band -30,30 --frames 0:3:1 "
+    flags += (
+        "--labeling-sample-rate 2 --only-labelled --precision 3 --intensity-scale 255 --points-frame ego --workers 1"
+    )
+    ended = lidarprep("prepare", scene_folder, "--out", tmp_path / "out", *flags.split(), "--json")
+    assert json.loads(ended.out)["recipe"] == {
+        "format": "json",
+        "region_of_interest_3d": {
+            "position": [20.0, 5.0, 0.0],
+            "length": 60.0,
+            "width": 40.0,
+            "rotation": pytest.approx(np.radians(17.2)),
+        },
+        "device_height": 1.8,
+        "height_band": [-30.0, 30.0],
+        "frames": "0:3:1",
+        "labeling_sample_rate": 2,
+        "only_labelled": True,
+        "precision": 3,
+        "intensity_scale": 255.0,
+        "points_frame": "ego",
+    }
+
+
+def test_flags_override_the_recipe_file(lidarprep: Any, scene_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("format: protobuf\ndevice_height: 30\nframes: '0:2'\n")
+    ended = lidarprep(
+        "prepare",
+        scene_folder,
+        "--out",
+        tmp_path / "out",
+        "--recipe",
+        tmp_path / "recipe.yaml",
+        "--frames",
+        ":1",
+        "--json",
+    )
+    manifest = json.loads(ended.out)
+    assert manifest["format"] == "protobuf"
+    assert manifest["recipe"]["device_height"] == 30
+    assert len(manifest["frames"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--roi", "1,2,3"], "--roi is '1,2,3'; expected X,Y,LENGTH,WIDTH[,DEGREES]"),
+        (["--roi", "0,0,-5,3"], "length is -5.0; it must be above 0 metres"),
+        (["--height-band", "3,1", "--device-height", "2"], "the lower end comes first"),
+        (["--height-band", "0,1"], "height_band needs device_height"),
+        (["--frames", "5:"], "keeps none of the recording's 3 frames"),
+        (["--frames", "a:b"], "expected start:stop"),
+        (["--only-labelled"], "only_labelled needs labeling_sample_rate"),
+        (["--format", "xml"], "format is 'xml'"),
+        (["--precision", "3", "--format", "protobuf"], "precision is for Frame JSON"),
+        (["--presign", "2"], "cannot be signed"),
+        (["--url-base", "data"], "it must be a URL"),
+        (["--recipe", "nowhere.yaml"], "the recipe cannot be read"),
+        (["--intensity-scale", "9"], "outside 0 to 9"),
+    ],
+)
+def test_wrong_usage_is_one_clear_error_with_exit_code_2(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    ended = lidarprep("prepare", scene_folder, "--out", tmp_path / "out", *words)
+    assert ended.code == 2
+    assert message in ended.err
+    assert ended.err.startswith("error: ")
+    assert "Traceback" not in ended.err
+    assert ended.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_key_in_a_recipe_names_the_nearest(lidarprep: Any, scene_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("devise_height: 1.8\n")
+    ended = lidarprep("prepare", scene_folder, "--out", tmp_path / "o", "--recipe", tmp_path / "recipe.yaml")
+    assert ended.code == 2
+    assert "recipe.yaml: unknown key 'devise_height'; did you mean 'device_height'?" in ended.err
+
+
+def faults(folder: Path) -> dict[str, tuple[Any, str]]:
+    """What can be wrong with a recording: how it is planted, and what the error names."""
+    ply = folder / "pointcloud/10.ply"
+    return {
+        "a truncated point file": (lambda: ply.write_bytes(ply.read_bytes()[:-1]), "10.ply"),
+        "a lying header": (
+            lambda: ply.write_bytes(ply.read_bytes().replace(b"vertex 500", b"vertex 900000000")),
+            "10.ply",
+        ),
+        "a missing pose": ((folder / "poses/10.json").unlink, "10"),
+        "a broken pose": (lambda: write_json(folder / "poses/10.json", {"heading": [1, 0, 0]}), "10.json"),
+        "a camera without calibration": ((folder / "cameras/front/intrinsics.json").unlink, "front"),
+    }
+
+
+@pytest.mark.parametrize("fault", list(faults(Path())))
+def test_a_recording_that_is_not_sound_is_one_clear_error_and_leaves_nothing(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path, fault: str
+) -> None:
+    plant, named = faults(scene_folder)[fault]
+    plant()
+    ended = lidarprep("prepare", scene_folder, "--out", tmp_path / "out")
+    assert ended.code == 2
+    assert named in ended.err
+    assert "Traceback" not in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
+    for words in (["--debug", "inspect", "nowhere"], ["inspect", "nowhere", "--debug"]):
+        ended = subprocess.run(
+            [sys.executable, "-m", "lidarprep", *words], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert ended.returncode == 1
+        assert "Traceback" in ended.stderr
+        assert "nowhere: there is no such file or folder" in ended.stderr
+
+
+def test_inspect_shows_what_a_recording_is(lidarprep: Any, scene_folder: Path) -> None:
+    ended = lidarprep("inspect", scene_folder)
+    assert ended.code == 0
+    for shown in ("toolkit", "1,500", "intensity", "front", "brown_conrady"):
+        assert shown in ended.err
+
+
+def test_inspect_json_has_the_figures(lidarprep: Any, scene_folder: Path) -> None:
+    found = json.loads(lidarprep("inspect", scene_folder, "--json").out)
+    assert found["layout"] == "toolkit"
+    assert [frame["points"] for frame in found["frames"]] == [500, 500, 500]
+    assert found["fields"] == ["positions", "intensity"]
+    assert [camera["name"] for camera in found["cameras"]] == ["front", "left"]
+    assert found["warnings"] == []
+
+
+def test_inspect_warns_of_what_looks_odd(lidarprep: Any, scene_folder: Path) -> None:
+    (scene_folder / "cameras/left/10.jpg").unlink()
+    found = json.loads(lidarprep("inspect", scene_folder, "--json").out)
+    assert found["warnings"] == ["camera left has pictures for 2 of 3 frames"]
+
+
+def test_a_cloud_goes_through_every_format_and_comes_back(lidarprep: Any, scene_folder: Path, tmp_path: Path) -> None:
+    source = scene_folder / "pointcloud/9.ply"
+    steps = [
+        source,
+        *(tmp_path / f"cloud{suffix}" for suffix in (".json", ".pb", ".pcd", ".npz", ".npy", ".bin", ".ply")),
+    ]
+    for before, after in pairwise(steps):
+        assert lidarprep("convert", before, after).code == 0
+    first, last = lp.read_points(source), lp.read_points(steps[-1])
+    np.testing.assert_array_equal(last.positions, first.positions)
+    assert first.intensity is not None
+    assert last.intensity is not None
+    np.testing.assert_array_equal(last.intensity, first.intensity / np.float32(255))
+
+
+@pytest.mark.parametrize(
+    "words", [["a.ply", "b.xyz"], ["a.xyz", "b.ply"], ["nowhere.ply", "b.json"], ["a.pb", "b.pcd"]]
+)
+def test_convert_names_what_it_cannot_read_or_write(lidarprep: Any, tmp_path: Path, words: list[str]) -> None:
+    ended = lidarprep("convert", *(tmp_path / word for word in words))
+    assert ended.code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_submit_makes_a_task_of_what_prepare_stored(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALE_API_KEY", "test_key")
+    lidarprep("prepare", scene_folder, "--out", tmp_path / "out", "--labeling-sample-rate", "2")
+    (tmp_path / "task.yaml").write_text("labels: [car, {choice: pedestrian, subchoices: [adult, child]}]\n")
+    with running_sandbox() as sandbox:
+        ended = lidarprep(
+            *(
+                "submit",
+                tmp_path / "out/manifest.json",
+                "--type",
+                "lidarannotation",
+                "--params",
+                tmp_path / "task.yaml",
+            ),
+            *("--param", "project=street", "--param", "callback_url=https://example.com/c", "--unique-id", "scene 1"),
+            *("--api-url", sandbox.url, "--json"),
+        )
+        task = json.loads(ended.out)
+        with lp.ScaleClient(api_url=sandbox.url) as client:
+            known = client.get_task(task["task_id"])
+    assert known.unique_id == "scene 1"
+    assert known.params["attachments"] == [(tmp_path / f"out/frame-{n}.json").as_uri() for n in (9, 10, 11)]
+    assert known.params["labeling_sample_rate"] == 2
+    assert "test_key" not in ended.err + ended.out
+
+
+def test_submit_with_a_wrong_key_ends_with_1_and_never_shows_it(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALE_API_KEY", "test_wrong_key")
+    lidarprep("prepare", scene_folder, "--out", tmp_path / "out")
+    with running_sandbox(api_keys=["test_right"]) as sandbox:
+        ended = lidarprep(
+            *("submit", tmp_path / "out", "--type", "multistage", "--api-url", sandbox.url),
+            *("--param", "project=p", "--param", "callback_url=https://example.com/c"),
+        )
+    assert ended.code == 1
+    assert "401" in ended.err or "API key" in ended.err
+    assert "test_wrong_key" not in ended.err
+
+
+def test_a_multistage_task_of_protobuf_is_refused_before_anything_is_sent(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALE_API_KEY", "test_key")
+    lidarprep("prepare", scene_folder, "--out", tmp_path / "out", "--format", "protobuf")
+    ended = lidarprep("submit", tmp_path / "out", "--type", "multistage", "--api-url", "http://127.0.0.1:9/v1")
+    assert ended.code == 2
+    assert "--format json" in ended.err
+
+
+def test_run_prepares_stores_and_submits_as_the_recipe_says(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALE_API_KEY", "test_key")
+    region = {"position": [20, 5, 0], "length": 60, "width": 60}
+    with running_sandbox() as sandbox:
+        run = {
+            "scene": str(scene_folder),
+            "out": str(tmp_path / "out"),
+            "recipe": {"region_of_interest_3d": region, "device_height": 30, "format": "protobuf"},
+            "task": {
+                "type": "lidartopdown",
+                "api_url": sandbox.url,
+                "params": {
+                    "project": "street",
+                    "callback_url": "https://example.com/c",
+                    "geometries": {"line": {"objects_to_annotate": ["kerb"]}},
+                },
+            },
+        }
+        (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
+        ended = lidarprep("run", tmp_path / "run.yaml", "--frames", ":2", "--json")
+        assert ended.code == 0, ended.err
+        result = json.loads(ended.out)
+        with lp.ScaleClient(api_url=sandbox.url) as client:
+            task = client.get_task(result["task"]["task_id"])
+    assert len(result["manifest"]["frames"]) == 2
+    assert task.type == "lidartopdown"
+    assert task.params["region_of_interest_3d"]["length"] == 60
+    assert task.params["deviceHeight"] == 30
+
+
+def test_the_demo_does_the_whole_job(lidarprep: Any, tmp_path: Path) -> None:
+    ended = lidarprep("demo", "--out", tmp_path / "demo", "--frames", "2")
+    assert ended.code == 0, ended.err
+    lines = ended.err.strip().splitlines()
+    assert str(tmp_path / "demo/attachments") in lines[-3]
+    assert "lidarannotation" in lines[-2]
+    assert "multistage" in lines[-1]
+    assert lidarprep("demo", "--out", tmp_path / "demo", "--frames", "2").code == 0
+
+
+def test_help_and_import_load_neither_numba_nor_boto3_nor_httpx() -> None:
+    heavy = "{'numba', 'llvmlite', 'boto3', 'botocore', 'httpx'}"
+    check = f"import sys; found = {heavy} & set(sys.modules); assert not found, found"
+    for program in (
+        f"import lidarprep; {check}",
+        f"import lidarprep\nlidarprep.Recipe(); lidarprep.open_scene; {check}",
+        f"from lidarprep.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    {check}",
+        f"from lidarprep.cli import main\ntry:\n    main(['prepare', '--help'])\nexcept SystemExit:\n    {check}",
+    ):
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ)
+        assert ended.returncode == 0, ended.stderr
+
+
+def test_every_public_name_can_be_had() -> None:
+    assert {"open_scene", "prepare", "Recipe", "RegionOfInterest3D", "ScaleClient"} <= set(lp.__all__)
+    for name in lp.__all__:
+        assert getattr(lp, name) is not None
+    with pytest.raises(AttributeError):
+        lp.nothing_of_the_kind  # noqa: B018

@@ -1,0 +1,62 @@
+"""Keys that are made of a recording's names, and the local folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lidarprep as lp
+from lidarprep.storage import LocalFolder
+from lidarprep.storage.store import KeyMaker
+
+
+@given(st.lists(st.text(min_size=1), unique=True, max_size=20))
+def test_keys_of_different_names_differ_even_where_case_does_not_count(names: list[str]) -> None:
+    maker = KeyMaker()
+    keys = [maker.key("images", name, suffix=".jpg") for name in names]
+    assert len({key.lower() for key in keys}) == len(names)
+
+
+@given(st.text(), st.text())
+def test_keys_stay_inside_the_destination(folder: str, name: str) -> None:
+    key = KeyMaker().key("images", folder, name, suffix=".jpg")
+    parts = key.split("/")
+    assert len(parts) == 3
+    assert not any(part in ("", ".", "..") for part in parts)
+    assert key.isascii()
+
+
+def test_a_name_keeps_its_key() -> None:
+    maker = KeyMaker()
+    assert maker.key("frame-a b", suffix=".json") == maker.key("frame-a b", suffix=".json") == "frame-a_b.json"
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path / "out")
+    folder.put("a/b.json", b"one", "application/json")
+    folder.put("a/b.json", b"two", "application/json")
+    assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["b.json"]
+    assert folder.get("a/b.json") == b"two"
+
+
+def test_discarding_removes_what_was_stored_and_the_folders_it_made(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path / "out")
+    folder.put("a/b.json", b"one", "application/json")
+    folder.discard(["a/b.json", "never/there.json"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_destination_that_is_a_file_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(lp.StorageError, match="is not a folder"):
+        LocalFolder(tmp_path / "out").check()
+
+
+def test_a_file_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/images").write_text("a file where a folder is needed")
+    with pytest.raises(lp.StorageError, match=r"images/a\.jpg cannot be written"):
+        LocalFolder(tmp_path / "out").put("images/a.jpg", b"x", "image/jpeg")
