@@ -1,0 +1,147 @@
+"""PCD files as pypcd4 and others write them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pypcd4.pypcd4 import Encoding
+from pypcd4.pypcd4 import PointCloud as Pcd
+
+from lidarprep.errors import FormatError
+from lidarprep.readers import read_points
+from tests.readers.written_by_others import pcd_bytes, some_points
+
+Save = Callable[[str, bytes], Path]
+
+
+def header(data: str = "ascii", **lines: str) -> bytes:
+    """A header of two points x, y, z; `lines` replaces a keyword's line, or leaves it out where it is empty."""
+    words = {
+        **{"VERSION": "0.7", "FIELDS": "x y z", "SIZE": "4 4 4", "TYPE": "F F F", "COUNT": "1 1 1", "WIDTH": "2"},
+        **{"HEIGHT": "1", "VIEWPOINT": "0 0 0 1 0 0 0", "POINTS": "2", **lines, "DATA": data},
+    }
+    return "".join(f"{key} {value}\n" for key, value in words.items() if value).encode()
+
+
+@pytest.mark.parametrize("encoding", [Encoding.ASCII, Encoding.BINARY, Encoding.BINARY_COMPRESSED])
+@pytest.mark.parametrize("count", [1, 50])
+def test_every_encoding_gives_the_same_points(save: Save, encoding: Encoding, count: int) -> None:
+    table = some_points(count)
+    cloud = read_points(save("a.pcd", pcd_bytes(table, encoding)))
+    tolerance = 1e-9 if encoding is Encoding.ASCII else 0  # pypcd4 writes ten decimals
+    np.testing.assert_allclose(
+        cloud.positions, np.column_stack([table[axis] for axis in "xyz"]), rtol=1e-6 if tolerance else 0, atol=tolerance
+    )
+    assert cloud.positions.dtype == np.float32
+    assert cloud.positions.flags.c_contiguous
+    np.testing.assert_array_equal(cloud.intensity, table["intensity"])
+    np.testing.assert_array_equal(cloud.ring, table["ring"])
+
+
+@pytest.mark.parametrize("encoding", [Encoding.ASCII, Encoding.BINARY, Encoding.BINARY_COMPRESSED])
+def test_fields_may_come_in_any_order_and_type(save: Save, encoding: Encoding) -> None:
+    table = np.zeros(
+        40, [("t", "u4"), ("z", "f8"), ("normal_x", "f4"), ("y", "f8"), ("x", "f4"), ("reflectivity", "u2")]
+    )
+    table["x"], table["t"], table["reflectivity"] = 1.5, np.arange(40), 40_000
+    cloud = read_points(save("a.pcd", pcd_bytes(table, encoding)))
+    assert cloud.positions.dtype == np.float64
+    np.testing.assert_array_equal(cloud.positions, [[1.5, 0, 0]] * 40)
+    np.testing.assert_array_equal(cloud.timestamp, np.arange(40))
+    assert cloud.intensity is not None
+    assert cloud.intensity.dtype == np.uint16
+    assert cloud.ignored_fields == ("normal_x",)
+
+
+def test_packed_colour_is_unpacked(save: Save) -> None:
+    colour = np.array([[255, 128, 0], [1, 2, 3]], np.uint8)
+    points = np.zeros((2, 4), np.float32)
+    points[:, 3] = Pcd.encode_rgb(colour).reshape(-1)
+    path = save("a.pcd", b"")
+    Pcd.from_xyzrgb_points(points).save(path)
+    cloud = read_points(path)
+    np.testing.assert_array_equal(cloud.colour, colour)
+    assert cloud.ignored_fields == ()
+
+
+def test_padding_and_fields_of_several_numbers_are_passed_over(save: Save) -> None:
+    lines = {"FIELDS": "_ x y z _ normal", "SIZE": "1 4 4 4 2 4", "TYPE": "U F F F U F", "COUNT": "3 1 1 1 1 3"}
+    body = b"".join(struct.pack("<3s3fH3f", b"...", k, k + 1, k + 2, 9, 0, 0, 1) for k in range(2))
+    cloud = read_points(save("a.pcd", header("binary", **lines) + body))
+    np.testing.assert_array_equal(cloud.positions, [[0, 1, 2], [1, 2, 3]])
+    assert cloud.ignored_fields == ("normal",)
+
+
+def test_headers_that_pcl_reads_and_pypcd4_does_not_are_read(save: Save) -> None:
+    old = b"# .PCD v.5\r\n# made by hand\r\nVERSION .5\r\nCOLUMNS x y z\r\nSIZE 4 4 4\r\nTYPE F F F\r\n"
+    old += b"WIDTH 2\r\nHEIGHT 1\r\nDATA ascii\r\n1 2  3\r\n4\t5 nan \r\n"
+    np.testing.assert_array_equal(read_points(save("a.pcd", old)).positions, [[1, 2, 3], [4, 5, np.nan]])
+
+
+def test_an_organised_cloud_keeps_its_points_without_a_return(save: Save) -> None:
+    lines = {"WIDTH": "2", "HEIGHT": "2", "POINTS": "4"}
+    cloud = read_points(save("a.pcd", header(**lines) + b"1 2 3\nnan nan nan\n4 5 6\nnan nan nan\n"))
+    assert np.isnan(cloud.positions[[1, 3]]).all()
+
+
+def test_a_viewpoint_is_named_as_ignored(save: Save) -> None:
+    path = save("a.pcd", header(VIEWPOINT="0 0 2 1 0 0 0") + b"1 2 3\n4 5 6\n")
+    assert read_points(path).ignored_fields == ("VIEWPOINT",)
+
+
+@pytest.mark.parametrize("data", ["ascii", "binary", "binary_compressed"])
+def test_no_point_is_an_empty_cloud(save: Save, data: str) -> None:
+    assert len(read_points(save("a.pcd", header(data, WIDTH="0", POINTS="0")))) == 0
+
+
+def test_padding_after_the_points_is_fine_but_more_points_are_not(save: Save) -> None:
+    points = struct.pack("<6f", 1, 2, 3, 4, 5, 6)
+    assert len(read_points(save("padded.pcd", header("binary") + points + b"\0" * 4096))) == 2
+    with pytest.raises(FormatError, match="24 bytes more than the header promises"):
+        read_points(save("more.pcd", header("binary") + points * 2))
+
+
+@pytest.mark.parametrize("data", ["ascii", "binary", "binary_compressed"])
+def test_an_absurd_count_is_refused_before_memory_is_set_aside(save: Save, data: str) -> None:
+    lines = {"WIDTH": "999999999999", "POINTS": "999999999999"}
+    packed = struct.pack("<II", 8, 24) if data == "binary_compressed" else b""
+    with pytest.raises(FormatError, match=r"expected .*999999999999"):
+        read_points(save("a.pcd", header(data, **lines) + packed + b"12345678"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "line 1: an empty file"),
+        (b"\0\1\2\3", "line 1: "),
+        (b"VERSION 0.7\n", "line 2: the file ends within the header"),
+        (header().split(b"\n")[0] + b"\n", "within the header"),
+        (header(FIELDS=""), "no line FIELDS"),
+        (header(TYPE="F F"), "line 4: 2 values after TYPE; expected 3"),
+        (header(TYPE="F F Q"), "type Q of 4 bytes"),
+        (header(SIZE="4 4 3"), "type F of 3 bytes"),
+        (header(COUNT="1 1 0"), "line 5: 0 values in one field"),
+        (header(COUNT="1 1 999999999"), "line 5: 999999999 values in one field"),
+        (header(WIDTH="-2"), "line 6: '-2' after WIDTH"),
+        (header(POINTS="3"), "line 9: 3 points; expected 2, which is WIDTH × HEIGHT"),
+        (header(VIEWPOINT="a b c d e f g"), "line 8: a b c"),
+        (header("zip"), "line 10: 'zip'"),
+        (header(FIELDS="a b c") + b"1 2 3\n4 5 6\n", "no x and no y and no z"),
+        (header(COUNT="2 1 1") + b"1 2 3 4\n4 5 6 7\n", "fields y, z: no x"),
+        (header() + b"1 2 3\n", "line 11: 1 rows after the header; expected 2"),
+        (header() + b"1 2 3\n4 5 6 7\n", "line 12: 4 values; expected 3 numbers"),
+        (header() + b"1 2 3\n4 5 x\n", "line 12: 'x' as number 3 of the row"),
+        (header("binary") + b"12345", "the file ends 5 bytes after its header; expected 24 bytes"),
+        (header("binary_compressed") + struct.pack("<II", 9, 24) + b"12345678", "the file ends 16 bytes after"),
+        (header("binary_compressed") + struct.pack("<II", 8, 25) + b"12345678", "8 compressed bytes that unpack to 25"),
+        (header("binary_compressed") + struct.pack("<II", 8, 24) + b"\xff" * 8, "does not decode"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(save: Save, content: bytes, message: str) -> None:
+    with pytest.raises(FormatError, match=message) as caught:
+        read_points(save("a.pcd", content))
+    assert "a.pcd" in str(caught.value)
