@@ -61,36 +61,37 @@ def write_points(
     Returns:
         How many bytes were written.
     """
-    at = 0
+    start = np.intp(out.ctypes.data)
+    at = start
     for row in range(positions.shape[0]):
-        store_u64(out, at, _OPEN_X)
-        at = _write_float(out, at + 6, positions[row, 0], decimals)
-        store_u64(out, at, _Y)
-        at = _write_float(out, at + 5, positions[row, 1], decimals)
-        store_u64(out, at, _Z)
-        at = _write_float(out, at + 5, positions[row, 2], decimals)
+        store_u64(at, _OPEN_X)
+        at = _write_float(at + 6, positions[row, 0], decimals)
+        store_u64(at, _Y)
+        at = _write_float(at + 5, positions[row, 1], decimals)
+        store_u64(at, _Z)
+        at = _write_float(at + 5, positions[row, 2], decimals)
         if intensity is not None:
-            store_u64(out, at, _I)
-            at = _write_float(out, at + 5, intensity[row], decimals)
+            store_u64(at, _I)
+            at = _write_float(at + 5, intensity[row], decimals)
         if device is not None:
-            store_u64(out, at, _D)
-            at = write_integer(out, at + 5, np.uint64(device[row]))
+            store_u64(at, _D)
+            at = write_integer(at + 5, np.uint64(device[row]))
         if timestamp is not None:
-            store_u64(out, at, _T)
-            at = write_integer(out, at + 5, timestamp[row])
+            store_u64(at, _T)
+            at = write_integer(at + 5, timestamp[row])
         if is_ground is not None:
             words = _GROUND_TRUE if is_ground[row] else _GROUND_FALSE
-            store_u64(out, at, words[0])
-            store_u64(out, at + 8, words[1])
-            store_u64(out, at + 16, words[2])
+            store_u64(at, words[0])
+            store_u64(at + 8, words[1])
+            store_u64(at + 16, words[2])
             at += 17 if is_ground[row] else 18
-        store_u32(out, at, _CLOSE)
+        store_u32(at, _CLOSE)
         at += 1
-    return at
+    return at - start
 
 
 @inlined
-def _write_float(out: Any, at: Any, value: Any, decimals: int) -> Any:
+def _write_float(at: Any, value: Any, decimals: int) -> Any:
     if decimals < 0:
-        return write_shortest(out, at, value)
-    return write_fixed(out, at, value, decimals)
+        return write_shortest(at, value)
+    return write_fixed(at, value, decimals)

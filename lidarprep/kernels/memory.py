@@ -1,7 +1,9 @@
-"""Stores of several bytes at once, at any offset of a byte buffer, as a C programmer would write with memcpy.
+"""Stores of several bytes at once, at any address of a byte buffer, as a C programmer would write with memcpy.
 
-Numba's own array stores are of one element at its natural alignment; text and wire formats are neither. Bytes go in
-little-endian order. The caller makes sure that the buffer is long enough: nothing is checked here.
+Numba's own array stores are of one element at its natural alignment; text and wire formats are neither. An address is
+`buffer.ctypes.data` and an offset; passing it to the small functions that a writer is made of costs nothing, where
+passing the array would count its references up and down at each call. Bytes go in little-endian order. The caller makes
+sure that the buffer is long enough, and alive: nothing is checked here.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 if sys.byteorder != "little":
@@ -19,18 +20,16 @@ if sys.byteorder != "little":
 
 
 def _store_intrinsic(value_type: Any) -> Any:
-    """An intrinsic `store(buffer, offset, value)` that writes `value` unaligned at `buffer[offset]`."""
+    """An intrinsic `store(address, value)` that writes `value` there, aligned or not."""
 
     @intrinsic
-    def store(typingctx: Any, buffer: Any, offset: Any, value: Any) -> Any:
+    def store(typingctx: Any, address: Any, value: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            array = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0])
-            target = builder.gep(array.data, [args[1]])
-            word = builder.bitcast(target, ir.PointerType(args[2].type))
-            builder.store(args[2], word, align=1)
+            target = builder.inttoptr(args[0], ir.PointerType(args[1].type))
+            builder.store(args[1], target, align=1)
             return context.get_dummy_value()
 
-        return types.void(buffer, types.intp, value_type), codegen
+        return types.void(types.intp, value_type), codegen
 
     return store
 

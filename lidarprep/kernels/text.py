@@ -1,7 +1,7 @@
 """Numbers to text: a float32 as its shortest decimal or with fixed decimals, and integers.
 
-Each function writes at `out[at]` and returns the offset behind what it wrote. It may scribble up to 16 bytes beyond
-that, so `out` has that much to spare. Values are finite: the caller has checked.
+Each function writes at the address `at` and returns the address behind what it wrote. It may scribble up to 16 bytes
+beyond that, so the buffer has that much to spare. Values are finite: the caller has checked.
 
 Shortest: Raffaello Giulietti, "The Schubfach way to render doubles", 2020 (fewest digits that read back as the same
 float32, and of those the nearest to it). Digits leave in groups of four from a table.
@@ -70,21 +70,21 @@ def fixed_width(decimals: int) -> int:
 
 
 @inlined
-def write_integer(out: Any, at: Any, value: Any) -> Any:
+def write_integer(at: Any, value: Any) -> Any:
     """An int64 or uint64 in decimal."""
     if value < 0:
-        store_u8(out, at, np.uint8(45))  # -
+        store_u8(at, np.uint8(45))  # -
         at += 1
         rest = ~np.uint64(value) + np.uint64(1)
     else:
         rest = np.uint64(value)
-    return _write_unsigned(out, at, rest)
+    return _write_unsigned(at, rest)
 
 
 @inlined
-def _write_unsigned(out: Any, at: Any, value: Any) -> Any:
+def _write_unsigned(at: Any, value: Any) -> Any:
     if value < np.uint64(10_000):
-        store_u32(out, at, BARE[value])
+        store_u32(at, BARE[value])
         return at + np.intp(LENGTHS[value])
     digits = 5
     while digits < 20 and value >= POWERS_OF_TEN[digits]:
@@ -93,26 +93,26 @@ def _write_unsigned(out: Any, at: Any, value: Any) -> Any:
     while end - at >= 4:
         quotient = value // np.uint64(10_000)
         end -= 4
-        store_u32(out, end, PADDED[value - quotient * np.uint64(10_000)])
+        store_u32(end, PADDED[value - quotient * np.uint64(10_000)])
         value = quotient
     while end > at:
         quotient = value // np.uint64(10)
         end -= 1
-        store_u8(out, end, np.uint8(48 + value - quotient * np.uint64(10)))
+        store_u8(end, np.uint8(48 + value - quotient * np.uint64(10)))
         value = quotient
     return at + digits
 
 
 @inlined
-def write_fixed(out: Any, at: Any, value: Any, decimals: int) -> Any:
+def write_fixed(at: Any, value: Any, decimals: int) -> Any:
     """A float32 with `decimals` (0–8) digits after the point, correctly rounded, halves to even.
 
     The product with 10^decimals is exact in float64 (24 bits and at most 19 of 5^8), so the one rounding is rint's.
     """
     x = np.float64(value)
     if abs(x) >= FIXED_LIMIT:
-        return write_shortest(out, at, value)
-    store_u8(out, at, np.uint8(45))
+        return write_shortest(at, value)
+    store_u8(at, np.uint8(45))
     at += np.intp(_bits_of(value) >> np.uint32(31))
     x = abs(x)
     scale = FLOAT_POWERS_OF_TEN[decimals]
@@ -124,17 +124,17 @@ def write_fixed(out: Any, at: Any, value: Any, decimals: int) -> Any:
         carry = np.int64(fraction >= np.int64(scale))
         whole += carry
         fraction -= carry * np.int64(scale)
-    at = _write_unsigned(out, at, np.uint64(whole))
+    at = _write_unsigned(at, np.uint64(whole))
     if decimals == 0:
         return at
-    store_u8(out, at, np.uint8(46))
+    store_u8(at, np.uint8(46))
     if decimals <= 4:
-        store_u32(out, at + 1, PADDED[fraction * np.int64(POWERS_OF_TEN[4 - decimals])])
+        store_u32(at + 1, PADDED[fraction * np.int64(POWERS_OF_TEN[4 - decimals])])
     else:
         fraction *= np.int64(POWERS_OF_TEN[8 - decimals])
         high = fraction // 10_000
-        store_u32(out, at + 1, PADDED[high])
-        store_u32(out, at + 5, PADDED[fraction - high * 10_000])
+        store_u32(at + 1, PADDED[high])
+        store_u32(at + 5, PADDED[fraction - high * 10_000])
     return at + 1 + decimals
 
 
@@ -204,7 +204,7 @@ def _count_digits(value: Any) -> Any:
 
 
 @inlined
-def write_shortest(out: Any, at: Any, value: Any) -> Any:
+def write_shortest(at: Any, value: Any) -> Any:
     """A float32 with the fewest digits that read back as the same float32; "-0.0" keeps its sign.
 
     Plain for 1e-5 ≤ |value| < 1e9, else with an exponent: 0.00012, 12, 1234.5, 1e-6, 1.5e10.
@@ -212,11 +212,11 @@ def write_shortest(out: Any, at: Any, value: Any) -> Any:
     bits = _bits_of(value)
     negative = np.intp(bits >> np.uint32(31))
     bits &= np.uint32(0x7FFFFFFF)
-    store_u8(out, at, np.uint8(45))
+    store_u8(at, np.uint8(45))
     at += negative
     if bits == 0:
         # "-0" would be read as the integer 0, which has no sign.
-        store_u32(out, at, np.uint32(0x302E30))  # 0.0
+        store_u32(at, np.uint32(0x302E30))  # 0.0
         return at + 1 + 2 * negative
     digits, exponent = _shortest_decimal(bits)
     count = _count_digits(digits)
@@ -233,27 +233,27 @@ def write_shortest(out: Any, at: Any, value: Any) -> Any:
     significant = 9 - zeros
     group = np.uint64(PADDED[high]) | (np.uint64(PADDED[low]) << np.uint64(32))  # digits 2 to 9
     if 0 < point <= 9:
-        store_u8(out, at, np.uint8(np.uint64(48) + first))
-        store_u64(out, at + 1, group)
+        store_u8(at, np.uint8(np.uint64(48) + first))
+        store_u64(at + 1, group)
         if significant <= point:
             return at + point
-        store_u8(out, at + point, np.uint8(46))
-        store_u64(out, at + point + 1, group >> np.uint64(8 * (point - 1)))
+        store_u8(at + point, np.uint8(46))
+        store_u64(at + point + 1, group >> np.uint64(8 * (point - 1)))
         return at + significant + 1
     if -4 <= point <= 0:
-        store_u64(out, at, np.uint64(_ZEROS))
+        store_u64(at, np.uint64(_ZEROS))
         at += 2 - point
-        store_u8(out, at, np.uint8(np.uint64(48) + first))
-        store_u64(out, at + 1, group)
+        store_u8(at, np.uint8(np.uint64(48) + first))
+        store_u64(at + 1, group)
         return at + significant
-    store_u8(out, at, np.uint8(np.uint64(48) + first))
+    store_u8(at, np.uint8(np.uint64(48) + first))
     at += 1
     if significant > 1:
-        store_u8(out, at, np.uint8(46))
-        store_u64(out, at + 1, group)
+        store_u8(at, np.uint8(46))
+        store_u64(at + 1, group)
         at += significant
-    store_u8(out, at, np.uint8(101))  # e
-    return write_integer(out, at + 1, np.int64(point - 1))
+    store_u8(at, np.uint8(101))  # e
+    return write_integer(at + 1, np.int64(point - 1))
 
 
 @kernel
@@ -262,8 +262,9 @@ def floats_to_text(values: Any, decimals: int, out: Any, ends: Any) -> int:
 
     `decimals` below 0 asks for the shortest text. Returns the number of bytes.
     """
-    at = 0
+    start = np.intp(out.ctypes.data)
+    at = start
     for row in range(values.shape[0]):
-        at = write_shortest(out, at, values[row]) if decimals < 0 else write_fixed(out, at, values[row], decimals)
-        ends[row] = at
-    return at
+        at = write_shortest(at, values[row]) if decimals < 0 else write_fixed(at, values[row], decimals)
+        ends[row] = at - start
+    return at - start

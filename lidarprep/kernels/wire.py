@@ -30,12 +30,12 @@ def points_capacity(count: int) -> int:
 
 
 @inlined
-def _write_varint(out: Any, at: Any, value: Any) -> Any:
+def _write_varint(at: Any, value: Any) -> Any:
     while value >= np.uint64(128):
-        store_u8(out, at, np.uint8((value & np.uint64(127)) | np.uint64(128)))
+        store_u8(at, np.uint8((value & np.uint64(127)) | np.uint64(128)))
         value >>= np.uint64(7)
         at += 1
-    store_u8(out, at, np.uint8(value))
+    store_u8(at, np.uint8(value))
     return at + 1
 
 
@@ -54,35 +54,36 @@ def write_points(positions: Any, intensity: Any, device: Any, timestamp: Any, is
     Returns:
         How many bytes were written.
     """
-    at = 0
+    first = np.intp(out.ctypes.data)
+    at = first
     for row in range(positions.shape[0]):
         start = at + 2
-        store_u8(out, at, _TAG_POINT)
-        store_u8(out, start, _TAG_X)
-        store_f32(out, start + 1, positions[row, 0])
-        store_u8(out, start + 5, _TAG_Y)
-        store_f32(out, start + 6, positions[row, 1])
-        store_u8(out, start + 10, _TAG_Z)
-        store_f32(out, start + 11, positions[row, 2])
+        store_u8(at, _TAG_POINT)
+        store_u8(start, _TAG_X)
+        store_f32(start + 1, positions[row, 0])
+        store_u8(start + 5, _TAG_Y)
+        store_f32(start + 6, positions[row, 1])
+        store_u8(start + 10, _TAG_Z)
+        store_f32(start + 11, positions[row, 2])
         end = start + 15
         if intensity is not None:
-            store_u8(out, end, _TAG_I)
-            store_f32(out, end + 1, intensity[row])
+            store_u8(end, _TAG_I)
+            store_f32(end + 1, intensity[row])
             end += 5
         if device is not None:
-            store_u8(out, end, _TAG_D)
-            end = _write_varint(out, end + 1, np.uint64(device[row]))
+            store_u8(end, _TAG_D)
+            end = _write_varint(end + 1, np.uint64(device[row]))
         if timestamp is not None:
-            store_u8(out, end, _TAG_T)
-            store_f64(out, end + 1, timestamp[row])
+            store_u8(end, _TAG_T)
+            store_f64(end + 1, timestamp[row])
             end += 9
         if is_ground is not None:
-            store_u8(out, end, _TAG_GROUND)
-            store_u8(out, end + 1, np.uint8(is_ground[row]))
+            store_u8(end, _TAG_GROUND)
+            store_u8(end + 1, np.uint8(is_ground[row]))
             end += 2
-        store_u8(out, at + 1, np.uint8(end - start))
+        store_u8(at + 1, np.uint8(end - start))
         at = end
-    return at
+    return at - first
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------
