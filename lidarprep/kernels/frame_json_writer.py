@@ -61,7 +61,7 @@ def write_points(
     Returns:
         How many bytes were written.
     """
-    start = np.intp(out.ctypes.data)
+    start: Any = np.intp(out.ctypes.data)
     at = start
     for row in range(positions.shape[0]):
         store_u64(at, _OPEN_X)

@@ -54,7 +54,7 @@ def write_points(positions: Any, intensity: Any, device: Any, timestamp: Any, is
     Returns:
         How many bytes were written.
     """
-    first = np.intp(out.ctypes.data)
+    first: Any = np.intp(out.ctypes.data)
     at = first
     for row in range(positions.shape[0]):
         start = at + 2

@@ -282,7 +282,7 @@ def intrinsics_from_mapping(values: Mapping[str, Any]) -> Intrinsics:
         try:
             numbers[key] = float(value)
         except OverflowError as error:
-            raise SceneError(f"intrinsics: {key} is a whole number of {len(str(value))} digits") from error
+            raise SceneError(f"intrinsics: {key} is a whole number beyond float64") from error
         if key in ("width", "height") and not (numbers[key] >= 1 and numbers[key].is_integer()):
             raise SceneError(f"intrinsics: {key} is {value!r}, not a whole number of pixels")
     size = {key: int(numbers.pop(key)) for key in ("width", "height") if key in numbers}
