@@ -46,7 +46,7 @@ def points_capacity(count: int, *, decimals: int, optional_columns: int) -> int:
 @kernel
 def write_points(
     positions: Any, intensity: Any, device: Any, timestamp: Any, is_ground: Any, decimals: int, out: Any
-) -> int:
+) -> Any:
     """Points as `,{"x":1,"y":2,"z":3},{…}`: a comma before each, also the first.
 
     Args:

@@ -264,7 +264,7 @@ def write_shortest(at: Any, value: Any) -> Any:
 
 
 @kernel
-def floats_to_text(values: Any, decimals: int, out: Any, ends: Any) -> int:
+def floats_to_text(values: Any, decimals: int, out: Any, ends: Any) -> Any:
     """Each of `values` (N,) float32 as text, one after another; `ends` (N,) int64 gets the offset behind each.
 
     `decimals` below 0 asks for the shortest text. Returns the number of bytes.
