@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,10 @@ def encode(frame: Frame, *, precision: int | None = None) -> bytes:
     if precision is not None and not 0 <= precision <= MAX_DECIMALS:
         raise RecipeError(f"precision is {precision}; it must be 0 to {MAX_DECIMALS} decimals")
     columns = AttachmentColumns.of(frame.points(), frame.id)
-    head = orjson.dumps(_describe(frame))
+    try:
+        head = orjson.dumps(_describe(frame))
+    except TypeError as error:  # metadata that is no JSON, an integer of more than 64 bits
+        raise EncodingError(f"frame {frame.id}: Frame JSON cannot hold it: {error}") from error
     points = _points_text(columns, -1 if precision is None else precision)
     return b"".join((head[:-1], b',"points":[', points, b"]}"))
 
@@ -157,13 +160,25 @@ def decode(data: bytes, *, source: str = "frame.json") -> Frame:
     if status != reader.OK:
         raise _format_error(source, status, start, data)
     points = _read_points(data, text, start, end, source)
-    try:
-        described = orjson.loads(b"".join((data[:start], b"[]", data[end:])))
-    except orjson.JSONDecodeError as error:
-        # The parser counts in the text without the points.
-        place = error.pos if error.pos < start else error.pos + end - start - 2
-        raise FormatError(source, place=f"byte {place}", found=f"malformed JSON ({error.msg})") from error
+    described = _parse(
+        b"".join((data[:start], b"[]", data[end:])), source, lambda at: at if at < start else at + end - start - 2
+    )
     return _FrameReader(source).read(described, points)
+
+
+def _parse(text: bytes, source: str, place_of: Callable[[int], int]) -> Any:
+    """What `text` says; `place_of` gives the byte of the file that a byte of `text` is."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        found = f"malformed JSON ({error.msg})"
+        try:
+            at = len(text.decode()[: error.pos].encode())  # the parser counts in characters
+        except UnicodeDecodeError as not_utf8:
+            at, found = not_utf8.start, "text that is not UTF-8"
+        raise FormatError(
+            source, place=f"byte {place_of(at)}", found=found, expected="one JSON object, a Frame"
+        ) from error
 
 
 def _format_error(source: str, status: int, at: int, data: bytes) -> FormatError:
@@ -190,6 +205,8 @@ def _read_points(data: bytes, text: NDArray[np.uint8], start: int, end: int, sou
         if slow_count <= len(slow):
             break
         slow = np.empty((slow_count, 4), dtype=np.int64)
+    if any_seen & reader.HAS_OTHER:
+        _parse(data[start:end], source, lambda at: at + start)  # for what the kernel passed over without a look
     for row, column, first, behind in slow[:slow_count].tolist():
         with np.errstate(over="ignore"):
             value = np.float32(float(data[first:behind]))
@@ -202,8 +219,9 @@ def _read_points(data: bytes, text: NDArray[np.uint8], start: int, end: int, sou
             raise FormatError(
                 source, place="points", found=f"some points have {name!r}, others don't", expected="all or none"
             )
-    if not np.isfinite(positions[:count]).all():
-        raise FormatError(source, place="points", found="a coordinate beyond the range of float32")
+    for column, name in ((positions, "a coordinate"), (intensity, "an intensity")):
+        if not np.isfinite(column[:count]).all():
+            raise FormatError(source, place="points", found=f"{name} beyond the range of float32")
     return PointCloud(
         positions[:count],
         frame="world",
@@ -287,7 +305,10 @@ class _FrameReader:
     def timestamp(self, mapping: Mapping[str, Any], place: str) -> int | None:
         if mapping.get("timestamp") is None:
             return None
-        return self.whole(mapping["timestamp"], f"{place}timestamp")
+        value = self.whole(mapping["timestamp"], f"{place}timestamp")
+        if not -(2**63) <= value < 2**63:
+            raise self.refuse(f"{place}timestamp", mapping["timestamp"], "nanoseconds in int64")
+        return value
 
     def gps(self, value: Any) -> GpsPose | None:
         if value is None:
@@ -329,15 +350,18 @@ class _FrameReader:
         except SceneError as error:
             raise FormatError(self.source, place=place, found=error.message) from error
         position = self.vector(self.required(image, "position", place), f"{place}.position")
-        heading = self.required(image, "heading", place)
+        heading = self.mapping(self.required(image, "heading", place), f"{place}.heading")
         index = self.whole(image.get("camera_index", number), f"{place}.camera_index")
         metadata = image.get("metadata")
-        return CameraImage(
-            camera=Camera(name=str(index), index=index, intrinsics=intrinsics),
-            world_from_camera=self.pose(position, heading, f"{place}.heading"),
-            timestamp=self.timestamp(image, f"{place}."),
-            url=url,
-            scale_factor=self.number(image.get("scale_factor", 1.0), f"{place}.scale_factor"),
-            priority=None if image.get("priority") is None else self.whole(image["priority"], f"{place}.priority"),
-            metadata=None if metadata is None else self.mapping(metadata, f"{place}.metadata"),
-        )
+        try:
+            return CameraImage(
+                camera=Camera(name=str(index), index=index, intrinsics=intrinsics),
+                world_from_camera=self.pose(position, heading, f"{place}.heading"),
+                timestamp=self.timestamp(image, f"{place}."),
+                url=url,
+                scale_factor=self.number(image.get("scale_factor", 1.0), f"{place}.scale_factor"),
+                priority=None if image.get("priority") is None else self.whole(image["priority"], f"{place}.priority"),
+                metadata=None if metadata is None else self.mapping(metadata, f"{place}.metadata"),
+            )
+        except SceneError as error:
+            raise FormatError(self.source, place=place, found=error.message) from error

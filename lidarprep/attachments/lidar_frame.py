@@ -6,6 +6,7 @@ what the official class serialises.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ _COEFFICIENTS: dict[str, tuple[str, ...]] = {
 
 _WHAT_IS_WRONG = {
     wire.CUT_SHORT: "a field reaches beyond the end of its message",
-    wire.BAD_VARINT: "a varint of more than 64 bits",
+    wire.BAD_VARINT: "a varint that is too long",
     wire.BAD_TAG: "a tag with field number 0 or an unknown wire type",
     wire.MISSING_COORDINATE: "a Point without x, y or z",
     wire.BAD_GROUP: "a group that does not close, or nested too deep",
@@ -48,7 +49,10 @@ def encode(frame: Frame) -> bytes:
             or coefficient that the schema lacks.
     """
     columns = AttachmentColumns.of(frame.points(), frame.id)
-    head, tail = _around_points(frame)
+    try:
+        head, tail = _around_points(frame)
+    except ValueError as error:  # an integer beyond the field's type, a URL that is no text
+        raise EncodingError(f"frame {frame.id}: a LidarFrame cannot hold it: {error}") from error
     out = np.empty(wire.points_capacity(len(columns.positions)), dtype=np.uint8)
     # The schema's t is a double: nanoseconds since the epoch round to 256 ns.
     timestamp = None if columns.timestamp is None else columns.timestamp.astype(np.float64)
@@ -77,10 +81,14 @@ def _around_points(frame: Frame) -> tuple[Any, Any]:
 
 
 def _set_vector(vector: Any, values: NDArray[np.float64], frame_id: str) -> None:
-    with np.errstate(over="ignore"):
-        if not np.isfinite(values.astype(np.float32)).all():
-            raise EncodingError(f"frame {frame_id}: {values.tolist()} does not fit float32, which a LidarFrame holds")
+    _require_float32(values.tolist(), frame_id)
     vector.x, vector.y, vector.z = values.tolist()
+
+
+def _require_float32(values: Sequence[float], frame_id: str) -> None:
+    with np.errstate(over="ignore"):
+        if not np.isfinite(np.asarray(values, dtype=np.float32)).all():
+            raise EncodingError(f"frame {frame_id}: {[*values]} does not fit float32, which a LidarFrame holds")
 
 
 def _set_quaternion(quaternion: Any, pose: Pose) -> None:
@@ -98,6 +106,7 @@ def _set_radar(message: Any, radar: RadarPoints, frame_id: str) -> None:
         if radar.directions is not None:
             _set_vector(point.direction, radar.directions[row], frame_id)
         if radar.sizes is not None:
+            _require_float32([float(radar.sizes[row])], frame_id)
             point.size = float(radar.sizes[row])
 
 
@@ -128,6 +137,10 @@ def _set_image(message: Any, image: CameraImage, frame_id: str) -> None:
         message.scale_factor = image.scale_factor
     if image.priority is not None:
         message.priority = image.priority
+    _require_float32(
+        [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy, intrinsics.skew, *coefficients.values()], frame_id
+    )
+    _require_float32([image.scale_factor], frame_id)
     fields = getattr(message, intrinsics.model)
     fields.fx, fields.fy, fields.cx, fields.cy = intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy
     if intrinsics.skew:
@@ -147,11 +160,14 @@ def decode(data: bytes, *, source: str = "frame.pb") -> Frame:
     """
     wire_bytes = np.frombuffer(data, dtype=np.uint8)
     points, rest = _read_points(wire_bytes, source)
-    message = pb.LidarFrame()
+    message: Any = pb.LidarFrame()
     try:
         message.ParseFromString(rest)
     except DecodeError as error:
         raise FormatError(source, found=f"not a LidarFrame ({error})", place="around its points") from error
+    lacking = message.FindInitializationErrors()
+    if lacking:
+        raise FormatError(source, place="around its points", found=f"no {lacking[0]}", expected="every required field")
     try:
         return _frame(message, points, source)
     except SceneError as error:
@@ -203,11 +219,20 @@ def _frame(message: Any, points: PointCloud, source: str) -> Frame:
         index=0,
         read_points=lambda: points,
         world_from_ego=_pose(message.device_position, heading),
-        timestamp=round(message.timestamp) if message.HasField("timestamp") else None,
+        timestamp=_timestamp(message),
         images=tuple(_image(image, number) for number, image in enumerate(message.images)),
         gps=GpsPose(gps.lat, gps.long, gps.bearing) if message.HasField("device_gps_pose") else None,
     )
     return frame.with_data(points, _radar(message, source)) if message.radar_points else frame
+
+
+def _timestamp(message: Any) -> int | None:
+    if not message.HasField("timestamp"):
+        return None
+    value: float = message.timestamp
+    if not abs(value) < 2.0**63:
+        raise SceneError(f"timestamp is {value}, not a number of nanoseconds in int64")
+    return round(value)
 
 
 def _vector(vector: Any) -> list[float]:
@@ -233,6 +258,8 @@ def _radar(message: Any, source: str) -> RadarPoints:
 
 
 def _image(message: Any, number: int) -> CameraImage:
+    if not isinstance(message.image_url, str):  # the official class hands out bytes that are not UTF-8 as they are
+        raise SceneError(f"image {number} has an image_url that is not UTF-8: {message.image_url!r}"[:120])
     model = message.WhichOneof("camera_intrinsics")
     if model is None:
         raise SceneError(f"image {number} has no camera intrinsics")
@@ -251,7 +278,7 @@ def _image(message: Any, number: int) -> CameraImage:
     return CameraImage(
         camera=Camera(name=str(index), index=index, intrinsics=intrinsics),
         world_from_camera=_pose(message.position, message.heading),
-        timestamp=round(message.timestamp) if message.HasField("timestamp") else None,
+        timestamp=_timestamp(message),
         url=message.image_url,
         scale_factor=message.scale_factor if message.HasField("scale_factor") else 1.0,
         priority=message.priority if message.HasField("priority") else None,

@@ -33,9 +33,11 @@ _OPEN_BRACE, _CLOSE_BRACE, _OPEN_BRACKET, _CLOSE_BRACKET = 123, 125, 91, 93
 
 # The columns that a point may have, as bits of what was seen.
 HAS_X, HAS_Y, HAS_Z, HAS_I, HAS_D, HAS_T, HAS_GROUND = 1, 2, 4, 8, 16, 32, 64
+HAS_OTHER = 128  # a key that names no column: it and its value are only passed over here
 
 LARGEST_DEVICE = 2**32 - 1
 _LARGEST_INT64 = 2**63 - 1
+_BEYOND_INT64 = np.uint64(2**63)
 
 _TRUE, _FALSE, _POINTS, _IS_GROUND = (
     np.frombuffer(text, dtype=np.uint8) for text in (b"true", b"false", b'"points"', b'"is_ground"')
@@ -277,9 +279,9 @@ def _integer_value(text: Any, at: Any, end: Any) -> Any:
             return np.int64(0), False
         value = value * np.uint64(10) + np.uint64(text[at] - 48)
         at += 1
-    if value > np.uint64(2**63 - 1):
+    if value > _BEYOND_INT64 or (value == _BEYOND_INT64 and not negative):
         return np.int64(0), False
-    return -np.int64(value) if negative else np.int64(value), True
+    return -np.int64(value) if negative else np.int64(value), True  # int64's smallest is its own negative
 
 
 @inlined
@@ -418,6 +420,7 @@ def read_points(
                 axis = column >> 1  # 1, 2, 4 are 0, 1, 2
                 behind, positions[row, axis], slow_count = _read_float(text, at, end, row, axis, slow, slow_count)
             else:
+                seen |= HAS_OTHER
                 status, behind = skip_value(text, at)
                 at = behind if status != OK else at
             if behind < 0:

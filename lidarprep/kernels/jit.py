@@ -1,12 +1,71 @@
-"""How every kernel here is compiled."""
+"""How every kernel here is compiled, and where the machine code is kept.
+
+Numba caches machine code by the file of the outermost kernel alone: a change in a part that is compiled into it would go
+unnoticed. So the folder of the cache is named by a digest of all of this package's sources.
+"""
 
 from __future__ import annotations
 
+import atexit
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
 import numba
 
-# `nogil`, so that frames run in threads; `cache`, so that only the first run ever compiles. Never `parallel=True`: it
-# is not safe to enter from several threads at once under Numba's default threading layer.
-kernel = numba.njit(nogil=True, cache=True)
+_HERE = Path(__file__).parent
+
+
+@cache
+def cache_folder() -> Path:
+    """Where the machine code of these sources is kept: beside them, in the user's cache, or for this process only.
+
+    A folder that others could write to is never used: what Numba reads from its cache, it runs. NUMBA_CACHE_DIR goes
+    before all.
+    """
+    digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in sorted(_HERE.glob("*.py")))).hexdigest()[:16]
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    if named:
+        return Path(named) / f"lidarprep-{digest}"
+    user_cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    for folder in (_HERE / "__pycache__", Path(user_cache) / "lidarprep"):
+        candidate = folder / f"kernels-{digest}"
+        try:
+            candidate.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=candidate):
+                pass
+        except OSError:
+            continue
+        if candidate.stat().st_uid == os.getuid():
+            return candidate
+    fallback = Path(tempfile.mkdtemp(prefix="lidarprep-kernels-"))
+    atexit.register(shutil.rmtree, fallback, ignore_errors=True)
+    return fallback
+
+
+def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    def compile_lazily(function: Callable[..., Any]) -> Any:
+        # Numba settles a function's cache when it is decorated. Set for that moment only: the cache of other code in
+        # this process is not ours to move.
+        settings: Any = numba.config
+        before = settings.CACHE_DIR
+        settings.CACHE_DIR = str(cache_folder())
+        try:
+            return numba.njit(nogil=True, cache=True, **options)(function)
+        finally:
+            settings.CACHE_DIR = before
+
+    return compile_lazily
+
+
+# `nogil`, so that frames run in threads. Never `parallel=True`: it is not safe to enter from several threads at once
+# under Numba's default threading layer.
+kernel = _compiled()
 
 # For the small parts that kernels are made of: compiled into their callers, so that no call is left in a loop.
-inlined = numba.njit(nogil=True, cache=True, forceinline=True)
+inlined = _compiled(forceinline=True)

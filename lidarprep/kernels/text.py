@@ -63,8 +63,8 @@ POWERS_OF_TEN_64 = _schubfach_table()
 
 _ZEROS = int.from_bytes(b"0.000000", "little")
 
-# The one float32 whose shortest text, 7.038531e-26, is read as its neighbour by a reader that goes by way of float64, as
-# JSON readers do: the float64 nearest to it lies halfway between the two. It gets one digit more, 7.0385307e-26.
+# The one float32 whose shortest text, 7.038531e-26, is read as its neighbour by a reader that goes by way of float64,
+# as JSON readers do: the float64 nearest to it lies halfway between the two. It gets one digit more, 7.0385307e-26.
 _ROUNDED_TWICE = np.uint32(0x15AE43FD)
 _ROUNDED_TWICE_GROUP = np.uint64(int.from_bytes(b"03853070", "little"))
 

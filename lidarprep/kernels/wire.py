@@ -40,7 +40,7 @@ def _write_varint(at: Any, value: Any) -> Any:
 
 
 @kernel
-def write_points(positions: Any, intensity: Any, device: Any, timestamp: Any, is_ground: Any, out: Any) -> int:
+def write_points(positions: Any, intensity: Any, device: Any, timestamp: Any, is_ground: Any, out: Any) -> Any:
     """Points as repeated field 4 of a LidarFrame.
 
     Args:
@@ -90,30 +90,31 @@ def write_points(positions: Any, intensity: Any, device: Any, timestamp: Any, is
 
 OK = 0
 CUT_SHORT = 1  # a field reaches beyond its message
-BAD_VARINT = 2  # a varint of more than 10 bytes
+BAD_VARINT = 2  # a varint of more than 10 bytes; a tag or a length of more than 5
 BAD_TAG = 3  # field number 0, or a wire type that does not exist
 MISSING_COORDINATE = 4  # a Point without x, y or z
 BAD_GROUP = 5  # groups that don't close, or nest too deep
 
+# How deep the official parsers follow groups in a LidarFrame; in one of its Points a level less.
 MAX_GROUP_DEPTH = 100
+
+_VALUE_BYTES, _TAG_BYTES, _LENGTH_BYTES = 10, 5, 5  # the longest varints that the official parsers take
 
 # The columns that a point may have, as bits of what was seen.
 HAS_X, HAS_Y, HAS_Z, HAS_I, HAS_D, HAS_T, HAS_GROUND = 1, 2, 4, 8, 16, 32, 64
 
 
 @inlined
-def _read_varint(data: Any, at: Any, end: Any) -> Any:
+def _read_varint(data: Any, at: Any, end: Any, most: Any) -> Any:
     """(status, offset behind, value); bits beyond the 64th are dropped, as the official parsers do."""
     value = np.uint64(0)
-    for group in range(10):
+    for group in range(most):
         if at >= end:
             return CUT_SHORT, at, value
         byte = data[at]
         at += 1
         value |= np.uint64(byte & np.uint8(127)) << np.uint64(7 * group)
         if byte < 128:
-            if group == 9 and byte > 1:
-                return BAD_VARINT, at, value
             return OK, at, value
     return BAD_VARINT, at, value
 
@@ -121,7 +122,7 @@ def _read_varint(data: Any, at: Any, end: Any) -> Any:
 @inlined
 def _read_tag(data: Any, at: Any, end: Any) -> Any:
     """(status, offset behind, field number, wire type)."""
-    status, at, tag = _read_varint(data, at, end)
+    status, at, tag = _read_varint(data, at, end, _TAG_BYTES)
     if status != OK:
         return status, at, np.int64(0), np.int64(0)
     field, wire = np.int64(tag >> np.uint64(3)), np.int64(tag & np.uint64(7))
@@ -131,13 +132,13 @@ def _read_tag(data: Any, at: Any, end: Any) -> Any:
 
 
 @kernel
-def skip_field(data: Any, at: Any, end: Any, field: Any, wire: Any) -> Any:
+def skip_field(data: Any, at: Any, end: Any, field: Any, wire: Any, most_groups: Any) -> Any:
     """(status, offset): behind the value of a field whose tag has just been read."""
     depth = 0
     open_groups = np.empty(MAX_GROUP_DEPTH, np.int64)
     while True:
         if wire == 0:
-            status, at, _ = _read_varint(data, at, end)
+            status, at, _ = _read_varint(data, at, end, _VALUE_BYTES)
             if status != OK:
                 return status, at
         elif wire == 1:
@@ -145,14 +146,14 @@ def skip_field(data: Any, at: Any, end: Any, field: Any, wire: Any) -> Any:
         elif wire == 5:
             at += 4
         elif wire == 2:
-            status, at, length = _read_varint(data, at, end)
+            status, at, length = _read_varint(data, at, end, _LENGTH_BYTES)
             if status != OK:
                 return status, at
             if length > np.uint64(end - at):
                 return CUT_SHORT, at
             at += np.int64(length)
         elif wire == 3:
-            if depth == MAX_GROUP_DEPTH:
+            if depth == most_groups:
                 return BAD_GROUP, at
             open_groups[depth] = field
             depth += 1
@@ -178,7 +179,7 @@ def count_points(data: Any) -> Any:
         if status != OK:
             return status, at, count
         count += field == 4 and wire == 2
-        status, at = skip_field(data, at, end, field, wire)
+        status, at = skip_field(data, at, end, field, wire, MAX_GROUP_DEPTH)
         if status != OK:
             return status, at, count
     return OK, at, count
@@ -212,13 +213,13 @@ def read_points(
         if status != OK:
             return status, at, kept, any_seen, all_seen
         if field != 4 or wire != 2:
-            status, at = skip_field(data, at, end, field, wire)
+            status, at = skip_field(data, at, end, field, wire, MAX_GROUP_DEPTH)
             if status != OK:
                 return status, at, kept, any_seen, all_seen
             rest[kept : kept + at - start] = data[start:at]
             kept += at - start
             continue
-        status, at, length = _read_varint(data, at, end)
+        status, at, length = _read_varint(data, at, end, _LENGTH_BYTES)
         if status != OK:
             return status, at, kept, any_seen, all_seen
         if length > np.uint64(end - at):
@@ -248,7 +249,7 @@ def read_points(
                 at += 8
                 seen |= HAS_T
             elif wire == 0 and (field == 5 or field == 7):
-                status, at, number = _read_varint(data, at, stop)
+                status, at, number = _read_varint(data, at, stop, _VALUE_BYTES)
                 if status != OK:
                     return status, at, kept, any_seen, all_seen
                 if field == 5:
@@ -258,7 +259,7 @@ def read_points(
                     is_ground[row] = number != 0
                     seen |= HAS_GROUND
             else:
-                status, at = skip_field(data, at, stop, field, wire)
+                status, at = skip_field(data, at, stop, field, wire, MAX_GROUP_DEPTH - 1)
                 if status != OK:
                     return status, at, kept, any_seen, all_seen
         if (seen & 7) != 7:

@@ -158,6 +158,9 @@ class CameraImage:
         scale_factor: How many times the picture was shrunk since the intrinsics were measured.
         priority: Rank in which annotators are shown the cameras, or None.
         metadata: What else a Frame JSON said of the picture, or None.
+
+    Raises:
+        SceneError: The scale factor is not a number above 0.
     """
 
     camera: Camera
@@ -168,6 +171,12 @@ class CameraImage:
     scale_factor: float = 1.0
     priority: int | None = None
     metadata: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale_factor < np.inf:
+            raise SceneError(
+                f"the picture {self.path or self.url} has a scale_factor of {self.scale_factor}, not above 0"
+            )
 
     def project(self, world_points: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
         """Where points (N, 3) of the world land on the picture: pixels and which have an image, as Intrinsics.project.

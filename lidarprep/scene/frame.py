@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Literal
 
+from lidarprep.errors import SceneError
 from lidarprep.scene.camera import Camera, CameraImage
 from lidarprep.scene.points import PointCloud, RadarPoints
 from lidarprep.scene.pose import Pose
@@ -19,11 +21,18 @@ class GpsPose:
         latitude: Degrees.
         longitude: Degrees.
         bearing: Degrees clockwise from north.
+
+    Raises:
+        SceneError: A number is not finite.
     """
 
     latitude: float
     longitude: float
     bearing: float
+
+    def __post_init__(self) -> None:
+        if not all(map(isfinite, (self.latitude, self.longitude, self.bearing))):
+            raise SceneError(f"a GPS pose has a number that is not finite: {self}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,7 +41,9 @@ class NormaliseIntensity:
                 f"frame {frame.id}: {not_numbers} intensities are not numbers; they became 0"
             )
         lowest, highest = float(intensity.min()), float(intensity.max())
-        if lowest < 0 or highest > self.scale:
+        if lowest < 0 or highest > np.float32(
+            self.scale
+        ):  # float32 may lie above a scale such as 0.1, as its column does
             outside = lowest if lowest < 0 else highest
             raise RecipeError(
                 f"frame {frame.id} has intensity {outside:g}, outside 0 to {self.scale:g}, the scale of this scene",
