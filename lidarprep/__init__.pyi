@@ -27,6 +27,7 @@ from .inspection import Inspection, inspect_scene
 from .pipeline import prepare
 from .readers import open_scene, read_points, write_points
 from .recipe import Recipe, RunRecipe, StorageOptions, TaskRecipe
+from .run import RunResult, run
 from .sample import write_sample
 from .scene import (
     Camera,
@@ -75,6 +76,7 @@ __all__ = [
     "RegionOfInterest3D",
     "RequestTimeoutError",
     "RunRecipe",
+    "RunResult",
     "ScaleClient",
     "Scene",
     "SceneError",
@@ -93,6 +95,7 @@ __all__ = [
     "open_scene",
     "prepare",
     "read_points",
+    "run",
     "submit",
     "write_points",
     "write_sample",

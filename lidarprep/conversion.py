@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+
 from lidarprep.attachments import FORMATS, AttachmentFormat, format_of_suffix
-from lidarprep.errors import FormatError
+from lidarprep.errors import FormatError, RecipeError
 from lidarprep.readers import point_suffixes, read_points, write_points
 from lidarprep.readers.points import is_point_file
 from lidarprep.scene import Frame, Pose
@@ -54,14 +56,20 @@ def convert(
         StorageError: The target cannot be written.
     """
     source, target = Path(source), Path(target)
+    if source.exists() and target.exists() and source.samefile(target):
+        raise RecipeError(f"{source} cannot be converted to itself", fix="Choose another name for the target.")
     from_format, to_format = format_of_suffix(source.suffix), format_of_suffix(target.suffix)
     if to_format is None and not is_point_file(target):
         raise FormatError(target, found=f"unknown kind {target.suffix!r}", expected=f"one of {_known_suffixes()}")
     frame = _read(source, from_format)
     notes: list[str] = []
     if to_format is None:
+        if precision is not None:
+            raise RecipeError(f"precision is for Frame JSON, not for {target.suffix}")
         points = frame.points()
         unheld = write_points(target, points)
+        if points.ignored_fields:
+            notes.append(f"fields that have no place in a cloud are dropped: {', '.join(points.ignored_fields)}")
         if unheld:
             notes.append(f"{target.suffix} does not hold exactly: {', '.join(unheld)}")
         if from_format is not None:
@@ -70,11 +78,12 @@ def convert(
     if from_format is None:
         frame, note = _normalised(frame, intensity_scale)
         notes += [note] if note else []
-    points = frame.points()
+        frame, note = _finite(frame)
+        notes += [note] if note else []
     data = to_format.encode(frame, precision=precision)
     LocalFolder(target.parent).put(target.name, data, to_format.content_type)
-    notes += to_format.losses(points, frame.id).values()
-    return Conversion(len(points), notes)
+    notes += to_format.losses(frame).values()
+    return Conversion(len(frame.points()), notes)
 
 
 def _read(source: Path, attachment_format: AttachmentFormat | None) -> Frame:
@@ -97,6 +106,15 @@ def _normalised(frame: Frame, scale: float | None) -> tuple[Frame, str | None]:
         scale, reason = guess_intensity_scale([points])
         note = None if points.intensity is None else f"intensity {scale:g} is taken as 1, since {reason}"
     return NormaliseIntensity(scale)(frame, StepReport()), note
+
+
+def _finite(frame: Frame) -> tuple[Frame, str | None]:
+    """Without the points that are not finite, which no attachment can hold."""
+    points = frame.points()
+    finite = np.isfinite(points.positions).all(axis=1)
+    if finite.all():
+        return frame, None
+    return frame.with_data(points.take(finite)), f"{(~finite).sum()} points that are not finite are dropped"
 
 
 def _known_suffixes() -> str:

@@ -10,8 +10,9 @@ import numpy as np
 
 from lidarprep.errors import RecipeError
 from lidarprep.scene import Frame, PointCloud, Scene
+from lidarprep.scene.points import LARGEST_EXACT_M
 from lidarprep.steps.intensity import guess_intensity_scale
-from lidarprep.steps.recentre import LARGEST_COORDINATE_M, scene_offset
+from lidarprep.steps.recentre import scene_offset
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,9 @@ def inspect_scene(scene: Scene, *, on_frame: Callable[[int, int], None] | None =
         if finite.any():
             positions = cloud.positions[finite]
             lowest, highest = np.minimum(lowest, positions.min(axis=0)), np.maximum(highest, positions.max(axis=0))
-        if cloud.intensity is not None and len(cloud):
-            intensities += [float(np.nanmin(cloud.intensity)), float(np.nanmax(cloud.intensity))]
+        if cloud.intensity is not None:
+            known = cloud.intensity[np.isfinite(cloud.intensity)]
+            intensities += [float(known.min()), float(known.max())] if known.size else []
         fields |= dict.fromkeys(["positions", *cloud.columns])
         ignored |= dict.fromkeys(cloud.ignored_fields)
         frames.append(_figures(frame, cloud, int((~finite).sum())))
@@ -213,10 +215,10 @@ def _warnings(
             f"{len(without)} frames have no pose, the first is {without[0]}: give a poses file, or say "
             "--points-frame world if the points are in the world already"
         )
-    offset = scene_offset(list(scene), samples)
+    offset = scene_offset(scene.frames, samples[0] if samples else None)
     if any(offset):
         warnings.append(
-            f"coordinates reach beyond {LARGEST_COORDINATE_M:g}, where float32 rounds: prepare takes {offset} from them"
+            f"coordinates reach beyond {LARGEST_EXACT_M:g}, where float32 rounds: prepare takes {offset} from them"
         )
     try:
         guess_intensity_scale(samples)

@@ -1,31 +1,36 @@
 """The story of one run: a scene's frames are prepared, encoded and stored, and the manifest says what became of them.
 
-Frames run in threads, since kernels, files and hashes release the GIL. Memory is bounded by the frames in flight: one
-is taken up only when an earlier one is stored, and a frame's points live no longer than its turn.
+Frames run in threads, since kernels, files and hashes release the GIL; or wherever a caller's executor runs them.
+Memory is bounded by the frames in flight: one is taken up only when an earlier one is stored, and a frame's points live
+no longer than its turn.
 """
 
 from __future__ import annotations
 
 import os
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from lidarprep.attachments import get_format
-from lidarprep.errors import RecipeError, SceneError
+from lidarprep.errors import LidarprepError, RecipeError, SceneError, StorageError
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe, StorageOptions
 from lidarprep.scene import CameraImage, Frame, PointCloud, Scene
+from lidarprep.scene.points import LARGEST_EXACT_M
 from lidarprep.steps import Step, StepReport
 from lidarprep.steps.intensity import NormaliseIntensity, guess_intensity_scale
-from lidarprep.steps.recentre import LARGEST_COORDINATE_M, scene_offset
+from lidarprep.steps.recentre import scene_offset
 from lidarprep.steps.sampling import labelled_rows, select_frames
-from lidarprep.storage import Manifest, Store, StoredObject, open_store
+from lidarprep.storage import Manifest, Store, open_store
 from lidarprep.storage.manifest import AttachmentRecord, DroppedPoints, FrameRecord, ImageRecord
-from lidarprep.storage.store import MANIFEST_KEY, KeyMaker, content_type_of
+from lidarprep.storage.store import MANIFEST_KEY, KeyMaker, is_key, picture_type, read_file
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -49,26 +54,6 @@ class NoProgress:
 
     def advance(self, frame: FrameRecord) -> None:
         """Does nothing."""
-
-
-@dataclass(frozen=True)
-class StoredFrame:
-    """What the manifest says of one frame that is stored."""
-
-    frame: FrameRecord
-    attachment: AttachmentRecord
-    images: list[ImageRecord]
-    notes: dict[str, str]
-
-
-@dataclass(frozen=True)
-class FrameJob:
-    """One frame that is to be prepared, and under which keys it is to be stored."""
-
-    frame: Frame
-    key: str
-    image_keys: tuple[str, ...]
-    labelled: bool
 
 
 def prepare(
@@ -98,60 +83,183 @@ def prepare(
         The manifest, as it was stored.
 
     Raises:
-        RecipeError: The recipe does not fit the scene, or keeps none of its points.
+        RecipeError: The recipe does not fit the scene, or keeps none of its points; `out` holds an earlier run.
         SceneError, FormatError: The recording is not sound.
         EncodingError: The format cannot hold a value of it.
-        StorageError: `out` cannot be stored at. Whatever is raised, what this run has stored is deleted again.
+        StorageError: `out` cannot be stored at. Whatever is raised, what this run has stored is taken back.
     """
-    options = storage or StorageOptions()
-    store = open_store(fspath(out), **options.model_dump())
-    return Preparation(scene, recipe, store, progress or NoProgress(), options.presign_hours).run(
-        overwrite=overwrite, workers=workers or os.cpu_count() or 1, executor=executor
+    if workers is not None and workers < 1:
+        raise RecipeError(f"workers is {workers}; it must be 1 or more")
+    if "://" not in fspath(out) and Path(out).resolve() == Path(scene.source).resolve():
+        raise RecipeError(f"{fspath(out)} is the recording itself", fix="Choose another destination.")
+    destination = Destination(fspath(out), storage or StorageOptions(), run=uuid.uuid4().hex[:12])
+    workers = workers or os.cpu_count() or 1
+    return Preparation(scene, recipe, destination, progress or NoProgress()).run(
+        overwrite=overwrite, workers=workers, executor=executor
     )
 
 
-class Preparation:
-    """One run of `prepare`."""
+@dataclass(frozen=True)
+class Destination:
+    """Where a run stores, as data that another process could open too.
 
-    def __init__(
-        self, scene: Scene, recipe: Recipe, store: Store, progress: Progress, presign_hours: float | None
-    ) -> None:
-        self.scene = scene if recipe.points_frame is None else scene.with_points_in(recipe.points_frame)
-        self.recipe = recipe
-        self.store = store
-        self.progress = progress
-        self.presign_hours = presign_hours
-        self.format = get_format(recipe.format)
-        self.notes = list(scene.notes)
-        self.stored_keys: list[str] = []
-        self.steps: list[Step] = []
-        self.offset = (0.0, 0.0, 0.0)
+    Args:
+        out: A folder, or s3://bucket/prefix.
+        options: How it is reached.
+        run: Name of the run, which what it stores is staged under until all is there.
+    """
+
+    out: str
+    options: StorageOptions
+    run: str
+
+    def open(self) -> Store:
+        """The store, for what stands there."""
+        return open_store(self.out, **self.options.model_dump())
+
+    def open_staged(self) -> Store:
+        """The store, for what this run adds; one connection a process."""
+        return _staged_store(self)
+
+
+@lru_cache(maxsize=4)
+def _staged_store(destination: Destination) -> Store:
+    return destination.open().staged(destination.run)
+
+
+@dataclass(frozen=True)
+class FrameJob:
+    """One frame that is to be prepared, under which keys it is stored, and its points if they are read already."""
+
+    frame: Frame
+    key: str
+    image_keys: tuple[str, ...]
+    labelled: bool
+    points: PointCloud | None = None
+
+
+@dataclass(frozen=True)
+class StoredFrame:
+    """What the manifest says of one frame that is stored."""
+
+    frame: FrameRecord
+    attachment: AttachmentRecord
+    images: list[ImageRecord]
+    notes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class FrameWorker:
+    """Prepares, encodes and stores frames; plain data, so that it can be sent to where an executor runs.
+
+    Args:
+        steps: What is done to each frame, in order.
+        recipe: For the format, and its precision.
+        destination: Where to store.
+    """
+
+    steps: tuple[Step, ...]
+    recipe: Recipe
+    destination: Destination
+
+    def __call__(self, job: FrameJob) -> StoredFrame:
+        """One frame and its pictures."""
+        report = StepReport()
+        points = job.points
+        frame = job.frame if points is None else replace(job.frame, read_points=lambda: points)
+        for step in self.steps:
+            frame = step(frame, report)
+        store = self.destination.open_staged()
+        pictures = [_store_picture(store, *pair, frame.id) for pair in zip(frame.images, job.image_keys, strict=True)]
+        frame = replace(frame, images=tuple(image for image, _ in pictures))
+        attachment_format = get_format(self.recipe.format)
+        data = attachment_format.encode(frame, precision=self.recipe.precision)
+        stored = store.put(job.key, data, attachment_format.content_type)
+        return StoredFrame(
+            frame=FrameRecord(
+                id=frame.id,
+                index=frame.index,
+                timestamp=frame.timestamp,
+                points_in=report.points_in,
+                points_out=report.points_in - sum(report.dropped.values()),
+                dropped=DroppedPoints(**report.dropped),
+                labelled=job.labelled,
+            ),
+            attachment=AttachmentRecord(url=stored.url, bytes=stored.bytes, sha256=stored.sha256, frames=[frame.id]),
+            images=[record for _, record in pictures],
+            notes=report.notes | attachment_format.losses(frame),
+        )
+
+
+def _store_picture(store: Store, image: CameraImage, key: str, frame_id: str) -> tuple[CameraImage, ImageRecord]:
+    """Stores one picture; gives it back with its URL, and its record."""
+    if image.path is None:
+        raise SceneError(f"frame {frame_id}: the picture of {image.camera.name} has no file")
+    data = read_file(image.path)
+    stored = store.put(key, data, picture_type(image.path, data))
+    record = ImageRecord(
+        frame=frame_id, camera=image.camera.name, url=stored.url, bytes=stored.bytes, sha256=stored.sha256
+    )
+    return replace(image, url=store.fetch_url(key)), record
+
+
+@dataclass
+class Preparation:
+    """One run of `prepare`.
+
+    Args:
+        scene: The recording.
+        recipe: What is to be done with it.
+        destination: Where to store.
+        progress: Told of each frame that is stored.
+    """
+
+    scene: Scene
+    recipe: Recipe
+    destination: Destination
+    progress: Progress
+    notes: list[str] = field(default_factory=list)
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    samples: dict[str, PointCloud] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.recipe.points_frame is not None:
+            self.scene = self.scene.with_points_in(self.recipe.points_frame)
+        self.notes += self.scene.notes
 
     def run(self, *, overwrite: bool, workers: int, executor: Executor | None) -> Manifest:
-        """Selects the frames, settles what holds for all of them, then prepares, encodes and stores one by one."""
+        """Plans the frames, settles what holds for all of them, then prepares, encodes and stores one by one."""
         jobs = self.plan()
-        self.claim_destination(overwrite)
-        self.settle([job.frame for job in jobs])
+        self.destination.open().check()
+        keys = [key for job in jobs for key in (job.key, *job.image_keys)] + [MANIFEST_KEY]
+        replaced = self.claim(keys, overwrite)
+        worker = FrameWorker(self.settle_steps([job.frame for job in jobs]), self.recipe, self.destination)
         self.progress.start(len(jobs))
         stored: list[StoredFrame] = []
-        with self.discarding_on_failure(), _threads(executor, workers) as pool:
-            for result in _in_order(pool, self.store_frame, jobs, in_flight=workers + 1):
+        with self.taken_back_on_failure(keys, replaced), _threads(executor, workers) as pool:
+            with_samples = (replace(job, points=self.samples.pop(job.frame.id, None)) for job in jobs)
+            for result in _in_order(pool, worker, with_samples, in_flight=workers + 1):
                 stored.append(result)
                 self.progress.advance(result.frame)
-            return self.finish(stored)
+            return self.finish(stored, keys, replaced)
 
     def plan(self) -> list[FrameJob]:
         """The frames to prepare, in time order, which of them Scale labels, and where each is to be stored."""
-        if not len(self.scene):
+        ids = [frame.id for frame in self.scene]
+        if not ids:
             raise SceneError(f"{self.scene.source} has no frames")
+        if len(set(ids)) < len(ids):
+            twice = next(frame_id for row, frame_id in enumerate(ids) if frame_id in ids[:row])
+            raise SceneError(f"{self.scene.source} has two frames with the id {twice!r}")
         frames = select_frames(self.scene.frames, self.recipe.frames)
         rows = labelled_rows(len(frames), self.recipe.labeling_sample_rate or 1)
         labelled = set(rows)
         keys = KeyMaker()
+        suffix = get_format(self.recipe.format).suffix
         return [
             FrameJob(
                 frame=frames[row],
-                key=keys.key(f"frame-{frames[row].id}", suffix=self.format.suffix),
+                key=keys.key(f"frame-{frames[row].id}", suffix=suffix),
                 image_keys=tuple(
                     keys.key("images", image.camera.name, frames[row].id, suffix=_suffix(image))
                     for image in frames[row].images
@@ -161,91 +269,73 @@ class Preparation:
             for row in (rows if self.recipe.only_labelled else range(len(frames)))
         ]
 
-    def claim_destination(self, overwrite: bool) -> None:
-        """Sees that the destination can be stored at, and holds no other run's manifest."""
-        self.store.check()
-        if self.store.exists(MANIFEST_KEY):
-            if not overwrite:
-                raise RecipeError(
-                    f"{self.store.location(MANIFEST_KEY)} is there already, from an earlier run to this destination",
-                    fix="Choose another destination, or replace what is there with --overwrite.",
-                )
-            # First of all: a manifest must never speak of attachments that have changed since.
-            self.store.discard([MANIFEST_KEY])
+    def claim(self, keys: Sequence[str], overwrite: bool) -> set[str]:
+        """Sees that nothing stands at the destination that would be replaced unasked; what stands there if asked.
 
-    def settle(self, frames: Sequence[Frame]) -> None:
-        """Settles what must be the same for all frames: the scale of the intensities and the offset of the world.
-
-        Where the recipe or the poses leave it open, the first, the middle and the last frame are looked at.
+        That is what an earlier run's manifest names, too, so that nothing of it is left over.
         """
-        from lidarprep.steps.world import HeightBand, ToWorld  # brings Numba
+        store = self.destination.open()
+        existing = store.existing(keys)
+        if existing and not overwrite:
+            what = MANIFEST_KEY if MANIFEST_KEY in existing else min(existing)
+            raise RecipeError(
+                f"{store.location(what)} is there already, from an earlier run to this destination",
+                fix="Choose another destination, or replace what is there with --overwrite.",
+            )
+        return existing | _keys_of_earlier_run(store) if MANIFEST_KEY in existing else existing
+
+    def settle_steps(self, frames: list[Frame]) -> tuple[Step, ...]:
+        """What the recipe asks for, as steps; what must be the same for all frames is settled here.
+
+        Where the recipe leaves the scale of the intensities open, the first, the middle and the last frame are looked
+        at; where the scene's poses leave its place in the world open, its first frame.
+        """
+        from lidarprep.steps.voxel import VoxelDownsample  # these two bring Numba
+        from lidarprep.steps.world import HeightBand, ToWorld
 
         recipe = self.recipe
-        in_world = self.scene.points_frame == "world"
-        samples: list[PointCloud] = []
-        if recipe.intensity_scale is None or in_world:
-            samples = [frames[row].points() for row in sorted({0, len(frames) // 2, len(frames) - 1})]
-        self.offset = scene_offset(frames, samples)
-        if any(self.offset):
-            self.notes.append(
-                f"coordinates reach beyond {LARGEST_COORDINATE_M:g}: {self.offset} metres are taken from all of them"
-            )
-        if in_world and any(frame.world_from_ego is None for frame in frames):
-            self.notes.append("some frames have no pose: their device is put at the origin of the world")
+        self.offset = self.settle_offset()
         height = None
         if recipe.device_height is not None:
             height = HeightBand(recipe.device_height, *(recipe.height_band or DEFAULT_HEIGHT_BAND))
-        self.steps = [
+        steps: list[Step] = [
             ToWorld(recipe.region_of_interest_3d, height, self.offset),
-            NormaliseIntensity(self.settle_intensity(samples)),
+            NormaliseIntensity(self.settle_intensity(frames)),
         ]
+        if recipe.voxel is not None:
+            steps.append(VoxelDownsample(recipe.voxel, recipe.voxel_keep))
+        return tuple(steps)
 
-    def settle_intensity(self, samples: Sequence[PointCloud]) -> float:
+    def settle_offset(self) -> tuple[float, float, float]:
+        """The offset of the world, which depends on the whole scene and not on what is prepared of it."""
+        first = self.scene[0]
+        poses_say = self.scene.points_frame == "ego" and len(self.scene) > 1
+        offset = scene_offset(self.scene.frames, None if poses_say else self.sample(first))
+        if any(offset):
+            self.notes.append(
+                f"coordinates reach beyond {LARGEST_EXACT_M:g}: {offset} metres are taken from all of them"
+            )
+        if self.scene.points_frame == "world" and any(frame.world_from_ego is None for frame in self.scene):
+            self.notes.append("some frames have no pose: their device is put at the origin of the attachments' world")
+        return offset
+
+    def settle_intensity(self, frames: Sequence[Frame]) -> float:
         """The intensity that becomes 1: the recipe's, or a guess, which is said."""
         if self.recipe.intensity_scale is not None:
             return self.recipe.intensity_scale
+        samples = [self.sample(frames[row]) for row in sorted({0, len(frames) // 2, len(frames) - 1})]
         scale, reason = guess_intensity_scale(samples)
         if any(cloud.intensity is not None for cloud in samples):
             self.notes.append(f"intensity {scale:g} is taken as 1, since {reason}")
         return scale
 
-    def store_frame(self, job: FrameJob) -> StoredFrame:
-        """Prepares, encodes and stores one frame and its pictures."""
-        report = StepReport()
-        frame = job.frame
-        for step in self.steps:
-            frame = step(frame, report)
-        pictures = [self.store_image(*pair, frame.id) for pair in zip(frame.images, job.image_keys, strict=True)]
-        frame = replace(frame, images=tuple(image for image, _ in pictures))
-        data = self.format.encode(frame, precision=self.recipe.precision)
-        stored = self.recorded(self.store.put(job.key, data, self.format.content_type))
-        points = frame.points()
-        return StoredFrame(
-            frame=FrameRecord(
-                id=frame.id,
-                index=frame.index,
-                timestamp=frame.timestamp,
-                points_in=report.points_in,
-                points_out=len(points),
-                dropped=DroppedPoints(**report.dropped),
-                labelled=job.labelled,
-            ),
-            attachment=AttachmentRecord(url=stored.url, bytes=stored.bytes, sha256=stored.sha256, frames=[frame.id]),
-            images=[record for _, record in pictures],
-            notes=report.notes | self.format.losses(points, frame.id),
-        )
+    def sample(self, frame: Frame) -> PointCloud:
+        """A frame's points, which are kept until its turn, so that no frame is read twice."""
+        if frame.id not in self.samples:
+            self.samples[frame.id] = frame.points()
+        return self.samples[frame.id]
 
-    def store_image(self, image: CameraImage, key: str, frame_id: str) -> tuple[CameraImage, ImageRecord]:
-        """Stores one picture; gives it back with its URL, and its record."""
-        if image.path is None:
-            raise SceneError(f"frame {frame_id}: the picture of {image.camera.name} has no file")
-        stored = self.recorded(self.store.put_file(key, image.path, content_type_of(image.path)))
-        record = ImageRecord(
-            frame=frame_id, camera=image.camera.name, url=stored.url, bytes=stored.bytes, sha256=stored.sha256
-        )
-        return replace(image, url=self.store.fetch_url(key)), record
-
-    def finish(self, stored: Sequence[StoredFrame]) -> Manifest:
+    def finish(self, stored: Sequence[StoredFrame], keys: Sequence[str], replaced: set[str]) -> Manifest:
         """Writes the manifest, last of all: where it stands, everything that it names is stored."""
         if not any(result.frame.points_out for result in stored):
             raise RecipeError(_why_nothing_is_left(stored))
@@ -257,25 +347,45 @@ class Preparation:
             attachments=[result.attachment for result in stored],
             frames=[result.frame for result in stored],
             images=[image for result in stored for image in result.images],
-            presign_hours=self.presign_hours,
+            presign_hours=self.destination.options.presign_hours,
             notes=self.notes + _notes_of(stored),
         )
-        self.recorded(self.store.put(MANIFEST_KEY, manifest.to_json(), "application/json"))
-        return manifest.at(self.store.location(MANIFEST_KEY))
-
-    def recorded(self, stored: StoredObject) -> StoredObject:
-        """Remembers that this run has stored it."""
-        self.stored_keys.append(stored.key)
-        return stored
+        staged = self.destination.open_staged()
+        staged.put(MANIFEST_KEY, manifest.to_json(), "application/json")
+        staged.commit(keys)
+        self.destination.open().discard(replaced - set(keys))
+        return manifest.at(staged.location(MANIFEST_KEY))
 
     @contextmanager
-    def discarding_on_failure(self) -> Iterator[None]:
-        """Deletes what this run has stored if it does not come to its end."""
+    def taken_back_on_failure(self, keys: Sequence[str], replaced: set[str]) -> Iterator[None]:
+        """Takes back what this run has stored if it does not come to its end; nothing that stood there before."""
+        staged = self.destination.open_staged()
+        if not staged.stages:
+            # What is put stands at once, where its manifest speaks of what was there: none is better than that one.
+            staged.discard({MANIFEST_KEY} & replaced)
         try:
             yield
-        except BaseException:
-            self.store.discard(self.stored_keys)
+        except BaseException as failure:
+            try:
+                staged.roll_back([key for key in keys if key not in replaced])
+            except StorageError as left:
+                if isinstance(failure, LidarprepError):
+                    advice = f"What was stored before that could not be deleted: {left.message}"
+                    failure.fix = f"{failure.fix}\n{advice}" if failure.fix else advice
             raise
+        finally:
+            _staged_store.cache_clear()
+
+
+def _keys_of_earlier_run(store: Store) -> set[str]:
+    """The keys of what an earlier run's manifest names; none where it cannot be read any more."""
+    try:
+        manifest = Manifest.from_json(store.get(MANIFEST_KEY), location=store.location(MANIFEST_KEY))
+    except LidarprepError:
+        return set()
+    base = store.url("")
+    urls = [record.url for record in manifest.attachments] + [record.url for record in manifest.images]
+    return {url.removeprefix(base) for url in urls if url.startswith(base) and is_key(url.removeprefix(base))}
 
 
 def _why_nothing_is_left(stored: Sequence[StoredFrame]) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from lidarprep.errors import RecipeError
 from lidarprep.scene import RegionOfInterest3D
@@ -26,6 +28,43 @@ def _region_position(value: Any) -> Any:
 
 # The only nested thing whose keys pydantic itself checks; nested models bring their own errors.
 _REGION_FIELDS = tuple(RegionOfInterest3D.__dataclass_fields__)
+
+
+def _no_switch(value: Any) -> Any:
+    """Python would take `true` for 1."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people mean it: `frames: 1:5` is a slice, not the number 65 of base 60."""
+
+
+_WHOLE_NUMBER = re.compile(r"^[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$")
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, _WHOLE_NUMBER if tag.endswith(":int") else pattern) for tag, pattern in resolvers]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read_yaml(path: str | PathLike[str], what: str) -> dict[str, Any]:
+    """A mapping from a YAML or JSON file; `what` names it in errors.
+
+    Raises:
+        RecipeError: The file is not there, is not YAML, or holds no mapping.
+    """
+    try:
+        data = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+    except OSError as error:
+        raise RecipeError(f"{path}: {what} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: {what} is not UTF-8: {error}") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: {what} is not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path}: {what} is a mapping of names to values, not {type(data).__name__}")
+    return {str(key): value for key, value in data.items()}
 
 
 class RecipeModel(BaseModel):
@@ -46,16 +85,9 @@ class RecipeModel(BaseModel):
         Raises:
             RecipeError: The file is not there, is not YAML, or holds what the model does not know.
         """
+        data = read_yaml(path, "the recipe")
         try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path}: the recipe cannot be read: {error}") from error
-        except yaml.YAMLError as error:
-            raise RecipeError(f"{path}: the recipe is not YAML: {error}") from error
-        if not isinstance(data, dict):
-            raise RecipeError(f"{path}: a recipe is a mapping of names to values, not {type(data).__name__}")
-        try:
-            return cls(**{str(key): value for key, value in data.items()})
+            return cls(**data)
         except RecipeError as error:
             raise RecipeError(f"{path}: {error.message}", fix=error.fix) from None
 
@@ -95,18 +127,22 @@ class Recipe(RecipeModel):
         precision: Decimals of the points' numbers in Frame JSON; exact where it is left out.
         intensity_scale: The intensity that becomes 1; guessed where it is left out and the data leaves no doubt.
         points_frame: The frame of reference of the recording's points, where the layout does not say it.
+        voxel: Edge in metres of the voxels that one point each is kept of; all points where it is left out.
+        voxel_keep: Which point of a voxel: the first of the recording, or the nearest to the voxel's centre.
     """
 
     format: Literal["json", "protobuf"] = "json"
     region_of_interest_3d: Annotated[RegionOfInterest3D | None, BeforeValidator(_region_position)] = None
-    device_height: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    height_band: tuple[float, float] | None = None
+    device_height: Annotated[Annotated[FiniteFloat, Field(ge=0)] | None, BeforeValidator(_no_switch)] = None
+    height_band: tuple[FiniteFloat, FiniteFloat] | None = None
     frames: str | None = None
     labeling_sample_rate: Annotated[int, Field(ge=1)] | None = None
     only_labelled: bool = False
     precision: Annotated[int, Field(ge=0, le=8)] | None = None
     intensity_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     points_frame: Literal["ego", "world"] | None = None
+    voxel: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    voxel_keep: Literal["first", "nearest"] = "first"
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -121,6 +157,21 @@ class Recipe(RecipeModel):
         if self.precision is not None and self.format != "json":
             raise ValueError(f"precision is for Frame JSON; {self.format} holds exact float32")
         return self
+
+
+def _plain_url(name: str, url: str | None, example: str) -> None:
+    """Refuses what is no URL, and secrets in one: it is recorded, or shown when it cannot be reached."""
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        sound = bool(parts.scheme and parts.hostname) and "://" in url and parts.port != 0
+    except ValueError:
+        raise ValueError(f"{name} must be a URL, like {example}") from None
+    if not sound:
+        raise ValueError(f"{name} must be a URL, like {example}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(f"{name} must be a URL without user, password, query and fragment, like {example}")
 
 
 class StorageOptions(RecipeModel):
@@ -142,8 +193,8 @@ class StorageOptions(RecipeModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.url_base is not None and "://" not in self.url_base:
-            raise ValueError(f"url_base is {self.url_base!r}; it must be a URL, like https://data.example.com/scene-1")
+        _plain_url("url_base", self.url_base, "https://data.example.com/scene-1")
+        _plain_url("endpoint_url", self.endpoint_url, "https://storage.example.com")
         if self.url_base is not None and self.presign_hours is not None:
             raise ValueError("url_base and presign_hours exclude one another: only the store's own URLs can be signed")
         return self
@@ -171,6 +222,8 @@ class RunRecipe(RecipeModel):
     Args:
         scene: Path of the recording.
         out: Folder or s3://bucket/prefix that the attachments go to.
+        layout: The recording's layout; guessed where it is left out.
+        poses: Poses for a plain folder.
         recipe: How it is prepared.
         storage: How `out` is reached.
         task: The task to submit; nothing is submitted where it is left out.
@@ -180,6 +233,8 @@ class RunRecipe(RecipeModel):
 
     scene: str
     out: str
+    layout: str | None = None
+    poses: str | None = None
     recipe: Recipe = Recipe()
     storage: StorageOptions = StorageOptions()
     task: TaskRecipe | None = None

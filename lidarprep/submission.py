@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from lidarprep.errors import RecipeError, StorageError
-from lidarprep.recipe import Recipe, StorageOptions
+from lidarprep.recipe import Recipe, StorageOptions, TaskRecipe
 from lidarprep.scene import RegionOfInterest3D
 from lidarprep.storage import Manifest, open_store
 from lidarprep.storage.store import MANIFEST_KEY
@@ -21,15 +22,17 @@ def load_manifest(path: str | PathLike[str], storage: StorageOptions | None = No
     """Reads a manifest from a file, from the folder that holds it, or from s3://bucket/prefix[/manifest.json].
 
     Raises:
-        StorageError: It cannot be read.
-        FormatError: It is not a manifest.
+        StorageError: It cannot be fetched from S3.
+        FormatError: It cannot be read, or is not a manifest.
     """
     location = fspath(path)
-    if not location.startswith("s3://"):
+    if location.startswith("file://"):
+        location = unquote(urlsplit(location).path)
+    if "://" not in location:
         return Manifest.load(location)
-    prefix = location.removesuffix(MANIFEST_KEY).rstrip("/")
+    prefix = location.removesuffix(f"/{MANIFEST_KEY}").rstrip("/")
     store = open_store(prefix, **(storage or StorageOptions()).model_dump())
-    return Manifest.from_json(store.get(MANIFEST_KEY), location=f"{prefix}/{MANIFEST_KEY}")
+    return Manifest.from_json(store.get(MANIFEST_KEY), location=store.location(MANIFEST_KEY))
 
 
 def submit(
@@ -58,41 +61,58 @@ def submit(
         ParameterError: The parameters are refused before anything is sent.
         ApiError: The API, or the way to it, said no.
     """
-    filled = manifest_parameters(manifest, task_type)
-    if "deviceHeight" in parameters:  # the wire's name of what the manifest fills in as device_height
-        filled.pop("device_height", None)
-    filled |= parameters
-    # Tasks that are made from a finished lidar task, or over an aerial picture, take no frames.
-    if not {"attachments", "attachment", "lidar_task"} & set(filled):
-        filled["attachments"] = fetch_urls(manifest, storage)
-    if "attachments" not in filled:
-        filled.pop("attachment_type", None)
-    if unique_id is not None:
-        filled["unique_id"] = unique_id
-    return client.create_task(task_type, filled)
-
-
-def manifest_parameters(manifest: Manifest, task_type: str) -> dict[str, Any]:
-    """What a manifest says of a task's parameters, by the API's names; all but the attachments."""
     recipe = Recipe(**manifest.recipe)
+    task = TaskRecipe(type=task_type, params=dict(parameters), unique_id=unique_id)
+    urls = fetch_urls(manifest, storage) if takes_frames(task) else []
+    return client.create_task(task_type, task_parameters(recipe, manifest.world_offset, task, urls))
+
+
+def check_task(recipe: Recipe, task: TaskRecipe) -> None:
+    """Sees that a task could be submitted of what the recipe will make, before any of it is made.
+
+    Raises:
+        ParameterError, RecipeError: It could not.
+    """
+    from lidarprep.api import check_parameters
+
+    check_parameters(task.type, task_parameters(recipe, (0.0, 0.0, 0.0), task, ["https://example.com/frame"]))
+
+
+def takes_frames(task: TaskRecipe) -> bool:
+    """Whether a task is made of prepared frames, and not from a finished lidar task or over an aerial picture."""
+    return not {"attachments", "attachment", "lidar_task"} & set(task.params)
+
+
+def task_parameters(
+    recipe: Recipe, world_offset: tuple[float, float, float], task: TaskRecipe, urls: Sequence[str]
+) -> dict[str, Any]:
+    """A task's parameters, by the API's names: what the recipe knows, and over it what the task says itself.
+
+    Raises:
+        RecipeError: Such a task does not take the recipe's format.
+    """
     parameters: dict[str, Any] = {}
-    if task_type in ("lidarannotation", "lidarsegmentation"):
-        parameters["attachment_type"] = manifest.format
-    if task_type == "lidarannotation" and recipe.labeling_sample_rate is not None and not recipe.only_labelled:
+    if takes_frames(task):
+        parameters["attachments"] = list(urls)
+        if task.type in ("lidarannotation", "lidarsegmentation"):
+            parameters["attachment_type"] = recipe.format
+    if task.type == "lidarannotation" and recipe.labeling_sample_rate is not None and not recipe.only_labelled:
         parameters["labeling_sample_rate"] = recipe.labeling_sample_rate
-    if task_type == "multistage":
-        if manifest.format != "json":
+    if task.type == "multistage":
+        if recipe.format != "json":
             raise RecipeError(
-                f"a multistage task takes Frame JSON; this manifest's attachments are {manifest.format}",
+                f"a multistage task takes Frame JSON; these attachments are {recipe.format}",
                 fix="Prepare again with --format json.",
             )
         parameters["scene_format"] = "split_base64"
-    if task_type == "lidartopdown":
+    if task.type == "lidartopdown":
         if recipe.region_of_interest_3d is not None:
-            parameters["region_of_interest_3d"] = _shifted(recipe.region_of_interest_3d, manifest.world_offset).to_api()
-        if recipe.device_height is not None:
+            parameters["region_of_interest_3d"] = _shifted(recipe.region_of_interest_3d, world_offset).to_api()
+        if recipe.device_height is not None and "deviceHeight" not in task.params:  # the wire's name for it
             parameters["device_height"] = recipe.device_height
-    return parameters
+    if task.unique_id is not None:
+        parameters["unique_id"] = task.unique_id
+    return parameters | task.params
 
 
 def _shifted(region: RegionOfInterest3D, offset: tuple[float, float, float]) -> RegionOfInterest3D:
@@ -102,15 +122,19 @@ def _shifted(region: RegionOfInterest3D, offset: tuple[float, float, float]) -> 
 
 
 def fetch_urls(manifest: Manifest, storage: StorageOptions | None = None) -> list[str]:
-    """The URLs that Scale is given for a manifest's attachments: signed now, where the run asked for that."""
+    """The URLs that Scale is given for a manifest's attachments: signed now, where the run asked for that.
+
+    Raises:
+        StorageError: They are to be signed, and the manifest does not lie beside them.
+    """
     if manifest.presign_hours is None:
         return manifest.urls
     options = (storage or StorageOptions()).model_copy(update={"presign_hours": manifest.presign_hours})
-    prefix = manifest.location.removesuffix(MANIFEST_KEY).rstrip("/")
-    if not prefix.startswith("s3://"):
+    prefix = manifest.location.removesuffix(MANIFEST_KEY)
+    if not prefix.startswith("s3://") or not all(url.startswith(prefix) for url in manifest.urls):
         raise StorageError(
             f"{manifest.location}: its attachments are to be signed, and it does not lie beside them",
             fix="Name the manifest where it was stored: s3://bucket/prefix/manifest.json.",
         )
-    store = open_store(prefix, **options.model_dump())
-    return [store.fetch_url(url.removeprefix(f"{prefix}/")) for url in manifest.urls]
+    store = open_store(prefix.rstrip("/"), **options.model_dump())
+    return [store.fetch_url(url.removeprefix(prefix)) for url in manifest.urls]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +213,52 @@ def test_what_was_guessed_is_said(scene_folder: Path, tmp_path: Path) -> None:
     assert any(note.startswith("intensity 255 is taken as 1") for note in manifest.notes)
 
 
+def test_the_offset_of_a_scene_does_not_depend_on_what_is_prepared_of_it(tmp_path: Path) -> None:
+    folder = write_toolkit_scene(tmp_path / "recording", frames=6, points=20, cameras=())
+    for n in range(9, 15):
+        write_json(folder / f"poses/{n}.json", {"heading": [1, 0, 0, 0], "position": [400_000.0 + 300 * n, 5e6, 0]})
+    scene = lp.open_scene(folder)
+    manifests = [
+        lp.prepare(scene, lp.Recipe(frames=frames), tmp_path / str(run))
+        for run, frames in enumerate((None, ":1", "4:"))
+    ]
+    assert len({manifest.world_offset for manifest in manifests}) == 1
+
+
+def test_a_single_file_of_far_coordinates_is_shifted_whatever_its_frame_is_called(tmp_path: Path) -> None:
+    utm = np.array([400_000.0, 5_000_000.0, 100.0]) + np.random.default_rng(0).uniform(0, 40, (50, 3))
+    np.save(tmp_path / "utm.npy", utm)
+    for points_frame in ("ego", "world"):
+        scene = lp.open_scene(tmp_path / "utm.npy", points_frame=points_frame)
+        manifest = lp.prepare(scene, lp.Recipe(), tmp_path / points_frame)
+        points = json.loads((tmp_path / points_frame / manifest.attachments[0].url).read_bytes())
+        found = np.array([(p["x"], p["y"], p["z"]) for p in points["points"]])
+        assert np.abs(found).max() < 200
+        np.testing.assert_allclose(found + manifest.world_offset, utm, atol=1e-5)
+    assert points["device_position"] == {"x": 0, "y": 0, "z": 0}  # not known: not thousands of kilometres away
+
+
+def test_a_pool_of_processes_can_run_the_frames(scene_folder: Path, tmp_path: Path) -> None:
+    scene = lp.open_scene(scene_folder)
+    recipe = lp.Recipe(points_frame="ego", voxel=0.5)
+    here = lp.prepare(scene, recipe, tmp_path / "here")
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        there = lp.prepare(scene, recipe, tmp_path / "there", executor=pool)
+    assert [a.sha256 for a in here.attachments] == [a.sha256 for a in there.attachments]
+    assert (tmp_path / "here/manifest.json").read_bytes() == (tmp_path / "there/manifest.json").read_bytes()
+
+
+def test_no_frame_is_read_twice(scene_folder: Path, tmp_path: Path) -> None:
+    scene = lp.open_scene(scene_folder)
+    read: list[str] = []
+
+    def counting(frame: lp.Frame) -> lp.Frame:
+        return replace(frame, read_points=lambda: [read.append(frame.id), frame.read_points()][1])
+
+    lp.prepare(replace(scene, frames=tuple(map(counting, scene.frames))), lp.Recipe(), tmp_path / "out")
+    assert sorted(read) == ["10", "11", "9"]
+
+
 class TestAFailedRun:
     """leaves nothing behind, whatever failed, and says what it was."""
 
@@ -244,6 +292,42 @@ class TestAFailedRun:
             lp.prepare(scene, lp.Recipe(precision=1), tmp_path / "out")
         manifest = lp.prepare(scene, lp.Recipe(precision=1), tmp_path / "out", overwrite=True)
         assert lp.load_manifest(tmp_path / "out").recipe == manifest.recipe
+
+    def test_an_earlier_run_stays_whole_when_the_one_that_was_to_replace_it_fails(
+        self, scene_folder: Path, tmp_path: Path
+    ) -> None:
+        lp.prepare(lp.open_scene(scene_folder), lp.Recipe(), tmp_path / "out")
+        before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+        (scene_folder / "pointcloud/11.ply").write_bytes(b"ply\n")
+        with pytest.raises(lp.FormatError):
+            lp.prepare(
+                lp.open_scene(scene_folder), lp.Recipe(intensity_scale=255), tmp_path / "out", overwrite=True, workers=1
+            )
+        assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+    def test_nothing_of_an_earlier_run_is_left_over_when_it_is_replaced(
+        self, scene_folder: Path, tmp_path: Path
+    ) -> None:
+        scene = lp.open_scene(scene_folder)
+        lp.prepare(scene, lp.Recipe(), tmp_path / "out")
+        lp.prepare(scene, lp.Recipe(format="protobuf", frames=":1"), tmp_path / "out", overwrite=True)
+        files = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
+        assert files == ["frame-9.pb", "images/front/9.jpg", "images/left/9.jpg", "manifest.json"]
+
+    def test_a_file_of_somebody_else_is_not_replaced_unasked(self, scene_folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out/frame-10.json").write_text("mine")
+        with pytest.raises(lp.RecipeError, match=r"frame-10\.json is there already"):
+            lp.prepare(lp.open_scene(scene_folder), lp.Recipe(), tmp_path / "out")
+        assert (tmp_path / "out/frame-10.json").read_text() == "mine"
+
+    def test_what_is_no_picture_is_not_published_as_one(self, scene_folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text("root:x:0:0")
+        (scene_folder / "cameras/front/10.jpg").unlink()
+        (scene_folder / "cameras/front/10.jpg").symlink_to(tmp_path / "secret")
+        with pytest.raises(lp.FormatError, match=r"10\.jpg, byte 0: neither a JPEG nor a PNG"):
+            lp.prepare(lp.open_scene(scene_folder), lp.Recipe(), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
     def test_an_intensity_beyond_the_scale_of_the_scene_is_an_error(self, tmp_path: Path) -> None:
         folder = write_toolkit_scene(tmp_path / "recording", frames=1)

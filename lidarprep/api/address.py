@@ -6,6 +6,8 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
+import httpx
+
 from lidarprep.errors import ParameterError
 
 DEFAULT_API_URL = "https://api.scale.com/v1"
@@ -21,7 +23,8 @@ def checked_api_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         _ = parts.port  # a bad port only shows when it is asked for
-    except ValueError:
+        httpx.URL(url)  # stricter than urlsplit: host names, control characters
+    except (ValueError, httpx.InvalidURL):
         raise ParameterError(f"the API address {url!r} is not a URL", fix=fix) from None
     if parts.username is not None or parts.password is not None:
         # Not shown: what stands there is likely the key. Addresses end up in logs, so the key has no place in one.

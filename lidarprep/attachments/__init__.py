@@ -14,10 +14,8 @@ from typing import Literal, cast
 import numpy as np
 
 from lidarprep.errors import RecipeError
-from lidarprep.scene import Frame, PointCloud
-
-# Beyond this, Scale's own 32-bit floats round coordinates by more than 4 mm.
-LARGEST_EXACT_M = 1e5
+from lidarprep.scene import Frame
+from lidarprep.scene.points import LARGEST_EXACT_M
 
 FormatName = Literal["json", "protobuf"]
 
@@ -53,7 +51,7 @@ class AttachmentFormat:
             EncodingError: The format cannot hold a value of the frame.
         """
         encode = cast(Callable[..., bytes], import_module(self.module).encode)
-        return encode(frame, precision=precision) if self.name == "json" else encode(frame)
+        return encode(frame, precision=precision)
 
     def decode(self, data: bytes, *, source: str = "attachment") -> Frame:
         """One attachment as a frame in the world; `source` names it in errors.
@@ -63,9 +61,10 @@ class AttachmentFormat:
         """
         return cast(Frame, import_module(self.module).decode(data, source=source))
 
-    def losses(self, points: PointCloud, frame_id: str) -> dict[str, str]:
-        """What an attachment of these points cannot hold, or rounds: a sentence with the figure for each kind."""
+    def losses(self, frame: Frame) -> dict[str, str]:
+        """What an attachment of this frame cannot hold, or rounds: a sentence with the figure for each kind."""
         losses = {}
+        points = frame.points()
         unheld = [*points.ignored_fields, *sorted(set(points.columns) - self.columns)]
         if unheld:
             losses["unheld fields"] = f"fields that {self.name} attachments do not hold: {', '.join(unheld)}"
@@ -74,12 +73,15 @@ class AttachmentFormat:
             if largest > LARGEST_EXACT_M:
                 rounding = float(np.spacing(np.float32(largest)))
                 losses["rounded coordinates"] = (
-                    f"frame {frame_id}: coordinates reach {largest:.0f} m, where float32 rounds to {rounding:.2g} m"
+                    f"frame {frame.id}: coordinates reach {largest:.0f} m, where float32 rounds to {rounding:.2g} m"
                 )
-            if not self.exact_timestamps and points.timestamp is not None:
-                rounding = float(np.spacing(np.abs(points.timestamp).max().astype(np.float64)))
-                if rounding > 1:
-                    losses["rounded timestamps"] = f"{self.name} rounds the points' timestamps to {rounding:.0f} ns"
+        if not self.exact_timestamps:
+            times = [frame.timestamp or 0, *(image.timestamp or 0 for image in frame.images)]
+            if points.timestamp is not None and len(points):
+                times.append(int(np.abs(points.timestamp).max()))
+            rounding = float(np.spacing(float(max(times, key=abs))))
+            if rounding > 1:
+                losses["rounded timestamps"] = f"{self.name} rounds timestamps since the epoch to {rounding:.0f} ns"
         return losses
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lidarprep.attachments import lidar_frame_pb2 as pb
 from lidarprep.attachments.columns import AttachmentColumns, device_pose
-from lidarprep.errors import EncodingError, FormatError, SceneError
+from lidarprep.errors import EncodingError, FormatError, RecipeError, SceneError
 from lidarprep.kernels import wire
 from lidarprep.scene import Camera, CameraImage, Distortion, Frame, GpsPose, Intrinsics, PointCloud, Pose, RadarPoints
 
@@ -38,16 +38,20 @@ _WHAT_IS_WRONG = {
 # ---- writing -------------------------------------------------------------------------------------------------------
 
 
-def encode(frame: Frame) -> bytes:
+def encode(frame: Frame, *, precision: int | None = None) -> bytes:
     """One frame in the world as a LidarFrame.
 
     Args:
         frame: Points and radar in the world frame, intensity 0–1, pictures with poses and URLs.
+        precision: Must be None: the numbers are float32, not text.
 
     Raises:
+        RecipeError: A precision is asked for.
         EncodingError: A value cannot be written: not finite, not in the world, a picture without URL, a camera model
             or coefficient that the schema lacks.
     """
+    if precision is not None:
+        raise RecipeError("precision is for Frame JSON; a LidarFrame holds exact float32")
     columns = AttachmentColumns.of(frame.points(), frame.id)
     try:
         head, tail = _around_points(frame)

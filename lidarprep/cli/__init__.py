@@ -6,7 +6,9 @@ needs when it runs, so that `lidarprep --help` is quick.
 
 from __future__ import annotations
 
+import signal
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -64,6 +66,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     Exit codes: 2 for wrong usage or input, 1 for what failed outside.
     """
+    # A run that is asked to end takes back what it has stored, as it does for Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words  # wherever it stands, before or behind the command
     words = [word for word in words if word != "--debug"]
@@ -71,6 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
         app(words)  # ends the process itself, and says what is wrong with the words
     except LidarprepError as error:
         if debug:
-            raise
-        print_error(str(error))
+            traceback.print_exc()
+        else:
+            print_error(str(error))
         sys.exit(error.exit_code)

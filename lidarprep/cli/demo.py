@@ -26,7 +26,7 @@ def command(
     from lidarprep.submission import submit
 
     folder = Path(out)
-    recording, attachments = folder / "recording", folder / "attachments"
+    recording, attachments = folder / f"recording-{frames}", folder / "attachments"
     if (recording / "pointcloud").is_dir():
         say(f"1. the recording of an earlier demo is used: {recording}")
     else:

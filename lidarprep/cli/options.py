@@ -52,7 +52,12 @@ Frames = Annotated[str | None, typer.Option(metavar="A:B:S", help="Which frames,
 SampleRate = Annotated[
     int | None, typer.Option("--labeling-sample-rate", metavar="K", help="Every how many frames one is labelled.")
 ]
-OnlyLabelled = Annotated[bool, typer.Option("--only-labelled", help="Prepare the labelled frames only.")]
+OnlyLabelled = Annotated[
+    bool | None,
+    typer.Option("--only-labelled/--all-frames", help="Prepare the labelled frames only.", show_default=False),
+]
+Voxel = Annotated[float | None, typer.Option(metavar="METRES", help="Keep one measured point a voxel of this edge.")]
+VoxelKeep = Annotated[str | None, typer.Option(metavar="first|nearest", help="Which: else the first.")]
 Precision = Annotated[int | None, typer.Option(metavar="N", help="Decimals in Frame JSON; exact where left out.")]
 IntensityScale = Annotated[float | None, typer.Option(metavar="S", help="The intensity that becomes 1; else guessed.")]
 
@@ -94,7 +99,9 @@ def recipe_flags(
     height_band: str | None,
     frames: str | None,
     labeling_sample_rate: int | None,
-    only_labelled: bool,
+    only_labelled: bool | None,
+    voxel: float | None,
+    voxel_keep: str | None,
     precision: int | None,
     intensity_scale: float | None,
     points_frame: str | None,
@@ -108,6 +115,8 @@ def recipe_flags(
         "frames": frames,
         "labeling_sample_rate": labeling_sample_rate,
         "only_labelled": only_labelled,
+        "voxel": voxel,
+        "voxel_keep": voxel_keep,
         "precision": precision,
         "intensity_scale": intensity_scale,
         "points_frame": points_frame,
@@ -129,8 +138,8 @@ def overridden(base: Recipe, given: dict[str, Any]) -> Recipe:
 
 
 def said(given: dict[str, Any]) -> dict[str, Any]:
-    """What of the flags was said at all: neither None nor an absent switch."""
-    return {name: value for name, value in given.items() if value is not None and value is not False}
+    """What of the flags was said at all."""
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def storage_from(base: StorageOptions, given: dict[str, Any]) -> StorageOptions:

@@ -23,7 +23,9 @@ def command(
     height_band: o.HeightBandText = None,
     frames: o.Frames = None,
     labeling_sample_rate: o.SampleRate = None,
-    only_labelled: o.OnlyLabelled = False,
+    only_labelled: o.OnlyLabelled = None,
+    voxel: o.Voxel = None,
+    voxel_keep: o.VoxelKeep = None,
     precision: o.Precision = None,
     intensity_scale: o.IntensityScale = None,
     points_frame: o.PointsFrame = None,
@@ -52,6 +54,8 @@ def command(
             frames=frames,
             labeling_sample_rate=labeling_sample_rate,
             only_labelled=only_labelled,
+            voxel=voxel,
+            voxel_keep=voxel_keep,
             precision=precision,
             intensity_scale=intensity_scale,
             points_frame=points_frame,
@@ -92,21 +96,23 @@ def prepare_scene(
     scene = open_scene(path, layout=layout, points_frame=recipe.points_frame, poses=poses)
     with progress("preparing") as bar:
         manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)
-    _show(manifest)
+    show_manifest(manifest)
     return manifest
 
 
-def _show(manifest: Manifest) -> None:
+def show_manifest(manifest: Manifest) -> None:
+    """What became of each frame, and where it is."""
+    reasons = [
+        name for name in ("region", "height", "not_finite", "voxel") if name != "voxel" or manifest.recipe["voxel"]
+    ]
     print_table(
         f"{manifest.source} → {manifest.format}",
-        ("frame", "points in", "region", "height", "not finite", "points out", "MB", "labelled"),
+        ("frame", "points in", *(name.replace("_", " ") for name in reasons), "points out", "MB", "labelled"),
         [
             (
                 frame.id,
                 f"{frame.points_in:,}",
-                f"{-frame.dropped.region:,}",
-                f"{-frame.dropped.height:,}",
-                f"{-frame.dropped.not_finite:,}",
+                *(f"{-getattr(frame.dropped, name):,}" for name in reasons),
                 f"{frame.points_out:,}",
                 f"{attachment.bytes / 1e6:.1f}",
                 "yes" if frame.labelled else "no",
@@ -118,5 +124,5 @@ def _show(manifest: Manifest) -> None:
     total = sum(record.bytes for record in manifest.attachments) + sum(record.bytes for record in manifest.images)
     say(
         f"{len(manifest.attachments)} attachments and {len(manifest.images)} pictures, {total / 1e6:.1f} MB; "
-        f"manifest: {manifest.location}"
+        f"manifest: {manifest.location.removeprefix('file://')}"
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json
-from lidarprep.cli.prepare import prepare_scene
-from lidarprep.cli.submit import submit_manifest
+from lidarprep.cli.console import print_json, progress
+from lidarprep.cli.prepare import show_manifest
+from lidarprep.cli.submit import show_task
 
 
 def command(
@@ -22,10 +22,14 @@ def command(
     height_band: o.HeightBandText = None,
     frames: o.Frames = None,
     labeling_sample_rate: o.SampleRate = None,
-    only_labelled: o.OnlyLabelled = False,
+    only_labelled: o.OnlyLabelled = None,
+    voxel: o.Voxel = None,
+    voxel_keep: o.VoxelKeep = None,
     precision: o.Precision = None,
     intensity_scale: o.IntensityScale = None,
     points_frame: o.PointsFrame = None,
+    layout: o.Layout = None,
+    poses: o.PosesFile = None,
     workers: o.Workers = None,
     overwrite: o.Overwrite = False,
     endpoint_url: o.EndpointUrl = None,
@@ -39,7 +43,8 @@ def command(
     json: o.Json = False,
 ) -> None:
     """Prepare, store and submit as a recipe file says; flags override it."""
-    from lidarprep.recipe import RunRecipe
+    from lidarprep.recipe import RunRecipe, TaskRecipe
+    from lidarprep.run import run as run_recipe
 
     base = RunRecipe.from_yaml(recipe)
     merged = o.overridden(
@@ -52,6 +57,8 @@ def command(
             frames=frames,
             labeling_sample_rate=labeling_sample_rate,
             only_labelled=only_labelled,
+            voxel=voxel,
+            voxel_keep=voxel_keep,
             precision=precision,
             intensity_scale=intensity_scale,
             points_frame=points_frame,
@@ -67,26 +74,31 @@ def command(
             "presign_hours": presign,
         },
     )
-    manifest = prepare_scene(
-        scene or base.scene,
-        out or base.out,
-        merged,
-        storage,
+    task = base.task
+    if task is not None:
+        from lidarprep.api import parse_params
+
+        task = TaskRecipe(
+            type=task.type,
+            params=task.params | parse_params(param or [], task.type),
+            unique_id=unique_id or task.unique_id,
+            api_url=api_url or task.api_url,
+        )
+    whole = RunRecipe(
+        scene=scene or base.scene,
+        out=out or base.out,
+        layout=layout or base.layout,
+        poses=poses or base.poses,
+        recipe=merged,
+        storage=storage,
+        task=task,
         workers=workers or base.workers,
         overwrite=overwrite or base.overwrite,
     )
-    result = {"manifest": manifest.model_dump(mode="json")}
-    if base.task is not None:
-        from lidarprep.api import parse_params
-
-        task = submit_manifest(
-            manifest,
-            base.task.type,
-            base.task.params | parse_params(param or [], base.task.type),
-            storage,
-            unique_id=unique_id or base.task.unique_id,
-            api_url=api_url or base.task.api_url,
-        )
-        result["task"] = dict(task.raw)
+    with progress("preparing") as bar:
+        result = run_recipe(whole, progress=bar, on_prepared=show_manifest)
+    if result.task is not None:
+        show_task(result.task)
     if json:
-        print_json(result)
+        made: dict[str, Any] = {"manifest": result.manifest.model_dump(mode="json")}
+        print_json(made if result.task is None else made | {"task": dict(result.task.raw)})

@@ -1,7 +1,7 @@
 """How every kernel here is compiled, and where the machine code is kept.
 
-Numba caches machine code by the file of the outermost kernel alone: a change in a part that is compiled into it would go
-unnoticed. So the folder of the cache is named by a digest of all of this package's sources.
+Numba caches machine code by the file of the outermost kernel alone: a change in a part that is compiled into it would
+go unnoticed. So the folder of the cache is named by a digest of all of this package's sources.
 """
 
 from __future__ import annotations

@@ -218,7 +218,11 @@ def _omnidirectional(xyz: Array, d: Distortion) -> tuple[Array, Array, NDArray[n
 def _distort(
     x: Array, y: Array, d: Distortion, *, k4: float = 0.0, k5: float = 0.0, k6: float = 0.0
 ) -> tuple[Array, Array]:
-    """Radial and tangential distortion on the normalised image plane; lx and ly shift what the radius is taken of."""
+    """Radial and tangential distortion on the normalised image plane.
+
+    ASSUMED: lx and ly shift the ray after its radius is taken, and an omnidirectional k4 moves nothing; Scale prints no
+    formula with them.
+    """
     r2 = x * x + y * y
     radial = (1 + r2 * (d.k1 + r2 * (d.k2 + r2 * d.k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
     x, y = x + d.lx, y + d.ly

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 from typing import Literal
 
 from lidarprep.errors import SceneError
 from lidarprep.scene.camera import Camera, CameraImage
-from lidarprep.scene.points import PointCloud, RadarPoints
+from lidarprep.scene.points import PointCloud, RadarPoints, ReferenceFrame
 from lidarprep.scene.pose import Pose
 
 
@@ -72,6 +73,10 @@ class Frame:
         return replace(self, read_points=lambda: points, read_radar=None if radar is None else lambda: radar)
 
 
+def _read_points_in(points_frame: ReferenceFrame, read_points: Callable[[], PointCloud]) -> PointCloud:
+    return replace(read_points(), frame=points_frame)
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """A recording: frames in time order, and the cameras that saw them.
@@ -95,10 +100,11 @@ class Scene:
     def with_points_in(self, points_frame: Literal["ego", "world"]) -> Scene:
         """The same recording, with its points taken to be in that frame of reference."""
 
-        def relabelled(frame: Frame) -> Frame:
-            return replace(frame, read_points=lambda: replace(frame.read_points(), frame=points_frame))
-
-        return replace(self, frames=tuple(map(relabelled, self.frames)), points_frame=points_frame)
+        frames = (
+            replace(frame, read_points=partial(_read_points_in, points_frame, frame.read_points))
+            for frame in self.frames
+        )
+        return replace(self, frames=tuple(frames), points_frame=points_frame)
 
     def __len__(self) -> int:
         return len(self.frames)

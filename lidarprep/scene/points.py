@@ -12,6 +12,9 @@ from lidarprep.errors import SceneError
 
 ReferenceFrame = Literal["sensor", "ego", "world"]
 
+# Beyond this, 32-bit floats, which attachments hold, round coordinates by more than 4 mm.
+LARGEST_EXACT_M = 1e5
+
 # The optional columns of a PointCloud, in the order in which formats list them.
 OPTIONAL_COLUMNS = ("intensity", "device", "timestamp", "is_ground", "colour", "ring")
 

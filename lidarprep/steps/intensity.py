@@ -78,7 +78,7 @@ def guess_intensity_scale(samples: Sequence[PointCloud]) -> tuple[float, str]:
     if lowest >= 0:
         if not whole and highest <= 1:
             return 1.0, seen
-        if whole and 16 <= highest <= 255:
+        if whole and 200 <= highest <= 255:
             return 255.0, seen
         if whole and 32_768 <= highest <= 65_535:
             return 65_535.0, seen

@@ -5,35 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lidarprep.scene import Frame, PointCloud
-
-# Beyond this, float32 rounds coordinates by more than 4 mm, and Scale asks for a shift.
-LARGEST_COORDINATE_M = 1e5
+from lidarprep.scene.points import LARGEST_EXACT_M
 
 # The offset is a multiple of this, so that people can read it and no digit is lost by it.
 GRID_M = 100.0
 
 
-def scene_offset(frames: Sequence[Frame], samples: Sequence[PointCloud]) -> tuple[float, float, float]:
+def scene_offset(frames: Sequence[Frame], sample: PointCloud | None = None) -> tuple[float, float, float]:
     """(x, y, z) metres to take from every world position of the scene; zeros where its own world frame can stay.
 
     Args:
-        frames: The frames to be prepared.
-        samples: Points of some of them; looked at where they are in the world.
+        frames: All frames of the scene, so that whatever is prepared of it gets the same world.
+        sample: Points of its first frame; where there are some, the offset is settled by where they are in the world,
+            else by where the device is.
     """
-    places = [frame.world_from_ego.translation for frame in frames if frame.world_from_ego is not None]
-    for cloud in samples:
-        if cloud.frame != "world":
-            continue
-        finite = cloud.positions[np.isfinite(cloud.positions).all(axis=1)]
-        if len(finite):
-            places += [finite.min(axis=0).astype(np.float64), finite.max(axis=0).astype(np.float64)]
-    if not places:
+    places = _extent_in_world(frames[0], sample) if sample is not None and frames else None
+    if places is None:
+        poses = [frame.world_from_ego.translation for frame in frames if frame.world_from_ego is not None]
+        places = np.array(poses) if poses else None
+    if places is None or np.abs(places).max() <= LARGEST_EXACT_M:
         return (0.0, 0.0, 0.0)
-    corners = np.array(places)
-    lowest, highest = corners.min(axis=0), corners.max(axis=0)
-    if max(np.abs(lowest).max(), np.abs(highest).max()) <= LARGEST_COORDINATE_M:
-        return (0.0, 0.0, 0.0)
-    x, y, z = (np.rint((lowest + highest) / 2 / GRID_M) * GRID_M + 0.0).tolist()
+    middle = (places.min(axis=0) + places.max(axis=0)) / 2
+    x, y, z = (np.rint(middle / GRID_M) * GRID_M + 0.0).tolist()
     return (x, y, z)
+
+
+def _extent_in_world(frame: Frame, points: PointCloud) -> NDArray[np.float64] | None:
+    """The two outermost corners of a frame's finite points, in the world as far as that is known."""
+    finite = points.positions[np.isfinite(points.positions).all(axis=1)]
+    if not len(finite):
+        return None
+    corners = np.array([finite.min(axis=0), finite.max(axis=0)], dtype=np.float64)
+    if points.frame == "world" or frame.world_from_ego is None:
+        return corners
+    return frame.world_from_ego.apply(corners)

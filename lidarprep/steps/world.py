@@ -60,12 +60,12 @@ class ToWorld:
                 f"frame {frame.id} has no pose, so the height of its points above the ground is not known",
                 fix="Give a poses file, or leave the device height out.",
             )
-        world_from_ego = device_pose(frame, points)
         offset = np.array(self.offset)
+        world_from_ego = self._device_pose(frame, points)
         world_from_source = Pose.identity() if points.frame == "world" else world_from_ego
         kept, moved, dropped = self._select(points, world_from_source, world_from_ego, offset)
         report.points_in = len(points)
-        report.dropped = {
+        report.dropped |= {
             "region": int(dropped[REGION]),
             "height": int(dropped[HEIGHT]),
             "not_finite": int(dropped[NOT_FINITE]),
@@ -81,6 +81,17 @@ class ToWorld:
                 else replace(image, world_from_camera=image.world_from_camera.translated(-offset))
                 for image in frame.images
             ),
+        )
+
+    def _device_pose(self, frame: Frame, points: PointCloud) -> Pose:
+        """The device's pose; where points are in the world and it is not known, at the origin of the shifted world."""
+        if frame.world_from_ego is not None:
+            return frame.world_from_ego
+        if points.frame == "world":
+            return Pose.identity().translated(self.offset)
+        raise SceneError(
+            f"frame {frame.id} has no pose, and its points are in the {points.frame} frame",
+            fix="Give a poses file, or say --points-frame world if the points are in the world already.",
         )
 
     def _select(
@@ -127,19 +138,3 @@ class ToWorld:
             sizes=radar.sizes,
             frame="world",
         )
-
-
-def device_pose(frame: Frame, points: PointCloud) -> Pose:
-    """The pose of the frame's device in the world; the world's origin where it is unknown and points are in the world.
-
-    Raises:
-        SceneError: The frame has no pose and its points are not in the world.
-    """
-    if frame.world_from_ego is not None:
-        return frame.world_from_ego
-    if points.frame == "world":
-        return Pose.identity()
-    raise SceneError(
-        f"frame {frame.id} has no pose, and its points are in the {points.frame} frame",
-        fix="Give a poses file, or say --points-frame world if the points are in the world already.",
-    )

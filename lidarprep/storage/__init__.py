@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from lidarprep.errors import RecipeError
 from lidarprep.storage.local import LocalFolder
 from lidarprep.storage.manifest import Manifest
 from lidarprep.storage.store import Store, StoredObject
@@ -32,11 +35,18 @@ def open_store(
         RecipeError: The destination is malformed, or cannot be signed for.
         StorageError: The store cannot be reached.
     """
-    if destination.startswith("s3://"):
+    scheme, separator, _ = destination.partition("://")
+    # "s3:/bucket" and "gs:/bucket" are mistyped, not names of folders; "C:" would be one letter.
+    mistyped = re.match(r"[A-Za-z0-9+.-]{2,}:/", destination) if not separator else scheme.lower() != "s3"
+    if mistyped or not destination:
+        raise RecipeError(
+            f"{destination!r} is no place that lidarprep can store at", fix="Name a folder, or s3://bucket/prefix."
+        )
+    if separator:
         from lidarprep.storage.s3 import S3Prefix  # brings boto3
 
         return S3Prefix(
-            destination,
+            f"s3://{destination[len(scheme) + len(separator) :]}",
             endpoint_url=endpoint_url,
             profile=profile,
             region=region,

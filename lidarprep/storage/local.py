@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from lidarprep.errors import RecipeError, StorageError
-from lidarprep.storage.store import StoredObject, describe, under_base
+from lidarprep.storage.store import StoredObject, describe, read_file, under_base
 
 
 class LocalFolder:
@@ -22,16 +23,28 @@ class LocalFolder:
         path: The folder; made when the first object is stored.
         url_base: Prefix of the URLs.
         presign_hours: Only S3 can sign; anything but None is refused.
+        run: What is stored is staged for this run: kept in a folder of its own until it is committed.
 
     Raises:
         RecipeError: Signed URLs are asked for.
     """
 
-    def __init__(self, path: str | Path, *, url_base: str | None = None, presign_hours: float | None = None) -> None:
+    stages = True
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        url_base: str | None = None,
+        presign_hours: float | None = None,
+        run: str | None = None,
+    ) -> None:
         if presign_hours is not None:
             raise RecipeError(f"URLs of a local folder ({path}) cannot be signed", fix="Store at s3://bucket/prefix.")
         self.path = Path(path)
         self.url_base = url_base
+        self._staging = None if run is None else self.path / f".lidarprep-{run}"
+        self._missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
 
     def check(self) -> None:
         """Sees that the folder is one, or can be made.
@@ -51,7 +64,7 @@ class LocalFolder:
 
     def put(self, key: str, data: bytes, content_type: str) -> StoredObject:
         """Writes the bytes to a temporary name in the same folder, then renames it to `key`."""
-        target = self.path / key
+        target = (self._staging or self.path) / key
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=target.parent)
@@ -65,37 +78,55 @@ class LocalFolder:
                 Path(temporary).unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise StorageError(f"{target} cannot be written: {error.strerror or error}") from error
+            raise StorageError(f"{self.path / key} cannot be written: {error.strerror or error}") from error
         return describe(key, self.url(key), data)
-
-    def put_file(self, key: str, path: Path, content_type: str) -> StoredObject:
-        """Copies the file to `key`, by a temporary name."""
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
-        return self.put(key, data, content_type)
 
     def get(self, key: str) -> bytes:
         """The bytes under `key`."""
-        try:
-            return (self.path / key).read_bytes()
-        except OSError as error:
-            raise StorageError(f"{self.path / key} cannot be read: {error.strerror or error}") from error
+        return read_file(self.path / key)
 
-    def exists(self, key: str) -> bool:
-        """Whether there is a file under `key`."""
-        return (self.path / key).exists()
+    def existing(self, keys: Collection[str]) -> set[str]:
+        """Which of the keys have a file under them."""
+        return {key for key in keys if os.path.lexists(self.path / key)}
 
-    def discard(self, keys: Iterable[str]) -> None:
-        """Deletes the files, and the folders that are empty then."""
+    def discard(self, keys: Collection[str]) -> None:
+        """Deletes the files, and the folders below this one that are empty then."""
         for key in keys:
             target = self.path / key
-            target.unlink(missing_ok=True)
+            try:
+                target.unlink(missing_ok=True)
+            except OSError as error:
+                raise StorageError(f"{target} cannot be deleted: {error.strerror or error}") from error
             with contextlib.suppress(OSError):  # not empty, or not there: then it stays
-                while target.parent != self.path.parent:
+                while target.parent != self.path:
                     target = target.parent
                     target.rmdir()
+
+    def staged(self, run: str) -> LocalFolder:
+        """A store for the same folder that stages what it is given in a folder within, until it is committed."""
+        return LocalFolder(self.path, url_base=self.url_base, run=run)
+
+    def commit(self, keys: Collection[str]) -> None:
+        """Renames each staged file to its place."""
+        if self._staging is None:
+            return
+        try:
+            for key in keys:
+                target = self.path / key
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (self._staging / key).replace(target)
+        except OSError as error:
+            raise StorageError(f"{target} cannot be written: {error.strerror or error}") from error
+        shutil.rmtree(self._staging, ignore_errors=True)
+
+    def roll_back(self, keys: Collection[str]) -> None:
+        """Deletes what is staged, and the folders that were made for it."""
+        if self._staging is None:
+            return
+        shutil.rmtree(self._staging, ignore_errors=True)
+        with contextlib.suppress(OSError):  # not empty: others have put something there meanwhile
+            for folder in self._missing:
+                folder.rmdir()
 
     def url(self, key: str) -> str:
         """`key` under the prefix, or relative to the folder."""

@@ -9,11 +9,11 @@ from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from lidarprep.errors import FormatError, StorageError
+from lidarprep.errors import FormatError
 from lidarprep.storage.store import MANIFEST_KEY
 
 
@@ -45,11 +45,15 @@ class DroppedPoints(_Record):
         region: Outside the region of interest.
         height: Outside the height band.
         not_finite: With a coordinate that is no finite number.
+        voxel: Beside another point of its voxel.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")  # a reason that is not known here must not get lost
 
     region: int = 0
     height: int = 0
     not_finite: int = 0
+    voxel: int = 0
 
 
 class FrameRecord(_Record):
@@ -139,7 +143,7 @@ class Manifest(_Record):
 
     def resolve(self, url: str) -> str:
         """A URL of the manifest as an absolute one."""
-        return url if urlsplit(url).scheme else urljoin(self._location, url)
+        return url if urlsplit(url).scheme else f"{self._location.rpartition('/')[0]}/{url}"
 
     def to_json(self) -> bytes:
         """The manifest as it is stored: UTF-8 JSON, the same bytes for the same content."""
@@ -166,8 +170,7 @@ class Manifest(_Record):
         """Reads a manifest from a local file, or from the folder that holds it.
 
         Raises:
-            StorageError: It cannot be read.
-            FormatError: It is not a manifest.
+            FormatError: It cannot be read, or is not a manifest.
         """
         file = Path(path)
         if file.is_dir():
@@ -175,7 +178,7 @@ class Manifest(_Record):
         try:
             data = file.read_bytes()
         except OSError as error:
-            raise StorageError(
-                f"{file} cannot be read: {error.strerror or error}", fix="Name the manifest that `prepare` wrote."
+            raise FormatError(
+                file, found=f"cannot be read ({error.strerror or error})", fix="Name the manifest that `prepare` wrote."
             ) from error
         return cls.from_json(data, location=file.resolve().as_uri())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,6 +34,8 @@ class S3Prefix:
         StorageError: The profile does not exist.
     """
 
+    stages = False
+
     def __init__(
         self,
         destination: str,
@@ -45,7 +46,10 @@ class S3Prefix:
         url_base: str | None = None,
         presign_hours: float | None = None,
     ) -> None:
-        parts = urlsplit(destination, allow_fragments=False)
+        try:
+            parts = urlsplit(destination, allow_fragments=False)
+        except ValueError as error:
+            raise RecipeError(f"{destination!r} is not an S3 destination: {error}") from None
         if parts.scheme != "s3" or not parts.netloc or parts.query:
             raise RecipeError(f"{destination!r} is not an S3 destination", fix="Write it s3://bucket/prefix.")
         self.bucket = parts.netloc
@@ -80,36 +84,36 @@ class S3Prefix:
             self._client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data, ContentType=content_type)
         return describe(key, self.url(key), data)
 
-    def put_file(self, key: str, path: Path, content_type: str) -> StoredObject:
-        """Puts the file's bytes as one object."""
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
-        return self.put(key, data, content_type)
-
     def get(self, key: str) -> bytes:
         """The bytes under `key`."""
         with self._reported(f"give {key}"):
             data: bytes = self._client.get_object(Bucket=self.bucket, Key=self._name(key))["Body"].read()
         return data
 
-    def exists(self, key: str) -> bool:
-        """Whether there is an object under `key`."""
-        with self._reported(f"say whether {key} is there"):
-            try:
-                self._client.head_object(Bucket=self.bucket, Key=self._name(key))
-            except ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                    return False
-                raise
-        return True
+    def existing(self, keys: Collection[str]) -> set[str]:
+        """Which of the keys have an object under them: one listing of the prefix, however many keys there are."""
+        names = {self._name(key): key for key in keys}
+        with self._reported("be listed"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._name(""))
+            found = {item["Key"] for page in pages for item in page.get("Contents", [])}
+        return {key for name, key in names.items() if name in found}
 
-    def discard(self, keys: Iterable[str]) -> None:
+    def discard(self, keys: Collection[str]) -> None:
         """Deletes the objects; S3 passes over what is not there."""
         with self._reported("delete what was stored"):
             for key in keys:
                 self._client.delete_object(Bucket=self.bucket, Key=self._name(key))
+
+    def staged(self, run: str) -> S3Prefix:
+        """This store itself: S3 cannot rename, so objects stand at once, and are deleted when a run is taken back."""
+        return self
+
+    def commit(self, keys: Collection[str]) -> None:
+        """Does nothing: the objects stand already."""
+
+    def roll_back(self, keys: Collection[str]) -> None:
+        """Deletes the objects."""
+        self.discard(keys)
 
     def url(self, key: str) -> str:
         """`key` under the prefix of `url_base`, or as s3://bucket/prefix/key."""
@@ -153,7 +157,7 @@ class S3Prefix:
             message = error.response.get("Error", {}).get("Message", "")
             fix = _FIXES.get(code) or _FIXES.get(str(status))
             raise StorageError(f"{place} cannot {what}: {code} {message}".rstrip(), fix=fix) from error
-        except BotoCoreError as error:
+        except (BotoCoreError, ValueError) as error:
             raise StorageError(
                 f"{place} cannot {what}: {error}", fix="Check --endpoint-url and the network."
             ) from error
@@ -161,6 +165,7 @@ class S3Prefix:
 
 _FIXES = {
     "404": "There is no such bucket: make it, or check its name, --region and --endpoint-url.",
+    "NoSuchKey": "Nothing is stored under that name: check it.",
     "NoSuchBucket": "There is no such bucket: make it, or check its name, --region and --endpoint-url.",
     "403": "The credentials may not do that: check them, the bucket's policy and --profile.",
     "AccessDenied": "The credentials may not do that: check them, the bucket's policy and --profile.",

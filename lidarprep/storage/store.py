@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
+
+from lidarprep.errors import FormatError, StorageError
 
 MANIFEST_KEY = "manifest.json"
 
@@ -31,7 +33,13 @@ class StoredObject:
 
 
 class Store(Protocol):
-    """A place for attachments."""
+    """A place for attachments.
+
+    Args:
+        stages: Whether what a staged store is given stays out of sight until it is committed.
+    """
+
+    stages: bool
 
     def check(self) -> None:
         """Sees that the place can be stored at, before any work is done.
@@ -47,9 +55,6 @@ class Store(Protocol):
             StorageError: That failed; nothing half-written is left.
         """
 
-    def put_file(self, key: str, path: Path, content_type: str) -> StoredObject:
-        """Stores a copy of a file under `key`; as `put`."""
-
     def get(self, key: str) -> bytes:
         """The bytes under `key`.
 
@@ -57,11 +62,24 @@ class Store(Protocol):
             StorageError: There are none.
         """
 
-    def exists(self, key: str) -> bool:
-        """Whether there is something under `key`."""
+    def existing(self, keys: Collection[str]) -> set[str]:
+        """Which of the keys have something under them, as this store finds them."""
 
-    def discard(self, keys: Iterable[str]) -> None:
+    def discard(self, keys: Collection[str]) -> None:
         """Deletes what is under the keys; what is not there is passed over."""
+
+    def staged(self, run: str) -> Store:
+        """A store for the same place, whose objects a run may yet take back.
+
+        Args:
+            run: Name of the run; stores staged for the same run, in this process or another, share what they stage.
+        """
+
+    def commit(self, keys: Collection[str]) -> None:
+        """Lets the staged objects stand, the last of the keys last of all."""
+
+    def roll_back(self, keys: Collection[str]) -> None:
+        """Takes the staged objects back."""
 
     def url(self, key: str) -> str:
         """The URL of what is under `key`, as manifests record it; never a signed one."""
@@ -103,9 +121,36 @@ class KeyMaker:
         return candidate
 
 
-CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
+def is_key(text: str) -> bool:
+    """Whether it is such a key as KeyMaker makes: one that stays inside the destination."""
+    return re.fullmatch(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", text) is not None and not {".", ".."} & set(
+        text.split("/")
+    )
 
 
-def content_type_of(path: Path) -> str:
-    """The media type of a picture's file, by its suffix."""
-    return CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
+def read_file(path: Path) -> bytes:
+    """The bytes of a file that is to be stored.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+# How pictures begin, and their media types.
+_PICTURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
+
+
+def picture_type(path: Path, data: bytes) -> str:
+    """The media type of a picture, by how its bytes begin.
+
+    Raises:
+        FormatError: It is no picture: whatever a name or a link in a recording says, nothing else is published.
+    """
+    for beginning, media_type in _PICTURES.items():
+        if data.startswith(beginning):
+            return media_type
+    raise FormatError(path, place="byte 0", found="neither a JPEG nor a PNG", fix="Replace the picture, or remove it.")

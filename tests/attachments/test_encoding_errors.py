@@ -148,14 +148,21 @@ def test_what_is_no_json_is_refused(frame: Frame) -> None:
         frame_json.encode(frame)
 
 
+def frame_of(cloud: PointCloud) -> Frame:
+    return Frame("7", 0, lambda: cloud, world_from_ego=Pose.identity())
+
+
 def test_losses_are_told_with_their_figure() -> None:
     json, protobuf = FORMATS["json"], FORMATS["protobuf"]
     cloud = PointCloud(
         np.array([[2e5, 0.0, 0.0]]), timestamp=np.array([1_700_000_000 * 10**9]), ring=np.zeros(1, np.uint16)
     )
-    assert set(json.losses(cloud, "7")) == {"unheld fields", "rounded coordinates"}
-    assert "ring" in json.losses(cloud, "7")["unheld fields"]
-    assert "0.016 m" in json.losses(cloud, "7")["rounded coordinates"]
-    assert "256 ns" in protobuf.losses(cloud, "7")["rounded timestamps"]
-    assert json.losses(PointCloud(np.array([[-1e5, 1e5, 0.0]])), "7") == {}
-    assert "200000 m" in json.losses(PointCloud(np.array([[0, -2e5, 0.0]])), "7")["rounded coordinates"]
+    assert set(json.losses(frame_of(cloud))) == {"unheld fields", "rounded coordinates"}
+    assert "ring" in json.losses(frame_of(cloud))["unheld fields"]
+    assert "0.016 m" in json.losses(frame_of(cloud))["rounded coordinates"]
+    assert "256 ns" in protobuf.losses(frame_of(cloud))["rounded timestamps"]
+    assert json.losses(frame_of(PointCloud(np.array([[-1e5, 1e5, 0.0]])))) == {}
+    assert "200000 m" in json.losses(frame_of(PointCloud(np.array([[0, -2e5, 0.0]]))))["rounded coordinates"]
+    stamped = Frame("7", 0, lambda: PointCloud(np.zeros((1, 3))), timestamp=1_700_000_000_123_456_789)
+    assert "256 ns" in protobuf.losses(stamped)["rounded timestamps"]
+    assert json.losses(stamped) == {}

@@ -190,7 +190,7 @@ def nested(depth: int) -> bytes:
         *[field(9, GROUP), field(9, END_GROUP), field(9, GROUP) + field(10, END_GROUP), nested(101), nested(5000)],
         *[b"\x00\x00", b"\x07", b"\x4e\x00", b"\x4f", b"\x48" + b"\xff" * 10 + b"\x01", b"\x48" + b"\x80" * 12],
         *[b"\xc8\x80\x80\x80\x80\x00\x00", b"\xf8\xff\xff\xff\x1f\x00"],  # tags of 6 bytes, and of more than 32 bits
-        *[b"\x4a\x81\x80\x80\x80\x80\x00x", b"\x4a\x05abc", b"\x4a" + varint(2**31), b"\x4a" + varint(2**63)],
+        *[b"\x4a\x05abc", b"\x4a" + varint(2**31), b"\x4a" + varint(2**63)],
         *[b"\x4a" + b"\xff" * 9 + b"\x01", b"\x49" + bytes(7), b"\x4d" + bytes(3), b"\x48", b"\x48\x80", b"\xff"],
     ],
 )

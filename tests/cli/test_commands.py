@@ -62,8 +62,9 @@ def test_prepare_json_prints_the_manifest_for_programs(lidarprep: Any, scene_fol
 def test_every_flag_of_prepare_reaches_the_recipe(lidarprep: Any, scene_folder: Path, tmp_path: Path) -> None:
     flags = "--format json --roi 20,5,60,40,17.2 --device-height 1.8 --height-band -30,30 --frames 0:3:1 "
     flags += (
-        "--labeling-sample-rate 2 --only-labelled --precision 3 --intensity-scale 255 --points-frame ego --workers 1"
+        "--labeling-sample-rate 2 --only-labelled --precision 3 --intensity-scale 255 --points-frame ego --workers 1 "
     )
+    flags += "--voxel 0.25 --voxel-keep nearest"
     ended = lidarprep("prepare", scene_folder, "--out", tmp_path / "out", *flags.split(), "--json")
     assert json.loads(ended.out)["recipe"] == {
         "format": "json",
@@ -81,6 +82,8 @@ def test_every_flag_of_prepare_reaches_the_recipe(lidarprep: Any, scene_folder: 
         "precision": 3,
         "intensity_scale": 255.0,
         "points_frame": "ego",
+        "voxel": 0.25,
+        "voxel_keep": "nearest",
     }
 
 
@@ -116,9 +119,16 @@ def test_flags_override_the_recipe_file(lidarprep: Any, scene_folder: Path, tmp_
         (["--format", "xml"], "format is 'xml'"),
         (["--precision", "3", "--format", "protobuf"], "precision is for Frame JSON"),
         (["--presign", "2"], "cannot be signed"),
-        (["--url-base", "data"], "it must be a URL"),
+        (["--url-base", "data"], "url_base must be a URL"),
         (["--recipe", "nowhere.yaml"], "the recipe cannot be read"),
         (["--intensity-scale", "9"], "outside 0 to 9"),
+        (["--endpoint-url", "nonsense"], "endpoint_url must be a URL"),
+        (["--url-base", "https://user:pass@host/x"], "without user, password"),
+        (["--url-base", "https://host/x?sig=abc"], "without user, password"),
+        (["--device-height", "-3"], "device_height is -3.0"),
+        (["--voxel", "0"], "voxel is 0.0"),
+        (["--layout", "bag"], "there is no layout 'bag'"),
+        (["--poses", "nowhere.txt"], "poses"),
     ],
 )
 def test_wrong_usage_is_one_clear_error_with_exit_code_2(
@@ -173,7 +183,7 @@ def test_debug_shows_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
         ended = subprocess.run(
             [sys.executable, "-m", "lidarprep", *words], capture_output=True, text=True, cwd=tmp_path
         )
-        assert ended.returncode == 1
+        assert ended.returncode == 2
         assert "Traceback" in ended.stderr
         assert "nowhere: there is no such file or folder" in ended.stderr
 
@@ -307,6 +317,53 @@ def test_run_prepares_stores_and_submits_as_the_recipe_says(
     assert task.type == "lidartopdown"
     assert task.params["region_of_interest_3d"]["length"] == 60
     assert task.params["deviceHeight"] == 30
+
+
+def test_run_refuses_a_task_that_cannot_be_submitted_before_it_prepares_anything(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALE_API_KEY", "test_key")
+    for task, message in (
+        ({"type": "bogus"}, "bogus"),
+        ({"type": "lidarannotation", "params": {"labels": "car"}}, "labels"),
+        ({"type": "lidarannotation", "params": {"lables": ["car"]}}, "labels"),
+    ):
+        (tmp_path / "run.yaml").write_text(
+            yaml.safe_dump({"scene": str(scene_folder), "out": str(tmp_path / "out"), "task": task})
+        )
+        ended = lidarprep("run", tmp_path / "run.yaml")
+        assert ended.code == 2
+        assert message in ended.err
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("destination", ["gs://bucket/x", "s3:/bucket/x", "https://host/x", ""])
+def test_a_destination_of_an_unknown_kind_is_not_taken_for_a_folder(
+    lidarprep: Any, scene_folder: Path, destination: str
+) -> None:
+    ended = lidarprep("prepare", scene_folder, "--out", destination)
+    assert ended.code == 2
+    assert "Name a folder, or s3://bucket/prefix" in ended.err
+
+
+def test_the_recording_itself_is_no_destination(lidarprep: Any, scene_folder: Path) -> None:
+    ended = lidarprep("prepare", scene_folder, "--out", scene_folder)
+    assert ended.code == 2
+    assert "is the recording itself" in ended.err
+    assert not (scene_folder / "manifest.json").exists()
+
+
+def test_a_run_that_is_terminated_takes_back_what_it_has_stored(scene_folder: Path, tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys, lidarprep.pipeline as p; from lidarprep.cli import main\n"
+        "p.NoProgress.advance = None\n"
+        "import lidarprep.cli.console as c\n"
+        "c.FrameProgress.advance = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"main(['prepare', {str(scene_folder)!r}, '--out', {str(tmp_path / 'out')!r}])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == 143, ended.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_demo_does_the_whole_job(lidarprep: Any, tmp_path: Path) -> None:

@@ -93,8 +93,8 @@ def test_points_without_intensity_and_no_points_are_left_alone() -> None:
         ([cloud_of([0.01, 0.3])], 1, "0.3"),
         ([cloud_of([0.0, 1.0]), cloud_of([0.5])], 1, "from 0 to 1"),
         ([cloud_of([0.0, 255.0])], 255, "all whole numbers"),
-        ([cloud_of([3, 16], np.int32)], 255, "all whole numbers"),
-        ([cloud_of([0.0, 12.0]), cloud_of([np.nan, 99.0])], 255, "0 to 99"),
+        ([cloud_of([3, 200], np.int32)], 255, "all whole numbers"),
+        ([cloud_of([0.0, 12.0]), cloud_of([np.nan, 254.0])], 255, "0 to 254"),
         ([cloud_of([0, 65535], np.uint16)], 65535, "all whole numbers"),
         ([cloud_of([0, 32768], np.uint16)], 65535, "32768"),
     ],
@@ -113,6 +113,7 @@ def test_a_scale_is_guessed_where_there_is_no_doubt_and_its_reason_said(
         [cloud_of([0.0, 1.0])],  # 0 and 1: a flag, or counts of a dark scene?
         [cloud_of([0, 1], np.uint16)],
         [cloud_of([0, 15], np.int64)],
+        [cloud_of([0, 100], np.int64)],  # percent, or a dark scene of 8 bits?
         [cloud_of([0, 256], np.int64)],
         [cloud_of([0, 4095], np.uint16)],  # 12 bits, or a dark scene of 16?
         [cloud_of([0, 32767], np.uint16)],

@@ -42,11 +42,30 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert folder.get("a/b.json") == b"two"
 
 
-def test_discarding_removes_what_was_stored_and_the_folders_it_made(tmp_path: Path) -> None:
+def test_discarding_removes_what_was_stored_and_the_folders_that_are_empty_then(tmp_path: Path) -> None:
     folder = LocalFolder(tmp_path / "out")
     folder.put("a/b.json", b"one", "application/json")
     folder.discard(["a/b.json", "never/there.json"])
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_is_staged_is_out_of_sight_until_it_is_committed(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path / "out")
+    staged = folder.staged("run")
+    staged.put("a/b.json", b"new", "application/json")
+    assert folder.existing(["a/b.json"]) == set()
+    staged.commit(["a/b.json"])
+    assert folder.get("a/b.json") == b"new"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+
+
+def test_what_is_rolled_back_leaves_no_folder_that_was_not_there(tmp_path: Path) -> None:
+    for place in ("new/er", "there"):
+        (tmp_path / "there").mkdir(exist_ok=True)
+        staged = LocalFolder(tmp_path / place).staged("run")
+        staged.put("a/b.json", b"new", "application/json")
+        staged.roll_back(["a/b.json"])
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
 
 
 def test_a_destination_that_is_a_file_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -65,9 +65,12 @@ def scene_of_files(
     if poses is not None:
         matched, left_over = poses.match(files)
         stamped, notes = [*matched], [_where_from(poses), *left_over]
-    elif len(files) == 1:
+    elif len(files) == 1 and points_frame == "ego":
         stamped = [StampedPose(Pose.identity())]
         notes = ["no poses: the world is the file's own frame of reference, with the device at its origin"]
+    elif points_frame == "world":
+        stamped = [None] * len(files)
+        notes = ["no poses: where the device is in the world is not known"]
     else:
         stamped = [None] * len(files)
         notes = [

@@ -1,0 +1,81 @@
+"""A whole run, as its recipe says: a recording is prepared and stored, and what was stored becomes a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lidarprep.pipeline import Progress, prepare
+from lidarprep.readers import open_scene
+from lidarprep.recipe import RunRecipe
+from lidarprep.storage import Manifest
+from lidarprep.submission import check_task, submit
+
+if TYPE_CHECKING:
+    from lidarprep.api import ScaleClient, Task
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run made.
+
+    Args:
+        manifest: What was stored.
+        task: What was submitted, or None.
+    """
+
+    manifest: Manifest
+    task: Task | None = None
+
+
+def run(
+    recipe: RunRecipe,
+    *,
+    client: ScaleClient | None = None,
+    progress: Progress | None = None,
+    on_prepared: Callable[[Manifest], None] | None = None,
+) -> RunResult:
+    """Prepares, stores and submits.
+
+    The task is checked, and the key looked for, before anything is prepared.
+
+    Args:
+        recipe: What is to be done.
+        client: Where to submit; made from the recipe's address and SCALE_API_KEY where it is None.
+        progress: Told of each frame that is stored.
+        on_prepared: Told when everything is stored, before it is submitted.
+
+    Raises:
+        LidarprepError: Whatever `open_scene`, `prepare` and `submit` raise.
+    """
+    if recipe.task is not None and client is None:
+        from lidarprep.api import ScaleClient
+
+        with ScaleClient(api_url=recipe.task.api_url) as made:
+            return run(recipe, client=made, progress=progress, on_prepared=on_prepared)
+    if recipe.task is not None:
+        check_task(recipe.recipe, recipe.task)
+    scene = open_scene(recipe.scene, layout=recipe.layout, points_frame=recipe.recipe.points_frame, poses=recipe.poses)
+    manifest = prepare(
+        scene,
+        recipe.recipe,
+        recipe.out,
+        storage=recipe.storage,
+        overwrite=recipe.overwrite,
+        workers=recipe.workers,
+        progress=progress,
+    )
+    if on_prepared is not None:
+        on_prepared(manifest)
+    if recipe.task is None or client is None:
+        return RunResult(manifest)
+    task = submit(
+        manifest,
+        recipe.task.type,
+        recipe.task.params,
+        client,
+        unique_id=recipe.task.unique_id,
+        storage=recipe.storage,
+    )
+    return RunResult(manifest, task)
