@@ -1,0 +1,223 @@
+"""What a scene's sensors recorded, put together to frames: the points are made when they are asked for."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.attachments.sensor_fusion_scene.clock import NS_PER_US
+from lidarprep.attachments.sensor_fusion_scene.pose_path import PosePath
+from lidarprep.errors import FormatError, SceneError
+from lidarprep.scene import CameraImage, Frame, PointCloud, Pose, RadarPoints
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One frame of a lidar or radar: when it was, and its arrays, still views of the file."""
+
+    time_us: int
+    arrays: dict[str, NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.arrays["positions"])
+
+
+@dataclass(frozen=True)
+class SweepingSensor:
+    """A lidar or radar.
+
+    Args:
+        id: Its id in the scene.
+        poses: Its poses in the world.
+        in_ego: Whether its points are in its own frame, and not in the world.
+        sweeps: Its frames, in time order.
+    """
+
+    id: str | int
+    poses: PosePath
+    in_ego: bool
+    sweeps: list[Sweep]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one sensor adds to a frame; `world_from_source` is None where its points are in the world."""
+
+    device: int
+    sweep: Sweep
+    world_from_source: Pose | None
+
+    def positions(self) -> NDArray[np.floating[Any]]:
+        positions = self.sweep.arrays["positions"]
+        if self.world_from_source is None:
+            return positions
+        with np.errstate(invalid="ignore", over="ignore"):
+            return self.world_from_source.apply(positions).astype(np.float32)
+
+
+@dataclass
+class _Gathered:
+    """What belongs to one frame."""
+
+    clouds: list[_Part] = field(default_factory=list)
+    radars: list[_Part] = field(default_factory=list)
+    images: list[CameraImage] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """All that the sensors of a scene recorded.
+
+    Args:
+        source: Names the scene in errors.
+        offset_us: Microseconds since the Unix epoch that all times count from.
+        lidars, radars: The sensors, at least one lidar.
+        images: The pictures of all cameras, each with its time.
+        device_poses: The device's poses.
+    """
+
+    source: str
+    offset_us: int
+    lidars: list[SweepingSensor]
+    radars: list[SweepingSensor]
+    images: list[tuple[int, CameraImage]]
+    device_poses: PosePath
+
+
+def frames_of(scene: Recorded, notes: list[str]) -> tuple[Frame, ...]:
+    """One frame for each time at which a lidar has one; what could not be merged goes into `notes`.
+
+    Raises:
+        FormatError: The id of a lidar is no device id.
+    """
+    times = sorted({sweep.time_us for lidar in scene.lidars for sweep in lidar.sweeps})
+    gathered = {time: _Gathered() for time in times}
+    devices = _devices(scene, notes)
+    for lidar, device in zip(scene.lidars, devices, strict=True):
+        for sweep in lidar.sweeps:
+            gathered[sweep.time_us].clouds.append(_part(lidar, sweep, device))
+    for radar in scene.radars:
+        for sweep in radar.sweeps:
+            gathered[_nearest(times, sweep.time_us)].radars.append(_part(radar, sweep, 0))
+    for time, image in scene.images:
+        gathered[_nearest(times, time)].images.append(image)
+    _note_partial_columns(list(gathered.values()), notes)
+    with_device = len(scene.lidars) > 1 or isinstance(scene.lidars[0].id, int)
+    return tuple(
+        Frame(
+            id=str(index),
+            index=index,
+            read_points=partial(_cloud, parts.clouds, scene.offset_us, with_device),
+            read_radar=partial(_radar, parts.radars, scene.source) if parts.radars else None,
+            world_from_ego=scene.device_poses.at(time),
+            timestamp=(scene.offset_us + time) * NS_PER_US,
+            images=tuple(parts.images),
+        )
+        for index, (time, parts) in enumerate(gathered.items())
+    )
+
+
+def _devices(scene: Recorded, notes: list[str]) -> list[int]:
+    """The device number of each lidar."""
+    numbers = [lidar.id for lidar in scene.lidars if isinstance(lidar.id, int)]
+    if any(not 0 <= number < 2**32 for number in numbers):
+        raise FormatError(
+            scene.source,
+            place="sensors",
+            found=f"lidars with the ids {numbers}"[:80],
+            expected="integers from 0 to 2³²−1, the device ids of points",
+        )
+    taken, free = set(numbers), 0
+    devices = []
+    for lidar in scene.lidars:
+        if isinstance(lidar.id, int):
+            devices.append(lidar.id)
+            continue
+        while free in taken:
+            free += 1
+        taken.add(free)
+        devices.append(free)
+        if len(scene.lidars) > 1:
+            notes.append(f"points of lidar {lidar.id!r} have the device id {free}")
+    return devices
+
+
+def _note_partial_columns(frames: Sequence[_Gathered], notes: list[str]) -> None:
+    for name in ("intensities", "timestamps", "colors"):
+        count = sum(_in_part(parts.clouds, name) for parts in frames)
+        if count:
+            notes.append(f"in {count} frames only some of the lidars have {name}, which are left out there")
+
+
+def _nearest(times: Sequence[int], time: int) -> int:
+    after = bisect_left(times, time)
+    candidates = times[max(0, after - 1) : after + 1]
+    return min(candidates, key=lambda candidate: abs(candidate - time))
+
+
+def _part(sensor: SweepingSensor, sweep: Sweep, device: int) -> _Part:
+    return _Part(device, sweep, sensor.poses.at(sweep.time_us) if sensor.in_ego else None)
+
+
+def _in_part(parts: Sequence[_Part], name: str) -> bool:
+    """Whether some of the parts that have points have that array, and some have not."""
+    having = [name in part.sweep.arrays for part in parts if len(part.sweep)]
+    return any(having) and not all(having)
+
+
+def _merged(parts: Sequence[_Part], name: str) -> NDArray[Any] | None:
+    """An array of all parts one after the other; None where one that has points lacks it."""
+    arrays = [part.sweep.arrays.get(name) for part in parts if len(part.sweep)]
+    present = [array for array in arrays if array is not None]
+    if not arrays or len(present) < len(arrays):
+        return None
+    return present[0] if len(present) == 1 else np.concatenate(present)
+
+
+def _positions(parts: Sequence[_Part]) -> NDArray[np.floating[Any]]:
+    return parts[0].positions() if len(parts) == 1 else np.concatenate([part.positions() for part in parts])
+
+
+def _cloud(parts: Sequence[_Part], offset_us: int, with_device: bool) -> PointCloud:
+    positions = _positions(parts)
+    intensities, timestamps = _merged(parts, "intensities"), _merged(parts, "timestamps")
+    device = None
+    if with_device and len(positions):
+        sizes = [len(part.sweep) for part in parts]
+        device = np.repeat(np.array([part.device for part in parts], dtype=np.uint32), sizes)
+    return PointCloud(
+        positions,
+        frame="world",
+        intensity=None if intensities is None else intensities.astype(np.float32) / np.float32(255),
+        device=device,
+        timestamp=None if timestamps is None else (timestamps.astype(np.int64) + offset_us) * NS_PER_US,
+        colour=_merged(parts, "colors"),
+    )
+
+
+def _radar(parts: Sequence[_Part], source: str) -> RadarPoints:
+    """The radar returns of one frame, of all its radars."""
+    directions = [
+        part.sweep.arrays["directions"]
+        if part.world_from_source is None
+        else part.world_from_source.rotate(part.sweep.arrays["directions"])
+        for part in parts
+        if "directions" in part.sweep.arrays and len(part.sweep)
+    ]
+    whole = _merged(parts, "directions") is not None
+    lengths = _merged(parts, "lengths")
+    try:
+        return RadarPoints(
+            _positions(parts).astype(np.float64),
+            np.concatenate(directions).astype(np.float64) if whole else None,
+            None if lengths is None else lengths.astype(np.float64),
+            frame="world",
+        )
+    except SceneError as error:
+        raise FormatError(source, place="radar", found=error.message) from error
