@@ -1,21 +1,24 @@
-"""One point file or attachment to another."""
+"""One point file or attachment to another: what both can hold is kept, and what is dropped is named."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from mmap import ACCESS_READ, mmap
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
-from lidarprep.attachments import FORMATS, AttachmentFormat, format_of_suffix
+from lidarprep.attachments import FORMATS, FrameFormat, SceneFormat, format_of_suffix
 from lidarprep.errors import FormatError, RecipeError
 from lidarprep.readers import point_suffixes, read_points, write_points
 from lidarprep.readers.points import is_point_file
-from lidarprep.scene import Frame, Pose
+from lidarprep.scene import CameraImage, Frame, Pose
 from lidarprep.steps import StepReport
 from lidarprep.steps.intensity import NormaliseIntensity, guess_intensity_scale
 from lidarprep.storage import LocalFolder
+
+Format = FrameFormat | SceneFormat
 
 
 @dataclass(frozen=True)
@@ -37,21 +40,23 @@ def convert(
     *,
     intensity_scale: float | None = None,
     precision: int | None = None,
+    frame: str | None = None,
 ) -> Conversion:
     """Converts a point file or an attachment to another, by the suffixes of their names.
 
     The points of a point file go into an attachment as they stand: its frame of reference becomes the world, with the
-    device at the origin.
+    device at the origin. A Sensor Fusion Scene goes whole into another one; into anything else goes one frame of it.
 
     Args:
         source: The file that is read.
         target: The file that is written, whole or not at all.
         intensity_scale: The intensity of a point file that becomes 1 in an attachment; guessed where it is None.
         precision: Decimals of a Frame JSON's points; exact where it is None.
+        frame: Which frame of a scene: its id, or its number from 0.
 
     Raises:
         FormatError: A name's end is unknown, or the source is not what it claims to be.
-        RecipeError: The intensity's scale is in doubt.
+        RecipeError: The intensity's scale is in doubt; the scene has no such frame, or several and none is chosen.
         EncodingError: The target cannot hold what the source has.
         StorageError: The target cannot be written.
     """
@@ -61,60 +66,134 @@ def convert(
     from_format, to_format = format_of_suffix(source.suffix), format_of_suffix(target.suffix)
     if to_format is None and not is_point_file(target):
         raise FormatError(target, found=f"unknown kind {target.suffix!r}", expected=f"one of {_known_suffixes()}")
-    frame = _read(source, from_format)
-    notes: list[str] = []
+    if precision is not None and (to_format is None or to_format.name != "json"):
+        raise RecipeError(f"precision is for Frame JSON, not for {target.suffix}")
+    frames, notes = _read(source, from_format)
+    if frame is not None or not isinstance(to_format, SceneFormat):
+        frames = [_chosen(frames, frame, source)]
     if to_format is None:
-        if precision is not None:
-            raise RecipeError(f"precision is for Frame JSON, not for {target.suffix}")
-        points = frame.points()
-        unheld = write_points(target, points)
-        if points.ignored_fields:
-            notes.append(f"fields that have no place in a cloud are dropped: {', '.join(points.ignored_fields)}")
-        if unheld:
-            notes.append(f"{target.suffix} does not hold exactly: {', '.join(unheld)}")
-        if from_format is not None:
-            notes.append("pose, radar points and pictures of the attachment are dropped")
-        return Conversion(len(points), notes)
+        return _to_point_file(frames[0], target, notes, is_attachment=from_format is not None)
     if from_format is None:
-        frame, note = _normalised(frame, intensity_scale)
-        notes += [note] if note else []
-        frame, note = _finite(frame)
-        notes += [note] if note else []
-    data = to_format.encode(frame, precision=precision)
+        frames = [_as_attachments_want(frames[0], intensity_scale, notes)]
+    frames = _with_pictures_that_fit(frames, to_format, notes)
+    if isinstance(to_format, SceneFormat):
+        return _to_scene(frames, target, to_format, notes)
+    data = to_format.encode(frames[0], precision=precision)
     LocalFolder(target.parent).put(target.name, data, to_format.content_type)
-    notes += to_format.losses(frame).values()
-    return Conversion(len(frame.points()), notes)
+    return Conversion(len(frames[0].points()), [*notes, *to_format.losses(frames[0]).values()])
 
 
-def _read(source: Path, attachment_format: AttachmentFormat | None) -> Frame:
-    if attachment_format is not None:
-        try:
-            data = source.read_bytes()
-        except OSError as error:
-            raise FormatError(source, found=f"the file cannot be read ({error.strerror or error})") from error
-        return attachment_format.decode(data, source=str(source))
-    if not is_point_file(source):
-        raise FormatError(source, found=f"unknown kind {source.suffix!r}", expected=f"one of {_known_suffixes()}")
-    points = read_points(source, "world")
-    return Frame(id=source.stem, index=0, read_points=lambda: points, world_from_ego=Pose.identity())
+# ---- reading -------------------------------------------------------------------------------------------------------
 
 
-def _normalised(frame: Frame, scale: float | None) -> tuple[Frame, str | None]:
-    note = None
-    if scale is None:
-        points = frame.points()
-        scale, reason = guess_intensity_scale([points])
-        note = None if points.intensity is None else f"intensity {scale:g} is taken as 1, since {reason}"
-    return NormaliseIntensity(scale)(frame, StepReport()), note
+def _read(source: Path, attachment_format: Format | None) -> tuple[list[Frame], list[str]]:
+    """The frames of a file, and what reading them has left out."""
+    if attachment_format is None:
+        if not is_point_file(source):
+            raise FormatError(source, found=f"unknown kind {source.suffix!r}", expected=f"one of {_known_suffixes()}")
+        points = read_points(source, "world")
+        return [Frame(id=source.stem, index=0, read_points=lambda: points, world_from_ego=Pose.identity())], []
+    try:
+        if isinstance(attachment_format, SceneFormat):
+            # A map, since a scene may be larger than memory; it lasts as long as the frames that look into it.
+            with source.open("rb") as file:
+                mapped = mmap(file.fileno(), 0, access=ACCESS_READ) if source.stat().st_size else b""
+            scene = attachment_format.decode(mapped, source=str(source))
+            return list(scene.frames), list(scene.notes)
+        return [attachment_format.decode(source.read_bytes(), source=str(source))], []
+    except OSError as error:
+        raise FormatError(source, found=f"the file cannot be read ({error.strerror or error})") from error
 
 
-def _finite(frame: Frame) -> tuple[Frame, str | None]:
-    """Without the points that are not finite, which no attachment can hold."""
+def _chosen(frames: list[Frame], wanted: str | None, source: Path) -> Frame:
+    """The one frame that is wanted: by its id, else by its number."""
+    if wanted is None:
+        if len(frames) == 1:
+            return frames[0]
+        raise RecipeError(
+            f"{source} has {len(frames)} frames, {frames[0].id} to {frames[-1].id}, and the target holds one",
+            fix="Choose one with --frame.",
+        )
+    found = [frame for frame in frames if frame.id == wanted]
+    if not found and wanted.isdecimal():
+        found = frames[int(wanted) :][:1]
+    if not found:
+        raise RecipeError(f"{source} has no frame {wanted!r}; it has {len(frames)}, {frames[0].id} to {frames[-1].id}")
+    return found[0]
+
+
+# ---- what the target can hold --------------------------------------------------------------------------------------
+
+
+def _as_attachments_want(frame: Frame, intensity_scale: float | None, notes: list[str]) -> Frame:
+    """A point file's points with intensities from 0 to 1, and without those that are not finite."""
     points = frame.points()
+    if intensity_scale is None:
+        intensity_scale, reason = guess_intensity_scale([points])
+        if points.intensity is not None:
+            notes.append(f"intensity {intensity_scale:g} is taken as 1, since {reason}")
+    points = NormaliseIntensity(intensity_scale)(frame, StepReport()).points()
     finite = np.isfinite(points.positions).all(axis=1)
-    if finite.all():
-        return frame, None
-    return frame.with_data(points.take(finite)), f"{(~finite).sum()} points that are not finite are dropped"
+    if not finite.all():
+        notes.append(f"{(~finite).sum()} points that are not finite are dropped")
+        points = points.take(finite)
+    return frame.with_data(points)
+
+
+def _with_pictures_that_fit(frames: list[Frame], to_format: Format, notes: list[str]) -> list[Frame]:
+    """The frames without the pictures that have not what the format holds of one: a URL, or their bytes."""
+
+    def fits(image: CameraImage) -> bool:
+        if to_format.pictures == "url":
+            return image.url is not None
+        return image.content is not None or image.path is not None
+
+    unfit = [image.camera.name for frame in frames for image in frame.images if not fits(image)]
+    if not unfit:
+        return frames
+    lacks = "no URL, which is what" if to_format.pictures == "url" else "a URL only, and their bytes are what"
+    notes.append(
+        f"{len(unfit)} pictures have {lacks} {to_format.name} attachments hold; they are dropped: "
+        f"{', '.join(dict.fromkeys(unfit))}"
+    )
+    return [replace(frame, images=tuple(filter(fits, frame.images))) for frame in frames]
+
+
+# ---- writing -------------------------------------------------------------------------------------------------------
+
+
+def _to_point_file(frame: Frame, target: Path, notes: list[str], *, is_attachment: bool) -> Conversion:
+    points = frame.points()
+    unheld = write_points(target, points)
+    if points.ignored_fields:
+        notes.append(f"fields that have no place in a cloud are dropped: {', '.join(points.ignored_fields)}")
+    if unheld:
+        notes.append(f"{target.suffix} does not hold exactly: {', '.join(unheld)}")
+    if is_attachment:
+        radar = frame.radar()
+        beside = ["the device's pose"]
+        beside += ["its GPS pose"] if frame.gps is not None else []
+        beside += ["the frame's timestamp"] if frame.timestamp is not None else []
+        beside += [f"{len(radar)} radar points"] if radar is not None else []
+        beside += [f"{len(frame.images)} pictures"] if frame.images else []
+        notes.append(f"{target.suffix} holds points only; dropped: {', '.join(beside)}")
+    return Conversion(len(points), notes)
+
+
+def _to_scene(frames: list[Frame], target: Path, to_format: SceneFormat, notes: list[str]) -> Conversion:
+    folder = LocalFolder(target.parent)
+    points, losses = 0, dict[str, str]()
+    with folder.spool(target.name) as spool:
+        writer = to_format.writer(spool, frames=len(frames), pictures=sum(len(frame.images) for frame in frames))
+        for frame in frames:
+            cloud = frame.points()
+            held = frame.with_data(cloud, frame.radar())  # its points are read once
+            writer.add(held)
+            points += len(cloud)
+            losses = to_format.losses(held) | losses  # the first sentence of each kind
+        writer.finish_in_place()
+        folder.put_file(target.name, spool, to_format.content_type)
+    return Conversion(points, [*notes, *losses.values(), *writer.notes])
 
 
 def _known_suffixes() -> str:

@@ -116,7 +116,7 @@ class Recipe(RecipeModel):
     """How a scene is prepared.
 
     Args:
-        format: The attachments' format.
+        format: The attachments' format: Frame JSON or LidarFrame protobuf, one a frame, or one Sensor Fusion Scene.
         region_of_interest_3d: Rectangle that the points are cropped to, in the recording's world frame.
         device_height: The device's height above the ground, metres; switches the height filter on.
         height_band: (lowest, highest) metres above the ground that are kept; -1 to 8 where only a device height is
@@ -129,9 +129,11 @@ class Recipe(RecipeModel):
         points_frame: The frame of reference of the recording's points, where the layout does not say it.
         voxel: Edge in metres of the voxels that one point each is kept of; all points where it is left out.
         voxel_keep: Which point of a voxel: the first of the recording, or the nearest to the voxel's centre.
+        odometry: Whether a Sensor Fusion Scene gives the device's poses as a sensor of their own, too. The
+            specification knows such a sensor; the official validator (0.5.4) refuses it.
     """
 
-    format: Literal["json", "protobuf"] = "json"
+    format: Literal["json", "protobuf", "sfs"] = "json"
     region_of_interest_3d: Annotated[RegionOfInterest3D | None, BeforeValidator(_region_position)] = None
     device_height: Annotated[Annotated[FiniteFloat, Field(ge=0)] | None, BeforeValidator(_no_switch)] = None
     height_band: tuple[FiniteFloat, FiniteFloat] | None = None
@@ -143,6 +145,7 @@ class Recipe(RecipeModel):
     points_frame: Literal["ego", "world"] | None = None
     voxel: Annotated[FiniteFloat, Field(gt=0)] | None = None
     voxel_keep: Literal["first", "nearest"] = "first"
+    odometry: bool = False
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -156,6 +159,10 @@ class Recipe(RecipeModel):
             raise ValueError("only_labelled needs labeling_sample_rate: without it every frame is labelled")
         if self.precision is not None and self.format != "json":
             raise ValueError(f"precision is for Frame JSON; {self.format} holds exact float32")
+        if self.odometry and self.format != "sfs":
+            raise ValueError(
+                f"odometry is for a Sensor Fusion Scene (sfs); a {self.format} frame has its device's pose"
+            )
         return self
 
 

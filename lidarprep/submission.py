@@ -8,6 +8,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from lidarprep.attachments import get_format
 from lidarprep.errors import RecipeError, StorageError
 from lidarprep.recipe import Recipe, StorageOptions, TaskRecipe
 from lidarprep.scene import RegionOfInterest3D
@@ -46,8 +47,8 @@ def submit(
 ) -> Task:
     """Submits what a run stored as one task.
 
-    What the manifest knows is filled in where `parameters` leave it out: the attachments and their type, the
-    labeling_sample_rate, a topdown task's region and device height.
+    What the manifest knows is filled in where `parameters` leave it out: the attachments and their type or
+    scene_format, the labeling_sample_rate, a topdown task's region and device height.
 
     Args:
         manifest: What `prepare` stored.
@@ -58,11 +59,13 @@ def submit(
         storage: How the store is reached, where URLs are to be signed.
 
     Raises:
+        RecipeError: Such a task does not take the manifest's format.
         ParameterError: The parameters are refused before anything is sent.
         ApiError: The API, or the way to it, said no.
     """
     recipe = Recipe(**manifest.recipe)
     task = TaskRecipe(type=task_type, params=dict(parameters), unique_id=unique_id)
+    require_taken(recipe, task)
     urls = fetch_urls(manifest, storage) if takes_frames(task) else []
     return client.create_task(task_type, task_parameters(recipe, manifest.world_offset, task, urls))
 
@@ -78,6 +81,35 @@ def check_task(recipe: Recipe, task: TaskRecipe) -> None:
     check_parameters(task.type, task_parameters(recipe, (0.0, 0.0, 0.0), task, ["https://example.com/frame"]))
 
 
+# Which attachments a task takes, and what a multistage task calls them.
+_TAKEN = {
+    "lidarannotation": ("json", "protobuf"),
+    "lidarsegmentation": ("json", "protobuf"),
+    "lidartopdown": ("json", "protobuf"),
+    "multistage": ("sfs", "json"),
+}
+_SCENE_FORMATS = {"sfs": "sensor_fusion", "json": "split_base64"}
+
+
+def require_taken(recipe: Recipe, task: TaskRecipe) -> None:
+    """Sees that a task of prepared frames takes them in the recipe's format.
+
+    Raises:
+        RecipeError: It does not.
+    """
+    taken = _TAKEN.get(task.type, ())
+    if not taken or recipe.format in taken or not takes_frames(task):
+        return
+    titles = " or ".join(get_format(name).title for name in taken)
+    flags = ", or ".join(f"--format {name}" for name in taken)
+    advice = f"Prepare again with {flags}"
+    if recipe.format == "sfs":
+        advice += ", or make a multistage task"
+    raise RecipeError(
+        f"a {task.type} task takes {titles}; what was prepared is {get_format(recipe.format).title}", fix=f"{advice}."
+    )
+
+
 def takes_frames(task: TaskRecipe) -> bool:
     """Whether a task is made of prepared frames, and not from a finished lidar task or over an aerial picture."""
     return not {"attachments", "attachment", "lidar_task"} & set(task.params)
@@ -91,6 +123,7 @@ def task_parameters(
     Raises:
         RecipeError: Such a task does not take the recipe's format.
     """
+    require_taken(recipe, task)
     parameters: dict[str, Any] = {}
     if takes_frames(task):
         parameters["attachments"] = list(urls)
@@ -98,13 +131,8 @@ def task_parameters(
             parameters["attachment_type"] = recipe.format
     if task.type == "lidarannotation" and recipe.labeling_sample_rate is not None and not recipe.only_labelled:
         parameters["labeling_sample_rate"] = recipe.labeling_sample_rate
-    if task.type == "multistage":
-        if recipe.format != "json":
-            raise RecipeError(
-                f"a multistage task takes Frame JSON; these attachments are {recipe.format}",
-                fix="Prepare again with --format json.",
-            )
-        parameters["scene_format"] = "split_base64"
+    if task.type == "multistage" and recipe.format in _SCENE_FORMATS:
+        parameters["scene_format"] = _SCENE_FORMATS[recipe.format]
     if task.type == "lidartopdown":
         if recipe.region_of_interest_3d is not None:
             parameters["region_of_interest_3d"] = _shifted(recipe.region_of_interest_3d, world_offset).to_api()

@@ -1,7 +1,8 @@
 """Attachments: frames of the world as the bytes that Scale reads, and back.
 
-Each format is one module with `encode` and `decode`; the table here says what else there is to know of it, without
-importing it, since a format's module brings its kernels.
+Each format is one module; the table here says what else there is to know of it, without importing it, since a format's
+module brings its kernels. Frame JSON and LidarFrame protobuf hold one frame (`FrameFormat`), a Sensor Fusion Scene
+holds all of them (`SceneFormat`).
 """
 
 from __future__ import annotations
@@ -9,15 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast, overload
 
 import numpy as np
 
 from lidarprep.errors import RecipeError
-from lidarprep.scene import Frame
+from lidarprep.scene import Frame, Scene
 from lidarprep.scene.points import LARGEST_EXACT_M
 
-FormatName = Literal["json", "protobuf"]
+if TYPE_CHECKING:
+    from mmap import mmap
+
+    from lidarprep.attachments.sensor_fusion_scene import SceneWriter
+
+FormatName = Literal["json", "protobuf", "sfs"]
 
 
 @dataclass(frozen=True)
@@ -25,41 +31,24 @@ class AttachmentFormat:
     """What there is to know of an attachment format.
 
     Args:
-        name: Its name in a recipe, and as `attachment_type` of a task.
+        name: Its name in a recipe.
+        title: Its name in a sentence.
         suffix: Suffix of its files.
         content_type: Media type that it is stored under.
-        module: Module with its `encode` and `decode`.
+        module: Module that writes and reads it.
         columns: Optional columns of a PointCloud that it holds.
+        pictures: What it holds of a picture: the URL that it can be fetched from, or its encoded bytes.
         exact_timestamps: Whether nanoseconds since the epoch fit its numbers; float64 rounds them to 256 ns.
     """
 
     name: FormatName
+    title: str
     suffix: str
     content_type: str
     module: str
     columns: frozenset[str]
+    pictures: Literal["url", "content"]
     exact_timestamps: bool
-
-    def encode(self, frame: Frame, *, precision: int | None = None) -> bytes:
-        """One frame in the world as one attachment.
-
-        Args:
-            frame: Its points in the world frame, its intensity 0–1, its pictures with URLs.
-            precision: Decimals of the points' numbers, where the format is text; None for exact ones.
-
-        Raises:
-            EncodingError: The format cannot hold a value of the frame.
-        """
-        encode = cast(Callable[..., bytes], import_module(self.module).encode)
-        return encode(frame, precision=precision)
-
-    def decode(self, data: bytes, *, source: str = "attachment") -> Frame:
-        """One attachment as a frame in the world; `source` names it in errors.
-
-        Raises:
-            FormatError: The bytes are not what the format asks for.
-        """
-        return cast(Frame, import_module(self.module).decode(data, source=source))
 
     def losses(self, frame: Frame) -> dict[str, str]:
         """What an attachment of this frame cannot hold, or rounds: a sentence with the figure for each kind."""
@@ -85,30 +74,109 @@ class AttachmentFormat:
         return losses
 
 
-FORMATS: dict[str, AttachmentFormat] = {
+@dataclass(frozen=True)
+class FrameFormat(AttachmentFormat):
+    """A format whose attachments hold one frame each; its name is also the `attachment_type` of a task."""
+
+    def encode(self, frame: Frame, *, precision: int | None = None) -> bytes:
+        """One frame in the world as one attachment.
+
+        Args:
+            frame: Its points in the world frame, its intensity 0–1, its pictures with URLs.
+            precision: Decimals of the points' numbers, where the format is text; None for exact ones.
+
+        Raises:
+            EncodingError: The format cannot hold a value of the frame.
+        """
+        encode = cast(Callable[..., bytes], import_module(self.module).encode)
+        return encode(frame, precision=precision)
+
+    def decode(self, data: bytes, *, source: str = "attachment") -> Frame:
+        """One attachment as a frame in the world; `source` names it in errors.
+
+        Raises:
+            FormatError: The bytes are not what the format asks for.
+        """
+        return cast(Frame, import_module(self.module).decode(data, source=source))
+
+
+@dataclass(frozen=True)
+class SceneFormat(AttachmentFormat):
+    """A format whose one attachment holds all frames of a scene, their pictures in it.
+
+    What its writer rounds, assumes or drops, it says itself, in its `notes`.
+    """
+
+    def writer(self, spool: BinaryIO, *, frames: int, pictures: int, odometry: bool = False) -> SceneWriter:
+        """A writer that takes the frames one by one, and makes the file that it is given the attachment.
+
+        Args:
+            spool: A file for bytes that can be read, written and sought in.
+            frames: How many frames are to come, and
+            pictures: how many pictures with them; more cost time, not more memory.
+            odometry: Whether to write the device's poses as a sensor of their own.
+        """
+        module = import_module(self.module)
+        writer = module.SceneWriter(spool, odometry=odometry, header_room=module.header_room(frames, pictures))
+        return cast("SceneWriter", writer)
+
+    def decode(self, data: bytes | mmap, *, source: str = "attachment") -> Scene:
+        """An attachment as a recording in the world; `source` names it in errors.
+
+        Args:
+            data: The whole file, or a map of it, of which only what is asked for is read.
+            source: Names it in errors.
+
+        Raises:
+            FormatError: The bytes are not what the format asks for.
+        """
+        return cast(Scene, import_module(self.module).decode(data, source=source))
+
+
+FORMATS: dict[str, FrameFormat | SceneFormat] = {
     attachment_format.name: attachment_format
     for attachment_format in (
-        AttachmentFormat(
+        FrameFormat(
             name="json",
+            title="Frame JSON",
             suffix=".json",
             content_type="application/json",
             module="lidarprep.attachments.frame_json",
             columns=frozenset({"intensity", "device", "timestamp", "is_ground"}),
+            pictures="url",
             exact_timestamps=True,
         ),
-        AttachmentFormat(
+        FrameFormat(
             name="protobuf",
+            title="LidarFrame protobuf",
             suffix=".pb",
             content_type="application/x-protobuf",
             module="lidarprep.attachments.lidar_frame",
             columns=frozenset({"intensity", "device", "timestamp", "is_ground"}),
+            pictures="url",
             exact_timestamps=False,
+        ),
+        SceneFormat(
+            name="sfs",
+            title="Sensor Fusion Scene",
+            suffix=".sfs",
+            content_type="application/octet-stream",
+            module="lidarprep.attachments.sensor_fusion_scene",
+            columns=frozenset({"intensity", "device", "timestamp", "colour"}),
+            pictures="content",
+            exact_timestamps=True,  # whole microseconds from an offset; what its writer rounds, it says itself
         ),
     )
 }
 
 
-def get_format(name: str) -> AttachmentFormat:
+@overload
+def get_format(name: Literal["json", "protobuf"]) -> FrameFormat: ...
+@overload
+def get_format(name: Literal["sfs"]) -> SceneFormat: ...
+@overload
+def get_format(name: str) -> FrameFormat | SceneFormat: ...
+def get_format(name: str) -> FrameFormat | SceneFormat:
     """The attachment format of that name.
 
     Raises:
@@ -119,6 +187,6 @@ def get_format(name: str) -> AttachmentFormat:
     return FORMATS[name]
 
 
-def format_of_suffix(suffix: str) -> AttachmentFormat | None:
+def format_of_suffix(suffix: str) -> FrameFormat | SceneFormat | None:
     """The attachment format of files with that suffix (".json"), or None."""
     return next((f for f in FORMATS.values() if f.suffix == suffix.lower()), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import orjson
 from numpy.typing import NDArray
 
 from lidarprep.attachments.columns import AttachmentColumns, device_pose
+from lidarprep.attachments.threads import thread_pool, writing_threads
 from lidarprep.errors import EncodingError, FormatError, RecipeError, SceneError
 from lidarprep.kernels import frame_json_reader as reader
 from lidarprep.kernels import frame_json_writer as writer
@@ -34,13 +36,14 @@ _WHAT_IS_WRONG = {
 # ---- writing -------------------------------------------------------------------------------------------------------
 
 
-def encode(frame: Frame, *, precision: int | None = None) -> bytes:
+def encode(frame: Frame, *, precision: int | None = None, threads: int | None = None) -> bytes:
     """One frame in the world as Frame JSON.
 
     Args:
         frame: Points and radar in the world frame, intensity 0–1, pictures with poses and URLs.
         precision: Decimals (0–8) of the points' coordinates and intensity, correctly rounded; None for the shortest
             text that reads back as the same float32. Poses and calibration are always exact.
+        threads: How many write the points of this frame; None for as many as are worth it and have a core free.
 
     Raises:
         EncodingError: A value cannot be written: not finite, not in the world, a picture without URL.
@@ -53,18 +56,28 @@ def encode(frame: Frame, *, precision: int | None = None) -> bytes:
         head = orjson.dumps(_describe(frame))
     except TypeError as error:  # metadata that is no JSON, an integer of more than 64 bits
         raise EncodingError(f"frame {frame.id}: Frame JSON cannot hold it: {error}") from error
-    points = _points_text(columns, -1 if precision is None else precision)
-    return b"".join((head[:-1], b',"points":[', points, b"]}"))
+    points = _points_text(columns, -1 if precision is None else precision, threads)
+    return b"".join((head[:-1], b',"points":[', *points, b"]}"))
 
 
-def _points_text(columns: AttachmentColumns, decimals: int) -> memoryview:
+def _points_text(columns: AttachmentColumns, decimals: int, threads: int | None) -> list[memoryview]:
+    """The text of the points, in pieces that follow one another."""
+    count = len(columns.positions)
     optional = (columns.intensity, columns.device, columns.timestamp, columns.is_ground)
-    capacity = writer.points_capacity(
-        len(columns.positions), decimals=decimals, optional_columns=sum(column is not None for column in optional)
-    )
-    out = np.empty(capacity, dtype=np.uint8)
-    size = writer.write_points(columns.positions, *optional, decimals, out)
-    return out[min(1, size) : size].data  # without the comma before the first point
+    present = sum(column is not None for column in optional)
+    with writing_threads(count, threads) as used:
+        edges = [count * part // used for part in range(used + 1)]
+
+        def write(first: int, last: int) -> memoryview:
+            rows = [None if column is None else column[first:last] for column in optional]
+            capacity = writer.points_capacity(last - first, decimals=decimals, optional_columns=present)
+            out = np.empty(capacity, dtype=np.uint8)
+            return out[: writer.write_points(columns.positions[first:last], *rows, decimals, out)].data
+
+        rest = [thread_pool().submit(write, *edge) for edge in pairwise(edges[1:])]
+        pieces = [write(*edges[:2]), *(piece.result() for piece in rest)]
+    pieces[0] = pieces[0][1:]  # without the comma before the first point
+    return pieces
 
 
 def _describe(frame: Frame) -> dict[str, Any]:
@@ -156,10 +169,13 @@ def decode(data: bytes, *, source: str = "frame.json") -> Frame:
         FormatError: It is not a Frame JSON; names the byte, or the key, and what stands there.
     """
     text = np.frombuffer(data, dtype=np.uint8)
-    status, start, end = reader.find_points(text)
+    status, start = reader.find_points(text, 0)
     if status != reader.OK:
         raise _format_error(source, status, start, data)
-    points = _read_points(data, text, start, end, source)
+    points, end = _read_points(data, text, start, source)
+    status, at = reader.find_points(text, end)
+    if status != reader.NO_POINTS:
+        raise _format_error(source, reader.DUPLICATE_POINTS if status == reader.OK else status, at, data)
     described = _parse(
         b"".join((data[:start], b"[]", data[end:])), source, lambda at: at if at < start else at + end - start - 2
     )
@@ -188,20 +204,22 @@ def _format_error(source: str, status: int, at: int, data: bytes) -> FormatError
     return FormatError(source, place=f"byte {at}", found=found, expected="one JSON object, a Frame")
 
 
-def _read_points(data: bytes, text: NDArray[np.uint8], start: int, end: int, source: str) -> PointCloud:
-    room = int(reader.count_points(text, start, end))
+def _read_points(data: bytes, text: NDArray[np.uint8], start: int, source: str) -> tuple[PointCloud, int]:
+    """The points of the array at `start`, and the offset behind it."""
+    # Room for as many points as the text could hold; what stays untouched of it takes no memory.
+    room = (len(text) - start) // reader.SHORTEST_POINT + 1
     positions = np.empty((room, 3), dtype=np.float32)
     intensity = np.zeros(room, dtype=np.float32)
     device = np.zeros(room, dtype=np.int64)
     timestamp = np.zeros(room, dtype=np.int64)
     is_ground = np.zeros(room, dtype=np.bool_)
-    slow = np.empty((max(64, room // 16), 4), dtype=np.int64)
+    slow = np.empty((1024, 4), dtype=np.int64)
     for _ in range(2):  # the second time with room for every number that has to be read slowly
-        status, at, count, slow_count, any_seen, all_seen = reader.read_points(
-            text, start, end, positions, intensity, device, timestamp, is_ground, slow
+        status, end, count, slow_count, any_seen, all_seen = reader.read_points(
+            text, start, positions, intensity, device, timestamp, is_ground, slow
         )
         if status != reader.OK:
-            raise _format_error(source, status, at, data)
+            raise _format_error(source, status, end, data)
         if slow_count <= len(slow):
             break
         slow = np.empty((slow_count, 4), dtype=np.int64)
@@ -219,10 +237,11 @@ def _read_points(data: bytes, text: NDArray[np.uint8], start: int, end: int, sou
             raise FormatError(
                 source, place="points", found=f"some points have {name!r}, others don't", expected="all or none"
             )
-    for column, name in ((positions, "a coordinate"), (intensity, "an intensity")):
+    columns = [(positions, "a coordinate")] + ([(intensity, "an intensity")] if any_seen & reader.HAS_I else [])
+    for column, name in columns:
         if not np.isfinite(column[:count]).all():
             raise FormatError(source, place="points", found=f"{name} beyond the range of float32")
-    return PointCloud(
+    cloud = PointCloud(
         positions[:count],
         frame="world",
         intensity=intensity[:count] if any_seen & reader.HAS_I else None,
@@ -230,6 +249,7 @@ def _read_points(data: bytes, text: NDArray[np.uint8], start: int, end: int, sou
         timestamp=timestamp[:count] if any_seen & reader.HAS_T else None,
         is_ground=is_ground[:count] if any_seen & reader.HAS_GROUND else None,
     )
+    return cloud, end
 
 
 class _FrameReader:

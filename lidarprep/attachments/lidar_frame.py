@@ -180,17 +180,17 @@ def decode(data: bytes, *, source: str = "frame.pb") -> Frame:
 
 def _read_points(data: NDArray[np.uint8], source: str) -> tuple[PointCloud, bytes]:
     """The points, and the message without them."""
-    status, at, count = wire.count_points(data)
-    if status == wire.OK:
-        positions = np.empty((count, 3), dtype=np.float32)
-        intensity = np.zeros(count, dtype=np.float32)
-        device = np.zeros(count, dtype=np.uint32)
-        timestamp = np.zeros(count, dtype=np.float64)
-        is_ground = np.zeros(count, dtype=np.bool_)
-        rest = np.empty(len(data), dtype=np.uint8)
-        status, at, kept, any_seen, all_seen = wire.read_points(
-            data, positions, intensity, device, timestamp, is_ground, rest
-        )
+    # Room for as many points as the bytes could hold; what stays untouched of it takes no memory.
+    room = len(data) // wire.SHORTEST_POINT
+    positions = np.empty((room, 3), dtype=np.float32)
+    intensity = np.zeros(room, dtype=np.float32)
+    device = np.zeros(room, dtype=np.uint32)
+    timestamp = np.zeros(room, dtype=np.float64)
+    is_ground = np.zeros(room, dtype=np.bool_)
+    rest = np.empty(len(data), dtype=np.uint8)
+    status, at, count, kept, any_seen, all_seen = wire.read_points(
+        data, positions, intensity, device, timestamp, is_ground, rest
+    )
     if status != wire.OK:
         raise FormatError(source, place=f"byte {at}", found=_WHAT_IS_WRONG[status], expected="a LidarFrame protobuf")
     for bit, name in ((wire.HAS_I, "i"), (wire.HAS_D, "d"), (wire.HAS_T, "t")):
@@ -199,12 +199,12 @@ def _read_points(data: NDArray[np.uint8], source: str) -> tuple[PointCloud, byte
                 source, place="points", found=f"some points have {name!r}, others don't", expected="all or none"
             )
     cloud = PointCloud(
-        positions,
+        positions[:count],
         frame="world",
-        intensity=intensity if any_seen & wire.HAS_I else None,
-        device=device if any_seen & wire.HAS_D else None,
-        timestamp=_nanoseconds(timestamp, source) if any_seen & wire.HAS_T else None,
-        is_ground=is_ground if any_seen & wire.HAS_GROUND else None,
+        intensity=intensity[:count] if any_seen & wire.HAS_I else None,
+        device=device[:count] if any_seen & wire.HAS_D else None,
+        timestamp=_nanoseconds(timestamp[:count], source) if any_seen & wire.HAS_T else None,
+        is_ground=is_ground[:count] if any_seen & wire.HAS_GROUND else None,
     )
     return cloud, rest[:kept].tobytes()
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from lidarprep.cli import convert, demo, inspect, prepare, run, sample, sandbox, submit
+from lidarprep.cli import convert, demo, inspect, prepare, run, sample, sandbox, submit, warm_up
 from lidarprep.cli.console import print_error
 from lidarprep.errors import LidarprepError
 
@@ -56,9 +56,9 @@ def options(
     """Options that every command has; main() has taken `--debug` out before they are read."""
 
 
-for _command in (demo, sample, inspect, prepare, convert, submit, run, sandbox):
+for _command in (demo, sample, inspect, prepare, convert, submit, run, sandbox, warm_up):
     app.command()(_command.command)
-    app.registered_commands[-1].name = _command.__name__.rsplit(".", 1)[-1]
+    app.registered_commands[-1].name = _command.__name__.rsplit(".", 1)[-1].replace("_", "-")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -56,6 +56,13 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console().print(table)
 
 
+def tell_of_compiling() -> None:
+    """Says that kernels are compiled, if they have to be: the first run on a machine waits for it."""
+    from lidarprep.kernels import jit  # brings Numba
+
+    jit.tell_of_compiling(lambda: say("first run: compiling the kernels it needs, a few seconds, once"))
+
+
 class FrameProgress:
     """A progress bar over frames, as prepare's pipeline reports them; silent where stderr is no terminal."""
 

@@ -12,13 +12,18 @@ from lidarprep.cli.options import IntensityScale, Precision
 
 def command(
     source: Annotated[str, typer.Argument(metavar="IN", help="A point file or an attachment.")],
-    target: Annotated[str, typer.Argument(metavar="OUT", help=".pcd .ply .bin .npy .npz .json .pb, by its suffix.")],
+    target: Annotated[
+        str, typer.Argument(metavar="OUT", help=".pcd .ply .bin .npy .npz .json .pb .sfs, by its suffix.")
+    ],
     intensity_scale: IntensityScale = None,
     precision: Precision = None,
+    frame: Annotated[
+        str | None, typer.Option(metavar="N|ID", help="Which frame of a .sfs: its id, or its number from 0.")
+    ] = None,
 ) -> None:
-    """Convert one point file or attachment to another."""
+    """Convert one point file or attachment to another; what is dropped is named."""
     from lidarprep.conversion import convert
 
-    conversion = convert(source, target, intensity_scale=intensity_scale, precision=precision)
+    conversion = convert(source, target, intensity_scale=intensity_scale, precision=precision, frame=frame)
     print_notes(conversion.notes)
     say(f"{target}: {conversion.points:,} points")

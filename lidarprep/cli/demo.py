@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lidarprep.cli.console import progress, say
+from lidarprep.cli.console import progress, say, tell_of_compiling
 from lidarprep.cli.prepare import prepare_scene
 
 CALLBACK_URL = "https://example.com/callback"  # required by the API; the sandbox does not call it
@@ -25,6 +25,7 @@ def command(
     from lidarprep.scene import RegionOfInterest3D
     from lidarprep.submission import submit
 
+    tell_of_compiling()
     folder = Path(out)
     recording, attachments = folder / f"recording-{frames}", folder / "attachments"
     if (recording / "pointcloud").is_dir():
@@ -52,6 +53,6 @@ def command(
         tasks = [client.get_task(task.id) for task in tasks]
 
     say("")
-    say(f"attachments: {attachments.resolve()}, {len(manifest.attachments)} frames and {len(manifest.images)} pictures")
+    say(f"attachments: {attachments.resolve()}, {len(manifest.frames)} frames and {len(manifest.images)} pictures")
     for task in tasks:
         say(f"task made:   {task.id}  {task.type}  {task.status}")

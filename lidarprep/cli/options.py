@@ -43,7 +43,7 @@ RoiText = Annotated[
     str | None,
     typer.Option("--roi", metavar="X,Y,LENGTH,WIDTH[,DEGREES]", help="Rectangle to crop to, in the world, metres."),
 ]
-Format = Annotated[str | None, typer.Option("--format", metavar="json|protobuf", help="Format of the attachments.")]
+Format = Annotated[str | None, typer.Option("--format", metavar="json|protobuf|sfs", help="Format of the attachments.")]
 DeviceHeight = Annotated[float | None, typer.Option(metavar="M", help="Height of the device above the ground, metres.")]
 HeightBandText = Annotated[
     str | None, typer.Option("--height-band", metavar="LO,HI", help="Metres above the ground to keep; else -1,8.")
@@ -58,6 +58,12 @@ OnlyLabelled = Annotated[
 ]
 Voxel = Annotated[float | None, typer.Option(metavar="METRES", help="Keep one measured point a voxel of this edge.")]
 VoxelKeep = Annotated[str | None, typer.Option(metavar="first|nearest", help="Which: else the first.")]
+Odometry = Annotated[
+    bool | None,
+    typer.Option(
+        "--odometry/--no-odometry", help="Give a .sfs the device's poses as a sensor of their own.", show_default=False
+    ),
+]
 Precision = Annotated[int | None, typer.Option(metavar="N", help="Decimals in Frame JSON; exact where left out.")]
 IntensityScale = Annotated[float | None, typer.Option(metavar="S", help="The intensity that becomes 1; else guessed.")]
 
@@ -105,6 +111,7 @@ def recipe_flags(
     precision: int | None,
     intensity_scale: float | None,
     points_frame: str | None,
+    odometry: bool | None,
 ) -> dict[str, Any]:
     """The flags of a recipe as its fields."""
     return {
@@ -120,6 +127,7 @@ def recipe_flags(
         "precision": precision,
         "intensity_scale": intensity_scale,
         "points_frame": points_frame,
+        "odometry": odometry,
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_notes, print_table, progress, say
+from lidarprep.cli.console import print_json, print_notes, print_table, progress, say, tell_of_compiling
 
 if TYPE_CHECKING:
     from lidarprep.recipe import Recipe, StorageOptions
@@ -29,6 +29,7 @@ def command(
     precision: o.Precision = None,
     intensity_scale: o.IntensityScale = None,
     points_frame: o.PointsFrame = None,
+    odometry: o.Odometry = None,
     recipe: Annotated[str | None, typer.Option(metavar="FILE", help="A recipe (YAML); flags override it.")] = None,
     layout: o.Layout = None,
     poses: o.PosesFile = None,
@@ -59,6 +60,7 @@ def command(
             precision=precision,
             intensity_scale=intensity_scale,
             points_frame=points_frame,
+            odometry=odometry,
         ),
     )
     storage = o.storage_from(
@@ -93,6 +95,7 @@ def prepare_scene(
     from lidarprep.pipeline import prepare
     from lidarprep.readers import open_scene
 
+    tell_of_compiling()
     scene = open_scene(path, layout=layout, points_frame=recipe.points_frame, poses=poses)
     with progress("preparing") as bar:
         manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)
@@ -102,27 +105,40 @@ def prepare_scene(
 
 def show_manifest(manifest: Manifest) -> None:
     """What became of each frame, and where it is."""
+    # The size of a frame, where it has an attachment of its own.
+    sizes = {record.frames[0]: record.bytes for record in manifest.attachments if len(record.frames) == 1}
     reasons = [
         name for name in ("region", "height", "not_finite", "voxel") if name != "voxel" or manifest.recipe["voxel"]
     ]
     print_table(
         f"{manifest.source} → {manifest.format}",
-        ("frame", "points in", *(name.replace("_", " ") for name in reasons), "points out", "MB", "labelled"),
+        (
+            "frame",
+            "points in",
+            *(name.replace("_", " ") for name in reasons),
+            "points out",
+            *(["MB"] if sizes else []),
+            "labelled",
+        ),
         [
             (
                 frame.id,
                 f"{frame.points_in:,}",
                 *(f"{-getattr(frame.dropped, name):,}" for name in reasons),
                 f"{frame.points_out:,}",
-                f"{attachment.bytes / 1e6:.1f}",
+                *([f"{sizes[frame.id] / 1e6:.1f}"] if sizes else []),
                 "yes" if frame.labelled else "no",
             )
-            for frame, attachment in zip(manifest.frames, manifest.attachments, strict=True)
+            for frame in manifest.frames
         ],
     )
     print_notes(manifest.notes)
+    for record in manifest.attachments:
+        if len(record.frames) > 1:
+            say(f"{record.url}: {len(record.frames)} frames, {record.bytes / 1e6:.1f} MB")
     total = sum(record.bytes for record in manifest.attachments) + sum(record.bytes for record in manifest.images)
-    say(
-        f"{len(manifest.attachments)} attachments and {len(manifest.images)} pictures, {total / 1e6:.1f} MB; "
-        f"manifest: {manifest.location.removeprefix('file://')}"
-    )
+    count = len(manifest.attachments)
+    stored = f"{count} attachment{'s' if count > 1 else ''}"
+    if manifest.images:
+        stored += f" and {len(manifest.images)} pictures"
+    say(f"{stored}, {total / 1e6:.1f} MB; manifest: {manifest.location.removeprefix('file://')}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, progress
+from lidarprep.cli.console import print_json, progress, tell_of_compiling
 from lidarprep.cli.prepare import show_manifest
 from lidarprep.cli.submit import show_task
 
@@ -28,6 +28,7 @@ def command(
     precision: o.Precision = None,
     intensity_scale: o.IntensityScale = None,
     points_frame: o.PointsFrame = None,
+    odometry: o.Odometry = None,
     layout: o.Layout = None,
     poses: o.PosesFile = None,
     workers: o.Workers = None,
@@ -62,6 +63,7 @@ def command(
             precision=precision,
             intensity_scale=intensity_scale,
             points_frame=points_frame,
+            odometry=odometry,
         ),
     )
     storage = o.storage_from(
@@ -95,6 +97,7 @@ def command(
         workers=workers or base.workers,
         overwrite=overwrite or base.overwrite,
     )
+    tell_of_compiling()
     with progress("preparing") as bar:
         result = run_recipe(whole, progress=bar, on_prepared=show_manifest)
     if result.task is not None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lidarprep.cli.console import progress, say
+from lidarprep.cli.console import progress, say, tell_of_compiling
 
 
 def command(
@@ -17,6 +17,7 @@ def command(
     """Write a generated recording: a lidar, three cameras and a radar driven down a small street."""
     from lidarprep.sample import write_sample
 
+    tell_of_compiling()
     with progress("ray-casting") as bar:
         summary = write_sample(out, frames=frames, seed=seed, on_frame=bar.reach)
     say(

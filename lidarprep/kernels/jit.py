@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import event
 
 _HERE = Path(__file__).parent
 
@@ -28,7 +29,9 @@ def cache_folder() -> Path:
     A folder that others could write to is never used: what Numba reads from its cache, it runs. NUMBA_CACHE_DIR goes
     before all.
     """
-    digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in sorted(_HERE.glob("*.py")))).hexdigest()[:16]
+    sources = [path.read_bytes() for path in sorted(_HERE.glob("*.py"))]
+    checked = bool(getattr(numba.config, "BOUNDSCHECK", None))  # changes what is compiled
+    digest = hashlib.sha256(b"\0".join([*sources, b"checked" if checked else b""])).hexdigest()[:16]
     named = os.environ.get("NUMBA_CACHE_DIR")
     if named:
         return Path(named) / f"lidarprep-{digest}"
@@ -46,6 +49,27 @@ def cache_folder() -> Path:
     fallback = Path(tempfile.mkdtemp(prefix="lidarprep-kernels-"))
     atexit.register(shutil.rmtree, fallback, ignore_errors=True)
     return fallback
+
+
+class _FirstCompile(event.Listener):
+    """Tells once, when the first kernel of this package is about to be compiled rather than found in the cache."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell: Callable[[], None] | None = tell
+
+    def on_start(self, event: Any) -> None:
+        """Numba begins to compile something."""
+        if self._tell is not None and event.data["dispatcher"].py_func.__module__.startswith(f"{__package__}."):
+            tell, self._tell = self._tell, None
+            tell()
+
+    def on_end(self, event: Any) -> None:
+        """Numba has compiled something."""
+
+
+def tell_of_compiling(tell: Callable[[], None]) -> None:
+    """Has `tell` called once, if and when this process has to compile one of these kernels; it takes seconds."""
+    event.register("numba:compile", _FirstCompile(tell))
 
 
 def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:

@@ -1,4 +1,4 @@
-"""Stores of several bytes at once, at any address of a byte buffer, as a C programmer would write with memcpy.
+"""Stores and loads of several bytes at once, at any address of a byte buffer, as a C programmer has them by memcpy.
 
 Numba's own array stores are of one element at its natural alignment; text and wire formats are neither. An address is
 `buffer.ctypes.data` and an offset; passing it to the small functions that a writer is made of costs nothing, where
@@ -11,9 +11,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+
+from lidarprep.kernels.jit import inlined
 
 if sys.byteorder != "little":
     raise ImportError("lidarprep's kernels store little-endian words; this machine is big-endian")
@@ -39,3 +43,114 @@ store_u32 = _store_intrinsic(types.uint32)
 store_u64 = _store_intrinsic(types.uint64)
 store_f32 = _store_intrinsic(types.float32)
 store_f64 = _store_intrinsic(types.float64)
+
+
+# ---- looking at bytes ----------------------------------------------------------------------------------------------
+
+# A view of a byte buffer is the pair (address, size): two numbers, which cost nothing to pass on. With
+# NUMBA_BOUNDSCHECK set, as tests of the parsers have it, every look is checked against the size.
+CHECKED = bool(getattr(numba.config, "BOUNDSCHECK", None))
+
+
+def _load_intrinsic(value_type: Any) -> Any:
+    """An intrinsic `load(address)` of a value that may lie unaligned."""
+
+    @intrinsic
+    def load(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            value = context.get_value_type(value_type)
+            return builder.load(builder.inttoptr(args[0], ir.PointerType(value)), align=1)
+
+        return value_type(types.intp), codegen
+
+    return load
+
+
+_load_u8 = _load_intrinsic(types.uint8)
+_load_u32 = _load_intrinsic(types.uint32)
+_load_u64 = _load_intrinsic(types.uint64)
+
+
+@inlined
+def view_of(buffer: Any) -> Any:
+    """The view of a uint8 array, which has to be kept alive by the caller."""
+    return np.intp(buffer.ctypes.data), buffer.shape[0]
+
+
+@inlined
+def _address(view: Any, at: Any, width: Any) -> Any:
+    if CHECKED and (at < 0 or at + width > view[1]):
+        raise IndexError("a look beyond the end of a buffer")
+    return view[0] + at
+
+
+@inlined
+def byte_at(view: Any, at: Any) -> Any:
+    """The byte at an offset."""
+    return _load_u8(_address(view, at, 1))
+
+
+@inlined
+def u32_at(view: Any, at: Any) -> Any:
+    """Four bytes at an offset, as a little-endian number."""
+    return _load_u32(_address(view, at, 4))
+
+
+@inlined
+def u64_at(view: Any, at: Any) -> Any:
+    """Eight bytes at an offset, as a little-endian number."""
+    return _load_u64(_address(view, at, 8))
+
+
+# ---- bits ----------------------------------------------------------------------------------------------------------
+
+
+def _trailing_zeros(typingctx: Any, value: Any) -> Any:
+    """How many low bits of a uint64 are 0; 64 for 0."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), codegen
+
+
+def _leading_zeros(typingctx: Any, value: Any) -> Any:
+    """How many high bits of a uint64 are 0; 64 for 0."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), codegen
+
+
+def _high_product(typingctx: Any, a: Any, b: Any) -> Any:
+    """The upper 64 bits of the product of two uint64."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), codegen
+
+
+trailing_zeros: Any = intrinsic(_trailing_zeros)
+leading_zeros: Any = intrinsic(_leading_zeros)
+high_product: Any = intrinsic(_high_product)
+
+
+def _bitcast_intrinsic(from_type: Any, to_type: Any) -> Any:
+    """An intrinsic that takes the bits of one number type for another's."""
+
+    @intrinsic
+    def bitcast(typingctx: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.bitcast(args[0], context.get_value_type(to_type))
+
+        return to_type(from_type), codegen
+
+    return bitcast
+
+
+float32_of_bits = _bitcast_intrinsic(types.uint32, types.float32)
+float64_of_bits = _bitcast_intrinsic(types.uint64, types.float64)

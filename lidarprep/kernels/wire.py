@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from lidarprep.kernels.jit import inlined, kernel
-from lidarprep.kernels.memory import store_f32, store_f64, store_u8
+from lidarprep.kernels.memory import (
+    byte_at,
+    float32_of_bits,
+    float64_of_bits,
+    store_f32,
+    store_f64,
+    store_u8,
+    u32_at,
+    u64_at,
+    view_of,
+)
 
 # LidarFrame.points = 4, length-delimited; then Point's x, y, z, i, d, t, is_ground.
 _TAG_POINT = np.uint8(4 << 3 | 2)
@@ -100,6 +110,9 @@ MAX_GROUP_DEPTH = 100
 
 _VALUE_BYTES, _TAG_BYTES, _LENGTH_BYTES = 10, 5, 5  # the longest varints that the official parsers take
 
+# The shortest Point, with its tag and length: what bounds how many a file can hold.
+SHORTEST_POINT = 17
+
 # The columns that a point may have, as bits of what was seen.
 HAS_X, HAS_Y, HAS_Z, HAS_I, HAS_D, HAS_T, HAS_GROUND = 1, 2, 4, 8, 16, 32, 64
 
@@ -107,11 +120,13 @@ HAS_X, HAS_Y, HAS_Z, HAS_I, HAS_D, HAS_T, HAS_GROUND = 1, 2, 4, 8, 16, 32, 64
 @inlined
 def _read_varint(data: Any, at: Any, end: Any, most: Any) -> Any:
     """(status, offset behind, value); bits beyond the 64th are dropped, as the official parsers do."""
+    if at < end and byte_at(data, at) < 128:
+        return OK, at + 1, np.uint64(byte_at(data, at))
     value = np.uint64(0)
     for group in range(most):
         if at >= end:
             return CUT_SHORT, at, value
-        byte = data[at]
+        byte = byte_at(data, at)
         at += 1
         value |= np.uint64(byte & np.uint8(127)) << np.uint64(7 * group)
         if byte < 128:
@@ -131,110 +146,126 @@ def _read_tag(data: Any, at: Any, end: Any) -> Any:
     return OK, at, field, wire
 
 
+@inlined
+def _skip_plain(data: Any, at: Any, end: Any, wire: Any) -> Any:
+    """(status, offset): behind a value that is no group."""
+    if wire == 0:
+        status, at, _ = _read_varint(data, at, end, _VALUE_BYTES)
+        return status, at
+    if wire == 2:
+        status, at, length = _read_varint(data, at, end, _LENGTH_BYTES)
+        if status != OK:
+            return status, at
+        if length > np.uint64(end - at):
+            return CUT_SHORT, at
+        return OK, at + np.int64(length)
+    at += 8 if wire == 1 else 4
+    return (OK, at) if at <= end else (CUT_SHORT, end)
+
+
 @kernel
-def skip_field(data: Any, at: Any, end: Any, field: Any, wire: Any, most_groups: Any) -> Any:
-    """(status, offset): behind the value of a field whose tag has just been read."""
+def _skip_group(data: Any, at: Any, end: Any, field: Any, wire: Any, most_groups: Any) -> Any:
+    """(status, offset): behind the group that was just opened. Nobody writes them any more; parsers follow them."""
     depth = 0
     open_groups = np.empty(MAX_GROUP_DEPTH, np.int64)
     while True:
-        if wire == 0:
-            status, at, _ = _read_varint(data, at, end, _VALUE_BYTES)
-            if status != OK:
-                return status, at
-        elif wire == 1:
-            at += 8
-        elif wire == 5:
-            at += 4
-        elif wire == 2:
-            status, at, length = _read_varint(data, at, end, _LENGTH_BYTES)
-            if status != OK:
-                return status, at
-            if length > np.uint64(end - at):
-                return CUT_SHORT, at
-            at += np.int64(length)
-        elif wire == 3:
+        if wire == 3:
             if depth == most_groups:
                 return BAD_GROUP, at
             open_groups[depth] = field
             depth += 1
-        else:
+        elif wire == 4:
             if depth == 0 or open_groups[depth - 1] != field:
                 return BAD_GROUP, at
             depth -= 1
-        if at > end:
-            return CUT_SHORT, end
-        if depth == 0:
-            return OK, at
+            if depth == 0:
+                return OK, at
+        else:
+            status, at = _skip_plain(data, at, end, wire)
+            if status != OK:
+                return status, at
         status, at, field, wire = _read_tag(data, at, end)
         if status != OK:
             return status, at
 
 
-@kernel
-def count_points(data: Any) -> Any:
-    """(status, offset, points): how many Points the LidarFrame in `data` (uint8) holds."""
-    at, end, count = 0, data.shape[0], 0
-    while at < end:
-        status, at, field, wire = _read_tag(data, at, end)
-        if status != OK:
-            return status, at, count
-        count += field == 4 and wire == 2
-        status, at = skip_field(data, at, end, field, wire, MAX_GROUP_DEPTH)
-        if status != OK:
-            return status, at, count
-    return OK, at, count
+@inlined
+def _skip_field(data: Any, at: Any, end: Any, field: Any, wire: Any, most_groups: Any) -> Any:
+    """(status, offset): behind the value of a field whose tag has just been read."""
+    if wire == 3 or wire == 4:
+        return _skip_group(data, at, end, field, wire, most_groups)
+    return _skip_plain(data, at, end, wire)
+
+
+@inlined
+def _begins_with_coordinates(view: Any, at: Any, stop: Any) -> Any:
+    """Whether a Point begins as every writer writes it: x, y, z, in order, with nothing between them."""
+    return (
+        stop - at >= 15
+        and byte_at(view, at) == _TAG_X
+        and byte_at(view, at + 5) == _TAG_Y
+        and byte_at(view, at + 10) == _TAG_Z
+    )
 
 
 @kernel
 def read_points(
     data: Any, positions: Any, intensity: Any, device: Any, timestamp: Any, is_ground: Any, rest: Any
 ) -> Any:
-    """The Points of the LidarFrame in `data` into columns of `count_points` rows; all other fields go to `rest`.
+    """The Points of the LidarFrame in `data` into columns; all other fields go to `rest`.
 
     Fields of a Point may come in any order and more than once (the last counts); unknown ones are passed over.
 
     Args:
-        positions, intensity: float32 (N, 3) and (N,).
-        device: uint32 (N,).
-        timestamp: float64 (N,).
-        is_ground: bool (N,).
+        data: (N,) uint8.
+        positions: (M, 3) float32, with room for as many points as the data could hold.
+        intensity: (M,) float32, zeros on entry, as the other optional columns: what a point lacks is left alone.
+        device: (M,) uint32.
+        timestamp: (M,) float64.
+        is_ground: (M,) bool.
         rest: uint8 buffer as long as `data`: gets the message without its points, for the official parser.
 
     Returns:
-        (status, offset, bytes in rest, HAS_ bits of any point, HAS_ bits of every point).
+        (status, offset, points, bytes in rest, HAS_ bits of any point, HAS_ bits of every point).
     """
-    at, end, row, kept = 0, data.shape[0], 0, 0
+    view = view_of(data)
+    at, end, row, kept = 0, view[1], 0, 0
     any_seen, all_seen = 0, 127
-    words = np.empty(1, np.uint32)
-    longs = np.empty(1, np.uint64)
     while at < end:
         start = at
-        status, at, field, wire = _read_tag(data, at, end)
+        status, at, field, wire = _read_tag(view, at, end)
         if status != OK:
-            return status, at, kept, any_seen, all_seen
+            return status, at, row, kept, any_seen, all_seen
         if field != 4 or wire != 2:
-            status, at = skip_field(data, at, end, field, wire, MAX_GROUP_DEPTH)
+            status, at = _skip_field(view, at, end, field, wire, MAX_GROUP_DEPTH)
             if status != OK:
-                return status, at, kept, any_seen, all_seen
+                return status, at, row, kept, any_seen, all_seen
             rest[kept : kept + at - start] = data[start:at]
             kept += at - start
             continue
-        status, at, length = _read_varint(data, at, end, _LENGTH_BYTES)
+        status, at, length = _read_varint(view, at, end, _LENGTH_BYTES)
         if status != OK:
-            return status, at, kept, any_seen, all_seen
+            return status, at, row, kept, any_seen, all_seen
         if length > np.uint64(end - at):
-            return CUT_SHORT, at, kept, any_seen, all_seen
+            return CUT_SHORT, at, row, kept, any_seen, all_seen
         stop = at + np.int64(length)
+        if stop - at < SHORTEST_POINT - 2:
+            return MISSING_COORDINATE, stop, row, kept, any_seen, all_seen
         seen = 0
+        if _begins_with_coordinates(view, at, stop):
+            positions[row, 0] = float32_of_bits(u32_at(view, at + 1))
+            positions[row, 1] = float32_of_bits(u32_at(view, at + 6))
+            positions[row, 2] = float32_of_bits(u32_at(view, at + 11))
+            at += 15
+            seen = HAS_X | HAS_Y | HAS_Z
         while at < stop:
-            status, at, field, wire = _read_tag(data, at, stop)
+            status, at, field, wire = _read_tag(view, at, stop)
             if status != OK:
-                return status, at, kept, any_seen, all_seen
-            if wire == 5 and 1 <= field <= 4:
+                return status, at, row, kept, any_seen, all_seen
+            if wire == 5 and field <= 4:
                 if stop - at < 4:
-                    return CUT_SHORT, at, kept, any_seen, all_seen
-                words[0] = _read_u32(data, at)
-                value = words.view(np.float32)[0]
+                    return CUT_SHORT, at, row, kept, any_seen, all_seen
+                value = float32_of_bits(u32_at(view, at))
                 at += 4
                 seen |= 1 << (field - 1)
                 if field == 4:
@@ -243,15 +274,14 @@ def read_points(
                     positions[row, field - 1] = value
             elif wire == 1 and field == 6:
                 if stop - at < 8:
-                    return CUT_SHORT, at, kept, any_seen, all_seen
-                longs[0] = np.uint64(_read_u32(data, at)) | (np.uint64(_read_u32(data, at + 4)) << np.uint64(32))
-                timestamp[row] = longs.view(np.float64)[0]
+                    return CUT_SHORT, at, row, kept, any_seen, all_seen
+                timestamp[row] = float64_of_bits(u64_at(view, at))
                 at += 8
                 seen |= HAS_T
             elif wire == 0 and (field == 5 or field == 7):
-                status, at, number = _read_varint(data, at, stop, _VALUE_BYTES)
+                status, at, number = _read_varint(view, at, stop, _VALUE_BYTES)
                 if status != OK:
-                    return status, at, kept, any_seen, all_seen
+                    return status, at, row, kept, any_seen, all_seen
                 if field == 5:
                     device[row] = np.uint32(number & np.uint64(0xFFFFFFFF))
                     seen |= HAS_D
@@ -259,22 +289,12 @@ def read_points(
                     is_ground[row] = number != 0
                     seen |= HAS_GROUND
             else:
-                status, at = skip_field(data, at, stop, field, wire, MAX_GROUP_DEPTH - 1)
+                status, at = _skip_field(view, at, stop, field, wire, MAX_GROUP_DEPTH - 1)
                 if status != OK:
-                    return status, at, kept, any_seen, all_seen
+                    return status, at, row, kept, any_seen, all_seen
         if (seen & 7) != 7:
-            return MISSING_COORDINATE, stop, kept, any_seen, all_seen
+            return MISSING_COORDINATE, stop, row, kept, any_seen, all_seen
         any_seen |= seen
         all_seen &= seen
         row += 1
-    return OK, at, kept, any_seen, all_seen
-
-
-@inlined
-def _read_u32(data: Any, at: Any) -> Any:
-    return (
-        np.uint32(data[at])
-        | (np.uint32(data[at + 1]) << np.uint32(8))
-        | (np.uint32(data[at + 2]) << np.uint32(16))
-        | (np.uint32(data[at + 3]) << np.uint32(24))
-    )
+    return OK, at, row, kept, any_seen, all_seen

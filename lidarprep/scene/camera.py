@@ -158,6 +158,7 @@ class CameraImage:
         scale_factor: How many times the picture was shrunk since the intrinsics were measured.
         priority: Rank in which annotators are shown the cameras, or None.
         metadata: What else a Frame JSON said of the picture, or None.
+        content: Gives the encoded picture anew at each call, where it lies in no file of its own; else None.
 
     Raises:
         SceneError: The scale factor is not a number above 0.
@@ -171,6 +172,7 @@ class CameraImage:
     scale_factor: float = 1.0
     priority: int | None = None
     metadata: Mapping[str, Any] | None = None
+    content: Callable[[], bytes] | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.scale_factor < np.inf:

@@ -6,11 +6,12 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from lidarprep.errors import RecipeError, StorageError
-from lidarprep.storage.store import StoredObject, describe, read_file, under_base
+from lidarprep.storage.store import StoredObject, describe, describe_file, is_of_the_disk, read_file, under_base
 
 
 class LocalFolder:
@@ -64,22 +65,42 @@ class LocalFolder:
 
     def put(self, key: str, data: bytes, content_type: str) -> StoredObject:
         """Writes the bytes to a temporary name in the same folder, then renames it to `key`."""
-        target = (self._staging or self.path) / key
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=target.parent)
+        with self.spool(key) as file:
             try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                # mkstemp makes files that only their owner reads; what is stored is meant to be read.
-                Path(temporary).chmod(0o666 & ~_UMASK)
-                Path(temporary).replace(target)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            raise StorageError(f"{self.path / key} cannot be written: {error.strerror or error}") from error
+                file.write(data)
+                self._put_in_place(key, file)
+            except OSError as error:
+                raise self._unwritten(key, error) from error
         return describe(key, self.url(key), data)
+
+    @contextlib.contextmanager
+    def spool(self, key: str) -> Iterator[BinaryIO]:
+        """A file with a temporary name in the folder that `key` will lie in, so that it need not be copied there."""
+        folder = self._target(key).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=folder)
+        except OSError as error:
+            raise self._unwritten(key, error) from error
+        os.close(handle)
+        try:
+            with Path(temporary).open("w+b") as file:
+                yield file
+        except OSError as error:
+            if not is_of_the_disk(error):
+                raise
+            raise self._unwritten(key, error) from error
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    def put_file(self, key: str, file: BinaryIO, content_type: str) -> StoredObject:
+        """Renames the file to `key`."""
+        try:
+            stored = describe_file(key, self.url(key), file)
+            self._put_in_place(key, file)
+        except OSError as error:
+            raise self._unwritten(key, error) from error
+        return stored
 
     def get(self, key: str) -> bytes:
         """The bytes under `key`."""
@@ -127,6 +148,18 @@ class LocalFolder:
         with contextlib.suppress(OSError):  # not empty: others have put something there meanwhile
             for folder in self._missing:
                 folder.rmdir()
+
+    def _target(self, key: str) -> Path:
+        return (self._staging or self.path) / key
+
+    def _put_in_place(self, key: str, file: BinaryIO) -> None:
+        file.flush()
+        # mkstemp makes files that only their owner reads; what is stored is meant to be read.
+        Path(file.name).chmod(0o666 & ~_UMASK)
+        Path(file.name).replace(self._target(key))
+
+    def _unwritten(self, key: str, error: OSError) -> StorageError:
+        return StorageError(f"{self.path / key} cannot be written: {error.strerror or error}")
 
     def url(self, key: str) -> str:
         """`key` under the prefix, or relative to the folder."""

@@ -102,12 +102,12 @@ class Manifest(_Record):
     Args:
         lidarprep: Version that wrote it.
         source: The recording, as the user named it.
-        format: Format of the attachments: "json" or "protobuf".
+        format: Format of the attachments: "json", "protobuf" or "sfs".
         recipe: The recipe of the run, every field.
         world_offset: (x, y, z) metres that were taken from the recording's world coordinates.
         attachments: What was stored for the frames, in time order.
         frames: The frames, in time order.
-        images: The pictures.
+        images: The pictures that are stored beside the attachments, and not in them.
         presign_hours: Hours that URLs are signed for when they are handed to Scale, or None.
         notes: What the run guessed or found odd, a sentence each.
     """

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import boto3
+from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
 
 from lidarprep.errors import RecipeError, StorageError
-from lidarprep.storage.store import StoredObject, describe, under_base
+from lidarprep.storage.store import StoredObject, describe, describe_file, is_of_the_disk, under_base
 
 # Frames are stored from as many threads as there are workers; boto's own limit of 10 connections would queue them.
 _CONNECTIONS = 50
@@ -83,6 +85,31 @@ class S3Prefix:
         with self._reported(f"take {key}"):
             self._client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data, ContentType=content_type)
         return describe(key, self.url(key), data)
+
+    @contextmanager
+    def spool(self, key: str) -> Iterator[BinaryIO]:
+        """A file in the system's folder for temporary ones."""
+        try:
+            with tempfile.NamedTemporaryFile(prefix="lidarprep-") as file:
+                yield file  # type: ignore[misc]  # a file but for its class
+        except OSError as error:
+            if not is_of_the_disk(error):
+                raise
+            raise StorageError(
+                f"{tempfile.gettempdir()} cannot take {key} before it is sent: {error.strerror or error}",
+                fix="Make room there, or name another folder by the environment variable TMPDIR.",
+            ) from error
+
+    def put_file(self, key: str, file: BinaryIO, content_type: str) -> StoredObject:
+        """Sends the file, a large one in parts of which each is read from the disk when its turn comes."""
+        file.flush()
+        stored = describe_file(key, self.url(key), file)
+        # By the file's name: parts of an open file would be kept in memory.
+        config = TransferConfig(preferred_transfer_client="classic")
+        with self._reported(f"take {key}"), create_transfer_manager(self._client, config) as manager:
+            sent = manager.upload(file.name, self.bucket, self._name(key), {"ContentType": content_type})
+            sent.result()
+        return stored
 
     def get(self, key: str) -> bytes:
         """The bytes under `key`."""

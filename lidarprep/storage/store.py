@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import quote
 
 from lidarprep.errors import FormatError, StorageError
@@ -55,6 +57,22 @@ class Store(Protocol):
             StorageError: That failed; nothing half-written is left.
         """
 
+    def spool(self, key: str) -> AbstractContextManager[BinaryIO]:
+        """A file (mode "w+b") for what is to be stored under `key` and is too large for memory.
+
+        It lies where `put_file` finds it handy, and is gone at the end of the `with` statement.
+
+        Raises:
+            StorageError: It cannot be made; or its disk fails, or is full, within the `with` statement.
+        """
+
+    def put_file(self, key: str, file: BinaryIO, content_type: str) -> StoredObject:
+        """Stores all of a file that `spool` has given for the same key; nothing more may be written to it after.
+
+        Raises:
+            StorageError: That failed; nothing half-written is left.
+        """
+
     def get(self, key: str) -> bytes:
         """The bytes under `key`.
 
@@ -94,6 +112,18 @@ class Store(Protocol):
 def describe(key: str, url: str, data: bytes) -> StoredObject:
     """What is to be recorded of bytes that are stored under `key`."""
     return StoredObject(key, url, len(data), hashlib.sha256(data).hexdigest())
+
+
+def describe_file(key: str, url: str, file: BinaryIO) -> StoredObject:
+    """What is to be recorded of a file that is stored under `key`; it is read in pieces."""
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # a BinaryIO with readinto, as files are
+    return StoredObject(key, url, file.tell(), digest.hexdigest())
+
+
+def is_of_the_disk(error: OSError) -> bool:
+    """Whether it is a disk that failed or is full, and not whatever else a spool was filled from."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 def under_base(url_base: str, key: str) -> str:
@@ -144,8 +174,8 @@ def read_file(path: Path) -> bytes:
 _PICTURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
 
-def picture_type(path: Path, data: bytes) -> str:
-    """The media type of a picture, by how its bytes begin.
+def picture_type(path: Path | str, data: bytes) -> str:
+    """The media type of a picture, by how its bytes begin; `path` names it in errors.
 
     Raises:
         FormatError: It is no picture: whatever a name or a link in a recording says, nothing else is published.

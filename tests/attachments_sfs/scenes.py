@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from lidarprep.attachments.sensor_fusion_scene import EmbeddedImage, decode
-from lidarprep.scene import Camera, Distortion, Frame, Intrinsics, PointCloud, Pose, RadarPoints, Scene
+from lidarprep.attachments.sensor_fusion_scene import decode
+from lidarprep.scene import Camera, CameraImage, Distortion, Frame, Intrinsics, PointCloud, Pose, RadarPoints, Scene
 
 T0 = 1_700_000_000 * 10**9  # nanoseconds; a whole number of microseconds
 STEP = 10**8  # 100 ms
@@ -46,10 +46,10 @@ def frame(points: PointCloud | None = None, *, index: int = 0, radar: RadarPoint
     return empty.with_data(cloud(seed=index) if points is None else points, radar)
 
 
-def picture(name: str = "front", index: int = 0, intrinsics: Intrinsics = INTRINSICS, **more: Any) -> EmbeddedImage:
+def picture(name: str = "front", index: int = 0, intrinsics: Intrinsics = INTRINSICS, **more: Any) -> CameraImage:
     """A picture with all that a scene asks for."""
     given = {"world_from_camera": Pose.from_euler(0.3, -0.2, 0.1, (4, 5, 6)), "content": lambda: PNG} | more
-    return EmbeddedImage(Camera(name, index, intrinsics), **given)
+    return CameraImage(Camera(name, index, intrinsics), **given)
 
 
 def radar(count: int = 3, **columns: Any) -> RadarPoints:

@@ -26,7 +26,7 @@ def use(data: bytes) -> None:
             one.points()
             one.radar()
             for image in one.images:
-                image.content()  # type: ignore[attr-defined]
+                image.content()
 
 
 def test_a_scene_cut_anywhere_is_refused() -> None:

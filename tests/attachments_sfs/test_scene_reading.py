@@ -83,7 +83,7 @@ def test_pictures_and_radar_go_to_the_nearest_frame() -> None:
 def test_pictures_give_their_bytes_and_are_made_only_when_asked_for() -> None:
     (image,) = read(lidar(), camera())[0].images
     assert image.path is None
-    assert image.content() == PNG  # type: ignore[attr-defined]
+    assert image.content() == PNG
     assert (image.camera.intrinsics.width, image.camera.intrinsics.height) == (8, 6)
 
 

@@ -71,5 +71,5 @@ def test_a_scene_that_is_read_is_the_one_that_was_written(frames: list[Frame]) -
             same = pictures[image.timestamp]
             assert same.camera.name == image.camera.name
             assert same.camera.intrinsics == image.camera.intrinsics
-            assert same.content() == image.content()  # type: ignore[attr-defined]
+            assert same.content() == image.content()
             assert_same_pose(same.world_from_camera, image.world_from_camera)

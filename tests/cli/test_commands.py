@@ -84,6 +84,7 @@ def test_every_flag_of_prepare_reaches_the_recipe(lidarprep: Any, scene_folder: 
         "points_frame": "ego",
         "voxel": 0.25,
         "voxel_keep": "nearest",
+        "odometry": False,
     }
 
 
@@ -118,6 +119,8 @@ def test_flags_override_the_recipe_file(lidarprep: Any, scene_folder: Path, tmp_
         (["--only-labelled"], "only_labelled needs labeling_sample_rate"),
         (["--format", "xml"], "format is 'xml'"),
         (["--precision", "3", "--format", "protobuf"], "precision is for Frame JSON"),
+        (["--precision", "3", "--format", "sfs"], "precision is for Frame JSON"),
+        (["--odometry"], "odometry is for a Sensor Fusion Scene"),
         (["--presign", "2"], "cannot be signed"),
         (["--url-base", "data"], "url_base must be a URL"),
         (["--recipe", "nowhere.yaml"], "the recipe cannot be read"),
@@ -234,6 +237,18 @@ def test_convert_names_what_it_cannot_read_or_write(lidarprep: Any, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_convert_takes_the_chosen_frame_of_a_scene(lidarprep: Any, scene_folder: Path, tmp_path: Path) -> None:
+    lidarprep("prepare", scene_folder, "--out", tmp_path / "out", "--format", "sfs")
+    ended = lidarprep("convert", tmp_path / "out/scene.sfs", tmp_path / "a.json")
+    assert ended.code == 2
+    assert "scene.sfs has 3 frames, 0 to 2" in ended.err
+    assert "--frame" in ended.err
+    ended = lidarprep("convert", tmp_path / "out/scene.sfs", tmp_path / "a.json", "--frame", "2")
+    assert ended.code == 0
+    assert "2 pictures have no URL" in ended.err
+    assert len(json.loads((tmp_path / "a.json").read_bytes())["points"]) == 500
+
+
 def test_submit_makes_a_task_of_what_prepare_stored(
     lidarprep: Any, scene_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,7 +299,48 @@ def test_a_multistage_task_of_protobuf_is_refused_before_anything_is_sent(
     lidarprep("prepare", scene_folder, "--out", tmp_path / "out", "--format", "protobuf")
     ended = lidarprep("submit", tmp_path / "out", "--type", "multistage", "--api-url", "http://127.0.0.1:9/v1")
     assert ended.code == 2
-    assert "--format json" in ended.err
+    assert "--format sfs, or --format json" in ended.err
+
+
+def test_a_scene_has_one_line_for_its_size_and_becomes_a_multistage_task(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALE_API_KEY", "test_key")
+    ended = lidarprep("prepare", scene_folder, "--out", tmp_path / "out", "--format", "sfs", "--odometry", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["recipe"]["odometry"] is True
+    assert "scene.sfs: 3 frames, 0.0 MB" in ended.err
+    assert "1 attachment, 0.0 MB" in ended.err
+    with running_sandbox() as sandbox:
+        words = ("submit", tmp_path / "out", "--type", "multistage", "--api-url", sandbox.url, "--json")
+        common = ("--param", "project=street", "--param", "callback_url=https://example.com/c")
+        task = json.loads(lidarprep(*words, *common).out)
+        with lp.ScaleClient(api_url=sandbox.url) as client:
+            known = client.get_task(task["task_id"])
+    assert known.params["scene_format"] == "sensor_fusion"
+    assert known.params["attachments"] == [(tmp_path / "out/scene.sfs").as_uri()]
+
+
+@pytest.mark.parametrize("type", ["lidarannotation", "lidarsegmentation", "lidartopdown"])
+def test_a_task_of_frames_is_refused_a_scene_before_anything_is_sent(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type: str
+) -> None:
+    monkeypatch.setenv("SCALE_API_KEY", "test_key")
+    lidarprep("prepare", scene_folder, "--out", tmp_path / "out", "--format", "sfs")
+    ended = lidarprep("submit", tmp_path / "out", "--type", type, "--api-url", "http://127.0.0.1:9/v1")
+    assert ended.code == 2
+    assert f"a {type} task takes Frame JSON or LidarFrame protobuf; what was prepared is Sensor Fusion" in ended.err
+    run = {
+        "scene": str(scene_folder),
+        "out": str(tmp_path / "never"),
+        "recipe": {"format": "sfs"},
+        "task": {"type": type, "api_url": "http://127.0.0.1:9/v1"},
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
+    ended = lidarprep("run", tmp_path / "run.yaml")
+    assert ended.code == 2
+    assert "or make a multistage task" in ended.err
+    assert not (tmp_path / "never").exists()
 
 
 def test_run_prepares_stores_and_submits_as_the_recipe_says(

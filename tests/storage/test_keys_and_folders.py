@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,34 @@ def test_discarding_removes_what_was_stored_and_the_folders_that_are_empty_then(
     folder = LocalFolder(tmp_path / "out")
     folder.put("a/b.json", b"one", "application/json")
     folder.discard(["a/b.json", "never/there.json"])
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_spool_lies_beside_its_place_and_is_moved_there_not_copied(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path / "out")
+    with folder.spool("a/b.sfs") as file:
+        file.write(b"one two")
+        inode = Path(file.name).stat().st_ino
+        stored = folder.put_file("a/b.sfs", file, "application/octet-stream")
+    assert (tmp_path / "out/a/b.sfs").stat().st_ino == inode
+    assert (stored.bytes, stored.sha256) == (7, hashlib.sha256(b"one two").hexdigest())
+    assert (tmp_path / "out/a/b.sfs").stat().st_mode == (tmp_path / "out").stat().st_mode & 0o666 | 0o100000
+    assert [path.name for path in (tmp_path / "out/a").iterdir()] == ["b.sfs"]
+
+
+def test_a_spool_that_is_not_stored_is_gone(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path / "out")
+    with folder.spool("a/b.sfs") as file:
+        file.write(b"one")
+    assert list((tmp_path / "out/a").iterdir()) == []
+
+
+def test_a_disk_that_is_full_is_told_from_other_errors(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path / "out")
+    with pytest.raises(lp.StorageError, match=r"b\.sfs cannot be written: No space"), folder.spool("b.sfs"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(ConnectionError), folder.spool("b.sfs"):
+        raise ConnectionError
     assert list((tmp_path / "out").iterdir()) == []
 
 

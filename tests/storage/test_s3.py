@@ -70,6 +70,63 @@ def test_a_run_to_s3_then_a_submit_then_get_task(
     assert task.params["attachment_type"] == format
 
 
+def test_a_scene_to_s3_is_sent_from_a_file_and_becomes_a_multistage_task(
+    tmp_path: Path, s3: Any, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "spool"))
+    (tmp_path / "spool").mkdir()
+    # Larger than 8 MB, from where on the parts go one by one.
+    recording = write_toolkit_scene(tmp_path / "recording", frames=4, points=200_000)
+    manifest = lp.prepare(
+        lp.open_scene(recording),
+        lp.Recipe(format="sfs"),
+        f"s3://{BUCKET}/runs/1",
+        storage=lp.StorageOptions(endpoint_url=endpoint),
+    )
+    assert manifest.urls == [f"s3://{BUCKET}/runs/1/scene.sfs"]
+    assert keys(s3) == {"runs/1/scene.sfs", "runs/1/manifest.json"}
+    answer = s3.get_object(Bucket=BUCKET, Key="runs/1/scene.sfs")
+    assert answer["ContentType"] == "application/octet-stream"
+    stored = answer["Body"].read()
+    (record,) = manifest.attachments
+    assert (record.bytes, record.sha256) == (len(stored), hashlib.sha256(stored).hexdigest())
+    assert record.bytes > 8 * 2**20
+    assert record.frames == ["9", "10", "11", "12"]
+    local = lp.prepare(lp.open_scene(recording), lp.Recipe(format="sfs"), tmp_path / "local")
+    assert local.attachments[0].sha256 == record.sha256
+    assert list((tmp_path / "spool").iterdir()) == []
+    with running_sandbox() as sandbox, lp.ScaleClient(api_key="test_key", api_url=sandbox.url) as client:
+        made = lp.submit(manifest, "multistage", {k: v for k, v in TASK.items() if k != "labels"}, client)
+        task = client.get_task(made.id)
+    assert task.params["attachments"] == manifest.urls
+    assert task.params["scene_format"] == "sensor_fusion"
+
+
+def test_a_scene_that_cannot_be_sent_is_one_clear_error_and_leaves_nothing(
+    scene: lp.Scene, s3: Any, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(f"s3://{BUCKET}", endpoint_url=endpoint)
+    with store.spool("scene.sfs") as file:
+        file.write(b"x" * 20_000_000)  # in parts
+        s3.delete_bucket(Bucket=BUCKET)
+        with pytest.raises(lp.StorageError, match=r"cannot take scene\.sfs: NoSuchBucket[\s\S]*no such bucket"):
+            store.put_file("scene.sfs", file, "application/octet-stream")
+    s3.create_bucket(Bucket=BUCKET)
+
+
+def test_a_run_of_a_scene_that_fails_leaves_nothing_in_the_bucket(tmp_path: Path, s3: Any, endpoint: str) -> None:
+    folder = write_toolkit_scene(tmp_path / "broken")
+    (folder / "pointcloud/11.ply").write_bytes(b"no ply")
+    with pytest.raises(lp.FormatError):
+        lp.prepare(
+            lp.open_scene(folder),
+            lp.Recipe(intensity_scale=255, format="sfs"),
+            f"s3://{BUCKET}/x",
+            storage=lp.StorageOptions(endpoint_url=endpoint),
+        )
+    assert keys(s3) == set()
+
+
 def test_content_types_are_set(scene: lp.Scene, s3: Any, endpoint: str) -> None:
     lp.prepare(scene, lp.Recipe(), f"s3://{BUCKET}", storage=lp.StorageOptions(endpoint_url=endpoint))
     types = {key: s3.head_object(Bucket=BUCKET, Key=key)["ContentType"] for key in keys(s3)}

@@ -8,14 +8,14 @@ they are asked for. `clock`, `pose_path` and `cameras` convert what a scene has 
 microseconds from an offset, scalar-last quaternions, lists of distortion parameters.
 """
 
-from lidarprep.attachments.sensor_fusion_scene.cameras import EmbeddedImage
 from lidarprep.attachments.sensor_fusion_scene.reader import decode
 from lidarprep.attachments.sensor_fusion_scene.writer import (
     SceneWriter,
     WrittenScene,
     encode,
     encode_scene,
+    header_room,
     write_scene,
 )
 
-__all__ = ["EmbeddedImage", "SceneWriter", "WrittenScene", "decode", "encode", "encode_scene", "write_scene"]
+__all__ = ["SceneWriter", "WrittenScene", "decode", "encode", "encode_scene", "header_room", "write_scene"]

@@ -1,9 +1,7 @@
-"""Cameras of a scene: distortion as a list of parameters, and pictures that carry their own bytes."""
+"""Cameras of a scene: distortion as a list of parameters, and the pictures' bytes, which a scene holds itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, BinaryIO, cast, get_args
 
@@ -18,17 +16,6 @@ DISTORTION_PARAMETERS: dict[CameraModel, tuple[str, ...]] = {
     "cylindrical": (),
     "equirectangular": (),
 }
-
-
-@dataclass(frozen=True)
-class EmbeddedImage(CameraImage):
-    """A picture whose encoded bytes lie in a scene, not in a file of their own.
-
-    Args:
-        content: Gives the encoded picture, JPEG or PNG as a rule, anew at each call.
-    """
-
-    content: Callable[[], bytes] | None = None
 
 
 def describe_intrinsics(image: CameraImage, size: tuple[int, int]) -> dict[str, Any]:
@@ -81,9 +68,8 @@ def open_picture(image: CameraImage, frame_id: str) -> BinaryIO:
         EncodingError: There are none.
         FormatError: The file cannot be read.
     """
-    content: Callable[[], bytes] | None = getattr(image, "content", None)
-    if content is not None:
-        return BytesIO(content())
+    if image.content is not None:
+        return BytesIO(image.content())
     if image.path is None:
         raise EncodingError(
             f"frame {frame_id}: the picture of {image.camera.name} has no file, and a Sensor Fusion Scene holds the "
@@ -100,12 +86,13 @@ def picture_size(file: BinaryIO, image: CameraImage, frame_id: str) -> tuple[int
     """Width and height in pixels, from the picture's header; leaves `file` at its start.
 
     Raises:
-        FormatError: It is no picture that Pillow knows.
+        FormatError: It is neither a JPEG nor a PNG.
     """
     from PIL import Image  # only writing needs it
 
     try:
-        with Image.open(file) as picture:
+        # Whatever a name or a link in a recording says, nothing but what a camera writes is published.
+        with Image.open(file, formats=("JPEG", "PNG")) as picture:
             size = picture.size
             file.seek(0)
             return size

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from lidarprep.attachments.sensor_fusion_scene.cameras import (
     DISTORTION_PARAMETERS,
-    EmbeddedImage,
     intrinsics_from,
     is_known_model,
 )
@@ -57,7 +56,7 @@ def decode(data: Buffer, source: str = "scene.sfs") -> Scene:
 
     Returns:
         The scene. Frames have timestamps in nanoseconds (`time_offset` added) and points with float32 positions,
-        float32 intensity 0–1, int64 timestamps; pictures are `EmbeddedImage`s, which give their encoded bytes. Its
+        float32 intensity 0–1, int64 timestamps; pictures give their encoded bytes by `content`. Its
         notes say what was left out: video, camera models that lidarprep does not know, annotations.
 
     Raises:
@@ -229,7 +228,7 @@ class _SceneReader:
             if not isinstance(content, np.ndarray) or content.dtype != np.uint8:
                 raise self.refuse(f"{at}.content", type(content).__name__, "an array of uint8")
             times.append(self.time(mapping.get("timestamp"), f"{at}.timestamp"))
-            picture = EmbeddedImage(
+            picture = CameraImage(
                 camera,
                 world_from_camera=poses.at(times[-1]),
                 timestamp=self.nanoseconds(times[-1]),

@@ -1,39 +1,38 @@
 """The story of one run: a scene's frames are prepared, encoded and stored, and the manifest says what became of them.
 
 Frames run in threads, since kernels, files and hashes release the GIL; or wherever a caller's executor runs them.
-Memory is bounded by the frames in flight: one is taken up only when an earlier one is stored, and a frame's points live
-no longer than its turn.
+Memory is bounded by the frames in flight: one is taken up only when an earlier one is stored, or written to the scene
+that holds it, and a frame's points live no longer than its turn.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from lidarprep.attachments import get_format
+from lidarprep.attachments import SceneFormat, get_format
 from lidarprep.errors import LidarprepError, RecipeError, SceneError, StorageError
+from lidarprep.pipeline.delivery import Delivery, SceneAttachment, record_each
+from lidarprep.pipeline.destination import Destination
+from lidarprep.pipeline.frame_work import FrameJob, FramePreparer, FrameStorer
+from lidarprep.pipeline.in_order import in_order, threads
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe, StorageOptions
 from lidarprep.scene import CameraImage, Frame, PointCloud, Scene
 from lidarprep.scene.points import LARGEST_EXACT_M
-from lidarprep.steps import Step, StepReport
+from lidarprep.steps import Step
 from lidarprep.steps.intensity import NormaliseIntensity, guess_intensity_scale
 from lidarprep.steps.recentre import scene_offset
 from lidarprep.steps.sampling import labelled_rows, select_frames
-from lidarprep.storage import Manifest, Store, open_store
-from lidarprep.storage.manifest import AttachmentRecord, DroppedPoints, FrameRecord, ImageRecord
-from lidarprep.storage.store import MANIFEST_KEY, KeyMaker, is_key, picture_type, read_file
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+from lidarprep.storage import Manifest, Store
+from lidarprep.storage.manifest import FrameRecord
+from lidarprep.storage.store import MANIFEST_KEY, KeyMaker, is_key
 
 
 class Progress(Protocol):
@@ -43,7 +42,7 @@ class Progress(Protocol):
         """So many frames are to be prepared."""
 
     def advance(self, frame: FrameRecord) -> None:
-        """One more is stored."""
+        """One more is stored, or written to the scene that is to hold all of them."""
 
 
 class NoProgress:
@@ -99,110 +98,6 @@ def prepare(
     )
 
 
-@dataclass(frozen=True)
-class Destination:
-    """Where a run stores, as data that another process could open too.
-
-    Args:
-        out: A folder, or s3://bucket/prefix.
-        options: How it is reached.
-        run: Name of the run, which what it stores is staged under until all is there.
-    """
-
-    out: str
-    options: StorageOptions
-    run: str
-
-    def open(self) -> Store:
-        """The store, for what stands there."""
-        return open_store(self.out, **self.options.model_dump())
-
-    def open_staged(self) -> Store:
-        """The store, for what this run adds; one connection a process."""
-        return _staged_store(self)
-
-
-@lru_cache(maxsize=4)
-def _staged_store(destination: Destination) -> Store:
-    return destination.open().staged(destination.run)
-
-
-@dataclass(frozen=True)
-class FrameJob:
-    """One frame that is to be prepared, under which keys it is stored, and its points if they are read already."""
-
-    frame: Frame
-    key: str
-    image_keys: tuple[str, ...]
-    labelled: bool
-    points: PointCloud | None = None
-
-
-@dataclass(frozen=True)
-class StoredFrame:
-    """What the manifest says of one frame that is stored."""
-
-    frame: FrameRecord
-    attachment: AttachmentRecord
-    images: list[ImageRecord]
-    notes: dict[str, str]
-
-
-@dataclass(frozen=True)
-class FrameWorker:
-    """Prepares, encodes and stores frames; plain data, so that it can be sent to where an executor runs.
-
-    Args:
-        steps: What is done to each frame, in order.
-        recipe: For the format, and its precision.
-        destination: Where to store.
-    """
-
-    steps: tuple[Step, ...]
-    recipe: Recipe
-    destination: Destination
-
-    def __call__(self, job: FrameJob) -> StoredFrame:
-        """One frame and its pictures."""
-        report = StepReport()
-        points = job.points
-        frame = job.frame if points is None else replace(job.frame, read_points=lambda: points)
-        for step in self.steps:
-            frame = step(frame, report)
-        store = self.destination.open_staged()
-        pictures = [_store_picture(store, *pair, frame.id) for pair in zip(frame.images, job.image_keys, strict=True)]
-        frame = replace(frame, images=tuple(image for image, _ in pictures))
-        attachment_format = get_format(self.recipe.format)
-        data = attachment_format.encode(frame, precision=self.recipe.precision)
-        stored = store.put(job.key, data, attachment_format.content_type)
-        return StoredFrame(
-            frame=FrameRecord(
-                id=frame.id,
-                index=frame.index,
-                timestamp=frame.timestamp,
-                points_in=report.points_in,
-                points_out=report.points_in - sum(report.dropped.values()),
-                dropped=DroppedPoints(**report.dropped),
-                labelled=job.labelled,
-            ),
-            attachment=AttachmentRecord(url=stored.url, bytes=stored.bytes, sha256=stored.sha256, frames=[frame.id]),
-            images=[record for _, record in pictures],
-            notes=report.notes | attachment_format.losses(frame),
-        )
-
-
-def _store_picture(store: Store, image: CameraImage, key: str, frame_id: str) -> tuple[CameraImage, ImageRecord]:
-    """Stores one picture; gives it back with its URL, and its record."""
-    if image.path is None:
-        raise SceneError(f"frame {frame_id}: the picture of {image.camera.name} has no file")
-    data = read_file(image.path)
-    stored = store.put(key, data, picture_type(image.path, data))
-    record = ImageRecord(
-        frame=frame_id, camera=image.camera.name, url=stored.url, bytes=stored.bytes, sha256=stored.sha256
-    )
-    return replace(image, url=store.fetch_url(key)), record
-
-
 @dataclass
 class Preparation:
     """One run of `prepare`.
@@ -228,20 +123,35 @@ class Preparation:
         self.notes += self.scene.notes
 
     def run(self, *, overwrite: bool, workers: int, executor: Executor | None) -> Manifest:
-        """Plans the frames, settles what holds for all of them, then prepares, encodes and stores one by one."""
+        """Plans the frames, settles what holds for all of them, then prepares and delivers them one by one."""
         jobs = self.plan()
         self.destination.open().check()
-        keys = [key for job in jobs for key in (job.key, *job.image_keys)] + [MANIFEST_KEY]
+        # Each key once: a scene's frames share theirs. The manifest comes last.
+        keys = [*dict.fromkeys(key for job in jobs for key in (job.key, *job.image_keys)), MANIFEST_KEY]
         replaced = self.claim(keys, overwrite)
-        worker = FrameWorker(self.settle_steps([job.frame for job in jobs]), self.recipe, self.destination)
+        preparer = FramePreparer(self.settle_steps([job.frame for job in jobs]), self.recipe)
         self.progress.start(len(jobs))
-        stored: list[StoredFrame] = []
-        with self.taken_back_on_failure(keys, replaced), _threads(executor, workers) as pool:
-            with_samples = (replace(job, points=self.samples.pop(job.frame.id, None)) for job in jobs)
-            for result in _in_order(pool, worker, with_samples, in_flight=workers + 1):
-                stored.append(result)
-                self.progress.advance(result.frame)
-            return self.finish(stored, keys, replaced)
+        with self.taken_back_on_failure(keys, replaced), threads(executor, workers) as pool:
+            delivery = self.deliver(preparer, jobs, pool, in_flight=workers + 1)
+            return self.finish(delivery, keys, replaced)
+
+    def deliver(self, preparer: FramePreparer, jobs: Sequence[FrameJob], pool: Executor, *, in_flight: int) -> Delivery:
+        """Prepares the frames side by side, and stores each; or gathers them, in their order, into one scene."""
+        attachment_format = get_format(self.recipe.format)
+        with_samples = (replace(job, points=self.samples.pop(job.frame.id, None)) for job in jobs)
+        if not isinstance(attachment_format, SceneFormat):
+            storer = FrameStorer(preparer, attachment_format, self.destination)
+            with closing(in_order(pool, storer, with_samples, in_flight=in_flight)) as stored:
+                return record_each(stored, self.progress.advance)
+        attachment = SceneAttachment(
+            attachment_format,
+            key=jobs[0].key,
+            frames=len(jobs),
+            pictures=sum(len(job.frame.images) for job in jobs),
+            odometry=self.recipe.odometry,
+        )
+        with closing(in_order(pool, preparer, with_samples, in_flight=in_flight)) as prepared:
+            return attachment.gather(prepared, self.destination.open_staged(), self.progress.advance)
 
     def plan(self) -> list[FrameJob]:
         """The frames to prepare, in time order, which of them Scale labels, and where each is to be stored."""
@@ -255,19 +165,18 @@ class Preparation:
         rows = labelled_rows(len(frames), self.recipe.labeling_sample_rate or 1)
         labelled = set(rows)
         keys = KeyMaker()
-        suffix = get_format(self.recipe.format).suffix
         return [
-            FrameJob(
-                frame=frames[row],
-                key=keys.key(f"frame-{frames[row].id}", suffix=suffix),
-                image_keys=tuple(
-                    keys.key("images", image.camera.name, frames[row].id, suffix=_suffix(image))
-                    for image in frames[row].images
-                ),
-                labelled=row in labelled,
-            )
+            FrameJob(frames[row], *self.keys_of(frames[row], keys), labelled=row in labelled)
             for row in (rows if self.recipe.only_labelled else range(len(frames)))
         ]
+
+    def keys_of(self, frame: Frame, keys: KeyMaker) -> tuple[str, tuple[str, ...]]:
+        """Key of the attachment that is to hold a frame, and those of its pictures that are stored beside it."""
+        attachment_format = get_format(self.recipe.format)
+        if isinstance(attachment_format, SceneFormat):
+            return keys.key("scene", suffix=attachment_format.suffix), ()
+        pictures = (keys.key("images", image.camera.name, frame.id, suffix=_suffix(image)) for image in frame.images)
+        return keys.key(f"frame-{frame.id}", suffix=attachment_format.suffix), tuple(pictures)
 
     def claim(self, keys: Sequence[str], overwrite: bool) -> set[str]:
         """Sees that nothing stands at the destination that would be replaced unasked; what stands there if asked.
@@ -335,20 +244,18 @@ class Preparation:
             self.samples[frame.id] = frame.points()
         return self.samples[frame.id]
 
-    def finish(self, stored: Sequence[StoredFrame], keys: Sequence[str], replaced: set[str]) -> Manifest:
+    def finish(self, delivery: Delivery, keys: Sequence[str], replaced: set[str]) -> Manifest:
         """Writes the manifest, last of all: where it stands, everything that it names is stored."""
-        if not any(result.frame.points_out for result in stored):
-            raise RecipeError(_why_nothing_is_left(stored))
         manifest = Manifest(
             source=self.scene.source,
             format=self.recipe.format,
             recipe=self.recipe.model_dump(mode="json"),
             world_offset=self.offset,
-            attachments=[result.attachment for result in stored],
-            frames=[result.frame for result in stored],
-            images=[image for result in stored for image in result.images],
+            attachments=delivery.attachments,
+            frames=delivery.frames,
+            images=delivery.images,
             presign_hours=self.destination.options.presign_hours,
-            notes=self.notes + _notes_of(stored),
+            notes=self.notes + delivery.notes(),
         )
         staged = self.destination.open_staged()
         staged.put(MANIFEST_KEY, manifest.to_json(), "application/json")
@@ -374,7 +281,7 @@ class Preparation:
                     failure.fix = f"{failure.fix}\n{advice}" if failure.fix else advice
             raise
         finally:
-            _staged_store.cache_clear()
+            Destination.forget()
 
 
 def _keys_of_earlier_run(store: Store) -> set[str]:
@@ -388,62 +295,5 @@ def _keys_of_earlier_run(store: Store) -> set[str]:
     return {url.removeprefix(base) for url in urls if url.startswith(base) and is_key(url.removeprefix(base))}
 
 
-def _why_nothing_is_left(stored: Sequence[StoredFrame]) -> str:
-    total = sum(result.frame.points_in for result in stored)
-    reasons = {
-        "outside the region of interest": sum(result.frame.dropped.region for result in stored),
-        "outside the height band": sum(result.frame.dropped.height for result in stored),
-        "not finite": sum(result.frame.dropped.not_finite for result in stored),
-    }
-    dropped = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
-    return f"no point of {len(stored)} frames is kept: of {total} points, {dropped or 'none were there'}"
-
-
-def _notes_of(stored: Sequence[StoredFrame]) -> list[str]:
-    """What the frames have to say: each kind of finding once, with how many frames share it."""
-    first: dict[str, str] = {}
-    frames: dict[str, int] = {}
-    for result in stored:
-        for kind, note in result.notes.items():
-            first.setdefault(kind, note)
-            frames[kind] = frames.get(kind, 0) + 1
-    notes = [note if frames[kind] == 1 else f"{note} ({frames[kind]} frames)" for kind, note in first.items()]
-    empty = [result.frame.id for result in stored if not result.frame.points_out]
-    if empty:
-        notes.append(f"{len(empty)} of {len(stored)} frames keep no point, the first is {empty[0]}")
-    return notes
-
-
 def _suffix(image: CameraImage) -> str:
     return image.path.suffix.lower() if image.path is not None else ""
-
-
-@contextmanager
-def _threads(executor: Executor | None, workers: int) -> Iterator[Executor]:
-    """The caller's executor, left open; or a pool of our own, closed at the end."""
-    if executor is not None:
-        yield executor
-        return
-    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="lidarprep") as pool:
-        yield pool
-
-
-def _in_order(
-    pool: Executor, work: Callable[[Job], Result], jobs: Iterable[Job], *, in_flight: int
-) -> Iterator[Result]:
-    """The results in the order of the jobs, with no more than `in_flight` of them taken up at once."""
-    waiting: deque[Future[Result]] = deque()
-    try:
-        for job in jobs:
-            waiting.append(pool.submit(work, job))
-            if len(waiting) >= in_flight:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        # After a failure nothing of this run may still be writing when it is cleaned up.
-        for future in waiting:
-            future.cancel()
-        for future in waiting:
-            if not future.cancelled():
-                future.exception()

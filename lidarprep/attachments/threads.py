@@ -1,0 +1,42 @@
+"""How many threads write one frame: as many as are worth it, and as have a core free."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+
+# Below this many points, handing work over costs more than it saves.
+POINTS_A_THREAD = 20_000
+
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_writing = 0
+_lock = threading.Lock()
+
+
+@cache
+def thread_pool() -> ThreadPoolExecutor:
+    """The threads that help those who encode; kernels release the GIL."""
+    return ThreadPoolExecutor(_CORES, thread_name_prefix="lidarprep-encode")
+
+
+@contextmanager
+def writing_threads(points: int, wanted: int | None) -> Iterator[int]:
+    """How many threads to write so many points with; those who write at the same time share the cores.
+
+    Args:
+        points: How many there are.
+        wanted: So many, whatever is free; None to be told.
+    """
+    global _writing
+    with _lock:
+        _writing += 1
+        free = max(1, _CORES // _writing)
+    try:
+        yield max(1, min(free, points // POINTS_A_THREAD) if wanted is None else min(wanted, max(1, points)))
+    finally:
+        with _lock:
+            _writing -= 1

@@ -1,0 +1,192 @@
+"""JSON numbers to float64 and int64, correctly rounded.
+
+Digits are taken eight at a time from a 64-bit word. Where they fit 53 bits and the power of ten is exact, one
+multiplication or division rounds once (Clinger, "How to read floating point numbers accurately", 1990). Up to 19 digits
+go by Daniel Lemire, "Number parsing at a gigabyte per second", 2021. What is left, more digits or extreme exponents, is
+for someone slower.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.kernels.jit import inlined
+from lidarprep.kernels.memory import byte_at, float64_of_bits, high_product, leading_zeros, trailing_zeros, u64_at
+
+_EXACT_POWERS = 10.0 ** np.arange(23)  # all exact in float64
+_EXACT_DIGITS = np.uint64(2**53)
+_MOST_DIGITS = 19  # of a uint64
+
+# Powers of five that Lemire's method is used for here; what files of points hold lies well within.
+_SMALLEST_POWER, _LARGEST_POWER = -64, 64
+
+
+def _powers_of_five() -> NDArray[np.uint64]:
+    """(K, 2) uint64: the upper and lower half of 5^q as a 128-bit number with its top bit set.
+
+    As the paper has them: truncated for q ≥ 0; of the reciprocal for q < 0, rounded up down to 5^-27, up to where a
+    product can be a half exactly.
+    """
+    rows = []
+    for q in range(_SMALLEST_POWER, _LARGEST_POWER + 1):
+        power = 5 ** abs(q)
+        bits = power.bit_length()
+        if q >= 0:
+            value = power << 128
+        elif q >= -27:
+            value = (1 << (bits + 127)) // power + 1
+        else:
+            value = (1 << (2 * bits + 128)) // power + 1
+        value >>= value.bit_length() - 128
+        rows.append((value >> 64, value & (2**64 - 1)))
+    return np.array(rows, dtype=np.uint64)
+
+
+_POWERS_OF_FIVE = _powers_of_five()
+
+_ASCII_ZEROS = np.uint64(0x3030303030303030)
+_ABOVE_NINE = np.uint64(0x7676767676767676)
+_TOP_BITS = np.uint64(0x8080808080808080)
+_POWERS_OF_TEN = np.array([10**n for n in range(9)], dtype=np.uint64)
+
+
+@inlined
+def _eight_digits(word: Any) -> Any:
+    """(value, count) of the digits that a little-endian word of text begins with."""
+    digits = word ^ _ASCII_ZEROS  # 0–9 where there is a digit
+    others = ((digits + _ABOVE_NINE) | digits) & _TOP_BITS
+    count = trailing_zeros(others) >> np.uint64(3)  # 8 where all are digits
+    if count == np.uint64(0):
+        return np.uint64(0), np.int64(0)
+    # The digits to the top of the word, zeros before them: then eight digits in three steps.
+    digits <<= np.uint64(64) - (count << np.uint64(3))
+    digits = digits * np.uint64(10) + (digits >> np.uint64(8))
+    tens = (digits & np.uint64(0x000000FF000000FF)) * np.uint64(0x000F424000000064)
+    ones = ((digits >> np.uint64(16)) & np.uint64(0x000000FF000000FF)) * np.uint64(0x0000271000000001)
+    return ((tens + ones) >> np.uint64(32)) & np.uint64(0xFFFFFFFF), np.int64(count)
+
+
+@inlined
+def _is_digit(c: Any) -> Any:
+    return 48 <= c <= 57
+
+
+@inlined
+def _take_digits(text: Any, at: Any, value: Any) -> Any:
+    """(behind, value): the digits at `at` behind those that are in `value` already, which may overflow."""
+    while at + 8 <= text[1]:
+        more, count = _eight_digits(u64_at(text, at))
+        value = value * _POWERS_OF_TEN[count] + more
+        at += count
+        if count < 8:
+            return at, value
+    while at < text[1] and _is_digit(byte_at(text, at)):
+        value = value * np.uint64(10) + np.uint64(byte_at(text, at) - 48)
+        at += 1
+    return at, value
+
+
+@inlined
+def read_number(text: Any, at: Any) -> Any:
+    """(behind, value, exact): the JSON number at `at` of a view, as float64; `behind` is -1 where there is none.
+
+    Where `exact` is False, `value` is not to be used, and the number has to be read by someone slower. The grammar is
+    that of RFC 8259, section 6.
+    """
+    size = text[1]
+    negative = at < size and byte_at(text, at) == 45
+    at += np.int64(negative)
+    start = at
+    at, digits = _take_digits(text, at, np.uint64(0))
+    whole_digits = at - start
+    if whole_digits == 0 or (whole_digits > 1 and byte_at(text, start) == 48):
+        return np.int64(-1), 0.0, True
+    count = whole_digits
+    exponent = np.int64(0)
+    if at < size and byte_at(text, at) == 46:
+        point = at + 1
+        at, digits = _take_digits(text, point, digits)
+        if at == point:
+            return np.int64(-1), 0.0, True
+        exponent = point - at
+        count += at - point
+    if at < size and (byte_at(text, at) == 101 or byte_at(text, at) == 69):
+        at += 1
+        down = at < size and byte_at(text, at) == 45
+        at += np.int64(at < size and (byte_at(text, at) == 43 or byte_at(text, at) == 45))
+        first = at
+        given = np.int64(0)
+        while at < size and _is_digit(byte_at(text, at)):
+            given = min(given * 10 + np.int64(byte_at(text, at) - 48), np.int64(100_000))
+            at += 1
+        if at == first:
+            return np.int64(-1), 0.0, True
+        exponent += -given if down else given
+    value = np.float64(digits)
+    exact = count <= _MOST_DIGITS
+    if digits <= _EXACT_DIGITS and -22 <= exponent <= 22:
+        value = value * _EXACT_POWERS[exponent] if exponent >= 0 else value / _EXACT_POWERS[-exponent]
+    elif digits != np.uint64(0):
+        value, sound = _by_lemire(digits, exponent)
+        exact = exact and sound
+    return at, -value if negative else value, exact
+
+
+@inlined
+def _by_lemire(digits: Any, exponent: Any) -> Any:
+    """(value, sound): digits × 10^exponent as float64, correctly rounded where it is sound."""
+    if exponent < _SMALLEST_POWER or exponent > _LARGEST_POWER:
+        return 0.0, False
+    zeros = leading_zeros(digits)
+    digits <<= zeros
+    row = exponent - _SMALLEST_POWER
+    high = high_product(digits, _POWERS_OF_FIVE[row, 0])
+    low = digits * _POWERS_OF_FIVE[row, 0]
+    if (high & np.uint64(0x1FF)) == np.uint64(0x1FF):  # the lower half of the power may carry into the mantissa
+        more = high_product(digits, _POWERS_OF_FIVE[row, 1])
+        low += more
+        high += np.uint64(low < more)
+        if low == np.uint64(0xFFFFFFFFFFFFFFFF) and (exponent < -27 or exponent > 55):
+            return 0.0, False
+    top = high >> np.uint64(63)
+    shift = top + np.uint64(64 - 52 - 3)
+    mantissa = high >> shift
+    power = ((np.int64(217706) * exponent) >> 16) + 63 + np.int64(top) - np.int64(zeros) + 1023
+    if power <= 0 or power >= 2046:  # subnormal or near infinity
+        return 0.0, False
+    # A half exactly: to even.
+    odd = (mantissa & np.uint64(3)) == np.uint64(1)
+    if odd and low <= np.uint64(1) and -4 <= exponent <= 23 and (mantissa << shift) == high:
+        mantissa &= ~np.uint64(1)
+    mantissa = (mantissa + (mantissa & np.uint64(1))) >> np.uint64(1)
+    if mantissa >= np.uint64(1 << 53):
+        mantissa = np.uint64(1 << 52)
+        power += 1
+    return float64_of_bits((mantissa & ~np.uint64(1 << 52)) | (np.uint64(power) << np.uint64(52))), True
+
+
+@inlined
+def read_integer(text: Any, at: Any) -> Any:
+    """(behind, value, fits): the JSON number at `at` as int64; `behind` is -1 where there is none.
+
+    A number with a point or an exponent is read as float64, as whoever wrote it so must have held it. `fits` is False
+    where it is not whole, or is beyond int64.
+    """
+    size = text[1]
+    negative = at < size and byte_at(text, at) == 45
+    at += np.int64(negative)
+    start = at
+    at, digits = _take_digits(text, at, np.uint64(0))
+    count = at - start
+    if count == 0 or (count > 1 and byte_at(text, start) == 48):
+        return np.int64(-1), np.int64(0), False
+    if at < size and (byte_at(text, at) == 46 or byte_at(text, at) == 101 or byte_at(text, at) == 69):
+        behind, value, exact = read_number(text, start - np.int64(negative))
+        fits = exact and value == np.floor(value) and -(2.0**63) <= value < 2.0**63
+        return behind, np.int64(value) if fits else np.int64(0), fits
+    fits = count <= _MOST_DIGITS and digits <= np.uint64(2**63 - 1) + np.uint64(negative)
+    whole = np.int64(digits)
+    return at, -whole if negative else whole, fits

@@ -1,0 +1,42 @@
+"""Where a run stores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from lidarprep.recipe import StorageOptions
+from lidarprep.storage import Store, open_store
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a run stores, as data that another process could open too.
+
+    Args:
+        out: A folder, or s3://bucket/prefix.
+        options: How it is reached.
+        run: Name of the run, which what it stores is staged under until all is there.
+    """
+
+    out: str
+    options: StorageOptions
+    run: str
+
+    def open(self) -> Store:
+        """The store, for what stands there."""
+        return open_store(self.out, **self.options.model_dump())
+
+    def open_staged(self) -> Store:
+        """The store, for what this run adds; one connection a process."""
+        return _staged_store(self)
+
+    @staticmethod
+    def forget() -> None:
+        """Lets go of the connections of runs that have ended."""
+        _staged_store.cache_clear()
+
+
+@lru_cache(maxsize=4)
+def _staged_store(destination: Destination) -> Store:
+    return destination.open().staged(destination.run)

@@ -1,0 +1,74 @@
+"""Compiles every kernel that a command could use, by using it on next to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from lidarprep.attachments import get_format
+from lidarprep.sample import write_sample
+from lidarprep.scene import Frame, PointCloud, Pose
+from lidarprep.steps import StepReport
+
+
+def warm_up(on_step: Callable[[int, int], None] | None = None) -> int:
+    """Compiles what is not compiled yet, and keeps it for later runs.
+
+    Args:
+        on_step: Told (steps done, steps in all).
+
+    Returns:
+        How many steps there were.
+    """
+    steps = list(_steps())
+    for done, step in enumerate(steps, 1):
+        step()
+        if on_step is not None:
+            on_step(done, len(steps))
+    return len(steps)
+
+
+def _steps() -> Iterator[Callable[[], Any]]:
+    from lidarprep.steps.voxel import VoxelDownsample
+    from lidarprep.steps.world import ToWorld
+
+    for dtype in (np.float32, np.float64):
+        frame = _frame(positions=np.zeros((1, 3), dtype=dtype))
+        yield partial(ToWorld(), frame, StepReport())
+        yield partial(VoxelDownsample(1.0), frame, StepReport())
+    for name in ("json", "protobuf"):
+        attachment_format = get_format(name)
+        yield partial(attachment_format.decode, attachment_format.encode(_frame()))
+        for present in product((False, True), repeat=4):
+            yield partial(attachment_format.encode, _frame(*present))
+    yield _sample
+
+
+def _frame(
+    intensity: bool = False,
+    device: bool = False,
+    timestamp: bool = False,
+    is_ground: bool = False,
+    positions: Any = None,
+) -> Frame:
+    """A frame of one point, with the optional columns that are named."""
+    points = PointCloud(
+        np.zeros((1, 3), dtype=np.float32) if positions is None else positions,
+        frame="world",
+        intensity=np.zeros(1, dtype=np.float32) if intensity else None,
+        device=np.zeros(1, dtype=np.uint32) if device else None,
+        timestamp=np.zeros(1, dtype=np.int64) if timestamp else None,
+        is_ground=np.zeros(1, dtype=np.bool_) if is_ground else None,
+    )
+    return Frame("warm-up", 0, lambda: points, world_from_ego=Pose.identity())
+
+
+def _sample() -> None:
+    with TemporaryDirectory() as folder:
+        write_sample(Path(folder) / "sample", frames=1, columns=8, image_width=16)

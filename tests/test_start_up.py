@@ -1,0 +1,66 @@
+"""Start-up: what is compiled, when, and where it is kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.scenes import write_toolkit_scene
+
+
+def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ | environment
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended
+
+
+def test_the_first_run_says_that_it_compiles_and_a_later_one_does_not(tmp_path: Path) -> None:
+    scene = write_toolkit_scene(tmp_path / "recording", frames=1, cameras=())
+    said = []
+    for out in ("a", "b"):
+        program = (
+            "from lidarprep.cli import main\n"
+            f"try: main(['prepare', {str(scene)!r}, '--out', {str(tmp_path / out)!r}, '--format', 'protobuf'])\n"
+            "except SystemExit as ended: assert not ended.code\n"
+        )
+        said.append(run(program, NUMBA_CACHE_DIR=str(tmp_path / "cache")).stderr.count("first run: compiling"))
+    assert said == [1, 0]
+
+
+def test_only_what_a_command_uses_is_compiled(tmp_path: Path) -> None:
+    scene = write_toolkit_scene(tmp_path / "recording", frames=1, cameras=())
+    program = (
+        "import lidarprep as lp\n"
+        f"lp.prepare(lp.open_scene({str(scene)!r}), lp.Recipe(format='protobuf'), {str(tmp_path / 'out')!r})\n"
+    )
+    run(program, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    compiled = {path.name.partition("-")[0] for path in (tmp_path / "cache").rglob("*.nbc")}
+    outermost = {name for name in compiled if not name.partition(".")[2].startswith(("_", "store"))}
+    assert outermost == {"select.transform_and_select", "wire.write_points"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
+def test_a_package_that_cannot_be_written_to_keeps_its_machine_code_elsewhere(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, tempfile, lidarprep.kernels.jit as jit\n"
+        "real = tempfile.TemporaryFile\n"
+        "def refusing(dir=None, **kwargs):\n"
+        "    if str(dir).startswith(str(jit._HERE)): raise PermissionError(13, 'read-only')\n"
+        "    return real(dir=dir, **kwargs)\n"
+        "tempfile.TemporaryFile = refusing\n"
+        "print(jit.cache_folder())\n"
+        "import lidarprep.kernels.select\n"
+    )
+    environment = {"XDG_CACHE_HOME": str(tmp_path / "user")}
+    assert run(program, **environment).stdout.startswith(str(tmp_path / "user" / "lidarprep"))
+    (tmp_path / "user").joinpath("lidarprep").rename(tmp_path / "gone")
+    (tmp_path / "user" / "lidarprep").write_text("a file, so that no folder can be made here")
+    nowhere = run(program, **environment).stdout.strip()
+    assert Path(nowhere).name.startswith("lidarprep-kernels-")
+    assert not Path(nowhere).exists()  # kept for that process only
