@@ -1,9 +1,12 @@
-"""How fast frames become attachments, as ratios against named alternatives measured in the same run.
+"""How fast frames become attachments and back, as ratios against named alternatives measured in the same run.
 
-    python benchmarks/encoders.py [--frame FILE] [--json] [--seconds S]
+    python benchmarks/encoders.py [--frame FILE] [--rows TEXT] [--seconds S] [--json]
 
-Absolute times depend on the machine; the ratios are what to look at. Each row warms up first, then alternates with its
-alternative and takes the best of many runs of either.
+Absolute times depend on the machine; the ratios are what to look at, and each has a goal. Each row is checked first:
+both sides must give the same. Then it alternates with its alternative and takes the best of many runs of either. A row
+has a process of its own: what an earlier row leaves in the allocator halves the time of code that makes many arrays, as
+pandas and NumPy do, and would make the figures depend on the order of the rows. The C++ program is built by g++ -O3;
+without g++ its rows have no figure.
 """
 
 from __future__ import annotations
@@ -12,33 +15,22 @@ import argparse
 import json
 import os
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import cpp_library
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from measuring import best_times, memcpy_bandwidth
 from rich.console import Console
 from rich.table import Table
+from rows import MOST_FRAMES_OF_MEMORY, ROWS, Rows
 
 import lidarprep as lp
-from lidarprep.attachments import get_format
-from lidarprep.attachments import lidar_frame_pb2 as pb
 
 POINTS = 168_814
-
-
-@dataclass(frozen=True)
-class Row:
-    """One thing that lidarprep does, and what it is compared with."""
-
-    what: str
-    ours: Callable[[], Any]
-    against: str
-    theirs: Callable[[], Any]
 
 
 def frame_of(path: Path | None) -> tuple[lp.Frame, str]:
@@ -57,126 +49,82 @@ def frame_of(path: Path | None) -> tuple[lp.Frame, str]:
         intensity = (rng.integers(0, 256, POINTS) / 255).astype(np.float32)
         points = lp.PointCloud(positions, frame="world", intensity=intensity)
         source = "random points"
-    return lp.Frame("1", 0, lambda: points, world_from_ego=lp.Pose.identity()), source
+    return lp.Frame("benchmark", 0, lambda: points, world_from_ego=lp.Pose.identity()), source
 
 
-def rows_of(frame: lp.Frame) -> list[Row]:
-    points = frame.points()
-    xyz, intensity = points.positions, points.intensity
-    assert intensity is not None
-    table = pd.DataFrame({"x": xyz[:, 0], "y": xyz[:, 1], "z": xyz[:, 2], "i": intensity})
-    as_json, as_protobuf = get_format("json"), get_format("protobuf")
-    encoded_json, encoded_protobuf = as_json.encode(frame), as_protobuf.encode(frame)
-    return [
-        Row(
-            "Frame JSON, 4 decimals",
-            lambda: as_json.encode(frame, precision=4),
-            "pandas to_json(orient='records', double_precision=4)",
-            lambda: table.to_json(orient="records", double_precision=4),
-        ),
-        Row(
-            "Frame JSON, exact",
-            lambda: as_json.encode(frame),
-            "pandas to_json(orient='records', double_precision=10)",
-            lambda: table.to_json(orient="records", double_precision=10),
-        ),
-        Row(
-            "Frame JSON to columns",
-            lambda: as_json.decode(encoded_json),
-            "json.loads and a NumPy array",
-            lambda: columns_of(json.loads(encoded_json)["points"]),
-        ),
-        Row(
-            "LidarFrame",
-            lambda: as_protobuf.encode(frame),
-            "protobuf's classes: build, SerializeToString",
-            lambda: build_message(xyz, intensity).SerializeToString(),
-        ),
-        Row(
-            "LidarFrame to columns",
-            lambda: as_protobuf.decode(encoded_protobuf),
-            "protobuf's classes: FromString and a NumPy array",
-            lambda: message_columns(pb.LidarFrame.FromString(encoded_protobuf)),
-        ),
-    ]
+def measure(name: str, path: Path | None, folder: Path, seconds: float, memcpy: float) -> dict[str, Any]:
+    """A row's figures; its figure and whether it is met are None where there is nothing to compare with."""
+    row = ROWS[name](Rows(frame_of(path)[0], cpp_library.load(folder), folder))
+    row.check()
+    ours, theirs = best_times(row.ours, row.theirs or row.ours, seconds)
+    figure = None if row.theirs is None else (theirs / ours if row.figure == "times" else ours / theirs)
+    met = None if figure is None else (figure >= row.goal if row.figure == "times" else figure <= row.goal)
+    memory = None if row.memory is None else row.memory()
+    if met is not None and memory is not None:
+        met = met and memory < MOST_FRAMES_OF_MEMORY
+    return {
+        "what": row.what,
+        "against": row.against,
+        "figure": figure,
+        "figure_is": "times as fast" if row.figure == "times" else "share of its time",
+        "goal": row.goal,
+        "met": met,
+        "seconds": ours,
+        "seconds_of_the_other": None if row.theirs is None else theirs,
+        "bytes_per_second": row.size / ours,
+        "points_per_second": row.points / ours,
+        "share_of_memcpy": row.size / ours / memcpy,
+        "peak_memory_in_frames": memory,
+    }
 
 
-def columns_of(points: list[dict[str, float]]) -> NDArray[np.float32]:
-    return np.array([(p["x"], p["y"], p["z"], p["i"]) for p in points], dtype=np.float32)
-
-
-def build_message(xyz: NDArray[Any], intensity: NDArray[Any]) -> pb.LidarFrame:
-    message = pb.LidarFrame(device_position=pb.Vector3(x=0, y=0, z=0))
-    message.device_heading.w, message.device_heading.x, message.device_heading.y, message.device_heading.z = 1, 0, 0, 0
-    for (x, y, z), i in zip(xyz.tolist(), intensity.tolist(), strict=True):
-        message.points.add(x=x, y=y, z=z, i=i)
-    return message
-
-
-def message_columns(message: pb.LidarFrame) -> NDArray[np.float32]:
-    return np.array([(p.x, p.y, p.z, p.i) for p in message.points], dtype=np.float32)
-
-
-def check(frame: lp.Frame) -> None:
-    """What is compared must be the same: the bytes of protobuf, and the columns that JSON reads back to."""
-    points = frame.points()
-    assert points.intensity is not None
-    official = build_message(points.positions, points.intensity).SerializeToString()
-    assert get_format("protobuf").encode(frame) == official
-    read = columns_of(json.loads(get_format("json").encode(frame))["points"])
-    assert np.array_equal(read, np.column_stack((points.positions, points.intensity)))
-
-
-def measure(row: Row, seconds: float) -> tuple[float, float]:
-    """(ours, theirs): the best times of either, in turns, so that both see the same machine."""
-    row.ours(), row.theirs()
-    best_ours = best_theirs = float("inf")
-    end = time.perf_counter() + seconds
-    while True:
-        for _ in range(3):
-            best_ours = min(best_ours, timed(row.ours))
-        best_theirs = min(best_theirs, timed(row.theirs))
-        if time.perf_counter() > end:
-            return best_ours, best_theirs
-
-
-def timed(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def table_of(figures: list[dict[str, Any]], title: str) -> Table:
+    table = Table(title=title)
+    for name in ("what", "against", "figure", "goal", "", "MB/s", "million points/s", "of memcpy"):
+        table.add_column(name, justify="left" if name in ("what", "against", "") else "right")
+    for row in figures:
+        times = row["figure_is"] == "times as fast"
+        figure = (
+            "" if row["figure"] is None else f"{row['figure']:.1f}×" if times else f"{row['figure']:.2f} of its time"
+        )
+        goal = f"≥ {row['goal']:g}×" if times else f"≤ {row['goal']:g}"
+        if row["peak_memory_in_frames"] is not None:
+            figure += f", {row['peak_memory_in_frames']:.2f} frames"
+            goal += f", < {MOST_FRAMES_OF_MEMORY:g} frames"
+        table.add_row(
+            row["what"],
+            row["against"],
+            figure,
+            goal,
+            {None: "", True: "met", False: "not met"}[row["met"]],
+            f"{row['bytes_per_second'] / 1e6:,.0f}",
+            f"{row['points_per_second'] / 1e6:,.1f}",
+            f"{row['share_of_memcpy']:.1%}",
+        )
+    return table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frame", type=Path, help="a point file; else the first of LIDARPREP_RECORDING, else random")
+    parser.add_argument("--rows", default="", metavar="TEXT", help="only rows whose names have this text in them")
+    parser.add_argument("--seconds", type=float, default=4.0, help="how long each row is measured, at least")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON on stdout")
-    parser.add_argument("--seconds", type=float, default=4.0, help="how long each row is measured")
     arguments = parser.parse_args()
     frame, source = frame_of(arguments.frame)
-    frame = replace(frame, id="benchmark")
-    check(frame)
+    with TemporaryDirectory() as name, ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        cpp_library.build(Path(name))
+        memcpy = memcpy_bandwidth()
+        chosen = [row for row in ROWS if arguments.rows.lower() in row.lower()]
+        figures = [
+            pool.submit(measure, row, arguments.frame, Path(name), arguments.seconds, memcpy).result() for row in chosen
+        ]
     count = len(frame.points())
-    figures = []
-    for row in rows_of(frame):
-        ours, theirs = measure(row, arguments.seconds)
-        figures.append(
-            {
-                "what": row.what,
-                "against": row.against,
-                "times_as_fast": theirs / ours,
-                "points_per_second": count / ours,
-            }
-        )
     if arguments.json:
-        json.dump({"points": count, "source": source, "rows": figures}, sys.stdout, indent=2)
+        json.dump({"points": count, "source": source, "memcpy_bytes_per_second": memcpy, "rows": figures}, sys.stdout)
         return
-    table = Table(title=f"{count:,} points with x, y, z, i ({source}), one thread")
-    for name in ("what", "against", "times as fast", "million points/s"):
-        table.add_column(name, justify="left" if name in ("what", "against") else "right")
-    for figure in figures:
-        speed = f"{figure['points_per_second'] / 1e6:.1f}"
-        table.add_row(figure["what"], figure["against"], f"{figure['times_as_fast']:.1f}", speed)
-    Console().print(table)
+    title = f"{count:,} points with x, y, z, i ({source}); {os.cpu_count()} cores; memcpy {memcpy / 1e9:.1f} GB/s"
+    Console(width=None if sys.stdout.isatty() else 180).print(table_of(figures, title))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import cpp_library
 import numba
 import numpy as np
-from cpp_library import build
 from rich.progress import track
 
 from lidarprep.kernels.text import write_shortest
@@ -54,7 +54,8 @@ def main() -> None:
     parser.add_argument("--to", dest="last", type=lambda text: int(text, 0), default=1 << 32)
     arguments = parser.parse_args()
     with TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
-        library = build(Path(folder))
+        cpp_library.build(Path(folder))
+        library = cpp_library.load(Path(folder))
         if library is None:
             raise SystemExit("g++ is not installed")
         starts = range(arguments.first, arguments.last, BLOCK)
