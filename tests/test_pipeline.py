@@ -115,6 +115,21 @@ def test_pictures_are_stored_beside_the_frames_and_found_by_their_url(scene_fold
     assert stored == (scene_folder / "cameras/front/10.jpg").read_bytes()
 
 
+def test_two_pictures_of_one_camera_in_a_frame_are_stored_beside_one_another(
+    scene_folder: Path, tmp_path: Path
+) -> None:
+    scene = lp.open_scene(scene_folder)
+    first = scene[0]
+    twice = replace(first, images=(*first.images, replace(first.images[0], path=scene[1].images[0].path)))
+    manifest = lp.prepare(replace(scene, frames=(twice,)), lp.Recipe(), tmp_path / "out")
+    assert [record.url for record in manifest.images] == [
+        "images/front/9.jpg",
+        "images/left/9.jpg",
+        "images/front/9.1.jpg",
+    ]
+    assert len({record.sha256 for record in manifest.images}) == 3
+
+
 def test_a_url_base_stands_before_every_url(scene_folder: Path, tmp_path: Path) -> None:
     storage = lp.StorageOptions(url_base="https://data.example.com/a scene/".replace(" ", "%20"))
     manifest = lp.prepare(lp.open_scene(scene_folder), lp.Recipe(), tmp_path / "out", storage=storage)
@@ -313,6 +328,18 @@ class TestAFailedRun:
         lp.prepare(scene, lp.Recipe(format="protobuf", frames=":1"), tmp_path / "out", overwrite=True)
         files = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
         assert files == ["frame-9.pb", "images/front/9.jpg", "images/left/9.jpg", "manifest.json"]
+
+    def test_a_folder_where_a_file_is_to_go_is_seen_before_anything_is_replaced(
+        self, scene_folder: Path, tmp_path: Path
+    ) -> None:
+        scene = lp.open_scene(scene_folder)
+        lp.prepare(scene, lp.Recipe(), tmp_path / "out")
+        (tmp_path / "out/frame-10.json").unlink()
+        (tmp_path / "out/frame-10.json").mkdir()
+        before = (tmp_path / "out/frame-9.json").read_bytes()
+        with pytest.raises(lp.StorageError, match=r"frame-10\.json is a folder"):
+            lp.prepare(scene, lp.Recipe(precision=2), tmp_path / "out", overwrite=True)
+        assert (tmp_path / "out/frame-9.json").read_bytes() == before
 
     def test_a_file_of_somebody_else_is_not_replaced_unasked(self, scene_folder: Path, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()

@@ -39,6 +39,7 @@ class AttachmentFormat:
         columns: Optional columns of a PointCloud that it holds.
         pictures: What it holds of a picture: the URL that it can be fetched from, or its encoded bytes.
         exact_timestamps: Whether nanoseconds since the epoch fit its numbers; float64 rounds them to 256 ns.
+        exact_intensity: Whether it holds intensities as float32; else in 256 steps.
     """
 
     name: FormatName
@@ -49,6 +50,7 @@ class AttachmentFormat:
     columns: frozenset[str]
     pictures: Literal["url", "content"]
     exact_timestamps: bool
+    exact_intensity: bool = True
 
     def losses(self, frame: Frame) -> dict[str, str]:
         """What an attachment of this frame cannot hold, or rounds: a sentence with the figure for each kind."""
@@ -63,6 +65,13 @@ class AttachmentFormat:
                 rounding = float(np.spacing(np.float32(largest)))
                 losses["rounded coordinates"] = (
                     f"frame {frame.id}: coordinates reach {largest:.0f} m, where float32 rounds to {rounding:.2g} m"
+                )
+        if not self.exact_intensity and points.intensity is not None and len(points):
+            steps = points.intensity * np.float32(255)
+            rounding = float(np.abs(steps - np.rint(steps)).max()) / 255
+            if rounding > 1e-6:
+                losses["rounded intensities"] = (
+                    f"{self.name} holds intensities in 256 steps: rounded by up to {rounding:.2g}"
                 )
         if not self.exact_timestamps:
             times = [frame.timestamp or 0, *(image.timestamp or 0 for image in frame.images)]
@@ -165,6 +174,7 @@ FORMATS: dict[str, FrameFormat | SceneFormat] = {
             columns=frozenset({"intensity", "device", "timestamp", "colour"}),
             pictures="content",
             exact_timestamps=True,  # whole microseconds from an offset; what its writer rounds, it says itself
+            exact_intensity=False,
         ),
     )
 }

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import EncodingError
+from lidarprep.kernels.check import all_within
 from lidarprep.scene import Frame, PointCloud, Pose
 
 
@@ -40,13 +41,13 @@ class AttachmentColumns:
         if points.frame != "world":
             raise EncodingError(f"frame {frame_id}: its points are in the {points.frame} frame; attachments want world")
         with np.errstate(over="ignore"):
-            positions = np.ascontiguousarray(points.positions, dtype=np.float32)
+            positions = _contiguous(points.positions, np.float32)
         _require_finite(positions, "coordinate", frame_id)
         intensity = None
         if points.intensity is not None:
-            intensity = np.ascontiguousarray(points.intensity, dtype=np.float32)
-            _require_finite(intensity, "intensity", frame_id)
-            if len(points) and not (intensity.min() >= 0 and intensity.max() <= 1):
+            intensity = _contiguous(points.intensity, np.float32)
+            if not all_within(intensity, np.float32(0), np.float32(1)):
+                _require_finite(intensity, "intensity", frame_id)
                 raise EncodingError(
                     f"frame {frame_id}: intensities reach from {intensity.min():g} to {intensity.max():g}; "
                     "an attachment holds 0 to 1",
@@ -55,9 +56,9 @@ class AttachmentColumns:
         return cls(
             positions,
             intensity,
-            _contiguous(points.device, np.uint32),
-            _contiguous(points.timestamp, np.int64),
-            _contiguous(points.is_ground, np.bool_),
+            None if points.device is None else _contiguous(points.device, np.uint32),
+            None if points.timestamp is None else _contiguous(points.timestamp, np.int64),
+            None if points.is_ground is None else _contiguous(points.is_ground, np.bool_),
         )
 
 
@@ -72,16 +73,16 @@ def device_pose(frame: Frame) -> Pose:
     return frame.world_from_ego
 
 
-def _contiguous(column: NDArray[Any] | None, dtype: type[Any]) -> NDArray[Any] | None:
-    return None if column is None else np.ascontiguousarray(column, dtype=dtype)
+def _contiguous(column: NDArray[Any], dtype: type[Any]) -> NDArray[Any]:
+    # Writeable, too: for one that is not, Numba would compile every kernel once more.
+    return np.require(column, dtype, ("C", "W"))
 
 
 def _require_finite(column: NDArray[np.float32], what: str, frame_id: str) -> None:
-    # A sum is finite where all are, but for an overflow, which the second look settles.
-    if not np.isfinite(column.sum(dtype=np.float64)):
+    largest = np.finfo(np.float32).max
+    if not all_within(column.reshape(-1), -largest, largest):
         rows = np.flatnonzero(~np.isfinite(column.reshape(len(column), -1)).all(axis=1))
-        if rows.size:
-            raise EncodingError(
-                f"frame {frame_id}: {rows.size} of {len(column)} points have a {what} that is not a finite float32, "
-                f"the first in row {rows[0]}"
-            )
+        raise EncodingError(
+            f"frame {frame_id}: {rows.size} of {len(column)} points have a {what} that is not a finite float32, "
+            f"the first in row {rows[0]}"
+        )

@@ -29,6 +29,7 @@ _WHAT_IS_WRONG = {
     reader.NOT_A_NUMBER: "not a JSON number",
     reader.BAD_INTEGER: "not a whole number in range (d: 0 to 2³²−1, t: int64)",
     reader.NOT_A_BOOLEAN: "is_ground is neither true nor false",
+    reader.ESCAPED_KEY: "a key with plain characters as \\u00xx escapes, which lidarprep does not read",
     reader.DUPLICATE_POINTS: "the key 'points' stands there twice",
 }
 

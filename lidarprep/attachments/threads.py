@@ -23,6 +23,17 @@ def thread_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_CORES, thread_name_prefix="lidarprep-encode")
 
 
+def _after_fork() -> None:
+    """A child process inherits neither the threads nor what they were doing; it starts anew."""
+    global _writing, _lock
+    _writing, _lock = 0, threading.Lock()
+    thread_pool.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 @contextmanager
 def writing_threads(points: int, wanted: int | None) -> Iterator[int]:
     """How many threads to write so many points with; those who write at the same time share the cores.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lidarprep.cli.console import print_notes, say
+from lidarprep.cli.console import print_notes, say, tell_of_compiling
 from lidarprep.cli.options import IntensityScale, Precision
 
 
@@ -24,6 +24,7 @@ def command(
     """Convert one point file or attachment to another; what is dropped is named."""
     from lidarprep.conversion import convert
 
+    tell_of_compiling()
     conversion = convert(source, target, intensity_scale=intensity_scale, precision=precision, frame=frame)
     print_notes(conversion.notes)
     say(f"{target}: {conversion.points:,} points")

@@ -27,6 +27,7 @@ NOT_A_NUMBER = 7
 BAD_INTEGER = 8
 NOT_A_BOOLEAN = 9
 DUPLICATE_POINTS = 10
+ESCAPED_KEY = 11
 
 MAX_DEPTH = 64
 
@@ -87,6 +88,28 @@ def _skip_string(text: Any, at: Any) -> Any:
 
 
 @inlined
+def _hides_ascii(text: Any, at: Any, behind: Any) -> Any:
+    r"""Whether a string spells a plain character as \u0020 to \u007f: then it may be another one than it looks.
+
+    No writer does so, but some parsers would understand it.
+    """
+    while at < behind:
+        if byte_at(text, at) != _BACKSLASH:
+            at += 1
+            continue
+        if (
+            behind - at > 5
+            and byte_at(text, at + 1) == 117  # u
+            and byte_at(text, at + 2) == 48
+            and byte_at(text, at + 3) == 48
+            and 50 <= byte_at(text, at + 4) <= 55
+        ):
+            return True
+        at += 2
+    return False
+
+
+@inlined
 def _ends_value(c: Any) -> Any:
     return c == _COMMA or c == _CLOSE_BRACE or c == _CLOSE_BRACKET or _is_space(c)
 
@@ -135,7 +158,7 @@ def _skip_value(text: Any, at: Any, within: Any) -> Any:
 def find_points(text: Any, at: int) -> Any:
     """(status, offset) of the value of the next key "points" in the top-level object of a UTF-8 JSON text.
 
-    Keys that are spelled with escapes are not looked into. Only the extent of the values is found; whether they are
+    A key that hides plain characters in escapes is refused. Only the extent of the values is found; whether they are
     sound is left to a JSON parser, which reads the text again without the points.
 
     Args:
@@ -167,6 +190,8 @@ def find_points(text: Any, at: int) -> Any:
         behind = _skip_string(view, at)
         if behind < 0:
             break
+        if _hides_ascii(view, at, behind):
+            return ESCAPED_KEY, at
         is_points = behind - at == 8 and u64_at(view, at) == _POINTS
         at = _skip_space(view, behind)
         if at >= size:
@@ -226,6 +251,8 @@ def _read_key(text: Any, at: Any) -> Any:
     behind = _skip_string(text, at)
     if behind < 0:
         return -CUT_SHORT, text[1]
+    if _hides_ascii(text, at, behind):
+        return -ESCAPED_KEY, at
     column = _column_of(text, at, behind)
     at = _skip_space(text, behind)
     if not _stands(text, at, _COLON):

@@ -10,6 +10,7 @@ import atexit
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -20,6 +21,14 @@ import numba
 from numba.core import event
 
 _HERE = Path(__file__).parent
+
+
+def _only_ours(folder: Path) -> bool:
+    """Whether nobody else could put something into the folder."""
+    if not hasattr(os, "getuid"):
+        return True  # no such permissions here
+    status = folder.lstat()
+    return status.st_uid in (os.getuid(), 0) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 @cache
@@ -44,7 +53,7 @@ def cache_folder() -> Path:
                 pass
         except OSError:
             continue
-        if candidate.stat().st_uid == os.getuid():
+        if _only_ours(candidate) and _only_ours(folder):
             return candidate
     fallback = Path(tempfile.mkdtemp(prefix="lidarprep-kernels-"))
     atexit.register(shutil.rmtree, fallback, ignore_errors=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from threading import Lock
 
 from lidarprep.recipe import StorageOptions
 from lidarprep.storage import Store, open_store
@@ -31,12 +31,18 @@ class Destination:
         """The store, for what this run adds; one connection a process."""
         return _staged_store(self)
 
-    @staticmethod
-    def forget() -> None:
-        """Lets go of the connections of runs that have ended."""
-        _staged_store.cache_clear()
+    def forget(self) -> None:
+        """Lets go of the connection of a run that has ended."""
+        with _lock:
+            _staged_stores.pop(self, None)
 
 
-@lru_cache(maxsize=4)
+_staged_stores: dict[Destination, Store] = {}
+_lock = Lock()
+
+
 def _staged_store(destination: Destination) -> Store:
-    return destination.open().staged(destination.run)
+    with _lock:
+        if destination not in _staged_stores:
+            _staged_stores[destination] = destination.open().staged(destination.run)
+        return _staged_stores[destination]

@@ -133,7 +133,10 @@ class Preparation:
         self.progress.start(len(jobs))
         with self.taken_back_on_failure(keys, replaced), threads(executor, workers) as pool:
             delivery = self.deliver(preparer, jobs, pool, in_flight=workers + 1)
-            return self.finish(delivery, keys, replaced)
+            manifest = self.finish(delivery, keys, replaced)
+        # From here on the run stands, whatever becomes of what an earlier one has left.
+        self.destination.open().discard(replaced - set(keys))
+        return manifest
 
     def deliver(self, preparer: FramePreparer, jobs: Sequence[FrameJob], pool: Executor, *, in_flight: int) -> Delivery:
         """Prepares the frames side by side, and stores each; or gathers them, in their order, into one scene."""
@@ -175,7 +178,12 @@ class Preparation:
         attachment_format = get_format(self.recipe.format)
         if isinstance(attachment_format, SceneFormat):
             return keys.key("scene", suffix=attachment_format.suffix), ()
-        pictures = (keys.key("images", image.camera.name, frame.id, suffix=_suffix(image)) for image in frame.images)
+        pictures = []
+        for row, image in enumerate(frame.images):
+            # A camera that is faster than the lidar has several pictures in a frame.
+            earlier = sum(other.camera.name == image.camera.name for other in frame.images[:row])
+            name = f"{frame.id}.{earlier}" if earlier else frame.id
+            pictures.append(keys.key("images", image.camera.name, name, suffix=_suffix(image)))
         return keys.key(f"frame-{frame.id}", suffix=attachment_format.suffix), tuple(pictures)
 
     def claim(self, keys: Sequence[str], overwrite: bool) -> set[str]:
@@ -258,9 +266,10 @@ class Preparation:
             notes=self.notes + delivery.notes(),
         )
         staged = self.destination.open_staged()
+        if staged.stages and not self.destination.open().existing(keys) <= replaced:
+            raise StorageError(f"another run has stored at {self.destination.out} meanwhile", fix="Run one at a time.")
         staged.put(MANIFEST_KEY, manifest.to_json(), "application/json")
         staged.commit(keys)
-        self.destination.open().discard(replaced - set(keys))
         return manifest.at(staged.location(MANIFEST_KEY))
 
     @contextmanager
@@ -274,14 +283,15 @@ class Preparation:
             yield
         except BaseException as failure:
             try:
-                staged.roll_back([key for key in keys if key not in replaced])
+                # The manifest last of all speaks of a whole run: no other may stand.
+                staged.roll_back([key for key in keys if key not in replaced or key == MANIFEST_KEY])
             except StorageError as left:
                 if isinstance(failure, LidarprepError):
                     advice = f"What was stored before that could not be deleted: {left.message}"
                     failure.fix = f"{failure.fix}\n{advice}" if failure.fix else advice
             raise
         finally:
-            Destination.forget()
+            self.destination.forget()
 
 
 def _keys_of_earlier_run(store: Store) -> set[str]:

@@ -70,9 +70,11 @@ class PointCloud:
 
     def take(self, rows: NDArray[Any]) -> PointCloud:
         """The points that `rows` names: (M,) integer indices, or an (N,) boolean mask."""
-        return replace(
-            self, positions=self.positions[rows], **{name: column[rows] for name, column in self.columns.items()}
-        )
+        if rows.dtype == np.bool_:
+            rows = np.flatnonzero(rows)
+        # np.take is several times as fast as indexing for rows of three.
+        columns: dict[str, Any] = {name: np.take(column, rows, axis=0) for name, column in self.columns.items()}
+        return replace(self, positions=np.take(self.positions, rows, axis=0), **columns)
 
     def __repr__(self) -> str:
         columns = ", ".join(["positions", *self.columns])

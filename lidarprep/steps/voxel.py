@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from lidarprep.errors import RecipeError
-from lidarprep.kernels.voxel import voxel_rows
+from lidarprep.kernels.voxel import PACKED_REACH, first_rows, voxel_rows
 from lidarprep.scene import Frame
 from lidarprep.steps import StepReport
 
@@ -28,6 +28,10 @@ class VoxelDownsample:
     size: float
     keep: Literal["first", "nearest"] = "first"
 
+    def __post_init__(self) -> None:
+        if not self.size > 0:
+            raise RecipeError(f"voxels have an edge of {self.size} m; it must be above 0")
+
     def __call__(self, frame: Frame, report: StepReport) -> Frame:
         """The frame with fewer points; those dropped are counted as "voxel".
 
@@ -35,11 +39,17 @@ class VoxelDownsample:
             RecipeError: The voxels are too small for the extent of the points.
         """
         points = frame.points()
-        if len(points) and float(np.abs(points.positions).max()) / self.size >= _MOST_VOXELS:
+        # How many voxels from the origin the points reach: it says which kernel can count them.
+        reach = max(float(points.positions.max()), -float(points.positions.min())) / self.size if len(points) else 0.0
+        if reach >= _MOST_VOXELS:
             raise RecipeError(
                 f"voxels of {self.size:g} m are too small for frame {frame.id}: more than 2³¹ along an axis"
             )
         rows = np.empty(len(points), dtype=np.int64)
-        count = voxel_rows(np.ascontiguousarray(points.positions), self.size, self.keep == "nearest", rows)
+        positions = np.require(points.positions, requirements=("C", "W"))
+        if self.keep == "first" and reach < PACKED_REACH - 1:
+            count = first_rows(positions, self.size, rows)
+        else:
+            count = voxel_rows(positions, self.size, self.keep == "nearest", rows)
         report.dropped["voxel"] = len(points) - count
         return frame.with_data(points.take(rows[:count]), frame.radar())

@@ -97,7 +97,7 @@ class ToWorld:
     def _select(
         self, points: PointCloud, world_from_source: Pose, world_from_ego: Pose, offset: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.floating], NDArray[np.int64]]:
-        positions = np.ascontiguousarray(points.positions)
+        positions = np.require(points.positions, requirements=("C", "W"))
         moved = np.empty_like(positions)
         kept = np.empty(len(points), dtype=np.int64)
         dropped = np.zeros(3, dtype=np.int64)

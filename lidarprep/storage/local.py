@@ -128,13 +128,20 @@ class LocalFolder:
         return LocalFolder(self.path, url_base=self.url_base, run=run)
 
     def commit(self, keys: Collection[str]) -> None:
-        """Renames each staged file to its place."""
-        if self._staging is None:
+        """Renames each staged file to its place, once it is seen that each can go there.
+
+        A manifest that is to be replaced goes first: it must never stand beside what it does not speak of.
+        """
+        if self._staging is None or not keys:
             return
+        targets = {key: self.path / key for key in keys}
         try:
-            for key in keys:
-                target = self.path / key
+            for target in targets.values():
+                if target.is_dir():
+                    raise StorageError(f"{target} is a folder, where a file is to go", fix="Remove it.")
                 target.parent.mkdir(parents=True, exist_ok=True)
+            list(targets.values())[-1].unlink(missing_ok=True)
+            for key, target in targets.items():
                 (self._staging / key).replace(target)
         except OSError as error:
             raise StorageError(f"{target} cannot be written: {error.strerror or error}") from error

@@ -204,3 +204,22 @@ def test_changed_files_are_refused_or_read_as_json_reads_them() -> None:
         assert_as_json_reads(data)
         accepted += 1
     assert accepted > 100  # some changes leave a file valid
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        rb'{"device_position":{"x":0,"y":0,"z":0},"points":[{"x":1,"y":2,"z":3,"\u0069":0.5}]}',
+        rb'{"device_position":{"x":0,"y":0,"z":0},"points":[{"\u0078":1,"y":2,"z":3}]}',
+        rb'{"device_position":{"x":0,"y":0,"z":0},"points":[],"p\u006fints":[]}',
+    ],
+)
+def test_a_key_that_hides_in_escapes_is_refused_and_not_passed_over(data: bytes) -> None:
+    assert "escapes" in str(refused(data))
+
+
+def test_other_keys_may_have_escapes() -> None:
+    data = (
+        rb'{"h\u00f6he":1,"a\\\"b":2,"device_position":{"x":0,"y":0,"z":0},"points":[{"x":1,"y":2,"z":3,"\u00fc":4}]}'
+    )
+    assert len(decode(data).points()) == 1
