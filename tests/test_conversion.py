@@ -237,3 +237,15 @@ def test_a_scene_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) ->
 def test_precision_is_for_frame_json(tmp_path: Path, target: str) -> None:
     with pytest.raises(lp.RecipeError, match="precision is for Frame JSON"):
         lp.convert(write(tmp_path / "a.json", frame()), tmp_path / target, precision=2)
+
+
+def test_what_a_frame_json_holds_beside_the_format_is_named_when_it_is_dropped(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(
+        '{"device_position":{"x":0,"y":0,"z":0},"weather":"rain",'
+        '"points":[{"x":1,"y":2,"z":3,"velocity":4}],'
+        '"images":[{"image_url":"s3://b/1.jpg","position":{"x":0,"y":0,"z":0},"heading":{"w":1,"x":0,"y":0,"z":0},'
+        '"fx":1,"fy":1,"cx":0,"cy":0,"lens":"dirty","metadata":{"gain":3}}]}'
+    )
+    notes = " ".join(lp.convert(tmp_path / "a.json", tmp_path / "a.pb").notes)
+    for dropped in ("velocity", "weather", "images.lens", "metadata"):
+        assert dropped in notes

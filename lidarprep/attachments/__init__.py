@@ -40,6 +40,7 @@ class AttachmentFormat:
         pictures: What it holds of a picture: the URL that it can be fetched from, or its encoded bytes.
         exact_timestamps: Whether nanoseconds since the epoch fit its numbers; float64 rounds them to 256 ns.
         exact_intensity: Whether it holds intensities as float32; else in 256 steps.
+        picture_metadata: Whether it holds what else is said of a picture.
     """
 
     name: FormatName
@@ -51,6 +52,7 @@ class AttachmentFormat:
     pictures: Literal["url", "content"]
     exact_timestamps: bool
     exact_intensity: bool = True
+    picture_metadata: bool = False
 
     def losses(self, frame: Frame) -> dict[str, str]:
         """What an attachment of this frame cannot hold, or rounds: a sentence with the figure for each kind."""
@@ -73,6 +75,8 @@ class AttachmentFormat:
                 losses["rounded intensities"] = (
                     f"{self.name} holds intensities in 256 steps: rounded by up to {rounding:.2g}"
                 )
+        if not self.picture_metadata and any(image.metadata for image in frame.images):
+            losses["picture metadata"] = f"{self.name} attachments do not hold the pictures' metadata"
         if not self.exact_timestamps:
             times = [frame.timestamp or 0, *(image.timestamp or 0 for image in frame.images)]
             if points.timestamp is not None and len(points):
@@ -154,6 +158,7 @@ FORMATS: dict[str, FrameFormat | SceneFormat] = {
             columns=frozenset({"intensity", "device", "timestamp", "is_ground"}),
             pictures="url",
             exact_timestamps=True,
+            picture_metadata=True,
         ),
         FrameFormat(
             name="protobuf",

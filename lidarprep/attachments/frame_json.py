@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -32,6 +33,18 @@ _WHAT_IS_WRONG = {
     reader.ESCAPED_KEY: "a key with plain characters as \\u00xx escapes, which lidarprep does not read",
     reader.DUPLICATE_POINTS: "the key 'points' stands there twice",
 }
+
+
+# What a Frame JSON holds that has a place here; anything else that it holds is named, not lost in silence.
+_POINT_KEYS = frozenset({"x", "y", "z", "i", "d", "t", "is_ground"})
+_CALIBRATION_KEYS = frozenset({"fx", "fy", "cx", "cy", "skew", "camera_model", *Distortion.__dataclass_fields__})
+_IMAGE_KEYS = _CALIBRATION_KEYS | {
+    *("image_url", "position", "heading", "timestamp", "camera_index", "scale_factor", "priority", "metadata")
+}
+_RADAR_KEYS = frozenset({"position", "direction", "size"})
+_FRAME_KEYS = frozenset(
+    {"device_position", "device_heading", "device_gps_pose", "timestamp", "points", "radar_points", "images"}
+)
 
 
 # ---- writing -------------------------------------------------------------------------------------------------------
@@ -224,8 +237,10 @@ def _read_points(data: bytes, text: NDArray[np.uint8], start: int, source: str) 
         if slow_count <= len(slow):
             break
         slow = np.empty((slow_count, 4), dtype=np.int64)
-    if any_seen & reader.HAS_OTHER:
-        _parse(data[start:end], source, lambda at: at + start)  # for what the kernel passed over without a look
+    ignored: set[str] = set()
+    if any_seen & reader.HAS_OTHER:  # what the kernel passed over without a look
+        rows = _parse(data[start:end], source, lambda at: at + start)
+        ignored = {key for row in rows for key in row} - _POINT_KEYS
     for row, column, first, behind in slow[:slow_count].tolist():
         with np.errstate(over="ignore"):
             value = np.float32(float(data[first:behind]))
@@ -249,6 +264,7 @@ def _read_points(data: bytes, text: NDArray[np.uint8], start: int, source: str) 
         device=device[:count].astype(np.uint32) if any_seen & reader.HAS_D else None,
         timestamp=timestamp[:count] if any_seen & reader.HAS_T else None,
         is_ground=is_ground[:count] if any_seen & reader.HAS_GROUND else None,
+        ignored_fields=tuple(sorted(ignored)),
     )
     return cloud, end
 
@@ -260,6 +276,7 @@ class _FrameReader:
         self.source = source
 
     def read(self, described: dict[str, Any], points: PointCloud) -> Frame:
+        points = replace(points, ignored_fields=(*points.ignored_fields, *self.ignored(described)))
         position = self.vector(self.required(described, "device_position", ""), "device_position")
         heading = described.get("device_heading")
         pose = self.pose(position, heading, "device_heading")
@@ -278,6 +295,15 @@ class _FrameReader:
         if "radar_points" not in described:
             return frame
         return frame.with_data(points, self.radar(self.listed(described["radar_points"], "radar_points")))
+
+    def ignored(self, described: dict[str, Any]) -> list[str]:
+        """Names of what stands around the points and has no place here."""
+        names = set(self.mapping(described, "the frame")) - _FRAME_KEYS
+        for key, known in (("images", _IMAGE_KEYS), ("radar_points", _RADAR_KEYS)):
+            rows = described.get(key)
+            for row in rows if isinstance(rows, list) else ():
+                names |= {f"{key}.{name}" for name in set(row) - known} if isinstance(row, dict) else set()
+        return sorted(names)
 
     def refuse(self, place: str, found: Any, expected: str) -> FormatError:
         return FormatError(self.source, place=place, found=f"{found!r}"[:80], expected=expected)
@@ -365,9 +391,10 @@ class _FrameReader:
         url = self.required(image, "image_url", place)
         if not isinstance(url, str):
             raise self.refuse(f"{place}.image_url", url, "a string")
-        calibration = {"fx", "fy", "cx", "cy", "skew", "camera_model", *Distortion.__dataclass_fields__}
         try:
-            intrinsics = intrinsics_from_mapping({key: value for key, value in image.items() if key in calibration})
+            intrinsics = intrinsics_from_mapping(
+                {key: value for key, value in image.items() if key in _CALIBRATION_KEYS}
+            )
         except SceneError as error:
             raise FormatError(self.source, place=place, found=error.message) from error
         position = self.vector(self.required(image, "position", place), f"{place}.position")

@@ -7,6 +7,7 @@ what the official class serialises.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -172,6 +173,8 @@ def decode(data: bytes, *, source: str = "frame.pb") -> Frame:
     lacking = message.FindInitializationErrors()
     if lacking:
         raise FormatError(source, place="around its points", found=f"no {lacking[0]}", expected="every required field")
+    if message.HasField("extra"):
+        points = replace(points, ignored_fields=(*points.ignored_fields, "extra"))
     try:
         return _frame(message, points, source)
     except SceneError as error:

@@ -218,6 +218,13 @@ def test_a_key_that_hides_in_escapes_is_refused_and_not_passed_over(data: bytes)
     assert "escapes" in str(refused(data))
 
 
+@pytest.mark.parametrize("key", ["images", "radar_points"])
+@pytest.mark.parametrize("value", ["5", '"text"', "{}", "[5]"])
+def test_what_is_no_list_of_objects_is_refused(key: str, value: str) -> None:
+    data = f'{{"device_position":{{"x":0,"y":0,"z":0}},"points":[],"{key}":{value}}}'
+    assert key in str(refused(data.encode()))
+
+
 def test_other_keys_may_have_escapes() -> None:
     data = (
         rb'{"h\u00f6he":1,"a\\\"b":2,"device_position":{"x":0,"y":0,"z":0},"points":[{"x":1,"y":2,"z":3,"\u00fc":4}]}'
