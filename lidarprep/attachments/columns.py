@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.errors import EncodingError
+from lidarprep.errors import EncodingError, FormatError
 from lidarprep.kernels.check import all_within
-from lidarprep.scene import Frame, PointCloud, Pose
+from lidarprep.scene import CameraImage, Frame, PointCloud, Pose, ReferenceFrame
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,7 @@ class AttachmentColumns:
         Raises:
             EncodingError: They are not in the world frame, not finite as float32, or the intensity is not 0–1.
         """
-        if points.frame != "world":
-            raise EncodingError(f"frame {frame_id}: its points are in the {points.frame} frame; attachments want world")
+        require_world("points", points.frame, frame_id)
         with np.errstate(over="ignore"):
             positions = _contiguous(points.positions, np.float32)
         _require_finite(positions, "coordinate", frame_id)
@@ -60,6 +60,46 @@ class AttachmentColumns:
             None if points.timestamp is None else _contiguous(points.timestamp, np.int64),
             None if points.is_ground is None else _contiguous(points.is_ground, np.bool_),
         )
+
+
+def require_world(what: str, reference: ReferenceFrame, frame_id: str) -> None:
+    """Sees that points or radar points are in the world frame.
+
+    Raises:
+        EncodingError: They are in another.
+    """
+    if reference != "world":
+        raise EncodingError(f"frame {frame_id}: its {what} are in the {reference} frame; attachments want world")
+
+
+def linked_picture(image: CameraImage, frame_id: str) -> tuple[str, Pose]:
+    """The URL and the pose in the world that a picture must have where an attachment links to it.
+
+    Raises:
+        EncodingError: It lacks one.
+    """
+    if image.url is None or image.world_from_camera is None:
+        lacking = "URL" if image.url is None else "pose"
+        raise EncodingError(f"frame {frame_id}: the picture of {image.camera.name} has no {lacking}")
+    return image.url, image.world_from_camera
+
+
+def require_all_or_none(any_seen: int, all_seen: int, bits: Mapping[int, str], source: str) -> None:
+    """Sees that a column which some points of an attachment have is one that all have.
+
+    Args:
+        any_seen, all_seen: Bits of the columns that any point, and that every point has.
+        bits: The names that columns have in attachments, by their bits.
+        source: Names the attachment in the error.
+
+    Raises:
+        FormatError: Only some points have it.
+    """
+    for bit, name in bits.items():
+        if any_seen & bit and not all_seen & bit:
+            raise FormatError(
+                source, place="points", found=f"some points have {name!r}, others don't", expected="all or none"
+            )
 
 
 def device_pose(frame: Frame) -> Pose:

@@ -11,7 +11,13 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from lidarprep.attachments.columns import AttachmentColumns, device_pose
+from lidarprep.attachments.columns import (
+    AttachmentColumns,
+    device_pose,
+    linked_picture,
+    require_all_or_none,
+    require_world,
+)
 from lidarprep.attachments.threads import thread_pool, writing_threads
 from lidarprep.errors import EncodingError, FormatError, RecipeError, SceneError
 from lidarprep.kernels import frame_json_reader as reader
@@ -128,10 +134,7 @@ def _quaternion(pose: Pose) -> dict[str, float]:
 
 
 def _radar_points(radar: RadarPoints, frame_id: str) -> list[dict[str, Any]]:
-    if radar.frame != "world":
-        raise EncodingError(
-            f"frame {frame_id}: its radar points are in the {radar.frame} frame; attachments want world"
-        )
+    require_world("radar points", radar.frame, frame_id)
     points: list[dict[str, Any]] = []
     for row in range(len(radar)):
         point: dict[str, Any] = {"position": _vector(radar.positions[row])}
@@ -145,14 +148,12 @@ def _radar_points(radar: RadarPoints, frame_id: str) -> list[dict[str, Any]]:
 
 def _image(image: CameraImage, frame_id: str) -> dict[str, Any]:
     camera, intrinsics = image.camera, image.camera.intrinsics
-    if image.url is None or image.world_from_camera is None:
-        lacking = "URL" if image.url is None else "pose"
-        raise EncodingError(f"frame {frame_id}: the picture of {camera.name} has no {lacking}")
+    url, world_from_camera = linked_picture(image, frame_id)
     described: dict[str, Any] = {
-        "image_url": image.url,
+        "image_url": url,
         "camera_index": camera.index,
-        "position": _vector(image.world_from_camera.translation),
-        "heading": _quaternion(image.world_from_camera),
+        "position": _vector(world_from_camera.translation),
+        "heading": _quaternion(world_from_camera),
         "camera_model": intrinsics.model,
         "fx": intrinsics.fx,
         "fy": intrinsics.fy,
@@ -248,11 +249,7 @@ def _read_points(data: bytes, text: NDArray[np.uint8], start: int, source: str) 
             intensity[row] = value
         else:
             positions[row, column] = value
-    for bit, name in ((reader.HAS_I, "i"), (reader.HAS_D, "d"), (reader.HAS_T, "t")):
-        if any_seen & bit and not all_seen & bit:
-            raise FormatError(
-                source, place="points", found=f"some points have {name!r}, others don't", expected="all or none"
-            )
+    require_all_or_none(any_seen, all_seen, {reader.HAS_I: "i", reader.HAS_D: "d", reader.HAS_T: "t"}, source)
     columns = [(positions, "a coordinate")] + ([(intensity, "an intensity")] if any_seen & reader.HAS_I else [])
     for column, name in columns:
         if not np.isfinite(column[:count]).all():

@@ -15,7 +15,13 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from lidarprep.attachments import lidar_frame_pb2 as pb
-from lidarprep.attachments.columns import AttachmentColumns, device_pose
+from lidarprep.attachments.columns import (
+    AttachmentColumns,
+    device_pose,
+    linked_picture,
+    require_all_or_none,
+    require_world,
+)
 from lidarprep.errors import EncodingError, FormatError, RecipeError, SceneError
 from lidarprep.kernels import wire
 from lidarprep.scene import Camera, CameraImage, Distortion, Frame, GpsPose, Intrinsics, PointCloud, Pose, RadarPoints
@@ -101,10 +107,7 @@ def _set_quaternion(quaternion: Any, pose: Pose) -> None:
 
 
 def _set_radar(message: Any, radar: RadarPoints, frame_id: str) -> None:
-    if radar.frame != "world":
-        raise EncodingError(
-            f"frame {frame_id}: its radar points are in the {radar.frame} frame; attachments want world"
-        )
+    require_world("radar points", radar.frame, frame_id)
     for row in range(len(radar)):
         point = message.radar_points.add()
         _set_vector(point.position, radar.positions[row], frame_id)
@@ -117,9 +120,7 @@ def _set_radar(message: Any, radar: RadarPoints, frame_id: str) -> None:
 
 def _set_image(message: Any, image: CameraImage, frame_id: str) -> None:
     camera, intrinsics = image.camera, image.camera.intrinsics
-    if image.url is None or image.world_from_camera is None:
-        lacking = "URL" if image.url is None else "pose"
-        raise EncodingError(f"frame {frame_id}: the picture of {camera.name} has no {lacking}")
+    url, world_from_camera = linked_picture(image, frame_id)
     known = _COEFFICIENTS.get(intrinsics.model)
     coefficients = intrinsics.distortion.nonzero()
     foreign = None if known is None else sorted(set(coefficients) - set(known))
@@ -132,9 +133,9 @@ def _set_image(message: Any, image: CameraImage, frame_id: str) -> None:
         raise EncodingError(
             f"camera {camera.name}: a LidarFrame protobuf cannot hold {what}", fix="Use --format json, which can."
         )
-    message.image_url = image.url
-    _set_vector(message.position, image.world_from_camera.translation, frame_id)
-    _set_quaternion(message.heading, image.world_from_camera)
+    message.image_url = url
+    _set_vector(message.position, world_from_camera.translation, frame_id)
+    _set_quaternion(message.heading, world_from_camera)
     message.camera_index = camera.index
     if image.timestamp is not None:
         message.timestamp = float(image.timestamp)
@@ -196,11 +197,7 @@ def _read_points(data: NDArray[np.uint8], source: str) -> tuple[PointCloud, byte
     )
     if status != wire.OK:
         raise FormatError(source, place=f"byte {at}", found=_WHAT_IS_WRONG[status], expected="a LidarFrame protobuf")
-    for bit, name in ((wire.HAS_I, "i"), (wire.HAS_D, "d"), (wire.HAS_T, "t")):
-        if any_seen & bit and not all_seen & bit:
-            raise FormatError(
-                source, place="points", found=f"some points have {name!r}, others don't", expected="all or none"
-            )
+    require_all_or_none(any_seen, all_seen, {wire.HAS_I: "i", wire.HAS_D: "d", wire.HAS_T: "t"}, source)
     cloud = PointCloud(
         positions[:count],
         frame="world",

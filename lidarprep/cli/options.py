@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import radians
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,38 +98,27 @@ def band_from(text: str) -> tuple[float, float]:
     return lowest, highest
 
 
-def recipe_flags(
-    *,
-    format: str | None,
-    roi: str | None,
-    device_height: float | None,
-    height_band: str | None,
-    frames: str | None,
-    labeling_sample_rate: int | None,
-    only_labelled: bool | None,
-    voxel: float | None,
-    voxel_keep: str | None,
-    precision: int | None,
-    intensity_scale: float | None,
-    points_frame: str | None,
-    odometry: bool | None,
-) -> dict[str, Any]:
-    """The flags of a recipe as its fields."""
-    return {
-        "format": format,
-        "region_of_interest_3d": None if roi is None else region_from(roi),
-        "device_height": device_height,
-        "height_band": None if height_band is None else band_from(height_band),
-        "frames": frames,
-        "labeling_sample_rate": labeling_sample_rate,
-        "only_labelled": only_labelled,
-        "voxel": voxel,
-        "voxel_keep": voxel_keep,
-        "precision": precision,
-        "intensity_scale": intensity_scale,
-        "points_frame": points_frame,
-        "odometry": odometry,
-    }
+# The flags that are fields of a recipe or of the storage options by another name, or as text.
+_RECIPE_TEXTS = {"roi": ("region_of_interest_3d", region_from), "height_band": ("height_band", band_from)}
+_STORAGE_NAMES = {"presign": "presign_hours"}
+
+
+def recipe_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a command's flags that are fields of a recipe, by the fields' names; the others are left out."""
+    from lidarprep.recipe import Recipe
+
+    given = {name: value for name, value in flags.items() if name in Recipe.model_fields and name not in _RECIPE_TEXTS}
+    for flag, (name, read) in _RECIPE_TEXTS.items():
+        given[name] = None if flags[flag] is None else read(flags[flag])
+    return given
+
+
+def storage_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a command's flags that are storage options, by the options' names; the others are left out."""
+    from lidarprep.recipe import StorageOptions
+
+    named = {_STORAGE_NAMES.get(flag, flag): value for flag, value in flags.items()}
+    return {name: value for name, value in named.items() if name in StorageOptions.model_fields}
 
 
 def recipe_from(recipe_file: str | None, given: dict[str, Any]) -> Recipe:

@@ -43,35 +43,16 @@ def command(
     json: o.Json = False,
 ) -> None:
     """Prepare a recording: into one world frame, cropped and filtered, as attachments, and store them."""
+    flags = dict(locals())
     from lidarprep.recipe import StorageOptions
 
     merged = o.recipe_from(
         recipe,
-        o.recipe_flags(
-            format=format,
-            roi=roi,
-            device_height=device_height,
-            height_band=height_band,
-            frames=frames,
-            labeling_sample_rate=labeling_sample_rate,
-            only_labelled=only_labelled,
-            voxel=voxel,
-            voxel_keep=voxel_keep,
-            precision=precision,
-            intensity_scale=intensity_scale,
-            points_frame=points_frame,
-            odometry=odometry,
-        ),
+        o.recipe_flags(flags),
     )
     storage = o.storage_from(
         StorageOptions(),
-        {
-            "endpoint_url": endpoint_url,
-            "profile": profile,
-            "region": region,
-            "url_base": url_base,
-            "presign_hours": presign,
-        },
+        o.storage_flags(flags),
     )
     manifest = prepare_scene(
         scene, out, merged, storage, layout=layout, poses=poses, workers=workers, overwrite=overwrite

@@ -44,37 +44,18 @@ def command(
     json: o.Json = False,
 ) -> None:
     """Prepare, store and submit as a recipe file says; flags override it."""
+    flags = dict(locals())
     from lidarprep.recipe import RunRecipe, TaskRecipe
     from lidarprep.run import run as run_recipe
 
     base = RunRecipe.from_yaml(recipe)
     merged = o.overridden(
         base.recipe,
-        o.recipe_flags(
-            format=format,
-            roi=roi,
-            device_height=device_height,
-            height_band=height_band,
-            frames=frames,
-            labeling_sample_rate=labeling_sample_rate,
-            only_labelled=only_labelled,
-            voxel=voxel,
-            voxel_keep=voxel_keep,
-            precision=precision,
-            intensity_scale=intensity_scale,
-            points_frame=points_frame,
-            odometry=odometry,
-        ),
+        o.recipe_flags(flags),
     )
     storage = o.storage_from(
         base.storage,
-        {
-            "endpoint_url": endpoint_url,
-            "profile": profile,
-            "region": region,
-            "url_base": url_base,
-            "presign_hours": presign,
-        },
+        o.storage_flags(flags),
     )
     task = base.task
     if task is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lidarprep.attachments.columns import require_world
 from lidarprep.attachments.sensor_fusion_scene.clock import NS_PER_US
 from lidarprep.attachments.sensor_fusion_scene.container import ArraySpec, BlockWriter
 from lidarprep.attachments.sensor_fusion_scene.notes import Notes
@@ -103,10 +104,7 @@ def write_radar(blocks: BlockWriter, radar: RadarPoints, frame_id: str) -> Point
     Raises:
         EncodingError: They are not in the world, or a number is not finite as float32.
     """
-    if radar.frame != "world":
-        raise EncodingError(
-            f"frame {frame_id}: its radar points are in the {radar.frame} frame; attachments want world"
-        )
+    require_world("radar points", radar.frame, frame_id)
     # ASSUMED: the format's `lengths` are our sizes; its reference gives no unit for either.
     columns = {"positions": radar.positions, "directions": radar.directions, "lengths": radar.sizes}
     return {

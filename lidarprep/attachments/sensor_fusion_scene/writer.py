@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.attachments.columns import device_pose
+from lidarprep.attachments.columns import device_pose, require_world
 from lidarprep.attachments.sensor_fusion_scene.cameras import describe_intrinsics, open_picture, picture_size
 from lidarprep.attachments.sensor_fusion_scene.clock import NS_PER_US, FrameTime, SceneClock
 from lidarprep.attachments.sensor_fusion_scene.container import ALIGNMENT, BlockWriter, header_of, write_all
@@ -189,8 +189,7 @@ class SceneWriter:
 
     def _write_frame(self, frame: Frame) -> tuple[SceneClock, FrameRecord]:
         points = frame.points()
-        if points.frame != "world":
-            raise EncodingError(f"frame {frame.id}: its points are in the {points.frame} frame; attachments want world")
+        require_world("points", points.frame, frame.id)
         pose = pose_values(device_pose(frame))
         between = None
         if points.timestamp is not None and len(points):
