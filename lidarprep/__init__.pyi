@@ -25,8 +25,9 @@ from .errors import (
 )
 from .inspection import Inspection, inspect_scene
 from .pipeline import prepare
-from .readers import open_scene, read_points, write_points
+from .readers import read_points, write_points
 from .recipe import Recipe, RunRecipe, StorageOptions, TaskRecipe
+from .recordings import OpenOptions, known_layouts, open_scene
 from .run import RunResult, run
 from .sample import write_sample
 from .scene import (
@@ -36,11 +37,13 @@ from .scene import (
     Frame,
     GpsPose,
     Intrinsics,
+    Lidar,
     PointCloud,
     Pose,
     RadarPoints,
     RegionOfInterest3D,
     Scene,
+    Trajectory,
 )
 from .storage import Manifest
 from .submission import load_manifest, submit
@@ -61,11 +64,13 @@ __all__ = [
     "GpsPose",
     "Inspection",
     "Intrinsics",
+    "Lidar",
     "LidarprepError",
     "Manifest",
     "MissingExtraError",
     "NotEnabledError",
     "NotFoundError",
+    "OpenOptions",
     "ParameterError",
     "PointCloud",
     "Pose",
@@ -85,12 +90,14 @@ __all__ = [
     "StorageOptions",
     "Task",
     "TaskRecipe",
+    "Trajectory",
     "TransportError",
     "UnauthorizedError",
     "__version__",
     "convert",
     "get_format",
     "inspect_scene",
+    "known_layouts",
     "load_manifest",
     "open_scene",
     "prepare",

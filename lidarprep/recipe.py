@@ -13,10 +13,14 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from lidarprep.errors import RecipeError
+from lidarprep.readers import OpenOptions
 from lidarprep.scene import RegionOfInterest3D
 
 # Metres above the ground that are kept where a device height is given and no band.
 DEFAULT_HEIGHT_BAND = (-1.0, 8.0)
+
+# 288 km/h: faster than any vehicle that lidars are mounted on, slower than most jumps of a broken pose.
+DEFAULT_MAX_SPEED_M_S = 80.0
 
 
 def _region_position(value: Any) -> Any:
@@ -129,6 +133,11 @@ class Recipe(RecipeModel):
         points_frame: The frame of reference of the recording's points, where the layout does not say it.
         voxel: Edge in metres of the voxels that one point each is kept of; all points where it is left out.
         voxel_keep: Which point of a voxel: the first of the recording, or the nearest to the voxel's centre.
+        deskew: Whether points are moved from where the device was at their own time to where it was at their frame's.
+        drop_intensity: Whether to leave the intensities out, where they say nothing.
+        skip_bad_frames: Whether to go on without the frames that cannot be read; the manifest lists them.
+        strict: Whether what the checks of the recording find odd ends the run.
+        max_speed: Metres a second that the device may seem to move at before the checks find it odd.
         odometry: Whether a Sensor Fusion Scene gives the device's poses as a sensor of their own, too. The
             specification knows such a sensor; the official validator (0.5.4) refuses it.
     """
@@ -145,6 +154,11 @@ class Recipe(RecipeModel):
     points_frame: Literal["ego", "world"] | None = None
     voxel: Annotated[FiniteFloat, Field(gt=0)] | None = None
     voxel_keep: Literal["first", "nearest"] = "first"
+    deskew: bool = False
+    drop_intensity: bool = False
+    skip_bad_frames: bool = False
+    strict: bool = False
+    max_speed: Annotated[FiniteFloat, Field(gt=0)] = DEFAULT_MAX_SPEED_M_S
     odometry: bool = False
 
     @model_validator(mode="after")
@@ -207,6 +221,20 @@ class StorageOptions(RecipeModel):
         return self
 
 
+_NAME_LISTS = ("lidars", "cameras", "invert_extrinsics")
+
+
+def _opening(value: Any) -> Any:
+    """Options as a mapping; in place of a list of names there may stand one."""
+    if not isinstance(value, dict):
+        return value
+    unknown = sorted(set(value) - set(OpenOptions.__dataclass_fields__))
+    if unknown:
+        raise ValueError(f"unknown keys {', '.join(unknown)}; known are {', '.join(OpenOptions.__dataclass_fields__)}")
+    names = {name: (value[name],) for name in _NAME_LISTS if isinstance(value.get(name), str)}
+    return value | names
+
+
 class TaskRecipe(RecipeModel):
     """The task that is submitted.
 
@@ -230,7 +258,7 @@ class RunRecipe(RecipeModel):
         scene: Path of the recording.
         out: Folder or s3://bucket/prefix that the attachments go to.
         layout: The recording's layout; guessed where it is left out.
-        poses: Poses for a plain folder.
+        opening: What the recording doesn't say itself: the options of `open_scene`.
         recipe: How it is prepared.
         storage: How `out` is reached.
         task: The task to submit; nothing is submitted where it is left out.
@@ -241,7 +269,7 @@ class RunRecipe(RecipeModel):
     scene: str
     out: str
     layout: str | None = None
-    poses: str | None = None
+    opening: Annotated[OpenOptions, BeforeValidator(_opening)] = OpenOptions()
     recipe: Recipe = Recipe()
     storage: StorageOptions = StorageOptions()
     task: TaskRecipe | None = None

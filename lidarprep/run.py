@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lidarprep.pipeline import Progress, prepare
-from lidarprep.readers import open_scene
 from lidarprep.recipe import RunRecipe
+from lidarprep.recordings import open_scene
 from lidarprep.storage import Manifest
 from lidarprep.submission import check_task, submit
 
@@ -56,7 +56,8 @@ def run(
             return run(recipe, client=made, progress=progress, on_prepared=on_prepared)
     if recipe.task is not None:
         check_task(recipe.recipe, recipe.task)
-    scene = open_scene(recipe.scene, layout=recipe.layout, points_frame=recipe.recipe.points_frame, poses=recipe.poses)
+    opening = vars(recipe.opening) | {"points_frame": recipe.recipe.points_frame or recipe.opening.points_frame}
+    scene = open_scene(recipe.scene, layout=recipe.layout, **opening)
     manifest = prepare(
         scene,
         recipe.recipe,

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from lidarprep.cli import convert, demo, inspect, prepare, run, sample, sandbox, submit, warm_up
+from lidarprep.cli import convert, demo, inspect, layouts, prepare, run, sample, sandbox, submit, warm_up
 from lidarprep.cli.console import print_error
 from lidarprep.errors import LidarprepError
 
@@ -56,7 +56,7 @@ def options(
     """Options that every command has; main() has taken `--debug` out before they are read."""
 
 
-for _command in (demo, sample, inspect, prepare, convert, submit, run, sandbox, warm_up):
+for _command in (demo, sample, inspect, layouts, prepare, convert, submit, run, sandbox, warm_up):
     app.command()(_command.command)
     app.registered_commands[-1].name = _command.__name__.rsplit(".", 1)[-1].replace("_", "-")
 

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lidarprep.cli.console import print_json, print_notes, print_table, progress
-from lidarprep.cli.options import Json, Layout, PointsFrame, PosesFile
+from lidarprep.cli.options import CHECKS, OPENING, Json, opening_flags, takes
 
 if TYPE_CHECKING:
     from lidarprep.inspection import Inspection
 
 
+@takes(OPENING, CHECKS)
 def command(
-    path: Annotated[str, typer.Argument(help="A recording's folder, or one point file.")],
-    layout: Layout = None,
-    poses: PosesFile = None,
-    points_frame: PointsFrame = None,
+    path: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file.")],
     json: Json = False,
+    **flags: Any,
 ) -> None:
     """Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and warnings."""
     from lidarprep.inspection import inspect_scene
-    from lidarprep.readers import open_scene
+    from lidarprep.recordings import open_scene
 
-    scene = open_scene(path, layout=layout, points_frame=points_frame, poses=poses)  # type: ignore[arg-type]
+    scene = open_scene(path, layout=flags["layout"], **opening_flags(flags))
     with progress("reading") as bar:
         inspection = inspect_scene(scene, on_frame=bar.reach)
     if json:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from inspect import Parameter, signature
 from math import radians
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,26 +14,13 @@ import typer
 from lidarprep.errors import RecipeError
 
 if TYPE_CHECKING:
+    from lidarprep.readers import OpenOptions
     from lidarprep.recipe import Recipe, StorageOptions
     from lidarprep.scene import RegionOfInterest3D
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Frames worked on at once; by default as many as cores.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run left at the destination.")]
-Layout = Annotated[str | None, typer.Option(help="The recording's layout (toolkit, folder, file); else guessed.")]
-PosesFile = Annotated[str | None, typer.Option("--poses", help="Poses for a plain folder: KITTI or TUM rows, or JSON.")]
-PointsFrame = Annotated[str | None, typer.Option(metavar="ego|world", help="Frame of reference of the points.")]
-
-EndpointUrl = Annotated[str | None, typer.Option(help="Address of an S3-compatible store.")]
-Profile = Annotated[str | None, typer.Option(help="Profile of the AWS tools' configuration.")]
-Region = Annotated[str | None, typer.Option(help="AWS region.")]
-UrlBase = Annotated[str | None, typer.Option(help="Prefix of the URLs, in place of s3:// or a path.")]
-Presign = Annotated[
-    float | None, typer.Option(metavar="HOURS", help="Sign the URLs that Scale gets, for so many hours; S3 only.")
-]
-ApiUrl = Annotated[
-    str | None, typer.Option("--api-url", help="Address of the API; else SCALE_API_URL, else Scale's own.")
-]
+Precision = Annotated[int | None, typer.Option(metavar="N", help="Decimals in Frame JSON; exact where left out.")]
+IntensityScale = Annotated[float | None, typer.Option(metavar="S", help="The intensity that becomes 1; else guessed.")]
 Params = Annotated[str | None, typer.Option("--params", metavar="FILE", help="Task parameters as YAML or JSON.")]
 Param = Annotated[
     list[str] | None,
@@ -39,34 +29,167 @@ Param = Annotated[
     ),
 ]
 UniqueId = Annotated[str | None, typer.Option(help="Id of your own that no other task may have.")]
+ApiUrl = Annotated[
+    str | None, typer.Option("--api-url", help="Address of the API; else SCALE_API_URL, else Scale's own.")
+]
 
-RoiText = Annotated[
-    str | None,
-    typer.Option("--roi", metavar="X,Y,LENGTH,WIDTH[,DEGREES]", help="Rectangle to crop to, in the world, metres."),
-]
-Format = Annotated[str | None, typer.Option("--format", metavar="json|protobuf|sfs", help="Format of the attachments.")]
-DeviceHeight = Annotated[float | None, typer.Option(metavar="M", help="Height of the device above the ground, metres.")]
-HeightBandText = Annotated[
-    str | None, typer.Option("--height-band", metavar="LO,HI", help="Metres above the ground to keep; else -1,8.")
-]
-Frames = Annotated[str | None, typer.Option(metavar="A:B:S", help="Which frames, as a Python slice.")]
-SampleRate = Annotated[
-    int | None, typer.Option("--labeling-sample-rate", metavar="K", help="Every how many frames one is labelled.")
-]
-OnlyLabelled = Annotated[
-    bool | None,
-    typer.Option("--only-labelled/--all-frames", help="Prepare the labelled frames only.", show_default=False),
-]
-Voxel = Annotated[float | None, typer.Option(metavar="METRES", help="Keep one measured point a voxel of this edge.")]
-VoxelKeep = Annotated[str | None, typer.Option(metavar="first|nearest", help="Which: else the first.")]
-Odometry = Annotated[
-    bool | None,
-    typer.Option(
-        "--odometry/--no-odometry", help="Give a .sfs the device's poses as a sensor of their own.", show_default=False
-    ),
-]
-Precision = Annotated[int | None, typer.Option(metavar="N", help="Decimals in Frame JSON; exact where left out.")]
-IntensityScale = Annotated[float | None, typer.Option(metavar="S", help="The intensity that becomes 1; else guessed.")]
+# Options that several commands take together, by the names of their parameters; `takes` hands them out. What is not
+# given is None, so that what a file says stands.
+BUCKET: dict[str, Any] = {
+    "endpoint_url": Annotated[str | None, typer.Option(help="Address of an S3-compatible store.")],
+    "profile": Annotated[str | None, typer.Option(help="Profile of the AWS tools' configuration.")],
+    "region": Annotated[str | None, typer.Option(help="AWS region.")],
+}
+OPENING: dict[str, Any] = {
+    "layout": Annotated[
+        str | None, typer.Option(help="The recording's layout, else guessed; see `lidarprep layouts`.")
+    ],
+    "poses": Annotated[
+        str | None, typer.Option(metavar="FILE", help="Poses for a plain folder: KITTI, TUM, CSV or JSON.")
+    ],
+    "points_frame": Annotated[str | None, typer.Option(metavar="ego|world", help="Frame of reference of the points.")],
+    "scene_name": Annotated[str | None, typer.Option(metavar="NAME", help="Which scene, log or sequence of several.")],
+    "lidars": Annotated[
+        list[str] | None, typer.Option("--lidar", metavar="NAME", help="Only this lidar or topic. Repeatable.")
+    ],
+    "cameras": Annotated[
+        list[str] | None, typer.Option("--camera", metavar="NAME", help="Only this camera or topic. Repeatable.")
+    ],
+    "all_sweeps": Annotated[
+        bool | None, typer.Option("--all-sweeps", help="Every sweep as a frame, not the keyframes alone.")
+    ],
+    "image_tolerance": Annotated[
+        float | None, typer.Option(metavar="S", help="Seconds that a frame's picture may be away from it; else 0.05.")
+    ],
+    "max_pose_gap": Annotated[
+        float | None, typer.Option(metavar="S", help="Seconds between poses that are bridged; else 1.")
+    ],
+    "frame_order": Annotated[
+        str | None, typer.Option(metavar="recorded|time", help="Frames as recorded, or sorted by time, one a time.")
+    ],
+    "invert_extrinsics": Annotated[
+        list[str] | None,
+        typer.Option(metavar="CAMERA", help="This camera's extrinsics are camera from ego: invert them. Repeatable."),
+    ],
+    "ego_frame": Annotated[str | None, typer.Option(metavar="NAME", help="The device's frame in a bag's transforms.")],
+    "world_frame": Annotated[str | None, typer.Option(metavar="NAME", help="The world's frame in a bag's transforms.")],
+    "pose_topic": Annotated[str | None, typer.Option(metavar="TOPIC", help="A bag's poses, in place of transforms.")],
+}
+RECIPE: dict[str, Any] = {
+    "format": Annotated[
+        str | None, typer.Option("--format", metavar="json|protobuf|sfs", help="Format of the attachments.")
+    ],
+    "roi": Annotated[
+        str | None,
+        typer.Option("--roi", metavar="X,Y,LENGTH,WIDTH[,DEGREES]", help="Rectangle to crop to, in the world, metres."),
+    ],
+    "device_height": Annotated[
+        float | None, typer.Option(metavar="M", help="Height of the device above the ground, metres.")
+    ],
+    "height_band": Annotated[
+        str | None, typer.Option("--height-band", metavar="LO,HI", help="Metres above the ground to keep; else -1,8.")
+    ],
+    "frames": Annotated[str | None, typer.Option(metavar="A:B:S", help="Which frames, as a Python slice.")],
+    "labeling_sample_rate": Annotated[
+        int | None, typer.Option("--labeling-sample-rate", metavar="K", help="Every how many frames one is labelled.")
+    ],
+    "only_labelled": Annotated[
+        bool | None,
+        typer.Option("--only-labelled/--all-frames", help="Prepare the labelled frames only.", show_default=False),
+    ],
+    "deskew": Annotated[
+        bool | None,
+        typer.Option(
+            "--deskew/--no-deskew",
+            help="Move points from the device's pose at their own time to that at their frame's.",
+            show_default=False,
+        ),
+    ],
+    "voxel": Annotated[
+        float | None, typer.Option(metavar="METRES", help="Keep one measured point a voxel of this edge.")
+    ],
+    "voxel_keep": Annotated[str | None, typer.Option(metavar="first|nearest", help="Which: else the first.")],
+    "precision": Precision,
+    "intensity_scale": IntensityScale,
+    "drop_intensity": Annotated[
+        bool | None,
+        typer.Option("--drop-intensity/--keep-intensity", help="Leave the intensities out.", show_default=False),
+    ],
+    "odometry": Annotated[
+        bool | None,
+        typer.Option(
+            "--odometry/--no-odometry",
+            help="Give a .sfs the device's poses as a sensor of their own.",
+            show_default=False,
+        ),
+    ],
+    "skip_bad_frames": Annotated[
+        bool | None,
+        typer.Option(
+            "--skip-bad-frames/--stop-at-bad-frames",
+            help="Go on without frames that cannot be read; the manifest lists them.",
+            show_default=False,
+        ),
+    ],
+}
+CHECKS: dict[str, Any] = {
+    "strict": Annotated[
+        bool | None, typer.Option("--strict/--lenient", help="A warning is an error.", show_default=False)
+    ],
+    "max_speed": Annotated[
+        float | None, typer.Option(metavar="M/S", help="Speed from which the device's way is odd; else 80.")
+    ],
+}
+STORAGE: dict[str, Any] = {
+    "overwrite": Annotated[
+        bool | None,
+        typer.Option("--overwrite", help="Replace what an earlier run left at the destination.", show_default=False),
+    ],
+    "workers": Annotated[
+        int | None, typer.Option(min=1, help="Frames worked on at once; by default as many as cores.")
+    ],
+    **BUCKET,
+    "url_base": Annotated[str | None, typer.Option(help="Prefix of the URLs, in place of s3:// or a path.")],
+    "presign": Annotated[
+        float | None, typer.Option(metavar="HOURS", help="Sign the URLs that Scale gets, for so many hours; S3 only.")
+    ],
+}
+
+
+_PANELS = {
+    id(group): title
+    for title, group in (
+        ("How it is prepared", RECIPE),
+        ("What the recording doesn't say", OPENING),
+        ("Checks", CHECKS),
+        ("Where it is stored", STORAGE),
+        ("Where it is stored", BUCKET),
+    )
+}
+
+
+def takes(*groups: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of these groups, which it gets by their names as `**flags`; None if not given.
+
+    Each group has a panel of its own in `--help`.
+    """
+    for group in groups:
+        for annotation in group.values():
+            annotation.__metadata__[0].rich_help_panel = _PANELS[id(group)]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = signature(command, eval_str=True)
+        kept = [one for one in own.parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
+        options = {name: annotation for group in groups for name, annotation in group.items()}
+        added = [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+            for name, annotation in options.items()
+        ]
+        command.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in [*kept, *added]}
+        return command
+
+    return decorate
 
 
 def numbers(text: str, option: str, expected: str, counts: tuple[int, ...]) -> list[float]:
@@ -101,6 +224,7 @@ def band_from(text: str) -> tuple[float, float]:
 # The flags that are fields of a recipe or of the storage options by another name, or as text.
 _RECIPE_TEXTS = {"roi": ("region_of_interest_3d", region_from), "height_band": ("height_band", band_from)}
 _STORAGE_NAMES = {"presign": "presign_hours"}
+_OPENING_NAMES = {"scene_name": "scene"}
 
 
 def recipe_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,6 +243,20 @@ def storage_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
 
     named = {_STORAGE_NAMES.get(flag, flag): value for flag, value in flags.items()}
     return {name: value for name, value in named.items() if name in StorageOptions.model_fields}
+
+
+def opening_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a command's flags that say how a recording is opened, by the names of `open_scene`'s options."""
+    given = said({_OPENING_NAMES.get(name, name): flags[name] for name in OPENING if name != "layout"})
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+
+
+def overridden_opening(base: OpenOptions, flags: Mapping[str, Any]) -> OpenOptions:
+    """The options with the flags that were given in place of its own."""
+    given = opening_flags(flags)
+    if "poses" in given:
+        given["poses"] = Path(given["poses"])
+    return replace(base, **given)
 
 
 def recipe_from(recipe_file: str | None, given: dict[str, Any]) -> Recipe:

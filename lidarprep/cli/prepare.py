@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,48 +15,28 @@ if TYPE_CHECKING:
     from lidarprep.storage import Manifest
 
 
+@o.takes(o.RECIPE, o.OPENING, o.CHECKS, o.STORAGE)
 def command(
-    scene: Annotated[str, typer.Argument(help="A recording's folder, or one point file.")],
+    scene: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file.")],
     out: Annotated[str, typer.Option(metavar="DEST", help="Folder, or s3://bucket/prefix.")],
-    format: o.Format = None,
-    roi: o.RoiText = None,
-    device_height: o.DeviceHeight = None,
-    height_band: o.HeightBandText = None,
-    frames: o.Frames = None,
-    labeling_sample_rate: o.SampleRate = None,
-    only_labelled: o.OnlyLabelled = None,
-    voxel: o.Voxel = None,
-    voxel_keep: o.VoxelKeep = None,
-    precision: o.Precision = None,
-    intensity_scale: o.IntensityScale = None,
-    points_frame: o.PointsFrame = None,
-    odometry: o.Odometry = None,
     recipe: Annotated[str | None, typer.Option(metavar="FILE", help="A recipe (YAML); flags override it.")] = None,
-    layout: o.Layout = None,
-    poses: o.PosesFile = None,
-    workers: o.Workers = None,
-    overwrite: o.Overwrite = False,
-    endpoint_url: o.EndpointUrl = None,
-    profile: o.Profile = None,
-    region: o.Region = None,
-    url_base: o.UrlBase = None,
-    presign: o.Presign = None,
     json: o.Json = False,
+    **flags: Any,
 ) -> None:
     """Prepare a recording: into one world frame, cropped and filtered, as attachments, and store them."""
-    flags = dict(locals())
     from lidarprep.recipe import StorageOptions
 
-    merged = o.recipe_from(
-        recipe,
-        o.recipe_flags(flags),
-    )
-    storage = o.storage_from(
-        StorageOptions(),
-        o.storage_flags(flags),
-    )
+    merged = o.recipe_from(recipe, o.recipe_flags(flags))
+    storage = o.storage_from(StorageOptions(), o.storage_flags(flags))
     manifest = prepare_scene(
-        scene, out, merged, storage, layout=layout, poses=poses, workers=workers, overwrite=overwrite
+        scene,
+        out,
+        merged,
+        storage,
+        layout=flags["layout"],
+        opening=o.opening_flags(flags),
+        workers=flags["workers"],
+        overwrite=bool(flags["overwrite"]),
     )
     if json:
         print_json(manifest.model_dump(mode="json"))
@@ -68,16 +49,16 @@ def prepare_scene(
     storage: StorageOptions,
     *,
     layout: str | None = None,
-    poses: str | None = None,
+    opening: Mapping[str, Any] | None = None,
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Manifest:
     """Prepares a scene under a progress bar, and shows what became of it."""
     from lidarprep.pipeline import prepare
-    from lidarprep.readers import open_scene
+    from lidarprep.recordings import open_scene
 
     tell_of_compiling()
-    scene = open_scene(path, layout=layout, points_frame=recipe.points_frame, poses=poses)
+    scene = open_scene(path, layout=layout, **{"points_frame": recipe.points_frame, **(opening or {})})
     with progress("preparing") as bar:
         manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)
     show_manifest(manifest)

@@ -12,51 +12,24 @@ from lidarprep.cli.prepare import show_manifest
 from lidarprep.cli.submit import show_task
 
 
+@o.takes(o.RECIPE, o.OPENING, o.CHECKS, o.STORAGE)
 def command(
     recipe: Annotated[str, typer.Argument(help="A YAML file: scene, out, recipe, storage, task.")],
     scene: Annotated[str | None, typer.Option(help="Another recording than the file's.")] = None,
     out: Annotated[str | None, typer.Option(metavar="DEST", help="Another destination than the file's.")] = None,
-    format: o.Format = None,
-    roi: o.RoiText = None,
-    device_height: o.DeviceHeight = None,
-    height_band: o.HeightBandText = None,
-    frames: o.Frames = None,
-    labeling_sample_rate: o.SampleRate = None,
-    only_labelled: o.OnlyLabelled = None,
-    voxel: o.Voxel = None,
-    voxel_keep: o.VoxelKeep = None,
-    precision: o.Precision = None,
-    intensity_scale: o.IntensityScale = None,
-    points_frame: o.PointsFrame = None,
-    odometry: o.Odometry = None,
-    layout: o.Layout = None,
-    poses: o.PosesFile = None,
-    workers: o.Workers = None,
-    overwrite: o.Overwrite = False,
-    endpoint_url: o.EndpointUrl = None,
-    profile: o.Profile = None,
-    region: o.Region = None,
-    url_base: o.UrlBase = None,
-    presign: o.Presign = None,
     param: o.Param = None,
     unique_id: o.UniqueId = None,
     api_url: o.ApiUrl = None,
     json: o.Json = False,
+    **flags: Any,
 ) -> None:
     """Prepare, store and submit as a recipe file says; flags override it."""
-    flags = dict(locals())
     from lidarprep.recipe import RunRecipe, TaskRecipe
     from lidarprep.run import run as run_recipe
 
     base = RunRecipe.from_yaml(recipe)
-    merged = o.overridden(
-        base.recipe,
-        o.recipe_flags(flags),
-    )
-    storage = o.storage_from(
-        base.storage,
-        o.storage_flags(flags),
-    )
+    merged = o.overridden(base.recipe, o.recipe_flags(flags))
+    storage = o.storage_from(base.storage, o.storage_flags(flags))
     task = base.task
     if task is not None:
         from lidarprep.api import parse_params
@@ -70,13 +43,13 @@ def command(
     whole = RunRecipe(
         scene=scene or base.scene,
         out=out or base.out,
-        layout=layout or base.layout,
-        poses=poses or base.poses,
+        layout=flags["layout"] or base.layout,
+        opening=o.overridden_opening(base.opening, flags),
         recipe=merged,
         storage=storage,
         task=task,
-        workers=workers or base.workers,
-        overwrite=overwrite or base.overwrite,
+        workers=flags["workers"] or base.workers,
+        overwrite=flags["overwrite"] or base.overwrite,
     )
     tell_of_compiling()
     with progress("preparing") as bar:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lidarprep.api import Task
 
 
+@o.takes(o.BUCKET)
 def command(
     manifest: Annotated[str, typer.Argument(help="The manifest.json that prepare wrote, or its folder, or on S3.")],
     type: Annotated[
@@ -22,17 +23,15 @@ def command(
     param: o.Param = None,
     unique_id: o.UniqueId = None,
     api_url: o.ApiUrl = None,
-    endpoint_url: o.EndpointUrl = None,
-    profile: o.Profile = None,
-    region: o.Region = None,
     json: o.Json = False,
+    **flags: Any,
 ) -> None:
     """Submit what prepare stored as a task. The API key comes from SCALE_API_KEY."""
     from lidarprep.api import ScaleClient, parse_params
     from lidarprep.recipe import StorageOptions, read_yaml
     from lidarprep.submission import load_manifest, submit
 
-    storage = o.storage_from(StorageOptions(), {"endpoint_url": endpoint_url, "profile": profile, "region": region})
+    storage = o.storage_from(StorageOptions(), o.storage_flags(flags))
     parameters = (read_yaml(params, "the parameter file") if params else {}) | parse_params(param or [], type)
     loaded = load_manifest(manifest, storage)
     with ScaleClient(api_url=api_url) as client:

@@ -2,61 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from os import PathLike, fspath
+from os import fspath
 from pathlib import Path
-from typing import Literal, get_args
 
 from lidarprep.errors import SceneError
-from lidarprep.readers.layouts import LAYOUTS, OpenOptions
+from lidarprep.readers.layouts import LAYOUTS, Layout, OpenOptions, installed_layouts
+from lidarprep.readers.layouts.time_order import by_time
 from lidarprep.scene import Scene
 
-PointsFrame = Literal["ego", "world"]
 
-
-def open_scene(
-    path: str | PathLike[str],
-    *,
-    layout: str | None = None,
-    points_frame: PointsFrame | None = None,
-    poses: str | PathLike[str] | None = None,
+def open_layout(
+    path: Path, layout: str | None, options: OpenOptions, *, layouts: Mapping[str, Layout] = LAYOUTS
 ) -> Scene:
     """Open a recording. No point is read before a frame is asked for its points.
 
     Args:
         path: A folder or a file.
-        layout: Its layout: "toolkit", "folder" or "file"; None: guess it.
-        points_frame: The frame of reference that its points are in, where it is not the layout's own (ego).
-        poses: A file of poses for a plain folder or a file: KITTI rows, TUM rows or JSON, world from ego.
+        layout: Its layout, by its name; None: guess it.
+        options: What the recording doesn't say.
+        layouts: The layouts that are known, in the order in which they are tried; those that other packages install
+            come before them.
 
     Returns:
         The scene; the first of its notes says what it was opened as, and why.
 
     Raises:
-        SceneError: There is nothing at the path, it is no recording that lidarprep knows, or it does not hang together.
+        SceneError: There is nothing at the path, it is no recording of a known layout, or it does not hang together.
         FormatError: A file that belongs to it is not what it claims to be.
+        MissingExtraError: The layout needs a library that is not installed.
     """
-    path = Path(path)
     if not path.exists():
         raise SceneError(f"{path}: there is no such file or folder")
-    if points_frame not in (None, *get_args(PointsFrame)):
-        raise SceneError(f"points are in one of {', '.join(get_args(PointsFrame))}, not in {points_frame!r}")
-    if layout is not None and layout not in LAYOUTS:
-        raise SceneError(f"there is no layout {layout!r}; known are {', '.join(LAYOUTS)}")
-    options = OpenOptions(points_frame, None if poses is None else Path(poses))
+    known = {**installed_layouts(), **layouts}
+    if layout is not None and layout not in known:
+        raise SceneError(f"there is no layout {layout!r}; known are {', '.join(sorted(known))}")
     try:
-        name, reason = _guess(path) if layout is None else (layout, "as asked for")
-        scene = LAYOUTS[name].open(path, options)
+        name, reason = _guess(path, known) if layout is None else (layout, "as asked for")
+        scene = known[name].open(path, options)
     except OSError as error:
         raise SceneError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
+    if options.frame_order == "time":
+        scene = by_time(scene)
     return replace(scene, source=fspath(path), notes=(f"opened as {name}: {reason}", *scene.notes))
 
 
-def _guess(path: Path) -> tuple[str, str]:
+def _guess(path: Path, layouts: Mapping[str, Layout]) -> tuple[str, str]:
     """The first layout that fits, and why."""
-    for name, layout in LAYOUTS.items():
+    for name, layout in layouts.items():
         reason = layout.detect(path)
         if reason is not None:
             return name, reason
-    looked_for = "\n".join(f"  {name}: {layout.LOOKS_LIKE}" for name, layout in LAYOUTS.items())
+    looked_for = "\n".join(f"  {name}: {layout.LOOKS_LIKE}" for name, layout in layouts.items())
     raise SceneError(f"{path} is no recording that lidarprep knows", fix=f"Looked for were\n{looked_for}")

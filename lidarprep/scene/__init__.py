@@ -1,10 +1,11 @@
 """Plain typed data of a recording: poses, points, cameras, frames. No files, no network, no Numba."""
 
 from lidarprep.scene.camera import Camera, CameraImage, CameraModel, Distortion, Intrinsics
-from lidarprep.scene.frame import Frame, GpsPose, Scene
+from lidarprep.scene.frame import Frame, GpsPose, Lidar, Scene, Stream
 from lidarprep.scene.points import PointCloud, RadarPoints, ReferenceFrame
 from lidarprep.scene.pose import Pose
 from lidarprep.scene.region import RegionOfInterest3D
+from lidarprep.scene.trajectory import Trajectory
 
 __all__ = [
     "Camera",
@@ -14,10 +15,13 @@ __all__ = [
     "Frame",
     "GpsPose",
     "Intrinsics",
+    "Lidar",
     "PointCloud",
     "Pose",
     "RadarPoints",
     "ReferenceFrame",
     "RegionOfInterest3D",
     "Scene",
+    "Stream",
+    "Trajectory",
 ]

@@ -12,6 +12,7 @@ from lidarprep.errors import SceneError
 from lidarprep.scene.camera import Camera, CameraImage
 from lidarprep.scene.points import PointCloud, RadarPoints, ReferenceFrame
 from lidarprep.scene.pose import Pose
+from lidarprep.scene.trajectory import Trajectory
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Frame:
         id: Its name in the recording: a file's stem, a token.
         index: Its number in the recording, from 0, in time order.
         read_points: Reads the points anew at each call.
+        read_chunks: Reads the points anew in parts, in their order, where all of them at once would take too much
+            memory; else None.
         read_radar: Reads the radar returns anew at each call; None where there is no radar.
         world_from_ego: The device's pose in the world; None where the recording has none.
         timestamp: Nanoseconds since the Unix epoch, or None.
@@ -59,10 +62,15 @@ class Frame:
     timestamp: int | None = None
     images: tuple[CameraImage, ...] = ()
     gps: GpsPose | None = None
+    read_chunks: Callable[[], Iterator[PointCloud]] | None = None
 
     def points(self) -> PointCloud:
         """The frame's points; read at each call, never kept."""
         return self.read_points()
+
+    def chunks(self) -> Iterator[PointCloud]:
+        """The frame's points in parts, at least one; all in one where they fit the memory."""
+        return iter((self.points(),)) if self.read_chunks is None else self.read_chunks()
 
     def radar(self) -> RadarPoints | None:
         """The frame's radar returns, or None; read at each call, never kept."""
@@ -70,11 +78,63 @@ class Frame:
 
     def with_data(self, points: PointCloud, radar: RadarPoints | None = None) -> Frame:
         """The same frame, with these points and radar returns in place of its recording's."""
-        return replace(self, read_points=lambda: points, read_radar=None if radar is None else lambda: radar)
+        return replace(
+            self,
+            read_points=lambda: points,
+            read_chunks=None,
+            read_radar=None if radar is None else lambda: radar,
+        )
+
+    def with_points_in(self, points_frame: ReferenceFrame) -> Frame:
+        """The same frame, with its points taken to be in that frame of reference."""
+        return replace(
+            self,
+            read_points=partial(_read_points_in, points_frame, self.read_points),
+            read_chunks=None if self.read_chunks is None else partial(_read_chunks_in, points_frame, self.read_chunks),
+        )
 
 
 def _read_points_in(points_frame: ReferenceFrame, read_points: Callable[[], PointCloud]) -> PointCloud:
     return replace(read_points(), frame=points_frame)
+
+
+def _read_chunks_in(
+    points_frame: ReferenceFrame, read_chunks: Callable[[], Iterator[PointCloud]]
+) -> Iterator[PointCloud]:
+    for chunk in read_chunks():
+        yield replace(chunk, frame=points_frame)
+
+
+@dataclass(frozen=True)
+class Lidar:
+    """A lidar of a recording.
+
+    Args:
+        name: Its name in the recording, unique there: a folder, a channel, a topic.
+        index: Its number: the device id (`d`) of its points in the attachments.
+        ego_from_lidar: Extrinsics: the pose of its frame on the device; None where points come in ego or the world.
+    """
+
+    name: str
+    index: int
+    ego_from_lidar: Pose | None = None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One series of messages in a recording, such as a topic of a bag; used or not.
+
+    Args:
+        name: Its name: what options choose it by.
+        kind: What is in it, by the recording's own name of the type.
+        messages: How many.
+        used: Whether the scene has it.
+    """
+
+    name: str
+    kind: str
+    messages: int
+    used: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +148,10 @@ class Scene:
         cameras: The cameras, in the order of their indices.
         points_frame: The frame of reference that the recording's points are in.
         notes: What opening it guessed or found odd, a sentence each.
+        lidars: The lidars whose points the frames have, in the order of their indices; empty where the recording
+            names none.
+        trajectory: world_from_ego as dense as the recording has it; None where only the frames have poses.
+        streams: What there is to choose from, in a recording that holds streams.
     """
 
     source: str
@@ -96,15 +160,30 @@ class Scene:
     cameras: tuple[Camera, ...] = ()
     points_frame: Literal["ego", "world"] = "ego"
     notes: tuple[str, ...] = ()
+    lidars: tuple[Lidar, ...] = ()
+    trajectory: Trajectory | None = None
+    streams: tuple[Stream, ...] = ()
 
     def with_points_in(self, points_frame: Literal["ego", "world"]) -> Scene:
         """The same recording, with its points taken to be in that frame of reference."""
+        frames = tuple(frame.with_points_in(points_frame) for frame in self.frames)
+        return replace(self, frames=frames, points_frame=points_frame)
 
-        frames = (
-            replace(frame, read_points=partial(_read_points_in, points_frame, frame.read_points))
+    def device_path(self) -> Trajectory | None:
+        """world_from_ego over time: the trajectory, or else the poses of the frames that have pose and timestamp.
+
+        Returns:
+            The poses in time order, one a time; None where no frame has both.
+        """
+        if self.trajectory is not None:
+            return self.trajectory
+        stamped = {
+            frame.timestamp: frame.world_from_ego
             for frame in self.frames
-        )
-        return replace(self, frames=tuple(frames), points_frame=points_frame)
+            if frame.timestamp is not None and frame.world_from_ego is not None
+        }
+        times = sorted(stamped)
+        return Trajectory.from_poses(times, [stamped[time] for time in times]) if times else None
 
     def __len__(self) -> int:
         return len(self.frames)

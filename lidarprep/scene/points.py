@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import SceneError
+from lidarprep.scene.pose import Pose
 
 ReferenceFrame = Literal["sensor", "ego", "world"]
 
@@ -75,6 +77,43 @@ class PointCloud:
         # np.take is several times as fast as indexing for rows of three.
         columns: dict[str, Any] = {name: np.take(column, rows, axis=0) for name, column in self.columns.items()}
         return replace(self, positions=np.take(self.positions, rows, axis=0), **columns)
+
+    @classmethod
+    def concatenate(cls, clouds: Sequence[PointCloud]) -> PointCloud:
+        """The points of several clouds, which are in one frame of reference, one after the other.
+
+        A column that only some of the clouds have is left out and named in `ignored_fields`, but for the devices:
+        points of a cloud without them come from device 0. Dtypes are promoted as NumPy does.
+
+        Raises:
+            SceneError: There is no cloud, or they are in different frames of reference.
+        """
+        if len(clouds) == 1:
+            return clouds[0]
+        frames = sorted({cloud.frame for cloud in clouds})
+        if len(frames) != 1:
+            raise SceneError(f"point clouds in {' and '.join(frames) or 'no'} frame cannot be put together")
+        present = {name for cloud in clouds for name in cloud.columns}
+        columns: dict[str, Any] = {}
+        ignored = dict.fromkeys(name for cloud in clouds for name in cloud.ignored_fields)
+        for name in (name for name in OPTIONAL_COLUMNS if name in present):
+            parts = [getattr(cloud, name) for cloud in clouds]
+            if name == "device":
+                parts = [
+                    np.zeros(len(cloud), dtype=np.uint32) if part is None else part
+                    for cloud, part in zip(clouds, parts, strict=True)
+                ]
+            if any(part is None for part in parts):
+                ignored[name] = None
+                continue
+            columns[name] = np.concatenate(parts)
+        positions = np.concatenate([cloud.positions for cloud in clouds])
+        return cls(positions, clouds[0].frame, **columns, ignored_fields=tuple(ignored))
+
+    def moved(self, target_from_source: Pose, frame: ReferenceFrame) -> PointCloud:
+        """The same points in another frame of reference; positions keep their dtype."""
+        positions = target_from_source.apply(self.positions).astype(self.positions.dtype)
+        return replace(self, positions=positions, frame=frame)
 
     def __repr__(self) -> str:
         columns = ", ".join(["positions", *self.columns])

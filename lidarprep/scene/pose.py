@@ -24,6 +24,8 @@ class Pose:
     Args:
         rotation: (3, 3) float64 rotation matrix, target from source.
         translation: (3,) float64 position of the source's origin in the target, metres.
+        normalised_by: How far the quaternion's norm, or the matrix's R Rᵀ, that this pose was made from is off unit;
+            at most, where it was made from several.
 
     Raises:
         SceneError: The rotation is not a rotation (by more than 1e-3; nearer ones are made orthonormal), or a number
@@ -32,6 +34,7 @@ class Pose:
 
     rotation: NDArray[np.float64]
     translation: NDArray[np.float64]
+    normalised_by: float = 0.0
 
     def __post_init__(self) -> None:
         rotation = np.array(self.rotation, dtype=np.float64)
@@ -53,6 +56,7 @@ class Pose:
         if deviation > 1e-12:
             u, _, vt = np.linalg.svd(rotation)
             rotation = u @ vt
+            object.__setattr__(self, "normalised_by", max(self.normalised_by, deviation))
         rotation.flags.writeable = False
         translation.flags.writeable = False
         object.__setattr__(self, "rotation", rotation)
@@ -89,7 +93,7 @@ class Pose:
                 [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
             ]
         )
-        return cls(rotation, np.asarray(translation, dtype=np.float64))
+        return cls(rotation, np.asarray(translation, dtype=np.float64), float(abs(norm - 1.0)))
 
     @classmethod
     def from_matrix(cls, matrix: ArrayLike) -> Pose:
@@ -154,11 +158,12 @@ class Pose:
 
     def __matmul__(self, other: Pose) -> Pose:
         """`a_from_b @ b_from_c` is `a_from_c`."""
-        return Pose(self.rotation @ other.rotation, self.rotation @ other.translation + self.translation)
+        normalised_by = max(self.normalised_by, other.normalised_by)
+        return Pose(self.rotation @ other.rotation, self.rotation @ other.translation + self.translation, normalised_by)
 
     def inverse(self) -> Pose:
         """The transform the other way: source from target."""
-        return Pose(self.rotation.T, -self.rotation.T @ self.translation)
+        return Pose(self.rotation.T, -self.rotation.T @ self.translation, self.normalised_by)
 
     def apply(self, points: ArrayLike) -> NDArray[np.float64]:
         """Points (N, 3) or one point (3,) in the source frame, as float64 in the target frame."""
@@ -170,7 +175,7 @@ class Pose:
 
     def translated(self, offset: ArrayLike) -> Pose:
         """The same pose with `offset` (3,) metres, in the target frame, added to its translation."""
-        return Pose(self.rotation, self.translation + np.asarray(offset, dtype=np.float64))
+        return Pose(self.rotation, self.translation + np.asarray(offset, dtype=np.float64), self.normalised_by)
 
     def interpolate(self, other: Pose, fraction: float) -> Pose:
         """The pose at `fraction` of the way to `other`: linear in translation, slerp in rotation (the shorter way).

@@ -64,7 +64,7 @@ def test_every_flag_of_prepare_reaches_the_recipe(lidarprep: Any, scene_folder: 
     flags += (
         "--labeling-sample-rate 2 --only-labelled --precision 3 --intensity-scale 255 --points-frame ego --workers 1 "
     )
-    flags += "--voxel 0.25 --voxel-keep nearest"
+    flags += "--voxel 0.25 --voxel-keep nearest --drop-intensity --skip-bad-frames --max-speed 30"
     ended = lidarprep("prepare", scene_folder, "--out", tmp_path / "out", *flags.split(), "--json")
     assert json.loads(ended.out)["recipe"] == {
         "format": "json",
@@ -85,6 +85,11 @@ def test_every_flag_of_prepare_reaches_the_recipe(lidarprep: Any, scene_folder: 
         "voxel": 0.25,
         "voxel_keep": "nearest",
         "odometry": False,
+        "deskew": False,
+        "drop_intensity": True,
+        "skip_bad_frames": True,
+        "strict": False,
+        "max_speed": 30.0,
     }
 
 

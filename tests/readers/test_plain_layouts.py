@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lidarprep.errors import FormatError, LidarprepError, SceneError
-from lidarprep.readers import open_scene, read_points, write_points
+from lidarprep.readers import read_points, write_points
 from lidarprep.readers.layouts.numbered import frame_key
+from lidarprep.recordings import open_scene
 from lidarprep.scene import PointCloud, Pose
 
 KITTI = "1 0 0 {x} 0 1 0 2 0 0 1 3\n"
@@ -109,10 +110,24 @@ def test_a_count_that_differs_is_refused_with_both_counts(folder: Path) -> None:
         open_scene(folder)
 
 
-def test_poses_out_of_time_order_are_refused(folder: Path) -> None:
+def test_frames_come_as_recorded_or_sorted_by_time_as_asked(folder: Path) -> None:
     (folder / "poses.txt").write_text("".join(TUM.format(t=t, x=0) for t in (1, 3, 2)))
-    with pytest.raises(SceneError, match="frame scan_10 at 2000000000 ns comes after frame scan_2 at 3000000000 ns"):
-        open_scene(folder)
+    assert [frame.id for frame in open_scene(folder)] == ["scan_1", "scan_2", "scan_10"]
+    by_time = open_scene(folder, frame_order="time")
+    assert [(frame.id, frame.index) for frame in by_time] == [("scan_1", 0), ("scan_10", 1), ("scan_2", 2)]
+
+
+def test_of_frames_at_one_time_the_first_is_kept_where_they_are_sorted(folder: Path) -> None:
+    (folder / "poses.txt").write_text("".join(TUM.format(t=t, x=0) for t in (1, 2, 2)))
+    by_time = open_scene(folder, frame_order="time")
+    assert [frame.id for frame in by_time] == ["scan_1", "scan_2"]
+    assert "1 of 3 frames have the timestamp of an earlier one; they are left out" in by_time.notes
+
+
+def test_frames_without_timestamps_cannot_be_sorted(folder: Path) -> None:
+    (folder / "poses.txt").write_text(KITTI.format(x=1) * 3)
+    with pytest.raises(SceneError, match="frame scan_1 has no timestamp"):
+        open_scene(folder, frame_order="time")
 
 
 @pytest.mark.parametrize(
@@ -207,12 +222,12 @@ def test_a_layout_that_is_asked_for_is_not_guessed(toolkit: Path, folder: Path) 
     for layout, path in (("toolkit", folder), ("file", folder), ("folder", toolkit), ("folder", folder / "scan_1.ply")):
         with pytest.raises(SceneError):
             open_scene(path, layout=layout)
-    with pytest.raises(SceneError, match="there is no layout 'rosbag'; known are toolkit, folder, file"):
+    with pytest.raises(SceneError, match="there is no layout 'rosbag'; known are file, folder, "):
         open_scene(folder, layout="rosbag")
 
 
 def test_a_missing_poses_file_or_an_unknown_frame_is_named(folder: Path) -> None:
     with pytest.raises(SceneError, match=r"mine\.txt cannot be read: No such file"):
         open_scene(folder, poses="mine.txt")
-    with pytest.raises(SceneError, match="points are in one of ego, world, not in 'sensor'"):
+    with pytest.raises(SceneError, match="points_frame is 'sensor'; it is one of ego, world"):
         open_scene(folder, points_frame="sensor")  # type: ignore[arg-type]

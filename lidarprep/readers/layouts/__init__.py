@@ -1,15 +1,24 @@
-"""One module a recording layout: path → Scene. None of them reads a point before a frame is asked for its points."""
+"""One module a recording layout: path → Scene. None of them reads a point before a frame is asked for its points.
+
+Another package adds a layout through the entry-point group `lidarprep.layouts`: the entry's name is the layout's, and
+what it points to is a module, or an object, that offers what `Layout` says.
+"""
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
-from lidarprep.readers.layouts import folder, single_file, toolkit
+from lidarprep.errors import SceneError
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.scene import Scene
 
-__all__ = ["LAYOUTS", "Layout", "OpenOptions"]
+__all__ = ["LAYOUTS", "Layout", "OpenOptions", "installed_layouts"]
+
+ENTRY_POINTS = "lidarprep.layouts"
 
 
 class Layout(Protocol):
@@ -26,8 +35,35 @@ class Layout(Protocol):
 
 
 # In the order in which they are tried: the more particular first, since a toolkit recording is a folder, too.
-LAYOUTS: dict[str, Layout] = {
-    "toolkit": toolkit,
-    "folder": folder,
-    "file": single_file,
+# A module imports the library that its layout needs when it opens a recording, never when it looks at one.
+_NAMES: dict[str, str] = {
+    "toolkit": "toolkit",
+    "folder": "folder",
+    "file": "single_file",
 }
+LAYOUTS: dict[str, Layout] = {
+    name: cast(Layout, import_module(f"{__name__}.{module}")) for name, module in _NAMES.items()
+}
+
+
+@cache
+def installed_layouts() -> dict[str, Layout]:
+    """The layouts that other installed packages offer, by the names of their entry points.
+
+    Raises:
+        SceneError: One cannot be imported, or is no layout.
+    """
+    layouts: dict[str, Layout] = {}
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            layout = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise SceneError(
+                f"the layout {entry.name!r} ({entry.value}) cannot be imported: {error}",
+                fix="Mend or uninstall the package that brings it.",
+            ) from error
+        missing = [name for name in ("LOOKS_LIKE", "detect", "open") if not hasattr(layout, name)]
+        if missing:
+            raise SceneError(f"the layout {entry.name!r} ({entry.value}) lacks {', '.join(missing)}")
+        layouts[entry.name] = layout
+    return layouts

@@ -14,7 +14,6 @@ from lidarprep.readers.layouts.json_values import StampedPose
 from lidarprep.readers.layouts.numbered import FrameKey, files_by_frame, passed_over, point_stem, visible
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.readers.layouts.poses_file import Poses, read_poses
-from lidarprep.readers.layouts.time_order import check_time_order
 from lidarprep.readers.points import is_point_file, read_points
 from lidarprep.scene import Frame, Pose, Scene
 
@@ -87,7 +86,6 @@ def scene_of_files(
         )
         for index, (file, pose) in enumerate(zip(files.values(), stamped, strict=True))
     )
-    check_time_order(frames)
     return Scene(str(path), layout, frames, (), points_frame, tuple(notes))
 
 

@@ -1,24 +1,30 @@
-"""Frames come in time order, since attachments do."""
+"""Frames in time order, one a time, since attachments are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from dataclasses import replace
 
 from lidarprep.errors import SceneError
-from lidarprep.scene import Frame
+from lidarprep.scene import Scene
 
 
-def check_time_order(frames: Sequence[Frame]) -> None:
-    """Check that the frames that have a timestamp come one after the other.
+def by_time(scene: Scene) -> Scene:
+    """The same recording, its frames sorted by time; of frames with one timestamp the first is kept.
 
     Raises:
-        SceneError: A frame is not later than the one before it.
+        SceneError: A frame has no timestamp.
     """
-    stamped = [(frame.id, frame.timestamp) for frame in frames if frame.timestamp is not None]
-    for (earlier, before), (later, after) in pairwise(stamped):
-        if after <= before:
+    for frame in scene:
+        if frame.timestamp is None:
             raise SceneError(
-                f"frames out of time order: frame {later} at {after} ns comes after frame {earlier} at {before} ns",
-                fix="Number the files in time order, or correct the timestamps.",
+                f"frame {frame.id} has no timestamp, so frames cannot be sorted by time",
+                fix="Leave --frame-order time out: frames come in the order in which they are recorded.",
             )
+    kept = {frame.timestamp: frame for frame in reversed(scene.frames)}
+    frames = [kept[time] for time in sorted(time for time in kept if time is not None)]
+    doubled = len(scene) - len(frames)
+    notes = list(scene.notes)
+    if doubled:
+        notes.append(f"{doubled} of {len(scene)} frames have the timestamp of an earlier one; they are left out")
+    numbered = tuple(replace(frame, index=index) for index, frame in enumerate(frames))
+    return replace(scene, frames=numbered, notes=tuple(notes))

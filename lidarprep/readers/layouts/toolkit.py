@@ -21,7 +21,6 @@ from lidarprep.readers.layouts.json_values import StampedPose, pose_of, read_obj
 from lidarprep.readers.layouts.numbered import FrameKey, files_by_frame, image_stem, passed_over, point_stem, visible
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.readers.layouts.radar_text import read_radar
-from lidarprep.readers.layouts.time_order import check_time_order
 from lidarprep.readers.points import read_points
 from lidarprep.scene import Camera, CameraImage, Frame, Pose, Scene
 from lidarprep.scene.camera import intrinsics_from_mapping
@@ -69,7 +68,6 @@ def open(path: Path, options: OpenOptions) -> Scene:
         )
         for index, (key, file) in enumerate(files.items())
     )
-    check_time_order(frames)
     notes = passed_over(path / "pointcloud")
     notes += _strays(files, path / "poses", _files(path / "poses", ".json"), complete=True)
     for camera, pictures in cameras:

@@ -1,0 +1,149 @@
+"""The device's way through the world: poses by time, as columns, and the pose at any time between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.errors import SceneError
+from lidarprep.scene.pose import UNIT_TOLERANCE, Pose
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Poses of a moving frame (mostly ego) in a fixed one (mostly the world), in time order.
+
+    Args:
+        timestamps: (M,) int64 nanoseconds since the Unix epoch, strictly increasing; M ≥ 1.
+        quaternions: (M, 4) float64 (w, x, y, z), target from source; norms within 1e-3 of 1 are normalised.
+        translations: (M, 3) float64 positions of the source's origin in the target, metres.
+        normalised_by: How far the norm of a quaternion that it was made from is off 1, at most.
+
+    Raises:
+        SceneError: Shapes don't fit, there is no pose, times don't increase, a quaternion is not unit, or a number is
+            not finite.
+    """
+
+    timestamps: NDArray[np.int64]
+    quaternions: NDArray[np.float64]
+    translations: NDArray[np.float64]
+    normalised_by: float = 0.0
+
+    def __post_init__(self) -> None:
+        timestamps = np.array(self.timestamps, dtype=np.int64)
+        quaternions = np.array(self.quaternions, dtype=np.float64)
+        translations = np.array(self.translations, dtype=np.float64)
+        n = len(timestamps)
+        if n == 0 or quaternions.shape != (n, 4) or translations.shape != (n, 3):
+            raise SceneError(
+                f"a trajectory has M ≥ 1 times, (M, 4) quaternions and (M, 3) translations, "
+                f"not {timestamps.shape}, {quaternions.shape} and {translations.shape}"
+            )
+        late = np.flatnonzero(np.diff(timestamps) <= 0)
+        if late.size:
+            k = int(late[0])
+            raise SceneError(
+                f"poses out of time order: pose {k + 1} at {timestamps[k + 1]} ns comes after one at {timestamps[k]} ns"
+            )
+        if not (np.isfinite(quaternions).all() and np.isfinite(translations).all()):
+            raise SceneError("a trajectory has a number that is not finite")
+        norms = np.linalg.norm(quaternions, axis=1)
+        worst = int(np.abs(norms - 1).argmax())
+        if abs(norms[worst] - 1) > UNIT_TOLERANCE:
+            raise SceneError(
+                f"the quaternion (w, x, y, z) of pose {worst} is not unit: {quaternions[worst].tolist()} "
+                f"has norm {norms[worst]:.6g}",
+                fix="Normalise it, and check that its four numbers are in the order w, x, y, z.",
+            )
+        quaternions /= norms[:, None]
+        for name, values in (
+            ("timestamps", timestamps),
+            ("quaternions", quaternions),
+            ("translations", translations),
+        ):
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
+        object.__setattr__(self, "normalised_by", max(self.normalised_by, float(abs(norms[worst] - 1))))
+
+    @classmethod
+    def from_poses(cls, timestamps: Sequence[int], poses: Sequence[Pose]) -> Trajectory:
+        """From one pose a time; times strictly increase.
+
+        Raises:
+            SceneError: They don't, or there is none.
+        """
+        quaternions = np.array([pose.quaternion for pose in poses], dtype=np.float64).reshape(-1, 4)
+        translations = np.array([pose.translation for pose in poses], dtype=np.float64).reshape(-1, 3)
+        normalised_by = max((pose.normalised_by for pose in poses), default=0.0)
+        return cls(np.array(timestamps, dtype=np.int64), quaternions, translations, normalised_by)
+
+    def __len__(self) -> int:
+        return len(self.timestamps)
+
+    def pose(self, row: int) -> Pose:
+        """The pose of that row."""
+        return Pose.from_quaternion(self.quaternions[row], self.translations[row])
+
+    def at(self, timestamp: int, *, max_gap_ns: int | None = None) -> Pose | None:
+        """The pose at a time: linear in translation, slerp in rotation between the poses before and after it.
+
+        Args:
+            timestamp: Nanoseconds since the Unix epoch.
+            max_gap_ns: Poses further apart than this are not interpolated between.
+
+        Returns:
+            The pose; None before the first pose and after the last, or within too large a gap.
+        """
+        after = int(np.searchsorted(self.timestamps, timestamp))
+        if after < len(self) and self.timestamps[after] == timestamp:
+            return self.pose(after)
+        if after in (0, len(self)):
+            return None
+        start, stop = int(self.timestamps[after - 1]), int(self.timestamps[after])
+        if max_gap_ns is not None and stop - start > max_gap_ns:
+            return None
+        return self.pose(after - 1).interpolate(self.pose(after), (timestamp - start) / (stop - start))
+
+    def __matmul__(self, source_from_other: Pose) -> Trajectory:
+        """`world_from_a @ a_from_b` is `world_from_b`, at the same times."""
+        rotated = _rotate(self.quaternions, source_from_other.translation)
+        quaternions = _multiply(self.quaternions, source_from_other.quaternion)
+        normalised_by = max(self.normalised_by, source_from_other.normalised_by)
+        return Trajectory(self.timestamps, quaternions, self.translations + rotated, normalised_by)
+
+    def seen_from(self, other_from_target: Pose) -> Trajectory:
+        """The same way in another fixed frame: `other_from_world` before every pose."""
+        quaternions = _multiply(other_from_target.quaternion, self.quaternions)
+        normalised_by = max(self.normalised_by, other_from_target.normalised_by)
+        return Trajectory(self.timestamps, quaternions, other_from_target.apply(self.translations), normalised_by)
+
+    def __repr__(self) -> str:
+        seconds = (int(self.timestamps[-1]) - int(self.timestamps[0])) / 1e9
+        return f"Trajectory({len(self)} poses over {seconds:.3f} s)"
+
+
+def _multiply(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """Hamilton product of quaternions (…, 4), w first."""
+    aw, ax, ay, az = np.moveaxis(a, -1, 0)
+    bw, bx, by, bz = np.moveaxis(b, -1, 0)
+    return np.stack(
+        (
+            aw * bw - ax * bx - ay * by - az * bz,
+            aw * bx + ax * bw + ay * bz - az * by,
+            aw * by - ax * bz + ay * bw + az * bx,
+            aw * bz + ax * by - ay * bx + az * bw,
+        ),
+        axis=-1,
+    )
+
+
+def _rotate(quaternions: NDArray[np.float64], vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(M, 3): one vector (3,) turned by each of (M, 4) unit quaternions."""
+    w, v = quaternions[:, :1], quaternions[:, 1:]
+    crossed = 2 * np.cross(v, vector)
+    turned: NDArray[np.float64] = vector + w * crossed + np.cross(v, crossed)
+    return turned
