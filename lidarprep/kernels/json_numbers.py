@@ -1,4 +1,4 @@
-"""JSON numbers to float64 and int64, correctly rounded.
+"""Decimal numbers to float64 and int64, correctly rounded; and what JSON takes for one.
 
 Digits are taken eight at a time from a 64-bit word. Where they fit 53 bits and the power of ten is exact, one
 multiplication or division rounds once (Clinger, "How to read floating point numbers accurately", 1990). Up to 19 digits
@@ -18,7 +18,7 @@ from lidarprep.kernels.memory import byte_at, float64_of_bits, high_product, lea
 
 _EXACT_POWERS = 10.0 ** np.arange(23)  # all exact in float64
 _EXACT_DIGITS = np.uint64(2**53)
-_MOST_DIGITS = 19  # of a uint64
+MOST_DIGITS = 19  # of a uint64
 
 # Powers of five that Lemire's method is used for here; what files of points hold lies well within.
 _SMALLEST_POWER, _LARGEST_POWER = -64, 64
@@ -50,7 +50,20 @@ _POWERS_OF_FIVE = _powers_of_five()
 _ASCII_ZEROS = np.uint64(0x3030303030303030)
 _ABOVE_NINE = np.uint64(0x7676767676767676)
 _TOP_BITS = np.uint64(0x8080808080808080)
-_POWERS_OF_TEN = np.array([10**n for n in range(9)], dtype=np.uint64)
+POWERS_OF_TEN = np.array([10**n for n in range(9)], dtype=np.uint64)
+
+
+@inlined
+def digits_value(word: Any, count: Any) -> Any:
+    """The value of the first digits, 0 to 8 of them, of a little-endian word of text."""
+    # The digits to the top of the word, zeros before them: then eight digits in three steps. All of a word's 64 bits
+    # cannot be shifted out at once, so it goes by halves.
+    half = np.uint64(32) - (count << np.uint64(2))
+    digits = (word ^ _ASCII_ZEROS) << half << half
+    digits = digits * np.uint64(10) + (digits >> np.uint64(8))
+    tens = (digits & np.uint64(0x000000FF000000FF)) * np.uint64(0x000F424000000064)
+    ones = ((digits >> np.uint64(16)) & np.uint64(0x000000FF000000FF)) * np.uint64(0x0000271000000001)
+    return ((tens + ones) >> np.uint64(32)) & np.uint64(0xFFFFFFFF)
 
 
 @inlined
@@ -61,32 +74,57 @@ def _eight_digits(word: Any) -> Any:
     count = trailing_zeros(others) >> np.uint64(3)  # 8 where all are digits
     if count == np.uint64(0):
         return np.uint64(0), np.int64(0)
-    # The digits to the top of the word, zeros before them: then eight digits in three steps.
-    digits <<= np.uint64(64) - (count << np.uint64(3))
-    digits = digits * np.uint64(10) + (digits >> np.uint64(8))
-    tens = (digits & np.uint64(0x000000FF000000FF)) * np.uint64(0x000F424000000064)
-    ones = ((digits >> np.uint64(16)) & np.uint64(0x000000FF000000FF)) * np.uint64(0x0000271000000001)
-    return ((tens + ones) >> np.uint64(32)) & np.uint64(0xFFFFFFFF), np.int64(count)
+    return digits_value(word, count), np.int64(count)
 
 
 @inlined
-def _is_digit(c: Any) -> Any:
+def is_digit(c: Any) -> Any:
+    """Whether a byte is one of 0 to 9."""
     return 48 <= c <= 57
 
 
 @inlined
-def _take_digits(text: Any, at: Any, value: Any) -> Any:
+def take_digits(text: Any, at: Any, value: Any) -> Any:
     """(behind, value): the digits at `at` behind those that are in `value` already, which may overflow."""
     while at + 8 <= text[1]:
         more, count = _eight_digits(u64_at(text, at))
-        value = value * _POWERS_OF_TEN[count] + more
+        value = value * POWERS_OF_TEN[count] + more
         at += count
         if count < 8:
             return at, value
-    while at < text[1] and _is_digit(byte_at(text, at)):
+    while at < text[1] and is_digit(byte_at(text, at)):
         value = value * np.uint64(10) + np.uint64(byte_at(text, at) - 48)
         at += 1
     return at, value
+
+
+@inlined
+def take_exponent(text: Any, at: Any) -> Any:
+    """(behind, exponent): the number behind an `e`, with or without a sign; `behind` is -1 where there is none.
+
+    One that is far beyond any float64 comes back smaller than it is, but still as far beyond.
+    """
+    size = text[1]
+    down = at < size and byte_at(text, at) == 45
+    at += np.int64(at < size and (byte_at(text, at) == 43 or byte_at(text, at) == 45))
+    first = at
+    given = np.int64(0)
+    while at < size and is_digit(byte_at(text, at)):
+        given = min(given * 10 + np.int64(byte_at(text, at) - 48), np.int64(100_000))
+        at += 1
+    return (np.int64(-1) if at == first else at), (-given if down else given)
+
+
+@inlined
+def scaled(digits: Any, exponent: Any) -> Any:
+    """(value, sound): digits × 10^exponent as float64, correctly rounded where sound, and else not to be used."""
+    value = np.float64(digits)
+    sound = True
+    if digits <= _EXACT_DIGITS and -22 <= exponent <= 22:
+        value = value * _EXACT_POWERS[exponent] if exponent >= 0 else value / _EXACT_POWERS[-exponent]
+    elif digits != np.uint64(0):
+        value, sound = _by_lemire(digits, exponent)
+    return value, sound
 
 
 @inlined
@@ -100,7 +138,7 @@ def read_number(text: Any, at: Any) -> Any:
     negative = at < size and byte_at(text, at) == 45
     at += np.int64(negative)
     start = at
-    at, digits = _take_digits(text, at, np.uint64(0))
+    at, digits = take_digits(text, at, np.uint64(0))
     whole_digits = at - start
     if whole_digits == 0 or (whole_digits > 1 and byte_at(text, start) == 48):
         return np.int64(-1), 0.0, True
@@ -108,30 +146,18 @@ def read_number(text: Any, at: Any) -> Any:
     exponent = np.int64(0)
     if at < size and byte_at(text, at) == 46:
         point = at + 1
-        at, digits = _take_digits(text, point, digits)
+        at, digits = take_digits(text, point, digits)
         if at == point:
             return np.int64(-1), 0.0, True
         exponent = point - at
         count += at - point
     if at < size and (byte_at(text, at) == 101 or byte_at(text, at) == 69):
-        at += 1
-        down = at < size and byte_at(text, at) == 45
-        at += np.int64(at < size and (byte_at(text, at) == 43 or byte_at(text, at) == 45))
-        first = at
-        given = np.int64(0)
-        while at < size and _is_digit(byte_at(text, at)):
-            given = min(given * 10 + np.int64(byte_at(text, at) - 48), np.int64(100_000))
-            at += 1
-        if at == first:
+        at, given = take_exponent(text, at + 1)
+        if at < 0:
             return np.int64(-1), 0.0, True
-        exponent += -given if down else given
-    value = np.float64(digits)
-    exact = count <= _MOST_DIGITS
-    if digits <= _EXACT_DIGITS and -22 <= exponent <= 22:
-        value = value * _EXACT_POWERS[exponent] if exponent >= 0 else value / _EXACT_POWERS[-exponent]
-    elif digits != np.uint64(0):
-        value, sound = _by_lemire(digits, exponent)
-        exact = exact and sound
+        exponent += given
+    value, sound = scaled(digits, exponent)
+    exact = count <= MOST_DIGITS and sound
     return at, -value if negative else value, exact
 
 
@@ -179,7 +205,7 @@ def read_integer(text: Any, at: Any) -> Any:
     negative = at < size and byte_at(text, at) == 45
     at += np.int64(negative)
     start = at
-    at, digits = _take_digits(text, at, np.uint64(0))
+    at, digits = take_digits(text, at, np.uint64(0))
     count = at - start
     if count == 0 or (count > 1 and byte_at(text, start) == 48):
         return np.int64(-1), np.int64(0), False
@@ -187,6 +213,6 @@ def read_integer(text: Any, at: Any) -> Any:
         behind, value, exact = read_number(text, start - np.int64(negative))
         fits = exact and value == np.floor(value) and -(2.0**63) <= value < 2.0**63
         return behind, np.int64(value) if fits else np.int64(0), fits
-    fits = count <= _MOST_DIGITS and digits <= np.uint64(2**63 - 1) + np.uint64(negative)
+    fits = count <= MOST_DIGITS and digits <= np.uint64(2**63 - 1) + np.uint64(negative)
     whole = np.int64(digits)
     return at, -whole if negative else whole, fits

@@ -71,6 +71,21 @@ _load_u32 = _load_intrinsic(types.uint32)
 _load_u64 = _load_intrinsic(types.uint64)
 
 
+def _load_non_digits(typingctx: Any, address: Any) -> Any:
+    """A bit for each of the 32 bytes at an address: whether it is no digit. The first byte's is the lowest."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        block = ir.VectorType(ir.IntType(8), 32)
+        text = builder.load(builder.inttoptr(args[0], ir.PointerType(block)), align=1)
+        digits = builder.sub(text, ir.Constant(block, [48] * 32))
+        return builder.bitcast(builder.icmp_unsigned(">", digits, ir.Constant(block, [9] * 32)), ir.IntType(32))
+
+    return types.uint32(types.intp), codegen
+
+
+_load_non_digits_32: Any = intrinsic(_load_non_digits)
+
+
 @inlined
 def view_of(buffer: Any) -> Any:
     """The view of a uint8 array, which has to be kept alive by the caller."""
@@ -100,6 +115,12 @@ def u32_at(view: Any, at: Any) -> Any:
 def u64_at(view: Any, at: Any) -> Any:
     """Eight bytes at an offset, as a little-endian number."""
     return _load_u64(_address(view, at, 8))
+
+
+@inlined
+def non_digits_at(view: Any, at: Any) -> Any:
+    """Which of the 32 bytes from an offset on are no digits, as the bits of a uint32, the first byte's lowest."""
+    return _load_non_digits_32(_address(view, at, 32))
 
 
 # ---- bits ----------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ def install() -> None:
     pieces: dict[str, Any] = {name: _load(*what) for name, what in loads.items()}
     pieces |= {f"store_{name}": _store(dtype) for name, dtype in stores.items()}
     pieces |= {
+        "_load_non_digits_32": _non_digits,
         "trailing_zeros": lambda value: np.uint64((int(value) & -int(value)).bit_length() - 1 if value else 64),
         "leading_zeros": lambda value: np.uint64(64 - int(value).bit_length()),
         "high_product": lambda a, b: np.uint64(int(a) * int(b) >> 64),
@@ -35,6 +36,11 @@ def install() -> None:
 
 def _load(width: int, make: Callable[[int], Any]) -> Callable[[int], Any]:
     return lambda address: make(int.from_bytes(ctypes.string_at(int(address), width), "little"))
+
+
+def _non_digits(address: int) -> np.uint32:
+    text = ctypes.string_at(int(address), 32)
+    return np.uint32(sum(1 << k for k, byte in enumerate(text) if not 48 <= byte <= 57))
 
 
 def _store(dtype: str) -> Callable[[int, Any], None]:

@@ -20,6 +20,7 @@ from tests.attachments.mutations import SEEDS as LIDAR_FRAMES
 from tests.attachments.mutations import mutated
 from tests.attachments.valid import SMALL_FRAME
 from tests.attachments_sfs.scenes import T0, cloud, frame, picture, radar
+from tests.readers.surveys_and_tables import seeds as survey_or_table_files
 from tests.readers.written_by_others import seeds as point_files
 
 FOUND = Path(__file__).parent / "found"
@@ -35,6 +36,16 @@ _OTHER_JSON = [
 ]
 
 
+# Delimited text that neither pandas nor NumPy writes.
+_OTHER_TEXT = [
+    b"//X Y Z R G B label\r\n1 2 3 255 0 9 car\r\n\r\n 4.5\t-5e3  nan 1 2 3 tree\r\n",
+    b'\xef\xbb\xbf"x [m]";"y";"z";"t [ns]";"is_ground"\n"1";2;;1700000000123456789;true\n-.5;+2.;1.#QNAN;7;False\n',
+    b"# x, y, z\n0.00012345678901234567, 1e-300, 123456789012345678901234567890\n1,2,3",
+    b"2\n1 2 3 -5 255 0 9\n4 5 6 7 1 2 3\n",
+    b"1,2,3,\r4,5,6,\r",
+]
+
+
 def seeds(target: str) -> list[bytes]:
     """Valid files for a target of `targets.TARGETS`."""
     if target == "frame_json":
@@ -44,6 +55,11 @@ def seeds(target: str) -> list[bytes]:
         return [*LIDAR_FRAMES, *mutated(200, seed=1)]
     if target == "sfs":
         return _scenes()
+    if target in ("csv", "pts"):
+        texts = [data for name, data in point_files().items() if name.endswith((".csv", ".xyz", ".pts"))]
+        return [*texts, *_OTHER_TEXT]
+    if target in ("las", "laz", "parquet", "feather"):
+        return survey_or_table_files(target)
     return [data for name, data in point_files().items() if name.endswith(f".{target}")]
 
 

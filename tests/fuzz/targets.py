@@ -108,6 +108,12 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "sfs": sfs_target,
     "ply": _file_target(".ply"),
     "pcd": _file_target(".pcd"),
+    "csv": _file_target(".csv"),
+    "pts": _file_target(".pts"),
     "npy": _file_target(".npy"),
     "npz": _file_target(".npz"),
+    "las": _file_target(".las"),
+    "laz": _file_target(".laz"),
+    "parquet": _file_target(".parquet"),
+    "feather": _file_target(".feather"),
 }

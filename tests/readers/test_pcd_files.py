@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import lzf
 import numpy as np
 import pytest
 from pypcd4.pypcd4 import Encoding
@@ -13,6 +14,9 @@ from pypcd4.pypcd4 import PointCloud as Pcd
 
 from lidarprep.errors import FormatError
 from lidarprep.readers import read_points
+from lidarprep.scene import Frame, Pose
+from lidarprep.steps import StepReport
+from lidarprep.steps.world import ToWorld
 from tests.readers.written_by_others import pcd_bytes, some_points
 
 Save = Callable[[str, bytes], Path]
@@ -88,6 +92,77 @@ def test_an_organised_cloud_keeps_its_points_without_a_return(save: Save) -> Non
     assert np.isnan(cloud.positions[[1, 3]]).all()
 
 
+def test_fields_of_several_numbers_are_passed_over_in_every_encoding(save: Save) -> None:
+    lines = {"FIELDS": "fpfh x y z normal", "SIZE": "4 4 4 4 4", "TYPE": "F F F F F", "COUNT": "33 1 1 1 3"}
+    table = np.arange(2 * 39, dtype="<f4").reshape(2, 39)
+    text = "\n".join(" ".join(map(str, row)) for row in table).encode()
+    columns = b"".join(part.tobytes() for part in np.split(table, [33, 34, 35, 36], axis=1))
+    packed = lzf.compress(columns, 4096) or b""
+    sizes = struct.pack("<II", len(packed), len(columns))
+    for data, body in (("ascii", text), ("binary", table.tobytes()), ("binary_compressed", sizes + packed)):
+        cloud = read_points(save("a.pcd", header(data, **lines) + body))
+        np.testing.assert_array_equal(cloud.positions, table[:, 33:36])
+        assert cloud.ignored_fields == ("fpfh", "normal")
+
+
+@pytest.mark.parametrize("data", ["ascii", "binary", "binary_compressed"])
+@pytest.mark.parametrize("kind", ["F", "U", "I"])
+@pytest.mark.parametrize("name", ["rgb", "rgba"])
+def test_packed_colour_is_unpacked_whatever_its_type(save: Save, data: str, kind: str, name: str) -> None:
+    colour = np.array([[255, 128, 0], [1, 2, 3], [0, 0, 0], [255, 255, 255]], np.uint8)
+    bits = colour.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    table = np.zeros(4, [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), (name, {"F": "<f4", "U": "<u4", "I": "<i4"}[kind])])
+    table[name] = bits.view(table.dtype[name])
+    lines = {"FIELDS": f"x y z {name}", "SIZE": "4 4 4 4", "TYPE": f"F F F {kind}", "COUNT": "", "WIDTH": "4"}
+    body = table.tobytes()
+    if data == "ascii":
+        body = "\n".join(f"0 0 0 {value!s}" for value in table[name]).encode()
+    elif data == "binary_compressed":
+        columns = b"".join(table[field].tobytes() for field in table.dtype.names or ())
+        packed = lzf.compress(columns, 4096) or b""
+        body = struct.pack("<II", len(packed), len(columns)) + packed
+    cloud = read_points(save("a.pcd", header(data, **lines, POINTS="4") + body))
+    np.testing.assert_array_equal(cloud.colour, colour)
+
+
+def test_packed_colour_may_be_text_of_the_integer_in_a_field_of_floats(save: Save) -> None:
+    # As the first versions of PCL have written it, and its documentation shows it: 4210752 is 0x404040.
+    lines = {"FIELDS": "x y z rgb", "SIZE": "4 4 4 4", "TYPE": "F F F F", "COUNT": "1 1 1 1"}
+    for first, expected in ((b"4.210752e+06", 64), (b"0", 0)):
+        cloud = read_points(save("a.pcd", header(**lines) + b"1 2 3 " + first + b"\n4 5 6 16711680\n"))
+        np.testing.assert_array_equal(cloud.colour, [[expected] * 3, [255, 0, 0]])
+
+
+def test_a_colour_that_text_has_lost_is_named_as_ignored(save: Save) -> None:
+    # With alpha, the bits of a colour may be those of a NaN, and text does not tell one from another.
+    lines = {"FIELDS": "x y z rgb", "SIZE": "4 4 4 4", "TYPE": "F F F F", "COUNT": "1 1 1 1"}
+    lost = read_points(save("a.pcd", header(**lines) + b"1 2 3 nan\n4 5 6 1e-39\n"))
+    assert lost.colour is None
+    assert lost.ignored_fields == ("rgb",)
+    no_return = read_points(save("a.pcd", header(**lines) + b"nan nan nan nan\n4 5 6 16711680\n"))
+    np.testing.assert_array_equal(no_return.colour, [[0, 0, 0], [255, 0, 0]])
+
+
+@pytest.mark.parametrize("code", ["u1", "u2", "f4", "f8", "i4"])
+@pytest.mark.parametrize("encoding", [Encoding.ASCII, Encoding.BINARY, Encoding.BINARY_COMPRESSED])
+def test_intensity_keeps_the_type_that_the_file_gives_it(save: Save, code: str, encoding: Encoding) -> None:
+    table = np.zeros(30, [("x", "f8"), ("y", "f8"), ("z", "f8"), ("intensity", code)])
+    table["intensity"] = np.arange(30)
+    cloud = read_points(save("a.pcd", pcd_bytes(table, encoding)))
+    assert cloud.intensity is not None
+    assert cloud.intensity.dtype == code
+    np.testing.assert_array_equal(cloud.intensity, np.arange(30))
+
+
+def test_prepare_drops_points_without_a_return_and_counts_them(save: Save) -> None:
+    lines = {"WIDTH": "2", "HEIGHT": "2", "POINTS": "4"}
+    path = save("a.pcd", header(**lines) + b"1 2 3\nnan nan nan\n4 5 6\nnan nan nan\n")
+    report = StepReport()
+    frame = Frame("a", 0, lambda: read_points(path), world_from_ego=Pose.identity())
+    np.testing.assert_array_equal(ToWorld()(frame, report).points().positions, [[1, 2, 3], [4, 5, 6]])
+    assert report.dropped["not_finite"] == 2
+
+
 def test_a_viewpoint_is_named_as_ignored(save: Save) -> None:
     path = save("a.pcd", header(VIEWPOINT="0 0 2 1 0 0 0") + b"1 2 3\n4 5 6\n")
     assert read_points(path).ignored_fields == ("VIEWPOINT",)
@@ -133,8 +208,8 @@ def test_an_absurd_count_is_refused_before_memory_is_set_aside(save: Save, data:
         (header(FIELDS="a b c") + b"1 2 3\n4 5 6\n", "no x and no y and no z"),
         (header(COUNT="2 1 1") + b"1 2 3 4\n4 5 6 7\n", "fields y, z: no x"),
         (header() + b"1 2 3\n", "line 11: 1 rows after the header; expected 2"),
-        (header() + b"1 2 3\n4 5 6 7\n", "line 12: 4 values; expected 3 numbers"),
-        (header() + b"1 2 3\n4 5 x\n", "line 12: 'x' as number 3 of the row"),
+        (header() + b"1 2 3\n4 5 6 7\n", "line 12: 4 values; expected 3: x, y, z"),
+        (header() + b"1 2 3\n4 5 x\n", "line 12, column 3 \\(z\\): 'x'; expected a float32 number"),
         (header("binary") + b"12345", "the file ends 5 bytes after its header; expected 24 bytes"),
         (header("binary_compressed") + struct.pack("<II", 9, 24) + b"12345678", "the file ends 16 bytes after"),
         (header("binary_compressed") + struct.pack("<II", 8, 25) + b"12345678", "8 compressed bytes that unpack to 25"),

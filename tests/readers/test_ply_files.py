@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from plyfile import PlyData, PlyElement
 
 from lidarprep.errors import FormatError
 from lidarprep.readers import read_points
@@ -63,6 +65,42 @@ def test_elements_before_the_points_are_passed_over(save: Save) -> None:
     np.testing.assert_array_equal(read_points(save("a.ply", text.encode())).positions, [[1, 2, 3], [4, 5, 6]])
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_headers_in_the_wild_are_read(save: Save, end: str) -> None:
+    lines = ["ply", "comment made by hand", "format ascii 1.0", "obj_info num_cols 512", "", "element vertex 1"]
+    types = ["float32 x", "float64 y", "double z", "uchar red", "uint8 green", "uint8 blue", "uint16 intensity"]
+    lines += [*(f"property {words}" for words in types), "comment the end", "end_header "]
+    cloud = read_points(save("a.ply", (end.join(lines) + end + "1.5  2.5\t1e-3 255 0 7 40000" + end).encode()))
+    np.testing.assert_array_equal(cloud.positions, [[1.5, 2.5, 1e-3]])
+    np.testing.assert_array_equal(cloud.colour, [[255, 0, 7]])
+    assert cloud.intensity is not None
+    assert cloud.intensity.dtype == np.uint16
+
+
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+@pytest.mark.parametrize("faces_first", [True, False])
+@pytest.mark.parametrize("text", [True, False])
+def test_other_elements_may_stand_anywhere(save: Save, byte_order: str, faces_first: bool, text: bool) -> None:
+    vertex = PlyElement.describe(some_points(), "vertex")
+    camera = PlyElement.describe(np.array([(7, 0.5)], [("id", "i4"), ("f", "f8")]), "camera")
+    face = np.empty(2, dtype=[("vertex_indices", "O")])
+    face["vertex_indices"] = [np.array([0, 1, 2], "i4"), np.array([0, 1, 2, 3], "i4")]
+    faces = PlyElement.describe(face, "face")
+    for elements in ([camera, vertex], [vertex, camera], [faces, camera, vertex] if faces_first else [vertex, faces]):
+        stream = io.BytesIO()
+        PlyData(elements, text=text, byte_order=byte_order).write(stream)
+        cloud = read_points(save("a.ply", stream.getvalue()))
+        np.testing.assert_array_equal(cloud.positions, np.column_stack([some_points()[axis] for axis in "xyz"]))
+
+
+def test_a_header_longer_than_usual_is_read(save: Save) -> None:
+    for length in (8_000, 8_120, 8_150, 8_180, 8_192, 9_000, 100_000):
+        comment = f"ply\ncomment {'c' * length}\n".encode()
+        body = struct.pack("<6f", 1, 2, 3, 4, 5, 6)
+        cloud = read_points(save("a.ply", comment + header().removeprefix(b"ply\n") + body))
+        np.testing.assert_array_equal(cloud.positions, [[1, 2, 3], [4, 5, 6]])
+
+
 def test_a_list_among_the_vertices_is_named_as_ignored(save: Save) -> None:
     properties = XYZ + "property list uchar int views\n"
     body = struct.pack("<3fB2i", 1, 2, 3, 2, 8, 9) + struct.pack("<3fB", 4, 5, 6, 0)
@@ -111,12 +149,12 @@ def test_an_absurd_count_is_refused_before_memory_is_set_aside(save: Save, forma
         (header(properties=XYZ + "property float x\n"), "line 7: a second property 'x'"),
         (header(count=0, properties="property float x\nproperty float y\n"), "fields x, y: no z"),
         (header("ascii", properties="property float a\n") + b"1\n2\n", "fields a: no x and no y and no z"),
-        (header("ascii") + b"1 2 3\n4 5\n", "line 9: 2 values; expected 3 numbers"),
-        (header("ascii") + b"1 2 3\n4 five 6\n", "line 9: 'five' as number 2 of the row"),
-        (header("ascii") + b"1 2 3\n\n4 5 \xff\n", "line 10: byte 0xff"),
+        (header("ascii") + b"1 2 3\n4 5\n", "line 9: 2 values; expected 3: x, y, z"),
+        (header("ascii") + b"1 2 3\n4 five 6\n", "line 9, column 2 \\(y\\): 'five'; expected a float32 number"),
+        (header("ascii") + b"1 2 3\n\n4 5 \xff\n", "line 10, column 3 \\(z\\): byte 0xff"),
         (
             header("ascii", properties=XYZ + "property uchar i\n") + b"1 2 3 4\n1 2 3 300\n",
-            "line 10: '300' as number 4",
+            "line 10, column 4 \\(i\\): '300'; expected a uint8 number",
         ),
     ],
 )

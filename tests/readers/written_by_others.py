@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from plyfile import PlyData, PlyElement
 from pypcd4.pypcd4 import Encoding
@@ -58,6 +59,16 @@ def npz_bytes(**arrays: NDArray[Any]) -> bytes:
     return stream.getvalue()
 
 
+def text_bytes(table: NDArray[Any], *, separator: str = ",") -> bytes:
+    return bytes(pd.DataFrame(table).to_csv(index=False, sep=separator), "utf-8")
+
+
+def bare_rows(array: NDArray[Any], **options: Any) -> bytes:
+    stream = io.BytesIO()
+    np.savetxt(stream, array, **options)
+    return stream.getvalue()
+
+
 def seeds() -> dict[str, bytes]:
     """One sound file of each encoding, by file name."""
     table = some_points()
@@ -70,6 +81,9 @@ def seeds() -> dict[str, bytes]:
         "ascii.pcd": pcd_bytes(table, Encoding.ASCII),
         "binary.pcd": pcd_bytes(table, Encoding.BINARY),
         "compressed.pcd": pcd_bytes(np.repeat(table, 20), Encoding.BINARY_COMPRESSED),
+        "named.csv": text_bytes(table),
+        "rows.xyz": bare_rows(xyz, fmt="%.9g"),
+        "counted.pts": b"5\n" + bare_rows(np.column_stack([xyz, table["ring"]]), fmt="%.3f"),
         "kitti.bin": np.column_stack([xyz, np.linspace(0, 1, 5)]).astype("<f4").tobytes(),
         "nuscenes.pcd.bin": np.column_stack([xyz, np.arange(5), np.arange(5)]).astype("<f4").tobytes(),
         "plain.npy": npy_bytes(xyz),

@@ -6,6 +6,8 @@ format is met, so importing this package is cheap.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -25,6 +27,15 @@ class PointFormat(Protocol):
         """Write the points; return the columns that the format cannot hold exactly."""
 
 
+class ChunkedFormat(PointFormat, Protocol):
+    """What a module offers whose files may be larger than memory."""
+
+    def read_chunks(
+        self, path: Path, frame: ReferenceFrame = "ego", points_per_chunk: int = 1_000_000
+    ) -> Iterator[PointCloud]:
+        """Read a file's points piece by piece, in their order: together, what `read` gives."""
+
+
 # How a file's name ends, and the module that reads it. The longest end that fits wins: .pcd.bin is no .bin.
 POINT_FORMATS: dict[str, str] = {
     ".ply": "lidarprep.readers.points.ply",
@@ -33,23 +44,47 @@ POINT_FORMATS: dict[str, str] = {
     ".bin": "lidarprep.readers.points.kitti_bin",
     ".npy": "lidarprep.readers.points.numpy_files",
     ".npz": "lidarprep.readers.points.numpy_files",
+    ".csv": "lidarprep.readers.points.delimited",
+    ".tsv": "lidarprep.readers.points.delimited",
+    ".xyz": "lidarprep.readers.points.delimited",
+    ".asc": "lidarprep.readers.points.delimited",
+    ".pts": "lidarprep.readers.points.delimited",
+    ".las": "lidarprep.readers.points.las",
+    ".laz": "lidarprep.readers.points.las",
+    ".parquet": "lidarprep.readers.points.tables",
+    ".feather": "lidarprep.readers.points.tables",
+    ".arrow": "lidarprep.readers.points.tables",
 }
 
+# Names that other files have as well, such as poses: one is a point file only where it is named itself, and never
+# because it lies in a folder.
+ONLY_IF_NAMED: dict[str, str] = {".txt": "lidarprep.readers.points.delimited"}
 
-def point_suffixes() -> tuple[str, ...]:
-    """How the names of point files end, longest first."""
-    return tuple(sorted(POINT_FORMATS, key=lambda suffix: (-len(suffix), suffix)))
+# Formats whose module has a ChunkedFormat's `read_chunks` too, and the size in bytes above which it is offered: below,
+# reading at once takes less memory than a chunk's columns may.
+CHUNKED_ABOVE: dict[str, int] = {".las": 64 << 20, ".laz": 8 << 20}
 
 
-def point_suffix(path: str | PathLike[str]) -> str | None:
-    """How this file's name ends among `point_suffixes` (in lower case), or None when it is no point file's name."""
+def point_suffixes(*, named: bool = False) -> tuple[str, ...]:
+    """How the names of point files end, longest first; `named` as for `point_suffix`."""
+    suffixes = POINT_FORMATS | ONLY_IF_NAMED if named else POINT_FORMATS
+    return tuple(sorted(suffixes, key=lambda suffix: (-len(suffix), suffix)))
+
+
+def point_suffix(path: str | PathLike[str], *, named: bool = False) -> str | None:
+    """How this file's name ends among `point_suffixes` (in lower case), or None when it is no point file's name.
+
+    Args:
+        path: The file.
+        named: Whether somebody named this very file; then a .txt is one of points too.
+    """
     name = Path(path).name.lower()
-    return next((suffix for suffix in point_suffixes() if name.endswith(suffix) and name != suffix), None)
+    return next((suffix for suffix in point_suffixes(named=named) if name.endswith(suffix) and name != suffix), None)
 
 
-def is_point_file(path: str | PathLike[str]) -> bool:
-    """Whether the name is that of a point file; the file is not looked at."""
-    return point_suffix(path) is not None
+def is_point_file(path: str | PathLike[str], *, named: bool = False) -> bool:
+    """Whether the name is that of a point file; the file is not looked at. `named` as for `point_suffix`."""
+    return point_suffix(path, named=named) is not None
 
 
 def read_points(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> PointCloud:
@@ -72,6 +107,35 @@ def read_points(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Poi
         raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
 
 
+def point_chunks(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Callable[[], Iterator[PointCloud]] | None:
+    """How to read a point file piece by piece, where it is large and its format can be; nothing is read yet.
+
+    Args:
+        path: The file; its name's end says the format.
+        frame: The frame of reference that its points are in.
+
+    Returns:
+        A function that reads the file anew at each call: its pieces have the same columns, and together they are what
+        `read_points` gives, with the same errors. None where the file should be read at once, or is not there.
+    """
+    path = Path(path)
+    suffix = point_suffix(path)
+    if suffix not in CHUNKED_ABOVE:
+        return None
+    try:
+        large = path.stat().st_size > CHUNKED_ABOVE[suffix]
+    except OSError:
+        return None
+    return partial(_read_chunks, path, frame) if large else None
+
+
+def _read_chunks(path: Path, frame: ReferenceFrame) -> Iterator[PointCloud]:
+    try:
+        yield from cast(ChunkedFormat, _format_of(path)).read_chunks(path, frame)
+    except OSError as error:
+        raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
+
+
 def write_points(path: str | PathLike[str], cloud: PointCloud) -> tuple[str, ...]:
     """Write one point file; its name's end says the format. The file appears whole or not at all.
 
@@ -90,7 +154,7 @@ def write_points(path: str | PathLike[str], cloud: PointCloud) -> tuple[str, ...
 
 
 def _format_of(path: Path) -> PointFormat:
-    suffix = point_suffix(path)
+    suffix = point_suffix(path, named=True)
     if suffix is None:
         raise FormatError(path, found="not the name of a point file", expected=" ".join(sorted(POINT_FORMATS)))
-    return cast(PointFormat, import_module(POINT_FORMATS[suffix]))
+    return cast(PointFormat, import_module((POINT_FORMATS | ONLY_IF_NAMED)[suffix]))

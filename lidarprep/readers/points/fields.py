@@ -107,6 +107,12 @@ def is_known(name: str) -> bool:
     return any(_plain(name) in names for names in FIELD_NAMES.values())
 
 
+def time_name(name: str, unit: str) -> str | None:
+    """What a field of times in a unit that the file states is called here: `t` in "ns" is t_ns; None: not times."""
+    named = f"{_plain(name)}_{unit.replace('µ', 'u').replace('μ', 'u')}"
+    return named if named in _UNIT_OF_TIME_NAME else None
+
+
 def _plain(name: str) -> str:
     """A name as the table has it: in lower case, without what CloudCompare puts in front."""
     return name.lower().removeprefix("scalar_")

@@ -1,10 +1,21 @@
-"""What stands after a file's last point: padding is fine, anything else means that the header lies."""
+"""What stands after a file's header, and after its last point: padding is fine, more means that the header lies."""
 
 from __future__ import annotations
 
+from io import FileIO
 from pathlib import Path
 
 from lidarprep.errors import FormatError
+
+
+def body_of(stream: FileIO, start: int) -> bytes:
+    """A file from an offset on.
+
+    By itself, since NumPy copies numbers fastest from where their size divides the address; and without a buffer, which
+    would copy them once more.
+    """
+    stream.seek(start)
+    return stream.readall()
 
 
 def check_leftover(path: Path, leftover: bytes, promised: str) -> None:

@@ -1,27 +1,27 @@
 """PCD, the point cloud library's format: ASCII, binary and binary_compressed.
 
 The header is read here: an error then names the line, and a header that promises more than the file holds is refused
-before memory is set aside for it. pypcd4 decodes the binary bodies, under a header composed anew from what was checked,
-because its own parser refuses headers that PCL reads (VERSION .5, no COUNT) and stops after ten lines.
+before memory is set aside for it. A binary body is a table as it stands; a compressed one is unpacked by the library
+that pypcd4 unpacks it with. pypcd4 itself refuses headers that PCL reads (VERSION .5, no COUNT) and stops after ten
+lines, and takes its time over text.
 """
 
 from __future__ import annotations
 
-import io
 import struct
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
+import lzf
 import numpy as np
 from numpy.typing import NDArray
-from pypcd4.pypcd4 import Encoding, MetaData
-from pypcd4.pypcd4 import PointCloud as Pcd
 
 from lidarprep.errors import FormatError
-from lidarprep.readers.points.fields import cloud_from_fields
-from lidarprep.readers.points.leftover import check_leftover
-from lidarprep.readers.points.text_rows import parse_rows, text_lines
+from lidarprep.readers.points.fields import FIELD_NAMES, cloud_from_fields
+from lidarprep.readers.points.leftover import body_of, check_leftover
+from lidarprep.readers.points.text_rows import Column, read_promised
 from lidarprep.readers.points.writing import appearing_whole, scalar_columns, storable
 from lidarprep.scene import PointCloud, ReferenceFrame
 
@@ -30,6 +30,8 @@ TYPES = {
     **{("I", size): f"<i{size}" for size in (1, 2, 4, 8)},
     **{("U", size): f"<u{size}" for size in (1, 2, 4, 8)},
 }
+
+PACKED_COLOUR = FIELD_NAMES["packed colour"]
 
 MAX_HEADER_LINES = 1000
 MAX_LINE_BYTES = 1 << 16
@@ -46,29 +48,32 @@ class _Header:
     Args:
         names: Names of the fields; `_` is padding.
         counts: Numbers that a point has in each field.
-        dtype: A point's record: one field v0, v1, … for each of its numbers, without gaps.
+        types: Their types, as NumPy's codes.
         points: How many points there are.
         encoding: ascii, binary or binary_compressed.
         has_viewpoint: Whether a pose other than the identity is given to the sensor.
-        size_bytes, lines: The header's own.
+        size_bytes: The header's own.
     """
 
     names: list[str]
     counts: list[int]
-    dtype: np.dtype[np.void]
+    types: list[str]
     points: int
     encoding: str
     has_viewpoint: bool
     size_bytes: int
-    lines: int
+
+    @property
+    def point_bytes(self) -> int:
+        return sum(np.dtype(code).itemsize * count for code, count in zip(self.types, self.counts, strict=True))
 
     @property
     def data_bytes(self) -> int:
-        return self.points * self.dtype.itemsize
+        return self.points * self.point_bytes
 
     @property
     def promise(self) -> str:
-        return f"{self.points} points of {self.dtype.itemsize} bytes"
+        return f"{self.points} points of {self.point_bytes} bytes"
 
 
 def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
@@ -82,24 +87,22 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
     Raises:
         FormatError: The header is no PCD header, or it and the data disagree.
     """
-    with path.open("rb") as stream:
+    with path.open("rb", buffering=0) as file, BufferedReader(file) as stream:
         header = _HeaderParser(path).parse(stream)
-        body = stream.read()
+        body = body_of(file, 0 if header.encoding == "ascii" else header.size_bytes)
     if header.encoding == "ascii":
         values = _read_text(path, header, body)
-    elif header.points == 0:
-        check_leftover(path, body, header.promise)
-        values = np.empty(0, header.dtype)
+    elif header.encoding == "binary":
+        values = _read_table(path, header, body)
     else:
-        values = _decode(path, header, _checked_body(path, header, body))
-
-    fields, unread, first = {}, [], 0
-    for name, count in zip(header.names, header.counts, strict=True):
-        if name != "_" and count == 1 and name not in fields:
-            fields[name] = values[f"v{first}"]
+        values = _read_compressed(path, header, body)
+    fields: dict[str, NDArray[Any]] = {}
+    unread = []
+    for name, count, numbers in zip(header.names, header.counts, values, strict=True):
+        if name != "_" and count == 1 and name not in fields and numbers is not None:
+            fields[name] = numbers
         elif name != "_":
             unread.append(name)
-        first += count
     if header.has_viewpoint:
         unread.append("VIEWPOINT")
     return cloud_from_fields(path, fields, frame, unread=unread)
@@ -107,6 +110,9 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
 
 def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     """Write a binary PCD, colour packed as `rgb`; return the columns not held exactly: none but a long double."""
+    from pypcd4.pypcd4 import Encoding
+    from pypcd4.pypcd4 import PointCloud as Pcd
+
     columns: dict[str, NDArray[Any]] = {}
     rounded = []
     for name, column in scalar_columns(cloud).items():
@@ -122,67 +128,91 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     return tuple(rounded)
 
 
-def _read_text(path: Path, header: _Header, body: bytes) -> NDArray[np.void]:
-    lines = text_lines(path, body, header.lines + 1)
-    if len(lines) != header.points:
+def _read_text(path: Path, header: _Header, content: bytes) -> list[NDArray[Any] | None]:
+    """(N,) for each field; None for those of several numbers, and for a colour that the text has lost."""
+    columns: list[Column] = []
+    first: list[int] = []
+    for name, code, count in zip(header.names, header.types, header.counts, strict=True):
+        is_colour = code == "<f4" and name.lower() in PACKED_COLOUR
+        first.append(len(columns))
+        columns.extend([Column(name, "<f8" if is_colour else code)] * count)
+    found = read_promised(path, content, header.size_bytes, columns, header.points, "one a point")
+    values: list[NDArray[Any] | None] = [
+        found[k] if count == 1 else None for k, count in zip(first, header.counts, strict=True)
+    ]
+    for k, code in enumerate(header.types):
+        if columns[first[k]].type != code and header.counts[k] == 1:
+            axes = [found[first[j]] for j, axis in enumerate(header.names) if axis.lower() in ("x", "y", "z")]
+            values[k] = _packed_colour(found[first[k]], axes)
+    return values
+
+
+def _packed_colour(numbers: NDArray[np.float64], axes: list[NDArray[Any]]) -> NDArray[Any] | None:
+    """0xRRGGBB as text in a field of floats, as 4-byte numbers; None where a point has no number for it.
+
+    Some write that integer, others the float of the same bits, which is tiny as long as there is no alpha. With it the
+    float is huge or not a number, and then the text has lost the colour. What is no return has none anyway.
+    """
+    lost = np.isnan(numbers)
+    if lost.any():
+        if axes and np.logical_and.reduce([*(np.isfinite(axis) for axis in axes), lost]).any():
+            return None
+        numbers = np.where(lost, 0.0, numbers)
+    whole = (numbers == np.floor(numbers)) & (numbers >= 0) & (numbers < 2**32)
+    if whole.all() and (numbers >= 1).any():
+        return numbers.astype(np.uint32)
+    with np.errstate(over="ignore"):
+        return numbers.astype(np.float32)
+
+
+def _read_table(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] | None]:
+    """(N,) or (N, count) for each field of a binary body."""
+    if len(body) < header.data_bytes:
+        _fail_short(path, header, body, f"{header.data_bytes} bytes: {header.promise}")
+    check_leftover(path, body[header.data_bytes :], header.promise)
+    numbers = zip(header.types, header.counts, strict=True)
+    dtype = np.dtype([(f"{k}", code, (count,) * (count > 1)) for k, (code, count) in enumerate(numbers)])
+    table = np.frombuffer(body, dtype, header.points)
+    return [table[f"{k}"] for k in range(len(header.names))]
+
+
+def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] | None]:
+    """(N,) for each field of a compressed body, which stands field by field; None for those of several numbers."""
+    if header.points == 0:
+        check_leftover(path, body, header.promise)
+        return [np.empty(0, code) for code in header.types]
+    if len(body) < 8:
+        _fail_short(path, header, body, "8 bytes of sizes, then the compressed points")
+    packed_bytes, unpacked_bytes = struct.unpack_from("<II", body)
+    if unpacked_bytes != header.data_bytes or unpacked_bytes > packed_bytes * MAX_LZF_RATIO:
         raise FormatError(
             path,
-            place=f"line {lines[-1][0] if lines else header.lines}",
-            found=f"{len(lines)} rows after the header",
-            expected=f"{header.points}, one a point",
-            fix="The file was cut, or its header belongs to another one.",
+            place=f"byte {header.size_bytes}",
+            found=f"{packed_bytes} compressed bytes that unpack to {unpacked_bytes}",
+            expected=f"{header.data_bytes} bytes unpacked: {header.promise}",
+            fix="The header and the data belong to different point counts: write the file again.",
         )
-    return parse_rows(path, lines, header.dtype)
-
-
-def _checked_body(path: Path, header: _Header, body: bytes) -> bytes:
-    """The bytes of the points alone, once the sizes agree."""
-    if header.encoding == "binary":
-        data_bytes = header.data_bytes
-    else:
-        if len(body) < 8:
-            _fail_short(path, header, body, "8 bytes of sizes, then the compressed points")
-        packed_bytes, unpacked_bytes = struct.unpack("<II", body[:8])
-        if unpacked_bytes != header.data_bytes or unpacked_bytes > packed_bytes * MAX_LZF_RATIO:
-            raise FormatError(
-                path,
-                place=f"byte {header.size_bytes}",
-                found=f"{packed_bytes} compressed bytes that unpack to {unpacked_bytes}",
-                expected=f"{header.data_bytes} bytes unpacked: {header.promise}",
-                fix="The header and the data belong to different point counts: write the file again.",
-            )
-        data_bytes = 8 + packed_bytes
-    if len(body) < data_bytes:
-        _fail_short(path, header, body, f"{data_bytes} bytes: {header.promise}")
-    check_leftover(path, body[data_bytes:], header.promise)
-    return body[:data_bytes]
-
-
-def _decode(path: Path, header: _Header, body: bytes) -> NDArray[Any]:
-    names = header.dtype.names or ()
-    kinds = {np.dtype(code): kind for kind, code in TYPES.items()}
-    metadata = MetaData.model_validate(
-        {
-            "fields": names,
-            "type": [kinds[header.dtype[name]][0] for name in names],
-            "size": [kinds[header.dtype[name]][1] for name in names],
-            "count": [1] * len(names),
-            "width": header.points,
-            "points": header.points,
-            "data": header.encoding,
-        }
-    )
-    stream = io.BytesIO(metadata.compose_header().encode() + body)
+    if len(body) < 8 + packed_bytes:
+        _fail_short(path, header, body, f"{8 + packed_bytes} bytes: {header.promise}")
+    check_leftover(path, body[8 + packed_bytes :], header.promise)
     try:
-        return Pcd.from_fileobj(stream).pc_data  # type: ignore[arg-type]  # any binary stream will do
-    except (ValueError, RuntimeError, TypeError) as error:  # TypeError: lzf unpacks what is damaged to None
+        unpacked = lzf.decompress(body[8 : 8 + packed_bytes], unpacked_bytes)
+    except ValueError:
+        unpacked = None
+    if unpacked is None or len(unpacked) != unpacked_bytes:  # None is what lzf makes of damage
         raise FormatError(
             path,
             place=f"byte {header.size_bytes}",
             found=f"data that does not decode as {header.encoding}",
             expected=header.promise,
             fix="The file is damaged: get it again.",
-        ) from error
+        )
+    values: list[NDArray[Any] | None] = []
+    offset = 0
+    for code, count in zip(header.types, header.counts, strict=True):
+        values.append(np.frombuffer(unpacked, code, header.points, offset) if count == 1 else None)
+        offset += header.points * count * np.dtype(code).itemsize
+    return values
 
 
 def _fail_short(path: Path, header: _Header, body: bytes, expected: str) -> NoReturn:
@@ -202,34 +232,35 @@ class _HeaderParser:
         self.path = path
         self.lines: dict[str, tuple[int, list[str]]] = {}
 
-    def parse(self, stream: io.BufferedReader) -> _Header:
-        last_line = self.collect(stream)
+    def parse(self, stream: BinaryIO) -> _Header:
+        self.collect(stream)
         names = self.words("COLUMNS" if "COLUMNS" in self.lines else "FIELDS")
         sizes = self.numbers("SIZE", len(names))
         counts = self.numbers("COUNT", len(names)) if "COUNT" in self.lines else [1] * len(names)
-        codes: list[str] = []
+        types: list[str] = []
+        values = 0
         for kind, size, count in zip(self.words("TYPE", len(names)), sizes, counts, strict=True):
             if (kind, size) not in TYPES:
                 self.fail("TYPE", f"type {kind} of {size} bytes", "F of 4 or 8 bytes, I or U of 1, 2, 4 or 8")
-            if not 1 <= count <= MAX_VALUES_A_POINT - len(codes):
+            if not 1 <= count <= MAX_VALUES_A_POINT - values:
                 self.fail("COUNT", f"{count} values in one field", f"1 to {MAX_VALUES_A_POINT} a point")
-            codes.extend([TYPES[kind, size]] * count)
+            types.append(TYPES[kind, size])
+            values += count
         (encoding,) = self.words("DATA", 1)
         if encoding not in ("ascii", "binary", "binary_compressed"):
             self.fail("DATA", repr(encoding), "ascii, binary or binary_compressed")
         return _Header(
             names=names,
             counts=counts,
-            dtype=np.dtype([(f"v{k}", code) for k, code in enumerate(codes)]),
+            types=types,
             points=self.points(),
             encoding=encoding,
             has_viewpoint=self.has_viewpoint(),
             size_bytes=stream.tell(),
-            lines=last_line,
         )
 
-    def collect(self, stream: io.BufferedReader) -> int:
-        """Keep the words of each keyword's line; return the number of the last line, that of DATA."""
+    def collect(self, stream: BinaryIO) -> None:
+        """Keep the words of each keyword's line, up to that of DATA."""
         for number in range(1, MAX_HEADER_LINES + 1):
             line = stream.readline(MAX_LINE_BYTES)
             words = line.decode("latin-1").split()
@@ -247,7 +278,7 @@ class _HeaderParser:
             if keyword == "DATA":
                 if not line.endswith(b"\n"):
                     self.fail("DATA", "the file ends here", "a line break, then the points")
-                return number
+                return
         raise FormatError(self.path, place=f"line {MAX_HEADER_LINES}", found="no line DATA", expected="one before here")
 
     def points(self) -> int:

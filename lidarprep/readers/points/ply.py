@@ -1,7 +1,8 @@
 """PLY: ASCII and binary of either byte order. The points are its element `vertex`; faces and others are passed over.
 
 The header is read here before plyfile sees the file: an error then names the line or the byte, and a header that
-promises more than the file holds is refused before memory is set aside for it. plyfile decodes the binary encodings.
+promises more than the file holds is refused before memory is set aside for it. Rows without lists are a table as they
+stand, or rows of text; plyfile reads files with lists in them.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from plyfile import PlyData, PlyElement, PlyParseError
 
 from lidarprep.errors import FormatError
 from lidarprep.readers.points.fields import cloud_from_fields
-from lidarprep.readers.points.leftover import check_leftover
-from lidarprep.readers.points.text_rows import parse_rows, text_lines
+from lidarprep.readers.points.leftover import body_of, check_leftover
+from lidarprep.readers.points.text_rows import Column, read_promised
 from lidarprep.readers.points.timestamps import to_nanoseconds
 from lidarprep.readers.points.writing import appearing_whole, records, scalar_columns, storable
 from lidarprep.scene import PointCloud, ReferenceFrame
@@ -33,6 +34,7 @@ TYPES = {
 
 # Where a header must have ended; real ones are a few hundred bytes, with long comments a few thousand.
 MAX_HEADER_BYTES = 1 << 20
+USUAL_HEADER_BYTES = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,15 @@ class _Header:
     encoding: str
     elements: list[_Element]
     size_bytes: int
-    lines: int
 
     @property
     def vertex(self) -> _Element:
         return next(element for element in self.elements if element.name == "vertex")
+
+    @property
+    def before(self) -> list[_Element]:
+        """The elements that stand before the vertices."""
+        return self.elements[: self.elements.index(self.vertex)]
 
     @property
     def promise(self) -> str:
@@ -89,14 +95,20 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
     Raises:
         FormatError: The header is no PLY header, or it and the data disagree.
     """
-    header = _read_header(path)
-    # plyfile alone knows rows with a list in them, which no lidar writes among its vertices.
+    with path.open("rb", buffering=0) as stream:
+        start = stream.read(USUAL_HEADER_BYTES)
+        if b"end_header" not in start[:-16]:
+            start += stream.read(MAX_HEADER_BYTES - USUAL_HEADER_BYTES)
+        header = _read_header(path, start)
+        body = body_of(stream, 0 if header.encoding == "ascii" else header.size_bytes)
+    # plyfile alone knows rows with a list in them, which no lidar writes among its vertices. As text, a row is a line.
     if header.encoding == "ascii" and not header.vertex.lists:
-        vertices = _read_text(path, header)
+        fields = _read_text(path, header, body)
+    elif header.encoding != "ascii" and not any(element.lists for element in header.elements):
+        fields = _read_table(path, header, body)
     else:
-        vertices = _read_with_plyfile(path, header)
-    scalars = [p.name for p in header.vertex.properties if p.length_type is None]
-    return cloud_from_fields(path, {name: vertices[name] for name in scalars}, frame, unread=header.vertex.lists)
+        fields = _read_with_plyfile(path, header, body)
+    return cloud_from_fields(path, fields, frame, unread=header.vertex.lists)
 
 
 def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
@@ -124,16 +136,15 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     return tuple(rounded)
 
 
-def _read_with_plyfile(path: Path, header: _Header) -> NDArray[Any]:
-    # A binary file is mapped into memory; of a text plyfile would leave the file open, hence the copy.
-    with io.BytesIO(path.read_bytes()) if header.encoding == "ascii" else path.open("rb") as stream:
-        size = stream.seek(0, 2)
-        least = sum(e.count * e.least_row_bytes for e in header.elements)
-        if header.encoding == "ascii":  # a digit and a blank for each value, but no line's end is needed at the end
-            least = max(sum(e.count * 2 * len(e.properties) for e in header.elements) - 1, 0)
-        if size - header.size_bytes < least:
-            _fail_short(path, header, size, least)
-        stream.seek(0)
+def _read_with_plyfile(path: Path, header: _Header, body: bytes) -> dict[str, NDArray[Any]]:
+    least = sum(e.count * e.least_row_bytes for e in header.elements)
+    body_start = header.size_bytes if header.encoding == "ascii" else 0
+    if header.encoding == "ascii":  # a digit and a blank for each value, but no line's end is needed at the end
+        least = max(sum(e.count * 2 * len(e.properties) for e in header.elements) - 1, 0)
+    if len(body) - body_start < least:
+        _fail_short(path, header, len(body) - body_start, least)
+    # Text is handed over, since plyfile would leave such a file open; the rest it maps into memory.
+    with io.BytesIO(body) if header.encoding == "ascii" else path.open("rb") as stream:
         try:
             ply = PlyData.read(stream)
         except (PlyParseError, ValueError, OverflowError) as error:  # the latter for a number its type can't hold
@@ -142,39 +153,43 @@ def _read_with_plyfile(path: Path, header: _Header) -> NDArray[Any]:
             ) from error
         if header.encoding != "ascii":
             check_leftover(path, stream.read(), header.promise)
-        vertices: NDArray[Any] = ply["vertex"].data
-        return vertices
+    scalars = [p.name for p in header.vertex.properties if p.length_type is None]
+    return {name: ply["vertex"].data[name] for name in scalars}
 
 
-def _fail_short(path: Path, header: _Header, size: int, least: int) -> NoReturn:
+def _read_table(path: Path, header: _Header, body: bytes) -> dict[str, NDArray[Any]]:
+    whole = sum(e.count * e.least_row_bytes for e in header.elements)
+    if len(body) < whole:
+        _fail_short(path, header, len(body), whole)
+    check_leftover(path, body[whole:], header.promise)
+    order = "<" if header.encoding == "binary_little_endian" else ">"
+    dtype = np.dtype([(p.name, order + p.type) for p in header.vertex.properties])
+    start = sum(e.count * e.least_row_bytes for e in header.before)
+    table = np.frombuffer(body, dtype, header.vertex.count, start)
+    return {p.name: table[p.name] for p in header.vertex.properties}
+
+
+def _read_text(path: Path, header: _Header, content: bytes) -> dict[str, NDArray[Any]]:
+    columns = [Column(p.name, f"<{p.type}") for p in header.vertex.properties]
+    before = sum(e.count for e in header.before)
+    after = sum(e.count for e in header.elements) - before - header.vertex.count
+    values = read_promised(
+        path, content, header.size_bytes, columns, header.vertex.count, header.promise, before=before, after=after
+    )
+    return {column.name: numbers for column, numbers in zip(columns, values, strict=True)}
+
+
+def _fail_short(path: Path, header: _Header, body_bytes: int, least: int) -> NoReturn:
     raise FormatError(
         path,
-        place=f"byte {size}",
-        found=f"the file ends {size - header.size_bytes} bytes after its header",
+        place=f"byte {header.size_bytes + body_bytes}",
+        found=f"the file ends {body_bytes} bytes after its header",
         expected=f"at least {least} bytes: {header.promise}",
         fix="The file was cut while it was copied or written: get it again.",
     )
 
 
-def _read_text(path: Path, header: _Header) -> NDArray[np.void]:
-    lines = text_lines(path, path.read_bytes()[header.size_bytes :], header.lines + 1)
-    promised = sum(element.count for element in header.elements)
-    if len(lines) != promised:
-        raise FormatError(
-            path,
-            place=f"line {lines[-1][0] if lines else header.lines}",
-            found=f"{len(lines)} rows after the header",
-            expected=f"{promised}: {header.promise}",
-            fix="The file was cut, or its header belongs to another one.",
-        )
-    first = sum(e.count for e in header.elements[: header.elements.index(header.vertex)])
-    dtype = np.dtype([(p.name, p.type) for p in header.vertex.properties])
-    return parse_rows(path, lines[first : first + header.vertex.count], dtype)
-
-
-def _read_header(path: Path) -> _Header:
-    with path.open("rb") as stream:
-        start = stream.read(MAX_HEADER_BYTES)
+def _read_header(path: Path, start: bytes) -> _Header:
     # The first line's end says how all of them end; after "end_header" it must be that one, since a binary body may
     # begin with a byte that looks like a line's end.
     magic = re.match(rb"ply[ \t]*(\r\n|\n|\r)", start)
@@ -220,7 +235,7 @@ class _HeaderParser:
         empty = [element.name for element in elements if not element.properties]
         if empty:
             self.fail(f"element {empty[0]!r} without a property", "at least one")
-        return _Header(encoding, elements, size_bytes, len(lines))
+        return _Header(encoding, elements, size_bytes)
 
     def add_property(self, element: _Element, words: list[str]) -> None:
         match words:

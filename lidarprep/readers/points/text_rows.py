@@ -1,87 +1,225 @@
-"""Rows of numbers as text, which ASCII PLY and ASCII PCD share."""
+"""Rows of numbers as text to columns, for all formats that have them: ASCII PLY, ASCII PCD and delimited text."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
+from lidarprep.kernels import text_rows as kernels
 
-Line = tuple[int, str]
+BLANKS = " "
+
+# What a column's values are read as beside NumPy's types ("<f4"): integers as long as all of them are, else float64.
+WHOLE = "whole"
+
+# Numbers that the kernel leaves to Python before it is called again.
+_SLOW_AT_ONCE = 1024
+
+_SAMPLE_BYTES = 1 << 16
 
 
-def text_lines(path: Path, body: bytes, first_line: int) -> list[Line]:
-    """The lines that are not blank, each with its number in the file.
+@dataclass(frozen=True)
+class Column:
+    """One value of each row.
+
+    Args:
+        name: What the file calls it.
+        type: NumPy's code of its numbers, WHOLE, or None for text that is passed over.
+    """
+
+    name: str
+    type: str | None
+
+
+def read_columns(
+    path: Path, text: bytes, start: int, columns: Sequence[Column], separator: str
+) -> list[NDArray[Any] | None]:
+    """The rows from `start` to the text's end as columns.
 
     Args:
         path: The file, for errors.
-        body: What follows the header.
-        first_line: The number of the body's first line in the file, from 1.
+        text: All of it.
+        start: Where the first row begins.
+        columns: What a row is made of.
+        separator: What stands between two values: one of these, or any number of blanks and tabs for BLANKS.
+
+    Returns:
+        (N,) for each column, a view into one table; None for text.
 
     Raises:
-        FormatError: There is a byte that is not ASCII.
+        FormatError: A row has another count of values, or something that its column's type cannot hold.
     """
-    try:
-        text = body.decode("ascii")
-    except UnicodeDecodeError as error:
-        line = first_line + body[: error.start].count(b"\n")
+    rows = _room(text, start, columns, _likely_rows(text, start))
+    table, not_whole, _ = _read(path, text, start, columns, rows, separator, grow=True)
+    if not_whole.any():
+        broken = zip(columns, not_whole, strict=True)
+        columns = [replace(column, type="<f8") if is_not else column for column, is_not in broken]
+        table, _, _ = _read(path, text, start, columns, len(table), separator)
+    return [None if column.type is None else table[str(k)] for k, column in enumerate(columns)]
+
+
+def read_promised(
+    path: Path,
+    text: bytes,
+    start: int,
+    columns: Sequence[Column],
+    rows: int,
+    promise: str,
+    *,
+    before: int = 0,
+    after: int = 0,
+) -> list[NDArray[Any]]:
+    """As many rows as a header promises, parted by blanks and tabs, as columns, none of which is text.
+
+    Args:
+        path, text, start, columns: As for `read_columns`.
+        rows: How many there are to be.
+        promise: What the header says, for errors.
+        before: How many rows of other things come first.
+        after: How many follow.
+
+    Raises:
+        FormatError: There are more rows or fewer; or as for `read_columns`.
+    """
+    at = behind_rows(text, start, before) if before else start
+    table = None
+    if _room(text, at, columns, rows) == rows:
+        table, _, at = _read(path, text, at, columns, rows, BLANKS)
+    if table is None or len(table) != rows or after or at < len(text):
+        found, total = count_rows(text, start), before + rows + after
+        if table is None or found != total:
+            raise FormatError(
+                path,
+                place=f"line {line_of(text, len(text.rstrip()))}",
+                found=f"{found} rows after the header",
+                expected=f"{total}: {promise}",
+                fix="The file was cut, or its header belongs to another one.",
+            )
+    return [table[str(k)] for k in range(len(columns))]
+
+
+def _likely_rows(text: bytes, start: int) -> int:
+    """About as many rows as there are, and rather more than less, judged by how long the first lines are."""
+    sample = text[start : start + _SAMPLE_BYTES]
+    lines = sample.count(b"\n") + sample.count(b"\r") + 1
+    return lines * (len(text) - start) // max(len(sample), 1) * 9 // 8 + 16
+
+
+def _room(text: bytes, start: int, columns: Sequence[Column], rows: int) -> int:
+    """So many rows, or fewer if no text of this size could hold them: each value has a byte behind it."""
+    return min(rows, (len(text) - start) // len(columns) + 1)
+
+
+def count_rows(text: bytes, start: int) -> int:
+    """How many lines from `start` on are not blank."""
+    rows: int = kernels.count_rows(np.frombuffer(text, np.uint8), start, len(text))[0]
+    return rows
+
+
+def behind_rows(text: bytes, start: int, rows: int) -> int:
+    """Where the text goes on behind so many lines that are not blank."""
+    offset: int = kernels.count_rows(np.frombuffer(text, np.uint8), start, rows)[1]
+    return offset
+
+
+def line_of(text: bytes, offset: int) -> int:
+    """The number of the line that an offset is in, from 1; lines end in LF, CRLF or CR."""
+    return 1 + text.count(b"\n", 0, offset) + text.count(b"\r", 0, offset) - text.count(b"\r\n", 0, offset)
+
+
+def _read(
+    path: Path, text: bytes, start: int, columns: Sequence[Column], rows: int, separator: str, *, grow: bool = False
+) -> tuple[NDArray[np.void], NDArray[np.bool_], int]:
+    """Up to `rows` records, or all that there are; which of the columns are not whole; where the text goes on."""
+    kept = [(str(k), "<i8" if c.type == WHOLE else c.type) for k, c in enumerate(columns) if c.type is not None]
+    dtype = np.dtype(kept)
+    fields, limits = _fields(columns, dtype)
+    table, data = _table(rows, dtype)
+    slow = np.empty((max(_SLOW_AT_ONCE, len(columns)), 4), np.int64)
+    not_whole = np.zeros(len(columns), np.bool_)
+    at, row = start, 0
+    while True:
+        status, at, row, field, slow_count = kernels.read_rows(
+            np.frombuffer(text, np.uint8), at, row, rows, ord(separator), fields.reshape(-1), limits, data,
+            dtype.itemsize, slow, not_whole,
+        )  # fmt: skip
+        for place, width, first, end in slow[:slow_count].tolist():
+            with np.errstate(over="ignore"):  # beyond float32 is infinite
+                data[place : place + width].view(f"<f{width}")[0] = np.float64(float(text[first:end]))
+        if status == kernels.MORE_ROWS and grow:
+            before, rows = table, _room(text, start, columns, rows + rows // 2 + 16)
+            table, data = _table(rows, dtype)
+            table[:row] = before
+        elif status in (kernels.OK, kernels.MORE_ROWS):
+            return table[:row], not_whole, at
+        elif status != kernels.SLOW_FULL:
+            _refuse(path, text, status, at, columns, field, separator)
+
+
+def _table(rows: int, dtype: np.dtype[np.void]) -> tuple[NDArray[np.void], NDArray[np.uint8]]:
+    """Room for records, and its bytes."""
+    table = np.empty(rows, dtype)
+    return table, table.view(np.uint8).reshape(-1) if dtype.itemsize else np.empty(0, np.uint8)
+
+
+def _fields(columns: Sequence[Column], dtype: np.dtype[np.void]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """What the kernel wants to know of each column."""
+    fields = np.zeros((len(columns), 3), np.int64)
+    limits = np.zeros((len(columns), 2), np.uint64)
+    offsets = {name: field[1] for name, field in (dtype.fields or {}).items()}
+    for k, column in enumerate(columns):
+        if column.type is None:
+            continue
+        own, offset = dtype[str(k)], offsets[str(k)]
+        kind = kernels.FLOAT if own.kind == "f" else kernels.WHOLE if column.type == WHOLE else kernels.INTEGER
+        fields[k] = kind, own.itemsize, offset
+        if own.kind != "f":
+            limits[k] = np.iinfo(own).max, -int(np.iinfo(own).min)
+    return fields, limits
+
+
+def _refuse(
+    path: Path, text: bytes, status: int, at: int, columns: Sequence[Column], field: int, separator: str
+) -> NoReturn:
+    line = line_of(text, at)
+    if status in (kernels.TOO_FEW_VALUES, kernels.TOO_MANY_VALUES):
+        start = max(text.rfind(b"\n", 0, at), text.rfind(b"\r", 0, at)) + 1
+        values = _line_at(text, start).split(None if separator == BLANKS else separator.encode())
+        names = ", ".join(column.name for column in columns[:20])
         raise FormatError(
             path,
             place=f"line {line}",
-            found=f"byte 0x{body[error.start]:02x}, which is not ASCII",
-            expected="rows of numbers as text, as the header says",
-        ) from error
-    return [(number, line) for number, line in enumerate(text.splitlines(), first_line) if line.strip()]
+            found=f"{len(values)} values",
+            expected=f"{len(columns)}: {names}" + (", …" if len(columns) > 20 else ""),
+        )
+    column = columns[field]
+    value = _value_at(text, at, separator)
+    place = f"line {line}, column {field + 1} ({column.name})"
+    kind = "a number" if column.type in (None, WHOLE) else f"a {np.dtype(column.type)} number"
+    if any(byte >= 0x80 for byte in value):
+        foreign = next(byte for byte in value if byte >= 0x80)
+        raise FormatError(path, place=place, found=f"byte 0x{foreign:02x}, which is not ASCII", expected=kind)
+    found = repr(value[:40].decode("ascii"))
+    fix = None
+    if status == kernels.NOT_A_NUMBER and value.count(b",") == 1 and value.replace(b",", b"").strip(b"+-").isdigit():
+        fix = "It looks like a decimal comma: write numbers with a decimal point."
+    raise FormatError(path, place=place, found=found, expected=kind, fix=fix)
 
 
-def parse_rows(path: Path, lines: list[Line], dtype: np.dtype[np.void]) -> NDArray[np.void]:
-    """Lines of numbers, parted by blanks or tabs, as a structured array: one row a line, one field a number.
-
-    Raises:
-        FormatError: A line has another count of numbers, or something that its field's type cannot hold.
-    """
-    if not lines:
-        return np.empty(0, dtype=dtype)
-    try:
-        return _parse([line for _, line in lines], dtype)
-    except ValueError as error:
-        number, line = _first_bad(lines, dtype)
-        raise FormatError(path, place=f"line {number}", found=_fault(line, dtype), expected=_expected(dtype)) from error
+def _line_at(text: bytes, start: int) -> bytes:
+    ends = [end for end in (text.find(b"\n", start), text.find(b"\r", start)) if end >= 0]
+    return text[start : min(ends, default=len(text))]
 
 
-def _parse(lines: list[str], dtype: np.dtype[np.void]) -> NDArray[Any]:
-    # comments=None: a # within the rows is a fault, and not the start of a comment.
-    return np.loadtxt(lines, dtype=dtype, comments=None, ndmin=1)
-
-
-def _first_bad(lines: list[Line], dtype: np.dtype[np.void]) -> Line:
-    """The first line that does not parse, found by halves: NumPy's message names a row only for some faults."""
-    start, stop = 0, len(lines)
-    while stop - start > 1:
-        middle = (start + stop) // 2
-        try:
-            _parse([line for _, line in lines[start:middle]], dtype)
-            start = middle
-        except ValueError:
-            stop = middle
-    return lines[start]
-
-
-def _fault(line: str, dtype: np.dtype[np.void]) -> str:
-    values = line.split()
-    if len(values) != len(dtype.names or ()):
-        return f"{len(values)} values"
-    for k, value in enumerate(values):
-        try:
-            np.loadtxt([value], dtype=dtype[k], comments=None)
-        except ValueError:
-            return f"{value[:40]!r} as number {k + 1} of the row"
-    return f"{line[:60]!r}"
-
-
-def _expected(dtype: np.dtype[np.void]) -> str:
-    types = [str(dtype[name]) for name in dtype.names or ()]
-    return f"{len(types)} numbers: {', '.join(types)}"
+def _value_at(text: bytes, at: int, separator: str) -> bytes:
+    """The value that begins there, for an error."""
+    rest = _line_at(text, at)
+    if separator == BLANKS:
+        return (rest.split(maxsplit=1) or [b""])[0]
+    return rest.split(separator.encode(), 1)[0].strip().strip(b'"')

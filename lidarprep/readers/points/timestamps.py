@@ -42,7 +42,7 @@ def to_nanoseconds(values: NDArray[Any], unit: TimeUnit | None = None) -> NDArra
         if not np.isfinite(values).all():
             return None
     largest = max(abs(values.min().item()), abs(values.max().item()))
-    factor = NANOSECONDS[unit or _likely_unit(largest, whole=whole)]
+    factor = NANOSECONDS[unit or likely_unit(largest, whole=whole)]
     # A float needs room for what the rounding of its fraction may add.
     if largest * factor >= 2**63 - (0 if whole else 2 * factor):
         return None
@@ -57,7 +57,8 @@ def to_nanoseconds(values: NDArray[Any], unit: TimeUnit | None = None) -> NDArra
     return nanoseconds
 
 
-def _likely_unit(largest: float, *, whole: bool) -> TimeUnit:
+def likely_unit(largest: float, *, whole: bool) -> TimeUnit:
+    """The unit of times whose largest number this is, by the rule above; `whole`: they are integers."""
     if whole and largest < 1e12:
         return "ns"
     if largest < 1e11:

@@ -1,0 +1,99 @@
+"""The records of LAS files to columns, in one pass over their bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lidarprep.kernels.jit import kernel
+from lidarprep.kernels.memory import byte_at, float64_of_bits, u32_at, u64_at, view_of
+
+_NANOSECONDS = 1_000_000_000
+
+
+@kernel
+def unpack(
+    records: Any,
+    size: int,
+    class_at: int,
+    class_bits: int,
+    ground: int,
+    scales: Any,
+    offsets: Any,
+    positions: Any,
+    intensity: Any,
+    is_ground: Any,
+) -> None:
+    """What the records of all point formats have.
+
+    Args:
+        records: (N · size,) uint8.
+        size: Bytes of a record, at least 20.
+        class_at: Where in it the class stands.
+        class_bits: Which bits of that byte say the class.
+        ground: The class of ground points.
+        scales, offsets: (3,) float64 each; a coordinate is its integer times the scale, plus the offset.
+        positions: (N · 3,) float64 to fill.
+        intensity: (N,) uint16 to fill.
+        is_ground: (N,) bool to fill.
+    """
+    view = view_of(records)
+    scale_x, scale_y, scale_z = scales[0], scales[1], scales[2]
+    offset_x, offset_y, offset_z = offsets[0], offsets[1], offsets[2]
+    for row in range(intensity.shape[0]):
+        at = row * size
+        positions[3 * row] = np.int32(u32_at(view, at)) * scale_x + offset_x
+        positions[3 * row + 1] = np.int32(u32_at(view, at + 4)) * scale_y + offset_y
+        positions[3 * row + 2] = np.int32(u32_at(view, at + 8)) * scale_z + offset_z
+        intensity[row] = np.uint16(byte_at(view, at + 12) | (byte_at(view, at + 13) << 8))
+        is_ground[row] = (byte_at(view, at + class_at) & class_bits) == ground
+
+
+@kernel
+def unpack_times(records: Any, size: int, time_at: int, base: int, leaps: Any, limit: float, timestamp: Any) -> int:
+    """Float64 seconds as nanoseconds, each rounded to the nearest; whole seconds and fractions apart, for precision.
+
+    Args:
+        records: (N · size,) uint8.
+        size: Bytes of a record.
+        time_at: Where in it the seconds stand.
+        base: Whole seconds that are added.
+        leaps: (L,) int64, ascending, on the records' own count of seconds: from each of them, one second is taken off.
+        limit: Seconds beyond it, either way, are no time.
+        timestamp: (N,) int64 to fill.
+
+    Returns:
+        The first row that holds no time, at which this stops; -1 if there is none.
+    """
+    view = view_of(records)
+    passed = 0
+    for row in range(timestamp.shape[0]):
+        seconds = float64_of_bits(u64_at(view, row * size + time_at))
+        if not abs(seconds) <= limit:
+            return row
+        floor = np.floor(seconds)
+        whole = np.int64(floor)
+        while passed < leaps.shape[0] and whole >= leaps[passed]:
+            passed += 1
+        while passed > 0 and whole < leaps[passed - 1]:
+            passed -= 1
+        fraction = np.int64(np.rint((seconds - floor) * 1e9))
+        timestamp[row] = (whole + base - passed) * _NANOSECONDS + fraction
+    return -1
+
+
+@kernel
+def unpack_colours(records: Any, size: int, colour_at: int, colour: Any) -> None:
+    """Three 16-bit numbers that stand one after the other.
+
+    Args:
+        records: (N · size,) uint8.
+        size: Bytes of a record.
+        colour_at: Where in it the first stands.
+        colour: (N · 6,) uint8 to fill: of each number, the lower byte and the upper one.
+    """
+    view = view_of(records)
+    for row in range(colour.shape[0] // 6):
+        for k in range(6):
+            colour[6 * row + k] = byte_at(view, row * size + colour_at + k)
