@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from lidarprep.attachments import get_format
+from lidarprep.readers import read_points
 from lidarprep.sample import write_sample
-from lidarprep.scene import Frame, PointCloud, Pose
+from lidarprep.scene import Frame, PointCloud, Pose, Trajectory
 from lidarprep.steps import StepReport
 
 
@@ -35,11 +37,15 @@ def warm_up(on_step: Callable[[int, int], None] | None = None) -> int:
 
 
 def _steps() -> Iterator[Callable[[], Any]]:
+    from lidarprep.steps.deskew import Deskew
     from lidarprep.steps.voxel import VoxelDownsample
     from lidarprep.steps.world import ToWorld
 
+    path = Trajectory.from_poses((0, 1), (Pose.identity(), Pose.identity()))
     for dtype in (np.float32, np.float64):
         frame = _frame(positions=np.zeros((1, 3), dtype=dtype))
+        timed = _frame(timestamp=True, positions=np.zeros((1, 3), dtype=dtype)).with_points_in("ego")
+        yield partial(Deskew(path), replace(timed, timestamp=0), StepReport())
         yield partial(ToWorld(), frame, StepReport())
         yield partial(VoxelDownsample(1.0), frame, StepReport())
     for name in ("json", "protobuf"):
@@ -47,6 +53,7 @@ def _steps() -> Iterator[Callable[[], Any]]:
         yield partial(attachment_format.decode, attachment_format.encode(_frame()))
         for present in product((False, True), repeat=4):
             yield partial(attachment_format.encode, _frame(*present))
+    yield _text
     yield _sample
 
 
@@ -67,6 +74,13 @@ def _frame(
         is_ground=np.zeros(1, dtype=np.bool_) if is_ground else None,
     )
     return Frame("warm-up", 0, lambda: points, world_from_ego=Pose.identity())
+
+
+def _text() -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "points.csv"
+        path.write_text("x,y,z\n1,2,3\n")
+        read_points(path)
 
 
 def _sample() -> None:

@@ -6,17 +6,22 @@ import hashlib
 import json
 import multiprocessing
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import laspy
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import lidarprep as lp
+from lidarprep.attachments import get_format
 from lidarprep.attachments import lidar_frame_pb2 as pb
+from lidarprep.readers.points import las
 from tests.scenes import read_ply, read_pose, write_json, write_ply, write_toolkit_scene
 
 REGION = lp.RegionOfInterest3D(position=(20.0, 5.0, 0.0), length=50.0, width=30.0, rotation=0.3)
@@ -406,3 +411,120 @@ def test_a_frame_is_taken_up_only_when_an_earlier_one_is_stored(tmp_path: Path) 
     lp.prepare(counted, lp.Recipe(intensity_scale=255), tmp_path / "out", workers=2, progress=Told())
     assert stored == [str(n) for n in range(9, 21)]
     assert max(ahead) <= 4
+
+
+def test_intensities_can_be_left_out_and_no_scale_is_asked_for(tmp_path: Path) -> None:
+    folder = write_toolkit_scene(tmp_path / "recording", frames=2, cameras=())
+    xyz, intensity = read_ply(folder / "pointcloud/9.ply")
+    write_ply(folder / "pointcloud/9.ply", xyz, intensity - 1000)  # no scale has these
+    manifest = lp.prepare(lp.open_scene(folder), lp.Recipe(drop_intensity=True), tmp_path / "out")
+    assert not any("intensity" in note for note in manifest.notes)
+    for attachment in manifest.attachments:
+        points = json.loads((tmp_path / "out" / attachment.url).read_bytes())["points"]
+        assert {key for point in points for key in point} == {"x", "y", "z"}
+
+
+def in_chunks(frame: lp.Frame, size: int, read: list[int]) -> lp.Frame:
+    """The frame, its points to be had in chunks alone; `read` gets how many each had."""
+
+    def chunks() -> Iterator[lp.PointCloud]:
+        points = frame.read_points()
+        for begin in range(0, len(points), size):
+            read.append(min(size, len(points) - begin))
+            yield points.take(np.arange(begin, begin + read[-1]))
+
+    def read_points() -> lp.PointCloud:
+        raise AssertionError("all points at once")
+
+    return replace(frame, read_points=read_points, read_chunks=chunks)
+
+
+def test_frames_in_chunks_give_the_same_attachments(scene_folder: Path, tmp_path: Path) -> None:
+    scene = lp.open_scene(scene_folder)
+    recipe = lp.Recipe(region_of_interest_3d=REGION, device_height=1.8, height_band=(-20.0, 25.0))
+    expected = lp.prepare(scene, recipe, tmp_path / "whole")
+    read: list[int] = []
+    chunked = replace(scene, frames=tuple(in_chunks(frame, 120, read) for frame in scene))
+    manifest = lp.prepare(chunked, recipe, tmp_path / "chunked")
+    assert [record.sha256 for record in manifest.attachments] == [record.sha256 for record in expected.attachments]
+    assert manifest.frames == expected.frames
+    # For a look at the intensities, the first chunk of each of three frames; then all.
+    assert sorted(read) == sorted([120] * 3 + [120, 120, 120, 120, 20] * 3)
+    assert any(
+        note.startswith("intensity 255 is taken as 1") and note.endswith("judged by their first points")
+        for note in manifest.notes
+    )
+
+
+def test_a_large_file_of_far_coordinates_is_moved_by_its_first_chunk(tmp_path: Path) -> None:
+    utm = np.array([400_000.0, 5_000_000.0, 100.0]) + np.random.default_rng(0).uniform(0, 40, (50, 3))
+    np.save(tmp_path / "utm.npy", utm)
+    scene = lp.open_scene(tmp_path / "utm.npy", points_frame="world")
+    read: list[int] = []
+    chunked = replace(scene, frames=(in_chunks(scene[0], 20, read),))
+    manifest = lp.prepare(chunked, lp.Recipe(drop_intensity=True), tmp_path / "out")
+    assert read == [20, 20, 20, 10]
+    points = json.loads((tmp_path / "out" / manifest.attachments[0].url).read_bytes())["points"]
+    found = np.array([(p["x"], p["y"], p["z"]) for p in points]) + manifest.world_offset
+    np.testing.assert_allclose(found, utm, atol=1e-5)
+
+
+def test_a_las_file_is_cropped_chunk_by_chunk_while_it_is_read(tmp_path: Path) -> None:
+    """Written by laspy. Chunks of a file, so that none of this size needs more memory than another."""
+    header = laspy.LasHeader(version="1.4", point_format=6)
+    header.offsets, header.scales = (0.0, 0.0, 0.0), (1e-3, 1e-3, 1e-3)
+    rng = np.random.default_rng(5)
+    written = laspy.LasData(header)
+    written.x, written.y, written.z = rng.uniform(-100, 100, (3, 20_000))
+    written.intensity = rng.integers(0, 65_536, 20_000)
+    written.write(tmp_path / "survey.las")
+    xyz = np.column_stack((written.x, written.y, written.z))
+    scene = lp.open_scene(tmp_path / "survey.las", points_frame="world")
+    chunks = partial(las.read_chunks, tmp_path / "survey.las", "world", 3_000)
+    scene = replace(scene, frames=(replace(scene[0], read_chunks=chunks),))
+    region = lp.RegionOfInterest3D(position=(30.0, -10.0, 0.0), length=40, width=30)
+    manifest = lp.prepare(scene, lp.Recipe(region_of_interest_3d=region), tmp_path / "out")
+    kept = (np.abs(xyz[:, :2] - (30.0, -10.0)) <= (20, 15)).all(axis=1)
+    assert (manifest.frames[0].points_in, manifest.frames[0].points_out) == (20_000, kept.sum())
+    found, intensity = json_points(tmp_path / "out" / manifest.attachments[0].url)
+    np.testing.assert_allclose(found, xyz[kept], atol=1e-5)
+    np.testing.assert_allclose(intensity, np.asarray(written.intensity)[kept] / 65_535, atol=1e-6)
+
+
+class TestPicturesByTheirUrl:
+    """of which nothing else is known, as attachments have them, keep it; nothing is stored for them."""
+
+    def scene(self, folder: Path) -> lp.Scene:
+        scene = lp.open_scene(folder)
+
+        def linked(frame: lp.Frame) -> lp.Frame:
+            first, *others = frame.images
+            url = f"https://pictures.example.com/{frame.id}.jpg"
+            return replace(frame, images=(replace(first, path=None, url=url), *others))
+
+        return replace(scene, frames=tuple(map(linked, scene.frames)))
+
+    @pytest.mark.parametrize("format", ["json", "protobuf"])
+    def test_beside_pictures_that_are_stored(self, scene_folder: Path, tmp_path: Path, format: Any) -> None:
+        manifest = lp.prepare(self.scene(scene_folder), lp.Recipe(format=format), tmp_path / "out")
+        assert [record.url for record in manifest.images] == [f"images/left/{n}.jpg" for n in (9, 10, 11)]
+        assert sorted(path.name for path in (tmp_path / "out/images").iterdir()) == ["left"]
+        decode = get_format(format).decode
+        for frame, attachment in zip(manifest.frames, manifest.attachments, strict=True):
+            read = decode((tmp_path / "out" / attachment.url).read_bytes())
+            assert [image.url for image in read.images] == [
+                f"https://pictures.example.com/{frame.id}.jpg",
+                f"images/left/{frame.id}.jpg",
+            ]
+        note = "frame 9: of 1 picture only the URL is known; it is kept as it is (3 frames)"
+        assert note in manifest.notes
+
+    def test_a_sensor_fusion_scene_cannot_hold_them(self, scene_folder: Path, tmp_path: Path) -> None:
+        with pytest.raises(lp.EncodingError, match="picture of front has no file"):
+            lp.prepare(self.scene(scene_folder), lp.Recipe(format="sfs"), tmp_path / "out")
+
+    def test_one_without_a_url_is_still_an_error(self, scene_folder: Path, tmp_path: Path) -> None:
+        scene = lp.open_scene(scene_folder)
+        bare = replace(scene[0], images=(replace(scene[0].images[0], path=None),))
+        with pytest.raises(lp.SceneError, match="frame 9: the picture of front has no file"):
+            lp.prepare(replace(scene, frames=(bare,)), lp.Recipe(), tmp_path / "out")

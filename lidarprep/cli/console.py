@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from lidarprep.storage.manifest import FrameRecord
+    from lidarprep.storage.manifest import FrameRecord, SkippedRecord
 
 
 def console() -> Console:
@@ -79,6 +79,10 @@ class FrameProgress:
         """One more is stored."""
         self._points += frame.points_out
         self._bar.update(self._task, advance=1, points=f"{self._points:,} points")
+
+    def skip(self, frame: SkippedRecord) -> None:
+        """One more is left out."""
+        self._bar.update(self._task, advance=1)
 
     def reach(self, done: int, total: int) -> None:
         """`done` of `total` frames are done."""

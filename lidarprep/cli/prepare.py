@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -82,17 +82,7 @@ def show_manifest(manifest: Manifest) -> None:
             *(["MB"] if sizes else []),
             "labelled",
         ),
-        [
-            (
-                frame.id,
-                f"{frame.points_in:,}",
-                *(f"{-getattr(frame.dropped, name):,}" for name in reasons),
-                f"{frame.points_out:,}",
-                *([f"{sizes[frame.id] / 1e6:.1f}"] if sizes else []),
-                "yes" if frame.labelled else "no",
-            )
-            for frame in manifest.frames
-        ],
+        _frame_rows(manifest, reasons, sizes),
     )
     print_notes(manifest.notes)
     for record in manifest.attachments:
@@ -103,4 +93,25 @@ def show_manifest(manifest: Manifest) -> None:
     stored = f"{count} attachment{'s' if count > 1 else ''}"
     if manifest.images:
         stored += f" and {len(manifest.images)} pictures"
+    if manifest.skipped:
+        bad = len(manifest.skipped)
+        say(f"{bad} bad frame{'s' if bad > 1 else ''} left out; the manifest says why")
     say(f"{stored}, {total / 1e6:.1f} MB; manifest: {manifest.location.removeprefix('file://')}")
+
+
+def _frame_rows(manifest: Manifest, reasons: Sequence[str], sizes: Mapping[str, int]) -> list[tuple[str, ...]]:
+    """A row for each frame in time order, those that were left out between the others."""
+    rows = {
+        frame.index: (
+            frame.id,
+            f"{frame.points_in:,}",
+            *(f"{-getattr(frame.dropped, name):,}" for name in reasons),
+            f"{frame.points_out:,}",
+            *([f"{sizes[frame.id] / 1e6:.1f}"] if sizes else []),
+            "yes" if frame.labelled else "no",
+        )
+        for frame in manifest.frames
+    }
+    blank = ("",) * (len(reasons) + (3 if sizes else 2))
+    rows |= {frame.index: (frame.id, "left out", *blank) for frame in manifest.skipped}
+    return [rows[index] for index in sorted(rows)]

@@ -5,21 +5,25 @@ All of it is plain data, so that it can be sent there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 from lidarprep.attachments import FrameFormat, get_format
-from lidarprep.errors import SceneError
+from lidarprep.errors import FormatError, LidarprepError, SceneError
 from lidarprep.pipeline.destination import Destination
 from lidarprep.recipe import Recipe
 from lidarprep.scene import CameraImage, Frame, PointCloud
 from lidarprep.steps import Step, StepReport
-from lidarprep.storage import Store
-from lidarprep.storage.manifest import AttachmentRecord, DroppedPoints, FrameRecord, ImageRecord
-from lidarprep.storage.store import picture_type, read_file
+from lidarprep.storage.manifest import AttachmentRecord, DroppedPoints, FrameRecord, ImageRecord, SkippedRecord
+from lidarprep.storage.store import StoredObject, picture_type
 
 Value = TypeVar("Value")
+
+# What is wrong with a frame of the recording: where the recipe skips bad frames, it is left out. Anything else is wrong
+# with the recipe, the format or the destination, and ends the run.
+BAD_FRAME = (FormatError, SceneError)
 
 
 @dataclass(frozen=True)
@@ -29,16 +33,40 @@ class FrameJob:
     Args:
         frame: The frame, as the recording has it.
         key: Key of the attachment that holds it.
-        image_keys: Keys of its pictures; none where the attachment holds them itself.
+        image_keys: A key for each of its pictures, None for one that is not stored, since only its URL is known; no
+            keys where the attachment holds the pictures itself.
         labelled: Whether Scale labels it.
         points: Its points, if they are read already.
     """
 
     frame: Frame
     key: str
-    image_keys: tuple[str, ...]
+    image_keys: tuple[str | None, ...]
     labelled: bool
     points: PointCloud | None = None
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of all that is stored for the frame."""
+        return [self.key, *(key for key in self.image_keys if key is not None)]
+
+
+@dataclass(frozen=True)
+class SkippedFrame:
+    """A frame that is left out.
+
+    Args:
+        record: What the manifest says of it.
+        labelled: Whether Scale was to label it.
+    """
+
+    record: SkippedRecord
+    labelled: bool
+
+    @classmethod
+    def because(cls, frame: Frame, labelled: bool, error: LidarprepError) -> SkippedFrame:
+        """The frame, left out for what is wrong with it."""
+        return cls(SkippedRecord(id=frame.id, index=frame.index, error=error.message), labelled)
 
 
 @dataclass(frozen=True)
@@ -72,14 +100,27 @@ class FramePreparer:
 
     Args:
         steps: What is done to each frame, in order.
-        recipe: For the format.
+        recipe: For the format, and whether to skip bad frames.
     """
 
     steps: tuple[Step, ...]
     recipe: Recipe
 
-    def __call__(self, job: FrameJob) -> PreparedFrame:
-        """One frame."""
+    def __call__(self, job: FrameJob) -> PreparedFrame | SkippedFrame:
+        """One frame.
+
+        Raises:
+            SceneError, FormatError: It is bad, and bad frames are not skipped.
+            RecipeError: The recipe does not fit it.
+        """
+        try:
+            return self._prepared(job)
+        except BAD_FRAME as error:
+            if not self.recipe.skip_bad_frames:
+                raise
+            return SkippedFrame.because(job.frame, job.labelled, error)
+
+    def _prepared(self, job: FrameJob) -> PreparedFrame:
         report = StepReport()
         frame = job.frame if job.points is None else replace(job.frame, read_points=partial(_held, job.points))
         for step in self.steps:
@@ -121,34 +162,89 @@ class FrameStorer:
     attachment_format: FrameFormat
     destination: Destination
 
-    def __call__(self, job: FrameJob) -> StoredFrame:
-        """One frame and its pictures."""
+    def __call__(self, job: FrameJob) -> StoredFrame | SkippedFrame:
+        """One frame and its pictures.
+
+        Raises:
+            SceneError, FormatError, RecipeError: As `FramePreparer`.
+            EncodingError: The format cannot hold a value of the frame.
+            StorageError: It cannot be stored.
+        """
         prepared = self.prepare(job)
+        if isinstance(prepared, SkippedFrame):
+            return prepared
         frame = prepared.frame
+        try:
+            # All of them before any is stored: of a frame that is left out, nothing is.
+            pictures = [_encoded(image, frame.id) for image in frame.images]
+        except BAD_FRAME as error:
+            if not self.prepare.recipe.skip_bad_frames:
+                raise
+            return SkippedFrame.because(frame, job.labelled, error)
         store = self.destination.open_staged()
-        pictures = [_store_picture(store, *pair, frame.id) for pair in zip(frame.images, job.image_keys, strict=True)]
-        frame = replace(frame, images=tuple(image for image, _ in pictures))
-        data = self.attachment_format.encode(frame, precision=self.prepare.recipe.precision)
+        images, records = [], []
+        for image, key, picture in zip(frame.images, job.image_keys, pictures, strict=True):
+            if key is None or picture is None:
+                images.append(image)
+                continue
+            stored = store.put(key, picture.data, picture.media_type)
+            images.append(replace(image, url=store.fetch_url(key)))
+            records.append(_image_record(frame.id, image, stored))
+        data = self.attachment_format.encode(
+            replace(frame, images=tuple(images)), precision=self.prepare.recipe.precision
+        )
         stored = store.put(job.key, data, self.attachment_format.content_type)
         return StoredFrame(
             record=prepared.record,
-            notes=prepared.notes,
+            notes=prepared.notes | _notes_on_pictures(pictures, frame.id),
             attachment=AttachmentRecord(url=stored.url, bytes=stored.bytes, sha256=stored.sha256, frames=[frame.id]),
-            images=[record for _, record in pictures],
+            images=records,
         )
 
 
-def _store_picture(store: Store, image: CameraImage, key: str, frame_id: str) -> tuple[CameraImage, ImageRecord]:
-    """Stores one picture; gives it back with its URL, and its record."""
+def is_stored(image: CameraImage) -> bool:
+    """Whether a picture is there to be stored; of another only the URL is known, and that is kept."""
+    return image.content is not None or image.path is not None or image.url is None
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """The bytes of an encoded picture, and their media type."""
+
+    data: bytes
+    media_type: str
+
+
+def _encoded(image: CameraImage, frame_id: str) -> _Picture | None:
+    """A picture as it is stored; None where it is not.
+
+    Raises:
+        SceneError: It has neither file nor URL.
+        FormatError: Its file cannot be read, or is no picture.
+    """
+    if not is_stored(image):
+        return None
     if image.content is not None:
         data = image.content()
     elif image.path is not None:
-        data = read_file(image.path)
+        try:
+            data = image.path.read_bytes()
+        except OSError as error:
+            raise FormatError(image.path, found=f"the picture cannot be read ({error.strerror or error})") from error
     else:
         raise SceneError(f"frame {frame_id}: the picture of {image.camera.name} has no file")
-    named = image.path or f"frame {frame_id}, the picture of {image.camera.name}"
-    stored = store.put(key, data, picture_type(named, data))
-    record = ImageRecord(
+    return _Picture(data, picture_type(image.path or f"frame {frame_id}, the picture of {image.camera.name}", data))
+
+
+def _notes_on_pictures(pictures: Sequence[_Picture | None], frame_id: str) -> dict[str, str]:
+    by_url = sum(picture is None for picture in pictures)
+    if not by_url:
+        return {}
+    what = f"{by_url} pictures" if by_url > 1 else "1 picture"
+    return {"pictures by URL": f"frame {frame_id}: of {what} only the URL is known; it is kept as it is"}
+
+
+def _image_record(frame_id: str, image: CameraImage, stored: StoredObject) -> ImageRecord:
+    return ImageRecord(
         frame=frame_id, camera=image.camera.name, url=stored.url, bytes=stored.bytes, sha256=stored.sha256
     )
-    return replace(image, url=store.fetch_url(key)), record

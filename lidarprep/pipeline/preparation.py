@@ -12,37 +12,26 @@ import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Protocol
 
 from lidarprep.attachments import SceneFormat, get_format
-from lidarprep.errors import LidarprepError, RecipeError, SceneError, StorageError
-from lidarprep.pipeline.delivery import Delivery, SceneAttachment, record_each
+from lidarprep.errors import FormatError, LidarprepError, RecipeError, SceneError, StorageError
+from lidarprep.pipeline.delivery import Delivery, Progress, SceneAttachment, record_each
 from lidarprep.pipeline.destination import Destination
-from lidarprep.pipeline.frame_work import FrameJob, FramePreparer, FrameStorer
+from lidarprep.pipeline.frame_work import FrameJob, FramePreparer, FrameStorer, is_stored
 from lidarprep.pipeline.in_order import in_order, threads
-from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe, StorageOptions
-from lidarprep.scene import CameraImage, Frame, PointCloud, Scene
-from lidarprep.scene.points import LARGEST_EXACT_M
-from lidarprep.steps import Step
-from lidarprep.steps.intensity import NormaliseIntensity, guess_intensity_scale
-from lidarprep.steps.recentre import scene_offset
+from lidarprep.pipeline.settling import Settling
+from lidarprep.recipe import Recipe, StorageOptions
+from lidarprep.scene import CameraImage, Frame, Scene
 from lidarprep.steps.sampling import labelled_rows, select_frames
 from lidarprep.storage import Manifest, Store
-from lidarprep.storage.manifest import FrameRecord
-from lidarprep.storage.store import MANIFEST_KEY, KeyMaker, is_key
+from lidarprep.storage.manifest import FrameRecord, SkippedRecord
+from lidarprep.storage.store import MANIFEST_KEY, KeyMaker, is_key, picture_type
 
-
-class Progress(Protocol):
-    """Told how a run goes on, from the thread that runs it."""
-
-    def start(self, frames: int) -> None:
-        """So many frames are to be prepared."""
-
-    def advance(self, frame: FrameRecord) -> None:
-        """One more is stored, or written to the scene that is to hold all of them."""
+# Suffixes of pictures that have no file name, by media type.
+_SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
 
 
 class NoProgress:
@@ -52,6 +41,9 @@ class NoProgress:
         """Does nothing."""
 
     def advance(self, frame: FrameRecord) -> None:
+        """Does nothing."""
+
+    def skip(self, frame: SkippedRecord) -> None:
         """Does nothing."""
 
 
@@ -83,7 +75,7 @@ def prepare(
 
     Raises:
         RecipeError: The recipe does not fit the scene, or keeps none of its points; `out` holds an earlier run.
-        SceneError, FormatError: The recording is not sound.
+        SceneError, FormatError: The recording is not sound; where bad frames are skipped, none of them is.
         EncodingError: The format cannot hold a value of it.
         StorageError: `out` cannot be stored at. Whatever is raised, what this run has stored is taken back.
     """
@@ -113,48 +105,48 @@ class Preparation:
     recipe: Recipe
     destination: Destination
     progress: Progress
-    notes: list[str] = field(default_factory=list)
-    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    samples: dict[str, PointCloud] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.recipe.points_frame is not None:
             self.scene = self.scene.with_points_in(self.recipe.points_frame)
-        self.notes += self.scene.notes
+        self.settling = Settling(self.scene, self.recipe)
+        self.suffixes: dict[str, str] = {}
 
     def run(self, *, overwrite: bool, workers: int, executor: Executor | None) -> Manifest:
         """Plans the frames, settles what holds for all of them, then prepares and delivers them one by one."""
         jobs = self.plan()
         self.destination.open().check()
-        # Each key once: a scene's frames share theirs. The manifest comes last.
-        keys = [*dict.fromkeys(key for job in jobs for key in (job.key, *job.image_keys)), MANIFEST_KEY]
+        keys = _keys_of(jobs)
         replaced = self.claim(keys, overwrite)
-        preparer = FramePreparer(self.settle_steps([job.frame for job in jobs]), self.recipe)
+        preparer = FramePreparer(self.settling.steps([job.frame for job in jobs]), self.recipe)
         self.progress.start(len(jobs))
         with self.taken_back_on_failure(keys, replaced), threads(executor, workers) as pool:
             delivery = self.deliver(preparer, jobs, pool, in_flight=workers + 1)
-            manifest = self.finish(delivery, keys, replaced)
+            left_out = {skipped.record.id for skipped in delivery.skipped}
+            stored = _keys_of([job for job in jobs if job.frame.id not in left_out])
+            manifest = self.finish(delivery, stored, replaced)
         # From here on the run stands, whatever becomes of what an earlier one has left.
-        self.destination.open().discard(replaced - set(keys))
+        self.destination.open().discard(replaced - set(stored))
         return manifest
 
     def deliver(self, preparer: FramePreparer, jobs: Sequence[FrameJob], pool: Executor, *, in_flight: int) -> Delivery:
         """Prepares the frames side by side, and stores each; or gathers them, in their order, into one scene."""
         attachment_format = get_format(self.recipe.format)
-        with_samples = (replace(job, points=self.samples.pop(job.frame.id, None)) for job in jobs)
+        with_samples = (replace(job, points=self.settling.samples.pop(job.frame.id, None)) for job in jobs)
         if not isinstance(attachment_format, SceneFormat):
             storer = FrameStorer(preparer, attachment_format, self.destination)
             with closing(in_order(pool, storer, with_samples, in_flight=in_flight)) as stored:
-                return record_each(stored, self.progress.advance)
+                return record_each(stored, self.progress)
         attachment = SceneAttachment(
             attachment_format,
             key=jobs[0].key,
             frames=len(jobs),
             pictures=sum(len(job.frame.images) for job in jobs),
             odometry=self.recipe.odometry,
+            skip_bad_frames=self.recipe.skip_bad_frames,
         )
         with closing(in_order(pool, preparer, with_samples, in_flight=in_flight)) as prepared:
-            return attachment.gather(prepared, self.destination.open_staged(), self.progress.advance)
+            return attachment.gather(prepared, self.destination.open_staged(), self.progress)
 
     def plan(self) -> list[FrameJob]:
         """The frames to prepare, in time order, which of them Scale labels, and where each is to be stored."""
@@ -173,18 +165,42 @@ class Preparation:
             for row in (rows if self.recipe.only_labelled else range(len(frames)))
         ]
 
-    def keys_of(self, frame: Frame, keys: KeyMaker) -> tuple[str, tuple[str, ...]]:
-        """Key of the attachment that is to hold a frame, and those of its pictures that are stored beside it."""
+    def keys_of(self, frame: Frame, keys: KeyMaker) -> tuple[str, tuple[str | None, ...]]:
+        """Key of the attachment that is to hold a frame, and those of its pictures that are stored beside it.
+
+        A picture of which only the URL is known has None.
+        """
         attachment_format = get_format(self.recipe.format)
         if isinstance(attachment_format, SceneFormat):
             return keys.key("scene", suffix=attachment_format.suffix), ()
-        pictures = []
+        pictures: list[str | None] = []
         for row, image in enumerate(frame.images):
+            if not is_stored(image):
+                pictures.append(None)
+                continue
             # A camera that is faster than the lidar has several pictures in a frame.
             earlier = sum(other.camera.name == image.camera.name for other in frame.images[:row])
             name = f"{frame.id}.{earlier}" if earlier else frame.id
-            pictures.append(keys.key("images", image.camera.name, name, suffix=_suffix(image)))
+            pictures.append(keys.key("images", image.camera.name, name, suffix=self.suffix_of(image)))
         return keys.key(f"frame-{frame.id}", suffix=attachment_format.suffix), tuple(pictures)
+
+    def suffix_of(self, image: CameraImage) -> str:
+        """Suffix of a picture's key: its file's; or else by how the first picture of its camera begins.
+
+        Reading one picture may be slow, in a bag; one camera's are all of a kind. A picture that cannot be read gets
+        none here, and is refused when it is its turn.
+        """
+        if image.path is not None:
+            return image.path.suffix.lower()
+        if image.content is None:
+            return ""
+        name = image.camera.name
+        if name not in self.suffixes:
+            try:
+                self.suffixes[name] = _SUFFIXES[picture_type(f"a picture of {name}", image.content())]
+            except (FormatError, SceneError):
+                return ""
+        return self.suffixes[name]
 
     def claim(self, keys: Sequence[str], overwrite: bool) -> set[str]:
         """Sees that nothing stands at the destination that would be replaced unasked; what stands there if asked.
@@ -201,69 +217,20 @@ class Preparation:
             )
         return existing | _keys_of_earlier_run(store) if MANIFEST_KEY in existing else existing
 
-    def settle_steps(self, frames: list[Frame]) -> tuple[Step, ...]:
-        """What the recipe asks for, as steps; what must be the same for all frames is settled here.
-
-        Where the recipe leaves the scale of the intensities open, the first, the middle and the last frame are looked
-        at; where the scene's poses leave its place in the world open, its first frame.
-        """
-        from lidarprep.steps.voxel import VoxelDownsample  # these two bring Numba
-        from lidarprep.steps.world import HeightBand, ToWorld
-
-        recipe = self.recipe
-        self.offset = self.settle_offset()
-        height = None
-        if recipe.device_height is not None:
-            height = HeightBand(recipe.device_height, *(recipe.height_band or DEFAULT_HEIGHT_BAND))
-        steps: list[Step] = [
-            ToWorld(recipe.region_of_interest_3d, height, self.offset),
-            NormaliseIntensity(self.settle_intensity(frames)),
-        ]
-        if recipe.voxel is not None:
-            steps.append(VoxelDownsample(recipe.voxel, recipe.voxel_keep))
-        return tuple(steps)
-
-    def settle_offset(self) -> tuple[float, float, float]:
-        """The offset of the world, which depends on the whole scene and not on what is prepared of it."""
-        first = self.scene[0]
-        poses_say = self.scene.points_frame == "ego" and len(self.scene) > 1
-        offset = scene_offset(self.scene.frames, None if poses_say else self.sample(first))
-        if any(offset):
-            self.notes.append(
-                f"coordinates reach beyond {LARGEST_EXACT_M:g}: {offset} metres are taken from all of them"
-            )
-        if self.scene.points_frame == "world" and any(frame.world_from_ego is None for frame in self.scene):
-            self.notes.append("some frames have no pose: their device is put at the origin of the attachments' world")
-        return offset
-
-    def settle_intensity(self, frames: Sequence[Frame]) -> float:
-        """The intensity that becomes 1: the recipe's, or a guess, which is said."""
-        if self.recipe.intensity_scale is not None:
-            return self.recipe.intensity_scale
-        samples = [self.sample(frames[row]) for row in sorted({0, len(frames) // 2, len(frames) - 1})]
-        scale, reason = guess_intensity_scale(samples)
-        if any(cloud.intensity is not None for cloud in samples):
-            self.notes.append(f"intensity {scale:g} is taken as 1, since {reason}")
-        return scale
-
-    def sample(self, frame: Frame) -> PointCloud:
-        """A frame's points, which are kept until its turn, so that no frame is read twice."""
-        if frame.id not in self.samples:
-            self.samples[frame.id] = frame.points()
-        return self.samples[frame.id]
-
     def finish(self, delivery: Delivery, keys: Sequence[str], replaced: set[str]) -> Manifest:
         """Writes the manifest, last of all: where it stands, everything that it names is stored."""
+        delivery.label(self.recipe.labeling_sample_rate, only_labelled=self.recipe.only_labelled)
         manifest = Manifest(
             source=self.scene.source,
             format=self.recipe.format,
             recipe=self.recipe.model_dump(mode="json"),
-            world_offset=self.offset,
+            world_offset=self.settling.offset,
             attachments=delivery.attachments,
             frames=delivery.frames,
             images=delivery.images,
+            skipped=[skipped.record for skipped in delivery.skipped],
             presign_hours=self.destination.options.presign_hours,
-            notes=self.notes + delivery.notes(),
+            notes=[*self.scene.notes, *self.settling.notes, *delivery.notes()],
         )
         staged = self.destination.open_staged()
         if staged.stages and not self.destination.open().existing(keys) <= replaced:
@@ -294,6 +261,11 @@ class Preparation:
             self.destination.forget()
 
 
+def _keys_of(jobs: Sequence[FrameJob]) -> list[str]:
+    """The keys of all that is stored for some frames, each once: a scene's share theirs. The manifest's comes last."""
+    return [*dict.fromkeys(key for job in jobs for key in job.keys), MANIFEST_KEY]
+
+
 def _keys_of_earlier_run(store: Store) -> set[str]:
     """The keys of what an earlier run's manifest names; none where it cannot be read any more."""
     try:
@@ -303,7 +275,3 @@ def _keys_of_earlier_run(store: Store) -> set[str]:
     base = store.url("")
     urls = [record.url for record in manifest.attachments] + [record.url for record in manifest.images]
     return {url.removeprefix(base) for url in urls if url.startswith(base) and is_key(url.removeprefix(base))}
-
-
-def _suffix(image: CameraImage) -> str:
-    return image.path.suffix.lower() if image.path is not None else ""

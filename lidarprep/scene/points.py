@@ -112,7 +112,8 @@ class PointCloud:
 
     def moved(self, target_from_source: Pose, frame: ReferenceFrame) -> PointCloud:
         """The same points in another frame of reference; positions keep their dtype."""
-        positions = target_from_source.apply(self.positions).astype(self.positions.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates become infinite, as not finite they go
+            positions = target_from_source.apply(self.positions).astype(self.positions.dtype)
         return replace(self, positions=positions, frame=frame)
 
     def __repr__(self) -> str:

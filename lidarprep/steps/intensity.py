@@ -1,4 +1,4 @@
-"""Intensity to 0–1, by one scale for the whole scene."""
+"""Intensity to 0–1, by one scale for the whole scene; or none at all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ from lidarprep.scene import Frame, PointCloud
 from lidarprep.steps import StepReport
 
 _FIX = "Say which value is full intensity: --intensity-scale 255, for example (intensity_scale in a recipe)."
+
+
+@dataclass(frozen=True)
+class DropIntensity:
+    """Leaves the intensities out."""
+
+    def __call__(self, frame: Frame, report: StepReport) -> Frame:
+        """The frame without intensity."""
+        points = frame.points()
+        return frame if points.intensity is None else frame.with_data(replace(points, intensity=None), frame.radar())
 
 
 @dataclass(frozen=True)

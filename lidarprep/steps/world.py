@@ -1,4 +1,7 @@
-"""To the world frame, cropped to a region and a height band, freed of what is not finite: one pass over the points."""
+"""To the world frame, cropped to a region and a height band, freed of what is not finite: one pass over the points.
+
+Points that come in chunks are cropped chunk by chunk while they are read: only what is kept of them is held.
+"""
 
 from __future__ import annotations
 
@@ -54,26 +57,27 @@ class ToWorld:
         Raises:
             SceneError: The frame has no pose, and its points are not in the world yet or a height is asked for.
         """
-        points = frame.points()
         if frame.world_from_ego is None and self.height is not None:
             raise SceneError(
                 f"frame {frame.id} has no pose, so the height of its points above the ground is not known",
                 fix="Give a poses file, or leave the device height out.",
             )
         offset = np.array(self.offset)
-        world_from_ego = self._device_pose(frame, points)
-        world_from_source = Pose.identity() if points.frame == "world" else world_from_ego
-        kept, moved, dropped = self._select(points, world_from_source, world_from_ego, offset)
-        report.points_in = len(points)
+        dropped = np.zeros(3, dtype=np.int64)
+        kept: list[PointCloud] = []
+        for chunk in frame.chunks():
+            # Every chunk is in the frame of reference of the first.
+            world_from_ego = self._device_pose(frame, chunk)
+            report.points_in += len(chunk)
+            kept.append(self._kept(chunk, world_from_ego, offset, dropped, compact=frame.read_chunks is not None))
+            del chunk  # before the next one is read
         report.dropped |= {
             "region": int(dropped[REGION]),
             "height": int(dropped[HEIGHT]),
             "not_finite": int(dropped[NOT_FINITE]),
         }
-        columns: dict[str, Any] = {name: column[kept] for name, column in points.columns.items()}
-        in_world = replace(points, positions=moved, frame="world", **columns)
         return replace(
-            frame.with_data(in_world, self._radar(frame.radar(), world_from_ego)),
+            frame.with_data(PointCloud.concatenate(kept), self._radar(frame.radar(), world_from_ego)),
             world_from_ego=world_from_ego.translated(-offset),
             images=tuple(
                 image
@@ -94,13 +98,20 @@ class ToWorld:
             fix="Give a poses file, or say --points-frame world if the points are in the world already.",
         )
 
-    def _select(
-        self, points: PointCloud, world_from_source: Pose, world_from_ego: Pose, offset: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.floating], NDArray[np.int64]]:
+    def _kept(
+        self,
+        points: PointCloud,
+        world_from_ego: Pose,
+        offset: NDArray[np.float64],
+        dropped: NDArray[np.int64],
+        *,
+        compact: bool,
+    ) -> PointCloud:
+        """The points that are kept, in the world; adds to `dropped` the others. `compact`: in no more memory."""
+        world_from_source = Pose.identity() if points.frame == "world" else world_from_ego
         positions = np.require(points.positions, requirements=("C", "W"))
         moved = np.empty_like(positions)
         kept = np.empty(len(points), dtype=np.int64)
-        dropped = np.zeros(3, dtype=np.int64)
         count = transform_and_select(
             positions,
             np.ascontiguousarray(world_from_source.matrix[:3]),
@@ -111,7 +122,9 @@ class ToWorld:
             kept,
             dropped,
         )
-        return kept[:count], moved[:count], dropped
+        rows, moved = kept[:count], moved[:count]
+        columns: dict[str, Any] = {name: column[rows] for name, column in points.columns.items()}
+        return replace(points, positions=moved.copy() if compact else moved, frame="world", **columns)
 
     def _region_parameters(self) -> NDArray[np.float64]:
         if self.region is None:

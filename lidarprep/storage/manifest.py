@@ -78,6 +78,20 @@ class FrameRecord(_Record):
     labelled: bool
 
 
+class SkippedRecord(_Record):
+    """One frame that was left out, since it could not be read or prepared.
+
+    Args:
+        id: Its name in the recording.
+        index: Its number in the recording, from 0.
+        error: What was wrong with it.
+    """
+
+    id: str
+    index: int
+    error: str
+
+
 class ImageRecord(_Record):
     """One stored picture.
 
@@ -108,6 +122,7 @@ class Manifest(_Record):
         attachments: What was stored for the frames, in time order.
         frames: The frames, in time order.
         images: The pictures that are stored beside the attachments, and not in them.
+        skipped: The frames that were left out, in time order; none, unless the recipe asks to skip bad frames.
         presign_hours: Hours that URLs are signed for when they are handed to Scale, or None.
         notes: What the run guessed or found odd, a sentence each.
     """
@@ -120,6 +135,7 @@ class Manifest(_Record):
     attachments: list[AttachmentRecord]
     frames: list[FrameRecord]
     images: list[ImageRecord] = []
+    skipped: list[SkippedRecord] = []
     presign_hours: float | None = None
     notes: list[str] = []
 

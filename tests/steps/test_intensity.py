@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from lidarprep.errors import RecipeError
 from lidarprep.scene import Frame, PointCloud, RadarPoints
 from lidarprep.steps import StepReport
-from lidarprep.steps.intensity import NormaliseIntensity, guess_intensity_scale
+from lidarprep.steps.intensity import DropIntensity, NormaliseIntensity, guess_intensity_scale
 
 
 def cloud_of(intensity: Any, dtype: type | None = None) -> PointCloud:
@@ -132,3 +133,12 @@ def test_doubt_is_said_and_not_guessed_away(columns: list[PointCloud]) -> None:
     with pytest.raises(RecipeError, match="doubt about their scale") as caught:
         guess_intensity_scale(columns)
     assert "--intensity-scale" in str(caught.value)
+
+
+def test_intensities_can_be_left_out() -> None:
+    cloud = replace(cloud_of([3, 5]), timestamp=np.array([7, 8]))
+    radar = RadarPoints(np.zeros((1, 3)), frame="world")
+    frame = DropIntensity()(Frame("7", 0, lambda: cloud).with_data(cloud, radar), StepReport())
+    assert set(frame.points().columns) == {"timestamp"}
+    assert frame.points().positions is cloud.positions
+    assert frame.radar() is radar

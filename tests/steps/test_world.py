@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -228,3 +231,76 @@ def test_random_frames_are_as_numpy_has_them(
         "region": int((finite & ~in_region).sum()),
         "height": int((finite & in_region & ~in_band).sum()),
     }
+
+
+class TestChunks:
+    """of a file larger than memory are cropped while it is read."""
+
+    COUNT, CHUNK = 40_000, 3_000
+
+    def whole(self) -> PointCloud:
+        rng = np.random.default_rng(0)
+        positions = rng.uniform(-100, 100, (self.COUNT, 3))
+        positions[::97] = np.nan
+        return PointCloud(
+            positions, intensity=rng.integers(0, 256, self.COUNT, dtype=np.uint8), timestamp=np.arange(self.COUNT)
+        )
+
+    def chunked(self, cloud: PointCloud) -> Frame:
+        def chunks() -> Iterator[PointCloud]:
+            for begin in range(0, len(cloud), self.CHUNK):
+                yield cloud.take(np.arange(begin, min(begin + self.CHUNK, len(cloud))))
+
+        def read_points() -> PointCloud:
+            raise AssertionError("all points at once")
+
+        return Frame("7", 0, read_points, world_from_ego=QUARTER, read_chunks=chunks)
+
+    def test_give_what_all_points_at_once_give(self) -> None:
+        step = ToWorld(RegionOfInterest3D((20, 5, 0), 60, 40, 0.3), HeightBand(1.8, -20, 30), (1.0, 2.0, 3.0))
+        cloud = self.whole()
+        expected, expected_report = prepared(Frame("7", 0, lambda: cloud, world_from_ego=QUARTER), step)
+        found, report = prepared(self.chunked(cloud), step)
+        assert report == expected_report
+        assert report.points_in == self.COUNT
+        assert found.read_chunks is None
+        assert 100 < len(found.points()) < self.COUNT / 4
+        np.testing.assert_array_equal(found.points().positions, expected.points().positions)
+        for name, column in expected.points().columns.items():
+            np.testing.assert_array_equal(found.points().columns[name], column)
+
+    def test_one_after_the_other_is_held_and_what_is_kept_of_them(self) -> None:
+        """2 million points of 24 bytes, of which a thousandth is kept."""
+        alive: list[weakref.ref[PointCloud]] = []
+        most = 0
+
+        def chunks() -> Iterator[PointCloud]:
+            nonlocal most
+            for _ in range(40):
+                most = max(most, sum(ref() is not None for ref in alive))
+                positions = np.full((50_000, 3), 1e3)
+                positions[::1000] = 0.0
+                chunk = PointCloud(positions)
+                alive.append(weakref.ref(chunk))
+                yield chunk
+                del chunk, positions
+
+        frame = Frame("7", 0, lambda: PointCloud(np.zeros((0, 3))), world_from_ego=QUARTER, read_chunks=chunks)
+        step = ToWorld(RegionOfInterest3D((10, 0, 0), 4, 4))
+        prepared(frame_of([[0, 0, 0]]), step)  # compiles
+        tracemalloc.start()
+        try:
+            found, report = prepared(frame, step)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert len(found.points()) == 2000
+        assert report.points_in == 2_000_000
+        assert most == 0  # none while the next one is read
+        assert peak < 4 * 50_000 * 24
+
+    def test_that_are_in_the_world_need_no_pose(self) -> None:
+        frame = self.chunked(self.whole()).with_points_in("world")
+        found, _ = prepared(Frame(**vars(frame) | {"world_from_ego": None}), ToWorld())
+        assert found.world_from_ego == Pose.identity()
+        assert len(found.points()) == self.COUNT - len(range(0, self.COUNT, 97))

@@ -1,0 +1,133 @@
+"""What must be the same for all frames of a run, settled before any is prepared: the steps, the world, the scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lidarprep.errors import LidarprepError, RecipeError, SceneError
+from lidarprep.pipeline.frame_work import BAD_FRAME
+from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
+from lidarprep.scene import Frame, PointCloud, Scene, Trajectory
+from lidarprep.scene.points import LARGEST_EXACT_M
+from lidarprep.steps import Step
+from lidarprep.steps.intensity import DropIntensity, NormaliseIntensity, guess_intensity_scale
+from lidarprep.steps.recentre import scene_offset
+
+
+@dataclass
+class Settling:
+    """Settles what a recipe leaves open by a look at the scene.
+
+    Args:
+        scene: The recording.
+        recipe: What is to be done with it.
+        offset: Metres that are taken from every world position; known once the steps are.
+        samples: Points that were read for a look, by their frames' ids, until their turn comes.
+        notes: What was guessed, a sentence each.
+    """
+
+    scene: Scene
+    recipe: Recipe
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    samples: dict[str, PointCloud] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    bad: dict[str, LidarprepError] = field(default_factory=dict)
+
+    def steps(self, frames: Sequence[Frame]) -> tuple[Step, ...]:
+        """What the recipe asks for, as steps; what must be the same for all frames is settled here.
+
+        Where the recipe leaves the scale of the intensities open, the first, the middle and the last frame are looked
+        at; where the scene's poses leave its place in the world open, its first frame.
+        """
+        # These three bring Numba.
+        from lidarprep.steps.deskew import Deskew
+        from lidarprep.steps.voxel import VoxelDownsample
+        from lidarprep.steps.world import HeightBand, ToWorld
+
+        recipe = self.recipe
+        steps: list[Step] = [Deskew(self._path())] if recipe.deskew else []
+        self.offset = self._offset()
+        height = None
+        if recipe.device_height is not None:
+            height = HeightBand(recipe.device_height, *(recipe.height_band or DEFAULT_HEIGHT_BAND))
+        steps.append(ToWorld(recipe.region_of_interest_3d, height, self.offset))
+        steps.append(DropIntensity() if recipe.drop_intensity else NormaliseIntensity(self._intensity(frames)))
+        if recipe.voxel is not None:
+            steps.append(VoxelDownsample(recipe.voxel, recipe.voxel_keep))
+        return tuple(steps)
+
+    def _path(self) -> Trajectory:
+        """The device's way through the world, which points are deskewed by.
+
+        Raises:
+            RecipeError: There is none, or nothing to deskew.
+        """
+        if self.scene.points_frame == "world":
+            raise RecipeError(
+                f"deskew moves points that are in the device's frame; those of {self.scene.source} are in the world",
+                fix="Leave --deskew out.",
+            )
+        if self.scene.motion_compensated:
+            raise RecipeError(
+                f"the points of {self.scene.source} ({self.scene.layout}) are motion-compensated already; deskew would "
+                "bend them",
+                fix="Leave --deskew out.",
+            )
+        path = self.scene.device_path()
+        if path is None or len(path) < 2:
+            found = "no pose" if path is None else "one pose"
+            raise RecipeError(
+                f"deskew needs the device's poses with their times; {self.scene.source} has {found} with a time",
+                fix='Give poses with times (a "timestamp" in each pose, or a TUM file), or leave --deskew out.',
+            )
+        return path
+
+    def _offset(self) -> tuple[float, float, float]:
+        """The offset of the world, which depends on the whole scene and not on what is prepared of it."""
+        poses_say = self.scene.points_frame == "ego" and len(self.scene) > 1
+        offset = scene_offset(self.scene.frames, None if poses_say else self._sample(self.scene.frames, 0))
+        if any(offset):
+            self.notes.append(
+                f"coordinates reach beyond {LARGEST_EXACT_M:g}: {offset} metres are taken from all of them"
+            )
+        if self.scene.points_frame == "world" and any(frame.world_from_ego is None for frame in self.scene):
+            self.notes.append("some frames have no pose: their device is put at the origin of the attachments' world")
+        return offset
+
+    def _intensity(self, frames: Sequence[Frame]) -> float:
+        """The intensity that becomes 1: the recipe's, or a guess, which is said."""
+        if self.recipe.intensity_scale is not None:
+            return self.recipe.intensity_scale
+        samples = [self._sample(frames, row) for row in sorted({0, len(frames) // 2, len(frames) - 1})]
+        scale, reason = guess_intensity_scale(samples)
+        if any(cloud.intensity is not None for cloud in samples):
+            judged = "; judged by their first points" if any(frame.read_chunks is not None for frame in frames) else ""
+            self.notes.append(f"intensity {scale:g} is taken as 1, since {reason}{judged}")
+        return scale
+
+    def _sample(self, frames: Sequence[Frame], row: int) -> PointCloud:
+        """Points of a frame, or of the one nearest to it that is not bad, where those are skipped.
+
+        They are kept until the frame's turn, so that no frame is read twice; but for a frame that comes in chunks,
+        whose first is read here.
+
+        Raises:
+            FormatError, SceneError: The frame is bad; where such are skipped, all are.
+        """
+        for frame in sorted(frames, key=lambda frame: abs(frame.index - frames[row].index)):
+            if frame.id in self.samples:
+                return self.samples[frame.id]
+            if frame.id in self.bad:
+                continue
+            try:
+                if frame.read_chunks is not None:
+                    return next(frame.chunks())
+                self.samples[frame.id] = frame.points()
+            except BAD_FRAME as error:
+                if not self.recipe.skip_bad_frames:
+                    raise
+                self.bad[frame.id] = error
+                continue
+            return self.samples[frame.id]
+        raise SceneError(f"all {len(frames)} frames are bad; one of them: {self.bad[frames[row].id].message}")
