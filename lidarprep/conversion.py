@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from mmap import ACCESS_READ, mmap
 from os import PathLike
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from lidarprep.attachments import FORMATS, FrameFormat, SceneFormat, format_of_s
 from lidarprep.errors import FormatError, RecipeError
 from lidarprep.readers import point_suffixes, read_points, write_points
 from lidarprep.readers.points import is_point_file
+from lidarprep.recordings.attachment_files import read_frame_file, read_scene_file
 from lidarprep.scene import CameraImage, Frame, Pose
 from lidarprep.steps import StepReport
 from lidarprep.steps.intensity import NormaliseIntensity, guess_intensity_scale
@@ -64,7 +64,7 @@ def convert(
     if source.exists() and target.exists() and source.samefile(target):
         raise RecipeError(f"{source} cannot be converted to itself", fix="Choose another name for the target.")
     from_format, to_format = format_of_suffix(source.suffix), format_of_suffix(target.suffix)
-    if to_format is None and not is_point_file(target):
+    if to_format is None and not is_point_file(target, named=True):
         raise FormatError(target, found=f"unknown kind {target.suffix!r}", expected=f"one of {_known_suffixes()}")
     if precision is not None and (to_format is None or to_format.name != "json"):
         raise RecipeError(f"precision is for Frame JSON, not for {target.suffix}")
@@ -89,20 +89,14 @@ def convert(
 def _read(source: Path, attachment_format: Format | None) -> tuple[list[Frame], list[str]]:
     """The frames of a file, and what reading them has left out."""
     if attachment_format is None:
-        if not is_point_file(source):
+        if not is_point_file(source, named=True):
             raise FormatError(source, found=f"unknown kind {source.suffix!r}", expected=f"one of {_known_suffixes()}")
         points = read_points(source, "world")
         return [Frame(id=source.stem, index=0, read_points=lambda: points, world_from_ego=Pose.identity())], []
-    try:
-        if isinstance(attachment_format, SceneFormat):
-            # A map, since a scene may be larger than memory; it lasts as long as the frames that look into it.
-            with source.open("rb") as file:
-                mapped = mmap(file.fileno(), 0, access=ACCESS_READ) if source.stat().st_size else b""
-            scene = attachment_format.decode(mapped, source=str(source))
-            return list(scene.frames), list(scene.notes)
-        return [attachment_format.decode(source.read_bytes(), source=str(source))], []
-    except OSError as error:
-        raise FormatError(source, found=f"the file cannot be read ({error.strerror or error})") from error
+    if isinstance(attachment_format, SceneFormat):
+        scene = read_scene_file(source, attachment_format)
+        return list(scene.frames), list(scene.notes)
+    return [read_frame_file(source, attachment_format)], []
 
 
 def _chosen(frames: list[Frame], wanted: str | None, source: Path) -> Frame:
@@ -197,4 +191,4 @@ def _to_scene(frames: list[Frame], target: Path, to_format: SceneFormat, notes: 
 
 
 def _known_suffixes() -> str:
-    return " ".join([*sorted(point_suffixes()), *(f.suffix for f in FORMATS.values())])
+    return " ".join([*sorted(point_suffixes(named=True)), *(f.suffix for f in FORMATS.values())])

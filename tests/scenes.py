@@ -12,6 +12,9 @@ from PIL import Image
 from plyfile import PlyData, PlyElement
 from scipy.spatial.transform import Rotation
 
+# Axes of a level camera that looks along x: z forward, x right, y down.
+OPTICAL = Rotation.from_matrix([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+
 
 def write_toolkit_scene(
     folder: Path, *, frames: int = 3, points: int = 500, cameras: tuple[str, ...] = ("front", "left"), seed: int = 0
@@ -21,7 +24,7 @@ def write_toolkit_scene(
     for name in ("pointcloud", "poses", "radar_points", *(f"cameras/{camera}" for camera in cameras)):
         (folder / name).mkdir(parents=True)
     for camera in cameras:
-        turned = Rotation.from_euler("xyz", rng.uniform(-1, 1, 3))
+        turned = Rotation.from_euler("xyz", rng.uniform(-0.2, 0.2, 3)) * OPTICAL
         write_json(folder / f"cameras/{camera}/extrinsics.json", pose_json(turned, rng.uniform(-1, 1, 3)))
         write_json(folder / f"cameras/{camera}/intrinsics.json", {"fx": 500.0, "fy": [501.0], "cx": 32.0, "cy": 24.0})
     for n in range(9, 9 + frames):

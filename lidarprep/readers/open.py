@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lidarprep.errors import SceneError
 from lidarprep.readers.layouts import LAYOUTS, Layout, OpenOptions, installed_layouts
+from lidarprep.readers.layouts.choices import chosen
 from lidarprep.readers.layouts.time_order import by_time
 from lidarprep.scene import Scene
 
@@ -40,12 +41,13 @@ def open_layout(
         raise SceneError(f"there is no layout {layout!r}; known are {', '.join(sorted(known))}")
     try:
         name, reason = _guess(path, known) if layout is None else (layout, "as asked for")
-        scene = known[name].open(path, options)
+        scene = replace(known[name].open(path, options), source=fspath(path))
     except OSError as error:
         raise SceneError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
+    scene = chosen(scene, options)
     if options.frame_order == "time":
         scene = by_time(scene)
-    return replace(scene, source=fspath(path), notes=(f"opened as {name}: {reason}", *scene.notes))
+    return replace(scene, notes=(f"opened as {name}: {reason}", *scene.notes))
 
 
 def _guess(path: Path, layouts: Mapping[str, Layout]) -> tuple[str, str]:

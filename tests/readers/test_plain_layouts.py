@@ -50,7 +50,7 @@ def test_without_poses_the_frames_have_none_and_it_is_said(folder: Path) -> None
     assert scene.layout == "folder"
     assert [frame.world_from_ego for frame in scene] == [None] * 3
     assert scene.notes[0] == "opened as folder: it holds point files, such as scan_1.ply"
-    assert "no poses: none of poses.json, poses.txt, poses.tum" in scene.notes[1]
+    assert "no poses: none of poses.json, poses.csv, poses.txt, poses.tum" in scene.notes[1]
     assert open_scene(folder, points_frame="world").points_frame == "world"
 
 
@@ -170,8 +170,8 @@ def test_noise_for_poses_is_refused_in_one_way(tmp_path: Path, content: bytes, n
 
 
 def test_other_files_in_the_folder_are_noted(folder: Path) -> None:
-    (folder / "11.laz").write_bytes(b"")
-    assert open_scene(folder).notes[-1] == "drive: 1 files there are no point files, such as 11.laz"
+    (folder / "11.zip").write_bytes(b"")
+    assert open_scene(folder).notes[-1] == "drive: 1 files there are no point files, such as 11.zip"
 
 
 def test_the_point_folder_of_a_toolkit_recording_hints_at_the_recording(toolkit: Path) -> None:
@@ -209,11 +209,11 @@ def test_nothing_at_the_path_is_said(tmp_path: Path) -> None:
 
 
 def test_what_was_looked_for_is_listed_when_nothing_fits(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
-    for path in (tmp_path, tmp_path / "notes.txt"):
+    (tmp_path / "notes.md").touch()
+    for path in (tmp_path, tmp_path / "notes.md"):
         with pytest.raises(SceneError, match="is no recording that lidarprep knows") as caught:
             open_scene(path)
-        for layout in ("toolkit: a toolkit folder", "folder: a folder of point files", "file: a point file: .bin"):
+        for layout in ("toolkit: a toolkit folder", "folder: a folder of point files", "file: a point file: ."):
             assert layout in str(caught.value)
 
 
@@ -222,7 +222,7 @@ def test_a_layout_that_is_asked_for_is_not_guessed(toolkit: Path, folder: Path) 
     for layout, path in (("toolkit", folder), ("file", folder), ("folder", toolkit), ("folder", folder / "scan_1.ply")):
         with pytest.raises(SceneError):
             open_scene(path, layout=layout)
-    with pytest.raises(SceneError, match="there is no layout 'rosbag'; known are file, folder, "):
+    with pytest.raises(SceneError, match=r"there is no layout 'rosbag'; known are .*attachments, file, folder, "):
         open_scene(folder, layout="rosbag")
 
 

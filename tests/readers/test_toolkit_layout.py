@@ -111,13 +111,13 @@ def test_what_is_missing_or_left_over_is_noted(toolkit: Path) -> None:
     (toolkit / "cameras/front/77.jpg").write_bytes(b"")
     (toolkit / "radar_points/10.txt").unlink()
     (toolkit / "poses/11.json").write_text("{}")
-    (toolkit / "pointcloud/11.laz").write_bytes(b"")
+    (toolkit / "pointcloud/11.zip").write_bytes(b"")
     (toolkit / "pointcloud/.DS_Store").write_bytes(b"")
     scene = open_scene(toolkit)
     assert [image.camera.name for image in scene[1].images] == ["front"]
     assert scene[2].radar() is None
     assert scene.notes[1:] == (
-        "pointcloud: 1 files there are no point files, such as 11.laz",
+        "pointcloud: 1 files there are no point files, such as 11.zip",
         "poses: 1 of 4 files there belong to no frame",
         "cameras/front: 1 of 4 files there belong to no frame",
         "cameras/left: 1 of 3 frames have no file there",

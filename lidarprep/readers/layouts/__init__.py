@@ -38,6 +38,14 @@ class Layout(Protocol):
 # A module imports the library that its layout needs when it opens a recording, never when it looks at one.
 _NAMES: dict[str, str] = {
     "toolkit": "toolkit",
+    "kitti-raw": "kitti_raw",
+    "kitti-odometry": "kitti_odometry",
+    "pandaset": "pandaset",
+    "nuscenes": "nuscenes",
+    "argoverse2": "argoverse2",
+    "ros1": "ros.ros1",
+    "ros2": "ros.ros2",
+    "mcap": "ros.mcap",
     "folder": "folder",
     "file": "single_file",
 }

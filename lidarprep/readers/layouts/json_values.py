@@ -63,7 +63,7 @@ def pose_of(path: Path, value: Any, place: str | None = None) -> StampedPose:
     heading = _numbers(path, value, "heading", "w, x, y, z", place)
     position = _numbers(path, value, "position", "x, y, z", place)
     timestamp = value.get("timestamp")
-    if timestamp is not None and (isinstance(timestamp, bool) or not isinstance(timestamp, int)):
+    if timestamp is not None and not (type(timestamp) is int and -(2**63) <= timestamp < 2**63):
         raise FormatError(
             path,
             place=_field(place, "timestamp"),

@@ -33,8 +33,10 @@ def image_stem(path: Path) -> str | None:
     return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else None
 
 
-def files_by_frame(folder: Path, stem_of: Callable[[Path], str | None]) -> dict[FrameKey, Path]:
-    """The files of a folder that `stem_of` gives a stem, in the order of their numbers.
+def files_by_frame(
+    folder: Path, stem_of: Callable[[Path], str | None], *, key_of: Callable[[str], FrameKey] = frame_key
+) -> dict[FrameKey, Path]:
+    """The files of a folder that `stem_of` gives a stem, in the order of their numbers, or of what `key_of` says.
 
     Raises:
         SceneError: Two files belong to one frame, such as 1.ply and 01.ply.
@@ -44,7 +46,7 @@ def files_by_frame(folder: Path, stem_of: Callable[[Path], str | None]) -> dict[
         stem = stem_of(path)
         if stem is None:
             continue
-        key = frame_key(stem)
+        key = key_of(stem)
         if key in found:
             raise SceneError(f"{found[key]} and {path} belong to the same frame", fix="Keep one of them in the folder.")
         found[key] = path
@@ -53,7 +55,7 @@ def files_by_frame(folder: Path, stem_of: Callable[[Path], str | None]) -> dict[
 
 def passed_over(folder: Path, *, but: Sequence[str] = ()) -> list[str]:
     """A note on the files of a folder that are no point files, `but` for those of these names; or nothing."""
-    others = [path.name for path in visible(folder) if path.is_file() and point_stem(path) is None]
+    others = [path.name for path in visible(folder) if point_stem(path) is None and path.is_file()]
     others = [name for name in others if name not in but]
     return [f"{folder.name}: {len(others)} files there are no point files, such as {others[0]}"] if others else []
 

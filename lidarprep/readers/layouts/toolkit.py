@@ -1,6 +1,8 @@
 """The toolkit folder: a numbered file a frame of points, pose, pictures and radar.
 
-    pointcloud/N.ply              points, in ego; any point format
+    pointcloud/N.ply              points, in ego; any point format; in place of it, where there are several lidars:
+    lidars/NAME/N.ply             points of one lidar, in its own frame
+    lidars/NAME/extrinsics.json   {"heading", "position"}, ego from lidar; see several_lidars
     poses/N.json                  {"heading": [w, x, y, z], "position": [x, y, z]}, world from ego; "timestamp" if known
     cameras/NAME/extrinsics.json  {"heading", "position"}, ego from camera
     cameras/NAME/intrinsics.json  fx, fy, cx, cy, and what Frame JSON knows beside them
@@ -12,28 +14,38 @@ N need not start at 0 and need not be padded. Cameras and radar may be missing; 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lidarprep.errors import FormatError, SceneError
+from lidarprep.readers.layouts.asked_for import unused_options
 from lidarprep.readers.layouts.json_values import StampedPose, pose_of, read_object
-from lidarprep.readers.layouts.numbered import FrameKey, files_by_frame, image_stem, passed_over, point_stem, visible
+from lidarprep.readers.layouts.numbered import FrameKey, files_by_frame, image_stem, passed_over, visible
 from lidarprep.readers.layouts.options import OpenOptions
+from lidarprep.readers.layouts.point_sources import PointSource, PointSources, files_of
 from lidarprep.readers.layouts.radar_text import read_radar
-from lidarprep.readers.points import read_points
+from lidarprep.readers.layouts.several_lidars import FOLDER, has_lidars, lidar_sources
 from lidarprep.scene import Camera, CameraImage, Frame, Pose, Scene
 from lidarprep.scene.camera import intrinsics_from_mapping
 
-LOOKS_LIKE = "a toolkit folder: pointcloud/N.ply (or another point format), poses/N.json, cameras/NAME/N.jpg"
+LOOKS_LIKE = (
+    "a toolkit folder: pointcloud/N.ply (or another point format, or lidars/NAME/N.ply), poses/N.json, "
+    "cameras/NAME/N.jpg"
+)
 
 # The pictures of one camera, by the frame that they belong to.
 Pictures = dict[FrameKey, Path]
+# What a file's stem is matched by.
+KeyOf = Callable[[str], FrameKey]
 
 
 def detect(path: Path) -> str | None:
     """Why this is a toolkit folder, or None."""
-    return "it has a folder pointcloud/" if (path / "pointcloud").is_dir() else None
+    if (path / "pointcloud").is_dir():
+        return "it has a folder pointcloud/"
+    return "it has folders lidars/ and poses/" if (path / "poses").is_dir() and has_lidars(path) else None
 
 
 def open(path: Path, options: OpenOptions) -> Scene:
@@ -49,61 +61,79 @@ def open(path: Path, options: OpenOptions) -> Scene:
             f"{path} is a toolkit folder, which has its own poses; {options.poses} would not be read",
             fix="Leave the poses file out, or open the folder pointcloud/ with it.",
         )
-    files = files_by_frame(path / "pointcloud", point_stem)
-    if not files:
-        raise SceneError(f"{path / 'pointcloud'} holds no point file", fix=f"Expected is {LOOKS_LIKE}.")
-    poses = _read_poses(path / "poses", files)
-    cameras = _read_cameras(path / "cameras")
-    radar = _files(path / "radar_points", ".txt")
-    points_frame = options.points_frame or "ego"
+    clouds = path / "pointcloud"
+    sources = files_of(clouds, options) if clouds.is_dir() else PointSources(())
+    if not sources.sources and has_lidars(path):
+        clouds, sources = path / FOLDER, lidar_sources(path, options)
+    if not sources.sources:
+        raise SceneError(f"{clouds} holds no point file", fix=f"Expected is {LOOKS_LIKE}.")
+    files = {source.key: source for source in sources.sources}
+    of_frame = partial(_files, key_of=sources.key_of)
+    found = of_frame(path / "poses", ".json")
+    poses = _read_poses(path / "poses", files, found)
+    cameras = _read_cameras(path / "cameras", sources.key_of)
+    radar = of_frame(path / "radar_points", ".txt")
     frames = tuple(
         Frame(
-            id=point_stem(file) or file.name,
+            id=source.id,
             index=index,
-            read_points=partial(read_points, file, points_frame),
+            read_points=source.read_points,
+            read_chunks=source.read_chunks,
             read_radar=partial(read_radar, radar[key]) if key in radar else None,
             world_from_ego=poses[key].pose,
-            timestamp=poses[key].timestamp,
+            timestamp=source.timestamp if poses[key].timestamp is None else poses[key].timestamp,
             images=_images(cameras, key, poses[key].pose),
         )
-        for index, (key, file) in enumerate(files.items())
+        for index, (key, source) in enumerate(files.items())
     )
-    notes = passed_over(path / "pointcloud")
-    notes += _strays(files, path / "poses", _files(path / "poses", ".json"), complete=True)
+    notes = [*sources.notes, *passed_over(clouds)]
+    if not sources.lidars and has_lidars(path):
+        notes.append("the folder lidars/ is not read, since there are point files in pointcloud/")
+    notes += _strays(files, path / "poses", found, complete=True)
     for camera, pictures in cameras:
         notes += _strays(files, path / "cameras" / camera.name, pictures)
     if radar:
         notes += _strays(files, path / "radar_points", radar)
-    return Scene(str(path), "toolkit", frames, tuple(camera for camera, _ in cameras), points_frame, tuple(notes))
+    notes += unused_options(options, ("points_frame", "lidars", "cameras", "image_tolerance"))
+    return Scene(
+        str(path),
+        "toolkit",
+        frames,
+        tuple(camera for camera, _ in cameras),
+        options.points_frame or "ego",
+        tuple(notes),
+        lidars=sources.lidars,
+    )
 
 
-def _files(folder: Path, suffix: str) -> dict[FrameKey, Path]:
+def _files(folder: Path, suffix: str, *, key_of: KeyOf) -> dict[FrameKey, Path]:
     """The files with this suffix, by frame; none if there is no such folder."""
     if not folder.is_dir():
         return {}
-    return files_by_frame(folder, lambda path: path.stem if path.suffix.lower() == suffix else None)
+    return files_by_frame(folder, lambda path: path.stem if path.suffix.lower() == suffix else None, key_of=key_of)
 
 
-def _read_poses(folder: Path, files: dict[FrameKey, Path]) -> dict[FrameKey, StampedPose]:
-    found = _files(folder, ".json")
-    for key, file in files.items():
+def _read_poses(
+    folder: Path, frames: dict[FrameKey, PointSource], found: dict[FrameKey, Path]
+) -> dict[FrameKey, StampedPose]:
+    for key, frame in frames.items():
         if key not in found:
             raise SceneError(
-                f"frame {point_stem(file)} has no pose: {folder / f'{point_stem(file)}.json'} is missing",
+                f"frame {frame.id} has no pose: {folder / f'{frame.id}.json'} is missing",
                 fix='Add it as {"heading": [w, x, y, z], "position": [x, y, z]}, world from ego.',
             )
-    return {key: pose_of(found[key], read_object(found[key])) for key in files}
+    return {key: pose_of(found[key], read_object(found[key])) for key in frames}
 
 
-def _read_cameras(folder: Path) -> list[tuple[Camera, Pictures]]:
+def _read_cameras(folder: Path, key_of: KeyOf) -> list[tuple[Camera, Pictures]]:
     """The cameras in the order of their names, each with its pictures."""
     if not folder.is_dir():
         return []
     names = [path.name for path in visible(folder) if path.is_dir()]
-    return [_read_camera(folder / name, index) for index, name in enumerate(names)]
+    return [_read_camera(folder / name, index, key_of) for index, name in enumerate(names)]
 
 
-def _read_camera(folder: Path, index: int) -> tuple[Camera, Pictures]:
+def _read_camera(folder: Path, index: int, key_of: KeyOf) -> tuple[Camera, Pictures]:
     for name in ("extrinsics.json", "intrinsics.json"):
         if not (folder / name).is_file():
             raise SceneError(
@@ -117,7 +147,7 @@ def _read_camera(folder: Path, index: int) -> tuple[Camera, Pictures]:
         camera = Camera(folder.name, index, intrinsics_from_mapping(values), ego_from_camera)
     except SceneError as error:
         raise FormatError(intrinsics, found=error.message, fix=error.fix) from error
-    return camera, files_by_frame(folder, image_stem)
+    return camera, files_by_frame(folder, image_stem, key_of=key_of)
 
 
 def _unwrapped(value: Any) -> Any:
@@ -134,7 +164,7 @@ def _images(cameras: list[tuple[Camera, Pictures]], key: FrameKey, world_from_eg
 
 
 def _strays(
-    frames: dict[FrameKey, Path], folder: Path, files: dict[FrameKey, Path], *, complete: bool = False
+    frames: dict[FrameKey, PointSource], folder: Path, files: dict[FrameKey, Path], *, complete: bool = False
 ) -> list[str]:
     """Notes on the frames that have no file in the folder, and on the files there that belong to no frame."""
     place = f"{folder.parent.name}/{folder.name}" if folder.parent.name == "cameras" else folder.name

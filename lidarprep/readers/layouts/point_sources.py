@@ -1,0 +1,109 @@
+"""The point files of a folder as the frames that they make: their order, their times, and what reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lidarprep.errors import SceneError
+from lidarprep.readers.layouts.named_times import times_in_names
+from lidarprep.readers.layouts.numbered import FrameKey, files_by_frame, frame_key, point_stem, visible
+from lidarprep.readers.layouts.options import OpenOptions
+from lidarprep.readers.points import point_chunks, read_points
+from lidarprep.scene import Lidar, PointCloud
+
+
+@dataclass(frozen=True)
+class PointSource:
+    """What one frame's points come from.
+
+    Args:
+        path: Its file; of several lidars the first one's.
+        key: What the frame is matched by: the number in the file's name, or its time.
+        timestamp: Nanoseconds since the Unix epoch, where the file's name says it.
+        read_points: As Frame has it.
+        read_chunks: As Frame has it.
+    """
+
+    path: Path
+    key: FrameKey
+    timestamp: int | None
+    read_points: Callable[[], PointCloud]
+    read_chunks: Callable[[], Iterator[PointCloud]] | None = None
+
+    @property
+    def id(self) -> str:
+        """The name of the frame."""
+        return point_stem(self.path) or self.path.stem
+
+    @property
+    def time(self) -> int:
+        """The time in the file's name.
+
+        Raises:
+            SceneError: There is none.
+        """
+        if self.timestamp is None:
+            raise SceneError(f"{self.path} has no time in its name")
+        return self.timestamp
+
+
+@dataclass(frozen=True)
+class PointSources:
+    """The frames of a recording, as far as its point files tell.
+
+    Args:
+        sources: One a frame, in the order of their numbers, or of their times.
+        by_time: Whether the files' names are times.
+        lidars: The lidars that the points come from, where the recording names them.
+        notes: What was found odd, a sentence each.
+    """
+
+    sources: tuple[PointSource, ...]
+    by_time: bool = False
+    lidars: tuple[Lidar, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def key_of(self, name: str) -> FrameKey:
+        """What the frame of that name is matched by: the name of a point file, or its stem, in whatever folder."""
+        name = name.strip().replace("\\", "/").rpartition("/")[2]
+        stem = point_stem(Path(name)) or name
+        times = times_in_names([stem]) if self.by_time else None
+        return frame_key(stem) if times is None else frame_key(str(times[0]))
+
+
+def files_of(folder: Path, options: OpenOptions, *, but: Sequence[str] = ()) -> PointSources:
+    """The point files of a folder, one a frame, `but` for those of these names.
+
+    Raises:
+        SceneError: Two files belong to one frame.
+    """
+
+    def stem_of(path: Path) -> str | None:
+        return None if path.name in but else point_stem(path)
+
+    stems = [stem for stem in map(stem_of, visible(folder)) if stem is not None]
+    times = times_in_names(stems)
+    if times is None or not times:
+        files = files_by_frame(folder, stem_of)
+        return PointSources(tuple(_source(path, key, None, options) for key, path in files.items()))
+    time_of = dict(zip(stems, times, strict=True))
+    files = files_by_frame(folder, stem_of, key_of=lambda stem: frame_key(str(time_of[stem])))
+    sources = (_source(path, key, time_of[stem_of(path) or ""], options) for key, path in files.items())
+    return PointSources(tuple(sources), by_time=True)
+
+
+def file_source(path: Path, options: OpenOptions) -> PointSources:
+    """One point file as the only frame."""
+    stem = point_stem(path) or path.stem
+    times = times_in_names([stem])
+    if times is None:
+        return PointSources((_source(path, frame_key(stem), None, options),))
+    return PointSources((_source(path, frame_key(str(times[0])), times[0], options),), by_time=True)
+
+
+def _source(path: Path, key: FrameKey, timestamp: int | None, options: OpenOptions) -> PointSource:
+    points_frame = options.points_frame or "ego"
+    return PointSource(path, key, timestamp, partial(read_points, path, points_frame), point_chunks(path, points_frame))
