@@ -15,6 +15,11 @@ os.environ.pop("AWS_PROFILE", None)
 @pytest.fixture(scope="session")
 def recording() -> Path:
     """The real recording that tests try everything on; tests that want it are skipped where it is not."""
+    return real_recording()
+
+
+def real_recording() -> Path:
+    """Where the real recording is; skips the test where it is not."""
     named = os.environ.get("LIDARPREP_RECORDING")
     beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "toolkit-scene"
     path = Path(named) if named else beside
