@@ -15,7 +15,7 @@ import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
 from lidarprep.errors import FormatError, MissingExtraError, SceneError
-from lidarprep.readers.layouts import argoverse2
+from lidarprep.readers.layouts.argoverse2 import layout as argoverse2
 from lidarprep.recordings import open_scene
 from tests.layouts.generated import Recording, generated
 from tests.layouts.write_argoverse2 import LOG, write, write_argoverse2, write_poses

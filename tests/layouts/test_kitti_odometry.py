@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lidarprep.errors import LidarprepError, SceneError
-from lidarprep.readers.layouts import kitti_odometry
+from lidarprep.readers.layouts.kitti import odometry as kitti_odometry
 from lidarprep.recordings import open_scene
 from lidarprep.scene import Pose
 from tests.layouts.generated import Recording, generated

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from lidarprep.errors import FormatError, LidarprepError, SceneError
-from lidarprep.readers.layouts import kitti_raw
-from lidarprep.readers.layouts.kitti_oxts import EARTH_RADIUS_M
+from lidarprep.readers.layouts.kitti import raw as kitti_raw
+from lidarprep.readers.layouts.kitti.oxts import EARTH_RADIUS_M
 from lidarprep.recordings import open_scene
 from lidarprep.scene import Pose
 from tests.layouts.generated import Recording, generated

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lidarprep.errors import FormatError, SceneError
-from lidarprep.readers.layouts import nuscenes, nuscenes_records
+from lidarprep.readers.layouts.nuscenes import layout as nuscenes
+from lidarprep.readers.layouts.nuscenes import records as nuscenes_records
 from lidarprep.recordings import open_scene
 from tests.layouts.generated import Matrix, Recording, generated, pose_matrix, quaternion
 from tests.layouts.write_nuscenes import (

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from lidarprep.errors import FormatError, LidarprepError, SceneError
-from lidarprep.readers.layouts import pandaset
+from lidarprep.readers.layouts.pandaset import layout as pandaset
 from lidarprep.recordings import open_scene
 from tests.layouts.generated import Recording, generated
 from tests.layouts.write_pandaset import write_pandaset

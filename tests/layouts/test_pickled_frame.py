@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 from pandas.core.internals.managers import BlockManager
 
 from lidarprep.errors import FormatError
-from lidarprep.readers.layouts import inert_pickle, pickled_frame
-from lidarprep.readers.layouts.pickled_frame import read_frame
+from lidarprep.readers.layouts.pandaset import inert_pickle, pickled_frame
+from lidarprep.readers.layouts.pandaset.pickled_frame import read_frame
 
 # Written by the named versions from one frame, the one below; as base64.
 OLD_PICKLES = json.loads((Path(__file__).parent / "data" / "pandas_pickles.json").read_text())
@@ -252,7 +252,7 @@ from pathlib import Path
 
 sys.modules["pandas"] = sys.modules["pyarrow"] = None  # neither is needed
 from lidarprep.errors import FormatError
-from lidarprep.readers.layouts.pickled_frame import read_frame
+from lidarprep.readers.layouts.pandaset.pickled_frame import read_frame
 
 files = [Path(name) for name in sys.argv[1:]]
 read_frame(files[0])

@@ -38,11 +38,11 @@ class Layout(Protocol):
 # A module imports the library that its layout needs when it opens a recording, never when it looks at one.
 _NAMES: dict[str, str] = {
     "toolkit": "toolkit",
-    "kitti-raw": "kitti_raw",
-    "kitti-odometry": "kitti_odometry",
-    "pandaset": "pandaset",
-    "nuscenes": "nuscenes",
-    "argoverse2": "argoverse2",
+    "kitti-raw": "kitti.raw",
+    "kitti-odometry": "kitti.odometry",
+    "pandaset": "pandaset.layout",
+    "nuscenes": "nuscenes.layout",
+    "argoverse2": "argoverse2.layout",
     "ros1": "ros.ros1",
     "ros2": "ros.ros2",
     "mcap": "ros.mcap",

@@ -19,8 +19,8 @@ from pathlib import Path
 from lidarprep.errors import SceneError
 from lidarprep.readers.layouts.asked_for import chosen, listed, unused_options
 from lidarprep.readers.layouts.counted_files import counted_files, folders_in
-from lidarprep.readers.layouts.kitti_calibration import moved_by, read_calibration
-from lidarprep.readers.layouts.kitti_oxts import Oxts, continued, read_oxts, read_times
+from lidarprep.readers.layouts.kitti.calibration import moved_by, read_calibration
+from lidarprep.readers.layouts.kitti.oxts import Oxts, continued, read_oxts, read_times
 from lidarprep.readers.layouts.matching import PictureSeries, match_pictures, poses_at
 from lidarprep.readers.layouts.numbered import IMAGE_SUFFIXES
 from lidarprep.readers.layouts.options import OpenOptions

@@ -10,7 +10,7 @@ import numpy as np
 
 from lidarprep.errors import FormatError
 from lidarprep.readers.layouts.matching import PictureSeries, nearest
-from lidarprep.readers.layouts.nuscenes_tables import Channel, Reading
+from lidarprep.readers.layouts.nuscenes.tables import Channel, Reading
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.readers.points import nuscenes_bin, read_points
 from lidarprep.scene import Camera, CameraImage, PointCloud, Pose, Trajectory

@@ -19,7 +19,7 @@ from pathlib import Path
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.readers.layouts.asked_for import chosen, listed, unused_options
 from lidarprep.readers.layouts.counted_files import counted_files, folders_in
-from lidarprep.readers.layouts.kitti_calibration import Calibration, moved_by, read_calibration
+from lidarprep.readers.layouts.kitti.calibration import Calibration, moved_by, read_calibration
 from lidarprep.readers.layouts.numbered import IMAGE_SUFFIXES
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.readers.layouts.pose_table import PoseTable, decimal_nanoseconds, table_of_poses

@@ -25,10 +25,10 @@ from lidarprep.errors import SceneError
 from lidarprep.readers.layouts.asked_for import chosen, listed, unused_options
 from lidarprep.readers.layouts.matching import match_pictures, poses_at
 from lidarprep.readers.layouts.numbered import frame_key, visible
-from lidarprep.readers.layouts.nuscenes_frames import lidar_parts, picture_series, radar_parts, read_frame, wanted
-from lidarprep.readers.layouts.nuscenes_radar import read_radars
-from lidarprep.readers.layouts.nuscenes_records import Record, records, text
-from lidarprep.readers.layouts.nuscenes_tables import TABLES, Channel, Modality, SceneTables, read_scene
+from lidarprep.readers.layouts.nuscenes.frames import lidar_parts, picture_series, radar_parts, read_frame, wanted
+from lidarprep.readers.layouts.nuscenes.radar import read_radars
+from lidarprep.readers.layouts.nuscenes.records import Record, records, text
+from lidarprep.readers.layouts.nuscenes.tables import TABLES, Channel, Modality, SceneTables, read_scene
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.scene import Frame, Lidar, Scene
 

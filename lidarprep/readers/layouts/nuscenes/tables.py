@@ -24,7 +24,7 @@ import numpy as np
 
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.readers.layouts.asked_for import inside
-from lidarprep.readers.layouts.nuscenes_records import (
+from lidarprep.readers.layouts.nuscenes.records import (
     Record,
     by_token,
     check_found,

@@ -28,7 +28,7 @@ from lidarprep.readers.layouts.json_values import pose_of, read_json, read_objec
 from lidarprep.readers.layouts.matching import PictureSeries, match_pictures
 from lidarprep.readers.layouts.numbered import IMAGE_SUFFIXES, visible
 from lidarprep.readers.layouts.options import OpenOptions
-from lidarprep.readers.layouts.pickled_frame import read_frame
+from lidarprep.readers.layouts.pandaset.pickled_frame import read_frame
 from lidarprep.readers.layouts.pose_table import decimal_nanoseconds, table_of_poses
 from lidarprep.readers.points.fields import cloud_from_fields
 from lidarprep.scene import Camera, CameraImage, Frame, Lidar, PointCloud, Pose, ReferenceFrame, Scene

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
-from lidarprep.readers.layouts.inert_pickle import Described, Name, describe
+from lidarprep.readers.layouts.pandaset.inert_pickle import Described, Name, describe
 
 # What pickles of such frames refer to, by version after version of pandas and NumPy.
 _DATA_FRAME = {("pandas.core.frame", "DataFrame"), ("pandas", "DataFrame")}

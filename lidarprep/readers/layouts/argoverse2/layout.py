@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 
 from lidarprep.errors import FormatError, SceneError
-from lidarprep.readers.layouts.argoverse2_tables import (
+from lidarprep.readers.layouts.argoverse2.tables import (
     LIDARS,
     read_extrinsics,
     read_intrinsics,

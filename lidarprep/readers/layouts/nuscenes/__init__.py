@@ -1,0 +1,1 @@
+"""nuScenes: tables that name the files of every sensor."""

@@ -1,0 +1,1 @@
+"""PandaSet: pickled pandas frames, which are read and never run."""
