@@ -135,6 +135,8 @@ class Recipe(RecipeModel):
         voxel_keep: Which point of a voxel: the first of the recording, or the nearest to the voxel's centre.
         deskew: Whether points are moved from where the device was at their own time to where it was at their frame's.
         drop_intensity: Whether to leave the intensities out, where they say nothing.
+        recentre: Whether one offset is taken from coordinates beyond 100 km, which float32 would round; done with a
+            warning where it is left out.
         skip_bad_frames: Whether to go on without the frames that cannot be read; the manifest lists them.
         strict: Whether what the checks of the recording find odd ends the run.
         max_speed: Metres a second that the device may seem to move at before the checks find it odd.
@@ -156,6 +158,7 @@ class Recipe(RecipeModel):
     voxel_keep: Literal["first", "nearest"] = "first"
     deskew: bool = False
     drop_intensity: bool = False
+    recentre: bool | None = None
     skip_bad_frames: bool = False
     strict: bool = False
     max_speed: Annotated[FiniteFloat, Field(gt=0)] = DEFAULT_MAX_SPEED_M_S

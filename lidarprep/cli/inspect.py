@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
-from lidarprep.cli.console import print_json, print_notes, print_table, progress
-from lidarprep.cli.options import CHECKS, OPENING, Json, opening_flags, takes
+from lidarprep.cli.console import console, print_error, print_json, print_notes, print_table, progress
+from lidarprep.cli.options import CHECKS, OPENING, Json, opening_flags, said, takes
 
 if TYPE_CHECKING:
-    from lidarprep.inspection import Inspection
+    from lidarprep.checks import Finding
+    from lidarprep.inspection import FrameInspection, Inspection
 
 
 @takes(OPENING, CHECKS)
@@ -19,20 +22,64 @@ def command(
     json: Json = False,
     **flags: Any,
 ) -> None:
-    """Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and warnings."""
+    """Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd."""
+    from lidarprep.checks import strictly
     from lidarprep.inspection import inspect_scene
     from lidarprep.recordings import open_scene
 
     scene = open_scene(path, layout=flags["layout"], **opening_flags(flags))
     with progress("reading") as bar:
-        inspection = inspect_scene(scene, on_frame=bar.reach)
+        inspection = inspect_scene(scene, on_frame=bar.reach, **said({"max_speed": flags["max_speed"]}))
     if json:
         print_json(inspection.to_dict())
     else:
         _show(inspection)
+    if flags["strict"] and inspection.findings:
+        print_error(strictly(len(inspection.findings)))
+        raise typer.Exit(2)
 
 
 def _show(inspection: Inspection) -> None:
+    _show_summary(inspection)
+    _show_frames(inspection.frames)
+    if inspection.lidars:
+        print_table(
+            "lidars",
+            ("lidar", "device id", "points"),
+            [
+                (lidar.name, f"{lidar.index}", "unknown" if lidar.points is None else f"{lidar.points:,}")
+                for lidar in inspection.lidars
+            ],
+        )
+    if inspection.cameras:
+        print_table(
+            "cameras",
+            ("camera", "model", "pixels", "pictures", "points in view"),
+            [
+                (
+                    camera.name,
+                    camera.model,
+                    "unknown" if camera.size is None else f"{camera.size[0]} × {camera.size[1]}",
+                    f"{camera.pictures}",
+                    "unknown" if camera.points_in_view is None else f"{camera.points_in_view:.1%}",
+                )
+                for camera in inspection.cameras
+            ],
+        )
+    if inspection.streams:
+        print_table(
+            "streams",
+            ("stream", "type", "messages", "used"),
+            [
+                (stream.name, stream.kind, f"{stream.messages:,}", "yes" if stream.used else "no")
+                for stream in inspection.streams
+            ],
+        )
+    print_notes(inspection.notes)
+    _show_findings(inspection.findings)
+
+
+def _show_summary(inspection: Inspection) -> None:
     rows = [
         ("layout", inspection.layout),
         ("frames", f"{len(inspection.frames)}"),
@@ -46,36 +93,43 @@ def _show(inspection: Inspection) -> None:
             rows.append((f"{axis}", f"{lowest:.2f} to {highest:.2f} m"))
     if inspection.intensity is not None:
         rows.append(("intensity", f"{inspection.intensity[0]:g} to {inspection.intensity[1]:g}"))
+    start = _start(inspection.frames)
+    if start is not None:
+        rows.append(("first timestamp", f"{start} ns"))
+    if inspection.rate_hz is not None:
+        rows.append(("rate", f"{inspection.rate_hz:.4g} Hz"))
     if inspection.distance_m is not None:
         rows.append(("device travels", f"{inspection.distance_m:.2f} m"))
     print_table(inspection.source, ("", "found"), rows)
-    print_table(
-        "frames",
-        ("frame", "points", "radar", "pictures", "device x, y, z"),
-        [
+
+
+def _show_frames(frames: Sequence[FrameInspection]) -> None:
+    """With the times as offsets from the first one, where frames have any."""
+    start = _start(frames)
+    rows = []
+    for frame in frames:
+        since = "none" if start is None or frame.timestamp is None else f"{(frame.timestamp - start) / 1e6:.3f}"
+        rows.append(
             (
                 frame.id,
-                f"{frame.points:,}",
+                *([] if start is None else [since]),
+                "unreadable" if frame.error is not None else f"{frame.points:,}",
                 f"{frame.radar_points}",
                 f"{frame.images}",
                 "none" if frame.position is None else ", ".join(f"{value:.2f}" for value in frame.position),
             )
-            for frame in inspection.frames
-        ],
-    )
-    if inspection.cameras:
-        print_table(
-            "cameras",
-            ("camera", "model", "pictures", "points in view"),
-            [
-                (
-                    camera.name,
-                    camera.model,
-                    f"{camera.pictures}",
-                    "unknown" if camera.points_in_view is None else f"{camera.points_in_view:.1%}",
-                )
-                for camera in inspection.cameras
-            ],
         )
-    print_notes(inspection.notes)
-    print_notes(inspection.warnings, label="warning")
+    times = [] if start is None else ["ms"]
+    print_table("frames", ("frame", *times, "points", "radar", "pictures", "device x, y, z"), rows)
+
+
+def _start(frames: Sequence[FrameInspection]) -> int | None:
+    """The timestamp of the first frame that has one."""
+    return next((frame.timestamp for frame in frames if frame.timestamp is not None), None)
+
+
+def _show_findings(findings: Sequence[Finding]) -> None:
+    """Warnings, each with what settles it on a second line."""
+    for finding in findings:
+        line = Text.assemble(("warning: ", "yellow"), finding.message, "\n", (f"  {finding.option}", "dim"))
+        console().print(line)

@@ -115,6 +115,14 @@ RECIPE: dict[str, Any] = {
         bool | None,
         typer.Option("--drop-intensity/--keep-intensity", help="Leave the intensities out.", show_default=False),
     ],
+    "recentre": Annotated[
+        bool | None,
+        typer.Option(
+            "--recentre/--no-recentre",
+            help="Take one offset from coordinates beyond 100 km; done with a warning where it isn't said.",
+            show_default=False,
+        ),
+    ],
     "odometry": Annotated[
         bool | None,
         typer.Option(

@@ -67,6 +67,8 @@ def prepare_scene(
 
 def show_manifest(manifest: Manifest) -> None:
     """What became of each frame, and where it is."""
+    from lidarprep.checks import WARNING
+
     # The size of a frame, where it has an attachment of its own.
     sizes = {record.frames[0]: record.bytes for record in manifest.attachments if len(record.frames) == 1}
     reasons = [
@@ -84,7 +86,8 @@ def show_manifest(manifest: Manifest) -> None:
         ),
         _frame_rows(manifest, reasons, sizes),
     )
-    print_notes(manifest.notes)
+    print_notes([note for note in manifest.notes if not note.startswith(WARNING)])
+    print_notes([note.removeprefix(WARNING) for note in manifest.notes if note.startswith(WARNING)], label="warning")
     for record in manifest.attachments:
         if len(record.frames) > 1:
             say(f"{record.url}: {len(record.frames)} frames, {record.bytes / 1e6:.1f} MB")

@@ -118,7 +118,9 @@ class Preparation:
         self.destination.open().check()
         keys = _keys_of(jobs)
         replaced = self.claim(keys, overwrite)
-        preparer = FramePreparer(self.settling.steps([job.frame for job in jobs]), self.recipe)
+        frames = [job.frame for job in jobs]
+        preparer = FramePreparer(self.settling.steps(frames), self.recipe)
+        self.settling.check(frames)
         self.progress.start(len(jobs))
         with self.taken_back_on_failure(keys, replaced), threads(executor, workers) as pool:
             delivery = self.deliver(preparer, jobs, pool, in_flight=workers + 1)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from lidarprep.checks import FAR_COORDINATES, Sample, check_scene, refuse, sample_of
 from lidarprep.errors import LidarprepError, RecipeError, SceneError
 from lidarprep.pipeline.frame_work import BAD_FRAME
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
 from lidarprep.scene import Frame, PointCloud, Scene, Trajectory
-from lidarprep.scene.points import LARGEST_EXACT_M
 from lidarprep.steps import Step
 from lidarprep.steps.intensity import DropIntensity, NormaliseIntensity, guess_intensity_scale
 from lidarprep.steps.recentre import scene_offset
+
+Seen = TypeVar("Seen")
 
 
 @dataclass
@@ -24,13 +27,15 @@ class Settling:
         recipe: What is to be done with it.
         offset: Metres that are taken from every world position; known once the steps are.
         samples: Points that were read for a look, by their frames' ids, until their turn comes.
-        notes: What was guessed, a sentence each.
+        looked_at: A few of the points that were read for a look, by their frames' ids, for the checks.
+        notes: What was guessed or found odd, a sentence each.
     """
 
     scene: Scene
     recipe: Recipe
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     samples: dict[str, PointCloud] = field(default_factory=dict)
+    looked_at: dict[str, Sample] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     bad: dict[str, LidarprepError] = field(default_factory=dict)
 
@@ -56,6 +61,28 @@ class Settling:
         if recipe.voxel is not None:
             steps.append(VoxelDownsample(recipe.voxel, recipe.voxel_keep))
         return tuple(steps)
+
+    def check(self, frames: Sequence[Frame]) -> None:
+        """Looks for what is odd about the recording, once the steps are settled, and notes it as warnings.
+
+        Of the points, those of the first, the middle and the last frame are looked at.
+
+        Raises:
+            SceneError: The recipe is strict, and something is odd.
+        """
+        rows = sorted({0, len(frames) // 2, len(frames) - 1})
+        findings = check_scene(
+            self.scene,
+            [self._first_sound(frames, row, self._look_at) for row in rows],
+            max_speed=self.recipe.max_speed,
+            with_intensity=not self.recipe.drop_intensity,
+            offset=self.offset,
+        )
+        if self.recipe.recentre is not None:  # the user has said what is to become of them
+            findings = [finding for finding in findings if finding.code != FAR_COORDINATES]
+        if self.recipe.strict:
+            refuse(findings)
+        self.notes += [finding.note for finding in findings]
 
     def _path(self) -> Trajectory:
         """The device's way through the world, which points are deskewed by.
@@ -85,12 +112,10 @@ class Settling:
 
     def _offset(self) -> tuple[float, float, float]:
         """The offset of the world, which depends on the whole scene and not on what is prepared of it."""
+        if self.recipe.recentre is False:
+            return (0.0, 0.0, 0.0)
         poses_say = self.scene.points_frame == "ego" and len(self.scene) > 1
         offset = scene_offset(self.scene.frames, None if poses_say else self._sample(self.scene.frames, 0))
-        if any(offset):
-            self.notes.append(
-                f"coordinates reach beyond {LARGEST_EXACT_M:g}: {offset} metres are taken from all of them"
-            )
         if self.scene.points_frame == "world" and any(frame.world_from_ego is None for frame in self.scene):
             self.notes.append("some frames have no pose: their device is put at the origin of the attachments' world")
         return offset
@@ -115,19 +140,32 @@ class Settling:
         Raises:
             FormatError, SceneError: The frame is bad; where such are skipped, all are.
         """
+        return self._first_sound(frames, row, self._read)
+
+    def _read(self, frame: Frame) -> PointCloud:
+        if frame.id in self.samples:
+            return self.samples[frame.id]
+        points = next(frame.chunks())
+        if frame.read_chunks is None:
+            self.samples[frame.id] = points
+        self.looked_at[frame.id] = sample_of(frame, points)
+        return points
+
+    def _look_at(self, frame: Frame) -> Sample:
+        """A few of its points; the others are let go if they are not needed elsewhere."""
+        if frame.id not in self.looked_at:
+            self.looked_at[frame.id] = sample_of(frame, next(frame.chunks()))
+        return self.looked_at[frame.id]
+
+    def _first_sound(self, frames: Sequence[Frame], row: int, look: Callable[[Frame], Seen]) -> Seen:
+        """What `look` gives of a frame, or of the one nearest to it that is not bad, where those are skipped."""
         for frame in sorted(frames, key=lambda frame: abs(frame.index - frames[row].index)):
-            if frame.id in self.samples:
-                return self.samples[frame.id]
             if frame.id in self.bad:
                 continue
             try:
-                if frame.read_chunks is not None:
-                    return next(frame.chunks())
-                self.samples[frame.id] = frame.points()
+                return look(frame)
             except BAD_FRAME as error:
                 if not self.recipe.skip_bad_frames:
                     raise
                 self.bad[frame.id] = error
-                continue
-            return self.samples[frame.id]
         raise SceneError(f"all {len(frames)} frames are bad; one of them: {self.bad[frames[row].id].message}")

@@ -87,6 +87,7 @@ def test_every_flag_of_prepare_reaches_the_recipe(lidarprep: Any, scene_folder: 
         "odometry": False,
         "deskew": False,
         "drop_intensity": True,
+        "recentre": None,
         "skip_bad_frames": True,
         "strict": False,
         "max_speed": 30.0,
@@ -209,13 +210,13 @@ def test_inspect_json_has_the_figures(lidarprep: Any, scene_folder: Path) -> Non
     assert [frame["points"] for frame in found["frames"]] == [500, 500, 500]
     assert found["fields"] == ["positions", "intensity"]
     assert [camera["name"] for camera in found["cameras"]] == ["front", "left"]
-    assert found["warnings"] == []
+    assert found["findings"] == []
 
 
 def test_inspect_warns_of_what_looks_odd(lidarprep: Any, scene_folder: Path) -> None:
     (scene_folder / "cameras/left/10.jpg").unlink()
     found = json.loads(lidarprep("inspect", scene_folder, "--json").out)
-    assert found["warnings"] == ["camera left has pictures for 2 of 3 frames"]
+    assert [finding["message"] for finding in found["findings"]] == ["camera left has pictures for 2 of 3 frames"]
 
 
 def test_a_cloud_goes_through_every_format_and_comes_back(lidarprep: Any, scene_folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,148 @@
+"""Points: whether they are in the frame of reference that they are taken to be in, how far out, and their intensity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.checks.finding import Finding, opening_option, recipe_option
+from lidarprep.checks.samples import Sample
+from lidarprep.scene import Scene
+from lidarprep.scene.points import LARGEST_EXACT_M
+from lidarprep.steps.recentre import scene_offset
+
+FAR_COORDINATES = "far-coordinates"
+
+# A cloud lies round a place that is at most so far outside the box around most of its points: a lidar that looks one
+# way has its origin at the edge of its cloud. It lies apart from a place beyond that and beyond half the box's side.
+ROUND_M, APART_BOXES = 5.0, 0.5
+
+# No lidar on the ground sees so far: points that all lie beyond have coordinates of the world.
+BEYOND_REACH_M = 1000.0
+
+# Round itself a lidar on a vehicle is blind: nothing (but a stray point or two) lies within the first radius, where as
+# many as EXPECTED would lie if there were as many points a square metre as within the second, in each sector of which
+# there are some. Such a hole at one of two places, and none at the other, tells them apart where the cloud reaches
+# both; nearer to one another than the third, it does not.
+BLIND_M, AROUND_M, TELLING_M = 1.5, 10.0, 4.0
+STRAY_POINTS, MANY_POINTS, EXPECTED, SECTORS, POINTS_IN_SECTOR = 2, 10, 20, 8, 3
+
+
+Place = NDArray[np.float64]  # (2,) x, y in metres
+Places = NDArray[np.float64]  # (N, 2)
+Offset = tuple[float, float, float]  # metres
+
+
+def wrong_points_frame(scene: Scene, samples: Sequence[Sample]) -> list[Finding]:
+    """Points taken to be in ego that lie round the device's place in the world, and the other way round.
+
+    It takes more than half of the frames that can tell. None can while the device is near the origin of the world.
+    """
+    looked_at = 0
+    odd: list[str] = []
+    for sample in samples:
+        positions = sample.finite[:, :2]
+        if sample.frame.world_from_ego is None or not len(positions):
+            continue
+        device = sample.frame.world_from_ego.translation[:2]
+        reason = _why_in_world(positions, device) if scene.points_frame == "ego" else _why_in_ego(positions, device)
+        looked_at += bool(reason) or float(np.linalg.norm(device)) >= TELLING_M
+        odd += [f"in frame {sample.frame.id} they {reason}"] if reason else []
+    if 2 * len(odd) <= looked_at:
+        return []
+    other = "world" if scene.points_frame == "ego" else "ego"
+    return [
+        Finding(
+            f"points-in-{other}",
+            f"points are taken to be in {scene.points_frame}, but look as if they were in {other}: {odd[0]}",
+            opening_option("--points-frame", other, "points_frame", repr(other)),
+        )
+    ]
+
+
+def _why_in_world(positions: Places, device: Place) -> str | None:
+    """Why points (N, 2) that are said to be in ego look as if they were in the world; `device` is its place there."""
+    from_origin, from_device, apart = _distances(positions, device)
+    place = f"({device[0]:.1f}, {device[1]:.1f})"
+    if from_origin > apart and from_device <= ROUND_M:
+        return f"lie {from_origin:.1f} m away from the device, and round its place in the world, {place}"
+    if from_origin > max(BEYOND_REACH_M, apart):
+        return f"lie {from_origin:,.0f} m away from the device"
+    if _blind_at(positions, device, not_at=np.zeros(2)):
+        return f"leave a hole at the device's place in the world, {place}, and none at the origin"
+    return None
+
+
+def _why_in_ego(positions: Places, device: Place) -> str | None:
+    """Why points (N, 2) that are said to be in the world look as if they were in ego; `device` is its place there."""
+    from_origin, from_device, apart = _distances(positions, device)
+    place = f"({device[0]:.1f}, {device[1]:.1f})"
+    if from_device > apart and from_origin <= ROUND_M:
+        return f"lie {from_device:.1f} m away from the device's place, {place}, and round the origin"
+    if _blind_at(positions, np.zeros(2), not_at=device):
+        return f"leave a hole at the origin, and none at the device's place, {place}"
+    return None
+
+
+def _distances(positions: Places, device: Place) -> tuple[float, float, float]:
+    """How far origin and device are outside of most of the points, and from where on that is apart; metres."""
+    lowest, highest = np.percentile(positions, (1, 99), axis=0)
+    apart = max(ROUND_M, APART_BOXES * float((highest - lowest).max()))
+    return _outside(np.zeros(2), lowest, highest), _outside(device, lowest, highest), apart
+
+
+def _blind_at(positions: Places, place: Place, *, not_at: Place) -> bool:
+    """Whether the points leave such a hole at one place as a lidar leaves round itself, and none at the other."""
+    if np.linalg.norm(place - not_at) < TELLING_M:
+        return False
+    x, y = (positions - place).T
+    distance = np.hypot(x, y)
+    if (distance < BLIND_M).sum() > STRAY_POINTS:
+        return False
+    if (np.hypot(*(positions - not_at).T) < BLIND_M).sum() < MANY_POINTS:
+        return False
+    near = distance < AROUND_M
+    if near.sum() * (BLIND_M / AROUND_M) ** 2 < EXPECTED:
+        return False
+    counts, _ = np.histogram(np.arctan2(y[near], x[near]), bins=SECTORS, range=(-np.pi, np.pi))
+    return bool((counts >= POINTS_IN_SECTOR).all())
+
+
+def _outside(place: Place, lowest: Place, highest: Place) -> float:
+    """How far a place (2,) is from a box, metres; 0 inside."""
+    return float(np.linalg.norm(np.maximum(0, np.maximum(lowest - place, place - highest))))
+
+
+def far_coordinates(scene: Scene, samples: Sequence[Sample], offset: Offset | None = None) -> list[Finding]:
+    """Coordinates that 32-bit floats round, which is what Scale holds; `offset` is what `prepare` takes, if known."""
+    if offset is None:
+        first = next((sample.points for sample in samples if sample.frame.index == 0), None)
+        poses_say = scene.points_frame == "ego" and len(scene) > 1
+        offset = scene_offset(scene.frames, None if poses_say else first)
+    if not any(offset):
+        return []
+    return [
+        Finding(
+            FAR_COORDINATES,
+            f"coordinates reach beyond {LARGEST_EXACT_M:g}, where float32 rounds: prepare takes {offset} metres from "
+            "all of them",
+            f"{recipe_option('--recentre', 'recentre', 'True')}; the manifest records the offset (world_offset)",
+        )
+    ]
+
+
+def zero_intensity(samples: Sequence[Sample]) -> list[Finding]:
+    """Intensities that are all 0, and so say nothing."""
+    columns = [sample.points.intensity for sample in samples if sample.points.intensity is not None]
+    points = sum(len(column) for column in columns)
+    if not points or any(column.any() for column in columns):
+        return []
+    return [
+        Finding(
+            "intensity-zero",
+            f"every intensity is 0, in {len(columns)} frames that were looked at",
+            recipe_option("--drop-intensity", "drop_intensity", "True"),
+        )
+    ]

@@ -1,0 +1,263 @@
+"""The checks on scenes in memory: what they must find, and what they must not take for a mistake."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lidarprep.checks import check_scene, refuse, sample_of
+from lidarprep.checks.finding import Finding
+from lidarprep.checks.samples import thinned
+from lidarprep.checks.views import picture_size
+from lidarprep.errors import RecipeError, SceneError
+from lidarprep.scene import Camera, CameraImage, Intrinsics, Lidar, PointCloud, Pose, Scene, Trajectory
+from lidarprep.steps.intensity import guess_intensity_scale
+from lidarprep.steps.recentre import scene_offset
+from tests.checks.rigs import OPTICAL, WIDE, at, level_camera, ring, scene_of
+
+AROUND = ring()
+AHEAD = ring(degrees=(-60.0, 60.0))
+
+
+def codes(scene: Scene, *, max_speed: float = 80.0, with_intensity: bool = True) -> list[str]:
+    samples = [sample_of(frame, frame.points()) for frame in scene]
+    return [finding.code for finding in check_scene(scene, samples, max_speed=max_speed, with_intensity=with_intensity)]
+
+
+def seen_by(pose: Pose, *, points: np.ndarray = AROUND, intrinsics: Intrinsics = WIDE) -> list[str]:
+    """What is found of one camera on a device at the origin."""
+    return codes(scene_of([points], [at(0)], cameras=[Camera("camera", 0, intrinsics, pose)]))
+
+
+degrees = st.floats(-180, 180)
+
+
+@settings(max_examples=60, deadline=None)
+@given(yaw=degrees, pitch=st.floats(-30, 40), roll=st.floats(-8, 8))
+def test_a_camera_that_stands_level_is_sound_wherever_it_looks(yaw: float, pitch: float, roll: float) -> None:
+    assert seen_by(level_camera(yaw, pitch, roll)) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    # Straight to the right the rotation of the extrinsics is its own inverse.
+    yaw=degrees.filter(lambda yaw: abs(yaw + 90) > 15),
+    pitch=st.floats(-20, 20),
+    roll=st.floats(-2, 2),
+)
+def test_inverted_extrinsics_are_found_wherever_the_camera_looks(yaw: float, pitch: float, roll: float) -> None:
+    assert seen_by(level_camera(yaw, pitch, roll).inverse()) == ["extrinsics-inverted"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(yaw=degrees, pitch=st.floats(-20, 20))
+def test_a_pose_in_the_axes_of_a_body_is_found(yaw: float, pitch: float) -> None:
+    assert seen_by(level_camera(yaw, pitch) @ OPTICAL.inverse()) == ["extrinsics-body-axes"]
+
+
+def test_a_camera_that_looks_straight_down_from_a_drone_is_sound() -> None:
+    below = np.column_stack((np.random.default_rng(0).uniform(-40, 40, (5000, 2)), np.full(5000, -30.0)))
+    assert seen_by(level_camera(0, 90), points=below) == []
+
+
+def test_a_camera_on_its_side_is_sound() -> None:
+    assert seen_by(level_camera(0, 5) @ Pose.from_euler(0, 0, np.pi / 2)) == []
+
+
+def test_a_long_lens_that_sees_few_points_is_sound() -> None:
+    long = Intrinsics(6000.0, 6000.0, 320.0, 240.0, width=640, height=480)
+    assert seen_by(level_camera(0), intrinsics=long) == []
+
+
+def test_a_camera_where_the_lidar_does_not_look_is_sound() -> None:
+    assert seen_by(level_camera(180), points=AHEAD) == []
+
+
+def test_a_camera_far_from_its_device_sees_too_little() -> None:
+    mounted = level_camera(0)
+    assert seen_by(mounted.translated((900.0, 0, 0))) == ["extrinsics-see-little"]
+
+
+@pytest.mark.parametrize("points_frame", ["ego", "world"])
+@pytest.mark.parametrize("yaw", [0.0, 60.0, 150.0])
+def test_cameras_with_poses_in_the_world_alone_are_judged_relative_to_the_device(points_frame: str, yaw: float) -> None:
+    device = at(120, -60, yaw=1.1)
+    points = device.apply(AROUND) if points_frame == "world" else AROUND
+    camera = Camera("camera", 0, WIDE)
+
+    def right(pose: Pose, _: Camera) -> Pose:
+        return pose @ level_camera(yaw)
+
+    def wrong(pose: Pose, _: Camera) -> Pose:
+        return (pose @ level_camera(yaw)).inverse()
+
+    sound = scene_of([points], [device], cameras=[camera], points_frame=points_frame, world_from_camera=right)
+    assert codes(sound) == []
+    inverted = scene_of([points], [device], cameras=[camera], points_frame=points_frame, world_from_camera=wrong)
+    findings = check_scene(inverted, [sample_of(inverted[0], inverted[0].points())], max_speed=80)
+    assert [finding.code for finding in findings] == ["extrinsics-inverted"]
+    assert "--invert-extrinsics" not in findings[0].option
+
+
+def test_a_camera_without_any_pose_is_not_judged() -> None:
+    camera = Camera("camera", 0, WIDE)
+    assert codes(scene_of([AROUND], [at(0)], cameras=[camera])) == []
+    assert codes(scene_of([AROUND], [None], cameras=[replace(camera, ego_from_camera=level_camera(0))])) == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(x=st.floats(-300, 300), y=st.floats(-300, 300), yaw=st.floats(-3, 3), ahead=st.booleans())
+def test_sound_points_are_right_wherever_the_device_is(x: float, y: float, yaw: float, ahead: bool) -> None:
+    points = AHEAD if ahead else AROUND
+    poses = [at(x + 2 * k, y + k, yaw) for k in range(3)]
+    assert codes(scene_of([points] * 3, poses)) == []
+    in_world = [pose.apply(points) for pose in poses]
+    assert codes(scene_of(in_world, poses, points_frame="world")) == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(angle=degrees, distance=st.floats(150, 5000), yaw=st.floats(-3, 3), ahead=st.booleans())
+def test_points_in_the_other_frame_of_reference_are_found(
+    angle: float, distance: float, yaw: float, ahead: bool
+) -> None:
+    points = AHEAD if ahead else AROUND
+    x, y = distance * np.cos(np.radians(angle)), distance * np.sin(np.radians(angle))
+    poses = [at(x + 2 * k, y + k, yaw) for k in range(3)]
+    assert codes(scene_of([points] * 3, poses, points_frame="world")) == ["points-in-ego"]
+    assert codes(scene_of([pose.apply(points) for pose in poses], poses)) == ["points-in-world"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(x=st.floats(-40, 40), y=st.floats(-40, 40), seed=st.integers(0, 1000), spread=st.floats(2, 40))
+def test_points_that_leave_no_hole_round_the_device_are_let_be(x: float, y: float, seed: int, spread: float) -> None:
+    """As those of a lidar in the hand, or on a drone."""
+    points = np.random.default_rng(seed).normal(0, spread, (4000, 3))
+    assert codes(scene_of([points], [at(x, y)])) == []
+    assert codes(scene_of([at(x, y).apply(points)], [at(x, y)], points_frame="world")) == []
+
+
+def test_a_file_of_projected_coordinates_is_in_the_world() -> None:
+    utm = AROUND + np.array([448_262.0, 5_411_932.0, 300.0])
+    assert codes(scene_of([utm], [Pose.identity()])) == ["points-in-world", "far-coordinates"]
+    assert codes(scene_of([utm], [None], points_frame="world")) == ["far-coordinates"]
+
+
+def test_a_lidar_at_the_roadside_that_watches_a_place_apart_is_sound() -> None:
+    watched = np.random.default_rng(0).uniform((40, -15, -4), (75, 15, 0), (4000, 3))
+    assert codes(scene_of([watched], [Pose.identity()])) == []
+    assert codes(scene_of([watched], [at(3000, 200)])) == []
+
+
+def test_a_jump_is_judged_by_time_where_there_is_time() -> None:
+    poses = [at(25.0 * k) for k in range(4)]
+    clouds = [AROUND] * 4
+    tenths = [k * 100_000_000 for k in range(4)]
+    assert codes(scene_of(clouds, poses, timestamps=tenths)) == ["device-jumps"]
+    assert codes(scene_of(clouds, poses, timestamps=tenths), max_speed=251) == []
+    assert codes(scene_of(clouds, poses, timestamps=[10 * time for time in tenths])) == []
+    assert codes(scene_of(clouds, poses)) == []
+
+
+def test_jitter_in_no_time_is_no_jump() -> None:
+    assert codes(scene_of([AROUND] * 2, [at(0), at(0.2)], timestamps=[0, 1000])) == []
+
+
+def test_frames_out_of_order_are_not_taken_for_jumps() -> None:
+    scene = scene_of([AROUND] * 3, [at(0), at(4), at(2)], timestamps=[0, 200_000_000, 100_000_000])
+    assert codes(scene) == ["frames-out-of-order"]
+
+
+def test_rounding_to_five_decimals_is_not_odd_and_more_is() -> None:
+    sound = Pose.from_quaternion([0.70711, 0.70711, 0, 0])
+    odd = Pose.from_quaternion([0.7072, 0.7072, 0, 0])
+    scene = scene_of([AROUND], [at(0)])
+    for pose, found in ((sound, []), (odd, ["rotation-not-unit"])):
+        assert codes(replace(scene, lidars=(Lidar("top", 0, pose),))) == found
+        assert codes(replace(scene, trajectory=Trajectory.from_poses([0], [pose]))) == found
+
+
+def test_intensities_that_are_not_used_are_not_judged() -> None:
+    scene = scene_of([AROUND], [at(0)])
+    dark = replace(scene[0].points(), intensity=np.zeros(len(AROUND), dtype=np.uint8))
+    scene = replace(scene, frames=(scene[0].with_data(dark),))
+    assert codes(scene) == ["intensity-zero"]
+    assert codes(scene, with_intensity=False) == []
+
+
+@pytest.mark.parametrize("positions", [np.zeros((0, 3)), np.full((5, 3), np.nan)])
+def test_a_frame_without_a_finite_point_is_let_be(positions: np.ndarray) -> None:
+    assert codes(scene_of([positions], [at(0)], cameras=[Camera("camera", 0, WIDE, level_camera(0))])) == []
+
+
+@pytest.mark.parametrize("points_frame", ["ego", "world"])
+def test_coordinates_beyond_all_measure_raise_nothing(points_frame: str) -> None:
+    beyond = np.array([[1e308, -1e308, 1e308], [-1e308, 1e308, 0.0], [1e-308, 0.0, 0.0]] * 5)
+    camera = Camera("camera", 0, WIDE, level_camera(30, 20))
+    assert codes(scene_of([beyond], [at(5, yaw=1)], cameras=[camera], points_frame=points_frame)) == ["far-coordinates"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(["uint8", "whole", "fraction", "one fraction", "nan"]))
+def test_few_points_of_a_cloud_tell_its_scale_and_offset_as_all_of_them_do(seed: int, kind: str) -> None:
+    rng = np.random.default_rng(seed)
+    positions = rng.normal(0, 1e5, (3000, 3))
+    positions[rng.integers(0, 3000, 20)] = np.nan
+    intensity: np.ndarray = {
+        "uint8": rng.integers(0, 256, 3000).astype(np.uint8),
+        "whole": rng.integers(0, 256, 3000).astype(np.float32),
+        "fraction": rng.random(3000),
+        "one fraction": np.where(np.arange(3000) == rng.integers(3000), 7.5, 200.0),
+        "nan": np.where(rng.random(3000) < 0.9, np.nan, rng.integers(0, 256, 3000)),
+    }[kind]
+    cloud = PointCloud(positions, "world", intensity=intensity)
+    few = thinned(cloud, most=50)
+    assert 50 <= len(few) <= 70
+    scene = scene_of([positions], [None], points_frame="world")
+    assert scene_offset(scene.frames, few) == scene_offset(scene.frames, cloud)
+
+    def guess(points: PointCloud) -> object:
+        try:
+            return guess_intensity_scale([points])
+        except RecipeError as error:
+            return error.message
+
+    assert guess(few) == guess(cloud)
+
+
+def test_few_points_are_of_every_laser() -> None:
+    """Whose points come in turns."""
+    rings = np.tile(np.arange(64, dtype=np.uint16), 2000)
+    few = thinned(PointCloud(np.zeros((len(rings), 3)), ring=rings), most=2000)  # one of 64 rows
+    assert few.ring is not None
+    assert len(np.unique(few.ring)) == 64
+
+
+def test_the_size_of_a_picture_is_its_calibrations_or_its_own(tmp_path: Path) -> None:
+    unsized = Camera("camera", 0, Intrinsics(400.0, 400.0, 319.5, 239.6))
+    encoded = io.BytesIO()
+    Image.new("RGB", (320, 200)).save(encoded, "PNG")
+    (tmp_path / "a.png").write_bytes(encoded.getvalue())
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    assert picture_size(CameraImage(replace(unsized, intrinsics=WIDE), tmp_path / "a.png")) == (640, 480)
+    assert picture_size(CameraImage(unsized, tmp_path / "a.png")) == (320, 200)
+    assert picture_size(CameraImage(unsized, content=encoded.getvalue)) == (320, 200)
+    assert picture_size(CameraImage(unsized, tmp_path / "a.png", scale_factor=2.0)) == (640, 400)
+    for unreadable in (tmp_path / "b.png", tmp_path / "c.png", None):
+        assert picture_size(CameraImage(unsized, unreadable)) == (639, 479)
+
+
+def test_a_strict_run_ends_with_every_finding() -> None:
+    refuse([])
+    findings = [Finding("one-thing", "this is odd", "--mend"), Finding("another", "so is that", "--heal")]
+    with pytest.raises(SceneError) as ended:
+        refuse(findings)
+    assert ended.value.message == "2 warnings are errors, as --strict asks"
+    for finding in findings:
+        assert f"{finding.code}: {finding.message}\n  {finding.option}" in str(ended.value)

@@ -1,0 +1,272 @@
+"""Each fault, planted into a sound recording, is named with its figure and what settles it; and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lidarprep.cli import main
+from lidarprep.inspection import inspect_scene
+from lidarprep.recordings import open_scene
+from tests.checks import faults as f
+
+# Where the device starts, so near the origin that both lie amid the points.
+NEAR = np.array([9.0, 2.0, 0.0])
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A mistake: how it is planted, and what has to be said of it.
+
+    `settled_by` are the words that the option's text has to have and that make `inspect` silent.
+    """
+
+    plant: Callable[[Path], None]
+    code: str
+    figure: str
+    option: str
+    words: tuple[str, ...] = ()
+    settled_by: tuple[str, ...] | None = None
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def _far(by: float) -> Any:
+    return lambda folder: f.move_device(folder, np.array([by, 0.0, 0.0]))
+
+
+def _in_world(folder: Path, start: NDArray[np.float64] = f.FAR) -> None:
+    f.move_device(folder, start)
+    f.points_to_world(folder)
+
+
+def _no_points(folder: Path) -> None:
+    header = "ply\nformat binary_little_endian 1.0\nelement vertex 0\n"
+    properties = "".join(f"property float {name}\n" for name in "xyzi")
+    (folder / "pointcloud/2.ply").write_text(f"{header}{properties}end_header\n")
+
+
+def _jump_without_times(folder: Path) -> None:
+    f.forget_timestamps(folder)
+    f.move_device(folder, np.array([0.0, 120.0, 0.0]), {"3"})
+
+
+FAULTS = {
+    "extrinsics not unit": Fault(
+        lambda folder: f.stretch_quaternion(folder / "cameras/left_camera/extrinsics.json", 4e-4),
+        "rotation-not-unit",
+        r"extrinsics of camera left_camera.* 0\.0004",
+        "beyond 0.001 it would be refused",
+    ),
+    "pose not unit": Fault(
+        lambda folder: f.stretch_quaternion(folder / "poses/2.json", -7e-4),
+        "rotation-not-unit",
+        r"pose of frame 2:.* 0\.0007",
+        "beyond 0.001 it would be refused",
+    ),
+    **{
+        f"{camera} inverted": Fault(
+            lambda folder, camera=camera: f.invert_extrinsics(folder, camera),  # type: ignore[misc]
+            "extrinsics-inverted",
+            rf"camera {camera} look inverted: as given, its picture is \d+° from upright and [\d.]+% .*; "
+            r"inverted, .* [1-4]° from upright and [\d.]+%",
+            f"--invert-extrinsics {camera} (invert_extrinsics=['{camera}'] in open_scene",
+            settled_by=("--invert-extrinsics", camera),
+        )
+        for camera in ("front_camera", "left_camera", "right_camera")
+    },
+    "camera in the axes of a body": Fault(
+        lambda folder: f.body_axes(folder, "front_camera"),
+        "extrinsics-body-axes",
+        r"camera front_camera looks 8\d° upwards.* \d+ of \d+ points",
+        "z forward, x right, y down",
+    ),
+    "extrinsics in millimetres": Fault(
+        lambda folder: f.millimetres(folder, "front_camera"),
+        "extrinsics-see-little",
+        r"camera front_camera sees too little: \d+ of \d+ points.* 96 × 60 pixels",
+        "metres",
+    ),
+    "frames out of order": Fault(
+        lambda folder: f.swap_timestamps(folder, "1", "2"),
+        "frames-out-of-order",
+        r"1 of 4 frames .* the first is 2, 100\.000 ms before 1",
+        "--frame-order time (frame_order='time' in open_scene",
+        settled_by=("--frame-order", "time"),
+    ),
+    "a frame doubled": Fault(
+        lambda folder: f.set_timestamp(folder, "2", f.timestamp(folder, "1")),
+        "frames-doubled",
+        r"1 of 4 frames .*: 2 has that of 1, 1700000000100000000 ns",
+        "--frame-order time",
+        settled_by=("--frame-order", "time"),
+    ),
+    "the device jumps": Fault(
+        lambda folder: f.move_device(folder, np.array([0.0, 120.0, 0.0]), {"2"}),
+        "device-jumps",
+        r"moves 1\d\d\.\d m in 0\.1 s, 1\d\d\d m/s, from frame \d to \d; 2 of 3 steps are faster than 80 m/s",
+        "--max-speed 1",
+        settled_by=("--max-speed", "1300"),
+    ),
+    "the device jumps, without times": Fault(
+        _jump_without_times,
+        "device-jumps",
+        r"moves 1\d\d\.\d m from frame 2 to 3, where half of the steps are at most 0\.\d\d m; 1 of 3",
+        "timestamps",
+    ),
+    "points in the world": Fault(
+        _in_world,
+        "points-in-world",
+        r"in frame 0 they lie \d{3}\.\d m away from the device.*\(4\d\d\.\d, -\d+\.\d\)",
+        "--points-frame world (points_frame='world' in open_scene",
+        settled_by=("--points-frame", "world"),
+    ),
+    "points said to be in the world": Fault(
+        lambda folder: f.move_device(folder, f.FAR),
+        "points-in-ego",
+        r"in frame 0 they lie \d{3}\.\d m away from the device's place",
+        "--points-frame ego (points_frame='ego' in open_scene",
+        words=("--points-frame", "world"),
+        settled_by=("--points-frame", "ego"),
+    ),
+    "points in the world, near its origin": Fault(
+        lambda folder: _in_world(folder, NEAR),
+        "points-in-world",
+        r"in frame 0 they leave a hole at the device's place in the world, \(9\.\d, 0\.\d\), and none at the origin",
+        "--points-frame world",
+        settled_by=("--points-frame", "world"),
+    ),
+    "points said to be in the world, near its origin": Fault(
+        lambda folder: f.move_device(folder, NEAR),
+        "points-in-ego",
+        r"in frame 0 they leave a hole at the origin, and none at the device's place, \(9\.\d, 0\.\d\)",
+        "--points-frame ego",
+        words=("--points-frame", "world"),
+        settled_by=("--points-frame", "ego"),
+    ),
+    "intensity all zero": Fault(
+        lambda folder: f.scale_intensity(folder, 0.0),
+        "intensity-zero",
+        r"every intensity is 0, in 3 frames",
+        "prepare --drop-intensity (drop_intensity=True in a recipe)",
+    ),
+    "intensity of no known scale": Fault(
+        lambda folder: f.scale_intensity(folder, 0.3),
+        "intensity-scale",
+        r"intensities reach from 0 to \d+",
+        "prepare --intensity-scale S",
+    ),
+    "coordinates far out": Fault(
+        _far(4_500_000.0),
+        "far-coordinates",
+        r"beyond 100000.*\(4500000\.0, [-\d.]+, [-\d.]+\)",
+        "world_offset",
+    ),
+    "a frame without points": Fault(_no_points, "empty-frames", r"1 of 4 frames .* is 2", "--frames A:B:S"),
+    "a frame that cannot be read": Fault(
+        lambda folder: _truncate(folder / "pointcloud/3.ply"),
+        "bad-frame",
+        r"frame 3 cannot be read: .*3\.ply",
+        "prepare --skip-bad-frames (skip_bad_frames=True in a recipe)",
+    ),
+    "a picture missing": Fault(
+        lambda folder: (folder / "cameras/left_camera/1.jpg").unlink(),
+        "pictures-missing",
+        r"camera left_camera has pictures for 3 of 4 frames",
+        "--camera NAME",
+        settled_by=("--camera", "front_camera", "--camera", "right_camera"),
+    ),
+}
+
+
+def inspect(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """How `lidarprep inspect` ended, and what stands on stdout and stderr."""
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", *(str(word) for word in words)])
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_named_with_its_figure_and_what_settles_it(
+    sound: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    fault = FAULTS[name]
+    fault.plant(sound)
+    code, out, _ = inspect(capsys, sound, *fault.words, "--json")
+    findings = json.loads(out)["findings"]
+    assert code == 0
+    assert [finding["code"] for finding in findings] == [fault.code]
+    assert re.search(fault.figure, findings[0]["message"]), findings[0]["message"]
+    assert fault.option in findings[0]["option"]
+
+    code, out, err = inspect(capsys, sound, *fault.words, "--strict")
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    shown = next(row for row, line in enumerate(lines) if line == f"warning: {findings[0]['message']}")
+    assert lines[shown + 1] == f"  {findings[0]['option']}"
+    assert lines[-1].startswith("error: 1 warning")
+
+
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.settled_by])
+def test_following_the_advice_settles_it(sound: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    fault = FAULTS[name]
+    fault.plant(sound)
+    code, out, _ = inspect(capsys, sound, *(fault.settled_by or ()), "--json", "--strict")
+    assert (code, json.loads(out)["findings"]) == (0, [])
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_sound_recordings_are_not_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str], seed: int) -> None:
+    code, _, err = inspect(capsys, f.write_sound(tmp_path / "recording", seed=seed), "--strict")
+    assert code == 0
+    assert "warning" not in err
+
+
+def test_the_real_recording_is_not_warned_of(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = inspect(capsys, recording, "--strict")
+    assert code == 0
+    assert "warning" not in err
+
+
+def test_a_sound_recording_far_from_the_origin_is_taken_as_it_is(sound: Path) -> None:
+    f.move_device(sound, f.FAR)
+    assert inspect_scene(open_scene(sound)).findings == []
+    f.points_to_world(sound)
+    assert inspect_scene(open_scene(sound, points_frame="world")).findings == []
+
+
+def test_a_frame_that_cannot_be_read_does_not_hide_the_others(sound: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (0, 2):
+        _truncate(sound / f"pointcloud/{number}.ply")
+    f.invert_extrinsics(sound, "front_camera")
+    code, out, err = inspect(capsys, sound)
+    assert (code, out) == (0, "")
+    assert err.count("unreadable") == 2
+    assert err.count("warning: ") == 3
+    found = inspect_scene(open_scene(sound))
+    assert [frame.error is None for frame in found.frames] == [False, True, False, True]
+    assert [frame.points > 0 for frame in found.frames] == [False, True, False, True]
+
+
+def test_a_frame_after_another_in_no_time_is_no_division_by_zero(sound: Path) -> None:
+    f.set_timestamp(sound, "2", f.timestamp(sound, "1"))
+    f.move_device(sound, np.array([0.0, 120.0, 0.0]), {"2"})
+    assert [finding.code for finding in inspect_scene(open_scene(sound)).findings] == ["frames-doubled"]
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "nan"])
+def test_a_speed_that_makes_no_sense_is_refused(sound: Path, capsys: pytest.CaptureFixture[str], speed: str) -> None:
+    code, _, err = inspect(capsys, sound, "--max-speed", speed)
+    assert code == 2
+    assert "max_speed" in err
