@@ -147,12 +147,13 @@ def test_files_of_the_metadata_are_looked_for_in_the_folder_only(tmp_path: Path)
         open_scene(tmp_path / "bag")
 
 
-def test_a_topic_of_two_types_is_refused(tmp_path: Path) -> None:
-    first = write_bag(tmp_path / "bag", "sqlite3", [STATIC])
-    other = Message("/tf_static", CLOUDS[0].kind, CLOUDS[0].time, CLOUDS[0].fields)
-    second = write_bag(tmp_path / "second", "sqlite3", [other])
+def test_a_topic_of_two_types_is_listed_and_not_read(tmp_path: Path) -> None:
+    first = write_bag(tmp_path / "bag", "sqlite3", [Message("/points", STATIC.kind, STATIC.time, STATIC.fields)])
+    second = write_bag(tmp_path / "second", "sqlite3", CLOUDS)
     (second / "second.db3").rename(first / "second.db3")
     metadata = first / "metadata.yaml"
     metadata.write_text(metadata.read_text().replace("- bag.db3\n", "- bag.db3\n  - second.db3\n", 1))
-    with pytest.raises(SceneError, match="topic /tf_static is of type"):
-        Bag(first)
+    topic = Bag(first).topics["/points"]
+    assert (topic.kind, topic.messages, topic.wire) == (f"{STATIC.kind} and {CLOUDS[0].kind}", 4, None)
+    with pytest.raises(SceneError, match="no messages of sensor_msgs/msg/PointCloud2"):
+        open_scene(first)

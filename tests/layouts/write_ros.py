@@ -220,7 +220,7 @@ def made(store: Any, kind: str, fields: Fields) -> Any:
     _, described = store.fielddefs[kind]
     values = {}
     for name, (node, description) in described:
-        value = 0 if name == "seq" and store is ROS1 else fields[name if name in fields else name.lower()]
+        value: Any = 0 if name == "seq" and store is ROS1 else fields[name if name in fields else name.lower()]
         inner = description[0] if node.name in ("ARRAY", "SEQUENCE") else None
         if node.name == "NAME":
             value = made(store, description, value)

@@ -1,0 +1,54 @@
+"""Rotations of many poses at once, as unit quaternions (…, 4), w first."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def multiply(a: Array, b: Array) -> Array:
+    """Hamilton products, row by row: first b's turn, then a's."""
+    aw, ax, ay, az = np.moveaxis(a, -1, 0)
+    bw, bx, by, bz = np.moveaxis(b, -1, 0)
+    return np.stack(
+        (
+            aw * bw - ax * bx - ay * by - az * bz,
+            aw * bx + ax * bw + ay * bz - az * by,
+            aw * by - ax * bz + ay * bw + az * bx,
+            aw * bz + ax * by - ay * bx + az * bw,
+        ),
+        axis=-1,
+    )
+
+
+def rotate(quaternions: Array, vectors: Array) -> Array:
+    """Vectors (…, 3), each turned by its quaternion."""
+    w, v = quaternions[..., :1], quaternions[..., 1:]
+    crossed = 2 * np.cross(v, vectors)
+    turned: Array = vectors + w * crossed + np.cross(v, crossed)
+    return turned
+
+
+def conjugate(quaternions: Array) -> Array:
+    """The turns back."""
+    turned_back: Array = quaternions * np.array([1.0, -1.0, -1.0, -1.0])
+    return turned_back
+
+
+def slerp(a: Array, b: Array, fraction: Array) -> Array:
+    """Between a and b (M, 4), at fractions (M,) of the way, the shorter way round.
+
+    After Shoemake, "Animating rotation with quaternion curves", 1985.
+    """
+    cosine = np.sum(a * b, axis=1)
+    b = np.where(cosine[:, None] < 0, -b, b)
+    angle = np.arccos(np.minimum(np.abs(cosine), 1.0))
+    near = angle < 1e-6  # sin(angle) would lose its digits; the chord is exact enough there
+    sine = np.where(near, 1.0, np.sin(angle))
+    of_a = np.where(near, 1 - fraction, np.sin((1 - fraction) * angle) / sine)
+    of_b = np.where(near, fraction, np.sin(fraction * angle) / sine)
+    mixed = of_a[:, None] * a + of_b[:, None] * b
+    unit: Array = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+    return unit
