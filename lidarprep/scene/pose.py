@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lidarprep.errors import SceneError
+from lidarprep.scene.quaternions import matrices, slerp
 
 # How far a quaternion's norm, or a matrix's R Rᵀ, may be from unit before it is refused rather than normalised.
 UNIT_TOLERANCE = 1e-3
@@ -68,6 +69,22 @@ class Pose:
         return cls(np.eye(3), np.zeros(3))
 
     @classmethod
+    def of_rotation(
+        cls, rotation: NDArray[np.float64], translation: NDArray[np.float64], normalised_by: float = 0.0
+    ) -> Pose:
+        """A pose of a matrix that is known to be a rotation, such as one made from a unit quaternion: not checked.
+
+        Args:
+            rotation: (3, 3) float64, kept and made read-only, as is
+            translation: (3,) float64.
+            normalised_by: As the pose has it.
+        """
+        pose = object.__new__(cls)
+        rotation.flags.writeable = translation.flags.writeable = False
+        pose.__dict__.update(rotation=rotation, translation=translation, normalised_by=normalised_by)
+        return pose
+
+    @classmethod
     def from_quaternion(cls, quaternion: ArrayLike, translation: ArrayLike = (0.0, 0.0, 0.0)) -> Pose:
         """A pose from a quaternion (w, x, y, z) and a translation in metres.
 
@@ -85,14 +102,7 @@ class Pose:
                 f"a quaternion (w, x, y, z) is not unit: {q.tolist()} has norm {norm:.6g}",
                 fix="Normalise it, and check that its four numbers are in the order w, x, y, z.",
             )
-        w, x, y, z = q / norm
-        rotation = np.array(
-            [
-                [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-                [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-                [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-            ]
-        )
+        rotation = matrices(q / norm)
         return cls(rotation, np.asarray(translation, dtype=np.float64), float(abs(norm - 1.0)))
 
     @classmethod
@@ -178,21 +188,10 @@ class Pose:
         return Pose(self.rotation, self.translation + np.asarray(offset, dtype=np.float64), self.normalised_by)
 
     def interpolate(self, other: Pose, fraction: float) -> Pose:
-        """The pose at `fraction` of the way to `other`: linear in translation, slerp in rotation (the shorter way).
-
-        Slerp after Shoemake, "Animating rotation with quaternion curves", 1985.
-        """
-        a, b = self.quaternion, other.quaternion
-        cosine = float(a @ b)
-        if cosine < 0:
-            b, cosine = -b, -cosine
-        angle = float(np.arccos(min(cosine, 1.0)))
-        if angle < 1e-6:  # sin(angle) would lose its digits; the chord is exact enough here
-            q = a + fraction * (b - a)
-        else:
-            q = (np.sin((1 - fraction) * angle) * a + np.sin(fraction * angle) * b) / np.sin(angle)
+        """The pose at `fraction` of the way to `other`: linear in translation, slerp in rotation (the shorter way)."""
         translation = self.translation + fraction * (other.translation - self.translation)
-        return Pose.from_quaternion(q / np.linalg.norm(q), translation)
+        quaternion = slerp(self.quaternion, other.quaternion, np.array(fraction))
+        return Pose.of_rotation(matrices(quaternion), translation, max(self.normalised_by, other.normalised_by))
 
     def almost_equals(self, other: Pose, tolerance: float = 1e-9) -> bool:
         """Whether every entry of both matrices agrees within `tolerance`."""

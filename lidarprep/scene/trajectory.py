@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import SceneError
 from lidarprep.scene.pose import UNIT_TOLERANCE, Pose
+from lidarprep.scene.quaternions import matrices, multiply, rotate, slerp
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,8 @@ class Trajectory:
             )
         if not (np.isfinite(quaternions).all() and np.isfinite(translations).all()):
             raise SceneError("a trajectory has a number that is not finite")
-        norms = np.linalg.norm(quaternions, axis=1)
+        with np.errstate(over="ignore"):
+            norms = np.linalg.norm(quaternions, axis=1)
         worst = int(np.abs(norms - 1).argmax())
         if abs(norms[worst] - 1) > UNIT_TOLERANCE:
             raise SceneError(
@@ -98,52 +99,54 @@ class Trajectory:
         Returns:
             The pose; None before the first pose and after the last, or within too large a gap.
         """
-        after = int(np.searchsorted(self.timestamps, timestamp))
-        if after < len(self) and self.timestamps[after] == timestamp:
-            return self.pose(after)
-        if after in (0, len(self)):
-            return None
-        start, stop = int(self.timestamps[after - 1]), int(self.timestamps[after])
-        if max_gap_ns is not None and stop - start > max_gap_ns:
-            return None
-        return self.pose(after - 1).interpolate(self.pose(after), (timestamp - start) / (stop - start))
+        return self.at_each([timestamp], max_gap_ns=max_gap_ns)[0]
+
+    def at_each(
+        self, timestamps: Sequence[int], *, max_gap_ns: int | None = None, then: Pose | None = None
+    ) -> list[Pose | None]:
+        """The pose at each of several times, as `at` gives it, all at once.
+
+        Args:
+            timestamps: Nanoseconds since the Unix epoch, in any order.
+            max_gap_ns: Poses further apart than this are not interpolated between.
+            then: source_from_other: what is given is target_from_other.
+        """
+        times = np.asarray(timestamps, dtype=np.int64)
+        before = (np.searchsorted(self.timestamps, times, "right") - 1).clip(0)
+        after = np.minimum(before + 1, len(self) - 1)
+        since, gaps = times - self.timestamps[before], self.timestamps[after] - self.timestamps[before]
+        known = (since == 0) | (
+            (since > 0) & (since < gaps) & ((gaps <= max_gap_ns) if max_gap_ns is not None else True)
+        )
+        fractions = np.where(gaps > 0, since / np.maximum(gaps, 1), 0.0)
+        quaternions = slerp(self.quaternions[before], self.quaternions[after], fractions)
+        translations = self.translations[before] + fractions[:, None] * (
+            self.translations[after] - self.translations[before]
+        )
+        normalised_by = self.normalised_by
+        if then is not None:
+            translations = translations + rotate(quaternions, then.translation)
+            quaternions = multiply(quaternions, then.quaternion)
+            normalised_by = max(normalised_by, then.normalised_by)
+        rotations = matrices(quaternions)
+        return [
+            Pose.of_rotation(rotation, translation, normalised_by) if sound else None
+            for rotation, translation, sound in zip(rotations, translations, known.tolist(), strict=True)
+        ]
 
     def __matmul__(self, source_from_other: Pose) -> Trajectory:
         """`world_from_a @ a_from_b` is `world_from_b`, at the same times."""
-        rotated = _rotate(self.quaternions, source_from_other.translation)
-        quaternions = _multiply(self.quaternions, source_from_other.quaternion)
+        rotated = rotate(self.quaternions, source_from_other.translation)
+        quaternions = multiply(self.quaternions, source_from_other.quaternion)
         normalised_by = max(self.normalised_by, source_from_other.normalised_by)
         return Trajectory(self.timestamps, quaternions, self.translations + rotated, normalised_by)
 
     def seen_from(self, other_from_target: Pose) -> Trajectory:
         """The same way in another fixed frame: `other_from_world` before every pose."""
-        quaternions = _multiply(other_from_target.quaternion, self.quaternions)
+        quaternions = multiply(other_from_target.quaternion, self.quaternions)
         normalised_by = max(self.normalised_by, other_from_target.normalised_by)
         return Trajectory(self.timestamps, quaternions, other_from_target.apply(self.translations), normalised_by)
 
     def __repr__(self) -> str:
         seconds = (int(self.timestamps[-1]) - int(self.timestamps[0])) / 1e9
         return f"Trajectory({len(self)} poses over {seconds:.3f} s)"
-
-
-def _multiply(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """Hamilton product of quaternions (…, 4), w first."""
-    aw, ax, ay, az = np.moveaxis(a, -1, 0)
-    bw, bx, by, bz = np.moveaxis(b, -1, 0)
-    return np.stack(
-        (
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ),
-        axis=-1,
-    )
-
-
-def _rotate(quaternions: NDArray[np.float64], vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(M, 3): one vector (3,) turned by each of (M, 4) unit quaternions."""
-    w, v = quaternions[:, :1], quaternions[:, 1:]
-    crossed = 2 * np.cross(v, vector)
-    turned: NDArray[np.float64] = vector + w * crossed + np.cross(v, crossed)
-    return turned

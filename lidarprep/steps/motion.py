@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lidarprep.kernels import deskew as kernel
 from lidarprep.scene import Trajectory
+from lidarprep.scene.quaternions import matrices
 
 Array = NDArray[np.float64]
 
@@ -62,7 +63,7 @@ class Motion:
             until=np.ascontiguousarray(until),
             begins=path.timestamps[a],
             ends=path.timestamps[b],
-            rotations=_matrices(path.quaternions[a]),
+            rotations=matrices(path.quaternions[a]),
             translations=path.translations[a] - path.translations[low],
             axes=axes,
             angles=angles,
@@ -123,13 +124,6 @@ def _rotation_between(a: Array, b: Array) -> tuple[Array, Array]:
     length = np.linalg.norm(vector, axis=1)
     axes = vector / np.where(length > 0, length, 1.0)[:, None]
     return axes, 2 * np.arctan2(length, np.abs(scalar))
-
-
-def _matrices(quaternions: Array) -> Array:
-    """(S, 3, 3) rotation matrices of unit quaternions (S, 4), w first: 1 + 2w[v]× + 2[v]×²."""
-    crossed = _cross_matrices(quaternions[:, 1:])
-    matrices: Array = np.eye(3) + 2 * quaternions[:, 0, None, None] * crossed + 2 * crossed @ crossed
-    return matrices
 
 
 def _cross_matrices(vectors: Array) -> Array:

@@ -69,25 +69,28 @@ def match_pictures(
     notes: list[str] = []
     for one in series:
         rows = nearest(timestamps, one.timestamps, options.image_tolerance_ns)
+        frames = np.flatnonzero(rows >= 0).tolist()
+        times = [int(one.timestamps[rows[frame]]) for frame in frames]
+        poses = _camera_poses(one.camera, times, trajectory, options)
         unposed = 0
-        for frame, row in enumerate(rows.tolist()):
-            if row < 0:
-                continue
-            time = int(one.timestamps[row])
-            pose = None if trajectory is None else trajectory.at(time, max_gap_ns=options.max_pose_gap_ns)
-            if trajectory is not None and pose is None:
+        for frame, time, (known, world_from_camera) in zip(frames, times, poses, strict=True):
+            if not known:
                 unposed += 1
                 continue
-            found[frame].append(_taken(one.picture(row), one.camera, pose, time))
+            image = one.picture(int(rows[frame]))
+            found[frame].append(replace(image, camera=one.camera, world_from_camera=world_from_camera, timestamp=time))
         notes += _picture_notes(one.camera.name, rows, unposed, options)
     return [tuple(images) for images in found], notes
 
 
-def _taken(image: CameraImage, camera: Camera, world_from_ego: Pose | None, timestamp: int) -> CameraImage:
-    world_from_camera = None
-    if world_from_ego is not None and camera.ego_from_camera is not None:
-        world_from_camera = world_from_ego @ camera.ego_from_camera
-    return replace(image, camera=camera, world_from_camera=world_from_camera, timestamp=timestamp)
+def _camera_poses(
+    camera: Camera, times: Sequence[int], trajectory: Trajectory | None, options: OpenOptions
+) -> list[tuple[bool, Pose | None]]:
+    """For each time whether the device's pose is known, as far as any is, and world_from_camera where it follows."""
+    if trajectory is None:
+        return [(True, None)] * len(times)
+    poses = trajectory.at_each(times, max_gap_ns=options.max_pose_gap_ns, then=camera.ego_from_camera)
+    return [(pose is not None, pose if camera.ego_from_camera is not None else None) for pose in poses]
 
 
 def _picture_notes(name: str, rows: NDArray[np.int64], unposed: int, options: OpenOptions) -> list[str]:
@@ -107,7 +110,7 @@ def poses_at(
     timestamps: Sequence[int], trajectory: Trajectory, options: OpenOptions
 ) -> tuple[list[Pose | None], list[str]]:
     """The pose at each frame's time, interpolated; None where there is none, and a note on how many lack one."""
-    poses = [trajectory.at(time, max_gap_ns=options.max_pose_gap_ns) for time in timestamps]
+    poses = trajectory.at_each(timestamps, max_gap_ns=options.max_pose_gap_ns)
     without = sum(pose is None for pose in poses)
     if not without:
         return poses, []

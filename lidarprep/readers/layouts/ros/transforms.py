@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.readers.layouts.ros.pose_messages import Transforms
-from lidarprep.readers.layouts.ros.quaternions import conjugate, multiply, rotate, slerp
 from lidarprep.scene import Pose, Trajectory
+from lidarprep.scene.quaternions import conjugate, multiply, rotate, slerp
 
 
 @dataclass(frozen=True)

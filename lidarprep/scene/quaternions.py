@@ -8,6 +8,17 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
+def matrices(quaternions: Array) -> Array:
+    """Rotation matrices (…, 3, 3) of unit quaternions (…, 4)."""
+    w, x, y, z = np.moveaxis(quaternions, -1, 0)
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    )
+    return np.moveaxis(np.array(rows), (0, 1), (-2, -1))
+
+
 def multiply(a: Array, b: Array) -> Array:
     """Hamilton products, row by row: first b's turn, then a's."""
     aw, ax, ay, az = np.moveaxis(a, -1, 0)
@@ -38,17 +49,17 @@ def conjugate(quaternions: Array) -> Array:
 
 
 def slerp(a: Array, b: Array, fraction: Array) -> Array:
-    """Between a and b (M, 4), at fractions (M,) of the way, the shorter way round.
+    """Between a and b (…, 4), at fractions (…) of the way, the shorter way round.
 
     After Shoemake, "Animating rotation with quaternion curves", 1985.
     """
-    cosine = np.sum(a * b, axis=1)
-    b = np.where(cosine[:, None] < 0, -b, b)
+    cosine = np.sum(a * b, axis=-1)
+    b = np.where(cosine[..., None] < 0, -b, b)
     angle = np.arccos(np.minimum(np.abs(cosine), 1.0))
     near = angle < 1e-6  # sin(angle) would lose its digits; the chord is exact enough there
     sine = np.where(near, 1.0, np.sin(angle))
     of_a = np.where(near, 1 - fraction, np.sin((1 - fraction) * angle) / sine)
     of_b = np.where(near, fraction, np.sin(fraction * angle) / sine)
-    mixed = of_a[:, None] * a + of_b[:, None] * b
-    unit: Array = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+    mixed = of_a[..., None] * a + of_b[..., None] * b
+    unit: Array = mixed / np.linalg.norm(mixed, axis=-1, keepdims=True)
     return unit
