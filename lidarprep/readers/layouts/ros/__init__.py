@@ -4,8 +4,7 @@
     scene.py                      a bag as a scene: from topics to frames
     topics.py                     which topics are read
     transforms.py, poses.py       the tree of transforms, and where the device's poses come from
-    pose_messages.py, quaternions.py
-                                  poses and rotations, thousands at once
+    pose_messages.py              poses, thousands at once
     pictures.py, images.py        cameras and their pictures
     camera_info.py                sensor_msgs/CameraInfo as intrinsics
     lidars.py, clouds.py          which clouds make a frame, and the frame's points
