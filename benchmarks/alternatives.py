@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation, Slerp
 
 from lidarprep.attachments import lidar_frame_pb2 as pb
-from lidarprep.scene import Pose
+from lidarprep.scene import Pose, Trajectory
 
 Array = NDArray[Any]
 
@@ -68,6 +69,22 @@ def transform_and_select(
     c, s = np.cos(rotation), np.sin(rotation)
     inside = (np.abs(c * dx + s * dy) <= length / 2) & (np.abs(c * dy - s * dx) <= width / 2)
     return world[inside].astype(np.float32), intensity[rows[inside]]
+
+
+def deskew(xyz: Array, times: NDArray[np.int64], path: Trajectory, reference: int) -> Array:
+    """Points at their own times moved to the reference time: each pose by SciPy's Slerp and np.interp."""
+    start = path.timestamps[0]
+    known = (path.timestamps - start) / 1e9
+    slerp = Slerp(known, Rotation.from_quat(path.quaternions, scalar_first=True))
+
+    def at(seconds: Any) -> tuple[Any, Any]:
+        positions = np.stack([np.interp(seconds, known, axis) for axis in path.translations.T], axis=-1)
+        return slerp(seconds).as_matrix(), positions
+
+    rotations, positions = at((times - start) / 1e9)
+    rotation, position = at((reference - start) / 1e9)
+    in_world = np.einsum("nij,nj->ni", rotations, xyz) + positions
+    return ((in_world - position) @ rotation).astype(xyz.dtype)
 
 
 def first_of_each_voxel(xyz: Array, intensity: Array, size: float) -> pd.DataFrame:

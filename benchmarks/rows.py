@@ -20,6 +20,7 @@ import pandas as pd
 import scale_json_binary
 from measuring import peak_memory
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 import lidarprep as lp
 from lidarprep.attachments import frame_json, get_format
@@ -27,8 +28,9 @@ from lidarprep.attachments import lidar_frame_pb2 as pb
 from lidarprep.attachments.sensor_fusion_scene import decode as decode_scene
 from lidarprep.attachments.sensor_fusion_scene import write_scene
 from lidarprep.kernels import frame_json_writer, wire
-from lidarprep.scene import Frame, PointCloud, Pose, RegionOfInterest3D
+from lidarprep.scene import Frame, PointCloud, Pose, RegionOfInterest3D, Trajectory
 from lidarprep.steps import StepReport
+from lidarprep.steps.deskew import Deskew
 from lidarprep.steps.voxel import VoxelDownsample
 from lidarprep.steps.world import HeightBand, ToWorld
 
@@ -288,6 +290,42 @@ class Rows:
             check,
         )
 
+    def deskewing(self) -> Row:
+        """A sweep of 0.1 s, each point measured at a time of its own, and the device's pose every 10 ms."""
+        reference = 1_700_000_001_000_000_000
+        seconds = np.arange(200) / 100
+        turns = Rotation.from_euler("xyz", np.column_stack((0.01 * np.sin(seconds), 0.02 * seconds, 0.3 * seconds)))
+        path = Trajectory(
+            reference - 10**9 + np.arange(200) * 10**7,
+            turns.as_quat(scalar_first=True),
+            np.column_stack((8 * seconds, 0.2 * seconds, 0 * seconds)),
+        )
+        times = reference + np.linspace(-5e7, 5e7, len(self.points)).astype(np.int64)
+        seen = replace(self.points, frame="ego", timestamp=times)
+        frame = replace(self.frame, read_points=lambda: seen, timestamp=reference)
+        step = Deskew(path)
+
+        def ours() -> PointCloud:
+            return step(frame, StepReport()).points()
+
+        def theirs() -> Any:
+            return alternatives.deskew(self.xyz, times, path, reference)
+
+        def check() -> None:
+            assert np.allclose(ours().positions, theirs(), atol=3e-5)
+
+        return Row(
+            "motion compensation, a time a point",
+            ours,
+            "SciPy's Slerp and NumPy",
+            theirs,
+            20,
+            "times",
+            len(self.points),
+            self.xyz.nbytes,
+            check,
+        )
+
     # ---- Sensor Fusion Scenes --------------------------------------------------------------------------------------
 
     def scene(self) -> Row:
@@ -372,4 +410,5 @@ ROWS: dict[str, Callable[[Rows], Row]] = {
     "transform + crop + height": Rows.selection,
     ".sfs": Rows.scene,
     "voxel": Rows.voxels,
+    "deskew": Rows.deskewing,
 }
