@@ -4,8 +4,8 @@
 
 Every file is written by its format's own library, and each row is checked first: both sides must give the same points.
 Then they alternate, and the best of many runs of either counts. Files lie in the page cache. A row has a process of its
-own. Both sides end with what a step needs: positions as an (N, 3) array and intensities as another, neither of them a view
-of the file.
+own. Both sides end with what a step needs: positions as an (N, 3) array and intensities as another, neither a view of
+the file.
 """
 
 from __future__ import annotations
