@@ -1,6 +1,6 @@
 # The public surface: every name that `import lidarprep` offers. __init__.py reads it to know where each one lives.
 
-from .api import ScaleClient, Task
+from .api import AsyncScaleClient, AsyncTask, Cuboid, FrameAnnotations, ScaleClient, Task, TaskPage, WhoAmI
 from .attachments import FORMATS, get_format
 from .conversion import convert
 from .errors import (
@@ -22,6 +22,7 @@ from .errors import (
     StorageError,
     TransportError,
     UnauthorizedError,
+    WaitTimeoutError,
 )
 from .inspection import Inspection, inspect_scene
 from .pipeline import prepare
@@ -53,14 +54,18 @@ __version__: str
 __all__ = [
     "FORMATS",
     "ApiError",
+    "AsyncScaleClient",
+    "AsyncTask",
     "BadRequestError",
     "Camera",
     "CameraImage",
     "ConflictError",
+    "Cuboid",
     "Distortion",
     "EncodingError",
     "FormatError",
     "Frame",
+    "FrameAnnotations",
     "GpsPose",
     "Inspection",
     "Intrinsics",
@@ -89,10 +94,13 @@ __all__ = [
     "StorageError",
     "StorageOptions",
     "Task",
+    "TaskPage",
     "TaskRecipe",
     "Trajectory",
     "TransportError",
     "UnauthorizedError",
+    "WaitTimeoutError",
+    "WhoAmI",
     "__version__",
     "convert",
     "get_format",

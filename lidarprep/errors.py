@@ -16,6 +16,7 @@ LidarprepError                 anything lidarprep says no to, in one clear messa
     ├── ConflictError          409  the unique_id or Idempotency-Key is taken by something else
     ├── RateLimitError         429  too many requests
     ├── ServerError            5xx  the server failed
+    ├── WaitTimeoutError       a task was waited for and is not done yet
     └── TransportError         no answer: connection refused, cut or not made
         └── RequestTimeoutError  no answer in time
 
@@ -158,7 +159,29 @@ class NotFoundError(ApiError):
 
 
 class ConflictError(ApiError):
-    """409: the unique_id or the Idempotency-Key is taken by something else."""
+    """409: the unique_id or the Idempotency-Key is taken by something else.
+
+    Args:
+        message: What is wrong.
+        method: HTTP method of the request.
+        path: Path of the request's URL.
+        status: HTTP status of the answer.
+        fix: What to do.
+        task_id: The task that has the unique_id, where that is known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        status: int | None = None,
+        fix: str | None = None,
+        task_id: str | None = None,
+    ) -> None:
+        self.task_id = task_id
+        super().__init__(message, method=method, path=path, status=status, fix=fix)
 
 
 class RateLimitError(ApiError):
@@ -167,6 +190,10 @@ class RateLimitError(ApiError):
 
 class ServerError(ApiError):
     """5xx: the server failed."""
+
+
+class WaitTimeoutError(ApiError):
+    """A task was waited for and is not done yet; it goes on all the same."""
 
 
 class TransportError(ApiError):

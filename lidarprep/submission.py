@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
@@ -17,6 +19,9 @@ from lidarprep.storage.store import MANIFEST_KEY
 
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient, Task
+
+# In place of a unique_id: one that is made of the task's content.
+AUTO = "auto"
 
 
 def load_manifest(path: str | PathLike[str], storage: StorageOptions | None = None) -> Manifest:
@@ -55,19 +60,61 @@ def submit(
         task_type: As in the API's path: "lidarannotation", "multistage", …
         parameters: The task's parameters, by the API's names.
         client: Where to submit it.
-        unique_id: Id of your own that no other task may have.
+        unique_id: Id of your own that no other task may have; "auto" for the one that `unique_id_of` makes of the
+            content. Where a task of the same content has it already, that task is returned and none is made.
         storage: How the store is reached, where URLs are to be signed.
 
     Raises:
         RecipeError: Such a task does not take the manifest's format.
         ParameterError: The parameters are refused before anything is sent.
+        ConflictError: Another task has the unique_id.
         ApiError: The API, or the way to it, said no.
     """
+    if unique_id == AUTO:
+        unique_id = unique_id_of(manifest, task_type, parameters)
     recipe = Recipe(**manifest.recipe)
     task = TaskRecipe(type=task_type, params=dict(parameters), unique_id=unique_id)
     require_taken(recipe, task)
     urls = fetch_urls(manifest, storage) if takes_frames(task) else []
     return client.create_task(task_type, task_parameters(recipe, manifest.world_offset, task, urls))
+
+
+def unique_id_of(manifest: Manifest, task_type: str, parameters: Mapping[str, Any]) -> str:
+    """A unique_id made of what a task is, so that the same task submitted again is found rather than made twice.
+
+    It is "auto-" and the SHA-256, 64 hex digits, of the task's type, the SHA-256 of each attachment in order, and
+    every parameter by its name on the wire, as JSON with sorted keys. Where the attachments lie does not count, nor
+    what signs a URL for a while: the id is the same on another machine and after signing anew. Anything else that
+    differs, be it a tag or the callback_url, makes another id, and so another task.
+
+    Raises:
+        RecipeError: Such a task does not take the manifest's format.
+        ParameterError: The parameters are refused.
+    """
+    from lidarprep.api import Strictness, check_parameters
+
+    recipe = Recipe(**manifest.recipe)
+    task = TaskRecipe(type=task_type, params=dict(parameters))
+    filled_in = task_parameters(recipe, manifest.world_offset, task, ["https://example.com/attachment"])
+    # Whether the server can take the parameters is for the submission to say.
+    permissive = Strictness(local_files=True, unenforced_rules=False)
+    content = check_parameters(task_type, filled_in, permissive).to_wire()
+    content.pop("unique_id", None)
+    if takes_frames(task):
+        content["attachments"] = [attachment.sha256 for attachment in manifest.attachments]
+    text = json.dumps([task_type, _unsigned(content)], sort_keys=True, separators=(",", ":"))
+    return f"auto-{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _unsigned(value: Any) -> Any:
+    """JSON, its URLs without what signs them for a while."""
+    from lidarprep.api.conflicts import unsigned
+
+    if isinstance(value, Mapping):
+        return {key: _unsigned(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unsigned(item) for item in value]
+    return unsigned(value) if isinstance(value, str) else value
 
 
 def check_task(recipe: Recipe, task: TaskRecipe) -> None:
@@ -98,7 +145,7 @@ def require_taken(recipe: Recipe, task: TaskRecipe) -> None:
         RecipeError: It does not.
     """
     taken = _TAKEN.get(task.type, ())
-    if not taken or recipe.format in taken or not takes_frames(task):
+    if recipe.format in taken or not takes_frames(task):
         return
     titles = " or ".join(get_format(name).title for name in taken)
     flags = ", or ".join(f"--format {name}" for name in taken)
@@ -112,7 +159,7 @@ def require_taken(recipe: Recipe, task: TaskRecipe) -> None:
 
 def takes_frames(task: TaskRecipe) -> bool:
     """Whether a task is made of prepared frames, and not from a finished lidar task or over an aerial picture."""
-    return not {"attachments", "attachment", "lidar_task"} & set(task.params)
+    return task.type in _TAKEN and not {"attachments", "attachment", "lidar_task"} & set(task.params)
 
 
 def task_parameters(
@@ -121,9 +168,14 @@ def task_parameters(
     """A task's parameters, by the API's names: what the recipe knows, and over it what the task says itself.
 
     Raises:
-        RecipeError: Such a task does not take the recipe's format.
+        RecipeError: Such a task does not take the recipe's format, or two unique ids are given.
     """
     require_taken(recipe, task)
+    if task.unique_id is not None and task.params.get("unique_id", task.unique_id) != task.unique_id:
+        raise RecipeError(
+            f"the parameters hold the unique_id {task.params['unique_id']!r}, and {task.unique_id!r} was asked for",
+            fix="Give one of them.",
+        )
     parameters: dict[str, Any] = {}
     if takes_frames(task):
         parameters["attachments"] = list(urls)

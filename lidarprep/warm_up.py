@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -48,12 +49,14 @@ def _steps() -> Iterator[Callable[[], Any]]:
         yield partial(Deskew(path), replace(timed, timestamp=0), StepReport())
         yield partial(ToWorld(), frame, StepReport())
         yield partial(VoxelDownsample(1.0), frame, StepReport())
+        yield partial(VoxelDownsample(1.0, "nearest"), frame, StepReport())
     for name in ("json", "protobuf"):
         attachment_format = get_format(name)
         yield partial(attachment_format.decode, attachment_format.encode(_frame()))
         for present in product((False, True), repeat=4):
             yield partial(attachment_format.encode, _frame(*present))
     yield _text
+    yield _las
     yield _sample
 
 
@@ -80,6 +83,19 @@ def _text() -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "points.csv"
         path.write_text("x,y,z\n1,2,3\n")
+        read_points(path)
+
+
+def _las() -> None:
+    """A LAS file of one point of format 3, which has GPS time and colour; without laspy, which may be missing."""
+    head = bytearray(227)
+    struct.pack_into("<4s20xBB", head, 0, b"LASF", 1, 2)
+    struct.pack_into("<HII", head, 94, len(head), len(head), 0)
+    struct.pack_into("<BHI", head, 104, 3, 34, 1)
+    struct.pack_into("<6d", head, 131, 1, 1, 1, 0, 0, 0)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "points.las"
+        path.write_bytes(bytes(head) + bytes(34))
         read_points(path)
 
 

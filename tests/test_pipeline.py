@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 import lidarprep as lp
 from lidarprep.attachments import get_format
 from lidarprep.attachments import lidar_frame_pb2 as pb
+from lidarprep.pipeline.settling import Settling
 from lidarprep.readers.points import las
 from tests.scenes import read_ply, read_pose, write_json, write_ply, write_toolkit_scene
 
@@ -268,15 +269,29 @@ def test_a_pool_of_processes_can_run_the_frames(scene_folder: Path, tmp_path: Pa
     assert (tmp_path / "here/manifest.json").read_bytes() == (tmp_path / "there/manifest.json").read_bytes()
 
 
-def test_no_frame_is_read_twice(scene_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "recipe", [{}, {"intensity_scale": 255}, {"drop_intensity": True}, {"frames": "1:", "drop_intensity": True}]
+)
+def test_no_frame_is_read_twice(scene_folder: Path, tmp_path: Path, recipe: dict[str, Any]) -> None:
+    """Whether it is looked at for the scale of its intensities, or by the checks alone."""
     scene = lp.open_scene(scene_folder)
     read: list[str] = []
 
     def counting(frame: lp.Frame) -> lp.Frame:
         return replace(frame, read_points=lambda: [read.append(frame.id), frame.read_points()][1])
 
-    lp.prepare(replace(scene, frames=tuple(map(counting, scene.frames))), lp.Recipe(), tmp_path / "out")
-    assert sorted(read) == ["10", "11", "9"]
+    lp.prepare(replace(scene, frames=tuple(map(counting, scene.frames))), lp.Recipe(**recipe), tmp_path / "out")
+    assert sorted(read) == (["10", "11"] if "frames" in recipe else ["10", "11", "9"])
+
+
+def test_points_read_for_a_look_are_let_go_where_their_frame_is_not_prepared(scene_folder: Path) -> None:
+    scene = lp.open_scene(scene_folder).with_points_in("world")  # whose offset the first frame tells
+    settling = Settling(scene, lp.Recipe(frames="1:"))
+    frames = scene.frames[1:]
+    settling.steps(frames)
+    assert "9" in settling.samples
+    settling.check(frames)
+    assert sorted(settling.samples) == ["10", "11"]
 
 
 class TestAFailedRun:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import laspy
 import pytest
 
 from tests.scenes import write_toolkit_scene
@@ -64,3 +65,25 @@ def test_a_package_that_cannot_be_written_to_keeps_its_machine_code_elsewhere(tm
     nowhere = run(program, **environment).stdout.strip()
     assert Path(nowhere).name.startswith("lidarprep-kernels-")
     assert not Path(nowhere).exists()  # kept for that process only
+
+
+def test_warming_up_compiles_all_that_reading_a_las_file_takes(tmp_path: Path) -> None:
+    """And without laspy, which may not be installed: the one kind of arrays that any LAS file needs, once."""
+    header = laspy.LasHeader(version="1.4", point_format=7)
+    header.global_encoding.gps_time_type = laspy.header.GpsTimeType.STANDARD
+    points = laspy.LasData(header, laspy.ScaleAwarePointRecord.zeros(3, header=header))
+    points.gps_time[:] = points.red[:] = 5
+    points.write(tmp_path / "a.las")
+    program = (
+        "import sys\n"
+        "sys.modules['laspy'] = None\n"
+        "from lidarprep import read_points, warm_up\n"
+        "from lidarprep.warm_up import _las\n"
+        "_las()\n"
+        "from lidarprep.kernels.las_records import unpack, unpack_colours, unpack_times\n"
+        "def compiled(): return [len(kernel.signatures) for kernel in (unpack, unpack_colours, unpack_times)]\n"
+        "before = compiled()\n"
+        f"read_points({str(tmp_path / 'a.las')!r})\n"
+        "print(before, compiled())\n"
+    )
+    assert run(program).stdout.strip() == "[1, 1, 1] [1, 1, 1]"

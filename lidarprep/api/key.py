@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Literal
+from typing import Literal, TypeAlias
 from urllib.parse import quote
 
 from lidarprep.errors import UnauthorizedError
@@ -11,6 +11,8 @@ from lidarprep.errors import UnauthorizedError
 HIDDEN = "***"
 
 WHERE_TO_GET_A_KEY = "Set SCALE_API_KEY, or pass api_key, to a key from the API keys page of your Scale dashboard."
+
+KeyMode: TypeAlias = Literal["test", "live"]
 
 
 class ApiKey:
@@ -26,36 +28,64 @@ class ApiKey:
         UnauthorizedError: There is no key, or it can't be one.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("__weakref__", "_text")
 
     def __init__(self, text: str | None) -> None:
-        text = (text or "").strip()
+        self._text = (text or "").strip()
+        del text  # so that a traceback from here on does not show it
+        problem = self._problem()
+        if problem:
+            raise UnauthorizedError(problem, fix=WHERE_TO_GET_A_KEY)
+
+    @classmethod
+    def read(cls, text: str | None) -> ApiKey | UnauthorizedError:
+        """The key, or what is wrong with it as a value: the caller, who holds the text, can drop it and then raise."""
+        try:
+            return cls(text)
+        except UnauthorizedError as error:
+            return error.with_traceback(None)
+
+    def _problem(self) -> str | None:
+        text = self._text
         if not text:
-            raise UnauthorizedError("no API key is set", fix=WHERE_TO_GET_A_KEY)
+            return "no API key is set"
         if ":" in text or not text.isprintable() or not text.isascii() or " " in text:
             # A colon would end the user name of HTTP basic auth; the rest has no place in a header.
-            raise UnauthorizedError(
-                "the API key holds a character that no key has (a colon, white space, …)", fix=WHERE_TO_GET_A_KEY
-            )
-        self._text = text
+            return "the API key holds a character that no key has (a colon, white space, …)"
+        return None
 
     def reveal(self) -> str:
         """The key itself, for the one place that sends it."""
         return self._text
 
     @property
-    def mode(self) -> Literal["test", "live"] | None:
+    def mode(self) -> KeyMode | None:
         """What the key's prefix tells: tasks of a live key cost money. None where it tells nothing."""
         if self._text.startswith("live"):
             return "live"
         return "test" if self._text.startswith("test") else None
 
+    @property
+    def masked(self) -> str:
+        """The key to be shown: its mode and nothing else of it."""
+        return f"{self.mode}_{HIDDEN}" if self.mode else HIDDEN
+
     def redact(self, text: str) -> str:
         """`text` without the key, should something have echoed it: as it is, in a URL, or in the auth header."""
-        credentials = base64.b64encode(f"{self._text}:".encode()).decode()
-        for form in (credentials, credentials.rstrip("="), self._text, quote(self._text, safe="")):
+        for form in self._forms():
             text = text.replace(form, HIDDEN)
         return text
+
+    def redact_bytes(self, content: bytes) -> bytes:
+        """The same for bytes."""
+        for form in self._forms():
+            content = content.replace(form.encode(), HIDDEN.encode())
+        return content
+
+    def _forms(self) -> tuple[str, ...]:
+        credentials = base64.b64encode(f"{self._text}:".encode()).decode()
+        # The last one as in a repr, where a quote or a backslash is escaped.
+        return credentials, credentials.rstrip("="), self._text, quote(self._text, safe=""), repr(self._text)[1:-1]
 
     def __repr__(self) -> str:
         return f"ApiKey({HIDDEN})"

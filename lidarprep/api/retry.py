@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from typing import Any, TypedDict
 
 from tenacity import RetryCallState, retry_if_result, stop_after_attempt, wait_exponential, wait_random
@@ -48,14 +49,19 @@ def retry_policy(retries: int) -> RetryPolicy:
 
 
 class _Wait(wait_base):
-    """As long as the server asked for, or else ever longer."""
+    """As long as the server asked for, or else ever longer; and a little more, by chance."""
 
     _growing = wait_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S) + wait_random(0, JITTER_S)
 
     def __call__(self, retry_state: RetryCallState) -> float:
         growing = self._growing(retry_state)
         asked = _failure(retry_state).after_s
-        return growing if asked is None else max(min(asked, LONGEST_RETRY_AFTER_S), 0.0)
+        if asked is None:
+            return growing
+        # Calls that were sent away together are told the same time to come back: each further time they come back more
+        # apart from one another.
+        apart = random.uniform(0, JITTER_S * retry_state.attempt_number)  # noqa: S311 — no secret
+        return max(min(asked, LONGEST_RETRY_AFTER_S), 0.0) + apart
 
 
 def _log_retry(state: RetryCallState) -> None:

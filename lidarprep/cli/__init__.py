@@ -13,7 +13,21 @@ from typing import Annotated
 
 import typer
 
-from lidarprep.cli import convert, demo, inspect, layouts, prepare, run, sample, sandbox, submit, warm_up
+from lidarprep.cli import (
+    callbacks,
+    convert,
+    demo,
+    inspect,
+    layouts,
+    prepare,
+    run,
+    sample,
+    sandbox,
+    submit,
+    tasks,
+    warm_up,
+    whoami,
+)
 from lidarprep.cli.console import print_error
 from lidarprep.errors import LidarprepError
 
@@ -24,7 +38,11 @@ EPILOG = """Worked examples:
   lidarprep inspect recording/
   lidarprep prepare recording/ --out out/ --roi 0,0,80,60 --device-height 1.8
   lidarprep prepare recording/ --out s3://bucket/scene-1 --format protobuf
-  lidarprep submit out/manifest.json --type lidarannotation --params task.yaml
+  lidarprep whoami
+  lidarprep submit out/manifest.json --type lidarannotation --params task.yaml --unique-id auto
+  lidarprep tasks wait 5a99e20de50d4979ce6d291e
+  lidarprep tasks list --status error --json
+  lidarprep callbacks serve --store callbacks.db --exec ./take-in
 """
 
 app = typer.Typer(
@@ -56,9 +74,12 @@ def options(
     """Options that every command has; main() has taken `--debug` out before they are read."""
 
 
-for _command in (demo, sample, inspect, layouts, prepare, convert, submit, run, sandbox, warm_up):
+for _command in (demo, sample, inspect, layouts, prepare, convert, submit, run, whoami, warm_up):
     app.command()(_command.command)
     app.registered_commands[-1].name = _command.__name__.rsplit(".", 1)[-1].replace("_", "-")
+app.add_typer(tasks.app, name="tasks")
+app.add_typer(sandbox.app, name="sandbox")
+app.add_typer(callbacks.app, name="callbacks")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -28,7 +28,14 @@ Param = Annotated[
         "--param", metavar="KEY=VALUE", help="One task parameter; VALUE as JSON or as plain text. Repeatable."
     ),
 ]
-UniqueId = Annotated[str | None, typer.Option(help="Id of your own that no other task may have.")]
+UniqueId = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID|auto",
+        help="Id of your own that no other task may have. auto: made of the task's content, so that submitting it "
+        "again gives the task that is there.",
+    ),
+]
 ApiUrl = Annotated[
     str | None, typer.Option("--api-url", help="Address of the API; else SCALE_API_URL, else Scale's own.")
 ]

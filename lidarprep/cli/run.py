@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Annotated, Any
 
 import typer
 
 from lidarprep.cli import options as o
 from lidarprep.cli.console import print_json, progress, tell_of_compiling
+from lidarprep.cli.live import Live, Yes, require_said
 from lidarprep.cli.prepare import show_manifest
-from lidarprep.cli.submit import show_task
+from lidarprep.cli.submit import say_next, show_task
 
 
 @o.takes(o.RECIPE, o.OPENING, o.CHECKS, o.STORAGE)
@@ -19,6 +21,8 @@ def command(
     out: Annotated[str | None, typer.Option(metavar="DEST", help="Another destination than the file's.")] = None,
     param: o.Param = None,
     unique_id: o.UniqueId = None,
+    live: Live = False,
+    yes: Yes = False,
     api_url: o.ApiUrl = None,
     json: o.Json = False,
     **flags: Any,
@@ -51,11 +55,19 @@ def command(
         workers=flags["workers"] or base.workers,
         overwrite=flags["overwrite"] or base.overwrite,
     )
-    tell_of_compiling()
-    with progress("preparing") as bar:
-        result = run_recipe(whole, progress=bar, on_prepared=show_manifest)
-    if result.task is not None:
+    with ExitStack() as stack:
+        client = None
+        if task is not None:
+            from lidarprep.api import ScaleClient
+
+            client = stack.enter_context(ScaleClient(api_url=task.api_url))
+            require_said(client, live=live, yes=yes)
+        tell_of_compiling()
+        with progress("preparing") as bar:
+            result = run_recipe(whole, client=client, progress=bar, on_prepared=show_manifest)
+    if task is not None and result.task is not None:
         show_task(result.task)
+        say_next(result.task, task.api_url)
     if json:
         made: dict[str, Any] = {"manifest": result.manifest.model_dump(mode="json")}
         print_json(made if result.task is None else made | {"task": dict(result.task.raw)})

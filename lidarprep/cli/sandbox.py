@@ -1,19 +1,240 @@
-"""`lidarprep sandbox`."""
+"""`lidarprep sandbox`: a local Scale API, and what labellers would do in it."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lidarprep.cli.console import say
+from lidarprep.cli.console import print_json, print_table, say
+from lidarprep.errors import BadRequestError, ParameterError, StorageError
+
+if TYPE_CHECKING:
+    from lidarprep.sandbox import Lifecycle
+
+DEFAULT_PORT = 8080
+DEFAULT_KEY = "test_sandbox"  # the sandbox takes any key, unless it is told which
+
+app = typer.Typer(
+    help="Serve a local sandbox of the Scale API, or complete tasks in one.",
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on loopback; 0 takes any free one.")]
+Database = Annotated[str, typer.Option("--database", "--db", help="SQLite file that keeps the tasks.")]
+CompleteAfter = Annotated[
+    float | None, typer.Option(min=0, metavar="SECONDS", help="Complete tasks by themselves after this time.")
+]
+CheckAttachments = Annotated[
+    bool, typer.Option("--check-attachments", help="Read each attachment; a bad one ends its task in an error.")
+]
+CallbacksAnywhere = Annotated[
+    bool, typer.Option("--callbacks-anywhere", help="Send callbacks to other machines, too, not only to this one.")
+]
+CallbackKey = Annotated[
+    str | None,
+    typer.Option(envvar="SCALE_CALLBACK_AUTH", help="Sent with callbacks as scale-callback-auth; else made up."),
+]
+CallbackPace = Annotated[
+    float, typer.Option(min=0, help="Factor on the waits between tries of a callback; at 1, 20 tries take 24 hours.")
+]
+FaultRate = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of requests that meet a fault: late, refused, cut off, …")
+]
+FaultSeed = Annotated[int | None, typer.Option(help="The same seed gives the same faults.")]
+TaskId = Annotated[str, typer.Argument(metavar="TASK_ID")]
+FileOfTasks = Annotated[
+    Path | None, typer.Option("--db", "--database", help="SQLite file of the sandbox, running or not.")
+]
+ApiUrl = Annotated[
+    str | None, typer.Option(help=f"Address of the running sandbox; else SCALE_API_URL, or port {DEFAULT_PORT}.")
+]
 
 
-def command(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on loopback; 0 takes any free one.")] = 8080,
-    database: Annotated[str, typer.Option(help="SQLite file that keeps the tasks.")] = ":memory:",
+@app.callback()
+def serve_unless_told_otherwise(
+    context: typer.Context,
+    port: Port = DEFAULT_PORT,
+    database: Database = ":memory:",
+    complete_after: CompleteAfter = None,
+    check_attachments: CheckAttachments = False,
+    callbacks_anywhere: CallbacksAnywhere = False,
+    callback_auth_key: CallbackKey = None,
+    callback_pace: CallbackPace = 1.0,
+    fault_rate: FaultRate = 0.0,
+    fault_seed: FaultSeed = None,
+) -> None:
+    """Serve a local sandbox of the Scale API on loopback, until Ctrl-C; or complete tasks in one."""
+    if context.invoked_subcommand is None:
+        serve_until_interrupted(
+            port,
+            database,
+            complete_after,
+            check_attachments,
+            callbacks_anywhere,
+            callback_auth_key,
+            callback_pace,
+            fault_rate,
+            fault_seed,
+        )
+
+
+@app.command("serve")
+def serve_until_interrupted(
+    port: Port = DEFAULT_PORT,
+    database: Database = ":memory:",
+    complete_after: CompleteAfter = None,
+    check_attachments: CheckAttachments = False,
+    callbacks_anywhere: CallbacksAnywhere = False,
+    callback_auth_key: CallbackKey = None,
+    callback_pace: CallbackPace = 1.0,
+    fault_rate: FaultRate = 0.0,
+    fault_seed: FaultSeed = None,
 ) -> None:
     """Serve a local sandbox of the Scale API on loopback, until Ctrl-C."""
-    from lidarprep.sandbox import serve
+    from lidarprep.sandbox import Faults, SandboxOptions, serve
 
-    serve(port, database, on_start=lambda url: say(f"sandbox of the Scale API: {url} (Ctrl-C stops it)"))
+    settings: dict[str, Any] = {} if callback_auth_key is None else {"callback_auth_key": callback_auth_key}
+    try:
+        options = SandboxOptions(
+            complete_after_s=complete_after,
+            check_attachments=check_attachments,
+            callbacks_anywhere=callbacks_anywhere,
+            callback_pace=callback_pace,
+            **settings,
+        )
+    except ValueError as error:
+        raise ParameterError(str(error)) from None
+
+    def tell(url: str) -> None:
+        say(f"sandbox of the Scale API: {url} (Ctrl-C stops it)")
+        if callback_auth_key is None:
+            say(f"its callbacks carry scale-callback-auth: {options.callback_auth_key}")
+
+    serve(port, database, options=options, faults=Faults(rate=fault_rate, seed=fault_seed), on_start=tell)
+
+
+@app.command("complete")
+def complete_task(
+    task_id: TaskId,
+    response: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON file with the response; else a plausible one is made up.")
+    ] = None,
+    db: FileOfTasks = None,
+    api_url: ApiUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the task as JSON on stdout.")] = False,
+) -> None:
+    """Complete a pending task, as labellers would; its callback is sent."""
+    content = None if response is None else _read_response(response)
+    body = {} if content is None else {"response": content}
+    _show(_change(task_id, "complete", body, db, api_url, lambda tasks: tasks.complete(task_id, content)), as_json)
+
+
+@app.command("error")
+def fail_task(
+    task_id: TaskId,
+    message: Annotated[str, typer.Option(help="What went wrong; it becomes response.error.")] = "The task failed.",
+    db: FileOfTasks = None,
+    api_url: ApiUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the task as JSON on stdout.")] = False,
+) -> None:
+    """End a pending task in an error; its callback is sent."""
+    task = _change(task_id, "error", {"error": message}, db, api_url, lambda tasks: tasks.fail(task_id, message))
+    _show(task, as_json)
+
+
+@app.command("status")
+def show_status(
+    db: FileOfTasks = None,
+    api_url: ApiUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON on stdout.")] = False,
+) -> None:
+    """Say how many tasks a sandbox has of each status, and what it is still to do."""
+    if db is None:
+        status = _request("GET", "/sandbox/status", None, api_url)
+    else:
+        status = _in_file(db, lambda tasks: {"tasks": tasks.store.counts(), "jobs": tasks.store.jobs.counts()})
+    if as_json:
+        print_json(status)
+        return
+    rows = [("tasks", name, str(count)) for name, count in status["tasks"].items()]
+    rows += [("jobs to do", name, str(count)) for name, count in status["jobs"].items()]
+    print_table("sandbox", ("what", "which", "how many"), rows)
+
+
+def _change(
+    task_id: str,
+    verb: str,
+    body: Mapping[str, Any],
+    db: Path | None,
+    api_url: str | None,
+    in_file: Callable[[Lifecycle], dict[str, Any]],
+) -> dict[str, Any]:
+    if db is None:
+        return _request("POST", f"/sandbox/tasks/{task_id}/{verb}", body, api_url)
+    return _in_file(db, in_file)
+
+
+def _in_file(db: Path, work: Callable[[Lifecycle], dict[str, Any]]) -> dict[str, Any]:
+    from lidarprep.sandbox import Lifecycle, SandboxOptions, SandboxStore
+    from lidarprep.sandbox.records import UnknownTaskError, WrongStatusError
+
+    if not db.is_file():
+        raise StorageError(
+            f"there is no sandbox's database {db}", fix="Name the file that the sandbox was served with."
+        )
+    with SandboxStore(db) as store:
+        try:
+            return work(Lifecycle(store, SandboxOptions()))
+        except UnknownTaskError:
+            raise BadRequestError(f"there is no such task in {db}") from None
+        except WrongStatusError as error:
+            raise BadRequestError(f"the task is {error.status}, which doesn't allow that") from None
+
+
+def _request(method: str, path: str, body: Mapping[str, Any] | None, api_url: str | None) -> dict[str, Any]:
+    import httpx
+
+    from lidarprep.api.address import checked_api_url, is_loopback
+    from lidarprep.api.key import ApiKey
+    from lidarprep.errors import TransportError
+
+    url = checked_api_url(api_url or os.environ.get("SCALE_API_URL") or f"http://127.0.0.1:{DEFAULT_PORT}/v1")
+    if not is_loopback(url):
+        raise ParameterError(f"{url} is not on this machine, so it is no sandbox", fix="Name the sandbox's address.")
+    key = ApiKey(os.environ.get("SCALE_API_KEY") or DEFAULT_KEY)
+    try:
+        answer = httpx.request(
+            method, url.removesuffix("/v1") + path, json=body, auth=(key.reveal(), ""), trust_env=False
+        )
+        content = answer.json()
+    except (httpx.HTTPError, ValueError):
+        raise TransportError(f"no sandbox answers at {url}", fix="Serve one: lidarprep sandbox --port …") from None
+    if not answer.is_success or not isinstance(content, dict):
+        error = content.get("error") if isinstance(content, dict) else None
+        raise BadRequestError(f"the sandbox at {url} refused: {error or answer.status_code}", status=answer.status_code)
+    return content
+
+
+def _read_response(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError):
+        raise ParameterError(f"{path} is not JSON") from None
+    if not isinstance(content, dict):
+        raise ParameterError(f"{path} holds no JSON object; a response is one")
+    return content
+
+
+def _show(task: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(task)
+    else:
+        say(f"{task['task_id']}  {task['type']}  {task['status']}")

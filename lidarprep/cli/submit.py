@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_table
+from lidarprep.cli.console import print_json, print_table, say
+from lidarprep.cli.live import Live, Yes, require_said
 
 if TYPE_CHECKING:
-    from lidarprep.api import Task
+    from lidarprep.api import ScaleClient, Task
 
 
 @o.takes(o.BUCKET)
@@ -22,6 +24,8 @@ def command(
     params: o.Params = None,
     param: o.Param = None,
     unique_id: o.UniqueId = None,
+    live: Live = False,
+    yes: Yes = False,
     api_url: o.ApiUrl = None,
     json: o.Json = False,
     **flags: Any,
@@ -29,25 +33,61 @@ def command(
     """Submit what prepare stored as a task. The API key comes from SCALE_API_KEY."""
     from lidarprep.api import ScaleClient, parse_params
     from lidarprep.recipe import StorageOptions, read_yaml
-    from lidarprep.submission import load_manifest, submit
+    from lidarprep.submission import AUTO, load_manifest, submit, unique_id_of
 
     storage = o.storage_from(StorageOptions(), o.storage_flags(flags))
     parameters = (read_yaml(params, "the parameter file") if params else {}) | parse_params(param or [], type)
     loaded = load_manifest(manifest, storage)
     with ScaleClient(api_url=api_url) as client:
+        require_said(client, live=live, yes=yes)
+        if unique_id == AUTO:
+            unique_id = unique_id_of(loaded, type, parameters)
+        known = _task_with(client, unique_id or parameters.get("unique_id"))
         task = submit(loaded, type, parameters, client, unique_id=unique_id, storage=storage)
+        if task.id == known:
+            say(f"this was submitted before: the unique id has its task already, {task.id}; no other was made")
         show_task(task, client.api_url)
+    say_next(task, api_url)
     if json:
         print_json(dict(task.raw))
+
+
+def _task_with(client: ScaleClient, unique_id: Any) -> str | None:
+    """Id of the task that has the unique id already, to tell it from a new one."""
+    if not isinstance(unique_id, str) or not unique_id:
+        return None  # there is none, or it is for the parameters' own check to refuse
+    page = client.list_tasks(unique_id=unique_id)
+    return next((task.id for task in page.tasks if task.unique_id == unique_id), None)
+
+
+def say_next(task: Task, api_url: str | None) -> None:
+    """What to do with the task next, as a command."""
+    if not task.is_final:
+        words = ["lidarprep", "tasks", "wait", task.id, *(["--api-url", api_url] if api_url else [])]
+        say(f"next: {shlex.join(words)}")
 
 
 def show_task(task: Task, api_url: str | None = None) -> None:
     """A task as a table."""
     rows = [("type", task.type or ""), ("status", task.status or "")]
+    if task.problem:
+        rows.append(("problem", task.problem))
     if api_url:
         rows.append(("API", api_url))
-    if task.unique_id:
-        rows.append(("unique id", task.unique_id))
+    for name, moment in (("created", task.created_at), ("completed", task.completed_at)):
+        if moment is not None:
+            rows.append((name, f"{moment:%Y-%m-%d %H:%M:%S %Z}".rstrip()))
+    for name, text in (("project", task.project), ("batch", task.batch), ("unique id", task.unique_id)):
+        if text:
+            rows.append((name, text))
+    if task.tags:
+        rows.append(("tags", ", ".join(task.tags)))
+    rows += [(f"metadata {key}", str(value)) for key, value in task.metadata.items()]
     if task.is_test is not None:
         rows.append(("test", "yes" if task.is_test else "no"))
-    print_table(f"task {task.id}", ("", "is"), rows)
+    print_table(f"task {plain(task.id)}", ("", "is"), [(plain(name), plain(value)) for name, value in rows])
+
+
+def plain(text: str) -> str:
+    """A server's text without what could steer the terminal that it is shown on."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

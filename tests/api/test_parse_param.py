@@ -59,6 +59,21 @@ def test_text_parameters_of_a_known_type_need_no_quotes(text: str, value: object
     assert parse_param(text, "multistage")[1] == value
 
 
+@pytest.mark.parametrize(
+    ("text", "task_type", "value"),
+    [
+        ("phone_number=5055006865", "phonecall", "5055006865"),
+        ("attachment=42", "categorization", "42"),
+        ("attachment=https://example.com/a.png", "lidartopdown", "https://example.com/a.png"),
+        ('fields={"title": "7"}', "transcription", {"title": "7"}),
+        ("verbatim=true", "audiotranscription", True),
+        ("deviceHeight=1.8", "lidartopdown", 1.8),
+    ],
+)
+def test_what_has_to_be_text_depends_on_the_task_type(text: str, task_type: str, value: object) -> None:
+    assert parse_param(text, task_type)[1] == value
+
+
 def test_many_parameters_become_one_mapping() -> None:
     assert parse_params(["project=1", "tags=[]"], "multistage") == {"project": "1", "tags": []}
 

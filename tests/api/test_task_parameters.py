@@ -5,88 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lidarprep.api import TASK_TYPES, Label, LidarAnnotation, Strictness, check_parameters, read_parameters
 from lidarprep.errors import ParameterError
-from lidarprep.scene.region import RegionOfInterest3D
+from tests.api.task_examples import COMMON, FRAMES, LEAST, OPTIONAL, REGION, TOGETHER, everything
 
-FRAMES = ["https://example.com/1.json", "s3://bucket/2.json", "gs://bucket/3.json"]
-REGION = RegionOfInterest3D(position=(1.0, 2.0, 0.0), length=80.0, width=60.0, rotation=0.3)
-
-# For each type: the least that it takes.
-LEAST: dict[str, dict[str, Any]] = {
-    "lidarannotation": {"attachments": FRAMES, "attachment_type": "json", "labels": ["car"]},
-    "lidarsegmentation": {"attachments": FRAMES, "attachment_type": "protobuf", "labels": ["road"]},
-    "lidartopdown": {
-        "project": "street",
-        "attachments": FRAMES,
-        "region_of_interest_3d": REGION.to_api(),
-        "geometries": {"polygon": {"objects_to_annotate": ["lane"]}},
-    },
-    "lidarlinking": {"lidar_task": "607385eadfd77d0029a84084", "annotation_type": "annotation", "instruction": "Link."},
-    "multistage": {"project": "street", "attachments": FRAMES, "scene_format": "split_base64"},
-}
-
-# For each type: every other parameter of its table, by its name on the wire, with a value that it takes.
-COMMON: dict[str, Any] = {
-    "project": "street",
-    "batch": "monday",
-    "instruction": "Label **everything**.",
-    "callback_url": "https://example.com/callback",
-    "metadata": {"drive": 7, "nothing": None},
-    "priority": 20,
-    "unique_id": "drive-7",
-    "clear_unique_id_on_error": True,
-    "tags": ["a", "b", "c", "d", "e"],
-}
-OPTIONAL: dict[str, dict[str, Any]] = {
-    "lidarannotation": {
-        "annotation_attributes": {"colour": {"type": "category"}},
-        "max_distance_meters": 80,
-        "meters_per_unit": 1,
-        "frames_per_second": 10,
-        "labeling_sample_rate": 5,
-        "polygons_enabled": True,
-        "polygons_labels": ["kerb"],
-    },
-    "lidarsegmentation": {},
-    "lidartopdown": {
-        "directed_lines": ["lane"],
-        "annotation_attributes": {"colour": {"type": "category"}},
-        "links": {"of": "lanes"},
-        "base_annotations": {"annotations": []},
-        "groups": ["Roundabout Edge"],
-        "rules": {"polygons": []},
-        "disable_cuboid_projection": False,
-        "lidar_task": "607385eadfd77d0029a84084",
-        "deviceHeight": 2,
-        "taxonomy_srn": "srn",
-    },
-    "lidarlinking": {
-        "annotation_attributes": {"colour": {"type": "category"}},
-        "camera_ids": [0, 2],
-        "events_to_annotate": ["brake"],
-        "event_camera_ids": [{"event": "brake", "camera_ids": [0]}],
-        "can_add_annotations": True,
-        "can_edit_annotations": True,
-        "can_edit_annotation_positions": True,
-        "can_delete_annotations": False,
-        "labeling_sample_rate": 2,
-        "additional_labels": ["tram", {"choice": "van"}],
-        "skip_labels": ["car"],
-        "geometries": {"box": {"objects_to_annotate": ["car"]}},
-        "default_geometry": "box",
-        "copy_all_lidar_task_attributes": True,
-        "padding": 0,
-        "paddingX": 10,
-        "paddingY": 20,
-        "layers": [{"url": "https://example.com/layers.json", "camera_id": 1}],
-    },
-    "multistage": {"task_blueprint_id": "blueprint"},
-}
 ALL_TYPES = pytest.mark.parametrize("task_type", sorted(TASK_TYPES))
 
 
@@ -107,16 +33,19 @@ def test_the_least_that_a_type_takes_is_sent_as_it_is(task_type: str) -> None:
 
 @ALL_TYPES
 def test_every_parameter_of_the_table_is_taken_and_sent_under_its_name(task_type: str) -> None:
-    everything = {**COMMON, **OPTIONAL[task_type]}
-    assert wire(task_type, **everything) == {**LEAST[task_type], **everything}
+    assert wire(task_type, **everything(task_type)) == everything(task_type)
 
 
 @ALL_TYPES
+@settings(max_examples=30)
 @given(data=st.data())
 def test_what_was_not_given_is_not_sent(task_type: str, data: st.DataObject) -> None:
     optional = {**COMMON, **OPTIONAL[task_type]}
     names = data.draw(st.sets(st.sampled_from(sorted(optional))))
     unset = data.draw(st.sets(st.sampled_from(sorted(set(optional) - set(LEAST[task_type])))))
+    for group in TOGETHER:
+        if group & (set(optional) - names | unset) and not group & set(LEAST[task_type]):
+            unset |= group & set(optional)
     chosen = {**LEAST[task_type], **{name: optional[name] for name in names - unset}}
     assert wire(task_type, **chosen, **dict.fromkeys(unset)) == chosen
 
@@ -169,7 +98,7 @@ def test_a_common_parameter_of_the_wrong_kind_is_refused(task_type: str, field: 
         ("lidarannotation", "frames_per_second", "10", "frames_per_second is '10': it must be a whole number"),
         ("lidarannotation", "polygons_enabled", 1, "polygons_enabled is 1: it must be true or false"),
         ("lidartopdown", "geometries", True, "geometries is true: it must be an object"),
-        ("lidartopdown", "base_annotations", {}, "base_annotations has no annotations"),
+        ("lidartopdown", "base_annotations", {}, "base_annotations.annotations is missing; it is required"),
         ("lidartopdown", "device_height", "tall", "device_height is 'tall': it must be a number"),
         ("lidartopdown", "device_height", float("inf"), "device_height is inf: it must be a finite number"),
         ("lidarlinking", "annotation_type", "box", "annotation_type is 'box': it must be 'imageannotation', "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,16 @@ def test_points_are_taken_to_be_in_the_frame_that_is_asked_for() -> None:
     scene = chosen(lp.Scene("here", "made", (lp.Frame("0", 0, lambda: cloud),)), OpenOptions(points_frame="world"))
     assert scene.points_frame == "world"
     assert scene[0].points().frame == "world"
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e300, -1.0])
+@pytest.mark.parametrize("name", ["image_tolerance", "max_pose_gap"])
+def test_a_tolerance_that_no_recording_lasts_is_refused(name: str, seconds: float) -> None:
+    with pytest.raises(lp.SceneError, match=re.escape(f"{name} is {seconds}; it is seconds, from 0 to")):
+        OpenOptions(**{name: seconds})  # type: ignore[arg-type]
+    assert OpenOptions(**{name: 1e9}).image_tolerance_ns >= 0  # type: ignore[arg-type]
+
+
+def test_a_name_that_no_file_can_have_is_one_clear_error() -> None:
+    with pytest.raises(lp.SceneError, match="cannot be read: File name too long"):
+        lp.open_scene("x" * 5000)

@@ -14,7 +14,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def http(sandbox: Sandbox) -> Iterator[httpx.Client]:
     """Plain HTTP to the sandbox, as any other client of the API would speak it."""
     with httpx.Client(base_url=sandbox.url, auth=("test_key", ""), trust_env=False) as http:

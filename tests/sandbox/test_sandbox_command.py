@@ -1,14 +1,20 @@
 """The blocking server, and the sandbox where its libraries are missing."""
 
 import importlib
+import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
 
+from lidarprep.cli import main
 from lidarprep.errors import MissingExtraError
+from lidarprep.sandbox import Sandbox, SandboxStore, running_sandbox
 
 SERVE = """
 from lidarprep.sandbox import serve
@@ -34,6 +40,22 @@ def test_serve_says_its_address_and_ends_quietly_when_interrupted() -> None:
     assert "Traceback" not in errors
 
 
+def test_what_was_acknowledged_outlives_a_killed_server(tmp_path: Path) -> None:
+    script = SERVE.replace(":memory:", str(tmp_path / "tasks.db"))
+    known = []
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().strip()
+            body = {"project": "p", "attachments": ["s3://b/a.sfs"], "scene_format": "sensor_fusion"}
+            with httpx.Client(base_url=url, auth=("test_key", ""), trust_env=False, timeout=30) as http:
+                known += [http.post("/task/multistage", json=body).json()["task_id"] for _ in range(20)]
+        finally:
+            server.kill()
+    with SandboxStore(tmp_path / "tasks.db") as store:
+        assert {task["task_id"] for task in store.page(limit=100).tasks} == set(known)
+
+
 @pytest.mark.parametrize(("library", "module"), [("starlette.applications", "app"), ("uvicorn", "server")])
 def test_without_its_libraries_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, library: str, module: str) -> None:
     sandbox = importlib.import_module("lidarprep.sandbox")
@@ -53,3 +75,111 @@ def test_the_package_itself_loads_neither_server_nor_framework() -> None:
 def test_a_name_that_it_does_not_have_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'start'"):
         importlib.import_module("lidarprep.sandbox").start  # noqa: B018
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    monkeypatch.setenv("SCALE_API_KEY", "test_key")
+
+    def run(*words: str | Path) -> Ended:
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        captured = capsys.readouterr()
+        code = ended.value.code
+        return Ended(code if isinstance(code, int) else 0, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Iterator[tuple[Sandbox, str, Path]]:
+    """A pending task in a sandbox that runs on a file."""
+    path = tmp_path / "tasks.db"
+    with running_sandbox(database=path) as sandbox:
+        body = {"project": "p", "attachments": ["s3://b/a.sfs"], "scene_format": "sensor_fusion"}
+        answer = httpx.post(f"{sandbox.url}/task/multistage", json=body, auth=("test_key", ""), trust_env=False)
+        yield sandbox, answer.json()["task_id"], path
+
+
+@pytest.mark.parametrize("way", ["url", "environment", "file"])
+def test_a_task_is_completed_from_the_command_line(
+    run: Callable[..., Ended],
+    task: tuple[Sandbox, str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+) -> None:
+    sandbox, task_id, path = task
+    monkeypatch.setenv("SCALE_API_URL", sandbox.url)
+    response = tmp_path / "response.json"
+    response.write_text('{"annotations": []}')
+    place = {"url": ("--api-url", sandbox.url), "environment": (), "file": ("--db", path)}[way]
+    done = run("sandbox", "complete", task_id, "--response", response, *place, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == sandbox.store.get(task_id)
+    assert sandbox.store.get(task_id)["response"] == {"annotations": []}
+    status = run("sandbox", "status", *place, "--json")
+    assert json.loads(status.out)["tasks"] == {"completed": 1}
+    again = run("sandbox", "complete", task_id, *place)
+    assert again.code == 1
+    assert "is completed, which doesn't allow that" in again.err
+
+
+def test_a_task_ends_in_an_error_from_the_command_line(
+    run: Callable[..., Ended], task: tuple[Sandbox, str, Path]
+) -> None:
+    sandbox, task_id, _ = task
+    done = run("sandbox", "error", task_id, "--message", "The lidar was upside down.", "--api-url", sandbox.url)
+    assert (done.code, done.out) == (0, "")
+    assert f"{task_id}  multistage  error" in done.err
+    assert sandbox.store.get(task_id)["response"] == {"error": "The lidar was upside down."}
+
+
+def test_what_cannot_be_done_is_one_clear_error(
+    run: Callable[..., Ended], task: tuple[Sandbox, str, Path], tmp_path: Path
+) -> None:
+    sandbox, task_id, path = task
+    broken, list_ = tmp_path / "broken.json", tmp_path / "list.json"
+    broken.write_text("{")
+    list_.write_text("[]")
+    cases: list[tuple[tuple[str | Path, ...], str]] = [
+        (("complete", "f" * 24, "--api-url", sandbox.url), f"There is no task '{'f' * 24}'"),
+        (("complete", "f" * 24, "--db", path), "there is no such task in"),
+        (("complete", task_id, "--db", tmp_path / "none.db"), "there is no sandbox's database"),
+        (("complete", task_id, "--db", path, "--response", broken), "is not JSON"),
+        (("complete", task_id, "--db", path, "--response", list_), "holds no JSON object"),
+        (("complete", task_id, "--db", path, "--response", tmp_path / "none.json"), "cannot be read"),
+        (("status", "--api-url", "http://127.0.0.1:9/v1"), "no sandbox answers at http://127.0.0.1:9/v1"),
+        (("status", "--api-url", "https://api.scale.com/v1"), "is not on this machine"),
+    ]
+    for words, message in cases:
+        done = run("sandbox", *words)
+        assert done.code in (1, 2)
+        assert message in done.err
+        assert "Traceback" not in done.err
+        assert "test_key" not in done.err
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize("words", [("sandbox",), ("sandbox", "serve")])
+def test_the_command_serves_with_and_without_its_verb(words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "lidarprep", *words, "--port", "0", "--complete-after", "0", "--fault-seed", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr is not None
+            url = server.stderr.readline().split()[5]
+            assert "scale-callback-auth: " in server.stderr.readline()
+            assert httpx.get(f"{url}/tasks", auth=("k", ""), trust_env=False, timeout=30).json()["total"] == 0
+            server.send_signal(signal.SIGINT)
+            server.communicate(timeout=30)
+        finally:
+            server.kill()
+    assert server.returncode == 0

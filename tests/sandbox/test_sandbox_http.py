@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +111,12 @@ def test_canceling_is_idempotent_but_not_for_completed_tasks(client: ScaleClient
 
 def test_a_taken_unique_id_is_a_conflict_that_names_the_task(client: ScaleClient) -> None:
     first = client.create_multistage(**MULTISTAGE, unique_id="drive-7")
-    with pytest.raises(ConflictError, match=rf'\("drive-7"\) is already used for a different task \({first.id}\)'):
-        client.create_multistage(**MULTISTAGE, unique_id="drive-7")
+    other = {**MULTISTAGE, "project": "lane"}
+    with pytest.raises(ConflictError, match=first.id):
+        client.create_multistage(**other, unique_id="drive-7")
     client.cancel_task(first.id)
     with pytest.raises(ConflictError):
-        client.create_multistage(**MULTISTAGE, unique_id="drive-7")
+        client.create_multistage(**other, unique_id="drive-7")
     assert client.cancel_task(first.id, clear_unique_id=True).unique_id is None
     assert client.create_multistage(**MULTISTAGE, unique_id="drive-7").id != first.id
 
@@ -144,6 +146,13 @@ def test_a_request_without_a_key_is_unauthorized(sandbox: Sandbox, authorization
         assert response.status_code == 401
         assert "No API key" in error_of(response)
         assert response.headers["www-authenticate"].startswith("Basic")
+
+
+def test_a_host_header_opens_no_door(sandbox: Sandbox) -> None:
+    """Files of responses need no key; a host that looks like their path does not make one of another path."""
+    for host in ("x/sandbox/files/", "x/sandbox/files/?"):
+        response = httpx.get(f"{sandbox.url}/tasks", headers={"Host": host}, trust_env=False)
+        assert response.status_code in (400, 401)
 
 
 def test_a_request_of_the_same_idempotency_key_is_answered_the_same_and_makes_nothing(
@@ -182,20 +191,56 @@ def test_an_idempotency_key_with_other_parameters_type_or_caller_is_a_conflict(h
     assert http.post("/task/multistage", json=reordered, headers=headers).status_code == 200
 
 
-def test_the_same_request_from_many_threads_makes_one_task(http: httpx.Client) -> None:
-    task_ids: list[str] = []
+def test_the_same_request_from_many_threads_makes_one_task(http: httpx.Client, sandbox: Sandbox) -> None:
+    before = sandbox.store.page(limit=1).total
+    answers: list[httpx.Response] = []
 
     def post() -> None:
-        response = http.post("/task/multistage", json=MULTISTAGE, headers={"Idempotency-Key": "k4"})
-        task_ids.append(response.json()["task_id"])
+        answers.append(http.post("/task/multistage", json=MULTISTAGE, headers={"Idempotency-Key": "k4"}))
 
     threads = [threading.Thread(target=post) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(task_ids) == 16
-    assert len(set(task_ids)) == 1
+    assert len(answers) == 16
+    assert {answer.status_code for answer in answers} <= {200, 429}
+    assert len({answer.json()["task_id"] for answer in answers if answer.status_code == 200}) == 1
+    assert sandbox.store.page(limit=1).total == before + 1
+
+
+class WaitingStore(SandboxStore):
+    """Takes its time to make a task."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def create(self, fields: Mapping[str, Any], *, origin: str | None = None) -> dict[str, Any]:
+        self.begun.set()
+        assert self.go_on.wait(30)
+        return super().create(fields, origin=origin)
+
+
+def test_a_request_while_its_twin_is_carried_out_is_one_too_many() -> None:
+    """429, and safe to retry; a request that only shares the key is a conflict."""
+    headers = {"Idempotency-Key": "twins"}
+
+    async def talk(store: WaitingStore) -> None:
+        transport = httpx.ASGITransport(create_app(store))
+        async with httpx.AsyncClient(transport=transport, base_url="http://sandbox/v1", auth=("k", "")) as http:
+            first = asyncio.create_task(http.post("/task/multistage", json=MULTISTAGE, headers=headers))
+            await asyncio.to_thread(store.begun.wait, 30)
+            twin = await http.post("/task/multistage", json=MULTISTAGE, headers=headers)
+            stranger = await http.post("/task/multistage", json={**MULTISTAGE, "priority": 10}, headers=headers)
+            store.go_on.set()
+            made = await first
+            again = await http.post("/task/multistage", json=MULTISTAGE, headers=headers)
+        assert (twin.status_code, stranger.status_code, made.status_code) == (429, 409, 200)
+        assert again.json() == made.json()
+
+    with WaitingStore() as store:
+        asyncio.run(talk(store))
 
 
 def test_wrong_parameters_are_refused_in_the_words_of_the_client(http: httpx.Client) -> None:
@@ -219,6 +264,8 @@ def test_an_unknown_parameter_is_taken_and_told(http: httpx.Client, caplog: pyte
         (b"{", "not JSON"),
         (b"\xff", "not JSON"),
         (b'{"metadata": NaN}', "not JSON"),
+        (b'{"metadata": {"a": 1e999}}', "not JSON"),
+        (b'{"unique_id": "\\ud800"}', "not JSON"),
         (b"[" * 100_000, "not JSON"),
         (b"[]", "not a JSON object"),
         (b"null", "not a JSON object"),

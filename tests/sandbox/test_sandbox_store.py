@@ -1,14 +1,27 @@
 """The sandbox's tasks in SQLite."""
 
+import json
 import sqlite3
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from lidarprep.errors import StorageError
 from lidarprep.sandbox import SandboxStore
-from lidarprep.sandbox.store import IdempotencyKeyTakenError, SavedAnswer, UniqueIdTakenError
+from lidarprep.sandbox.records import (
+    IdempotencyKeyTakenError,
+    SavedAnswer,
+    TaskFilter,
+    TooManyTagsError,
+    UniqueIdTakenError,
+    WrongStatusError,
+)
 
 
 class Clock:
@@ -97,5 +110,171 @@ def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
     later = sqlite3.connect(path)
     later.execute("PRAGMA user_version = 99")
     later.close()
-    with pytest.raises(StorageError, match="has version 99; this lidarprep knows 1"):
+    with pytest.raises(StorageError, match="has version 99; this lidarprep knows 2"):
         SandboxStore(path)
+
+
+def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.db"
+    old = sqlite3.connect(path)
+    old.executescript(
+        """
+        CREATE TABLE tasks (number INTEGER PRIMARY KEY AUTOINCREMENT, task_id TEXT NOT NULL UNIQUE,
+            unique_id TEXT UNIQUE, document TEXT NOT NULL);
+        CREATE TABLE answers (idempotency_key TEXT PRIMARY KEY, request_digest TEXT NOT NULL, status INTEGER NOT NULL,
+            body TEXT NOT NULL, saved_at TEXT NOT NULL);
+        PRAGMA user_version = 1;
+        """
+    )
+    task = {"task_id": "a1", "status": "pending", "type": "multistage", "created_at": "2026-01-02T03:04:05.678Z"}
+    old.execute("INSERT INTO tasks (task_id, document) VALUES ('a1', ?)", (json.dumps(task),))
+    old.commit()
+    old.close()
+    with SandboxStore(path) as store:
+        assert store.page(TaskFilter(statuses=["pending"], types=["multistage"]), limit=10).tasks == [task]
+        assert store.page(TaskFilter(statuses=["completed"]), limit=10).total == 0
+        assert store.complete("a1", {"done": True})["status"] == "completed"
+
+
+def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE notes (text TEXT)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match="has tables of something else"):
+        SandboxStore(path)
+    assert path.read_bytes() == before
+
+
+def test_two_stores_on_one_file_see_each_others_tasks(tmp_path: Path) -> None:
+    with SandboxStore(tmp_path / "tasks.db") as one, SandboxStore(tmp_path / "tasks.db") as other:
+        task_id = one.create({"unique_id": "a"})["task_id"]
+        assert other.cancel(task_id)["status"] == "canceled"
+        assert one.get(task_id)["status"] == "canceled"
+        with pytest.raises(UniqueIdTakenError):
+            other.create({"unique_id": "a"})
+
+
+def test_jobs_wait_for_their_time_and_for_being_done(store: SandboxStore, clock: Clock) -> None:
+    store.jobs.add("callback", "late", in_s=60)
+    store.jobs.add("callback", "now")
+    store.jobs.add("check", "other")
+    (job,) = store.jobs.due(["callback"])
+    assert (job.task_id, job.tries) == ("now", 0)
+    store.jobs.again(job, in_s=120)
+    assert store.jobs.due(["callback"]) == []
+    assert store.jobs.next_in_s(["callback"]) == pytest.approx(60, abs=1e-3)
+    clock.time += timedelta(seconds=121)
+    first, second = store.jobs.due(["callback"])
+    assert (first.task_id, second.task_id, second.tries) == ("late", "now", 1)
+    store.jobs.done(first)
+    assert store.jobs.counts() == {"callback": 1, "check": 1}
+
+
+names = st.sampled_from(["a", "b", "c", "d"])
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """The store against a model of plain dictionaries, whatever is done to it in whatever order."""
+
+    tasks = Bundle("tasks")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = SandboxStore()
+        self.order: list[str] = []
+        self.unique_ids: dict[str, str] = {}
+        self.tags: dict[str, list[str]] = {}
+        self.statuses: dict[str, str] = {}
+        self.page: list[str] | None = None
+        self.when_paging_began: list[str] = []
+
+    def teardown(self) -> None:
+        self.store.close()
+
+    def holder_of(self, unique_id: str | None) -> str | None:
+        return next((task for task, held in self.unique_ids.items() if held == unique_id), None)
+
+    @rule(target=tasks, unique_id=st.none() | names)
+    def create(self, unique_id: str | None) -> Any:
+        fields = {} if unique_id is None else {"unique_id": unique_id, "clear_unique_id_on_error": True}
+        if unique_id is not None and self.holder_of(unique_id):
+            with pytest.raises(UniqueIdTakenError, match=str(self.holder_of(unique_id))):
+                self.store.create(fields)
+            return multiple()
+        task_id = self.store.create(fields)["task_id"]
+        self.order.append(task_id)
+        self.tags[task_id], self.statuses[task_id] = [], "pending"
+        if unique_id is not None:
+            self.unique_ids[task_id] = unique_id
+        return task_id
+
+    @rule(task=tasks, unique_id=st.none() | names)
+    def set_unique_id(self, task: str, unique_id: str | None) -> None:
+        holder = self.holder_of(unique_id)
+        if unique_id is not None and holder not in (None, task):
+            with pytest.raises(UniqueIdTakenError):
+                self.store.set_unique_id(task, unique_id)
+            return
+        self.store.set_unique_id(task, unique_id)
+        self.unique_ids.pop(task, None)
+        if unique_id is not None:
+            self.unique_ids[task] = unique_id
+
+    @rule(task=tasks, verb=st.sampled_from(["cancel", "complete", "fail"]), clear=st.booleans())
+    def end(self, task: str, verb: str, clear: bool) -> None:
+        status = self.statuses[task]
+        allowed = ("pending", "canceled") if verb == "cancel" else ("pending",)
+        if verb == "cancel":
+            act = partial(self.store.cancel, task, clear_unique_id=clear)
+        else:
+            act = partial(self.store.complete, task, {}) if verb == "complete" else partial(self.store.fail, task, "!")
+        if status not in allowed:
+            with pytest.raises(WrongStatusError):
+                act()
+            return
+        cleared = clear if verb == "cancel" else verb == "fail" and "clear_unique_id_on_error" in self.store.get(task)
+        act()
+        self.statuses[task] = {"cancel": "canceled", "complete": "completed", "fail": "error"}[verb]
+        if cleared:
+            self.unique_ids.pop(task, None)
+
+    @rule(task=tasks, tags=st.lists(names | st.sampled_from(["e", "f", "g"]), max_size=7))
+    def add_tags(self, task: str, tags: list[str]) -> None:
+        wanted = list(dict.fromkeys([*self.tags[task], *tags]))
+        if len(wanted) > 5:
+            with pytest.raises(TooManyTagsError):
+                self.store.change_tags(task, lambda old: [*old, *tags])
+            return
+        self.store.change_tags(task, lambda old: [*old, *tags])
+        self.tags[task] = wanted
+
+    @rule(limit=st.integers(1, 3))
+    def read_a_page(self, limit: int) -> None:
+        """Pages hold each task that was there at the first of them exactly once, whatever is made meanwhile."""
+        if self.page is None:
+            self.page, self.when_paging_began = [], list(self.order)
+        found = self.store.page(limit=limit, after=self.page[-1] if self.page else None)
+        assert found.total == len(self.order)
+        self.page += [task["task_id"] for task in found.tasks]
+        if not found.has_more:
+            assert self.page == self.when_paging_began[::-1]
+            self.page = None
+
+    @invariant()
+    def the_store_says_what_the_model_says(self) -> None:
+        for task_id in self.order:
+            task = self.store.get(task_id)
+            assert task.get("unique_id") == self.unique_ids.get(task_id)
+            assert task.get("tags", []) == self.tags[task_id]
+            assert task["status"] == self.statuses[task_id]
+        counts = self.store.counts()
+        assert sum(counts.values()) == len(self.order)
+        for tag in ("a", "e"):
+            found = self.store.page(TaskFilter(tags=[tag]), limit=100)
+            assert {task["task_id"] for task in found.tasks} == {t for t, tags in self.tags.items() if tag in tags}
+
+
+TestStore = StoreMachine.TestCase
+TestStore.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -156,3 +157,25 @@ def test_chunks_are_deskewed_one_by_one_and_counted_together() -> None:
     assert report.notes == notes
     np.testing.assert_array_equal(moved.points().positions, expected.positions)
     assert report.notes == notes  # counted anew
+
+
+def test_what_times_count_from_is_the_same_for_all_chunks_of_a_frame() -> None:
+    """Near the start of a clock that begins at 0, the later chunks of a sweep could be read either way."""
+
+    def in_chunks(times: list[int]) -> tuple[PointCloud, dict[str, str]]:
+        frame = frame_of(times, timestamp=1200 * MS)
+        whole = frame.points()
+
+        def chunks() -> Iterator[PointCloud]:
+            yield from (whole.take(np.arange(row, row + 2)) for row in range(0, len(whole), 2))
+
+        return deskewed(replace(frame, read_chunks=chunks), path(0, poses=31))
+
+    offsets = [0, 400 * MS, 500 * MS, 900 * MS]
+    whole, notes = deskewed(frame_of(offsets, timestamp=1200 * MS), path(0, poses=31))
+    np.testing.assert_allclose(whole.positions[:, 0], [0, 4, 5, 9], atol=1e-9)
+    chunked, same_notes = in_chunks(offsets)
+    np.testing.assert_array_equal(chunked.positions, whole.positions)
+    assert same_notes == notes
+    with pytest.raises(SceneError, match="some of its points' times look as if they counted from its timestamp"):
+        in_chunks([*offsets[2:], *offsets[:2]])

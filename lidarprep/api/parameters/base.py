@@ -156,6 +156,12 @@ class TaskParameters(BaseModel):
             yield Condition("extra_params", problem)
 
 
+def refused(title: str, problems: Iterable[tuple[tuple[int | str, ...], PydanticCustomError, Any]]) -> ValidationError:
+    """The error for several values at once: where each stands, what is wrong with it, and the value."""
+    details = [InitErrorDetails(type=problem, loc=loc, input=value) for loc, problem, value in problems]
+    return ValidationError.from_exception_data(title, details, hide_input=True)
+
+
 def _details(error: ValidationError) -> list[InitErrorDetails]:
     """The error's parts, as they are needed to build another error of them."""
     return [

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 from lidarprep.api.parameters.base import Condition, TaskParameters
-from lidarprep.api.parameters.values import AttachmentUrls, Text, url_suffix
+from lidarprep.api.parameters.values import AttachmentUrls, Text, is_text, url_suffix
 
 SFS = ".sfs"
 
@@ -32,7 +32,7 @@ class Multistage(TaskParameters):
         if not isinstance(attachments, (list, tuple)) or not all(isinstance(url, str) for url in attachments):
             return
         suffixes = [url_suffix(url) for url in attachments]
-        if given.get("scene_format") == "sensor_fusion":
+        if is_text(given.get("scene_format"), "sensor_fusion"):
             if len(attachments) > 1:
                 problem = (
                     f"attachments has {len(attachments)} entries; scene_format 'sensor_fusion' takes one URL (.sfs)"
@@ -41,6 +41,6 @@ class Multistage(TaskParameters):
             elif suffixes and suffixes[0] not in (SFS, ""):
                 problem = f"attachments has a {suffixes[0]} file; scene_format 'sensor_fusion' takes a scene (.sfs)"
                 yield Condition("attachments", f"{problem}, 'split_base64' takes frames (.json)")
-        elif given.get("scene_format") == "split_base64" and SFS in suffixes:
+        elif is_text(given.get("scene_format"), "split_base64") and SFS in suffixes:
             problem = "attachments has a .sfs file; scene_format 'split_base64' takes frames (.json)"
             yield Condition("attachments", f"{problem}, 'sensor_fusion' takes a scene (.sfs)")

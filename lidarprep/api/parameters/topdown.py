@@ -7,12 +7,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import floor
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_serializer
+from pydantic import Field, PlainValidator, field_serializer
 
+from lidarprep.api.parameters.attributes import AnnotationAttributes
 from lidarprep.api.parameters.base import Condition, TaskParameters
-from lidarprep.api.parameters.values import AttachmentUrls, JsonObject, OneOrMoreUrls, Region3D, Text
+from lidarprep.api.parameters.geometries import Geometries, GeometriesLike
+from lidarprep.api.parameters.labels import label_names
+from lidarprep.api.parameters.messages import shown
+from lidarprep.api.parameters.nested import Nested, of_kind
+from lidarprep.api.parameters.values import (
+    AttachmentUrls,
+    JsonObject,
+    OneOrMoreObjects,
+    OneOrMoreUrls,
+    Region3D,
+    Text,
+)
 
 log = logging.getLogger(__name__)
+
+OBJECTS = "objects_to_annotate"
+# Kinds of geometry that can be seen from above.
+KINDS = ("box", "polygon", "line", "point")
+
+
+class BaseAnnotations(Nested):
+    """Annotations to begin with."""
+
+    annotations: OneOrMoreObjects
+    """In the format of the answer's annotations, which the reference does not print for this type."""
 
 
 class LidarTopdown(TaskParameters):
@@ -32,16 +55,19 @@ class LidarTopdown(TaskParameters):
     region_of_interest_3d: Region3D | None = None
     """The rectangle that the points are cropped to; required for lidar. A RegionOfInterest3D, or an object that is sent
     as it is."""
-    geometries: JsonObject | None = None
-    """What to annotate with which geometry; required unless a taxonomy says it."""
+    geometries: GeometriesLike | None = None
+    """What to annotate with which geometry: box, polygon, line or point; required unless a taxonomy says it."""
     directed_lines: Sequence[Text] | None = None
-    """Line labels whose direction matters."""
-    annotation_attributes: JsonObject | None = None
+    """Labels of lines whose direction matters, as they stand under geometries."""
+    annotation_attributes: AnnotationAttributes | None = None
     """Attributes to be filled in for each annotation."""
-    links: JsonObject | None = None
-    """Links between annotations."""
-    base_annotations: JsonObject | None = None
-    """Annotations to begin with; needs the key `annotations`."""
+    links: OneOrMoreObjects | None = None
+    """Links between annotations. The reference's table lost its name and type: the name is that of its text, and an
+    object or a list of objects is taken."""
+    base_annotations: (
+        Annotated[BaseAnnotations | Mapping[str, Any], PlainValidator(of_kind(BaseAnnotations))] | None
+    ) = None
+    """Annotations to begin with."""
     groups: Sequence[Text] | None = None
     """Groups that the labels belong to."""
     rules: JsonObject | None = None
@@ -80,9 +106,25 @@ class LidarTopdown(TaskParameters):
             yield Condition("region_of_interest_3d", problem, unenforced=True)
         if "geometries" not in given and "taxonomy_srn" not in given:
             yield Condition("geometries", "geometries is missing; give geometries, or taxonomy_srn")
-        base = given.get("base_annotations")
-        if isinstance(base, Mapping) and "annotations" not in base:
-            yield Condition("base_annotations", "base_annotations has no annotations; it must contain that key")
+        yield from cls._shape_conditions(given.get("geometries"), given.get("directed_lines"))
+
+    @classmethod
+    def _shape_conditions(cls, geometries: Any, directed: Any) -> Iterable[Condition]:
+        """Shapes that can be seen from above, and directions of lines that there are."""
+        if isinstance(geometries, Geometries):
+            geometries = geometries.model_dump(exclude_unset=True)
+        if not isinstance(geometries, Mapping):
+            return
+        for kind in Geometries.KINDS:
+            if kind not in KINDS and geometries.get(kind) is not None:
+                problem = f"geometries holds {kind}; seen from above, there are only {', '.join(KINDS)}"
+                yield Condition("geometries", problem)
+        lines = geometries.get("line")
+        objects = lines.get(OBJECTS) if isinstance(lines, Mapping) else getattr(lines, OBJECTS, None)
+        for label in directed if isinstance(directed, (list, tuple)) else ():
+            if isinstance(label, str) and label not in label_names(objects):
+                problem = f"directed_lines names {shown(label)}, which is no label under line in geometries"
+                yield Condition("directed_lines", problem)
 
     @field_serializer("device_height")
     def _in_whole_metres(self, height: float | None) -> int | None:

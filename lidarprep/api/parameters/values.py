@@ -6,23 +6,27 @@ A value that breaks its rule raises `broken(rule)`, a sentence that goes on from
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from difflib import get_close_matches
+from math import isfinite
+from numbers import Integral, Real
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from lidarprep.api.address import is_loopback
 from lidarprep.scene.region import RegionOfInterest3D
 
-MAX_LABELS = 50
 MAX_TAGS = 5
 # The reference says "10KB". Read as 10 × 1024 bytes of compact UTF-8 JSON: nothing that the service takes is refused.
 MAX_METADATA_BYTES = 10 * 1024
+
+# Beyond it, readers of JSON whose numbers are floats don't tell neighbours apart.
+LARGEST = 2**53 - 1
 
 BROKEN_RULE = "broken_rule"
 
@@ -53,6 +57,17 @@ def broken(rule: str) -> PydanticCustomError:
     return PydanticCustomError(BROKEN_RULE, "{rule}", {"rule": rule})
 
 
+def nearest(name: str, names: Collection[str]) -> str:
+    """A hint at the name that was likely meant, or nothing: " (did you mean labels?)"."""
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def is_text(value: Any, text: str) -> bool:
+    """Whether a value that is not checked is that text; an array would compare element by element."""
+    return isinstance(value, str) and value == text
+
+
 def _whole(value: Any) -> Any:
     """Takes 5.0 for 5, and NumPy's integers for Python's; leaves the rest for the strict check to refuse."""
     if isinstance(value, bool):
@@ -62,74 +77,83 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, Integral) else value
 
 
-Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
-Index = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
+def _number(value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise broken("must be a number")
+    try:
+        number = int(value) if isinstance(value, Integral) else float(value)
+        finite = isfinite(number)
+    except OverflowError:  # an integer, or a fraction, beyond all floats
+        finite = False
+    if not finite:
+        raise broken("must be a finite number")
+    return number
+
+
+Number = Annotated[int | float, PlainValidator(_number)]
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=LARGEST)]
+Index = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=LARGEST)]
 Text = Annotated[str, Field(min_length=1)]
 Tags = Annotated[Sequence[Text], Field(max_length=MAX_TAGS)]
 Priority = Annotated[Literal[10, 20, 30], BeforeValidator(_whole)]
 
 
-def _json_object(value: Any) -> dict[str, Any]:
+def json_object(value: Any) -> dict[str, Any]:
+    """A copy of an object, made of JSON values for certain, which the caller can't change any more.
+
+    Raises:
+        PydanticCustomError: It is no object, or holds what is no JSON.
+    """
     if not isinstance(value, Mapping):
         raise broken("must be an object of key/value pairs")
     try:
-        # Through text and back: a copy that is JSON for certain, and that the caller can't change any more.
-        copy: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
+        copy: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False, default=_as_json))
     except (TypeError, ValueError, RecursionError) as cause:
         raise broken(f"must be made of JSON values only ({cause})") from None
     return copy
 
 
+def _as_json(value: Any) -> Any:
+    """What the json module doesn't know: our own models, mappings that are no dict, and NumPy's numbers."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Real):
+        return int(value) if isinstance(value, Integral) else float(value)
+    raise TypeError(f"a value of type {type(value).__name__} is none")
+
+
 def _metadata(value: Any) -> dict[str, Any]:
-    metadata = _json_object(value)
+    metadata = json_object(value)
     size = len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
     if size > MAX_METADATA_BYTES:
         raise broken(f"takes {size} bytes as JSON; at most {MAX_METADATA_BYTES} are allowed")
     return metadata
 
 
-JsonObject = Annotated[Mapping[str, Any], PlainValidator(_json_object)]
+def _string_map(value: Any) -> dict[str, str]:
+    found = json_object(value)
+    if not found or not all(name and isinstance(text, str) and text for name, text in found.items()):
+        raise broken("must be an object of names to texts, none of them empty")
+    return found
+
+
+def _objects(value: Any) -> dict[str, Any] | list[dict[str, Any]]:
+    return [json_object(part) for part in value] if isinstance(value, (list, tuple)) else json_object(value)
+
+
+OneOrMoreObjects = Annotated[Mapping[str, Any] | Sequence[Mapping[str, Any]], PlainValidator(_objects)]
+StringMap = Annotated[Mapping[str, str], PlainValidator(_string_map)]
+JsonObject = Annotated[Mapping[str, Any], PlainValidator(json_object)]
 Metadata = Annotated[Mapping[str, Any], PlainValidator(_metadata)]
 
 
 def _region(value: Any) -> dict[str, Any]:
-    return _json_object(value.to_api() if isinstance(value, RegionOfInterest3D) else value)
+    return json_object(value.to_api() if isinstance(value, RegionOfInterest3D) else value)
 
 
 Region3D = Annotated[RegionOfInterest3D | Mapping[str, Any], PlainValidator(_region)]
-
-
-class Label(BaseModel):
-    """A label with options; a plain string is a label without any.
-
-    The reference keeps the whole list of options on a page of its own, so keys that are not known here pass through.
-    """
-
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-
-    choice: Text
-    """The label's name."""
-    subchoices: Sequence[LabelLike] | None = None
-    """Labels that refine this one, once it is chosen."""
-    instance_label: bool | None = None
-    """Segmentation: tell the objects of this label apart."""
-    groups: Sequence[Text] | None = None
-    """Groups that this label, and its subchoices with it, belong to."""
-
-
-def _label(value: Any) -> str | Label:
-    if isinstance(value, Label):
-        return value
-    if isinstance(value, Mapping):
-        return Label.model_validate(_json_object(value))
-    if isinstance(value, str) and value:
-        return value
-    raise broken("must be a non-empty string, or an object with a choice")
-
-
-LabelLike = Annotated[str | Label | Mapping[str, Any], PlainValidator(_label)]
-Labels = Annotated[Sequence[LabelLike], Field(min_length=1, max_length=MAX_LABELS)]
-Label.model_rebuild()
 
 
 def url_suffix(url: str) -> str:
@@ -141,6 +165,19 @@ def url_suffix(url: str) -> str:
 
 
 def _attachment_url(url: str, info: ValidationInfo) -> str:
+    return _checked_url(url, info, "must name a host or bucket, and a file on it", needs_path=True)
+
+
+def _text_or_url(value: str, info: ValidationInfo) -> str:
+    """An attachment whose kind stands in attachment_type: text is the thing itself, the rest are URLs."""
+    kind = info.data.get("attachment_type", "text")  # text also where the kind is wrong: that is told already
+    if kind in ("text", None):
+        return value
+    # A website needs no path.
+    return _checked_url(value, info, f"must be a URL, as attachment_type is {kind!r}", needs_path=kind != "website")
+
+
+def _checked_url(url: str, info: ValidationInfo, rule: str, *, needs_path: bool) -> str:
     local_files = Strictness.of(info).local_files
     try:
         parts = urlsplit(url)
@@ -153,14 +190,16 @@ def _attachment_url(url: str, info: ValidationInfo) -> str:
             " (prepare with --out s3://…, or with --url-base where the files are served)"
         )
     if parts.scheme in ("http", "https", "s3", "gs"):
-        if not parts.netloc or not parts.path.strip("/"):
-            raise broken("must name a host or bucket, and a file on it")
+        if not parts.netloc or (needs_path and not parts.path.strip("/")):
+            raise broken(rule)
     elif not on_this_machine:
         raise broken("must begin with https://, http://, s3:// or gs://")
     return url
 
 
+AttachmentType = Literal["json", "protobuf"]
 AttachmentUrl = Annotated[Text, AfterValidator(_attachment_url)]
+TextOrUrl = Annotated[Text, AfterValidator(_text_or_url)]
 AttachmentUrls = Annotated[Sequence[AttachmentUrl], Field(min_length=1)]
 
 

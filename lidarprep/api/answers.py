@@ -1,0 +1,198 @@
+"""How the API's answers are understood: a task, a page of them, or one error of a kind."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urljoin
+
+from lidarprep.api.conflicts import task_named_in
+from lidarprep.api.exchange import Answer, ApiRequest, Failure, Redirect
+from lidarprep.api.key import WHERE_TO_GET_A_KEY, ApiKey
+from lidarprep.api.listing import TaskPage
+from lidarprep.api.task import Task
+from lidarprep.errors import (
+    ApiError,
+    BadRequestError,
+    ConflictError,
+    NotEnabledError,
+    NotFoundError,
+    RateLimitError,
+    RequestTimeoutError,
+    ServerError,
+    TransportError,
+    UnauthorizedError,
+)
+
+LONGEST_SERVER_MESSAGE = 500
+
+REQUEST_TIMEOUT, TOO_MANY_REQUESTS = 408, 429
+
+ERRORS_BY_STATUS: Mapping[int, type[ApiError]] = {
+    400: BadRequestError,
+    401: UnauthorizedError,
+    402: NotEnabledError,
+    403: UnauthorizedError,
+    404: NotFoundError,
+    REQUEST_TIMEOUT: RequestTimeoutError,
+    409: ConflictError,
+    TOO_MANY_REQUESTS: RateLimitError,
+}
+
+FIXES: Mapping[type[ApiError], str] = {
+    UnauthorizedError: WHERE_TO_GET_A_KEY,
+    NotEnabledError: "The task type is not enabled for this account: ask your contact at Scale.",
+    NotFoundError: "Check the task's id and the API address; a test key does not see live tasks, or vice versa.",
+    RateLimitError: "Send fewer requests at a time, or wait a while.",
+    ServerError: "Try again later. A create that failed may be repeated safely with a unique_id.",
+}
+
+# A key of one mode is no key for the tasks, projects and batches of the other.
+MODE_MATTERS = (BadRequestError, UnauthorizedError, NotEnabledError, NotFoundError)
+
+# Of a create without a unique_id: the API repeats what it saved for an Idempotency-Key for 24 hours.
+MAYBE_MADE = (
+    "Try again later. A create that failed may be repeated safely with a unique_id; without one, look with list_tasks"
+    " first whether the task was made."
+)
+LINKS_EXPIRE = "Links to results expire: get the task again for a new one. They are only fetched from where they lead."
+
+
+class AnswerReader:
+    """Reads answers to requests.
+
+    Args:
+        key: To keep it out of messages, should a server echo it, and for its mode.
+    """
+
+    def __init__(self, key: ApiKey) -> None:
+        self._key = key
+
+    def task(self, request: ApiRequest, answer: Answer) -> Task | Failure:
+        """The task in an answer, or why there is none."""
+        content = self._object(request, answer)
+        if isinstance(content, Failure):
+            return content
+        return Task.from_api(content) or self._not_as_expected(request, answer, "JSON without a task_id")
+
+    def maybe_task(self, request: ApiRequest, answer: Answer) -> Task | Failure | None:
+        """The task in an answer, or None for a success that shows none: not every endpoint promises to."""
+        if not 200 <= answer.status < 300:
+            return self._refused(request, answer)
+        return Task.from_api(_json_object(answer.body) or {})
+
+    def page(self, request: ApiRequest, answer: Answer) -> TaskPage[Task] | Failure:
+        """The tasks of a page, and how to get the next."""
+        content = self._object(request, answer)
+        if isinstance(content, Failure):
+            return content
+        page = TaskPage.from_api(content)
+        return page or self._not_as_expected(request, answer, "JSON without a list of tasks in `docs`")
+
+    def document(self, request: ApiRequest, answer: Answer) -> bytes | Redirect | Failure:
+        """What a link leads to, from wherever it lies: its content, or where it redirects to."""
+        location = answer.headers.get("location")
+        if answer.status in (301, 302, 303, 307, 308) and location and self._key.redact(location) == location:
+            return Redirect(urljoin(request.url, location))
+        if 200 <= answer.status < 300:
+            # Only who was sent the key can echo it.
+            return self._key.redact_bytes(answer.body) if request.with_key else answer.body
+        return self._refused(request, answer, fix=None if answer.status >= 500 else LINKS_EXPIRE)
+
+    def no_answer(self, request: ApiRequest, cause: str, *, timed_out: bool = False, retry: bool = True) -> Failure:
+        """The failure of a request that got no answer.
+
+        Args:
+            request: The request.
+            cause: What the network had to say.
+            timed_out: There was no answer in time, rather than no connection.
+            retry: Whether trying again may help. It is always safe: see `Attempts`.
+        """
+        kind = RequestTimeoutError if timed_out else TransportError
+        message = f"{request.method} {request.path}: no answer from {request.server}: {self._key.redact(cause)}"
+        fix = None if timed_out else "Check the network and the API address (SCALE_API_URL, --api-url)."
+        return Failure(kind(message, method=request.method, path=request.path, fix=fix), retry)
+
+    def _object(self, request: ApiRequest, answer: Answer) -> dict[str, Any] | Failure:
+        if not 200 <= answer.status < 300:
+            return self._refused(request, answer)
+        content = _json_object(answer.body)
+        if content is None:
+            found = f"text that is no JSON object: {self._excerpt(answer.body) or '(nothing)'}"
+            return self._not_as_expected(request, answer, found)
+        return content
+
+    def _not_as_expected(self, request: ApiRequest, answer: Answer, found: str) -> Failure:
+        return Failure(_error(ServerError, request, found, answer.status, fix="Is the API address right?"))
+
+    def _refused(self, request: ApiRequest, answer: Answer, *, fix: str | None = None) -> Failure:
+        status = answer.status
+        if 300 <= status < 400:
+            found = f"a redirect to {self._excerpt(answer.headers.get('location', 'nowhere').encode())}"
+            return Failure(_error(TransportError, request, found, status, fix="Is the API address right?"))
+        kind = ERRORS_BY_STATUS.get(status, BadRequestError if 400 <= status < 500 else ServerError)
+        message = self._server_message(answer.body) or "no reason given"
+        return Failure(
+            _error(kind, request, message, status, fix=fix or self._fix(kind, request)),
+            retry=status in (REQUEST_TIMEOUT, TOO_MANY_REQUESTS) or status >= 500,
+            after_s=retry_after_s(answer.headers.get("retry-after"), datetime.now(UTC)),
+        )
+
+    def _fix(self, kind: type[ApiError], request: ApiRequest) -> str | None:
+        if kind is ServerError and request.method == "POST" and not request.has_unique_id and request.idempotency_key:
+            return MAYBE_MADE
+        fix = FIXES.get(kind)
+        if kind in MODE_MATTERS and self._key.mode == "test":
+            # The commonest way to be refused: what was set up for live tasks, asked for with the other key.
+            told = "The API key is a test key; what belongs to live mode needs the live key."
+            return told if fix is None else f"{fix} {told}"
+        return fix
+
+    def _server_message(self, body: bytes) -> str:
+        content = _json_object(body) or {}
+        for name in ("error", "message"):
+            if isinstance(text := content.get(name), str) and text:
+                return self._excerpt(text.encode("utf-8", "replace"))
+        return self._excerpt(body)
+
+    def _excerpt(self, body: bytes) -> str:
+        """The beginning of a text, on one line. Redacted before it is cut: half a key is no longer recognised."""
+        text = self._key.redact(body.decode("utf-8", "replace"))
+        # Control characters could steer the terminal that the message is shown on.
+        text = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).strip()
+        return text if len(text) <= LONGEST_SERVER_MESSAGE else text[:LONGEST_SERVER_MESSAGE] + "…"
+
+
+def _error(kind: type[ApiError], request: ApiRequest, found: str, status: int, *, fix: str | None) -> ApiError:
+    message = f"{request.method} {request.path} was answered {status}: {found}"
+    error = kind(message, method=request.method, path=request.path, status=status, fix=fix)
+    if isinstance(error, ConflictError):
+        error.task_id = task_named_in(found)
+    return error
+
+
+def retry_after_s(header: str | None, now: datetime) -> float | None:
+    """Seconds to wait by a Retry-After header, which holds seconds or a date; None if there is none to be read."""
+    if header is None:
+        return None
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:  # "-0000", a date in UTC of an unknown zone
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _json_object(body: bytes) -> dict[str, Any] | None:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None

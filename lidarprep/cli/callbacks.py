@@ -1,0 +1,126 @@
+"""`lidarprep callbacks serve` and `lidarprep callbacks list`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+from typing import Annotated
+
+import typer
+
+from lidarprep.cli import options as o
+from lidarprep.cli.console import print_json_line, print_table, say
+from lidarprep.errors import RecipeError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Receive the results that Scale posts when tasks are done.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Store = Annotated[
+    str,
+    typer.Option("--store", metavar="FILE.db|FOLDER", help="SQLite file, or folder of JSON files, that keeps them."),
+]
+
+
+@app.command()
+def serve(
+    store: Store,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes any free one.")] = 8090,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    path: Annotated[str, typer.Option(metavar="/PATH", help="Where callbacks are posted.")] = "/callback",
+    exec: Annotated[
+        str | None,
+        typer.Option(
+            "--exec", metavar="COMMAND", help="Run for each: the JSON on stdin, TASK_ID in the environment; no shell."
+        ),
+    ] = None,
+    at_once: Annotated[int, typer.Option(min=1, metavar="N", help="Commands that run at once.")] = 4,
+    exec_timeout: Annotated[
+        float, typer.Option(min=0.001, metavar="S", help="Seconds after which a command is stopped, as failed.")
+    ] = 600.0,
+    max_body: Annotated[
+        float, typer.Option(min=0.001, metavar="MB", help="Megabytes that a callback may have at most.")
+    ] = 16.0,
+) -> None:
+    """Receive callbacks until Ctrl-C; each is on disk before it is answered.
+
+    The auth key comes from SCALE_CALLBACK_AUTH: the Live Callback Auth Key of your Scale dashboard. Several, separated
+    by white space, are all taken.
+
+    A command that fails is run again at the next start, so it may come to run twice for a callback.
+
+    Listen at the loopback address and let a proxy that speaks TLS pass Scale's requests on.
+    """
+    from lidarprep.callbacks import AuthKeys, Command, open_callback_store
+    from lidarprep.callbacks import serve as serve_callbacks
+    from lidarprep.callbacks.handling import AUTH_VARIABLE
+
+    if not path.startswith("/") or {"{", "?", "#"} & set(path):
+        raise RecipeError(f"--path is {path!r}; expected the path of a URL, like /callback")
+    command = None if exec is None else Command(_words(exec), timeout_s=exec_timeout)
+    keys = AuthKeys(os.environ.get(AUTH_VARIABLE, "").split())
+    _log_to_stderr()
+    with open_callback_store(store) as opened:
+        serve_callbacks(
+            opened,
+            keys,
+            command,
+            host=host,
+            port=port,
+            path=path,
+            on_start=lambda url: say(f"callbacks are taken at {url} and kept in {store} (Ctrl-C stops it)"),
+            at_once=at_once,
+            max_body_bytes=round(max_body * 1e6),
+        )
+
+
+@app.command("list")
+def list_(store: Store, json: o.Json = False) -> None:
+    """List the callbacks of a store, in the order they came; --json prints one a line, as Scale posted it."""
+    from pathlib import Path
+
+    from lidarprep.callbacks import open_callback_store
+    from lidarprep.errors import StorageError
+
+    if not Path(store).exists():
+        raise StorageError(f"{store}: there is no such store of callbacks")
+    with open_callback_store(store) as opened:
+        if json:
+            for callback in opened:
+                print_json_line(callback.content)
+            return
+        waiting = set(opened.unhandled())
+        rows = [
+            (
+                one.task_id,
+                str(one.version),
+                f"{one.received_at:%Y-%m-%d %H:%M:%S}",
+                str(one.task.get("type", "")),
+                str(one.task.get("status", "")),
+                "" if (one.task_id, one.version) in waiting else "yes",
+            )
+            for one in opened
+        ]
+    print_table(f"callbacks in {store}", ("task", "result", "received (UTC)", "type", "status", "handled"), rows)
+
+
+def _words(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise RecipeError(f"--exec is {command!r}: {error}") from None
+    if not words:
+        raise RecipeError("--exec names no command")
+    return words
+
+
+def _log_to_stderr() -> None:
+    """Each callback is a line of the server's log; the other commands keep silent about such."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name in ("lidarprep.callbacks", "uvicorn.error"):
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(logging.INFO if name.startswith("lidarprep") else logging.WARNING)

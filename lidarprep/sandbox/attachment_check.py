@@ -1,0 +1,110 @@
+"""`--check-attachments`: a task's attachments are read and decoded, as Scale would after taking the task."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from lidarprep.api.address import is_loopback
+from lidarprep.attachments import FrameFormat, format_of_suffix, get_format
+from lidarprep.errors import FormatError, LidarprepError, StorageError
+from lidarprep.sandbox.records import Document
+from lidarprep.storage import open_store
+from lidarprep.storage.store import picture_type, read_file
+
+log = logging.getLogger(__name__)
+
+LONGEST_ANSWER_S = 60.0
+
+PICTURE = "picture"
+
+SCENE_FORMATS = {"sensor_fusion": "sfs", "split_base64": "json"}
+
+
+def what_is_wrong(task: Document) -> str | None:
+    """The first attachment that can't be read or decoded, and why; None if all is well.
+
+    Only the lidar tasks' and multistage's attachments have formats to check; other tasks pass.
+    """
+    attachments = attachments_of(task)
+    for number, (url, kind) in enumerate(attachments, start=1):
+        try:
+            data = read_attachment(url)
+            if data is not None:
+                _decode(data, kind, url)
+        except (LidarprepError, OSError, MemoryError) as error:
+            message = error.message if isinstance(error, LidarprepError) else str(error)
+            return f"attachment {number} of {len(attachments)} ({url}): {message}"
+    return None
+
+
+def attachments_of(task: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """URL and kind ("json", "protobuf", "sfs", "picture") of each attachment whose content has a known format."""
+    params = task["params"]
+    urls = params.get("attachments") or []
+    match task["type"]:
+        case "lidarannotation" | "lidarsegmentation":
+            return [(url, params.get("attachment_type", "json")) for url in urls]
+        case "multistage":
+            return [(url, SCENE_FORMATS[params["scene_format"]]) for url in urls]
+        case "lidartopdown":
+            pictures = [(url, PICTURE) for url in params.get("attachment") or []]
+            return [(url, _kind_of_frame(url)) for url in urls] + pictures
+    return []
+
+
+def read_attachment(url: str) -> bytes | None:
+    """The attachment's bytes; None if it is where this machine can't know how to read: gs://.
+
+    Raises:
+        StorageError: It can't be read.
+    """
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https"):
+        return _fetch(url)
+    if parts.scheme == "s3":
+        bucket_and_prefix, _, key = url.rpartition("/")
+        return open_store(bucket_and_prefix).get(key)
+    if parts.scheme in ("", "file"):
+        return read_file(Path(unquote(parts.path) if parts.scheme else url))
+    log.info("%s is not checked: the sandbox can't read %s://", url, parts.scheme)
+    return None
+
+
+def _fetch(url: str) -> bytes:
+    try:
+        # A proxy of the environment would look for the loopback address on itself.
+        answer = httpx.get(url, timeout=LONGEST_ANSWER_S, follow_redirects=True, trust_env=not is_loopback(url))
+    except (httpx.HTTPError, httpx.InvalidURL) as cause:
+        raise StorageError(f"it can't be fetched: {cause}") from None
+    if answer.status_code != httpx.codes.OK:
+        raise StorageError(f"it can't be fetched: it was answered {answer.status_code}")
+    return answer.content
+
+
+def _decode(data: bytes, kind: str, url: str) -> None:
+    """Reads all of it: a scene opens without its points."""
+    if kind == PICTURE:
+        picture_type(url, data)
+        return
+    attachment_format = get_format(kind)
+    name = PurePosixPath(urlsplit(url).path).name
+    if isinstance(attachment_format, FrameFormat):
+        frames = [attachment_format.decode(data, source=name)]
+    else:
+        frames = list(attachment_format.decode(data, source=name).frames)
+    if not frames:
+        raise FormatError(name, found="no frames", expected="at least one")
+    if not sum(len(frame.points()) for frame in frames):
+        raise FormatError(name, found="no points", expected="at least one")
+
+
+def _kind_of_frame(url: str) -> str:
+    """Topdown tasks have no attachment_type: the name tells, JSON being the usual."""
+    found = format_of_suffix(Path(urlsplit(url).path).suffix)
+    return found.name if isinstance(found, FrameFormat) else "json"

@@ -1,0 +1,224 @@
+"""`lidarprep callbacks serve` as a process of its own: killed at any moment, and running commands."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lidarprep.callbacks import Callback, Command, CommandFailedError, open_callback_store
+from lidarprep.errors import MissingExtraError
+from tests.callbacks.conftest import AUTH_KEY, TASK_ID, posted
+
+AUTH = {"scale-callback-auth": AUTH_KEY}
+
+
+class Serving:
+    """A server that runs, and the lines of its log."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        assert process.stderr is not None
+        for line in process.stderr:
+            self.lines.append(line)
+            if found := re.search(r"http://\S+", line):
+                self.url = found[0]
+                break
+        self._reader = threading.Thread(target=lambda: self.lines.extend(process.stderr or ()))
+        self._reader.start()
+
+    def post(self, content: bytes) -> httpx.Response:
+        return httpx.post(self.url, content=content, headers=AUTH, trust_env=False, verify=False, timeout=30)
+
+    def until_logged(self, words: str) -> None:
+        deadline = time.monotonic() + 20
+        while not any(words in line for line in self.lines):
+            assert time.monotonic() < deadline, self.lines
+            time.sleep(0.02)
+
+    def end(self, with_signal: int) -> str:
+        """Ends it, and gives all that it logged."""
+        self.process.send_signal(with_signal)
+        self.process.wait(30)
+        self._reader.join(30)
+        return "".join(self.lines)
+
+
+@contextmanager
+def serving(place: Path, *words: str) -> Iterator[Serving]:
+    command = [sys.executable, "-m", "lidarprep", "callbacks", "serve", "--store", str(place), "--port", "0", *words]
+    environment = os.environ | {"SCALE_CALLBACK_AUTH": AUTH_KEY}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            yield Serving(process)
+        finally:
+            process.kill()
+
+
+def test_what_was_answered_200_survives_a_kill_in_that_very_moment(place: Path) -> None:
+    with serving(place) as server:
+        assert server.post(posted()).status_code == 200
+        server.process.kill()
+        server.process.wait()
+    with open_callback_store(place) as store:
+        assert [one.body for one in store] == [posted()]
+
+
+def test_killed_under_load_it_has_all_that_it_answered_and_takes_the_rest_later(place: Path) -> None:
+    answered: set[str] = set()
+
+    def send(server: Serving, first: int) -> None:
+        with contextlib.suppress(httpx.HTTPError):
+            for number in range(first, 400, 4):
+                if server.post(posted(f"task{number}")).status_code == 200:
+                    answered.add(f"task{number}")
+
+    with serving(place) as server:
+        threads = [threading.Thread(target=send, args=(server, first)) for first in range(4)]
+        for thread in threads:
+            thread.start()
+        while len(answered) < 20:
+            time.sleep(0.005)
+        server.process.kill()
+        for thread in threads:
+            thread.join()
+    with open_callback_store(place) as store:
+        kept = {one.task_id for one in store}
+    assert answered <= kept
+    with serving(place) as server:
+        for number in range(30):  # Scale sends again what was not answered
+            assert server.post(posted(f"task{number}")).status_code == 200
+    with open_callback_store(place) as store:
+        assert {f"task{number}" for number in range(30)} | kept == {one.task_id for one in store}
+        assert all(one.version == 1 for one in store)
+
+
+def test_a_command_gets_the_json_and_the_task_id_and_never_the_key(place: Path, tmp_path: Path) -> None:
+    script = tmp_path / "take in"
+    script.write_text(
+        f'#!/bin/sh\ncat > "{tmp_path}/$TASK_ID.$CALLBACK_VERSION"; env > {tmp_path}/env; echo taken in\n'
+    )
+    script.chmod(0o755)
+    with serving(place, "--exec", f"'{script}'") as server:
+        server.post(posted())
+        server.until_logged(f"task {TASK_ID}, result 1: handled")
+        log = server.end(signal.SIGTERM)
+    assert (tmp_path / f"{TASK_ID}.1").read_bytes() == posted()
+    assert AUTH_KEY not in (tmp_path / "env").read_text()
+    assert AUTH_KEY not in log
+    assert "taken in" in log
+    with open_callback_store(place) as store:
+        assert list(store.unhandled()) == []
+
+
+def test_a_command_that_fails_runs_again_at_the_next_start(place: Path, tmp_path: Path) -> None:
+    script = f"test -e {tmp_path}/ready"
+    with serving(place, "--exec", script) as server:
+        assert server.post(posted()).status_code == 200
+        server.until_logged("test ended with 1; it is tried again at the next start")
+        server.end(signal.SIGINT)
+    (tmp_path / "ready").touch()
+    with serving(place, "--exec", script) as server:
+        server.until_logged("1 callbacks are left")
+        server.until_logged("handled")
+        log = server.end(signal.SIGINT)
+    assert server.process.returncode == 0
+    assert "Traceback" not in log
+
+
+def callback() -> Callback:
+    return Callback.from_body(posted(), datetime.now(UTC))
+
+
+def test_a_command_that_takes_too_long_is_stopped_with_all_that_it_started(tmp_path: Path) -> None:
+    command = Command(["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/pid; wait"], timeout_s=0.5)
+    with pytest.raises(CommandFailedError, match=r"sh was stopped after 0\.5 s"):
+        command(callback())
+    child = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_command_that_cannot_be_run_or_does_not_read_is_told() -> None:
+    with pytest.raises(CommandFailedError, match=r"/nowhere/at-all can.t be run: .*No such file"):
+        Command(["/nowhere/at-all"], timeout_s=5)(callback())
+    Command(["true"], timeout_s=5)(Callback.from_body(posted(padding="x" * 200_000), datetime.now(UTC)))
+
+
+def test_a_command_is_stopped_when_the_server_ends() -> None:
+    command = Command(["sleep", "60"], timeout_s=60)
+    threading.Timer(0.3, command.stop).start()
+    with pytest.raises(CommandFailedError, match="sleep ended with -9"):
+        command(callback())
+    with pytest.raises(CommandFailedError, match="the server ends"):
+        command(callback())
+
+
+@pytest.mark.parametrize(("library", "module"), [("starlette.applications", "app"), ("uvicorn", "server")])
+def test_without_its_libraries_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, library: str, module: str) -> None:
+    callbacks = importlib.import_module("lidarprep.callbacks")
+    monkeypatch.setitem(sys.modules, library, None)
+    for name in ("app", "server"):
+        monkeypatch.delitem(sys.modules, f"lidarprep.callbacks.{name}", raising=False)
+    with pytest.raises(MissingExtraError, match=r"pip install 'lidarprep\[callbacks\]'"):
+        getattr(callbacks, "create_app" if module == "app" else "running_callbacks")
+
+
+def test_reading_a_store_loads_neither_server_nor_framework() -> None:
+    script = (
+        "import sys, lidarprep.callbacks as c; c.open_callback_store; import lidarprep.callbacks.sqlite_store;"
+        "print([m for m in ('starlette', 'uvicorn', 'pydantic', 'httpx') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+    with pytest.raises(AttributeError, match="has no attribute 'start'"):
+        importlib.import_module("lidarprep.callbacks").start  # noqa: B018
+
+
+def test_the_key_is_no_flag(tmp_path: Path) -> None:
+    # A flag's value would stand in the list of processes, for every user of the machine to read.
+    shown = subprocess.run(
+        [sys.executable, "-m", "lidarprep", "callbacks", "serve", "--help"], capture_output=True, text=True
+    )
+    assert "SCALE_CALLBACK_AUTH" in shown.stdout
+    assert "--auth" not in shown.stdout
+    environment = {name: value for name, value in os.environ.items() if name != "SCALE_CALLBACK_AUTH"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "lidarprep", "callbacks", "serve", "--store", str(tmp_path / "a.db")],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=60,
+    )
+    assert ended.returncode != 0
+    assert "no callback auth key is set" in ended.stderr
+    assert "Set SCALE_CALLBACK_AUTH" in ended.stderr
+
+
+def test_the_store_can_be_listed_while_it_is_served(place: Path) -> None:
+    with serving(place) as server:
+        server.post(posted())
+        server.post(posted(category="blue"))
+        words = [sys.executable, "-m", "lidarprep", "callbacks", "list", "--store", str(place)]
+        lines = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True).stdout.splitlines()
+        table = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert [json.loads(line) for line in lines] == [json.loads(posted()), json.loads(posted(category="blue"))]
+    assert table.stdout == ""
+    assert table.stderr.count(TASK_ID) == 2
+    assert "categorization" in table.stderr

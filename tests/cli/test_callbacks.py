@@ -1,0 +1,67 @@
+"""`lidarprep callbacks …` used wrongly; tests/callbacks has the server at work."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from lidarprep.callbacks import Callback, open_callback_store
+from tests.cli.conftest import Run
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--path", "callback"), "--path is 'callback'; expected the path of a URL"),
+        (("--path", "/{x}"), "--path is '/{x}'"),
+        (("--exec", "echo 'a"), '--exec is "echo \'a": No closing quotation'),
+        (("--exec", " "), "--exec names no command"),
+    ],
+)
+def test_serve_refuses_what_makes_no_sense(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.setenv("SCALE_CALLBACK_AUTH", "key")
+    ended = run("callbacks", "serve", "--store", tmp_path / "a.db", *words)
+    assert ended.code == 2
+    assert message in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", [None, "", "  "])
+def test_serve_does_not_run_without_an_auth_key(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    monkeypatch.delenv("SCALE_CALLBACK_AUTH", raising=False)
+    if key is not None:
+        monkeypatch.setenv("SCALE_CALLBACK_AUTH", key)
+    ended = run("callbacks", "serve", "--store", tmp_path / "a.db")
+    assert ended.code == 1
+    assert "no callback auth key is set" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["callbacks.db", "callbacks"])
+def test_list_shows_what_came_and_what_was_handled(run: Run, tmp_path: Path, name: str) -> None:
+    bodies = [{"task_id": "a", "response": {"n": n}, "task": {"type": "categorization"}} for n in range(2)]
+    with open_callback_store(tmp_path / name) as store:
+        for second, body in enumerate(bodies):
+            moment = datetime(2026, 3, 1, 12, 0, second, tzinfo=UTC)
+            store.add(Callback.from_body(json.dumps(body).encode(), moment))
+        store.mark_handled("a", 1)
+    table = run("callbacks", "list", "--store", tmp_path / name)
+    assert (table.code, table.out) == (0, "")
+    assert "2026-03-01 12:00:01" in table.err
+    assert table.err.count("yes") == 1
+    lines = run("callbacks", "list", "--store", tmp_path / name, "--json").out.splitlines()
+    assert [json.loads(line) for line in lines] == bodies
+
+
+def test_list_makes_no_store(run: Run, tmp_path: Path) -> None:
+    ended = run("callbacks", "list", "--store", tmp_path / "nowhere.db")
+    assert ended.code == 1
+    assert "there is no such store" in ended.err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,173 @@
+"""`--check-attachments`: a task with an attachment that can't be read or decoded ends in an error, others go on."""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from moto.server import ThreadedMotoServer
+
+from lidarprep.attachments import get_format
+from lidarprep.sandbox import Sandbox, SandboxOptions, running_sandbox
+from lidarprep.sandbox.attachment_check import attachments_of, what_is_wrong
+from tests.attachments.frames import world_frame
+
+FRAME = world_frame([[1.0, -2.5, 3.25], [4.0, 5.0, 6.0]], taken=1_700_000_000 * 10**9)
+SUFFIXES = {"json": ".json", "protobuf": ".pb"}
+
+
+@pytest.fixture(scope="module")
+def checking() -> Iterator[Sandbox]:
+    options = SandboxOptions(check_attachments=True, complete_after_s=0.0)
+    with running_sandbox(options=options) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One good attachment of each kind."""
+    folder = tmp_path_factory.mktemp("attachments")
+    for name, suffix in SUFFIXES.items():
+        (folder / f"good{suffix}").write_bytes(get_format(name).encode(FRAME))
+    spool, out = BytesIO(), BytesIO()
+    writer = get_format("sfs").writer(spool, frames=1, pictures=0)
+    writer.add(FRAME)
+    writer.finish(out)
+    (folder / "good.sfs").write_bytes(out.getvalue())
+    (folder / "good.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> Iterator[str]:
+    """The folder's address, from where attachments are fetched."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def checked(sandbox: Sandbox, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The task once it is no longer pending."""
+    with httpx.Client(base_url=sandbox.url, auth=("test_key", ""), trust_env=False) as http:
+        made = http.post(path, json={"project": "street", **parameters})
+        assert made.status_code == 200, made.text
+    deadline = time.monotonic() + 60
+    while (task := sandbox.store.get(made.json()["task_id"]))["status"] == "pending":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return task
+
+
+def cuboids(kind: str, *urls: str, **more: Any) -> tuple[str, dict[str, Any]]:
+    return "/task/lidarannotation", {"attachment_type": kind, "labels": ["car"], "attachments": list(urls), **more}
+
+
+@pytest.mark.parametrize("kind", ["json", "protobuf"])
+@pytest.mark.parametrize("form", ["path", "file", "http"])
+def test_good_frames_pass_from_wherever_they_are(
+    checking: Sandbox, folder: Path, served: str, kind: str, form: str
+) -> None:
+    good = folder / f"good{SUFFIXES[kind]}"
+    url = {"path": str(good), "file": good.as_uri(), "http": f"{served}/{good.name}?signature=x"}[form]
+    assert checked(checking, *cuboids(kind, url, url))["status"] == "completed"
+
+
+def test_good_scenes_and_pictures_pass(checking: Sandbox, folder: Path) -> None:
+    scene = {"attachments": [str(folder / "good.sfs")], "scene_format": "sensor_fusion"}
+    frames = {"attachments": [str(folder / "good.json")], "scene_format": "split_base64"}
+    aerial = {"attachment": [str(folder / "good.png")], "geometries": {"polygon": {"objects_to_annotate": ["lane"]}}}
+    assert checked(checking, "/task/multistage", scene)["status"] == "completed"
+    assert checked(checking, "/task/multistage", frames)["status"] == "completed"
+    assert checked(checking, "/task/lidartopdown", aerial)["status"] == "completed"
+
+
+@pytest.mark.parametrize("kind", ["json", "protobuf"])
+def test_a_bad_frame_ends_in_an_error_that_names_it(checking: Sandbox, folder: Path, kind: str) -> None:
+    good = folder / f"good{SUFFIXES[kind]}"
+    bad = folder / f"cut{SUFFIXES[kind]}"
+    bad.write_bytes(good.read_bytes()[:-5])
+    task = checked(checking, *cuboids(kind, str(good), str(bad)))
+    assert task["status"] == "error"
+    assert task["response"]["error"].startswith(f"attachment 2 of 2 ({bad}): cut{SUFFIXES[kind]}")
+    assert "completed_at" not in task
+
+
+def test_a_scene_whose_points_are_cut_is_found(checking: Sandbox, folder: Path) -> None:
+    (folder / "cut.sfs").write_bytes((folder / "good.sfs").read_bytes()[:-4])
+    task = checked(
+        checking, "/task/multistage", {"attachments": [str(folder / "cut.sfs")], "scene_format": "sensor_fusion"}
+    )
+    assert task["status"] == "error"
+
+
+@pytest.mark.parametrize("clear", [True, False])
+def test_what_is_not_there_ends_in_an_error_and_may_free_the_unique_id(
+    checking: Sandbox, served: str, clear: bool
+) -> None:
+    unique_id = f"lost-{clear}"
+    options = {"unique_id": unique_id, "clear_unique_id_on_error": clear}
+    task = checked(checking, *cuboids("json", f"{served}/lost.json", **options))
+    assert "it can't be fetched: it was answered 404" in task["response"]["error"]
+    assert task.get("unique_id") == (None if clear else unique_id)
+    again = {"project": "street", **cuboids("json", "/nowhere/lost.json", **options)[1]}
+    with httpx.Client(base_url=checking.url, auth=("test_key", ""), trust_env=False) as http:
+        assert http.post("/task/lidarannotation", json=again).status_code == (200 if clear else 409)
+
+
+def test_a_frame_without_points_and_a_picture_that_is_none_are_bad(folder: Path) -> None:
+    empty = folder / "empty.json"
+    empty.write_bytes(get_format("json").encode(world_frame([])))
+    task: dict[str, Any] = {"type": "lidarannotation", "params": {"attachments": [str(empty)]}}
+    assert "no points" in str(what_is_wrong(task))
+    task = {"type": "lidartopdown", "params": {"attachment": [str(empty)]}}
+    assert "neither a JPEG nor a PNG" in str(what_is_wrong(task))
+    task = {"type": "lidarannotation", "params": {"attachments": [str(folder)]}}
+    assert "cannot be read" in str(what_is_wrong(task))
+    task = {"type": "lidarannotation", "params": {"attachments": ["http://127.0.0.1:9/a.json"]}}
+    assert "can't be fetched" in str(what_is_wrong(task))
+
+
+def test_attachments_in_s3_are_read_with_the_credentials_of_this_machine(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        endpoint = "http://{}:{}".format(*server.get_host_and_port())
+        s3 = boto3.client("s3", endpoint_url=endpoint)
+        s3.create_bucket(Bucket="bucket")
+        s3.upload_file(str(folder / "good.json"), "bucket", "scene/good.json")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        urls = ["s3://bucket/scene/good.json", "s3://bucket/lost.json"]
+        task: dict[str, Any] = {"type": "lidarannotation", "params": {"attachments": urls[:1]}}
+        assert what_is_wrong(task) is None
+        task["params"]["attachments"] = urls
+        assert str(what_is_wrong(task)).startswith("attachment 2 of 2 (s3://bucket/lost.json): ")
+    finally:
+        server.stop()
+
+
+def test_only_attachments_with_a_known_format_are_read() -> None:
+    website = {"attachment": "https://example.com/", "attachment_type": "website"}
+    assert attachments_of({"type": "categorization", "params": website}) == []
+    assert what_is_wrong({"type": "lidarannotation", "params": {"attachments": ["gs://bucket/a.json"]}}) is None
+    topdown = {"attachments": ["https://example.com/a.pb?x=.json", "s3://bucket/b"], "region_of_interest_3d": {}}
+    assert attachments_of({"type": "lidartopdown", "params": topdown}) == [
+        (topdown["attachments"][0], "protobuf"),
+        (topdown["attachments"][1], "json"),
+    ]

@@ -1,0 +1,189 @@
+"""Callbacks, and statuses that move on by themselves."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lidarprep.sandbox import Sandbox, SandboxOptions, running_sandbox
+from lidarprep.sandbox.callbacks import wait_before_try_s
+
+QUICK = SandboxOptions(callback_auth_key="callback-key", callback_pace=1e-6)
+CATEGORIZATION = {
+    "instruction": "Is this object red or blue?",
+    "attachment_type": "text",
+    "attachment": "tomato",
+    "categories": ["red", "blue"],
+}
+
+
+class Receiver:
+    """A server that keeps what is posted to it, and answers with statuses in turn; 200 when there are no more."""
+
+    def __init__(self, statuses: list[int]) -> None:
+        self.statuses, self.url = statuses, ""
+        self.received: list[tuple[dict[str, str], dict[str, Any]]] = []
+        self.lock = threading.Lock()
+
+
+@contextmanager
+def receiving(*statuses: int, port: int = 0) -> Iterator[Receiver]:
+    receiver = Receiver(list(statuses))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            with receiver.lock:
+                receiver.received.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                status = receiver.statuses.pop(0) if receiver.statuses else 200
+            self.send_response(status)
+            self.send_header("location", "/elsewhere")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        receiver.url = f"http://127.0.0.1:{server.server_port}/callback"
+        try:
+            yield receiver
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def soon(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.01)
+
+
+@contextmanager
+def talking_to(sandbox: Sandbox) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=sandbox.url, auth=("test_key", ""), trust_env=False) as http:
+        yield http
+
+
+def create(http: httpx.Client, callback_url: str, **parameters: Any) -> str:
+    response = http.post("/task/categorize", json={**CATEGORIZATION, "callback_url": callback_url, **parameters})
+    assert response.status_code == 200, response.text
+    return str(response.json()["task_id"])
+
+
+@pytest.mark.parametrize("verb", ["complete", "error"])
+def test_the_end_of_a_task_is_posted_with_the_header(verb: str) -> None:
+    with running_sandbox(options=QUICK) as sandbox, receiving() as receiver, talking_to(sandbox) as http:
+        task_id = create(http, receiver.url)
+        ended = http.post(sandbox.url.removesuffix("/v1") + f"/sandbox/tasks/{task_id}/{verb}").json()
+        soon(lambda: "callback_succeeded" in sandbox.store.get(task_id))
+        task = http.get(f"/task/{task_id}").json()
+        ((headers, body),) = receiver.received
+    assert headers["scale-callback-auth"] == "callback-key"
+    assert headers["content-type"] == "application/json"
+    assert body == {"task_id": task_id, "response": ended["response"], "task": ended}
+    assert body["task"]["status"] == {"complete": "completed", "error": "error"}[verb]
+    assert (task["callback_succeeded"], task["callback_completed"]) == (True, True)
+
+
+def test_a_callback_is_tried_until_it_is_answered_200() -> None:
+    """Nothing but 200 counts: neither 204 nor a redirect, which is not followed."""
+    with running_sandbox(options=QUICK) as sandbox, receiving(500, 204, 302, 401) as receiver:
+        with talking_to(sandbox) as http:
+            task_id = create(http, receiver.url)
+        sandbox.complete(task_id)
+        soon(lambda: "callback_succeeded" in sandbox.store.get(task_id))
+        assert sandbox.store.get(task_id)["callback_succeeded"] is True
+        assert sandbox.store.jobs.counts() == {}
+    assert len(receiver.received) == 5
+    assert len({json.dumps(body) for _, body in receiver.received}) == 1
+
+
+def test_after_20_tries_a_callback_has_failed() -> None:
+    with running_sandbox(options=QUICK) as sandbox, receiving(*[503] * 30) as receiver:
+        with talking_to(sandbox) as http:
+            task_id = create(http, receiver.url)
+        sandbox.complete(task_id)
+        soon(lambda: "callback_succeeded" in sandbox.store.get(task_id))
+        assert sandbox.store.get(task_id)["callback_succeeded"] is False
+    assert len(receiver.received) == 20
+
+
+def test_20_tries_take_24_hours_with_waits_that_grow() -> None:
+    waits = [wait_before_try_s(tries) for tries in range(1, 20)]
+    assert waits == sorted(waits)
+    assert sum(waits) == pytest.approx(24 * 3600, rel=0.01)
+
+
+@pytest.mark.parametrize("url", ["http://callbacks.invalid/", "someone@example.com"])
+def test_other_machines_and_mail_boxes_get_no_callback(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "lidarprep.sandbox")
+    with running_sandbox(options=QUICK) as sandbox, talking_to(sandbox) as http:
+        task_id = create(http, url)
+        sandbox.complete(task_id)
+        soon(lambda: sandbox.store.jobs.counts() == {})
+        assert "callback_succeeded" not in sandbox.store.get(task_id)
+    assert any("no callback is sent" in message for message in caplog.messages)
+
+
+def test_a_canceled_task_sends_no_callback() -> None:
+    with running_sandbox(options=QUICK) as sandbox, talking_to(sandbox) as http:
+        task_id = create(http, "http://127.0.0.1:9/")
+        assert http.post(f"/task/{task_id}/cancel").status_code == 200
+        assert sandbox.store.jobs.counts() == {}
+
+
+def test_callbacks_that_were_not_taken_outlive_the_sandbox(tmp_path: Path) -> None:
+    """The receiver is down when the task ends, and the sandbox is started anew before it is up again."""
+    with receiving() as gone:
+        url = gone.url
+    slower = SandboxOptions(callback_pace=0.02)  # a first wait of 0.4 seconds
+    with running_sandbox(database=tmp_path / "tasks.db", options=slower) as sandbox, talking_to(sandbox) as http:
+        task_id = create(http, url)
+        sandbox.complete(task_id, {"category": "blue"})
+    with running_sandbox(database=tmp_path / "tasks.db", options=slower) as sandbox:
+        assert "callback_succeeded" not in sandbox.store.get(task_id)
+        assert sandbox.store.jobs.counts() == {"callback": 1}
+    with (
+        receiving(port=int(url.split(":")[2].partition("/")[0])) as receiver,
+        running_sandbox(database=tmp_path / "tasks.db", options=slower) as sandbox,
+    ):
+        soon(lambda: sandbox.store.get(task_id).get("callback_succeeded") is True)
+    assert [body["response"] for _, body in receiver.received] == [{"category": "blue"}]
+
+
+def test_tasks_are_completed_by_themselves_and_a_canceled_one_is_not() -> None:
+    options = SandboxOptions(complete_after_s=0.3)
+    with running_sandbox(options=options) as sandbox, talking_to(sandbox) as http:
+        task_id, canceled = create(http, "http://127.0.0.1:9/"), create(http, "http://127.0.0.1:9/")
+        assert http.post(f"/task/{canceled}/cancel").json()["status"] == "canceled"
+        assert http.get(f"/task/{task_id}").json()["status"] == "pending"
+        soon(lambda: sandbox.store.get(task_id)["status"] == "completed")
+        assert http.get(f"/task/{task_id}").json()["response"] == {"category": "red"}
+        soon(lambda: "complete" not in sandbox.store.jobs.counts())
+        assert sandbox.store.get(canceled)["status"] == "canceled"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"complete_after_s": -1}, {"callback_tries": 0}, {"callback_pace": -1.0}, {"callback_auth_key": "a\nb"}],
+)
+def test_options_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        SandboxOptions(**wrong)
+
+
+def test_a_callback_key_is_made_up_and_not_shown_by_accident() -> None:
+    one, other = SandboxOptions(), SandboxOptions()
+    assert one.callback_auth_key != other.callback_auth_key
+    assert one.callback_auth_key not in repr(one)
