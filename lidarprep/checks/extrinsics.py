@@ -1,13 +1,14 @@
 """Extrinsics of cameras: inverted, in the axes of a body, or such that a camera sees too little.
 
-The device's z is taken to point up. A camera that looks to the right at a right angle has extrinsics whose rotation is
-its own inverse: there, neither its attitude nor what it sees can tell one reading from the other.
+The device's z is taken to point up, or the world's on a device that is tilted: what looks inverted does so by both. A
+camera that looks to the right at a right angle has extrinsics whose rotation is its own inverse: there, neither its
+attitude nor what it sees can tell one reading from the other.
 """
 
 from __future__ import annotations
 
 from lidarprep.checks.finding import Finding, opening_option
-from lidarprep.checks.views import CameraView, View
+from lidarprep.checks.views import Array, CameraView, View
 
 # A picture's downward axis that points further from down than the first looks wrong; nearer than the second, right.
 TURNED_DEGREES, UPRIGHT_DEGREES = 60.0, 45.0
@@ -39,12 +40,15 @@ def odd_extrinsics(view: CameraView) -> Finding | None:
 
 
 def _looks_inverted(view: CameraView) -> bool:
+    return view.inverted.seen >= WORSE_VIEW * view.given.seen and all(_upright_if_inverted(view, up) for up in view.ups)
+
+
+def _upright_if_inverted(view: CameraView, up: Array) -> bool:
     given, inverted = view.given, view.inverted
-    if inverted.down_degrees >= UPRIGHT_DEGREES or inverted.seen < WORSE_VIEW * given.seen:
+    if inverted.down_degrees(up) >= UPRIGHT_DEGREES:
         return False
-    turned = given.down_degrees > TURNED_DEGREES
-    rolled = given.roll_degrees > ROLLED_DEGREES and inverted.roll_degrees < LEVEL_DEGREES
-    return turned or rolled
+    rolled = given.roll_degrees(up) > ROLLED_DEGREES and inverted.roll_degrees(up) < LEVEL_DEGREES
+    return rolled or given.down_degrees(up) > TURNED_DEGREES
 
 
 def _sees_too_little(view: CameraView) -> bool:
@@ -69,7 +73,7 @@ def _inverted(view: CameraView) -> Finding:
 def _attitude(view: CameraView, reading: View) -> str:
     """What the pose makes of the picture, with the figures."""
     seen = f" and {reading.seen / view.points:.1%} of the points fall into it" if view.points else ""
-    return f"its picture is {reading.down_degrees:.0f}° from upright{seen}"
+    return f"its picture is {reading.down_degrees():.0f}° from upright{seen}"
 
 
 def _body_axes(view: CameraView) -> Finding:

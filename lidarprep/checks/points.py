@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,16 +31,23 @@ BEYOND_REACH_M = 1000.0
 BLIND_M, AROUND_M, TELLING_M = 1.5, 10.0, 4.0
 STRAY_POINTS, MANY_POINTS, EXPECTED, SECTORS, POINTS_IN_SECTOR = 2, 10, 20, 8, 3
 
+# A lidar sees about as much on each side of itself wherever it goes: the middle of its points moves little, seen from
+# the device. Points are read wrongly if it moves, from one frame to another, by more than half of them are away from
+# it, and by less than this part of that if they are read the other way. But points of a map, or cropped to a region,
+# keep their middle too: they end along the same lines, to so many metres, on so many of four sides.
+STEADIER, SAME_EDGE_M, SAME_EDGES = 1 / 3, 0.5, 2
 
 Place = NDArray[np.float64]  # (2,) x, y in metres
 Places = NDArray[np.float64]  # (N, 2)
+Positions = NDArray[np.float64]  # (N, 3)
 Offset = tuple[float, float, float]  # metres
 
 
 def wrong_points_frame(scene: Scene, samples: Sequence[Sample]) -> list[Finding]:
     """Points taken to be in ego that lie round the device's place in the world, and the other way round.
 
-    It takes more than half of the frames that can tell. None can while the device is near the origin of the world.
+    It takes more than half of the frames that can tell, and none can while the device is near the origin of the world;
+    or two frames between which the device has moved far enough.
     """
     looked_at = 0
     odd: list[str] = []
@@ -50,13 +59,14 @@ def wrong_points_frame(scene: Scene, samples: Sequence[Sample]) -> list[Finding]
         reason = _why_in_world(positions, device) if scene.points_frame == "ego" else _why_in_ego(positions, device)
         looked_at += bool(reason) or float(np.linalg.norm(device)) >= TELLING_M
         odd += [f"in frame {sample.frame.id} they {reason}"] if reason else []
-    if 2 * len(odd) <= looked_at:
+    why = odd[0] if 2 * len(odd) > looked_at else _unsteady(scene, samples)
+    if why is None:
         return []
     other = "world" if scene.points_frame == "ego" else "ego"
     return [
         Finding(
             f"points-in-{other}",
-            f"points are taken to be in {scene.points_frame}, but look as if they were in {other}: {odd[0]}",
+            f"points are taken to be in {scene.points_frame}, but look as if they were in {other}: {why}",
             opening_option("--points-frame", other, "points_frame", repr(other)),
         )
     ]
@@ -84,6 +94,58 @@ def _why_in_ego(positions: Places, device: Place) -> str | None:
     if _blind_at(positions, np.zeros(2), not_at=device):
         return f"leave a hole at the origin, and none at the device's place, {place}"
     return None
+
+
+def _unsteady(scene: Scene, samples: Sequence[Sample]) -> str | None:
+    """Why points look as if they were in the other frame of reference, by how their middle moves."""
+    middles = [middle for sample in samples if (middle := _middle_of(scene, sample)) is not None]
+    for one, two in combinations(middles, 2):
+        # By the device's axes and by the world's: beside a wall, a device that turns sees the same side of the world.
+        as_said = float(np.linalg.norm(two.as_said - one.as_said, axis=1).min())
+        otherwise = float(np.linalg.norm(two.otherwise - one.otherwise, axis=1).max())
+        cropped = (np.abs(two.edges - one.edges) < SAME_EDGE_M).sum() >= SAME_EDGES
+        if as_said > max(one.spread, two.spread) and otherwise < STEADIER * as_said and not cropped:
+            return (
+                f"from frame {one.frame_id} to frame {two.frame_id} their middle moves by {as_said:.1f} m as seen from "
+                f"the device, and by {otherwise:.1f} m if they are read the other way"
+            )
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class _Middle:
+    """Where the middle of a frame's points is as seen from the device, metres.
+
+    Args:
+        frame_id: The frame.
+        as_said: The middle by the device's axes and by the world's (2, 3), if the points are read as said, and
+        otherwise: if they are read the other way.
+        spread: Half of the points are no further from it, in x and y.
+        edges: (2, 2) the lowest and the highest coordinates, read the other way.
+    """
+
+    frame_id: str
+    as_said: Positions
+    otherwise: Positions
+    spread: float
+    edges: Places
+
+
+def _middle_of(scene: Scene, sample: Sample) -> _Middle | None:
+    positions, world_from_ego = sample.finite, sample.frame.world_from_ego
+    if world_from_ego is None or not len(positions):
+        return None
+    said, other = positions, world_from_ego.inverse().apply(positions)
+    if scene.points_frame == "world":
+        said, other = other, said
+    middle, other_middle = np.median(said, axis=0), np.median(other, axis=0)
+    return _Middle(
+        frame_id=sample.frame.id,
+        as_said=np.stack((middle, world_from_ego.rotate(middle[None])[0])),
+        otherwise=np.stack((other_middle, world_from_ego.rotate(other_middle[None])[0])),
+        spread=float(np.median(np.hypot(*(said - middle)[:, :2].T))),
+        edges=np.stack((other.min(axis=0), other.max(axis=0)))[:, :2],
+    )
 
 
 def _distances(positions: Places, device: Place) -> tuple[float, float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
-from math import atan, pi, tau
+from math import atan, cos, pi, radians, tau
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,16 @@ from lidarprep.scene import Camera, CameraImage, Intrinsics, Pose, Scene
 # Optical axes (z forward, x right, y down) of a camera whose pose is that of a body: x forward, y left, z up.
 BODY_FROM_OPTICAL = Pose(np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), np.zeros(3))
 
+# A device may be tilted: up in the world counts beside its own z, if it is no further from that than this.
+MOST_TILT_DEGREES = 60.0
+
 # Points lie all round the device if this many of the sectors that its horizon is cut into have some of them.
 SECTORS, SECTORS_WITH_POINTS, POINTS_IN_SECTOR = 36, 33, 3
 
 Array = NDArray[np.float64]
+
+# The device's own z axis, on the device.
+OWN_UP = np.array([0.0, 0.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -34,23 +40,21 @@ class View:
     pose: Pose
     seen: int
 
-    @property
-    def down_degrees(self) -> float:
-        """Angle between the picture's downward axis and down, -z of the device."""
-        return float(np.degrees(np.arccos(np.clip(-self.pose.rotation[2, 1], -1, 1))))
+    def down_degrees(self, up: Array = OWN_UP) -> float:
+        """Angle between the picture's downward axis and down; `up` is a unit vector (3,) on the device."""
+        return float(np.degrees(np.arccos(np.clip(-self.pose.rotation[:, 1] @ up, -1, 1))))
 
-    @property
-    def roll_degrees(self) -> float:
+    def roll_degrees(self, up: Array = OWN_UP) -> float:
         """Angle between the picture's rows and the horizontal plane."""
-        return float(np.degrees(np.arcsin(np.clip(abs(self.pose.rotation[2, 0]), 0, 1))))
+        return float(np.degrees(np.arcsin(np.clip(abs(self.pose.rotation[:, 0] @ up), 0, 1))))
 
     @property
     def elevation_degrees(self) -> float:
-        """How far the camera looks up."""
+        """How far the camera looks up, as the device has it."""
         return float(np.degrees(np.arcsin(np.clip(self.pose.rotation[2, 2], -1, 1))))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CameraView:
     """What a camera would see of the samples.
 
@@ -58,9 +62,10 @@ class CameraView:
         camera: The camera.
         width, height: Size of its pictures, pixels.
         points: How many finite points were looked at.
-        expected: How many would fall into the picture if they were spread evenly round the horizon and the picture
-            were as tall as they reach.
+        expected: How many would fall into the picture if it were level, and those of its height spread evenly round
+            the horizon.
         surrounded: Whether points lie all round the device.
+        ups: Unit vectors (3,) on the device that may point up: its z axis, and what is up in the world.
         given: With its pose as given.
         inverted: With its pose the other way round: camera from ego, or camera from world.
         as_body: With its pose taken for that of a body, x forward and z up.
@@ -72,6 +77,7 @@ class CameraView:
     points: int
     expected: float
     surrounded: bool
+    ups: tuple[Array, ...]
     given: View
     inverted: View
     as_body: View
@@ -113,8 +119,9 @@ def _view(sample: Sample, image: CameraImage) -> CameraView | None:
         width=width,
         height=height,
         points=len(points),
-        expected=len(points) * _field_of_view(sized, width) / tau,
+        expected=_at_height_of(points, sized, height) * _angle_across(sized, sized.fx, sized.cx, width) / tau,
         surrounded=_all_round(points),
+        ups=_ups(sample.frame.world_from_ego),
         given=seen_from(given),
         inverted=seen_from(inverted),
         as_body=seen_from(given @ BODY_FROM_OPTICAL),
@@ -169,13 +176,26 @@ def _size_in_header(image: CameraImage) -> tuple[int, int] | None:
         return None
 
 
-def _field_of_view(intrinsics: Intrinsics, width: int) -> float:
-    """The angle that a picture covers from left to right, radians."""
+def _ups(world_from_ego: Pose | None) -> tuple[Array, ...]:
+    """What may be up on a device: its own z axis, and the world's, unless that world's z is hardly up."""
+    if world_from_ego is None:
+        return (OWN_UP,)
+    up: Array = world_from_ego.rotation[2]
+    return (OWN_UP, up) if up[2] >= cos(radians(MOST_TILT_DEGREES)) else (OWN_UP,)
+
+
+def _at_height_of(points: Array, intrinsics: Intrinsics, height: int) -> int:
+    """How many points (N, 3) are no further above or below the horizon than half the height of a picture."""
+    half = min(_angle_across(intrinsics, intrinsics.fy, intrinsics.cy, height) / 2, pi / 2)
+    return int((np.abs(np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1]))) <= half).sum())
+
+
+def _angle_across(intrinsics: Intrinsics, focal: float, middle: float, pixels: int) -> float:
+    """The angle that a picture covers along one of its sides, radians."""
     if intrinsics.model == "brown_conrady":
         # Half a picture each side of the principal point, wherever that lies.
-        left, right = intrinsics.cx / intrinsics.fx, (width - intrinsics.cx) / intrinsics.fx
-        return float(np.clip(atan(left) + atan(right), 0, pi))
-    return min(width / intrinsics.fx, tau)
+        return float(np.clip(atan(middle / focal) + atan((pixels - middle) / focal), 0, pi))
+    return min(pixels / focal, tau)
 
 
 def _all_round(points: Array) -> bool:

@@ -65,7 +65,8 @@ class Settling:
     def check(self, frames: Sequence[Frame]) -> None:
         """Looks for what is odd about the recording, once the steps are settled, and notes it as warnings.
 
-        Of the points, those of the first, the middle and the last frame are looked at.
+        Of the points, those of the first, the middle and the last frame are looked at. What was read of a frame that is
+        not prepared is let go.
 
         Raises:
             SceneError: The recipe is strict, and something is odd.
@@ -78,6 +79,8 @@ class Settling:
             with_intensity=not self.recipe.drop_intensity,
             offset=self.offset,
         )
+        prepared = {frame.id for frame in frames}
+        self.samples = {frame_id: points for frame_id, points in self.samples.items() if frame_id in prepared}
         if self.recipe.recentre is not None:  # the user has said what is to become of them
             findings = [finding for finding in findings if finding.code != FAR_COORDINATES]
         if self.recipe.strict:
@@ -152,9 +155,9 @@ class Settling:
         return points
 
     def _look_at(self, frame: Frame) -> Sample:
-        """A few of its points; the others are let go if they are not needed elsewhere."""
+        """A few of its points; all of them are kept until its turn, as `_sample` keeps them."""
         if frame.id not in self.looked_at:
-            self.looked_at[frame.id] = sample_of(frame, next(frame.chunks()))
+            self._read(frame)
         return self.looked_at[frame.id]
 
     def _first_sound(self, frames: Sequence[Frame], row: int, look: Callable[[Frame], Seen]) -> Seen:

@@ -34,12 +34,12 @@ def open_layout(
         FormatError: A file that belongs to it is not what it claims to be.
         MissingExtraError: The layout needs a library that is not installed.
     """
-    if not path.exists():
-        raise SceneError(f"{path}: there is no such file or folder")
     known = {**installed_layouts(), **layouts}
     if layout is not None and layout not in known:
         raise SceneError(f"there is no layout {layout!r}; known are {', '.join(sorted(known))}")
     try:
+        if not path.exists():
+            raise SceneError(f"{path}: there is no such file or folder")
         name, reason = _guess(path, known) if layout is None else (layout, "as asked for")
         scene = replace(known[name].open(path, options), source=fspath(path))
     except OSError as error:

@@ -75,8 +75,8 @@ class Pose:
         """A pose of a matrix that is known to be a rotation, such as one made from a unit quaternion: not checked.
 
         Args:
-            rotation: (3, 3) float64, kept and made read-only, as is
-            translation: (3,) float64.
+            rotation: (3, 3) float64; kept, and made read-only.
+            translation: (3,) float64, metres; likewise.
             normalised_by: As the pose has it.
         """
         pose = object.__new__(cls)

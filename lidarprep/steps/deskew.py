@@ -113,6 +113,7 @@ class _Found:
 
     frame: Frame
     report: StepReport
+    count_from: int | None = None  # what the times count from, as the first chunk tells
     beyond: int = 0
     furthest_ns: int = 0
 
@@ -142,17 +143,21 @@ def _times_of(points: PointCloud, timestamp: int, found: _Found) -> tuple[NDArra
         if not finite.all():
             times = np.where(finite, times, times[int(finite.argmax())] if finite.any() else timestamp)
             apart, offsets = _largest(times, timestamp), _largest(times, 0)
-    if apart <= LONGEST_NS:
+    if apart <= LONGEST_NS and found.count_from in (None, 0):
+        found.count_from = 0
         if offsets <= LONGEST_NS and timestamp:
             found.report.notes["times of points"] = (
                 f"frame {found.frame.id}: its points' times could count from its timestamp, {timestamp} ns, or be on "
                 "its clock; they are taken as on its clock"
             )
         return times, 0
-    if offsets <= LONGEST_NS:
+    if offsets <= LONGEST_NS and found.count_from in (None, timestamp):
+        found.count_from = timestamp
         found.report.notes["times of points"] = "the points' times are taken as counting from their frame's timestamp"
         return times, timestamp
-    if offsets < _LARGEST_OFFSET_NS:
+    if min(apart, offsets) <= LONGEST_NS:
+        what = "some of its points' times look as if they counted from its timestamp, and others as if on its clock"
+    elif offsets < _LARGEST_OFFSET_NS:
         what = f"its points' times, taken as counting from its timestamp, reach to {offsets / 1e9:.4g} s"
     else:
         what = f"its points were measured up to {apart / 1e9:.4g} s from its timestamp, {timestamp} ns"

@@ -67,6 +67,35 @@ def test_a_camera_that_looks_straight_down_from_a_drone_is_sound() -> None:
     assert seen_by(level_camera(0, 90), points=below) == []
 
 
+@pytest.mark.parametrize("pitch", [0, 15, 50])
+def test_a_camera_that_looks_ahead_from_a_drone_whose_lidar_looks_down_is_sound(pitch: float) -> None:
+    below = np.column_stack((np.random.default_rng(0).uniform(-40, 40, (5000, 2)), np.full(5000, -40.0)))
+    assert seen_by(level_camera(0, pitch), points=below) == []
+
+
+@pytest.mark.parametrize("degrees", [15.0, 30.0])
+@pytest.mark.parametrize("axis", ["roll", "pitch"])
+def test_cameras_round_a_tilted_lidar_are_sound_and_inverted_ones_are_found(axis: str, degrees: float) -> None:
+    """Where ego is the lidar: its own z is not up, the world's is."""
+    angle = float(np.radians(degrees))
+    tilted = Pose.from_euler(angle, 0, 0) if axis == "roll" else Pose.from_euler(0, angle, 0)
+    for yaw in (0.0, -55.0, -90.0, -110.0, 180.0, 90.0):
+        mounted = tilted @ level_camera(yaw)
+        for pose, found in ((mounted, []), (mounted.inverse(), ["extrinsics-inverted"])):
+            if found and yaw not in (0.0, 180.0):
+                continue  # may be taken for askew by one of the two ways up
+            scene = scene_of([tilted.apply(AROUND)], [at(0) @ tilted.inverse()], cameras=[Camera("c", 0, WIDE, pose)])
+            assert codes(scene) == found
+
+
+@pytest.mark.parametrize("degrees", [15.0, 25.0])
+def test_cameras_on_a_steep_hill_are_sound(degrees: float) -> None:
+    """The device's own z tells it, where the world's would not."""
+    uphill = Pose.from_euler(0, -float(np.radians(degrees)), 0)
+    for yaw in (0.0, -90.0, 90.0, 180.0):
+        assert codes(scene_of([AROUND], [uphill], cameras=[Camera("c", 0, WIDE, level_camera(yaw))])) == []
+
+
 def test_a_camera_on_its_side_is_sound() -> None:
     assert seen_by(level_camera(0, 5) @ Pose.from_euler(0, 0, np.pi / 2)) == []
 
@@ -132,6 +161,53 @@ def test_points_in_the_other_frame_of_reference_are_found(
     poses = [at(x + 2 * k, y + k, yaw) for k in range(3)]
     assert codes(scene_of([points] * 3, poses, points_frame="world")) == ["points-in-ego"]
     assert codes(scene_of([pose.apply(points) for pose in poses], poses)) == ["points-in-world"]
+
+
+def drive(length: float, *, seed: int, view: float = 180.0) -> tuple[list[np.ndarray], list[Pose]]:
+    """Three frames of a drive, each with points of its own that grow sparse with the distance."""
+    rng = np.random.default_rng(seed)
+    clouds = []
+    for _ in range(3):
+        angle, distance = np.radians(rng.uniform(-view, view, 6000)), 3 + rng.exponential(14, 6000)
+        height = rng.uniform(-1.8, 4, 6000)
+        clouds.append(np.column_stack((distance * np.cos(angle), distance * np.sin(angle), height)))
+    return clouds, [at(length * k / 2, seed % 7, 0.1 * k) for k in range(3)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(length=st.floats(40, 300), seed=st.integers(0, 1000), ahead=st.booleans())
+def test_a_drive_through_a_town_is_enough_to_tell_the_frames_of_reference_apart(
+    length: float, seed: int, ahead: bool
+) -> None:
+    """No longer than the points reach, so that the device never leaves the box around them."""
+    clouds, poses = drive(length, seed=seed, view=60.0 if ahead else 180.0)
+    in_world = [pose.apply(cloud) for pose, cloud in zip(poses, clouds, strict=True)]
+    assert codes(scene_of(clouds, poses)) == []
+    assert codes(scene_of(in_world, poses, points_frame="world")) == []
+    assert codes(scene_of(clouds, poses, points_frame="world")) == ["points-in-ego"]
+    assert codes(scene_of(in_world, poses)) == ["points-in-world"]
+
+
+@pytest.mark.parametrize("length", [20.0, 60.0])
+def test_points_cropped_to_a_region_of_the_world_are_sound_wherever_the_device_goes(length: float) -> None:
+    """So is a map, the same in every frame."""
+    _, poses = drive(length, seed=1)
+    region = np.random.default_rng(0).uniform((-25, -15, -2), (25, 15, 3), (3, 6000, 3))
+    assert codes(scene_of(list(region), poses, points_frame="world")) == []
+    assert codes(scene_of([region[0]] * 3, poses, points_frame="world")) == []
+    cropped = [pose.inverse().apply(points) for pose, points in zip(poses, region, strict=True)]
+    assert codes(scene_of(cropped, poses)) == []
+
+
+def test_a_device_that_turns_beside_a_wall_is_let_be() -> None:
+    """It sees one side of the world, round its origin, first on its left and then on its right."""
+    clouds, _ = drive(0, seed=2)
+    poses = [at(0.5 * k, -8, np.pi * k / 2) for k in range(3)]
+    in_world = [pose.apply(cloud) for pose, cloud in zip(poses, clouds, strict=True)]
+    in_world = [points[points[:, 1] > -8 - 0.3 * k] for k, points in enumerate(in_world)]
+    assert codes(scene_of(in_world, poses, points_frame="world")) == []
+    in_ego = [pose.inverse().apply(points) for pose, points in zip(poses, in_world, strict=True)]
+    assert codes(scene_of(in_ego, poses)) == []
 
 
 @settings(max_examples=60, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import shutil
 import sys
@@ -271,6 +272,8 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     (EXTRINSICS, {"sensor_name": None}, "no sensor_name"),
     (EXTRINSICS, {"qx": 3.0}, "the row of front_camera: a quaternion"),
     (EXTRINSICS, {"tz_m": None}, "no tz_m"),
+    (EXTRINSICS, {"sensor_name": "up_lidar"}, "the row of up_lidar: another row of that sensor"),
+    (INTRINSICS, {"sensor_name": "left_camera"}, "the row of left_camera: another row of that sensor"),
     (INTRINSICS, {"fx_px": 0.0}, "the row of front_camera: intrinsics: focal lengths"),
     (INTRINSICS, {"width_px": 0}, "the row of front_camera: a picture of 0"),
     (INTRINSICS, {"height_px": None}, "no height_px"),
@@ -338,3 +341,21 @@ def test_without_pyarrow_the_extra_is_named(written: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r"Argoverse 2 logs .*\npip install 'lidarprep\[tables\]'"):
         open_scene(written)
+
+
+def test_a_folder_that_may_not_be_looked_into_does_not_hide_the_logs(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk's lost+found belongs to root; what is in it cannot even be asked for."""
+    (tmp_path / "lost+found").mkdir()
+    shutil.copytree(written, tmp_path / "train")
+    access, is_dir = os.access, Path.is_dir
+
+    def refused(path: Path) -> bool:
+        if path.parent.name == "sensors" and "lost+found" in path.parts:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr(os, "access", lambda path, mode: "lost+found" not in str(path) and access(path, mode))
+    monkeypatch.setattr(Path, "is_dir", refused)
+    assert open_scene(tmp_path).layout == "argoverse2"

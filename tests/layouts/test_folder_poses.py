@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from lidarprep.errors import FormatError, LidarprepError, SceneError
 from lidarprep.readers import write_points
 from lidarprep.readers.layouts.named_times import times_in_names
-from lidarprep.readers.layouts.poses_file import read_poses
+from lidarprep.readers.layouts.poses.file import read_poses
 from lidarprep.recordings import open_scene
 from lidarprep.scene import PointCloud, Pose, Scene
 from tests.layouts.generated import Recording, generated
@@ -204,6 +204,9 @@ def test_lidars_that_do_not_hang_together_are_named(
         ("1700000000.123456789", T0),
         ("os1-1700000000_123456789", T0),
         ("000123", None),
+        ("0000000000042", None),
+        ("frame_0000000000000042", None),
+        ("0000000000000000042", None),
         ("1700000000", None),
         ("17000000001234567890", None),
         ("9999999999999999999", None),
@@ -303,6 +306,27 @@ def test_names_that_name_no_frame_give_way_to_times(tmp_path: Path) -> None:
     assert scene[0].world_from_ego is not None
     assert scene[0].world_from_ego.translation[0] == pytest.approx(2)
     assert "matched by time" in scene.notes[1]
+
+
+def test_one_name_in_every_row_gives_way_to_times_unless_it_is_a_frames(tmp_path: Path) -> None:
+    folder = named_by_time(tmp_path / "drive", [0.5])
+    rows = f"{{0}},{T0},0,0,0,1,0,0,0\n{{0}},{T0 + 10**9},4,0,0,1,0,0,0\n"
+    (folder / "poses.csv").write_text("frame,timestamp,x,y,z,qw,qx,qy,qz\n" + rows.format("map"))
+    (frame,) = open_scene(folder)
+    assert frame.world_from_ego is not None
+    assert frame.world_from_ego.translation[0] == pytest.approx(2)
+    (folder / "poses.csv").write_text("frame,timestamp,x,y,z,qw,qx,qy,qz\n" + rows.format(T0 + 5 * 10**8))
+    with pytest.raises(FormatError, match="line 3: a second pose of one frame"):
+        open_scene(folder)
+
+
+def test_a_tolerance_in_time_is_said_to_be_of_no_use_where_nothing_is_matched_by_it(
+    made: Recording, two_lidars: Path, tmp_path: Path
+) -> None:
+    note = "without use for this layout, and so ignored: --image-tolerance"
+    assert note in open_scene(named_by_time(tmp_path / "alone", [0.5]), image_tolerance=0.02).notes
+    assert note in open_scene(write_toolkit(made, tmp_path / "toolkit"), image_tolerance=0.02).notes
+    assert note not in open_scene(two_lidars, image_tolerance=0.02).notes
 
 
 def test_frames_have_the_times_of_their_names_without_poses_too(tmp_path: Path) -> None:

@@ -196,6 +196,7 @@ def without_line(name: str, start: str) -> Callable[[Path], object]:
         (write("sequences/00/calib.txt", "Tr: " + "1 " * 12), "not orthonormal"),
         (write("sequences/00/times.txt", "0.0\nsoon\n"), r"times\.txt, line 2: 'soon'"),
         (write("sequences/00/times.txt", "nan\n"), r"times\.txt, line 1"),
+        (write("sequences/00/times.txt", "0.0\n\n0.2\n"), r"times\.txt, line 2: ''"),  # or the third frame had none
         (write("poses/00.txt", "1 2 3\n"), r"00\.txt, line 1: 3 values"),
         (write("poses/00.txt", "0 0 0 0 0 0 0 1\n"), "rows as TUM has them; expected 12 numbers"),
         (write("poses/00.txt", "2 " * 12), r"00\.txt, line 1: a rotation matrix"),
@@ -217,3 +218,10 @@ def test_times_out_of_order_are_kept_for_the_frames(dataset: Path) -> None:
     assert scene.trajectory is not None
     assert scene.trajectory.timestamps.tolist() == [0, 100_000_000, 200_000_000]
     assert any("not in time order" in note for note in scene.notes)
+
+
+def test_cameras_that_are_chosen_keep_their_numbers(dataset: Path) -> None:
+    shutil.copytree(dataset / "sequences/00/image_2", dataset / "sequences/00/image_0")
+    assert [(one.name, one.index) for one in open_scene(dataset).cameras] == [("image_0", 0), ("image_2", 1)]
+    (camera,) = open_scene(dataset, cameras=["image_2"]).cameras
+    assert (camera.name, camera.index) == ("image_2", 1)

@@ -240,7 +240,10 @@ def test_a_drive_is_chosen_by_name_or_number(day: Path) -> None:
 def test_cameras_and_lidars_are_chosen_by_name(day: Path) -> None:
     shutil.copytree(day / DRIVE / "image_02", day / DRIVE / "image_03")
     assert [camera.name for camera in open_scene(day).cameras] == ["image_02", "image_03"]
-    assert [camera.name for camera in open_scene(day, cameras=["image_03"]).cameras] == ["image_03"]
+    by_name = {camera.name: camera.index for camera in open_scene(day).cameras}
+    chosen = open_scene(day, cameras=["image_03"]).cameras
+    assert [(camera.name, camera.index) for camera in chosen] == [("image_03", by_name["image_03"])]
+    assert by_name["image_03"] > 0
     with pytest.raises(SceneError, match="no camera 'front'"):
         open_scene(day, cameras=["front"])
     assert len(open_scene(day, lidars=["velodyne"])) == 4
@@ -347,3 +350,19 @@ def test_a_cut_sweep_is_an_error_of_its_frame_alone(day: Path) -> None:
     assert len(scene[0].points()) > 0
     with pytest.raises(FormatError, match=r"0000000001\.bin"):
         scene[1].points()
+
+
+def test_the_projection_has_the_scale_of_the_first_row(day: Path) -> None:
+    """Metres as they are where the drive began, however far north it goes: the development kit's `latToScale`."""
+    rows = sorted((day / DRIVE / "oxts" / "data").iterdir())
+    latitudes = []
+    for path, latitude in zip(rows, (49.0, 50.0), strict=False):
+        words = path.read_text().split()
+        path.write_text(" ".join([str(latitude), *words[1:]]))
+        latitudes.append(np.radians(latitude))
+    first, second, *_ = open_scene(day, max_pose_gap=1e6)
+    assert first.world_from_ego is not None
+    assert second.world_from_ego is not None
+    moved = second.world_from_ego.translation - first.world_from_ego.translation
+    south, north = np.log(np.tan(np.pi / 4 + np.array(latitudes) / 2))
+    assert moved[1] == pytest.approx(6378137 * np.cos(latitudes[0]) * (north - south), abs=20)

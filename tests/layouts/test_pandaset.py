@@ -193,7 +193,8 @@ def test_a_sequence_is_chosen_by_name_or_number(sequence: Path) -> None:
 
 
 def test_options_are_used_refused_or_noted(sequence: Path) -> None:
-    assert [camera.name for camera in open_scene(sequence, cameras=["left_camera"]).cameras] == ["left_camera"]
+    (camera,) = open_scene(sequence, cameras=["left_camera"]).cameras
+    assert (camera.name, camera.index) == ("left_camera", 1)
     with pytest.raises(SceneError, match="no camera 'front'"):
         open_scene(sequence, cameras=["front"])
     with pytest.raises(SceneError, match="has its own poses"):
@@ -270,3 +271,16 @@ def test_a_spoilt_sequence_gets_one_clear_error(sequence: Path, spoil: Callable[
 def test_a_file_without_a_number_is_noted(sequence: Path) -> None:
     (sequence / "lidar/backup.pkl").write_bytes(b"")
     assert any("lidar: 1 files there have no number, such as backup.pkl" in note for note in open_scene(sequence).notes)
+
+
+def test_times_and_poses_of_pictures_belong_to_their_numbers(sequence: Path, recorded: Recording) -> None:
+    (sequence / "camera/left_camera/00.jpg").unlink()
+    first, *others = open_scene(sequence)
+    assert "left_camera" not in [image.camera.name for image in first.images]
+    ego_from_camera = next(camera for camera in recorded.cameras if camera.name == "left_camera").ego_from_camera
+    for frame, truth in zip(others, recorded.frames[1:], strict=True):
+        (image,) = (image for image in frame.images if image.camera.name == "left_camera")
+        assert image.path == sequence / "camera/left_camera" / f"{frame.id}.jpg"
+        assert image.timestamp == truth.timestamp
+        assert image.world_from_camera is not None
+        np.testing.assert_allclose(image.world_from_camera.matrix, truth.world_from_ego @ ego_from_camera, atol=1e-6)

@@ -416,3 +416,20 @@ def test_a_spoilt_pickle_is_read_or_refused_and_nothing_else(
 def test_the_instructions_are_those_of_the_standard_library() -> None:
     assert len(inert_pickle._INSTRUCTIONS) == len(inert_pickle._BY_NAME)
     assert max(opcode.proto for opcode in pickletools.opcodes) >= inert_pickle.HIGHEST_PROTOCOL == 5
+
+
+@pytest.mark.parametrize(
+    ("part", "instead", "said"),
+    [
+        (b"\x8c\x01<\x94", b"\x8c\x02<>\x94", "a column of dtype"),
+        (b"\x8c\x0clarge_string\x94\x85", b"]\x94\x85", "an Arrow array that is none of strings"),
+        (b"\x8c\x0clarge_string\x94\x85", b"]\x94\x85\x85", "an Arrow array that is none of strings"),
+    ],
+    ids=["two byte orders", "a list for a type", "a list in a tuple for a type"],
+)
+def test_a_type_that_is_none_gets_one_clear_error(tmp_path: Path, part: bytes, instead: bytes, said: str) -> None:
+    sound = [content for content in SEEDS if part in content]
+    assert sound
+    for content in sound:
+        with pytest.raises(FormatError, match=said):
+            read(tmp_path, content.replace(part, instead))

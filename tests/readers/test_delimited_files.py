@@ -257,3 +257,17 @@ def test_what_a_pts_file_cannot_hold_is_named(tmp_path: Path) -> None:
     cloud = PointCloud(np.zeros((2, 3)), ring=np.zeros(2, np.uint16), intensity=np.ones(2, np.float32))
     assert write_points(tmp_path / "a.pts", cloud) == ("ring",)
     assert (tmp_path / "a.pts").read_text() == "2\n0.0 0.0 0.0 1.0\n0.0 0.0 0.0 1.0\n"
+
+
+@pytest.mark.parametrize("values", [("True", "", "False"), ("false", "0.5", "1"), ("TRUE", "maybe", "0")])
+def test_flags_some_of_which_are_missing_are_named_as_ignored(tmp_path: Path, values: tuple[str, ...]) -> None:
+    """As those of a table with nulls are; the first of them is no fault of the file's."""
+    rows = [f"{k},2,3,{value}\n" for k, value in enumerate(values)]
+    (tmp_path / "a.csv").write_text("".join(["x,y,z,is_ground\n", *rows]))
+    if "maybe" in values:  # text among flags
+        with pytest.raises(FormatError, match=r"line 3, column 4 \(is_ground\): 'maybe'; expected a number"):
+            read_points(tmp_path / "a.csv")
+        return
+    cloud = read_points(tmp_path / "a.csv")
+    np.testing.assert_array_equal(cloud.positions[:, 0], [0, 1, 2])
+    assert (dict(cloud.columns), cloud.ignored_fields) == ({}, ("is_ground",))

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lidarprep.errors import EncodingError, FormatError, MissingExtraError
-from lidarprep.readers.points import CHUNKED_ABOVE, las, point_chunks, read_points, write_points
+from lidarprep.readers.points import CHUNKED_ABOVE, las, laz, point_chunks, read_points, write_points
 from lidarprep.readers.points.gps_time import adjusted_gps_seconds, unix_nanoseconds
 from lidarprep.scene import PointCloud
 
@@ -155,7 +155,7 @@ def test_seconds_of_a_week_keep_their_own_count(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("time", [np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("time", [np.nan, np.inf, 1e300, np.uint64(0x7FF0000000000001).view(np.float64)])
 def test_a_time_that_is_none_is_named_with_its_point(tmp_path: Path, time: float) -> None:
     (tmp_path / "a.las").write_bytes(as_bytes(some_points(count=3, gps_time=np.array([1.0, 2.0, time]))))
     with pytest.raises(FormatError, match="'gps_time' of point 2"):
@@ -225,6 +225,15 @@ def test_chunks_together_are_the_whole(tmp_path: Path, suffix: str, size: int) -
     for name, column in whole.columns.items():
         np.testing.assert_array_equal(together.columns[name], column)
     assert {chunk.ignored_fields for chunk in chunks} == {whole.ignored_fields}
+
+
+def test_long_records_are_decoded_fewer_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A header may give each point 64 KB of extra bytes."""
+    path = tmp_path / "a.laz"
+    path.write_bytes(as_bytes(some_points("1.4", 7), compressed=True))
+    whole = read_points(path)
+    monkeypatch.setattr(laz, "_BYTES_AT_ONCE", 7 * 36)
+    assert_same(read_points(path), whole)
 
 
 def test_chunks_are_offered_for_large_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,6 +214,10 @@ def test_an_absurd_count_is_refused_before_memory_is_set_aside(save: Save, data:
         (header("binary_compressed") + struct.pack("<II", 9, 24) + b"12345678", "the file ends 16 bytes after"),
         (header("binary_compressed") + struct.pack("<II", 8, 25) + b"12345678", "8 compressed bytes that unpack to 25"),
         (header("binary_compressed") + struct.pack("<II", 8, 24) + b"\xff" * 8, "does not decode"),
+        (
+            header("binary_compressed", WIDTH="100", POINTS="100") + struct.pack("<II", 8, 1200) + b"\xff" * 8,
+            "unpack to 1200; expected no more than 88 times as many",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(save: Save, content: bytes, message: str) -> None:

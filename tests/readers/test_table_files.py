@@ -197,3 +197,13 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path: Path, monkeypatch: 
     monkeypatch.delitem(sys.modules, "lidarprep.readers.points.tables", raising=False)
     with pytest.raises(MissingExtraError, match=r"lidarprep\[tables\]"):
         read_points(path)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_of_coordinates_that_stand_twice_the_columns_are_read_and_the_lists_named(tmp_path: Path, first: bool) -> None:
+    columns = {axis: np.array([1.0, 2.0]) for axis in "xyz"}
+    lists = {"position": pa.array([[7, 8, 9], [7, 8, 9]], pa.list_(pa.float32(), 3))}
+    parquet.write_table(pa.table(lists | columns if first else columns | lists), tmp_path / "a.parquet")
+    cloud = read_points(tmp_path / "a.parquet")
+    np.testing.assert_array_equal(cloud.positions, [[1, 1, 1], [2, 2, 2]])
+    assert cloud.ignored_fields == ("position",)

@@ -41,9 +41,12 @@ def counted_files(folder: Path, *suffixes: str) -> tuple[dict[int, Path], list[s
 
 
 def folders_in(path: Path) -> list[Path]:
-    """The folders in a folder, by name, but for hidden ones; without a look at each of thousands of files there."""
+    """The folders in a folder, by name, without a look at each of thousands of files there.
+
+    Hidden ones don't count, nor do those that may not be looked into, such as the lost+found of a disk.
+    """
     if not path.is_dir():
         return []
     with os.scandir(path) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-    return [path / name for name in names]
+    return [path / name for name in names if os.access(path / name, os.R_OK | os.X_OK)]

@@ -4,7 +4,7 @@ The frames are in the order of the numbers in the files' names; or of the times,
 named_times), which the frames then have. Several lidars may stand side by side in it: see several_lidars.
 
 The poses file is the one given, or else the first of POSES_NAMES in the folder, then in the folder above it; see
-poses_file for what may be in it, and frame_poses for how it is matched.
+poses/file.py for what may be in it, and poses/matching.py for how it is matched.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pathlib import Path
 
 from lidarprep.errors import SceneError
 from lidarprep.readers.layouts.asked_for import unused_options
-from lidarprep.readers.layouts.frame_poses import FramePoses, match_poses
 from lidarprep.readers.layouts.numbered import passed_over, visible
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.readers.layouts.point_sources import PointSources, files_of
-from lidarprep.readers.layouts.pose_table import PoseTable
-from lidarprep.readers.layouts.poses_file import read_poses
+from lidarprep.readers.layouts.poses.file import read_poses
+from lidarprep.readers.layouts.poses.matching import FramePoses, match_poses
+from lidarprep.readers.layouts.poses.table import PoseTable
 from lidarprep.readers.layouts.several_lidars import has_lidars, lidar_sources
 from lidarprep.readers.points import is_point_file
 from lidarprep.scene import Frame, Pose, Scene
 
 # What this layout looks at; cameras, of which it has none, are refused by name once it is open.
-USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras", "image_tolerance", "max_pose_gap")
+USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras", "max_pose_gap")
 
 POSES_NAMES = ("poses.json", "poses.csv", "poses.txt", "poses.tum")
 
@@ -100,7 +100,7 @@ def scene_of_files(
             zip(sources.sources, poses.poses, poses.timestamps, strict=True)
         )
     )
-    notes = (*poses.notes, *sources.notes, *unused_options(options, USED_OPTIONS))
+    notes = (*poses.notes, *sources.notes, *unused_options(options, (*USED_OPTIONS, *sources.used_options)))
     return Scene(str(path), layout, frames, (), points_frame, notes, lidars=sources.lidars, trajectory=poses.trajectory)
 
 

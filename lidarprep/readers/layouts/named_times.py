@@ -8,7 +8,8 @@
 | 10 digits, a dot, 1 to 9 digits     | seconds                                    |
 | 10 digits, _ or -, 9 digits         | seconds and nanoseconds, as ROS writes both |
 
-All count from the Unix epoch. They are read as text, so that none is rounded.
+All count from the Unix epoch. They are read as text, so that none is rounded. Digits in a row that
+begin with 0 are a number that was padded, and no time: as one it would lie before 2001.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 
 # What may stand before a time is a name that ends in _ or -, and is the same for all files.
 _TIME = re.compile(
-    r"(?P<name>.*[_-]|)(?:(?P<whole>[0-9]{19}|[0-9]{16}|[0-9]{13})|(?P<seconds>[0-9]{10})(?P<dot>[._-])(?P<rest>[0-9]{1,9}))"
+    r"(?P<name>.*[_-]|)(?:(?P<whole>[1-9](?:[0-9]{18}|[0-9]{15}|[0-9]{12}))|(?P<seconds>[0-9]{10})(?P<dot>[._-])(?P<rest>[0-9]{1,9}))"
 )
 _DIGITS_TO_NS = {19: 1, 16: 10**3, 13: 10**6}
 _LARGEST_NS = 2**63 - 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -11,6 +10,9 @@ from lidarprep.errors import SceneError
 
 PointsFrame = Literal["ego", "world"]
 FrameOrder = Literal["recorded", "time"]
+
+# The longest tolerance or gap: some thirty years, which is far beyond any recording and well within int64 nanoseconds.
+LONGEST_S = 1e9
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class OpenOptions:
                 raise SceneError(f"{name} is {value!r}; it is one of {', '.join(known)}")
         for name in ("image_tolerance", "max_pose_gap"):
             value = getattr(self, name)
-            if not (isfinite(value) and value >= 0):
-                raise SceneError(f"{name} is {value}; it is seconds, 0 or more")
+            if not 0 <= value <= LONGEST_S:
+                raise SceneError(f"{name} is {value}; it is seconds, from 0 to {LONGEST_S:g}")
 
     @property
     def image_tolerance_ns(self) -> int:

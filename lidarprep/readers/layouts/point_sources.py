@@ -66,6 +66,11 @@ class PointSources:
     lidars: tuple[Lidar, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def used_options(self) -> tuple[str, ...]:
+        """The options that the frames were put together by, beside those that choose lidars and points."""
+        return ("image_tolerance",) if self.by_time and len(self.lidars) > 1 else ()
+
     def key_of(self, name: str) -> FrameKey:
         """What the frame of that name is matched by: the name of a point file, or its stem, in whatever folder."""
         name = name.strip().replace("\\", "/").rpartition("/")[2]

@@ -11,7 +11,7 @@ from lidarprep.errors import SceneError
 from lidarprep.readers.layouts.folder import scene_of_files
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.readers.layouts.point_sources import file_source
-from lidarprep.readers.layouts.poses_file import read_poses
+from lidarprep.readers.layouts.poses.file import read_poses
 from lidarprep.readers.points import is_point_file, point_suffix, point_suffixes
 from lidarprep.scene import Scene
 

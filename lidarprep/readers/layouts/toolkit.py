@@ -94,7 +94,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         notes += _strays(files, path / "cameras" / camera.name, pictures)
     if radar:
         notes += _strays(files, path / "radar_points", radar)
-    notes += unused_options(options, ("points_frame", "lidars", "cameras", "image_tolerance"))
+    notes += unused_options(options, ("points_frame", "lidars", "cameras", *sources.used_options))
     return Scene(
         str(path),
         "toolkit",

@@ -15,6 +15,7 @@ from lidarprep.readers.points.fields import cloud_from_fields, is_known, time_na
 from lidarprep.readers.points.text_lead import (
     ADD_HEADER,
     BARE_COLUMNS,
+    FLAG_WORD,
     NUMBER,
     WHOLE_NUMBER,
     Lead,
@@ -23,7 +24,7 @@ from lidarprep.readers.points.text_lead import (
     plain_name,
     read_lead,
 )
-from lidarprep.readers.points.text_rows import WHOLE, Column, line_of, read_columns
+from lidarprep.readers.points.text_rows import FLAG, WHOLE, Column, line_of, read_columns
 from lidarprep.readers.points.writing import appearing_whole, scalar_columns, storable
 from lidarprep.scene import PointCloud, ReferenceFrame
 
@@ -41,7 +42,8 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
 
     Returns:
         Positions (N, 3) float64, metres; other columns int64 where all of their values are whole numbers, else
-        float64. Columns of text, and those whose names mean nothing here, are named as ignored.
+        float64. Columns of text, of flags some of which are missing, and those whose names mean nothing here, are
+        named as ignored.
 
     Raises:
         FormatError: It is no ASCII-compatible text, there is no telling its columns, its rows differ in length, or
@@ -125,9 +127,7 @@ def _named(path: Path, text: bytes, lead: Lead) -> list[Column]:
             continue
         name = time_name(name, unit) or given
         first = lead.first[k] if k < len(lead.first) else b""
-        is_text = not is_known(name) or not (not first or NUMBER.fullmatch(first) or WHOLE_NUMBER.fullmatch(first))
-        whole = WHOLE_NUMBER.fullmatch(first) is not None
-        columns.append(Column(name, None if is_text else WHOLE if whole else "<f8"))
+        columns.append(Column(name, _type_of(first) if is_known(name) else None))
     if lead.first and len(lead.first) == len(names) + 1 and not lead.first[-1]:
         columns.append(Column("", None))  # each row ends with a separator, but not the header
     missing = [axis for axis in "xyz" if axis not in (column.name for column in columns)]
@@ -139,6 +139,15 @@ def _named(path: Path, text: bytes, lead: Lead) -> list[Column]:
             expected="x, y and z",
         )
     return columns
+
+
+def _type_of(first: bytes) -> str | None:
+    """What a column is read as, by its first value."""
+    if FLAG_WORD.fullmatch(first):
+        return FLAG
+    if WHOLE_NUMBER.fullmatch(first):
+        return WHOLE
+    return "<f8" if not first or NUMBER.fullmatch(first) else None
 
 
 def _bare(path: Path, text: bytes, lead: Lead) -> list[Column]:

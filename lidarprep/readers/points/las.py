@@ -143,7 +143,8 @@ class _Content:
     def look_at(self, block: NDArray[np.void]) -> None:
         """Take a further part of the file into account."""
         if "gps_time" in self.fields and not self.times:
-            self.times = bool(block["gps_time"].any())
+            with np.errstate(invalid="ignore"):  # what is no number is refused when it is converted
+                self.times = bool(block["gps_time"].any())
         if not self.classes:
             self.classes = bool((block["classification"] & self.class_bits > 1).any())
         if "red" in self.fields and self.largest_colour <= 255:

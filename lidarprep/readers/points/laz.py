@@ -27,6 +27,9 @@ except ImportError:
 # Points that are decoded at once, in threads: some twenty chunks of the usual 50,000.
 POINTS_AT_ONCE = 1_000_000
 
+# But no more than this in bytes, whatever extra bytes a header gives each point.
+_BYTES_AT_ONCE = 256 << 20
+
 # More records than this are not believed of a compressed file, in bytes: a fixed room, and a multiple of the file.
 # Real points are compressed to a tenth; those of a still wall that repeat in all but time to a hundredth.
 _ROOM_BYTES = 64 << 20
@@ -68,9 +71,10 @@ class LazRecords:
 
     def blocks(self, count: int) -> Iterator[NDArray[np.void]]:
         """The next `count` records, in arrays that are overwritten by the next."""
-        buffer = np.empty(min(count, POINTS_AT_ONCE), dtype=self.header.records)
-        for begin in range(0, count, POINTS_AT_ONCE):
-            part = buffer[: min(POINTS_AT_ONCE, count - begin)]
+        at_once = min(POINTS_AT_ONCE, _BYTES_AT_ONCE // self.header.records.itemsize)
+        buffer = np.empty(min(count, at_once), dtype=self.header.records)
+        for begin in range(0, count, at_once):
+            part = buffer[: min(at_once, count - begin)]
             with self._one_error():
                 self.decoder.decompress_many(part.view(np.uint8))
             yield part

@@ -87,6 +87,16 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
     Raises:
         FormatError: The header is no PCD header, or it and the data disagree.
     """
+    fields, unread = read_fields(path)
+    return cloud_from_fields(path, fields, frame, unread=unread)
+
+
+def read_fields(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """The fields of one number a point, (N,) each by name, of the types that the header declares; and what else it has.
+
+    Raises:
+        FormatError: The header is no PCD header, or it and the data disagree.
+    """
     with path.open("rb", buffering=0) as file, BufferedReader(file) as stream:
         header = _HeaderParser(path).parse(stream)
         body = body_of(file, 0 if header.encoding == "ascii" else header.size_bytes)
@@ -105,7 +115,7 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
             unread.append(name)
     if header.has_viewpoint:
         unread.append("VIEWPOINT")
-    return cloud_from_fields(path, fields, frame, unread=unread)
+    return fields, unread
 
 
 def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
@@ -184,7 +194,15 @@ def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[A
     if len(body) < 8:
         _fail_short(path, header, body, "8 bytes of sizes, then the compressed points")
     packed_bytes, unpacked_bytes = struct.unpack_from("<II", body)
-    if unpacked_bytes != header.data_bytes or unpacked_bytes > packed_bytes * MAX_LZF_RATIO:
+    if unpacked_bytes == header.data_bytes and unpacked_bytes > packed_bytes * MAX_LZF_RATIO:
+        raise FormatError(
+            path,
+            place=f"byte {header.size_bytes}",
+            found=f"{packed_bytes} compressed bytes that unpack to {unpacked_bytes}",
+            expected=f"no more than {MAX_LZF_RATIO} times as many, which is what LZF reaches",
+            fix="The file is damaged: get it again.",
+        )
+    if unpacked_bytes != header.data_bytes:
         raise FormatError(
             path,
             place=f"byte {header.size_bytes}",

@@ -38,7 +38,7 @@ _ARROW_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError, 
 def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
     """Read a .parquet, .feather or .arrow file.
 
-    Coordinates are three columns of numbers, or one of lists with a fixed size of 3, as `position` or `xyz`. Times
+    Coordinates are three columns of numbers, or else one of lists with a fixed size of 3, as `position` or `xyz`. Times
     of Arrow's own types are taken with the unit that they have; naive ones are UTC. Dictionary columns are decoded.
 
     Returns:
@@ -123,9 +123,10 @@ def _choose(path: Path, schema: Any) -> tuple[list[int], list[str]]:
     """
     wanted: list[int] = []
     unread: list[str] = []
+    by_axis = {"x", "y", "z"} <= {name.lower() for name in schema.names}
     for k, field in enumerate(schema):
         coordinate = field.name.lower() in ("x", "y", "z")
-        if (is_known(field.name) and _is_readable(field.type)) or _is_position(field):
+        if (is_known(field.name) and _is_readable(field.type)) or (_is_position(field) and not by_axis):
             wanted.append(k)
         elif coordinate:
             raise FormatError(path, place=f"column {field.name!r}", found=f"{field.type}", expected="numbers")

@@ -32,7 +32,8 @@ BARE_COLUMNS: dict[int, tuple[str, ...]] = {
 NUMBER = re.compile(
     rb"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan(\(\w*\))?|inf(inity)?|1\.#[a-z]+0*)", re.IGNORECASE
 )
-WHOLE_NUMBER = re.compile(rb"[+-]?\d+|true|false", re.IGNORECASE)
+WHOLE_NUMBER = re.compile(rb"[+-]?\d+")
+FLAG_WORD = re.compile(rb"true|false", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(rb"[+-]?\d+,\d+([eE][+-]?\d+)?")
 
 # What ParaView and VeloView call a point's coordinates.

@@ -18,6 +18,9 @@ BLANKS = " "
 # What a column's values are read as beside NumPy's types ("<f4"): integers as long as all of them are, else float64.
 WHOLE = "whole"
 
+# Read as WHOLE is, but passed over as text if one of its values is no integer and no flag.
+FLAG = "flag"
+
 # Numbers that the kernel leaves to Python before it is called again.
 _SLOW_AT_ONCE = 1024
 
@@ -30,7 +33,7 @@ class Column:
 
     Args:
         name: What the file calls it.
-        type: NumPy's code of its numbers, WHOLE, or None for text that is passed over.
+        type: NumPy's code of its numbers, WHOLE, FLAG, or None for text that is passed over.
     """
 
     name: str
@@ -59,7 +62,8 @@ def read_columns(
     table, not_whole, _ = _read(path, text, start, columns, rows, separator, grow=True)
     if not_whole.any():
         broken = zip(columns, not_whole, strict=True)
-        columns = [replace(column, type="<f8") if is_not else column for column, is_not in broken]
+        instead = {WHOLE: "<f8", FLAG: None}
+        columns = [replace(one, type=instead[one.type or WHOLE]) if is_not else one for one, is_not in broken]
         table, _, _ = _read(path, text, start, columns, len(table), separator)
     return [None if column.type is None else table[str(k)] for k, column in enumerate(columns)]
 
@@ -137,7 +141,7 @@ def _read(
     path: Path, text: bytes, start: int, columns: Sequence[Column], rows: int, separator: str, *, grow: bool = False
 ) -> tuple[NDArray[np.void], NDArray[np.bool_], int]:
     """Up to `rows` records, or all that there are; which of the columns are not whole; where the text goes on."""
-    kept = [(str(k), "<i8" if c.type == WHOLE else c.type) for k, c in enumerate(columns) if c.type is not None]
+    kept = [(str(k), "<i8" if c.type in (WHOLE, FLAG) else c.type) for k, c in enumerate(columns) if c.type is not None]
     dtype = np.dtype(kept)
     fields, limits = _fields(columns, dtype)
     table, data = _table(rows, dtype)
@@ -177,7 +181,7 @@ def _fields(columns: Sequence[Column], dtype: np.dtype[np.void]) -> tuple[NDArra
         if column.type is None:
             continue
         own, offset = dtype[str(k)], offsets[str(k)]
-        kind = kernels.FLOAT if own.kind == "f" else kernels.WHOLE if column.type == WHOLE else kernels.INTEGER
+        kind = kernels.FLOAT if own.kind == "f" else kernels.WHOLE if column.type in (WHOLE, FLAG) else kernels.INTEGER
         fields[k] = kind, own.itemsize, offset
         if own.kind != "f":
             limits[k] = np.iinfo(own).max, -int(np.iinfo(own).min)
@@ -201,7 +205,7 @@ def _refuse(
     column = columns[field]
     value = _value_at(text, at, separator)
     place = f"line {line}, column {field + 1} ({column.name})"
-    kind = "a number" if column.type in (None, WHOLE) else f"a {np.dtype(column.type)} number"
+    kind = "a number" if column.type in (None, WHOLE, FLAG) else f"a {np.dtype(column.type)} number"
     if any(byte >= 0x80 for byte in value):
         foreign = next(byte for byte in value if byte >= 0x80)
         raise FormatError(path, place=place, found=f"byte 0x{foreign:02x}, which is not ASCII", expected=kind)

@@ -28,6 +28,7 @@ from lidarprep.readers.layouts.argoverse2.tables import (
     read_trajectory,
 )
 from lidarprep.readers.layouts.asked_for import chosen, listed, unused_options
+from lidarprep.readers.layouts.counted_files import folders_in
 from lidarprep.readers.layouts.matching import PictureSeries, match_pictures, poses_at
 from lidarprep.readers.layouts.numbered import image_stem, visible
 from lidarprep.readers.layouts.options import OpenOptions
@@ -47,9 +48,7 @@ def detect(path: Path) -> str | None:
     """Why this is an Argoverse 2 log or a folder of them, or None."""
     if _is_log(path):
         return "it has sensors/lidar/ with Feather files"
-    if not path.is_dir():
-        return None
-    log = next((folder for folder in islice(visible(path), LOOKED_INTO) if _is_log(folder)), None)
+    log = next((folder for folder in islice(folders_in(path), LOOKED_INTO) if _is_log(folder)), None)
     return None if log is None else f"its folder {log.name} has sensors/lidar/ with Feather files"
 
 
@@ -126,7 +125,7 @@ def _find_log(path: Path, asked: str | None) -> Path:
                 f"{path} is one log, and not {asked!r}", fix="Leave --scene-name out, or point at the folder of logs."
             )
         return path
-    logs = [folder for folder in visible(path) if _is_log(folder)] if path.is_dir() else []
+    logs = [folder for folder in folders_in(path) if _is_log(folder)]
     names = [log.name for log in logs]
     if not logs:
         raise SceneError(f"{path} holds no Argoverse 2 log", fix=f"Expected is {LOOKS_LIKE}.")
@@ -161,7 +160,7 @@ def _stamped(folder: Path, suffix: str | None = None) -> dict[int, Path]:
 def _cameras(log: Path, options: OpenOptions) -> tuple[list[PictureSeries], list[str]]:
     """The cameras that have pictures, in the order of their names; and notes on those without a calibration."""
     folder = log / "sensors" / "cameras"
-    known = [path.name for path in visible(folder) if path.is_dir()] if folder.is_dir() else []
+    known = [path.name for path in folders_in(folder)]
     names = chosen(known, options.cameras, "camera")
     if not names:
         return [], []

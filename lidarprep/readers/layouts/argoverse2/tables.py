@@ -107,7 +107,7 @@ def read_extrinsics(path: Path) -> dict[str, Pose]:
     table = read_table(path)
     _require(path, table, ("sensor_name", *QUATERNION, *TRANSLATION))
     poses = {}
-    rows = zip(_names(table), _columns(path, table, QUATERNION), _columns(path, table, TRANSLATION), strict=True)
+    rows = zip(_names(path, table), _columns(path, table, QUATERNION), _columns(path, table, TRANSLATION), strict=True)
     for name, quaternion, translation in rows:
         try:
             poses[name] = Pose.from_quaternion(quaternion, translation)
@@ -129,7 +129,10 @@ def read_intrinsics(path: Path) -> dict[str, Intrinsics]:
     _require(path, table, ("sensor_name", *pinhole, "width_px", "height_px"))
     intrinsics = {}
     rows = zip(
-        _names(table), _columns(path, table, pinhole), _columns(path, table, ("width_px", "height_px")), strict=True
+        _names(path, table),
+        _columns(path, table, pinhole),
+        _columns(path, table, ("width_px", "height_px")),
+        strict=True,
     )
     for name, numbers, size in rows:
         try:
@@ -194,5 +197,10 @@ def _columns(path: Path, table: Table, names: Sequence[str]) -> NDArray[np.float
     return np.column_stack([table[name].astype(np.float64) for name in names])
 
 
-def _names(table: Table) -> list[str]:
-    return [str(name) for name in table["sensor_name"].tolist()]
+def _names(path: Path, table: Table) -> list[str]:
+    """The sensors' names, one a row."""
+    names = [str(name) for name in table["sensor_name"].tolist()]
+    if len(set(names)) < len(names):
+        doubled = next(name for name in names if names.count(name) > 1)
+        raise FormatError(path, place=f"the row of {doubled}", found="another row of that sensor", expected="one")
+    return names

@@ -22,8 +22,8 @@ from lidarprep.readers.layouts.counted_files import counted_files, folders_in
 from lidarprep.readers.layouts.kitti.calibration import Calibration, moved_by, read_calibration
 from lidarprep.readers.layouts.numbered import IMAGE_SUFFIXES
 from lidarprep.readers.layouts.options import OpenOptions
-from lidarprep.readers.layouts.pose_table import PoseTable, decimal_nanoseconds, table_of_poses
-from lidarprep.readers.layouts.poses_file import read_poses
+from lidarprep.readers.layouts.poses.file import read_poses
+from lidarprep.readers.layouts.poses.table import PoseTable, decimal_nanoseconds, table_of_poses
 from lidarprep.readers.points import read_points
 from lidarprep.scene import Camera, CameraImage, Frame, Lidar, Pose, Scene, Trajectory
 
@@ -131,9 +131,8 @@ def _read_times(path: Path) -> tuple[list[int], list[str]]:
     if not path.is_file():
         return [], ["there is no times.txt: frames have no timestamps"]
     times = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), 1):
-        if not line.strip():
-            continue
+    # A blank line is one that is wrong: passed over, it would shift the times of all frames behind it.
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").rstrip().split("\n"), 1):
         time = decimal_nanoseconds(line.strip(), 10**9)
         if time is None:
             raise FormatError(path, place=f"line {number}", found=repr(line[:60]), expected="seconds, a number a line")
@@ -203,9 +202,9 @@ def _cameras(
     known = [f"image_{k}" for k in range(4) if (sequence / f"image_{k}").is_dir()]
     cameras: list[_NumberedPictures] = []
     notes: list[str] = []
-    for index, name in enumerate(chosen(known, options.cameras, "camera")):
+    for name in chosen(known, options.cameras, "camera"):
         intrinsics, offset = calibration.rectified_camera(f"P{name[-1]}")
-        camera = Camera(name, index, intrinsics, (moved_by(offset) @ camera_0_from_ego).inverse())
+        camera = Camera(name, known.index(name), intrinsics, (moved_by(offset) @ camera_0_from_ego).inverse())
         pictures, strange = counted_files(sequence / name, *IMAGE_SUFFIXES)
         notes += strange
         cameras.append((camera, pictures))

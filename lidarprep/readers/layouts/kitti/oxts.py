@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.readers.layouts.counted_files import counted_files
-from lidarprep.readers.layouts.pose_table import table_of_poses
+from lidarprep.readers.layouts.poses.table import table_of_poses
 from lidarprep.scene import GpsPose, Pose, Trajectory
 
 EARTH_RADIUS_M = 6378137.0

@@ -172,7 +172,8 @@ def _trajectory(
 
 def _picture_series(drive: Path, day: Path, options: OpenOptions) -> tuple[list[PictureSeries], list[str]]:
     """The cameras that have pictures, as far as they are asked for, and notes."""
-    names = chosen([name for name in CAMERAS if (drive / name / "data").is_dir()], options.cameras, "camera")
+    known = [name for name in CAMERAS if (drive / name / "data").is_dir()]
+    names = chosen(known, options.cameras, "camera")
     if not names:
         return [], []
     camera_0_from_velodyne = read_calibration(day / "calib_velo_to_cam.txt").pose("R", "T")
@@ -180,7 +181,7 @@ def _picture_series(drive: Path, day: Path, options: OpenOptions) -> tuple[list[
     rectified_from_velodyne = calibration.pose("R_rect_00") @ camera_0_from_velodyne
     series: list[PictureSeries] = []
     notes: list[str] = []
-    for index, name in enumerate(names):
+    for name in names:
         number = name.removeprefix("image_")
         width, height = calibration.numbers(f"S_rect_{number}", 2).tolist()
         intrinsics, offset = calibration.rectified_camera(f"P_rect_{number}", (int(width), int(height)))
@@ -191,7 +192,7 @@ def _picture_series(drive: Path, day: Path, options: OpenOptions) -> tuple[list[
         timed = [file for file in files if file in stamps]
         if len(timed) < len(files):
             notes.append(f"camera {name}: {len(files) - len(timed)} pictures have no time; they are left out")
-        camera = Camera(name, index, intrinsics, ego_from_camera)
+        camera = Camera(name, known.index(name), intrinsics, ego_from_camera)
         pictures = [CameraImage(camera, files[file]) for file in timed]
         series.append(PictureSeries(camera, [stamps[file] for file in timed], pictures.__getitem__))
     return series, notes

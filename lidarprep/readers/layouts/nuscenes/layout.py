@@ -1,6 +1,6 @@
 """nuScenes: tables of any version in a folder such as v1.0-trainval, and the files that they name beside it.
 
-    v1.0-*/scene.json, sample.json, …   the tables: see nuscenes_tables
+    v1.0-*/scene.json, sample.json, …   the tables: see the module tables
     samples/LIDAR_TOP/*.pcd.bin         keyframes, in the lidar's own frame; sweeps/LIDAR_TOP/*.pcd.bin between them
     samples/CAM_*/*.jpg                 six cameras; rectified
     samples/RADAR_*/*.pcd               five radars

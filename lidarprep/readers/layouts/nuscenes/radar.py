@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
-from lidarprep.readers.points import read_points
 from lidarprep.scene import Pose, RadarPoints
 
+POSITION_FIELDS = ("x", "y", "z")
 VELOCITY_FIELDS = ("vx_comp", "vy_comp")
 
 
@@ -42,23 +42,21 @@ def read_radars(parts: tuple[tuple[Path, Pose], ...]) -> RadarPoints:
 
 def _read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(N, 3) positions and (N, 3) velocities in the radar's frame."""
-    from pypcd4.pypcd4 import PointCloud as Pcd
+    from lidarprep.readers.points import pcd  # here, since it brings the kernels
 
-    # The first reading checks the file, and says what is wrong with it; a point cloud has no place for velocities.
-    with np.errstate(invalid="ignore"):  # some NaN say so when they are converted
-        positions = read_points(path, "sensor").positions.astype(np.float64)
     try:
-        pcd = Pcd.from_path(path)
-    except ValueError as error:  # it wants every line of the header, COUNT for one, and no more
-        raise FormatError(
-            path, place="the header", found="not as nuScenes writes it", expected="a PCD 0.7 header of ten lines"
-        ) from error
-    missing = [name for name in VELOCITY_FIELDS if name not in pcd.fields]
+        fields, _ = pcd.read_fields(path)
+    except OSError as error:
+        raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
+    missing = [name for name in (*POSITION_FIELDS, *VELOCITY_FIELDS) if name not in fields]
     if missing:
-        raise FormatError(path, place="the header", found=f"no field {' and no '.join(missing)}", expected="both")
-    velocities = np.zeros((len(positions), 3))
-    with np.errstate(invalid="ignore"):
-        velocities[:, :2] = pcd.numpy(VELOCITY_FIELDS)
+        raise FormatError(
+            path, place="the header", found=f"no field {' and no '.join(missing)}", expected="all of them"
+        )
+    with np.errstate(invalid="ignore"):  # some NaN say so when they are converted
+        positions = np.column_stack([fields[name].astype(np.float64) for name in POSITION_FIELDS])
+        velocities = np.zeros_like(positions)
+        velocities[:, :2] = np.column_stack([fields[name].astype(np.float64) for name in VELOCITY_FIELDS])
     returned = np.isfinite(positions).all(axis=1)
     velocities = velocities[returned]
     if not np.isfinite(velocities).all():

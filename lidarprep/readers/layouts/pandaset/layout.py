@@ -29,7 +29,7 @@ from lidarprep.readers.layouts.matching import PictureSeries, match_pictures
 from lidarprep.readers.layouts.numbered import IMAGE_SUFFIXES, visible
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.readers.layouts.pandaset.pickled_frame import read_frame
-from lidarprep.readers.layouts.pose_table import decimal_nanoseconds, table_of_poses
+from lidarprep.readers.layouts.poses.table import decimal_nanoseconds, table_of_poses
 from lidarprep.readers.points.fields import cloud_from_fields
 from lidarprep.scene import Camera, CameraImage, Frame, Lidar, PointCloud, Pose, ReferenceFrame, Scene
 from lidarprep.scene.camera import intrinsics_from_mapping
@@ -127,7 +127,7 @@ def read_pandaset_points(path: Path, frame: ReferenceFrame, devices: tuple[int, 
     if devices is None:
         return cloud
     if cloud.device is None:
-        raise FormatError(path, found="no column d", expected="which lidar saw each point", fix="Leave --lidars out.")
+        raise FormatError(path, found="no column d", expected="which lidar saw each point", fix="Leave --lidar out.")
     return cloud.take(np.isin(cloud.device, devices))
 
 
@@ -221,8 +221,8 @@ def _pictures(
     series: list[PictureSeries] = []
     notes: list[str] = []
     shot: dict[Path | None, tuple[int, Pose]] = {}
-    for index, name in enumerate(chosen(names, options.cameras, "camera")):
-        one, of_pictures, more = _series(folder / name, index)
+    for name in chosen(names, options.cameras, "camera"):
+        one, of_pictures, more = _series(folder / name, names.index(name))
         series.append(one)
         shot.update(of_pictures)
         notes += more

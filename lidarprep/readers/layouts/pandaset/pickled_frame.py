@@ -228,7 +228,9 @@ class _Frame:
         kind = array[0].arguments if isinstance(array[0], Described) else ()
         length, offset = array[1], array[3]
         widths: dict[Any, str] = {("string",): "<i4", ("large_string",): "<i8"}
-        if kind not in widths or not all(isinstance(n, int) and 0 <= n < 10_000 for n in (length, offset)):
+        if not (len(kind) == 1 and isinstance(kind[0], str) and kind in widths) or not all(
+            isinstance(n, int) and 0 <= n < 10_000 for n in (length, offset)
+        ):
             raise self.fail("an Arrow array that is none of strings", "the columns' names")
         text = bytes(self.bytes_of(array[4][2]))
         buffer = self.bytes_of(array[4][1])
@@ -277,7 +279,7 @@ class _Frame:
         described = self.expect(value, _DTYPE, "a NumPy dtype", arguments=1)
         kind, state = described.arguments[0], described.state
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
-        if not isinstance(kind, str) or kind not in _NUMBERS or not isinstance(order, str) or order not in "<>|=":
+        if not isinstance(kind, str) or kind not in _NUMBERS or order not in ("<", ">", "|", "="):
             named = f"of dtype {kind[:20]!r}" if isinstance(kind, str) else "of no dtype"
             raise self.fail(f"a column {named}", "numbers only")
         return np.dtype(f"{order}{kind}")

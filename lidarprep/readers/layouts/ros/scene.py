@@ -18,7 +18,7 @@ from lidarprep.errors import SceneError
 from lidarprep.readers.layouts.asked_for import unused_options
 from lidarprep.readers.layouts.matching import match_pictures, poses_at
 from lidarprep.readers.layouts.options import OpenOptions
-from lidarprep.readers.layouts.poses_file import read_poses as read_poses_file
+from lidarprep.readers.layouts.poses.file import read_poses as read_poses_file
 from lidarprep.readers.layouts.ros import pictures, poses, topics
 from lidarprep.readers.layouts.ros.bag import Bag, Messages, opened
 from lidarprep.readers.layouts.ros.clouds import read_frame

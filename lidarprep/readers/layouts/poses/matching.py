@@ -10,7 +10,7 @@ from lidarprep.readers.layouts.matching import poses_at
 from lidarprep.readers.layouts.numbered import FrameKey
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.readers.layouts.point_sources import PointSources
-from lidarprep.readers.layouts.pose_table import PoseTable
+from lidarprep.readers.layouts.poses.table import PoseTable
 from lidarprep.scene import Pose, Trajectory
 
 
@@ -42,10 +42,11 @@ def match_poses(frames: PointSources, table: PoseTable, options: OpenOptions) ->
             time of the poses.
         FormatError: Two poses have the name of one frame.
     """
-    rows = None if table.names is None else _rows_by_name(frames, table, table.names)
+    has_times = frames.by_time and table.timestamps is not None and len(table) > 0
+    rows = None if table.names is None else _rows_by_name(frames, table, table.names, others_may_repeat=has_times)
     if rows is not None and all(source.key in rows for source in frames.sources):
         matched = _by_name(frames, table, rows)
-    elif frames.by_time and table.timestamps is not None and len(table):
+    elif has_times:
         matched = _by_time(frames, table, options)
     elif rows is not None:
         lacking = next(source for source in frames.sources if source.key not in rows)
@@ -59,10 +60,18 @@ def match_poses(frames: PointSources, table: PoseTable, options: OpenOptions) ->
     return replace(matched, notes=(note, *table.notes, *matched.notes[1:]))
 
 
-def _rows_by_name(frames: PointSources, table: PoseTable, names: Sequence[str]) -> dict[FrameKey, int]:
+def _rows_by_name(
+    frames: PointSources, table: PoseTable, names: Sequence[str], *, others_may_repeat: bool
+) -> dict[FrameKey, int]:
+    """The row of each name; two of one frame are refused, since either may be the right one.
+
+    Where there are times to go by, names that are no frame's may repeat: one frame of reference, say, in each row.
+    """
+    wanted = {source.key for source in frames.sources}
     rows: dict[FrameKey, int] = {}
     for row, name in enumerate(names):
-        if rows.setdefault(frames.key_of(name), row) != row:
+        key = frames.key_of(name)
+        if rows.setdefault(key, row) != row and (key in wanted or not others_may_repeat):
             raise FormatError(
                 table.path, place=table.places[row], found="a second pose of one frame", expected="one a frame"
             )

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
-from lidarprep.readers.layouts.pose_table import PoseTable, decimal_nanoseconds
+from lidarprep.readers.layouts.poses.table import PoseTable, decimal_nanoseconds
 from lidarprep.readers.points.timestamps import NANOSECONDS, TimeUnit, likely_unit
 from lidarprep.scene import Pose
 

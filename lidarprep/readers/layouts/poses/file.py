@@ -4,7 +4,7 @@
 |-------|---------------------------------------------------------------------------------------------------|
 | KITTI | a row a frame: the 12 numbers of [R | t], row by row                                              |
 | TUM   | a row a pose: timestamp in seconds, tx ty tz, qx qy qz qw (scalar last); # begins a comment       |
-| CSV   | a header that names the columns, then a row a pose: see poses_csv                                 |
+| CSV   | a header that names the columns, then a row a pose: see csv_file                                  |
 | JSON  | a list of {"heading": [w, x, y, z], "position": [x, y, z]}, or an object of those by file stem;   |
 |       | each may have a "timestamp" in integer nanoseconds                                                |
 
@@ -24,8 +24,8 @@ import numpy as np
 
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.readers.layouts.json_values import StampedPose, pose_of, read_json
-from lidarprep.readers.layouts.pose_table import PoseTable, decimal_nanoseconds, table_of_poses
-from lidarprep.readers.layouts.poses_csv import is_header, read_poses_csv
+from lidarprep.readers.layouts.poses.csv_file import is_header, read_poses_csv
+from lidarprep.readers.layouts.poses.table import PoseTable, decimal_nanoseconds, table_of_poses
 from lidarprep.scene import Pose
 
 ROW_LENGTHS: dict[int, Literal["KITTI", "TUM"]] = {12: "KITTI", 8: "TUM"}
