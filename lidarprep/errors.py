@@ -93,13 +93,13 @@ class MissingExtraError(LidarprepError):
     """An optional library is needed and not installed.
 
     Args:
-        what: What needs it, as the subject of a sentence: "the sandbox".
+        what: What needs it: "the sandbox".
         extra: The extra of lidarprep that brings it.
     """
 
     def __init__(self, what: str, extra: str) -> None:
         self.extra = extra
-        super().__init__(f"{what} needs libraries that are not installed", fix=f"pip install 'lidarprep[{extra}]'")
+        super().__init__(f"{what}: libraries that it takes are not installed", fix=f"pip install 'lidarprep[{extra}]'")
 
 
 class StorageError(LidarprepError):

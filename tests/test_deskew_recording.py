@@ -174,6 +174,8 @@ def test_times_that_count_from_the_frame_give_the_same(folders: dict[bool, Path]
             for folder, record in (("offsets", one), ("absolute", other))
         )
         np.testing.assert_array_equal(a.positions, b.positions)
+        assert a.timestamp is not None
+        np.testing.assert_array_equal(a.timestamp, b.timestamp)  # on the frames' clock in the end
 
 
 def test_the_points_keep_their_times_and_pictures_and_radar_their_place(

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from lidarprep.attachments.sensor_fusion_scene import SceneWriter
 
+# Nanoseconds since the Unix epoch that no recording's times lie before: 1980, when GPS began to count.
+EARLIEST_UNIX_NS = 315_964_800 * 10**9
+
 FormatName = Literal["json", "protobuf", "sfs"]
 
 
@@ -67,6 +70,13 @@ class AttachmentFormat:
                 rounding = float(np.spacing(np.float32(largest)))
                 losses["rounded coordinates"] = (
                     f"frame {frame.id}: coordinates reach {largest:.0f} m, where float32 rounds to {rounding:.2g} m"
+                )
+        if points.timestamp is not None and len(points):
+            latest = int(np.abs(points.timestamp).max())
+            if latest < EARLIEST_UNIX_NS:
+                losses["epoch of times"] = (
+                    f"points' times reach {latest / 1e9:.6g} s: they are written as they are, though they count from a "
+                    "start of their own and not from the Unix epoch"
                 )
         if not self.exact_intensity and points.intensity is not None and len(points):
             steps = points.intensity * np.float32(255)

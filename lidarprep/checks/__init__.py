@@ -12,6 +12,7 @@ import numpy as np
 
 from lidarprep.checks.extrinsics import odd_extrinsics
 from lidarprep.checks.finding import WARNING, Finding, refuse, strictly
+from lidarprep.checks.motion import motion_within_sweeps
 from lidarprep.checks.order import out_of_order
 from lidarprep.checks.points import FAR_COORDINATES, far_coordinates, wrong_points_frame, zero_intensity
 from lidarprep.checks.poses import jumps, not_unit
@@ -28,6 +29,7 @@ __all__ = [
     "camera_views",
     "check_scene",
     "finite",
+    "motion_within_sweeps",
     "refuse",
     "sample_of",
     "strictly",

@@ -49,6 +49,8 @@ def wrong_points_frame(scene: Scene, samples: Sequence[Sample]) -> list[Finding]
     It takes more than half of the frames that can tell, and none can while the device is near the origin of the world;
     or two frames between which the device has moved far enough.
     """
+    if scene.points_frame_is_certain:
+        return []
     looked_at = 0
     odd: list[str] = []
     for sample in samples:

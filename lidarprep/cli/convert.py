@@ -13,7 +13,8 @@ from lidarprep.cli.options import IntensityScale, Precision
 def command(
     source: Annotated[str, typer.Argument(metavar="IN", help="A point file or an attachment.")],
     target: Annotated[
-        str, typer.Argument(metavar="OUT", help=".pcd .ply .bin .npy .npz .json .pb .sfs, by its suffix.")
+        str,
+        typer.Argument(metavar="OUT", help="Any point file or attachment, by its suffix; what is there is replaced."),
     ],
     intensity_scale: IntensityScale = None,
     precision: Precision = None,

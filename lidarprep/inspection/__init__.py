@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from lidarprep.checks import CameraView, Sample, camera_views, check_scene
-from lidarprep.errors import RecipeError
+from lidarprep.checks import CameraView, Sample, camera_views, check_scene, motion_within_sweeps
+from lidarprep.errors import RecipeError, SceneError
 from lidarprep.inspection.gaps import bad_frames, gaps, intensity_scale
 from lidarprep.inspection.reading import FrameFigures, read_frames
 from lidarprep.inspection.results import (
@@ -39,6 +39,7 @@ def inspect_scene(
 
     Raises:
         RecipeError: The speed is not above 0.
+        SceneError: None of the frames can be read.
         MissingExtraError: Reading it needs a library that is not installed.
     """
     if not max_speed > 0:
@@ -48,6 +49,13 @@ def inspect_scene(
         figures.append(read)
         if on_frame is not None:
             on_frame(row + 1, len(scene))
+    if figures and all(one.error is not None for one in figures):
+        raise SceneError(
+            f"none of the {len(figures)} frames can be read; the first: {figures[0].error}"
+            if len(figures) > 1
+            else f"{figures[0].error}",
+            fix=figures[0].fix or "Write the file again, or open another; `lidarprep layouts` lists what is known.",
+        )
     frames = [one.inspection(frame) for frame, one in zip(scene, figures, strict=True)]
     samples = [Sample(frame, one.sample) for frame, one in zip(scene, figures, strict=True) if one.sample is not None]
     views = camera_views(scene, samples)
@@ -56,6 +64,7 @@ def inspect_scene(
     highest = np.max([one.highest for one in figures], axis=0, initial=-np.inf)
     intensities = [value for one in figures for value in one.intensities]
     findings = bad_frames(frames) + check_scene(scene, samples, max_speed=max_speed, views=views)
+    hint = motion_within_sweeps(scene, samples)
     findings += gaps(scene, frames, cameras) + intensity_scale(samples)
     return Inspection(
         source=scene.source,
@@ -72,7 +81,7 @@ def inspect_scene(
         streams=list(scene.streams),
         rate_hz=_rate(frames),
         distance_m=_distance(frames),
-        notes=[*scene.notes, *_not_finite(frames)],
+        notes=[*scene.notes, *([hint] if hint else []), *_not_finite(frames)],
         findings=findings,
     )
 

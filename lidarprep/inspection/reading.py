@@ -27,6 +27,7 @@ class FrameFigures:
     not_finite: int = 0
     radar_points: int = 0
     error: str | None = None
+    fix: str | None = None
     lowest: NDArray[np.float64] = field(default_factory=lambda: np.full(3, np.inf))
     highest: NDArray[np.float64] = field(default_factory=lambda: np.full(3, -np.inf))
     intensities: list[float] = field(default_factory=list)
@@ -91,6 +92,6 @@ def _read_frame(frame: Frame, devices: Sequence[int], *, keep: bool) -> FrameFig
             figures.add(chunk, devices, keep=keep)
         radar = frame.radar()
     except (FormatError, SceneError) as error:
-        return FrameFigures(error=error.message)
+        return FrameFigures(error=error.message, fix=error.fix)
     figures.radar_points = 0 if radar is None else len(radar)
     return figures

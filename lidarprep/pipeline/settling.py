@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from lidarprep.checks import FAR_COORDINATES, Sample, check_scene, refuse, sample_of
+from lidarprep.checks import FAR_COORDINATES, Sample, check_scene, motion_within_sweeps, refuse, sample_of
 from lidarprep.errors import LidarprepError, RecipeError, SceneError
 from lidarprep.pipeline.frame_work import BAD_FRAME
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
@@ -72,13 +72,15 @@ class Settling:
             SceneError: The recipe is strict, and something is odd.
         """
         rows = sorted({0, len(frames) // 2, len(frames) - 1})
+        samples = [self._first_sound(frames, row, self._look_at) for row in rows]
         findings = check_scene(
             self.scene,
-            [self._first_sound(frames, row, self._look_at) for row in rows],
+            samples,
             max_speed=self.recipe.max_speed,
             with_intensity=not self.recipe.drop_intensity,
             offset=self.offset,
         )
+        self.looked_at.clear()
         prepared = {frame.id for frame in frames}
         self.samples = {frame_id: points for frame_id, points in self.samples.items() if frame_id in prepared}
         if self.recipe.recentre is not None:  # the user has said what is to become of them
@@ -86,6 +88,8 @@ class Settling:
         if self.recipe.strict:
             refuse(findings)
         self.notes += [finding.note for finding in findings]
+        hint = None if self.recipe.deskew else motion_within_sweeps(self.scene, samples)
+        self.notes += [hint] if hint else []
 
     def _path(self) -> Trajectory:
         """The device's way through the world, which points are deskewed by.

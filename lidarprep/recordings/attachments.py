@@ -62,8 +62,8 @@ def open(path: Path, options: OpenOptions) -> Scene:
     """Open attachments.
 
     Raises:
-        SceneError: There is none; two belong to one frame; a folder has several scenes; one that the manifest names is
-            missing.
+        SceneError: There is none; their points are said to be in another frame of reference; two belong to one frame;
+            a folder has several scenes; one that the manifest names is missing.
         FormatError: One is not what its format asks for.
     """
     notes: list[str] = []
@@ -73,9 +73,21 @@ def open(path: Path, options: OpenOptions) -> Scene:
         scene = _folder(path, options, notes)
     else:
         scene = _file(path)
+    if options.points_frame not in (None, scene.points_frame):
+        raise SceneError(
+            f"{path}: points of attachments are in the {scene.points_frame} frame by definition, not in "
+            f"{options.points_frame}",
+            fix="Leave --points-frame out.",
+        )
     scene = _with_shared_cameras(scene, notes)
     notes += unused_options(options, (*USED_OPTIONS, "scene") if path.is_dir() else USED_OPTIONS)
-    return replace(scene, source=str(path), layout="attachments", notes=(*scene.notes, *notes))
+    return replace(
+        scene,
+        source=str(path),
+        layout="attachments",
+        notes=(*scene.notes, *notes),
+        points_frame_is_certain=True,
+    )
 
 
 # ---- what it looks like --------------------------------------------------------------------------------------------

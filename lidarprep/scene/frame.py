@@ -152,6 +152,7 @@ class Scene:
             names none.
         trajectory: world_from_ego as dense as the recording has it; None where only the frames have poses.
         streams: What there is to choose from, in a recording that holds streams.
+        points_frame_is_certain: Whether the format itself says what `points_frame` is, as an attachment's does.
         motion_compensated: Whether points are known to be in ego at their frame's timestamp, whenever they were seen.
     """
 
@@ -165,6 +166,7 @@ class Scene:
     trajectory: Trajectory | None = None
     streams: tuple[Stream, ...] = ()
     motion_compensated: bool = False
+    points_frame_is_certain: bool = False
 
     def with_points_in(self, points_frame: Literal["ego", "world"]) -> Scene:
         """The same recording, with its points taken to be in that frame of reference."""

@@ -29,8 +29,8 @@ class Deskew:
 
     p' = world_from_ego(frame)⁻¹ · world_from_ego(point) · p, the poses linear in translation and slerp in rotation
     between those of the device's path. Just beyond the path's ends the motion is taken as going on steadily, which is
-    noted. Positions keep their dtype; the points' timestamps still say when each was measured. Radar returns and
-    pictures stay as they are.
+    noted. Positions keep their dtype; the points' timestamps still say when each was measured, on the frames' clock.
+    Radar returns and pictures stay as they are.
 
     Args:
         path: world_from_ego over time.
@@ -91,6 +91,8 @@ class Deskew:
         if counts[kernel.OUTSIDE]:
             raise self._no_pose(frame, f"{counts[kernel.OUTSIDE]} of {len(points)} points were measured")
         found.extrapolated(int(counts[kernel.EXTRAPOLATED]), int(counts[kernel.FURTHEST]))
+        if count_from:  # from here on they are on the clock of all else
+            return replace(points, positions=out, timestamp=times + count_from)
         return replace(points, positions=out)
 
     def _no_pose(self, frame: Frame, what: str) -> SceneError:

@@ -95,7 +95,8 @@ class ToWorld:
             return Pose.identity().translated(self.offset)
         raise SceneError(
             f"frame {frame.id} has no pose, and its points are in the {points.frame} frame",
-            fix="Give a poses file, or say --points-frame world if the points are in the world already.",
+            fix="Give a poses file; go without such frames (--frames, or --skip-bad-frames); or say --points-frame "
+            "world, if the points are in the world already.",
         )
 
     def _kept(

@@ -153,8 +153,9 @@ def test_memory_is_bounded_by_the_frames_in_flight(tmp_path: Path) -> None:
         tracemalloc.stop()
     size = manifest.attachments[0].bytes
     assert size > frames * points * 13
-    # Two frames are in flight, each with what was read of it beside what becomes of it; as much for 300 frames.
-    assert peak < 7 * size / frames
+    # Two frames are in flight, each with what was read of it beside what becomes of it, and the three that were looked
+    # at before wait for their turn; as much for 300 frames.
+    assert peak < 10 * size / frames
 
 
 class TestAFailedRun:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lidarprep.checks import check_scene, refuse, sample_of
+from lidarprep.checks import check_scene, motion_within_sweeps, refuse, sample_of
 from lidarprep.checks.finding import Finding
 from lidarprep.checks.samples import thinned
 from lidarprep.checks.views import picture_size
 from lidarprep.errors import RecipeError, SceneError
-from lidarprep.scene import Camera, CameraImage, Intrinsics, Lidar, PointCloud, Pose, Scene, Trajectory
+from lidarprep.scene import Camera, CameraImage, Frame, Intrinsics, Lidar, PointCloud, Pose, Scene, Trajectory
 from lidarprep.steps.intensity import guess_intensity_scale
 from lidarprep.steps.recentre import scene_offset
 from tests.checks.rigs import OPTICAL, WIDE, at, level_camera, ring, scene_of
@@ -337,3 +338,28 @@ def test_a_strict_run_ends_with_every_finding() -> None:
     assert ended.value.message == "2 warnings are errors, as --strict asks"
     for finding in findings:
         assert f"{finding.code}: {finding.message}\n  {finding.option}" in str(ended.value)
+
+
+def test_motion_within_sweeps_is_told_where_points_have_times_and_the_device_moves() -> None:
+    start, tenth = 1_700_000_000_000_000_000, 100_000_000
+    times = start + np.linspace(0, tenth, 50).astype(np.int64)
+
+    def hint(speed: float, *, timed: bool = True, **fields: Any) -> str | None:
+        cloud = PointCloud(np.ones((50, 3), np.float32), timestamp=times if timed else None)
+        frames = tuple(
+            Frame(str(k), k, lambda: cloud, world_from_ego=at(speed * k / 10), timestamp=start + k * tenth)
+            for k in (0, 1)
+        )
+        return motion_within_sweeps(Scene("", "", frames, **fields), [sample_of(frames[0], cloud)])
+
+    assert "takes 100 ms, in which the device moves 2.00 m" in str(hint(20))
+    assert hint(0) is None
+    assert hint(20, timed=False) is None
+    assert hint(20, motion_compensated=True) is None
+    assert hint(20, points_frame="world") is None
+
+
+def test_nobody_doubts_the_frame_of_reference_that_a_format_itself_gives() -> None:
+    scene = scene_of([AROUND], [at(150)], points_frame="world")
+    assert codes(scene) == ["points-in-ego"]
+    assert codes(replace(scene, points_frame_is_certain=True)) == []

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lidarprep.cli import main
-from lidarprep.errors import FormatError, MissingExtraError
+from lidarprep.errors import FormatError, MissingExtraError, SceneError
 from lidarprep.inspection import inspect_scene
 from lidarprep.recordings import open_scene
 from lidarprep.scene import Frame, Lidar, PointCloud, Pose, RadarPoints, Scene, Stream
@@ -169,18 +169,28 @@ def test_many_bad_frames_are_counted_after_the_first_ones() -> None:
     def bad() -> PointCloud:
         raise FormatError("a.ply", found="nothing")
 
-    found = inspect_scene(scene_of(*[bad] * 30))
+    found = inspect_scene(scene_of(*[bad] * 30, lambda: cloud(10)))
     assert len(found.findings) == 21
     assert found.findings[-1].message == "10 more frames cannot be read"
-    assert [frame.error for frame in found.frames] == ["a.ply: nothing"] * 30
+    assert [frame.error for frame in found.frames] == ["a.ply: nothing"] * 30 + [None]
+
+
+def test_a_recording_of_which_nothing_can_be_read_is_an_error() -> None:
+    def bad() -> PointCloud:
+        raise FormatError("a.ply", found="nothing", fix="Copy it again.")
+
+    with pytest.raises(SceneError, match=r"a\.ply: nothing\nCopy it again"):
+        inspect_scene(scene_of(bad))
+    with pytest.raises(SceneError, match=r"none of the 2 frames can be read; the first: a\.ply: nothing"):
+        inspect_scene(scene_of(bad, bad))
 
 
 def test_radar_that_cannot_be_read_makes_a_frame_bad() -> None:
     def bad() -> RadarPoints:
         raise FormatError("a.txt", found="no number")
 
-    scene = scene_of(lambda: cloud(10))
-    found = inspect_scene(replace(scene, frames=(replace(scene[0], read_radar=bad),)))
+    scene = scene_of(lambda: cloud(10), lambda: cloud(10))
+    found = inspect_scene(replace(scene, frames=(replace(scene[0], read_radar=bad), scene[1])))
     assert [(finding.code, finding.message) for finding in found.findings] == [
         ("bad-frame", "frame 0 cannot be read: a.txt: no number")
     ]

@@ -127,6 +127,7 @@ def _positions(path: Path, fields: Mapping[str, NDArray[Any]], axes: list[str | 
             place="the header",
             found=f"fields {', '.join(fields) or '(none)'}: no {' and no '.join(missing)}",
             expected="x, y and z",
+            fix="Name the columns of the coordinates so, in metres; project longitudes and latitudes before.",
         )
     columns = [fields[name] for name in axes if name is not None]
     for axis, column in zip("xyz", columns, strict=True):
