@@ -182,8 +182,9 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as cause:
+        problem = str(cause).partition(" (while")[0]  # what follows says the address once more
         raise TransportError(
-            f"the server of callbacks can't listen at {host}, port {port}: {cause}",
+            f"the server of callbacks can't listen at {host}, port {port}: {problem}",
             fix="Choose another port; 0 takes any free one.",
         ) from None
 

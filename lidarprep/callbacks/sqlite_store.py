@@ -135,7 +135,7 @@ def _callback(row: Any) -> Callback:
 
 def _opened(path: str) -> sqlite3.Connection:
     """The database, with its table."""
-    fix = "Name a new file, in a folder that exists."
+    fix = "Name a store of callbacks, or a new file in a folder that exists."
     try:
         database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=LONGEST_WAIT_FOR_LOCK_S)
     except sqlite3.Error as cause:

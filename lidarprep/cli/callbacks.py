@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import shutil
 from typing import Annotated
 
 import typer
 
 from lidarprep.cli import options as o
 from lidarprep.cli.console import print_json_line, print_table, say
-from lidarprep.errors import RecipeError
+from lidarprep.cli.submit import plain
+from lidarprep.errors import RecipeError, UnauthorizedError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,10 +41,11 @@ def serve(
     ] = None,
     at_once: Annotated[int, typer.Option(min=1, metavar="N", help="Commands that run at once.")] = 4,
     exec_timeout: Annotated[
-        float, typer.Option(min=0.001, metavar="S", help="Seconds after which a command is stopped, as failed.")
+        float,
+        typer.Option(min=0.001, max=1e6, metavar="S", help="Seconds after which a command is stopped, as failed."),
     ] = 600.0,
     max_body: Annotated[
-        float, typer.Option(min=0.001, metavar="MB", help="Megabytes that a callback may have at most.")
+        float, typer.Option(min=0.001, max=1e6, metavar="MB", help="Megabytes that a callback may have at most.")
     ] = 16.0,
 ) -> None:
     """Receive callbacks until Ctrl-C; each is on disk before it is answered.
@@ -61,7 +64,10 @@ def serve(
     if not path.startswith("/") or {"{", "?", "#"} & set(path):
         raise RecipeError(f"--path is {path!r}; expected the path of a URL, like /callback")
     command = None if exec is None else Command(_words(exec), timeout_s=exec_timeout)
-    keys = AuthKeys(os.environ.get(AUTH_VARIABLE, "").split())
+    try:
+        keys = AuthKeys(os.environ.get(AUTH_VARIABLE, "").split())
+    except UnauthorizedError as error:  # nobody refused anything: what is missing is part of the command
+        raise RecipeError(error.message, fix=error.fix) from None
     _log_to_stderr()
     with open_callback_store(store) as opened:
         serve_callbacks(
@@ -98,8 +104,8 @@ def list_(store: Store, json: o.Json = False) -> None:
                 one.task_id,
                 str(one.version),
                 f"{one.received_at:%Y-%m-%d %H:%M:%S}",
-                str(one.task.get("type", "")),
-                str(one.task.get("status", "")),
+                plain(str(one.task.get("type", ""))),
+                plain(str(one.task.get("status", ""))),
                 "" if (one.task_id, one.version) in waiting else "yes",
             )
             for one in opened
@@ -114,6 +120,10 @@ def _words(command: str) -> list[str]:
         raise RecipeError(f"--exec is {command!r}: {error}") from None
     if not words:
         raise RecipeError("--exec names no command")
+    if shutil.which(words[0]) is None:
+        raise RecipeError(
+            f"--exec: there is no command {words[0]!r}", fix="Name a file that can be executed; no shell takes part."
+        )
     return words
 
 

@@ -48,7 +48,9 @@ def print_json(data: Any) -> None:
 
 def print_json_line(data: Any) -> None:
     """For programs that read one after the other: JSON on one line of stdout."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n")
+    line = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    # Half a surrogate pair, which JSON may hold, is no UTF-8: it stays the escape that it was.
+    sys.stdout.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
     sys.stdout.flush()
 
 

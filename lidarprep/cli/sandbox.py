@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
 from lidarprep.cli.console import print_json, print_table, say
-from lidarprep.errors import BadRequestError, ParameterError, StorageError
+from lidarprep.cli.submit import plain
+from lidarprep.errors import BadRequestError, ParameterError, RecipeError, StorageError
 
 if TYPE_CHECKING:
     from lidarprep.sandbox import Lifecycle
@@ -71,17 +72,16 @@ def serve_unless_told_otherwise(
 ) -> None:
     """Serve a local sandbox of the Scale API on loopback, until Ctrl-C; or complete tasks in one."""
     if context.invoked_subcommand is None:
-        serve_until_interrupted(
-            port,
-            database,
-            complete_after,
-            check_attachments,
-            callbacks_anywhere,
-            callback_auth_key,
-            callback_pace,
-            fault_rate,
-            fault_seed,
-        )
+        serve_until_interrupted(**context.params)
+        return
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            flag, verb = f"--{name.replace('_', '-')}", context.invoked_subcommand
+            raise RecipeError(
+                f"{flag} stands before {verb!r}, where it has no effect",
+                fix=f"Options of {verb!r} stand behind it: lidarprep sandbox {verb} --help",
+            )
 
 
 @app.command("serve")
@@ -96,10 +96,15 @@ def serve_until_interrupted(
     fault_rate: FaultRate = 0.0,
     fault_seed: FaultSeed = None,
 ) -> None:
-    """Serve a local sandbox of the Scale API on loopback, until Ctrl-C."""
+    """Serve a local sandbox of the Scale API on loopback, until Ctrl-C.
+
+    A request can ask for a fault itself, by the header X-Sandbox-Fault: cut-after, latency=0.5, rate-limit=2, …
+    """
     from lidarprep.sandbox import Faults, SandboxOptions, serve
 
-    settings: dict[str, Any] = {} if callback_auth_key is None else {"callback_auth_key": callback_auth_key}
+    # Of several, which `callbacks serve` takes from the same variable, the first.
+    keys = (callback_auth_key or "").split()
+    settings: dict[str, Any] = {"callback_auth_key": keys[0]} if keys else {}
     try:
         options = SandboxOptions(
             complete_after_s=complete_after,
@@ -113,7 +118,7 @@ def serve_until_interrupted(
 
     def tell(url: str) -> None:
         say(f"sandbox of the Scale API: {url} (Ctrl-C stops it)")
-        if callback_auth_key is None:
+        if not keys:
             say(f"its callbacks carry scale-callback-auth: {options.callback_auth_key}")
 
     serve(port, database, options=options, faults=Faults(rate=fault_rate, seed=fault_seed), on_start=tell)
@@ -156,7 +161,7 @@ def show_status(
 ) -> None:
     """Say how many tasks a sandbox has of each status, and what it is still to do."""
     if db is None:
-        status = _request("GET", "/sandbox/status", None, api_url)
+        status = _request("GET", "/sandbox/status", None, api_url, {"tasks", "jobs"})
     else:
         status = _in_file(db, lambda tasks: {"tasks": tasks.store.counts(), "jobs": tasks.store.jobs.counts()})
     if as_json:
@@ -176,7 +181,8 @@ def _change(
     in_file: Callable[[Lifecycle], dict[str, Any]],
 ) -> dict[str, Any]:
     if db is None:
-        return _request("POST", f"/sandbox/tasks/{task_id}/{verb}", body, api_url)
+        path = f"/sandbox/tasks/{quote(task_id, safe='')}/{verb}"
+        return _request("POST", path, body, api_url, {"task_id", "type", "status"})
     return _in_file(db, in_file)
 
 
@@ -197,7 +203,10 @@ def _in_file(db: Path, work: Callable[[Lifecycle], dict[str, Any]]) -> dict[str,
             raise BadRequestError(f"the task is {error.status}, which doesn't allow that") from None
 
 
-def _request(method: str, path: str, body: Mapping[str, Any] | None, api_url: str | None) -> dict[str, Any]:
+def _request(
+    method: str, path: str, body: Mapping[str, Any] | None, api_url: str | None, expected: Set[str]
+) -> dict[str, Any]:
+    """The answer of a running sandbox, which has the fields that are expected."""
     import httpx
 
     from lidarprep.api.address import checked_api_url, is_loopback
@@ -210,23 +219,28 @@ def _request(method: str, path: str, body: Mapping[str, Any] | None, api_url: st
     key = ApiKey(os.environ.get("SCALE_API_KEY") or DEFAULT_KEY)
     try:
         answer = httpx.request(
-            method, url.removesuffix("/v1") + path, json=body, auth=(key.reveal(), ""), trust_env=False
+            method, url.removesuffix("/v1") + path, json=body, auth=(key.reveal(), ""), trust_env=False, timeout=60
         )
         content = answer.json()
     except (httpx.HTTPError, ValueError):
         raise TransportError(f"no sandbox answers at {url}", fix="Serve one: lidarprep sandbox --port …") from None
-    if not answer.is_success or not isinstance(content, dict):
+    if not answer.is_success:
         error = content.get("error") if isinstance(content, dict) else None
-        raise BadRequestError(f"the sandbox at {url} refused: {error or answer.status_code}", status=answer.status_code)
+        problem = plain(str(error or answer.status_code))
+        raise BadRequestError(f"the sandbox at {url} refused: {problem}", status=answer.status_code)
+    if not isinstance(content, dict) or not expected <= content.keys():
+        raise TransportError(f"what answers at {url} is no sandbox", fix="Name the sandbox's address: --api-url …")
     return content
 
 
 def _read_response(path: Path) -> dict[str, Any]:
+    from lidarprep.sandbox.bodies import BodyError, read_json
+
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path.read_bytes())
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError):
+        raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from None
+    except BodyError:
         raise ParameterError(f"{path} is not JSON") from None
     if not isinstance(content, dict):
         raise ParameterError(f"{path} holds no JSON object; a response is one")

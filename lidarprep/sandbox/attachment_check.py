@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,25 +19,39 @@ from lidarprep.storage.store import picture_type, read_file
 
 log = logging.getLogger(__name__)
 
-LONGEST_ANSWER_S = 60.0
+LONGEST_SILENCE_S = 20.0
 
 PICTURE = "picture"
 
 SCENE_FORMATS = {"sensor_fusion": "sfs", "split_base64": "json"}
 
 
-def what_is_wrong(task: Document) -> str | None:
+Stop = Callable[[], bool]
+
+
+class CheckStoppedError(Exception):
+    """A check was stopped before its end."""
+
+
+def what_is_wrong(task: Document, *, stop: Stop = lambda: False) -> str | None:
     """The first attachment that can't be read or decoded, and why; None if all is well.
 
     Only the lidar tasks' and multistage's attachments have formats to check; other tasks pass.
+
+    Args:
+        task: The task.
+        stop: Asked now and then; the check ends early once it is true.
+
+    Raises:
+        CheckStoppedError: It was stopped.
     """
     attachments = attachments_of(task)
     for number, (url, kind) in enumerate(attachments, start=1):
         try:
-            data = read_attachment(url)
+            data = read_attachment(url, stop=stop)
             if data is not None:
                 _decode(data, kind, url)
-        except (LidarprepError, OSError, MemoryError) as error:
+        except (LidarprepError, OSError, MemoryError, ValueError) as error:  # ValueError: what only looks like a URL
             message = error.message if isinstance(error, LidarprepError) else str(error)
             return f"attachment {number} of {len(attachments)} ({url}): {message}"
     return None
@@ -58,33 +72,45 @@ def attachments_of(task: Mapping[str, Any]) -> list[tuple[str, str]]:
     return []
 
 
-def read_attachment(url: str) -> bytes | None:
+def read_attachment(url: str, *, stop: Stop = lambda: False) -> bytes | None:
     """The attachment's bytes; None if it is where this machine can't know how to read: gs://.
 
     Raises:
-        StorageError: It can't be read.
+        StorageError, ValueError: It can't be read.
+        CheckStoppedError: `stop` became true.
     """
+    if stop():
+        raise CheckStoppedError
     parts = urlsplit(url)
     if parts.scheme in ("http", "https"):
-        return _fetch(url)
+        return _fetch(url, stop)
     if parts.scheme == "s3":
         bucket_and_prefix, _, key = url.rpartition("/")
         return open_store(bucket_and_prefix).get(key)
     if parts.scheme in ("", "file"):
-        return read_file(Path(unquote(parts.path) if parts.scheme else url))
+        path = Path(unquote(parts.path) if parts.scheme else url)
+        if path.exists() and not path.is_file():  # a pipe or a device may never come to an end
+            raise StorageError(f"{path} cannot be read: it is no file")
+        return read_file(path)
     log.info("%s is not checked: the sandbox can't read %s://", url, parts.scheme)
     return None
 
 
-def _fetch(url: str) -> bytes:
+def _fetch(url: str, stop: Stop) -> bytes:
+    received = bytearray()
+    # A proxy of the environment would look for the loopback address on itself.
+    settings: Any = {"timeout": LONGEST_SILENCE_S, "follow_redirects": True, "trust_env": not is_loopback(url)}
     try:
-        # A proxy of the environment would look for the loopback address on itself.
-        answer = httpx.get(url, timeout=LONGEST_ANSWER_S, follow_redirects=True, trust_env=not is_loopback(url))
+        with httpx.stream("GET", url, **settings) as answer:
+            if answer.status_code != httpx.codes.OK:
+                raise StorageError(f"it can't be fetched: it was answered {answer.status_code}")
+            for chunk in answer.iter_bytes():
+                received += chunk
+                if stop():
+                    raise CheckStoppedError
     except (httpx.HTTPError, httpx.InvalidURL) as cause:
         raise StorageError(f"it can't be fetched: {cause}") from None
-    if answer.status_code != httpx.codes.OK:
-        raise StorageError(f"it can't be fetched: it was answered {answer.status_code}")
-    return answer.content
+    return bytes(received)
 
 
 def _decode(data: bytes, kind: str, url: str) -> None:

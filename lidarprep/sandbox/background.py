@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from lidarprep.sandbox.attachment_check import what_is_wrong
+from lidarprep.sandbox.attachment_check import CheckStoppedError, what_is_wrong
 from lidarprep.sandbox.callbacks import CallbackSender
 from lidarprep.sandbox.lifecycle import Lifecycle
 from lidarprep.sandbox.records import Job, JobKind, UnknownTaskError, WrongStatusError
@@ -53,11 +53,11 @@ class Background:
                 self._ending.wait(LONGEST_SLEEP_S)
 
     def _work_once(self, kinds: Sequence[JobKind], do: Callable[[Sequence[Job]], None]) -> None:
-        changes = self._jobs.changes
-        if due := self._jobs.due(kinds):
+        changes, under_way = self._jobs.changes, self._callbacks.under_way
+        if due := self._jobs.due(kinds, besides=under_way):
             do(due)
         else:
-            next_in_s = self._jobs.next_in_s(kinds)
+            next_in_s = self._jobs.next_in_s(kinds, besides=under_way)
             self._jobs.wait(changes, LONGEST_SLEEP_S if next_in_s is None else min(next_in_s, LONGEST_SLEEP_S))
 
     def _move_on(self, jobs: Sequence[Job]) -> None:
@@ -71,11 +71,17 @@ class Background:
                     self._lifecycle.complete(job.task_id)
             except (UnknownTaskError, WrongStatusError):
                 log.debug("task %s: %s has become needless", job.task_id, job.kind)
+            except CheckStoppedError:
+                return  # the next start checks anew
+            except sqlite3.OperationalError:
+                raise
+            except Exception:  # whatever one task meets must not end the thread, and with it all others
+                log.exception("task %s: %s failed, and is given up", job.task_id, job.kind)
             self._jobs.done(job)
 
     def _check(self, task_id: str) -> None:
         task = self._lifecycle.store.get(task_id)
-        if task["status"] == "pending" and (problem := what_is_wrong(task)):
+        if task["status"] == "pending" and (problem := what_is_wrong(task, stop=self._ending.is_set)):
             log.info("task %s ends in an error: %s", task_id, problem)
             self._lifecycle.fail(task_id, problem)
 
@@ -88,6 +94,7 @@ class Background:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._ending.set()
+        self._callbacks.end()
         self._jobs.wake()
         for thread in self._threads:
             thread.join()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -22,6 +24,7 @@ AUTH_HEADER = "scale-callback-auth"
 
 LONGEST_ANSWER_S = 10.0
 AT_ONCE = 8
+PAUSE_S = 0.5
 
 # The waits between tries grow by half each: 19.5 s, 29 s, … 8 hours. The 19 waits between 20 tries are 24 hours.
 FIRST_WAIT_S = 19.5
@@ -50,13 +53,43 @@ class CallbackSender:
             trust_env=options.callbacks_anywhere,  # a proxy would look for the loopback address on itself
         )
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="lidarprep-sandbox-callback")
+        self._ending = threading.Event()
+        self._lock = threading.Lock()
+        self._under_way: set[int] = set()
+
+    @property
+    def under_way(self) -> frozenset[int]:
+        """Numbers of the jobs that were begun and have not ended."""
+        with self._lock:
+            return frozenset(self._under_way)
 
     def send(self, jobs: Sequence[Job]) -> None:
-        """Tries each callback once; what is not taken is put off."""
-        for _ in self._pool.map(self._send_one, jobs):
-            pass
+        """Begins to try each callback once; what is not taken is put off. A slow receiver holds up no other."""
+        for job in jobs:
+            with self._lock:
+                self._under_way.add(job.number)
+            self._pool.submit(self._send_one, job)
+
+    def end(self) -> None:
+        """Begins no more: what is due stays in the store. One that is under way is waited for by `close`."""
+        self._ending.set()
 
     def _send_one(self, job: Job) -> None:
+        try:
+            if not self._ending.is_set():
+                self._try_once(job)
+        except sqlite3.OperationalError:
+            log.exception("task %s: its callback is tried again, as the sandbox's database fails", job.task_id)
+            self._ending.wait(PAUSE_S)
+        except Exception:  # nobody looks at what becomes of it in this thread
+            log.exception("task %s: its callback failed, and is given up", job.task_id)
+            self._store.jobs.done(job)
+        finally:
+            with self._lock:
+                self._under_way.discard(job.number)
+            self._store.jobs.wake()
+
+    def _try_once(self, job: Job) -> None:
         try:
             task = self._store.get(job.task_id)
         except UnknownTaskError:
@@ -89,8 +122,10 @@ class CallbackSender:
         """Whether the callback was answered 200; nothing else counts."""
         body = {"task_id": task["task_id"], "response": task.get("response"), "task": task}
         try:
-            status = self._http.post(task["callback_url"], json=body).status_code
-        except (httpx.HTTPError, httpx.InvalidURL) as cause:
+            # The answer's body is nobody's business, and may have no end.
+            with self._http.stream("POST", task["callback_url"], json=body) as answer:
+                status = answer.status_code
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as cause:  # ValueError: a host that is no name
             log.info("task %s: its callback got no answer: %s", task["task_id"], cause)
             return False
         if status != httpx.codes.OK:

@@ -98,18 +98,16 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing. Within another transaction of the same thread it is a part of that one."""
+        """All or nothing. Within another one of the same thread it is a part of that, and can fail by itself."""
         with self._lock:
+            undo: Sequence[str]
             if self._connection.in_transaction:
+                begin, end, undo = "SAVEPOINT part", "RELEASE part", ("ROLLBACK TO part", "RELEASE part")
+            else:
+                begin, end, undo = "BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",)
+            self._connection.execute(begin)
+            with _undone_on_error(self._connection, end, undo):
                 yield
-                return
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Closes the connection; what is in memory is gone."""
@@ -117,9 +115,26 @@ class Database:
             self._connection.close()
 
 
+@contextmanager
+def _undone_on_error(
+    connection: sqlite3.Connection, end: str = "COMMIT", undo: Sequence[str] = ("ROLLBACK",)
+) -> Iterator[None]:
+    """Ends what is begun, or takes it back."""
+    try:
+        yield
+        connection.execute(end)
+    except BaseException:
+        # A failed COMMIT leaves the transaction open, and all that comes after would silently be a part of it. Of a
+        # full disk SQLite has taken it back already.
+        for statement in undo:
+            if connection.in_transaction:
+                connection.execute(statement)
+        raise
+
+
 def _opened(path: str) -> sqlite3.Connection:
     """The database, with its tables."""
-    fix = "Name a new file, in a folder that exists."
+    fix = "Name the file of a sandbox, or a new one in a folder that exists."
     try:
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=LONGEST_WAIT_S)
     except sqlite3.Error as cause:
@@ -148,15 +163,11 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     # The version is read again inside the transaction: two processes may open a new file at once.
     connection.execute("BEGIN IMMEDIATE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    try:
+    with _undone_on_error(connection):
         for number, statements in enumerate(VERSIONS[version:], start=version + 1):
             for statement in _split(statements):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number}")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
 
 
 def _split(statements: str) -> Iterator[str]:

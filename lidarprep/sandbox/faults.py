@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, Self, get_args
+from typing import Any, Literal, NamedTuple, Self, TypeVar, get_args
 
 FaultKind = Literal["latency", "rate-limit", "error-before", "error-after", "cut-before", "cut-after", "truncate"]
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 HEADER = "x-sandbox-fault"
+
+Number = TypeVar("Number", int, float)
 
 LONGEST_LATENCY_S = 3600.0
 
@@ -149,10 +151,18 @@ class FaultSource:
     def _asked(self, header: str) -> Fault:
         kind, _, value = (part.strip() for part in header.partition("="))
         faults = self._faults
-        if value:
-            number = float(value)
-            faults = Faults(latency_s=number) if kind == "latency" else Faults(retry_after_s=int(number))
+        if value and kind == "latency":
+            faults = Faults(latency_s=_number(float, value))
+        elif value:
+            faults = Faults(retry_after_s=_number(int, value))
         for known in FAULT_KINDS:
             if known == kind:
                 return Fault(known, faults.latency_s, faults.retry_after_s)
         raise ValueError(f"there is no fault {kind!r}; there are {', '.join(FAULT_KINDS)}")
+
+
+def _number(read: Callable[[str], Number], text: str) -> Number:
+    try:
+        return read(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no {'whole ' if read is int else ''}number") from None

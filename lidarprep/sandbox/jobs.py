@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from lidarprep.sandbox.database import Database
 from lidarprep.sandbox.records import Job, JobKind
+
+WANTED = "kind IN (SELECT value FROM json_each(?)) AND number NOT IN (SELECT value FROM json_each(?))"
 
 
 class JobList:
@@ -33,19 +35,26 @@ class JobList:
         )
         self.wake()
 
-    def due(self, kinds: Sequence[JobKind], *, limit: int = 50) -> list[Job]:
-        """What is to be done by now, the longest due first. It stays until `done`, so that a crash repeats it."""
+    def due(self, kinds: Sequence[JobKind], *, besides: Collection[int] = (), limit: int = 50) -> list[Job]:
+        """What is to be done by now, the longest due first. It stays until `done`, so that a crash repeats it.
+
+        Args:
+            kinds: The kinds of jobs.
+            besides: Numbers of jobs that are under way already.
+            limit: How many at most.
+        """
         rows = self._database.rows(
-            "SELECT number, kind, task_id, tries FROM jobs"
-            " WHERE due_at <= ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY due_at, number LIMIT ?",
-            (self._now().timestamp(), json.dumps(kinds), limit),
+            f"SELECT number, kind, task_id, tries FROM jobs"  # noqa: S608 — a constant
+            f" WHERE due_at <= ? AND {WANTED} ORDER BY due_at, number LIMIT ?",
+            (self._now().timestamp(), json.dumps(kinds), json.dumps(list(besides)), limit),
         )
         return [Job(*row) for row in rows]
 
-    def next_in_s(self, kinds: Sequence[JobKind]) -> float | None:
+    def next_in_s(self, kinds: Sequence[JobKind], *, besides: Collection[int] = ()) -> float | None:
         """Seconds until the next job of these kinds is due; None if there is none."""
         (due_at,) = self._database.row(
-            "SELECT min(due_at) FROM jobs WHERE kind IN (SELECT value FROM json_each(?))", (json.dumps(kinds),)
+            f"SELECT min(due_at) FROM jobs WHERE {WANTED}",  # noqa: S608 — a constant
+            (json.dumps(kinds), json.dumps(list(besides))),
         )
         return None if due_at is None else max(0.0, float(due_at) - self._now().timestamp())
 

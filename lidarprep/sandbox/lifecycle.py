@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,9 +12,17 @@ from lidarprep.errors import ParameterError
 from lidarprep.sandbox.answers import task_fields
 from lidarprep.sandbox.options import SandboxOptions
 from lidarprep.sandbox.queries import REVIEW_STATUSES
-from lidarprep.sandbox.records import Document, UnknownTaskError, WrongStatusError, time_text
+from lidarprep.sandbox.records import (
+    Document,
+    UniqueIdTakenError,
+    UnknownTaskError,
+    WrongStatusError,
+    time_text,
+)
 from lidarprep.sandbox.responses import default_response
 from lidarprep.sandbox.store import SandboxStore
+
+log = logging.getLogger(__name__)
 
 # The sandbox runs where its caller does, and takes what the reference's own examples leave out.
 STRICTNESS = Strictness(local_files=True, unenforced_rules=False)
@@ -71,6 +80,9 @@ class Lifecycle:
     def complete(self, task_id: str, response: Mapping[str, Any] | None = None) -> Document:
         """Completes a pending task, sends its callback, and makes the tasks that depend on it.
 
+        A dependent task that can't be made (its unique_id is taken, say) doesn't keep the task from being completed:
+        none of them is made then, the log says why, and `force_dependents` tries again.
+
         Args:
             task_id: The task.
             response: What it is completed with; something plausible by default.
@@ -85,9 +97,7 @@ class Lifecycle:
             task = self.store.complete(task_id, response)
             self._send_callback(task)
             dependents = task.get("dependents") or {}
-            if dependents.get("defs") and not dependents.get("require_audit"):
-                task = self._make_dependents(task)
-            return task
+            return task if dependents.get("require_audit") else self._followed(task)
 
     def fail(self, task_id: str, message: str) -> Document:
         """Ends a pending task in an error, and sends its callback.
@@ -123,10 +133,7 @@ class Lifecycle:
                 "audit_source": "customer",
             }
             task = self.store.change(task_id, audits=[*task.get("audits", ()), audit])
-            dependents = task.get("dependents") or {}
-            if audit_result in APPROVED and dependents.get("defs") and MADE not in dependents:
-                task = self._make_dependents(task)
-            return task
+            return self._followed(task) if audit_result in APPROVED else task
 
     def set_dependents(self, task_id: str, options: Mapping[str, Any]) -> Document:
         """Changes the definitions of a task's dependents, or whether they wait for an audit; what isn't given stays.
@@ -164,6 +171,18 @@ class Lifecycle:
             if not dependents.get("defs"):
                 raise DependentsError("no dependent tasks are defined for it")
             return self._make_dependents(task)
+
+    def _followed(self, task: Document) -> Document:
+        """The task with its dependents made, where it has some that aren't and that can be."""
+        dependents = task.get("dependents") or {}
+        if not dependents.get("defs") or MADE in dependents:
+            return task
+        try:
+            with self.store.transaction():  # all of them or none
+                return self._make_dependents(task)
+        except (ParameterError, UniqueIdTakenError) as error:
+            log.warning("task %s: its dependent tasks can't be made: %s", task["task_id"], error)
+            return task
 
     def _make_dependents(self, task: Document) -> Document:
         made = []

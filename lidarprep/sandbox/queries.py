@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_TASKS_A_PAGE = 100
-LARGEST_OFFSET = 10**12
+MOST_DIGITS = 12
 
 STATUSES = ("pending", "completed", "canceled", "error")
 REVIEW_STATUSES = ("accepted", "fixed", "commented", "rejected")
@@ -69,7 +69,7 @@ def read_limit(query: QueryParams) -> int:
     text = query.get("limit")
     if text is None:
         return MOST_TASKS_A_PAGE
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) <= MOST_TASKS_A_PAGE:
+    if not _is_number(text) or not 1 <= int(text) <= MOST_TASKS_A_PAGE:
         raise QueryError(f"limit is {text!r}; it must be a number between 1 and {MOST_TASKS_A_PAGE}.")
     return int(text)
 
@@ -83,11 +83,15 @@ def read_offset(query: QueryParams) -> int | None:
     text = query.get("offset")
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or int(text[:20]) > LARGEST_OFFSET:
+    if not _is_number(text):
         raise QueryError(f"offset is {text!r}; it must be a number, at least 0.")
     if "next_token" in query:
         raise QueryError("offset and next_token are given; they exclude each other.")
     return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
 def token_after(task_id: str, created_at: str) -> str:

@@ -149,8 +149,9 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port))
     except (OSError, OverflowError) as cause:
+        problem = str(cause).partition(" (while")[0]  # what follows says the address once more
         raise TransportError(
-            f"the sandbox can't listen at {host}, port {port}: {cause}",
+            f"the sandbox can't listen at {host}, port {port}: {problem}",
             fix="Choose another port; 0 takes any free one.",
         ) from None
 

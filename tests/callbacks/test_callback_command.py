@@ -108,7 +108,8 @@ def test_killed_under_load_it_has_all_that_it_answered_and_takes_the_rest_later(
         assert all(one.version == 1 for one in store)
 
 
-def test_a_command_gets_the_json_and_the_task_id_and_never_the_key(place: Path, tmp_path: Path) -> None:
+def test_a_command_gets_the_json_and_the_task_id_and_never_the_key(tmp_path: Path) -> None:
+    place = tmp_path / "callbacks.db"
     script = tmp_path / "take in"
     script.write_text(
         f'#!/bin/sh\ncat > "{tmp_path}/$TASK_ID.$CALLBACK_VERSION"; env > {tmp_path}/env; echo taken in\n'
@@ -126,7 +127,8 @@ def test_a_command_gets_the_json_and_the_task_id_and_never_the_key(place: Path, 
         assert list(store.unhandled()) == []
 
 
-def test_a_command_that_fails_runs_again_at_the_next_start(place: Path, tmp_path: Path) -> None:
+def test_a_command_that_fails_runs_again_at_the_next_start(tmp_path: Path) -> None:
+    place = tmp_path / "callbacks"
     script = f"test -e {tmp_path}/ready"
     with serving(place, "--exec", script) as server:
         assert server.post(posted()).status_code == 200
@@ -206,7 +208,7 @@ def test_the_key_is_no_flag(tmp_path: Path) -> None:
         env=environment,
         timeout=60,
     )
-    assert ended.returncode != 0
+    assert ended.returncode == 2
     assert "no callback auth key is set" in ended.stderr
     assert "Set SCALE_CALLBACK_AUTH" in ended.stderr
 

@@ -19,6 +19,9 @@ from tests.cli.conftest import Run
         (("--path", "/{x}"), "--path is '/{x}'"),
         (("--exec", "echo 'a"), '--exec is "echo \'a": No closing quotation'),
         (("--exec", " "), "--exec names no command"),
+        (("--exec", "./nowhere"), "--exec: there is no command './nowhere'"),
+        (("--max-body", "inf"), "--max-body"),
+        (("--exec-timeout", "inf"), "--exec-timeout"),
     ],
 )
 def test_serve_refuses_what_makes_no_sense(
@@ -39,8 +42,9 @@ def test_serve_does_not_run_without_an_auth_key(
     if key is not None:
         monkeypatch.setenv("SCALE_CALLBACK_AUTH", key)
     ended = run("callbacks", "serve", "--store", tmp_path / "a.db")
-    assert ended.code == 1
+    assert ended.code == 2
     assert "no callback auth key is set" in ended.err
+    assert "Set SCALE_CALLBACK_AUTH" in ended.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -58,6 +62,16 @@ def test_list_shows_what_came_and_what_was_handled(run: Run, tmp_path: Path, nam
     assert table.err.count("yes") == 1
     lines = run("callbacks", "list", "--store", tmp_path / name, "--json").out.splitlines()
     assert [json.loads(line) for line in lines] == bodies
+
+
+def test_list_shows_nothing_that_steers_the_terminal_and_any_text_that_json_can_hold(run: Run, tmp_path: Path) -> None:
+    body = b'{"task_id": "a", "task": {"type": "\\u001b[31mred", "status": "a\\nb"}, "half": "\\ud83d"}'
+    with open_callback_store(tmp_path / "callbacks.db") as store:
+        store.add(Callback.from_body(body, datetime.now(UTC)))
+    table = run("callbacks", "list", "--store", tmp_path / "callbacks.db")
+    assert "\x1b" not in table.err
+    assert "a b" in table.err
+    assert json.loads(run("callbacks", "list", "--store", tmp_path / "callbacks.db", "--json").out) == json.loads(body)
 
 
 def test_list_makes_no_store(run: Run, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """`--check-attachments`: a task with an attachment that can't be read or decoded ends in an error, others go on."""
 
+import contextlib
+import os
 import time
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import boto3
@@ -15,8 +17,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from lidarprep.attachments import get_format
-from lidarprep.sandbox import Sandbox, SandboxOptions, running_sandbox
-from lidarprep.sandbox.attachment_check import attachments_of, what_is_wrong
+from lidarprep.sandbox import Sandbox, SandboxOptions, SandboxStore, running_sandbox
+from lidarprep.sandbox.attachment_check import CheckStoppedError, attachments_of, what_is_wrong
 from tests.attachments.frames import world_frame
 
 FRAME = world_frame([[1.0, -2.5, 3.25], [4.0, 5.0, 6.0]], taken=1_700_000_000 * 10**9)
@@ -140,6 +142,55 @@ def test_a_frame_without_points_and_a_picture_that_is_none_are_bad(folder: Path)
     assert "cannot be read" in str(what_is_wrong(task))
     task = {"type": "lidarannotation", "params": {"attachments": ["http://127.0.0.1:9/a.json"]}}
     assert "can't be fetched" in str(what_is_wrong(task))
+
+
+def test_what_never_ends_or_only_looks_like_an_address_is_bad_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    for url, problem in (
+        (str(tmp_path / "pipe.json"), "it is no file"),
+        ("/dev/zero", "it is no file"),
+        ("/a\0b.json", "null byte"),
+        ("http://[::1", "Invalid IPv6 URL"),
+    ):
+        assert problem in str(what_is_wrong({"type": "lidarannotation", "params": {"attachments": [url]}}))
+
+
+def test_a_check_stops_with_the_sandbox_and_begins_anew_with_the_next(folder: Path, tmp_path: Path) -> None:
+    frames = {"type": "lidarannotation", "params": {"attachments": [str(folder / "good.json")]}}
+    with pytest.raises(CheckStoppedError):
+        what_is_wrong(frames, stop=lambda: True)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        options = SandboxOptions(check_attachments=True)
+        with running_sandbox(database=tmp_path / "tasks.db", options=options) as sandbox:
+            path, parameters = cuboids("json", f"http://127.0.0.1:{server.server_port}/1.json")
+            with httpx.Client(base_url=sandbox.url, auth=("test_key", ""), trust_env=False) as http:
+                http.post(path, json={"project": "street", **parameters})
+            assert Endless.begun.wait(30)
+        server.shutdown()
+        thread.join()
+    with SandboxStore(tmp_path / "tasks.db") as store:
+        assert store.counts() == {"pending": 1}
+        assert store.jobs.counts() == {"check": 1}
+
+
+class Endless(BaseHTTPRequestHandler):
+    """Sends a file that has no end."""
+
+    begun = Event()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(b" ")
+                self.begun.set()
+                time.sleep(0.01)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
 
 
 def test_attachments_in_s3_are_read_with_the_credentials_of_this_machine(

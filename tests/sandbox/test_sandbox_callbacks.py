@@ -1,6 +1,7 @@
 """Callbacks, and statuses that move on by themselves."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from lidarprep.sandbox import Sandbox, SandboxOptions, running_sandbox
-from lidarprep.sandbox.callbacks import wait_before_try_s
+from lidarprep.sandbox import Sandbox, SandboxOptions, SandboxStore, running_sandbox
+from lidarprep.sandbox.callbacks import CallbackSender, wait_before_try_s
 
 QUICK = SandboxOptions(callback_auth_key="callback-key", callback_pace=1e-6)
 CATEGORIZATION = {
@@ -134,6 +135,105 @@ def test_other_machines_and_mail_boxes_get_no_callback(url: str, caplog: pytest.
         soon(lambda: sandbox.store.jobs.counts() == {})
         assert "callback_succeeded" not in sandbox.store.get(task_id)
     assert any("no callback is sent" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("url", ["http://.localhost:9/", "http://127.0.0.1:x/", "http://127.0.0.1:99999/"])
+def test_an_address_that_only_looks_like_one_fails_and_the_others_go_on(url: str) -> None:
+    """Libraries complain of such addresses each in its own way; none may end the thread that sends callbacks."""
+    with running_sandbox(options=QUICK) as sandbox, receiving() as receiver, talking_to(sandbox) as http:
+        bad, good = create(http, url), create(http, receiver.url)
+        sandbox.complete(bad)
+        soon(lambda: "callback_succeeded" in sandbox.store.get(bad))
+        sandbox.complete(good)
+        soon(lambda: sandbox.store.get(good).get("callback_succeeded") is True)
+        assert sandbox.store.get(bad)["callback_succeeded"] is False
+
+
+def test_a_receiver_that_never_answers_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lidarprep.sandbox.callbacks.LONGEST_ANSWER_S", 1.0)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        running_sandbox(options=QUICK) as sandbox,
+        receiving() as receiver,
+        talking_to(sandbox) as http,
+    ):
+        stuck = create(http, f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        sandbox.complete(stuck)
+        connection, _ = silent.accept()
+        with connection:
+            good = create(http, receiver.url)
+            sandbox.complete(good)
+            soon(lambda: sandbox.store.get(good).get("callback_succeeded") is True)
+            assert sandbox.store.jobs.counts() == {"callback": 1}
+
+
+def test_the_body_of_an_answer_is_not_waited_for() -> None:
+    """A receiver may answer 200 and go on talking for ever."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            while connection.recv(65536):
+                pass
+
+    thread = threading.Thread(target=answer)
+    with listener, running_sandbox(options=QUICK) as sandbox, talking_to(sandbox) as http:
+        thread.start()
+        task_id = create(http, f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        sandbox.complete(task_id)
+        soon(lambda: sandbox.store.get(task_id).get("callback_succeeded") is True)
+    thread.join()
+
+
+def test_what_is_due_when_the_sandbox_ends_stays_for_the_next_one(tmp_path: Path) -> None:
+    """Not one callback after the other is sent while somebody waits for the end."""
+    with SandboxStore(tmp_path / "tasks.db") as store, receiving() as receiver:
+        sender = CallbackSender(store, QUICK)
+        task = store.create({**CATEGORIZATION, "callback_url": receiver.url})
+        store.jobs.add("callback", task["task_id"])
+        sender.end()
+        with sender:
+            sender.send(store.jobs.due(["callback"]))
+        assert receiver.received == []
+        assert store.jobs.counts() == {"callback": 1}
+
+
+def test_dependents_that_cannot_be_made_keep_no_task_from_being_completed(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither theirs nor, by ending the thread that completes tasks, any other."""
+    definition = {"type": "lidarsegmentation", "labels": ["car"], "instruction": "Colour.", "unique_id": "taken"}
+    lidar = {
+        **{"project": "street", "attachments": ["https://example.com/1.json"], "attachment_type": "json"},
+        **{"labels": ["car"], "instruction": "Label.", "callback_url": "someone@example.com"},
+    }
+    with running_sandbox(options=SandboxOptions(complete_after_s=0.0)) as sandbox, talking_to(sandbox) as http:
+        create(http, "someone@example.com", unique_id="taken")
+        dependents = {"defs": [{**definition, "unique_id": "free"}, definition]}
+        made = http.post("/task/lidarannotation", json={**lidar, "dependents": dependents}).json()["task_id"]
+        soon(lambda: sandbox.store.get(made)["status"] == "completed")
+        soon(lambda: "its dependent tasks can't be made" in caplog.text)
+        other = create(http, "someone@example.com")
+        soon(lambda: sandbox.store.get(other)["status"] == "completed")
+        assert http.get("/tasks", params={"type": "lidarsegmentation"}).json()["total"] == 0  # none rather than half
+        forced = http.post(f"/task/{made}/dependents/force_creation")
+        assert forced.status_code == 409
+        assert "taken" in forced.json()["error"]
+
+
+def test_a_task_that_nobody_thought_of_does_not_end_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise KeyError("categories")
+
+    with running_sandbox(options=SandboxOptions(complete_after_s=0.0)) as sandbox, talking_to(sandbox) as http:
+        monkeypatch.setattr("lidarprep.sandbox.lifecycle.default_response", broken)
+        bad = create(http, "someone@example.com")
+        soon(lambda: "complete" not in sandbox.store.jobs.counts())
+        monkeypatch.undo()
+        good = create(http, "someone@example.com")
+        soon(lambda: sandbox.store.get(good)["status"] == "completed")
+        assert sandbox.store.get(bad)["status"] == "pending"
 
 
 def test_a_canceled_task_sends_no_callback() -> None:

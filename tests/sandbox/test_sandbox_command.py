@@ -14,7 +14,7 @@ import pytest
 
 from lidarprep.cli import main
 from lidarprep.errors import MissingExtraError
-from lidarprep.sandbox import Sandbox, SandboxStore, running_sandbox
+from lidarprep.sandbox import Sandbox, SandboxOptions, SandboxStore, running_sandbox
 
 SERVE = """
 from lidarprep.sandbox import serve
@@ -147,14 +147,19 @@ def test_what_cannot_be_done_is_one_clear_error(
     run: Callable[..., Ended], task: tuple[Sandbox, str, Path], tmp_path: Path
 ) -> None:
     sandbox, task_id, path = task
-    broken, list_ = tmp_path / "broken.json", tmp_path / "list.json"
+    broken, list_, nan = (tmp_path / f"{name}.json" for name in ("broken", "list", "nan"))
     broken.write_text("{")
+    nan.write_text('{"score": NaN}')
     list_.write_text("[]")
     cases: list[tuple[tuple[str | Path, ...], str]] = [
         (("complete", "f" * 24, "--api-url", sandbox.url), f"There is no task '{'f' * 24}'"),
         (("complete", "f" * 24, "--db", path), "there is no such task in"),
         (("complete", task_id, "--db", tmp_path / "none.db"), "there is no sandbox's database"),
         (("complete", task_id, "--db", path, "--response", broken), "is not JSON"),
+        (("complete", task_id, "--api-url", sandbox.url, "--response", nan), "is not JSON"),
+        (("complete", "../status", "--api-url", sandbox.url), "refused"),
+        (("--port", "9", "complete", task_id), "--port stands before 'complete', where it has no effect"),
+        (("--db", path, "status"), "--database stands before 'status'"),
         (("complete", task_id, "--db", path, "--response", list_), "holds no JSON object"),
         (("complete", task_id, "--db", path, "--response", tmp_path / "none.json"), "cannot be read"),
         (("status", "--api-url", "http://127.0.0.1:9/v1"), "no sandbox answers at http://127.0.0.1:9/v1"),
@@ -167,6 +172,49 @@ def test_what_cannot_be_done_is_one_clear_error(
         assert "Traceback" not in done.err
         assert "test_key" not in done.err
     assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize(("keys", "sent"), [("old new", "old"), ("one", "one"), ("", None), (None, None)])
+def test_of_the_keys_that_callbacks_serve_takes_the_first_is_sent(
+    run: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, keys: str | None, sent: str | None
+) -> None:
+    served: list[SandboxOptions] = []
+
+    def serve(*_: object, options: SandboxOptions, on_start: Callable[[str], None], **__: object) -> None:
+        served.append(options)
+        on_start("http://127.0.0.1:1/v1")
+
+    monkeypatch.setattr("lidarprep.sandbox.serve", serve, raising=False)
+    monkeypatch.delenv("SCALE_CALLBACK_AUTH", raising=False)
+    if keys is not None:
+        monkeypatch.setenv("SCALE_CALLBACK_AUTH", keys)
+    done = run("sandbox")
+    assert done.code == 0
+    if sent is not None:
+        assert served[0].callback_auth_key == sent
+        assert sent not in done.err
+    else:
+        assert f"its callbacks carry scale-callback-auth: {served[0].callback_auth_key}" in done.err
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ((200, '{"hello": "\\u001b[31m"}'), "is no sandbox"),
+        ((200, "[]"), "is no sandbox"),
+        ((404, '{"error": "no \\u001b[31m"}'), "refused: no  [31m"),
+        ((200, "hello"), "no sandbox answers"),
+    ],
+)
+def test_another_server_at_the_address_is_told_from_a_sandbox(
+    run: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, answer: tuple[int, str], message: str
+) -> None:
+    monkeypatch.setattr(httpx, "request", lambda *_, **__: httpx.Response(answer[0], text=answer[1]))
+    for words in (("complete", "f" * 24), ("status",)):
+        done = run("sandbox", *words, "--api-url", "http://127.0.0.1:8080/v1")
+        assert done.code == 1
+        assert message in done.err
+        assert "\x1b" not in done.err
 
 
 @pytest.mark.parametrize("words", [("sandbox",), ("sandbox", "serve")])

@@ -345,7 +345,9 @@ def test_a_list_is_narrowed_by_every_filter(
         ("include_attachment_url=perhaps", "must be true or false"),
         ("offset=-1", "offset is '-1'"),
         ("offset=1&next_token=x", "exclude each other"),
+        (f"offset={'0' * 20}{'9' * 30}", "offset is '0000"),
         ("limit=ten", "limit is 'ten'"),
+        ("limit=0000000001999999", "limit is '0000000001999999'"),
         ("limit=٣", "limit is '٣'"),
     ],
 )

@@ -87,7 +87,7 @@ def test_latency_delays_the_answer(http: httpx.Client, calm: Sandbox) -> None:
     assert time.monotonic() - begun >= 0.2
 
 
-@pytest.mark.parametrize("fault", ["", "flood", "latency=soon", "rate-limit=-1", "latency=inf"])
+@pytest.mark.parametrize("fault", ["", "flood", "latency=soon", "rate-limit=-1", "rate-limit=inf", "latency=inf"])
 def test_a_header_that_names_no_fault_is_refused(http: httpx.Client, calm: Sandbox, fault: str) -> None:
     assert post_with(http, fault).status_code == 400
 

@@ -1,5 +1,6 @@
 """The sandbox's tasks in SQLite."""
 
+import contextlib
 import json
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from lidarprep.sandbox.records import (
     TaskFilter,
     TooManyTagsError,
     UniqueIdTakenError,
+    UnknownTaskError,
     WrongStatusError,
 )
 
@@ -84,6 +86,46 @@ def test_a_request_that_fails_half_way_leaves_nothing_behind(store: SandboxStore
         store.answer_once("key", "digest", lambda: SavedAnswer(200, store.create({"unique_id": "drive-7"}))).status
         == 200
     )
+
+
+def test_a_part_of_a_transaction_can_fail_without_the_rest(store: SandboxStore) -> None:
+    def fail_half_way() -> None:
+        with store.transaction():
+            store.create({"project": "lost"})
+            with store.transaction():
+                store.create({"project": "lost"})
+            with contextlib.suppress(UnknownTaskError), store.transaction():
+                store.create({"project": "lost"})
+                store.get("nowhere")
+            raise UnknownTaskError
+
+    with store.transaction():
+        store.create({"project": "kept"})
+        with pytest.raises(UnknownTaskError):
+            fail_half_way()
+        store.create({"project": "kept"})
+    assert [task["project"] for task in store.page(limit=9).tasks] == ["kept", "kept"]
+
+
+def test_a_commit_that_fails_takes_the_change_back_and_later_ones_are_kept(tmp_path: Path) -> None:
+    """A transaction left open would make all that comes after a part of it, and lose it when the process ends."""
+    with SandboxStore(tmp_path / "tasks.db") as store:
+        connection = store._database._connection
+        connection.executescript(
+            "PRAGMA foreign_keys = ON;"
+            "CREATE TABLE checked (id TEXT REFERENCES tasks (task_id) DEFERRABLE INITIALLY DEFERRED);"
+        )
+
+        def fail_at_commit() -> None:
+            with store.transaction():
+                store.create({})
+                connection.execute("INSERT INTO checked VALUES ('nowhere')")  # noticed by COMMIT
+
+        with pytest.raises(sqlite3.IntegrityError):
+            fail_at_commit()
+        kept = store.create({})
+    with SandboxStore(tmp_path / "tasks.db") as store:
+        assert [task["task_id"] for task in store.page(limit=9).tasks] == [kept["task_id"]]
 
 
 def test_a_unique_id_is_free_again_once_it_is_cleared(store: SandboxStore) -> None:
