@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
@@ -20,23 +20,38 @@ def checked_api_url(url: str) -> str:
         ParameterError: It is not the address of an API.
     """
     fix = f"The address looks like {DEFAULT_API_URL}; set it with SCALE_API_URL, --api-url or api_url."
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # a bad port only shows when it is asked for
-        httpx.URL(url)  # stricter than urlsplit: host names, control characters
-    except (ValueError, httpx.InvalidURL):
-        raise ParameterError(f"the API address {url!r} is not a URL", fix=fix) from None
+    # Before an @ stands what may well be the key, also in what is no URL.
+    parts, shown = _parts(url), repr(url.rpartition("@")[2])
+    if parts is None:
+        raise ParameterError(f"the API address {shown} is not a URL", fix=fix)
     if parts.username is not None or parts.password is not None:
         # Not shown: what stands there is likely the key. Addresses end up in logs, so the key has no place in one.
         raise ParameterError(
             "the API address holds a user name", fix="Give the key by SCALE_API_KEY or api_key instead."
         )
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ParameterError(f"the API address {url!r} does not begin with http:// or https:// and a host", fix=fix)
+        raise ParameterError(f"the API address {shown} does not begin with http:// or https:// and a host", fix=fix)
     if parts.query or parts.fragment:
         beginning = re.split(r"[?#]", url)[0]
         raise ParameterError(f"the API address goes on after its path: {beginning}…", fix=fix)
     return url.rstrip("/")
+
+
+def is_web_address(url: str) -> bool:
+    """Whether a request can be sent to `url`: it is a whole URL, of http or https, with a host."""
+    parts = _parts(url)
+    return parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _parts(url: str) -> SplitResult | None:
+    """The parts of a URL; None where it is none."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # a bad port only shows when it is asked for
+        _ = httpx.URL(url).host  # stricter than urlsplit: host names, control characters, lone surrogates
+    except (ValueError, httpx.InvalidURL):
+        return None
+    return parts
 
 
 def is_loopback(url: str) -> bool:

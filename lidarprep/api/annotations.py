@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
+from lidarprep.api.address import is_web_address
 from lidarprep.api.task import Task
 from lidarprep.errors import FormatError, ParameterError
 
@@ -83,7 +83,7 @@ def annotations_source(task: Task) -> str | list[Any]:
         raise ParameterError(f"task {task.id} is {task.status}: it has no annotations", fix=task.next_step)
     annotations = (task.response or {}).get("annotations")
     url = annotations.get("url") if isinstance(annotations, Mapping) else annotations
-    if isinstance(url, list) or (isinstance(url, str) and urlsplit(url).scheme in ("http", "https")):
+    if isinstance(url, list) or (isinstance(url, str) and is_web_address(url)):
         return url
     found = "holds no annotations" if url is None else "holds annotations that are no web address"
     raise ParameterError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin
 
+from lidarprep.api.address import is_loopback, is_web_address
 from lidarprep.api.conflicts import task_named_in
 from lidarprep.api.exchange import Answer, ApiRequest, Failure, Redirect
 from lidarprep.api.key import WHERE_TO_GET_A_KEY, ApiKey
@@ -97,7 +99,9 @@ class AnswerReader:
         """What a link leads to, from wherever it lies: its content, or where it redirects to."""
         location = answer.headers.get("location")
         if answer.status in (301, 302, 303, 307, 308) and location and self._key.redact(location) == location:
-            return Redirect(urljoin(request.url, location))
+            with contextlib.suppress(ValueError):  # of a location that is no URL at all
+                if is_web_address(target := urljoin(request.url, location)):
+                    return Redirect(target)
         if 200 <= answer.status < 300:
             # Only who was sent the key can echo it.
             return self._key.redact_bytes(answer.body) if request.with_key else answer.body
@@ -136,18 +140,24 @@ class AnswerReader:
             return Failure(_error(TransportError, request, found, status, fix="Is the API address right?"))
         kind = ERRORS_BY_STATUS.get(status, BadRequestError if 400 <= status < 500 else ServerError)
         message = self._server_message(answer.body) or "no reason given"
+        fix = fix or self._fix(kind, request)
+        after_s = retry_after_s(answer.headers.get("retry-after"), datetime.now(UTC))
+        if after_s:
+            fix = f"{fix or ''} The server asks to wait {after_s:.0f} s.".strip()
         return Failure(
-            _error(kind, request, message, status, fix=fix or self._fix(kind, request)),
+            _error(kind, request, message, status, fix=fix),
             retry=status in (REQUEST_TIMEOUT, TOO_MANY_REQUESTS) or status >= 500,
-            after_s=retry_after_s(answer.headers.get("retry-after"), datetime.now(UTC)),
+            after_s=after_s,
         )
 
     def _fix(self, kind: type[ApiError], request: ApiRequest) -> str | None:
         if kind is ServerError and request.method == "POST" and not request.has_unique_id and request.idempotency_key:
             return MAYBE_MADE
         fix = FIXES.get(kind)
-        if kind in MODE_MATTERS and self._key.mode == "test":
-            # The commonest way to be refused: what was set up for live tasks, asked for with the other key.
+        # The commonest way to be refused: what was set up for live tasks, asked for with the other key. Not so on this
+        # machine, nor where a task that the key does see can't be changed.
+        may_be_live = kind in MODE_MATTERS and (kind is not BadRequestError or request.idempotency_key is not None)
+        if may_be_live and self._key.mode == "test" and not is_loopback(request.url):
             told = "The API key is a test key; what belongs to live mode needs the live key."
             return told if fix is None else f"{fix} {told}"
         return fix
@@ -179,11 +189,11 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
     """Seconds to wait by a Retry-After header, which holds seconds or a date; None if there is none to be read."""
     if header is None:
         return None
-    if header.strip().isdecimal():
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", header.strip()):  # whole seconds, by the standard; some servers say 0.5
         return float(header)
     try:
         moment = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:  # "-0000", a date in UTC of an unknown zone
         moment = moment.replace(tzinfo=UTC)

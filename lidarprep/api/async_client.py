@@ -13,7 +13,7 @@ import httpx
 from tenacity import AsyncRetrying
 
 from lidarprep.api.annotations import FrameAnnotations
-from lidarprep.api.base import given_key, given_url
+from lidarprep.api.base import NO_ANSWER, given_key, given_url
 from lidarprep.api.connection import ConnectionOptions, WhoAmI, opened
 from lidarprep.api.exchange import Attempts, Call, Flow, Pause
 from lidarprep.api.flows import next_query
@@ -90,14 +90,15 @@ class AsyncScaleClient(
             ParameterError: A filter makes no sense; nothing was sent.
             ApiError: The API, or the way to it, said no.
         """
-        return self._all_pages(filters, task_query(filters))
+        return self._all_pages(task_query(filters))
 
-    async def _all_pages(self, filters: TaskFilters, query: Query | None) -> AsyncIterator[AsyncTask]:
+    async def _all_pages(self, first: Query) -> AsyncIterator[AsyncTask]:
+        query: Query | None = first
         while query is not None:
             page = await self._page(self._flows.page(query))
             for task in page.tasks:
                 yield task
-            query = next_query(filters, page, query)
+            query = next_query(first, page, query)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -145,13 +146,16 @@ class AsyncScaleClient(
                 outcome = await self._send(step)
 
     async def _send(self, call: Call[Any]) -> Any:
+        attempts = Attempts(call)
+        if call.once:
+            return await self._send_once(attempts)
         # A policy of its own for each call: tenacity keeps a call's state by thread, which all calls share here.
-        return await self._retrying.copy()(self._send_once, Attempts(call))
+        return await self._retrying.copy()(self._send_once, attempts)
 
     async def _send_once(self, attempts: Attempts) -> Any:
         try:
             response = await self._http.request(**self._http_arguments(attempts.request))
-        except httpx.RequestError as cause:
+        except NO_ANSWER as cause:
             return self._unanswered(attempts, cause)
         except BaseException as stopped:  # noqa: BLE001 — Ctrl-C too; all of it is raised again
             raise without_frames(stopped)  # noqa: B904 — it is the same exception

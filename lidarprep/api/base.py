@@ -14,11 +14,11 @@ import httpx
 from lidarprep.api.address import DEFAULT_API_URL, checked_api_url, is_loopback
 from lidarprep.api.annotations import FrameAnnotations
 from lidarprep.api.connection import ConnectionOptions, WhoAmI, requires_confirmation
-from lidarprep.api.exchange import ApiRequest, Attempts, Flow
+from lidarprep.api.exchange import Answer, ApiRequest, Attempts, Failure, Flow
 from lidarprep.api.flows import Flows
 from lidarprep.api.key import ApiKey, KeyMode
 from lidarprep.api.listing import TaskPage
-from lidarprep.api.protocol import Answer, Failure, ScaleProtocol
+from lidarprep.api.protocol import ScaleProtocol
 from lidarprep.api.secrecy import KeyAuth, keep_out_of_logs
 from lidarprep.api.task import Task
 from lidarprep.errors import ParameterError, UnauthorizedError
@@ -28,6 +28,11 @@ PageResult = TypeVar("PageResult")
 FramesResult = TypeVar("FramesResult")
 JsonResult = TypeVar("JsonResult")
 WhoAmIResult = TypeVar("WhoAmIResult")
+
+# What the HTTP library raises where there is no answer that can be used. OSError: it lets errors of TLS through, those
+# that come once the connection stands. The last two: of an answer that redirects it reads where to, though it is not to
+# follow, and what it finds may be no address.
+NO_ANSWER = (httpx.RequestError, OSError, httpx.InvalidURL, UnicodeError)
 
 log = logging.getLogger(__name__)
 
@@ -125,11 +130,11 @@ class ClientBase(ABC, Generic[TaskResult, PageResult, FramesResult, JsonResult, 
         headers = {name.lower(): value for name, value in response.headers.items()}
         return attempts.read(Answer(response.status_code, headers, response.content))
 
-    def _unanswered(self, attempts: Attempts, cause: httpx.RequestError) -> Failure:
+    def _unanswered(self, attempts: Attempts, cause: Exception) -> Failure:
         words = str(cause) or type(cause).__name__
-        # A certificate that is not trusted now won't be in a second.
-        untrusted = "CERTIFICATE_VERIFY_FAILED" in words
+        # A certificate that is not trusted, or is missed, won't be in a second, and an address that is none never.
+        may_pass = isinstance(cause, httpx.RequestError | OSError) and "CERTIFICATE" not in words
         timed_out = isinstance(cause, httpx.TimeoutException)
-        failure = self._protocol.no_answer(attempts.request, words, timed_out=timed_out, retry=not untrusted)
+        failure = self._protocol.read.no_answer(attempts.request, words, timed_out=timed_out, retry=may_pass)
         ended: Failure = attempts.ended(failure)
         return ended

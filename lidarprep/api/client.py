@@ -12,7 +12,7 @@ import httpx
 from tenacity import Retrying
 
 from lidarprep.api.annotations import FrameAnnotations
-from lidarprep.api.base import given_key, given_url
+from lidarprep.api.base import NO_ANSWER, given_key, given_url
 from lidarprep.api.connection import ConnectionOptions, WhoAmI, opened
 from lidarprep.api.exchange import Attempts, Call, Flow, Pause
 from lidarprep.api.flows import next_query
@@ -85,13 +85,14 @@ class ScaleClient(ScaleMethods[Task, TaskPage[Task], tuple[FrameAnnotations, ...
             ParameterError: A filter makes no sense; nothing was sent.
             ApiError: The API, or the way to it, said no.
         """
-        return self._all_pages(filters, task_query(filters))
+        return self._all_pages(task_query(filters))
 
-    def _all_pages(self, filters: TaskFilters, query: Query | None) -> Iterator[Task]:
+    def _all_pages(self, first: Query) -> Iterator[Task]:
+        query: Query | None = first
         while query is not None:
             page = self._page(self._flows.page(query))
             yield from page.tasks
-            query = next_query(filters, page, query)
+            query = next_query(first, page, query)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -138,12 +139,13 @@ class ScaleClient(ScaleMethods[Task, TaskPage[Task], tuple[FrameAnnotations, ...
                 outcome = self._send(step)
 
     def _send(self, call: Call[Any]) -> Any:
-        return self._retrying.copy()(self._send_once, Attempts(call))
+        attempts = Attempts(call)
+        return self._send_once(attempts) if call.once else self._retrying.copy()(self._send_once, attempts)
 
     def _send_once(self, attempts: Attempts) -> Any:
         try:
             response = self._http.request(**self._http_arguments(attempts.request))
-        except httpx.RequestError as cause:
+        except NO_ANSWER as cause:
             return self._unanswered(attempts, cause)
         except BaseException as stopped:  # noqa: BLE001 — Ctrl-C too; all of it is raised again
             raise without_frames(stopped)  # noqa: B904 — it is the same exception

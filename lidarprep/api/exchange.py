@@ -96,10 +96,17 @@ class Redirect:
 
 @dataclass(frozen=True)
 class Call(Generic[Result]):
-    """A request and how its answer is read."""
+    """A request and how its answer is read.
+
+    Args:
+        request: The request.
+        read: Says what its answer means.
+        once: It is tried once, whatever comes of it.
+    """
 
     request: ApiRequest
     read: Callable[[ApiRequest, Answer], Result | Failure]
+    once: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from lidarprep.api.exchange import ApiRequest, Call, Failure, Flow, Pause, Redir
 from lidarprep.api.key import ApiKey
 from lidarprep.api.listing import Query, TaskPage, task_query
 from lidarprep.api.protocol import ScaleProtocol
+from lidarprep.api.retry import LONGEST_RETRY_AFTER_S
 from lidarprep.api.task import Task, TaskState
 from lidarprep.errors import (
     BadRequestError,
@@ -140,7 +141,10 @@ class Flows:
         interval = FIRST_POLL_S
         task: Task | None = None
         while True:
-            outcome = yield from _tried(Call(self._protocol.get_task(task_id), self._protocol.read.task))
+            # Once it has answered, each poll is one try: the wait itself tries again, and keeps to its own time.
+            poll = Call(self._protocol.get_task(task_id), self._protocol.read.task, once=task is not None)
+            outcome = yield from _tried(poll)
+            asked_s = 0.0
             if not isinstance(outcome, Failure):
                 task = outcome
                 if on_poll:
@@ -152,13 +156,14 @@ class Flows:
             else:
                 # A wait of hours outlives an outage of minutes.
                 log.warning("waiting for task %s goes on: %s", task_id, outcome.error.message)
+                asked_s = min(outcome.after_s or 0.0, LONGEST_RETRY_AFTER_S)
             left = None if deadline is None else deadline - self._clock()
             if left is not None and left <= 0:
                 raise WaitTimeoutError(
                     f"task {task_id} is still {task.status} after {timeout:g} s",
                     fix="Wait longer, or ask for it later; it goes on without being waited for.",
                 )
-            pause = interval * random.uniform(1 - POLL_JITTER, 1 + POLL_JITTER)  # noqa: S311 — no secret
+            pause = max(asked_s, interval * random.uniform(1 - POLL_JITTER, 1 + POLL_JITTER))  # noqa: S311 — no secret
             yield Pause(pause if left is None else min(pause, left))
             interval = min(interval * POLL_GROWTH, LONGEST_POLL_S)
 
@@ -210,15 +215,23 @@ class Flows:
         )
 
 
-def next_query(filters: Mapping[str, Any], page: TaskPage[Any], asked: Query) -> Query | None:
+def next_query(first: Query, page: TaskPage[Any], asked: Query) -> Query | None:
     """The query of the page after this one; None after the last.
+
+    Args:
+        first: The query of the first page.
+        page: The page that there is.
+        asked: The query that it was asked for with.
 
     Raises:
         ServerError: The API says that the page is followed by itself.
     """
-    if page.next_token is None and page.next_offset is None:
+    if page.next_token is not None:
+        query = (*first, ("next_token", page.next_token))
+    elif page.next_offset is not None:
+        query = (*first, ("offset", str(page.next_offset)))
+    else:
         return None
-    query = task_query(filters, next_token=page.next_token, offset=page.next_offset)
     if query == asked:
         raise ServerError("GET /tasks: the API gave a page that is followed by itself")
     return query

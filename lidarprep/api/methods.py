@@ -178,7 +178,8 @@ class ScaleMethods(
 
         Args:
             task: The task, or its id.
-            timeout: Seconds to wait at most; None for as long as it takes.
+            timeout: Seconds to wait at most; None for as long as it takes. As long as the API has not answered once,
+                its request is retried like any other, which may take longer.
             on_poll: Called with the task each time that it was asked for.
 
         Returns:

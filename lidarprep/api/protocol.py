@@ -9,23 +9,21 @@ sets, DELETE deletes. Which Idempotency-Key a create's retries carry: see `excha
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
 
 from lidarprep.api.address import checked_api_url, is_loopback
-from lidarprep.api.answers import AnswerReader, retry_after_s
+from lidarprep.api.answers import AnswerReader
 from lidarprep.api.checks import checked_id, checked_metadata, checked_tags, checked_text
-from lidarprep.api.exchange import Answer, ApiRequest, Failure
+from lidarprep.api.exchange import ApiRequest
 from lidarprep.api.key import ApiKey
 from lidarprep.api.listing import Query
 from lidarprep.api.parameters import DependentDefinition, Strictness
-from lidarprep.api.task import Task
 from lidarprep.api.task_types import check_dependents, check_parameters, task_type_named
 from lidarprep.errors import ParameterError
-
-__all__ = ["Answer", "ApiRequest", "Failure", "ScaleProtocol", "retry_after_s"]
 
 
 class ScaleProtocol:
@@ -60,13 +58,18 @@ class ScaleProtocol:
         """
         path = task_type_named(task_type).path
         body = check_parameters(task_type, parameters, self.strictness).to_wire()
-        if idempotency_key is not None and not (idempotency_key.isascii() and idempotency_key.strip().isprintable()):
-            raise ParameterError("idempotency_key must be printable ASCII text, as it is sent in a header")
+        if idempotency_key is None:
+            idempotency_key = str(uuid4())
+        elif not re.fullmatch(r"[!-~]([ -~]*[!-~])?", idempotency_key):
+            raise ParameterError(
+                "idempotency_key must be printable ASCII text, not empty and without space around it, as it is sent in"
+                " a header"
+            )
         return ApiRequest(
             "POST",
             self.api_url + path,
             _json(body),
-            idempotency_key=(idempotency_key or "").strip() or str(uuid4()),
+            idempotency_key=idempotency_key,
             # One that frees itself when the task fails doesn't rule out a second task.
             has_unique_id="unique_id" in body and not body.get("clear_unique_id_on_error"),
         )
@@ -76,8 +79,16 @@ class ScaleProtocol:
         return self._to_task("GET", task_id)
 
     def list_tasks(self, query: Query) -> ApiRequest:
-        """The request for a page of tasks."""
-        return ApiRequest("GET", f"{self.api_url}/tasks{'?' if query else ''}{urlencode(query)}")
+        """The request for a page of tasks.
+
+        Raises:
+            ParameterError: A filter can't be sent.
+        """
+        try:
+            return ApiRequest("GET", f"{self.api_url}/tasks{'?' if query else ''}{urlencode(query)}")
+        except UnicodeEncodeError as cause:  # half of a surrogate pair
+            problem = f"the filters hold a character that can't be sent ({cause})"
+        raise ParameterError(problem)
 
     def cancel_task(self, task_id: str, *, clear_unique_id: bool = False) -> ApiRequest:
         """The request that cancels a task. Cancelling twice is the same as once, so it needs no idempotency key."""
@@ -122,14 +133,6 @@ class ScaleProtocol:
     def fetch(self, url: str) -> ApiRequest:
         """The request for what a link of a task leads to. The key goes with it only if that is the API itself."""
         return ApiRequest("GET", url, with_key=_origin(url) == _origin(self.api_url))
-
-    def read_task(self, request: ApiRequest, answer: Answer) -> Task | Failure:
-        """The task in an answer, or why there is none."""
-        return self.read.task(request, answer)
-
-    def no_answer(self, request: ApiRequest, cause: str, *, timed_out: bool = False, retry: bool = True) -> Failure:
-        """The failure of a request that got no answer; see AnswerReader."""
-        return self.read.no_answer(request, cause, timed_out=timed_out, retry=retry)
 
     def _to_task(self, method: str, task_id: str, beyond: str = "", body: Any = None) -> ApiRequest:
         url = f"{self.api_url}/task/{checked_id(task_id)}{beyond}"

@@ -11,7 +11,7 @@ from tenacity.retry import retry_base
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-from lidarprep.api.protocol import Failure
+from lidarprep.api.exchange import Failure
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 20.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import re
+import threading
 from collections.abc import Generator
 from typing import TypeVar
 from weakref import WeakSet
@@ -39,12 +40,21 @@ class _KeepSecret(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.keys: WeakSet[ApiKey] = WeakSet()
+        self._keys: WeakSet[ApiKey] = WeakSet()
+        # One thread makes a client while another one logs. It may be the same one: the garbage collector runs anywhere.
+        self._lock = threading.RLock()
+
+    def keep(self, key: ApiKey) -> None:
+        """Strikes this key out, too, for as long as it is in use."""
+        with self._lock:
+            self._keys.add(key)
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
         shown = _SIGNATURE.sub(rf"\g<1>{HIDDEN}", message)
-        for key in tuple(self.keys):
+        with self._lock:
+            keys = tuple(self._keys)
+        for key in keys:
             shown = key.redact(shown)
         if shown != message:
             record.msg, record.args = shown, None
@@ -68,7 +78,7 @@ class KeyAuth(httpx.Auth):
 
 def keep_out_of_logs(key: ApiKey) -> None:
     """Sees that the HTTP library's log records don't show the key, for as long as it is in use."""
-    _FILTER.keys.add(key)
+    _FILTER.keep(key)
     for name in HTTP_LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)  # once: a logger takes the same filter only once
 

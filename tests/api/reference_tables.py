@@ -430,7 +430,56 @@ TASK_OBJECT = rows("""
     tags | (example)
     unique_id | (example)
     is_test | (example)
+    project | (example)
+    work_started | (example)
+    script | (example)
 """)
+
+# "audits" of the newer reference's example task.
+AUDIT = ("audited_by", "audited_at", "audit_time_secs", "audit_result", "audit_source")
+
+# The answers to "Retrieve Multiple Tasks", and to "List All Tasks" of the older reference, which has `offset`.
+TASK_LIST = ("docs", "total", "limit", "has_more", "next_token", "offset")
+
+# "Response on Callback" of each type that has one.
+RESPONSES: dict[str, tuple[str, ...]] = {
+    "categorization": ("category", "category_id"),
+    "transcription": ("fields",),
+    "phonecall": ("outcome", "fields", "choice"),
+    "comparison": ("choice", "fields"),
+    "annotation": (
+        *("annotations", "annotations[].left", "annotations[].top", "annotations[].width", "annotations[].height"),
+        "annotations[].label",
+    ),
+    "datacollection": ("fields",),
+    "audiotranscription": ("transcript", "duration", "error"),
+}
+
+# What the texts say in prose, about callbacks, unique ids, idempotency keys, keys and canceling.
+RULES = (
+    "A callback is a POST of application/json with task_id, response and task",
+    "A callback carries scale-callback-auth; without it, or with another, it is not from Scale",
+    "A callback is retried up to 20 times over 24 hours, until it is answered 200",
+    "callback_succeeded is true after a 200, false after all retries",
+    "The key is the user name of HTTP basic auth, without a password",
+    "Tasks of a test key are not done by people; those of a live key cost money",
+    "A second task with a unique_id is refused with 409 and points to the first, in all projects and types",
+    "Tasks can be listed by unique_id",
+    "Canceling with clear_unique_id frees the unique_id",
+    "clear_unique_id_on_error frees the unique_id of a task that comes to an error",
+    "The same Idempotency-Key and parameters get the saved answer, and make no task",
+    "An error is saved for an Idempotency-Key too",
+    "Idempotency-Keys are removed after 24 hours",
+    "An Idempotency-Key with other parameters or another user is a 409",
+    "Two requests with one Idempotency-Key at a time may be a 429, which is safe to retry",
+    "Canceling again is a 200; canceling a completed task is refused",
+    "Lists come newest first, up to 100 tasks a page, and go on by next_token",
+    "Several values of a filter are repeated or joined by commas",
+    "Times to filter by are ISO 8601",
+    "A tag that is there already is ignored; an empty one is refused",
+    "Dependent options change only before the root task is completed",
+    "Forcing dependents fails before completion, or when they are there",
+)
 
 # "Errors" of the older reference, and the one that "Avoiding Duplicate Tasks" adds.
 STATUSES = (200, 400, 401, 404, 409, 429, 500)

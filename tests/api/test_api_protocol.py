@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lidarprep import errors
+from lidarprep.api.answers import retry_after_s
+from lidarprep.api.exchange import Answer, Failure
 from lidarprep.api.key import ApiKey
-from lidarprep.api.protocol import Answer, Failure, ScaleProtocol, retry_after_s
+from lidarprep.api.protocol import ScaleProtocol
 from lidarprep.api.task import Task
 
 KEY = "live_0123456789abcdef"
@@ -26,7 +28,7 @@ def protocol() -> ScaleProtocol:
 
 
 def failure(protocol: ScaleProtocol, status: int, body: bytes = b"", **headers: str) -> Failure:
-    outcome = protocol.read_task(protocol.get_task(TASK_ID), Answer(status, headers, body))
+    outcome = protocol.read.task(protocol.get_task(TASK_ID), Answer(status, headers, body))
     assert isinstance(outcome, Failure)
     return outcome
 
@@ -124,7 +126,7 @@ def test_a_key_that_the_server_echoes_is_struck_out(protocol: ScaleProtocol, ech
             assert KEY[:8] not in message
             assert "bGl2ZV8" not in message
     assert KEY not in str(failure(protocol, 302, location=f"https://example.com/{KEY}").error)
-    assert KEY not in str(protocol.no_answer(protocol.get_task(TASK_ID), f"no route to {KEY}").error)
+    assert KEY not in str(protocol.read.no_answer(protocol.get_task(TASK_ID), f"no route to {KEY}").error)
 
 
 @pytest.mark.parametrize(
@@ -153,10 +155,10 @@ def test_a_redirect_is_not_followed_but_told(protocol: ScaleProtocol) -> None:
 
 def test_no_answer_names_the_server_and_the_cause(protocol: ScaleProtocol) -> None:
     request = protocol.get_task(TASK_ID)
-    refused = protocol.no_answer(request, "connection refused")
+    refused = protocol.read.no_answer(request, "connection refused")
     assert type(refused.error) is errors.TransportError
     assert refused.error.message == f"GET /v1/task/{TASK_ID}: no answer from api.example.com: connection refused"
-    assert type(protocol.no_answer(request, "slow", timed_out=True).error) is errors.RequestTimeoutError
+    assert type(protocol.read.no_answer(request, "slow", timed_out=True).error) is errors.RequestTimeoutError
 
 
 @pytest.mark.parametrize(
@@ -165,6 +167,9 @@ def test_no_answer_names_the_server_and_the_cause(protocol: ScaleProtocol) -> No
         (None, None),
         ("7", 7.0),
         ("0", 0.0),
+        ("0.5", 0.5),
+        ("9" * 400, float("inf")),
+        ("Fri, 02 Jan 99999999999999 03:04:35 GMT", None),
         ("Fri, 02 Jan 2026 03:04:35 GMT", 30.0),
         ("Fri, 02 Jan 2026 03:04:35 -0000", 30.0),
         ("Fri, 02 Jan 2026 03:00:00 GMT", 0.0),
@@ -177,7 +182,10 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(header: str | None, seconds
     assert retry_after_s(header, SOME_HOUR) == seconds
 
 
-@given(st.text())
+DATES = st.from_regex(r"\AFri, [0-9]{1,3} Jan [0-9]{1,20} [0-9]{2}:[0-9]{2}:[0-9]{2} ([+-][0-9]{1,6}|GMT)\Z")
+
+
+@given(st.text() | DATES)
 def test_no_retry_after_header_breaks_the_reading(header: str) -> None:
     seconds = retry_after_s(header, SOME_HOUR)
     assert seconds is None or seconds >= 0
@@ -253,3 +261,9 @@ def test_a_task_is_read_whatever_its_other_fields_hold(fields: dict[str, Any]) -
     assert task.id == TASK_ID
     assert task.status in (None, fields.get("status"))
     assert task.raw == {"task_id": TASK_ID, **fields}
+
+
+def test_an_error_tells_how_long_the_server_asked_to_wait(protocol: ScaleProtocol) -> None:
+    refused = failure(protocol, 429, **{"retry-after": "86400"})
+    assert str(refused.error.fix).endswith("The server asks to wait 86400 s.")
+    assert "asks to wait" not in str(failure(protocol, 429, **{"retry-after": "0"}).error.fix)

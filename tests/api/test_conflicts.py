@@ -186,6 +186,6 @@ def test_a_key_of_ones_own_is_sent_and_must_fit_a_header(api, call) -> None:
     parameters = {**MULTISTAGE, "unique_id": None}
     call("create_task", "multistage", parameters, idempotency_key="run-7/frame-1")
     assert api.requests[0].headers["idempotency-key"] == "run-7/frame-1"
-    for wrong in ("ä", "a\nb"):
+    for wrong in ("ä", "a\nb", "", " ", " a", "a "):
         with pytest.raises(ParameterError, match="idempotency_key must be"):
             call("create_task", "multistage", parameters, idempotency_key=wrong)

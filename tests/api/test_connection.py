@@ -157,6 +157,16 @@ def test_a_server_that_misses_the_clients_certificate_is_told(get, tls_url, cert
         get(tls_url, ca_bundle=certificates.authority)
 
 
+@pytest.mark.parametrize(
+    ("reason", "tries"), [("TLSV13_ALERT_CERTIFICATE_REQUIRED", 1), ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", 3)]
+)
+def test_an_error_of_tls_that_the_http_library_lets_through_is_no_answer(api, call, reason, tries) -> None:
+    api.answers = [ssl.SSLError(1, f"[SSL: {reason}] (_ssl.c:2580)")]
+    with pytest.raises(TransportError, match=reason):
+        call("get_task", "abc", settings={"retries": 2})
+    assert len(api.requests) == tries
+
+
 @pytest.mark.parametrize("client", [ScaleClient, AsyncScaleClient])
 @pytest.mark.parametrize(
     ("settings", "message"),

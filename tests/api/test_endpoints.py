@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from lidarprep.errors import BadRequestError, ConflictError, ParameterError, ServerError
+from lidarprep.errors import ApiError, BadRequestError, ConflictError, ParameterError, ServerError
 
 TASK = {"task_id": "5a99e20de50d4979ce6d291e", "type": "lidarannotation", "status": "pending"}
 DEFS = [{"type": "lidarsegmentation", "labels": ["a"], "instruction": "x", "callback_url": "http://example.com/c"}]
@@ -131,6 +131,15 @@ def test_a_server_that_stays_down_is_told_as_that(api, call) -> None:
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
 def test_a_test_key_that_is_refused_is_named_as_the_possible_cause(api, call, key, told, status) -> None:
     api.answers = [httpx.Response(status, json={"error": "No such project."})]
+    parameters = {"project": "p", "attachments": ["s3://b/1.sfs"], "scene_format": "sensor_fusion"}
     with pytest.raises(Exception, match="No such project") as refused:
-        call("get_task", "abc", settings={"api_key": key})
+        call("create_task", "multistage", parameters, settings={"api_key": key})
     assert ("is a test key" in str(refused.value.fix)) is told
+
+
+@pytest.mark.parametrize("settings", [{}, {"api_url": "http://127.0.0.1:8080/v1"}])
+def test_the_key_is_not_blamed_for_what_it_has_no_part_in(api, call, settings) -> None:
+    api.answers = [httpx.Response(400 if not settings else 404, json={"error": "The task is completed."})]
+    with pytest.raises(ApiError) as refused:
+        call("cancel_task", "abc", settings=settings)
+    assert "is a test key" not in str(refused.value.fix)

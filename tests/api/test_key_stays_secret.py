@@ -6,6 +6,7 @@ import copy
 import io
 import logging
 import pickle
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ import rich.traceback
 
 from lidarprep.api import AsyncScaleClient, ScaleClient
 from lidarprep.api.key import ApiKey
+from lidarprep.api.secrecy import keep_out_of_logs
 from lidarprep.errors import LidarprepError, ParameterError, UnauthorizedError
 
 KEY = "live_s3cr3t+/0123456789"
@@ -234,6 +236,8 @@ def test_no_traceback_of_a_call_that_is_cancelled_has_it() -> None:
         {"proxy": "ftp://x"},
         {"api_url": "nonsense"},
         {"api_url": f"https://{quote(KEY, safe='')}@api.example.com/v1"},
+        {"api_url": f"https://{quote(KEY, safe='')}@api.example.com:port/v1"},
+        {"api_url": f"{KEY}@api.example.com:x/v1"},
     ],
     ids=lambda settings: next(iter(settings)),
 )
@@ -287,6 +291,49 @@ def test_a_key_that_is_none_is_refused_without_being_shown(key) -> None:
     with pytest.raises(UnauthorizedError, match="a character that no key has") as refused:
         ApiKey(key)
     assert KEY not in f"{refused.value!r}{refused.value}"
+
+
+@pytest.mark.parametrize("key", ["car", "test_key", "1"])
+def test_a_key_that_may_be_any_word_does_not_change_what_is_fetched(key) -> None:
+    frames = [{"cuboids": [], "car": "test_key 1"}]
+
+    def api(request: httpx.Request) -> httpx.Response:
+        own = {"url": "http://127.0.0.1/sandbox/files/1"}
+        done = {"task_id": "a", "status": "completed", "response": {"annotations": own}}
+        return httpx.Response(200, json=frames if "files" in request.url.path else done)
+
+    with ScaleClient(key, "http://127.0.0.1/v1", transport=httpx.MockTransport(api)) as client:
+        assert client.annotations_json("a") == frames
+
+
+def test_clients_are_made_while_others_log(monkeypatch) -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    kept, errors = [], []
+    record = logging.LogRecord("httpx", logging.INFO, "", 0, "sent %s", ("x",), None)
+
+    def make() -> None:
+        while len(kept) < 3000:
+            kept.append(key := ApiKey(f"test_{len(kept)}"))
+            keep_out_of_logs(key)
+
+    def log() -> None:
+        try:
+            while len(kept) < 3000:
+                logging.getLogger("httpx").filters[0].filter(record)
+        except RuntimeError as error:
+            errors.append(error)
+
+    keep_out_of_logs(ApiKey("test_first"))
+    try:
+        threads = [threading.Thread(target=work) for work in (make, log, log)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert errors == []
 
 
 def test_it_is_not_pickled() -> None:

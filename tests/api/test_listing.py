@@ -113,6 +113,19 @@ def test_the_iterator_follows_the_tokens_with_the_same_filters(api, call) -> Non
     ]
 
 
+def test_a_filter_that_can_be_read_but_once_holds_for_every_page(api, call) -> None:
+    api.answers = [page(2, has_more=True, next_token="t"), page(1)]
+    assert len(call("iter_tasks", tags=(tag for tag in ["a", "b"]), limit=1)) == 2
+    filters = [("tags", "a"), ("tags", "b"), ("limit", "1")]
+    assert queries(api) == [filters, [*filters, ("next_token", "t")]]
+
+
+def test_half_a_character_is_refused_as_a_filter(api, call) -> None:
+    with pytest.raises(ParameterError, match="can't be sent"):
+        call("list_tasks", tags="\ud800")
+    assert api.requests == []
+
+
 def test_the_iterator_follows_offsets_where_the_api_has_no_tokens(api, call) -> None:
     # Text 003, the older reference.
     api.answers = [

@@ -79,6 +79,56 @@ def test_each_parameter_that_must_be_there_is_missed_and_named(task_type: str) -
         assert f"{name} is missing" in refusal(task_type, short)
 
 
+MEDIA = ("text", "image", "video", "audio", "website", "pdf")
+URGENCIES = ("immediate", "day", "week")
+# The values that the tables list, by task type and parameter.
+CHOICES: dict[tuple[str, str], tuple[str | int, ...]] = {
+    ("lidarannotation", "attachment_type"): ("json", "protobuf"),
+    ("lidarsegmentation", "attachment_type"): ("json", "protobuf"),
+    ("lidarlinking", "annotation_type"): ("imageannotation", "annotation", "cuboidannotation", "polygonannotation"),
+    ("lidarlinking", "default_geometry"): ("box", "cuboid", "polygon"),
+    ("multistage", "scene_format"): ("sensor_fusion", "split_base64"),
+    ("categorization", "attachment_type"): MEDIA,
+    ("transcription", "attachment_type"): ("image", "pdf", "website"),
+    ("phonecall", "attachment_type"): MEDIA,
+    ("comparison", "attachment_type"): MEDIA,
+    ("annotation", "attachment_type"): ("image",),
+    ("datacollection", "attachment_type"): ("text", "image", "website"),
+    ("audiotranscription", "attachment_type"): ("audio",),
+    **{
+        (task_type, "urgency"): URGENCIES
+        for task_type, endpoint in TASKS.items()
+        if any(row.name == "urgency" for row in endpoint.rows)
+    },
+    **{(task_type, "priority"): (10, 20, 30) for task_type in TASKS},
+}
+WORDS = sorted({str(value) for values in CHOICES.values() for value in values})
+
+
+@pytest.mark.parametrize(("task_type", "name"), CHOICES)
+@settings(max_examples=15)
+@given(data=st.data())
+def test_of_what_the_table_lists_each_value_is_taken_and_no_other(
+    task_type: str, name: str, data: st.DataObject
+) -> None:
+    allowed = CHOICES[task_type, name]
+    numbers = isinstance(allowed[0], int)
+    others = st.integers() if numbers else TEXTS | st.sampled_from(WORDS)
+    other = data.draw(others.filter(lambda value: value not in allowed))
+    assert f"{name} is" in refusal(task_type, {**everything(task_type), name: other}, LENIENT)
+    value = data.draw(st.sampled_from(allowed))
+    # What else is there may not go with it; it is fine by itself.
+    assert f"{name} is {value!r}" not in told(task_type, {**everything(task_type), name: value})[0]
+
+
+@given(NUMBERS | TEXTS | OBJECTS | st.lists(st.integers(max_value=-1) | TEXTS | st.booleans(), min_size=1))
+def test_frames_to_take_are_a_list_of_indices(value: Any) -> None:
+    parameters = {"labels": ["road"], "lidar_task": "abc"}
+    assert "lidar_task_frames" in refusal("lidarsegmentation", {**parameters, "lidar_task_frames": value})
+    body = check_parameters("lidarsegmentation", {**parameters, "lidar_task_frames": [0, 7]}).to_wire()
+    assert body["lidar_task_frames"] == [0, 7]
+
+
 @pytest.mark.parametrize("name", ["padding", "paddingX", "paddingY"])
 @given(st.integers(max_value=-1))
 def test_paddings_are_not_negative(name: str, value: int) -> None:

@@ -10,11 +10,35 @@ import pytest
 
 from lidarprep import api, callbacks
 from lidarprep.api import AsyncScaleClient, ScaleClient, parameters
+from lidarprep.api.answers import ERRORS_BY_STATUS
 from lidarprep.api.listing import TaskFilters
 from lidarprep.api.parameters.base import PYTHON_NAMES
 from lidarprep.api.task_types import TASK_TYPES
+from lidarprep.errors import ServerError
 from lidarprep.sandbox.app import ROUTES
-from tests.api.reference_tables import ENDPOINTS, NESTED, STATUSES, TASK_OBJECT, TASKS
+from lidarprep.sandbox.responses import default_response
+from tests.api.reference_tables import (
+    AUDIT,
+    ENDPOINTS,
+    NESTED,
+    RESPONSES,
+    RULES,
+    STATUSES,
+    TASK_LIST,
+    TASK_OBJECT,
+    TASKS,
+)
+
+# Parameters that a response answers to.
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "categorization": {"categories": ["red", "blue"]},
+    "transcription": {"fields": {"title": "Title"}},
+    "phonecall": {"fields": {"email": "Address"}, "choices": ["yes", "no"]},
+    "comparison": {"fields": {"difference": "What differs"}, "choices": ["yes", "no"]},
+    "annotation": {"objects_to_annotate": ["cow"]},
+    "datacollection": {"fields": {"hiring_page": "URL"}},
+    "audiotranscription": {},
+}
 
 ROOT = Path(__file__).parents[2]
 DOC = (ROOT / "docs" / "scale-api.md").read_text(encoding="utf-8")
@@ -107,7 +131,7 @@ def assert_is_there(code: str) -> None:
     else:
         owner, _, name = code.partition(".")
         known: Any = getattr(callbacks if owner == "Callback" else api, owner)
-        assert name in known.__dataclass_fields__ or hasattr(known, name)
+        assert name in getattr(known, "__dataclass_fields__", ()) or hasattr(known, name)
 
 
 def test_each_field_of_a_task_is_a_row_of_the_page() -> None:
@@ -119,8 +143,42 @@ def test_each_field_of_a_task_is_a_row_of_the_page() -> None:
         assert test in names_of_tests()
 
 
+def test_each_field_of_an_audit_and_of_a_list_is_a_row_of_the_page() -> None:
+    documented = {row[0]: row[1:] for row in rows_of(section("## Lists and audits"))}
+    for name in (*TASK_LIST, *(f"audits[].{name}" for name in AUDIT)):
+        code, test = documented[name]
+        assert_is_there(code)
+        assert test in names_of_tests()
+
+
+def test_each_field_of_a_response_is_a_row_of_the_page_and_in_a_response_of_the_sandbox() -> None:
+    documented = {(row[0], row[1]): row[2] for row in rows_of(section("## Responses"))}
+    names = [(task_type, name) for task_type, fields in RESPONSES.items() for name in fields]
+    assert set(names) <= set(documented)
+    for task_type, name in names:
+        assert documented[task_type, name] in names_of_tests()
+        if name != "error":  # what comes of things that go well has none
+            params = {**EXAMPLES[task_type], "category_ids": {"1": "red"}, "with_labels": True}
+            response = default_response({"task_id": "a", "type": task_type, "params": params}, lambda _: "")
+            held, _, within = name.partition("[].")
+            assert within in response[held][0] if within else held in response
+
+
+def test_each_rule_is_a_row_of_the_page() -> None:
+    documented = {row[0]: row[1:] for row in rows_of(section("## Rules"))}
+    for rule in RULES:
+        code, test = documented[rule]
+        assert_is_there(code)
+        assert test in names_of_tests()
+
+
 def test_each_status_is_a_row_of_the_page() -> None:
-    assert {str(status) for status in STATUSES} <= {row[0] for row in rows_of(section("## Statuses"))}
+    rows = {row[0]: row[1:] for row in rows_of(section("## Statuses"))}
+    assert {str(status) for status in STATUSES} <= set(rows)
+    for status in STATUSES[1:]:
+        code, test = rows[str(status)]
+        assert code == (ERRORS_BY_STATUS.get(status, ServerError)).__name__
+        assert test in names_of_tests()
 
 
 def test_every_test_that_the_page_names_is_there() -> None:
@@ -134,4 +192,4 @@ def test_every_model_that_the_page_names_is_there() -> None:
         if hasattr(parameters, name):
             assert field in getattr(parameters, name).model_fields
         else:
-            assert name in ("ScaleClient", "Task", "TaskFilters", "Callback")
+            assert_is_there(f"{name}.{field}")

@@ -133,6 +133,20 @@ def test_a_wait_outlives_an_outage_once_the_task_was_seen(api, wait, caplog) -> 
     assert sum("goes on" in message for message in caplog.messages) == 2
 
 
+@pytest.mark.parametrize("failed", [httpx.Response(429, headers={"Retry-After": "50"}), httpx.Response(503)])
+def test_an_outage_does_not_make_a_wait_longer_than_it_may_be(api, wait, hours, failed) -> None:
+    api.answers = [answer(), failed]
+    with pytest.raises(WaitTimeoutError, match="still pending after 60 s"):
+        wait("abc", timeout=60, retries=5)
+    assert sum(hours.slept) == pytest.approx(60)
+
+
+def test_a_poll_that_is_sent_away_comes_back_no_sooner_than_it_was_told(api, wait, hours) -> None:
+    api.answers = [answer(), httpx.Response(429, headers={"Retry-After": "50"}), answer("completed")]
+    wait("abc", retries=5)
+    assert hours.slept[1] >= 50
+
+
 @pytest.mark.parametrize(
     ("first", "error"), [(httpx.Response(503), ServerError), (httpx.ConnectError("x"), TransportError)]
 )
@@ -223,6 +237,16 @@ CUBOID = {
 URL = "https://results.example.org/annotations/1?X-Amz-Signature=sesame"
 
 
+NO_ADDRESSES = (
+    "https://[bad/1",
+    "https://e.com:99999/1",
+    "https://e.com:x/1",
+    "https:///1",
+    "https://xn--/1",
+    "https://e\0.com",
+)
+
+
 def completed(annotations: Any = None) -> httpx.Response:
     return answer("completed", response={"annotations": {"url": URL} if annotations is None else annotations})
 
@@ -289,6 +313,13 @@ def test_redirects_are_not_followed_for_ever_nor_out_of_encryption(api, call) ->
         call("annotations", "abc")
 
 
+@pytest.mark.parametrize("location", [*NO_ADDRESSES[:-1], "https://e.com:-1/", "ftp://e.com/1", "mailto:a@e.com"])
+def test_a_redirect_to_what_is_no_web_address_is_an_error(api, call, location) -> None:
+    api.answers = [completed(), httpx.Response(302, headers={"Location": location})]
+    with pytest.raises(TransportError, match=r"GET /(annotations/)?1.*(a redirect to|no answer|more than 5 redirects)"):
+        call("annotations", "abc", settings={"retries": 0})
+
+
 def test_annotations_that_stand_in_the_response_need_no_fetching(api, call) -> None:
     api.answers = [completed([{"cuboids": [CUBOID]}])]
     assert call("annotations", "abc")[0].cuboids[0].label == "Car"
@@ -309,7 +340,10 @@ def test_a_task_that_is_not_completed_has_no_annotations(api, call, found) -> No
     assert refused.value.fix
 
 
-@pytest.mark.parametrize("annotations", [{}, {"url": 7}, {"url": "s3://bucket/1"}, {"url": "file:///etc/passwd"}, "x"])
+@pytest.mark.parametrize(
+    "annotations",
+    [{}, {"url": 7}, {"url": "s3://bucket/1"}, {"url": "file:///etc/passwd"}, "x", *NO_ADDRESSES],
+)
 def test_a_response_without_an_address_of_annotations_is_told(api, call, annotations) -> None:
     api.answers = [completed(annotations)]
     with pytest.raises(ParameterError, match="holds"):
