@@ -11,6 +11,7 @@ from lidarprep.errors import SceneError
 from lidarprep.readers.layouts import LAYOUTS, Layout, OpenOptions, installed_layouts
 from lidarprep.readers.layouts.choices import chosen
 from lidarprep.readers.layouts.time_order import by_time
+from lidarprep.readers.layouts.unknown import unknown_recording
 from lidarprep.scene import Scene
 
 
@@ -56,5 +57,4 @@ def _guess(path: Path, layouts: Mapping[str, Layout]) -> tuple[str, str]:
         reason = layout.detect(path)
         if reason is not None:
             return name, reason
-    looked_for = "\n".join(f"  {name}: {layout.LOOKS_LIKE}" for name, layout in layouts.items())
-    raise SceneError(f"{path} is no recording that lidarprep knows", fix=f"Looked for were\n{looked_for}")
+    raise unknown_recording(path, layouts)

@@ -339,7 +339,7 @@ def test_other_folders_are_no_log(tmp_path: Path) -> None:
 
 def test_without_pyarrow_the_extra_is_named(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"Argoverse 2 logs .*\npip install 'lidarprep\[tables\]'"):
+    with pytest.raises(MissingExtraError, match=r"Argoverse 2 logs.*\npip install 'lidarprep\[tables\]'"):
         open_scene(written)
 
 

@@ -134,9 +134,10 @@ def test_sweeps_named_by_time_belong_to_the_first_lidars_nearest(two_lidars: Pat
     scene = open_scene(two_lidars, image_tolerance=0.02)
     assert scene.layout == "folder"
     assert [frame.timestamp for frame in scene] == [(T0 // 10**6 + k) * 10**6 for k in (0, 100, 200)]
+    # The device is at x = the time in ms: what b sees 10 ms later is moved by as many metres.
     assert [frame.points().positions[:, 0].tolist() for frame in scene] == [
-        [0, 0, 10, 10],
-        [100, 100, 110, 110],
+        [0, 0, 10 + 10, 10 + 10],
+        [100, 100, 110 + 10, 110 + 10],
         [200] * 2,
     ]
     np.testing.assert_array_equal(scene[1].points().positions[:, 2], [101, 101, 112, 112])

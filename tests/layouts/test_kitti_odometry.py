@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,65 @@ def test_poses_may_be_given_in_rows_of_camera_0_or_as_world_from_ego(
     assert scene[1].world_from_ego is None
     assert any("2 of 3 frames have no pose" in note for note in scene.notes)
     assert any("world from ego" in note for note in scene.notes)
+
+
+TUM = "{t} {x} 0 0 0 0 0 1\n"
+
+
+@pytest.mark.parametrize("kind", ["TUM", "JSON"])
+def test_poses_with_times_from_the_start_are_matched_by_time(dataset: Path, tmp_path: Path, kind: str) -> None:
+    """The poses are five times as dense as the frames, and one of those lies between two poses."""
+    (dataset / "sequences/00/times.txt").write_text("0.0\n0.11\n0.2\n")
+    given = tmp_path / f"poses.{kind.lower()}"
+    steps = range(0, 11, 2)  # hundredths of a second, at 1 m each
+    if kind == "TUM":
+        given.write_text("".join(TUM.format(t=k / 50, x=2 * k) for k in range(11)))
+    else:
+        poses = [
+            {"heading": [1, 0, 0, 0], "position": [2 * k, 0, 0], "timestamp": k * 20_000_000} for k in [*steps, 12]
+        ]
+        given.write_text(json.dumps(poses))
+    scene = open_scene(dataset, poses=given, max_pose_gap=0.05)
+    for frame, x in zip(scene, (0, 11, 20), strict=True):
+        assert frame.world_from_ego is not None
+        np.testing.assert_allclose(frame.world_from_ego.translation, [x, 0, 0], atol=1e-9)
+        (image,) = frame.images
+        assert image.world_from_camera is not None
+    assert scene.trajectory is not None
+    assert len(scene.trajectory) == (11 if kind == "TUM" else 7)
+    assert any(f"read as {kind}, are taken as world from ego and matched by time" in note for note in scene.notes)
+    assert not any("without use" in note for note in scene.notes)
+
+
+def test_poses_on_another_clock_are_refused_with_both_spans(dataset: Path, tmp_path: Path) -> None:
+    given = tmp_path / "poses.tum"
+    given.write_text("".join(TUM.format(t=1_700_000_000 + k, x=k) for k in range(3)))
+    (dataset / "sequences/00/times.txt").write_text("0.0\n0.1\n0.2\n")
+    with pytest.raises(SceneError, match="frames are from 0 to 200000000 ns after the start") as caught:
+        open_scene(dataset, poses=given)
+    assert "from 1700000000000000000 to 1700000002000000000 ns" in str(caught.value)
+
+
+def test_frames_that_no_pose_or_no_time_is_known_for_are_counted(dataset: Path, tmp_path: Path) -> None:
+    given = tmp_path / "poses.tum"
+    given.write_text(TUM.format(t=0, x=0) + TUM.format(t=0.05, x=1))
+    (dataset / "sequences/00/times.txt").write_text("0.0\n0.1\n")
+    scene = open_scene(dataset, poses=given)
+    assert [frame.world_from_ego is None for frame in scene] == [False, True, True]
+    assert any("1 of 2 frames have no pose" in note for note in scene.notes)
+    assert "1 of 3 frames have no time, and so no pose" in scene.notes
+
+
+def test_poses_with_times_for_frames_without_are_refused(dataset: Path, tmp_path: Path) -> None:
+    given = tmp_path / "poses.tum"
+    given.write_text(TUM.format(t=0, x=0) * 3)
+    (dataset / "sequences/00/times.txt").unlink()
+    with pytest.raises(LidarprepError, match=r"poses by time, and there is no times\.txt(?s:.*)rows of 12 numbers"):
+        open_scene(dataset, poses=given)
+    named = tmp_path / "named.json"
+    named.write_text('{"000000": {"heading": [1, 0, 0, 0], "position": [0, 0, 0]}}')
+    with pytest.raises(LidarprepError, match="poses by name; expected one a frame"):
+        open_scene(dataset, poses=named)
 
 
 def test_missing_sweeps_keep_the_others_with_their_own_poses_and_times(saved: Path, dataset: Path) -> None:

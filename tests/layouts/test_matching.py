@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lidarprep.readers.layouts.matching import PictureSeries, match_pictures, nearest, poses_at
+from lidarprep.readers.layouts.matching import PictureSeries, match_pictures, nearest, paired, poses_at
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.scene import Camera, CameraImage, Intrinsics, Pose, Trajectory
 
@@ -30,6 +30,31 @@ def test_the_nearest_is_found_in_any_order_within_the_tolerance(
             # The nearest; of two as near the earlier.
             assert (abs(others[row] - time), others[row]) == min((abs(other - time), other) for other in others)
             assert abs(others[row] - time) <= tolerance
+
+
+@given(times=TIMES, others=TIMES, tolerance=st.integers(0, 20))
+def test_each_is_paired_once_and_none_stays_alone_whose_nearest_is_free(
+    times: list[int], others: list[int], tolerance: int
+) -> None:
+    rows = paired(times, others, tolerance).tolist()
+    given_away = [row for row in rows if row >= 0]
+    assert len(set(given_away)) == len(given_away)
+    for time, row, closest in zip(times, rows, nearest(times, others, tolerance).tolist(), strict=True):
+        if row >= 0:
+            assert abs(others[row] - time) <= tolerance
+        else:
+            assert closest < 0 or others[closest] in {others[row] for row in given_away}
+
+
+def test_of_two_that_want_one_the_nearer_gets_it() -> None:
+    assert paired([0, 30], [20], 25).tolist() == [-1, 0]
+    assert paired([0, 30], [20, -15], 25).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("shift", [50, -50])
+def test_series_that_alternate_are_paired_in_turn(shift: int) -> None:
+    times = list(range(0, 1000, 100))
+    assert paired(times, [time + shift for time in times], 50).tolist() == list(range(10))
 
 
 def series(taken: list[int]) -> PictureSeries:

@@ -238,6 +238,18 @@ def test_cameras_are_named_by_their_namespaces(tmp_path: Path) -> None:
         open_scene(scene.source, cameras=["rear"])
 
 
+def test_cameras_keep_their_numbers_whichever_are_chosen(tmp_path: Path) -> None:
+    messages = [image("/back/image_raw/compressed", frame="back")]  # which cannot be used: it has no CameraInfo
+    for space in ("/front", "/left", "/right"):
+        messages += [info_message(f"{space}/camera_info"), image(f"{space}/image_raw/compressed")]
+    scene = scene_of(tmp_path, *messages)
+    expected = [("front", 1), ("left", 2), ("right", 3)]
+    assert [(camera.name, camera.index) for camera in scene.cameras] == expected
+    chosen = open_scene(scene.source, cameras=["right", "left"])
+    assert [(camera.name, camera.index) for camera in chosen.cameras] == expected[1:]
+    assert [image.camera.index for image in chosen[0].images] == [2, 3]
+
+
 def test_of_several_topics_of_a_camera_the_sensors_own_is_read(tmp_path: Path) -> None:
     topics = ["/front/image_rect_color/compressed", "/front/image_raw/compressed", "/front/image_raw/compressedDepth"]
     scene = scene_of(tmp_path, info_message("/front/camera_info"), *map(image, topics))

@@ -217,6 +217,62 @@ def test_what_was_looked_for_is_listed_when_nothing_fits(tmp_path: Path) -> None
             assert layout in str(caught.value)
 
 
+def refusal(path: Path) -> list[str]:
+    """The lines of the error for a path that is no recording."""
+    with pytest.raises(SceneError, match="is no recording that lidarprep knows") as caught:
+        open_scene(path)
+    return str(caught.value).splitlines()
+
+
+def test_what_a_folder_holds_is_said_when_nothing_fits(tmp_path: Path) -> None:
+    assert refusal(tmp_path)[0].endswith("knows: it is empty")
+    for k in range(7):
+        (tmp_path / f"video_{k}.avi").touch()
+    (tmp_path / "calibration").mkdir()
+    (tmp_path / ".hidden").touch()
+    held = "1 folder (calibration) and 7 files (video_0.avi, video_1.avi, video_2.avi, video_3.avi, video_4.avi, …)"
+    assert refusal(tmp_path)[0].endswith(f"knows: it holds {held}")
+
+
+def test_a_recording_one_folder_down_is_offered(folder: Path, toolkit: Path, tmp_path: Path) -> None:
+    inner = tmp_path / "archive" / "data"
+    (inner / "sequences/00/velodyne").mkdir(parents=True)
+    (inner / "sequences/00/calib.txt").touch()
+    (inner.parent / "readme.txt").touch()  # which could be a table of points, if somebody named it
+    assert refusal(inner.parent)[1:] == [f"Did you mean {inner} (kitti-odometry)?"]
+    lines = refusal(tmp_path)
+    assert lines[1] == "Did you mean one of these?"
+    assert f"  {folder} (folder)" in lines
+    assert f"  {toolkit} (toolkit)" in lines
+    for k in range(9):
+        (tmp_path / f"drive_{k}").mkdir()
+        (tmp_path / f"drive_{k}" / "0.ply").touch()
+    assert len(refusal(tmp_path)) == 2 + 5 + 1
+    assert refusal(tmp_path)[-1] == "  and 6 more"
+
+
+def test_a_bag_in_a_folder_is_offered(tmp_path: Path) -> None:
+    (tmp_path / "drive.bag").write_bytes(b"#ROSBAG V2.0\n")
+    (tmp_path / "notes.pdf").touch()
+    assert refusal(tmp_path)[1:] == [f"Did you mean {tmp_path / 'drive.bag'} (ros1)?"]
+
+
+def test_a_yaml_file_is_taken_for_a_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "my recipe.yaml"
+    path.touch()
+    assert refusal(path)[1:] == [f"A recipe? lidarprep run '{path}'"]
+
+
+@pytest.mark.parametrize(
+    ("name", "ending"), [("scan.XYZB", "its name ends in .xyzb"), ("scan", "its name has no suffix")]
+)
+def test_a_file_of_an_unknown_suffix_is_told_those_of_point_files(tmp_path: Path, name: str, ending: str) -> None:
+    (tmp_path / name).touch()
+    first = refusal(tmp_path / name)[0]
+    assert f"knows: {ending}; names of point files end in " in first
+    assert {".pcd", ".ply", ".las", ".bin"} <= set(first.split())
+
+
 def test_a_layout_that_is_asked_for_is_not_guessed(toolkit: Path, folder: Path) -> None:
     assert open_scene(toolkit / "pointcloud", layout="folder").notes[0] == "opened as folder: as asked for"
     for layout, path in (("toolkit", folder), ("file", folder), ("folder", toolkit), ("folder", folder / "scan_1.ply")):

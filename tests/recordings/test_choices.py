@@ -73,7 +73,7 @@ def test_a_camera_without_extrinsics_or_of_an_unknown_name_cannot_be_inverted(fo
 def test_lidars_cannot_be_chosen_where_the_recording_names_none(folder: Path) -> None:
     with pytest.raises(lp.SceneError, match="has no lidar 'top'") as caught:
         lp.open_scene(folder, lidars=["top"])
-    assert "none" in str(caught.value)
+    assert "This recording names no lidars." in str(caught.value)
 
 
 def test_a_layout_that_did_not_choose_the_lidars_is_refused() -> None:

@@ -32,8 +32,13 @@ def chosen(known: Iterable[str], wanted: Sequence[str], what: str) -> list[str]:
     names = list(known)
     for name in wanted:
         if name not in names:
-            raise SceneError(f"there is no {what} {name!r}", fix=f"Known are {listed(names)}.")
+            raise SceneError(f"there is no {what} {name!r}", fix=known_are(names, what))
     return [name for name in names if not wanted or name in wanted]
+
+
+def known_are(names: Sequence[str], what: str) -> str:
+    """What to choose from, in a sentence, where a name is not known; `what` is what they name, in the singular."""
+    return f"Known are {listed(names)}." if names else f"This recording names no {what}s."
 
 
 def listed(names: Sequence[str]) -> str:

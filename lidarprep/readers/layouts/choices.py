@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from lidarprep.errors import SceneError
-from lidarprep.readers.layouts.asked_for import listed
+from lidarprep.readers.layouts.asked_for import known_are
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.scene import Camera, CameraImage, Frame, Scene
 
@@ -91,7 +91,7 @@ def _require_known(scene: Scene, names: Iterable[str]) -> None:
     known = [camera.name for camera in scene.cameras]
     for name in names:
         if name not in known:
-            raise SceneError(f"{scene.source} has no camera {name!r}", fix=f"Known are {listed(known)}.")
+            raise SceneError(f"{scene.source} has no camera {name!r}", fix=known_are(known, "camera"))
 
 
 def _check_lidars(scene: Scene, names: Sequence[str]) -> None:
@@ -100,7 +100,7 @@ def _check_lidars(scene: Scene, names: Sequence[str]) -> None:
     known = [lidar.name for lidar in scene.lidars]
     for name in names:
         if name not in known:
-            raise SceneError(f"{scene.source} has no lidar {name!r}", fix=f"Known by a name are {listed(known)}.")
+            raise SceneError(f"{scene.source} has no lidar {name!r}", fix=known_are(known, "lidar"))
     if set(known) != set(names):
         raise SceneError(
             f"{scene.source} cannot be read by lidar: the layout {scene.layout} always gives {', '.join(known)}",

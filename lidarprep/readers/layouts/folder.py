@@ -1,7 +1,7 @@
 """A plain folder of point files, one a frame; poses from one file beside.
 
 The frames are in the order of the numbers in the files' names; or of the times, where the names are times (see
-named_times), which the frames then have. Several lidars may stand side by side in it: see several_lidars.
+named_times), which the frames then have. Several lidars may stand side by side in it: see lidar_folders.
 
 The poses file is the one given, or else the first of POSES_NAMES in the folder, then in the folder above it; see
 poses/file.py for what may be in it, and poses/matching.py for how it is matched.
@@ -14,13 +14,13 @@ from pathlib import Path
 
 from lidarprep.errors import SceneError
 from lidarprep.readers.layouts.asked_for import unused_options
+from lidarprep.readers.layouts.lidar_folders import at_their_frames, has_lidars, lidar_sources
 from lidarprep.readers.layouts.numbered import passed_over, visible
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.readers.layouts.point_sources import PointSources, files_of
 from lidarprep.readers.layouts.poses.file import read_poses
 from lidarprep.readers.layouts.poses.matching import FramePoses, match_poses
 from lidarprep.readers.layouts.poses.table import PoseTable
-from lidarprep.readers.layouts.several_lidars import has_lidars, lidar_sources
 from lidarprep.readers.points import is_point_file
 from lidarprep.scene import Frame, Pose, Scene
 
@@ -101,7 +101,9 @@ def scene_of_files(
         )
     )
     notes = (*poses.notes, *sources.notes, *unused_options(options, (*USED_OPTIONS, *sources.used_options)))
-    return Scene(str(path), layout, frames, (), points_frame, notes, lidars=sources.lidars, trajectory=poses.trajectory)
+    lidars = sources.lidars
+    scene = Scene(str(path), layout, frames, (), points_frame, notes, lidars=lidars, trajectory=poses.trajectory)
+    return at_their_frames(scene, sources, options)
 
 
 def _without_poses(sources: PointSources, options: OpenOptions) -> FramePoses:

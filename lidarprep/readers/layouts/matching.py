@@ -36,6 +36,42 @@ def nearest(timestamps: ArrayLike, others: ArrayLike, tolerance_ns: int) -> NDAr
     return np.where(near, order[rows], -1)
 
 
+def paired(timestamps: ArrayLike, others: ArrayLike, tolerance_ns: int) -> NDArray[np.int64]:
+    """As `nearest`, but with each of the others given to one time at most.
+
+    Those nearest to each other are paired first; of pairs as near the earlier one. A time whose nearest is given away
+    gets its neighbour on the other side, if that is within the tolerance: two series that alternate are paired in turn.
+
+    Args:
+        timestamps: (F,) int64 nanoseconds.
+        others: (K,) int64 nanoseconds.
+        tolerance_ns: How far apart a pair may be, included.
+
+    Returns:
+        (F,) rows of the others, or -1.
+    """
+    times = np.asarray(timestamps, dtype=np.int64)
+    unsorted = np.asarray(others, dtype=np.int64)
+    rows = np.full(len(times), -1, dtype=np.int64)
+    if not len(unsorted):
+        return rows
+    order = np.argsort(unsorted, kind="stable")
+    candidates = unsorted[order]
+    after = np.searchsorted(candidates, times)
+    neighbours = np.column_stack((after - 1, after))
+    inside = (neighbours >= 0) & (neighbours < len(candidates))
+    neighbours = neighbours.clip(0, len(candidates) - 1)
+    apart = np.abs(candidates[neighbours] - times[:, None])
+    frames, sides = np.nonzero(inside & (apart <= tolerance_ns))
+    chosen = neighbours[frames, sides]
+    free = np.ones(len(candidates), dtype=bool)
+    for pair in np.lexsort((chosen, times[frames], apart[frames, sides])).tolist():
+        frame, candidate = frames[pair], chosen[pair]
+        if rows[frame] < 0 and free[candidate]:
+            rows[frame], free[candidate] = order[candidate], False
+    return rows
+
+
 @dataclass(frozen=True)
 class PictureSeries:
     """The pictures of one camera, as a recording has them.

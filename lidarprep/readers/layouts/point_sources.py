@@ -11,8 +11,26 @@ from lidarprep.errors import SceneError
 from lidarprep.readers.layouts.named_times import times_in_names
 from lidarprep.readers.layouts.numbered import FrameKey, files_by_frame, frame_key, point_stem, visible
 from lidarprep.readers.layouts.options import OpenOptions
+from lidarprep.readers.layouts.several_lidars import WayToFrame
 from lidarprep.readers.points import point_chunks, read_points
 from lidarprep.scene import Lidar, PointCloud
+
+
+@dataclass(frozen=True)
+class LidarSweep:
+    """The file of one of several lidars whose points make a frame.
+
+    Args:
+        path: The file.
+        lidar: The lidar.
+        time: Nanoseconds since the Unix epoch, where the file's name says it.
+        way: How its points get to the frame's timestamp, once that is known.
+    """
+
+    path: Path
+    lidar: Lidar
+    time: int | None
+    way: WayToFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -25,6 +43,7 @@ class PointSource:
         timestamp: Nanoseconds since the Unix epoch, where the file's name says it.
         read_points: As Frame has it.
         read_chunks: As Frame has it.
+        sweeps: The files of several lidars that it is put together from; empty where it is one file.
     """
 
     path: Path
@@ -32,6 +51,7 @@ class PointSource:
     timestamp: int | None
     read_points: Callable[[], PointCloud]
     read_chunks: Callable[[], Iterator[PointCloud]] | None = None
+    sweeps: tuple[LidarSweep, ...] = ()
 
     @property
     def id(self) -> str:
@@ -69,7 +89,7 @@ class PointSources:
     @property
     def used_options(self) -> tuple[str, ...]:
         """The options that the frames were put together by, beside those that choose lidars and points."""
-        return ("image_tolerance",) if self.by_time and len(self.lidars) > 1 else ()
+        return ("image_tolerance", "max_pose_gap") if self.by_time and len(self.lidars) > 1 else ()
 
     def key_of(self, name: str) -> FrameKey:
         """What the frame of that name is matched by: the name of a point file, or its stem, in whatever folder."""

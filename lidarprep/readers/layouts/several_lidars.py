@@ -1,43 +1,106 @@
-"""Several lidars, merged into one cloud in ego; and the folder that keeps them side by side.
+"""Several lidars, merged into one cloud in ego at the frame's timestamp.
 
-    lidars/NAME/N.pcd            points of one lidar, in its own frame; any point format
-    lidars/NAME/extrinsics.json  {"heading": [w, x, y, z], "position": [x, y, z]}, ego from lidar
+The lidars of a device do not see at one time: at 20 m/s a cloud that was seen 50 ms after its frame's timestamp is a
+metre away from where its points are in ego by then. So a cloud whose points have no times of their own is moved as a
+whole, by how the device moved in between:
 
-The lidars are numbered by the order of their names: that number is the device id (`d`) of their points. Files of one
-number belong to one frame. Where the names of the files are times, a frame is a sweep of the first lidar, and a sweep
-of another one belongs to the frame nearest to it within the tolerance of pictures (`image_tolerance`), each to one
-frame. Each sweep is put where its lidar sits on the device: what the device moved between the sweeps is for deskewing
-to undo.
+    p' = world_from_ego(frame's timestamp)⁻¹ · world_from_ego(cloud's stamp) · ego_from_lidar · p
+
+A cloud whose points have times is put where its lidar sits, and no further: each point is for --deskew to move by its
+own time. Where a frame has clouds of both kinds, the points that were moved to its timestamp get it for their time, so
+that --deskew finds a time for every point and leaves them where they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lidarprep.errors import SceneError
-from lidarprep.readers.layouts.asked_for import chosen
-from lidarprep.readers.layouts.json_values import pose_of, read_object
-from lidarprep.readers.layouts.matching import nearest
-from lidarprep.readers.layouts.numbered import FrameKey, visible
 from lidarprep.readers.layouts.options import OpenOptions
-from lidarprep.readers.layouts.point_sources import PointSource, PointSources, files_of
-from lidarprep.readers.points import is_point_file, read_points
-from lidarprep.scene import Lidar, PointCloud, ReferenceFrame
+from lidarprep.scene import Lidar, PointCloud, Pose, Trajectory
 
-FOLDER = "lidars"
+# Times of points that are all this near to 0, and not to their cloud's stamp, count from that stamp.
+_LONGEST_OFFSET_NS = 1_000_000_000
 
 
-def merge(clouds: Sequence[PointCloud], lidars: Sequence[Lidar]) -> PointCloud:
+@dataclass(frozen=True)
+class WayToFrame:
+    """How a cloud gets from ego at its own stamp to ego at its frame's timestamp; both in nanoseconds.
+
+    Args:
+        stamp: When the cloud was seen.
+        timestamp: When its frame is.
+        frame_from_cloud: Ego at the frame's timestamp from ego at the cloud's stamp; None where a pose is not known.
+    """
+
+    stamp: int
+    timestamp: int
+    frame_from_cloud: Pose | None
+
+
+def ways_to_frames(
+    stamps: Sequence[int], timestamps: Sequence[int], path: Trajectory | None, options: OpenOptions
+) -> list[WayToFrame]:
+    """The way of each cloud to its frame.
+
+    Args:
+        stamps: Of the clouds.
+        timestamps: Of their frames, as many.
+        path: world_from_ego over time; None where it is not known.
+        options: For the widest gap between poses.
+    """
+    before: list[Pose | None] = [None] * len(stamps)
+    after = before
+    if path is not None:
+        before, after = (path.at_each(times, max_gap_ns=options.max_pose_gap_ns) for times in (stamps, timestamps))
+    return [
+        WayToFrame(stamp, timestamp, _motion(stamp, timestamp, at_cloud, at_frame))
+        for stamp, timestamp, at_cloud, at_frame in zip(stamps, timestamps, before, after, strict=True)
+    ]
+
+
+def _motion(stamp: int, timestamp: int, at_cloud: Pose | None, at_frame: Pose | None) -> Pose | None:
+    if stamp == timestamp:
+        return Pose.identity()
+    return None if at_cloud is None or at_frame is None else at_frame.inverse() @ at_cloud
+
+
+def motion_note(what: str, ways: Sequence[WayToFrame], have_times: bool | None) -> list[str]:
+    """A note on how far in time clouds are from their frames, and on what is done about it; none where they are at it.
+
+    Args:
+        what: Whose clouds: "clouds of /lidar_left".
+        ways: Their ways.
+        have_times: Whether their points have times of their own; None where that shows only when they are read.
+    """
+    worst = max((abs(way.stamp - way.timestamp) for way in ways), default=0)
+    if not worst:
+        return []
+    offset = f"{what} are up to {round(worst / 1e6, 3):g} ms from their frame"
+    apart = [way for way in ways if way.stamp != way.timestamp]
+    unknown = sum(way.frame_from_cloud is None for way in apart)
+    if have_times:
+        return [f"{offset}; their points have times of their own: --deskew moves them"]
+    if unknown == len(apart):
+        return [f"{offset}; no poses are known for their times: they are not moved"]
+    but = f", but for {unknown} of {len(apart)}, for whose times no poses are known" if unknown else ""
+    if have_times is None:
+        return [
+            f"{offset}; those whose points have no times are moved by the device's motion{but}; "
+            "points with times of their own are moved by --deskew"
+        ]
+    return [f"{offset}; they are moved by the device's motion{but}"]
+
+
+def merge(clouds: Sequence[PointCloud], lidars: Sequence[Lidar], ways: Sequence[WayToFrame | None]) -> PointCloud:
     """The clouds of several lidars as one in ego, with the lidars' indices as device ids.
 
     Args:
         clouds: One a lidar, each in the lidar's own frame; or all in the world.
         lidars: The lidars, in the same order. One without extrinsics has its points in ego.
+        ways: Of the clouds to their frame, in the same order; None for one whose stamp is not known.
 
     Returns:
         The points in ego, or in the world where the clouds are; columns that only some clouds have are left out and
@@ -46,131 +109,33 @@ def merge(clouds: Sequence[PointCloud], lidars: Sequence[Lidar]) -> PointCloud:
     Raises:
         SceneError: There is no cloud.
     """
-    return PointCloud.concatenate([_placed(cloud, lidar) for cloud, lidar in zip(clouds, lidars, strict=True)])
+    placed = [_placed(cloud, lidar, way) for cloud, lidar, way in zip(clouds, lidars, ways, strict=True)]
+    if any(cloud.timestamp is not None for cloud in placed):
+        placed = [_timed(cloud, way) for cloud, way in zip(placed, ways, strict=True)]
+    return PointCloud.concatenate(placed)
 
 
-def _placed(cloud: PointCloud, lidar: Lidar) -> PointCloud:
+def _placed(cloud: PointCloud, lidar: Lidar, way: WayToFrame | None) -> PointCloud:
     """One lidar's points in ego, or the world; device ids of the file's own give way to the lidar's, and are named."""
     if cloud.frame != "world":
         pose = lidar.ego_from_lidar
+        motion = None if way is None or way.stamp == way.timestamp else way.frame_from_cloud
+        if motion is not None and cloud.timestamp is None:
+            pose = motion if pose is None else motion @ pose
         cloud = replace(cloud, frame="ego") if pose is None else cloud.moved(pose, "ego")
     ignored = (*cloud.ignored_fields, "device") if cloud.device is not None else cloud.ignored_fields
     return replace(cloud, device=np.full(len(cloud), lidar.index, dtype=np.uint32), ignored_fields=ignored)
 
 
-def has_lidars(path: Path) -> bool:
-    """Whether a folder has a folder lidars/ with a folder of point files in it."""
-    folder = path / FOLDER
-    return folder.is_dir() and any(
-        any(map(is_point_file, visible(place))) for place in visible(folder) if place.is_dir()
-    )
-
-
-def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
-    """The frames of the lidars in the folder lidars/, as far as their files tell.
-
-    Raises:
-        SceneError: A lidar has no extrinsics or no point file; there is none of a name that is asked for.
-        FormatError: An extrinsics.json is not what it should be.
-    """
-    folders = _chosen([place for place in visible(path / FOLDER) if place.is_dir()], options.lidars)
-    points_frame = options.points_frame or "ego"
-    found: list[tuple[Lidar, PointSources]] = []
-    notes: list[str] = []
-    for index, folder in folders:
-        files = files_of(folder, options)
-        if not files.sources:
-            raise SceneError(f"lidar {folder.name} has no point file in {folder}", fix="Add them, or move it away.")
-        found.append((_lidar(folder, index, points_frame), files))
-        notes += files.notes
-    lidars = tuple(lidar for lidar, _ in found)
-    if len({files.by_time for _, files in found}) > 1:
-        timed = next(lidar.name for lidar, files in found if files.by_time)
-        raise SceneError(
-            f"the files of lidar {timed} are named by their times, and those of another lidar are not",
-            fix="Name the files of all lidars by number, or all by time.",
-        )
-    groups = _by_time(found, options, notes) if found[0][1].by_time else _by_number(found, notes)
-    sources = tuple(_merged(group, points_frame, with_device=len(lidars) > 1) for group in groups)
-    return PointSources(sources, by_time=found[0][1].by_time, lidars=lidars, notes=tuple(notes))
-
-
-Group = list[tuple[Lidar, PointSource]]
-
-
-def _chosen(folders: list[Path], names: Sequence[str]) -> list[tuple[int, Path]]:
-    taken = chosen([folder.name for folder in folders], names, "lidar")
-    return [(index, folder) for index, folder in enumerate(folders) if folder.name in taken]
-
-
-def _lidar(folder: Path, index: int, points_frame: ReferenceFrame) -> Lidar:
-    if points_frame == "world":
-        return Lidar(folder.name, index)
-    extrinsics = folder / "extrinsics.json"
-    if not extrinsics.is_file():
-        raise SceneError(
-            f"lidar {folder.name} has no extrinsics: {extrinsics} is missing",
-            fix='Add it as {"heading": [w, x, y, z], "position": [x, y, z]}, ego from lidar; '
-            "[1, 0, 0, 0] and [0, 0, 0] where its points are in ego already.",
-        )
-    return Lidar(folder.name, index, pose_of(extrinsics, read_object(extrinsics)).pose)
-
-
-def _by_number(found: list[tuple[Lidar, PointSources]], notes: list[str]) -> list[Group]:
-    """A frame for each number that a lidar has."""
-    groups: dict[FrameKey, Group] = {}
-    for lidar, files in found:
-        for source in files.sources:
-            groups.setdefault(source.key, []).append((lidar, source))
-    for lidar, files in found:
-        missing = len(groups) - len(files.sources)
-        if missing:
-            notes.append(f"lidar {lidar.name}: {missing} of {len(groups)} frames have no file there")
-    return [groups[key] for key in sorted(groups)]
-
-
-def _by_time(found: list[tuple[Lidar, PointSources]], options: OpenOptions, notes: list[str]) -> list[Group]:
-    """A frame for each sweep of the first lidar."""
-    first, frames = found[0]
-    times = [source.time for source in frames.sources]
-    groups: list[Group] = [[(first, source)] for source in frames.sources]
-    for lidar, files in found[1:]:
-        others = [source.time for source in files.sources]
-        rows = nearest(times, others, options.image_tolerance_ns)
-        back = nearest(others, times, options.image_tolerance_ns)
-        # A sweep that is the nearest to two frames belongs to the one that it is nearest to.
-        rows = np.where((rows >= 0) & (back[rows] == np.arange(len(times))), rows, -1)
-        for group, row in zip(groups, rows.tolist(), strict=True):
-            if row >= 0:
-                group.append((lidar, files.sources[row]))
-        within = f"within {options.image_tolerance:g} s (--image-tolerance)"
-        missing, left_over = int((rows < 0).sum()), len(others) - int((rows >= 0).sum())
-        if missing:
-            notes.append(f"lidar {lidar.name}: {missing} of {len(times)} frames have no sweep of it {within}")
-        if left_over:
-            notes.append(f"lidar {lidar.name}: {left_over} of {len(others)} sweeps belong to no frame {within}")
-    if len(found) > 1:
-        notes.append(f"frames are the sweeps of lidar {first.name}; the others' are matched by time")
-    return groups
-
-
-def _merged(group: Group, points_frame: ReferenceFrame, *, with_device: bool) -> PointSource:
-    first = group[0][1]
-    parts = tuple((source.path, lidar) for lidar, source in group)
-    return PointSource(
-        first.path,
-        first.key,
-        first.timestamp,
-        partial(_read_merged, parts, points_frame, with_device),
-        # A lidar's sweep fits the memory; only one lidar's extrinsics would have to be put into chunks.
-        read_chunks=None,
-    )
-
-
-def _read_merged(parts: tuple[tuple[Path, Lidar], ...], points_frame: ReferenceFrame, with_device: bool) -> PointCloud:
-    clouds = [read_points(path, "world" if points_frame == "world" else "sensor") for path, _ in parts]
-    if with_device:
-        return merge(clouds, [lidar for _, lidar in parts])
-    # A single lidar's points have a device only where its files say one.
-    (cloud,), pose = clouds, parts[0][1].ego_from_lidar
-    return cloud if pose is None else cloud.moved(pose, "ego")
+def _timed(cloud: PointCloud, way: WayToFrame | None) -> PointCloud:
+    """The cloud with times on the clock of its stamp, for those that count from it, and where it has none but a way."""
+    if way is None or cloud.frame == "world":
+        return cloud
+    if cloud.timestamp is None:
+        if way.frame_from_cloud is None:
+            return cloud
+        return replace(cloud, timestamp=np.full(len(cloud), way.timestamp, dtype=np.int64))
+    if not len(cloud) or abs(way.stamp) <= 2 * _LONGEST_OFFSET_NS:
+        return cloud
+    furthest = max(abs(int(cloud.timestamp.min())), abs(int(cloud.timestamp.max())))
+    return replace(cloud, timestamp=cloud.timestamp + way.stamp) if furthest <= _LONGEST_OFFSET_NS else cloud

@@ -2,7 +2,7 @@
 
     pointcloud/N.ply              points, in ego; any point format; in place of it, where there are several lidars:
     lidars/NAME/N.ply             points of one lidar, in its own frame
-    lidars/NAME/extrinsics.json   {"heading", "position"}, ego from lidar; see several_lidars
+    lidars/NAME/extrinsics.json   {"heading", "position"}, ego from lidar; see lidar_folders
     poses/N.json                  {"heading": [w, x, y, z], "position": [x, y, z]}, world from ego; "timestamp" if known
     cameras/NAME/extrinsics.json  {"heading", "position"}, ego from camera
     cameras/NAME/intrinsics.json  fx, fy, cx, cy, and what Frame JSON knows beside them
@@ -22,11 +22,11 @@ from typing import Any
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.readers.layouts.asked_for import unused_options
 from lidarprep.readers.layouts.json_values import StampedPose, pose_of, read_object
+from lidarprep.readers.layouts.lidar_folders import FOLDER, at_their_frames, has_lidars, lidar_sources
 from lidarprep.readers.layouts.numbered import FrameKey, files_by_frame, image_stem, passed_over, visible
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.readers.layouts.point_sources import PointSource, PointSources, files_of
 from lidarprep.readers.layouts.radar_text import read_radar
-from lidarprep.readers.layouts.several_lidars import FOLDER, has_lidars, lidar_sources
 from lidarprep.scene import Camera, CameraImage, Frame, Pose, Scene
 from lidarprep.scene.camera import intrinsics_from_mapping
 
@@ -95,7 +95,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     if radar:
         notes += _strays(files, path / "radar_points", radar)
     notes += unused_options(options, ("points_frame", "lidars", "cameras", *sources.used_options))
-    return Scene(
+    scene = Scene(
         str(path),
         "toolkit",
         frames,
@@ -104,6 +104,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         tuple(notes),
         lidars=sources.lidars,
     )
+    return at_their_frames(scene, sources, options)
 
 
 def _files(folder: Path, suffix: str, *, key_of: KeyOf) -> dict[FrameKey, Path]:

@@ -20,12 +20,12 @@ from lidarprep.errors import FormatError, SceneError
 from lidarprep.readers.layouts.asked_for import chosen, listed, unused_options
 from lidarprep.readers.layouts.counted_files import counted_files, folders_in
 from lidarprep.readers.layouts.kitti.calibration import Calibration, moved_by, read_calibration
+from lidarprep.readers.layouts.kitti.odometry_poses import read_sequence_poses, trajectory_of
 from lidarprep.readers.layouts.numbered import IMAGE_SUFFIXES
 from lidarprep.readers.layouts.options import OpenOptions
-from lidarprep.readers.layouts.poses.file import read_poses
-from lidarprep.readers.layouts.poses.table import PoseTable, decimal_nanoseconds, table_of_poses
+from lidarprep.readers.layouts.poses.table import decimal_nanoseconds
 from lidarprep.readers.points import read_points
-from lidarprep.scene import Camera, CameraImage, Frame, Lidar, Pose, Scene, Trajectory
+from lidarprep.scene import Camera, CameraImage, Frame, Lidar, Pose, Scene
 
 LOOKS_LIKE = "KITTI odometry: sequences/NN/velodyne/N.bin, sequences/NN/calib.txt, poses/NN.txt"
 
@@ -49,7 +49,8 @@ def open(path: Path, options: OpenOptions) -> Scene:
     """Open a sequence, or one of a dataset's.
 
     Poses from `options.poses` that are in rows of 12 numbers are those of camera 0, as the dataset's own are; of any
-    other kind they are world from ego.
+    other kind they are world from ego. Poses with times are matched to the frames' times, which count from the
+    sequence's start, and so have theirs to.
 
     Raises:
         SceneError: There are several sequences and none is named; calib.txt is missing; there is no sweep.
@@ -63,7 +64,8 @@ def open(path: Path, options: OpenOptions) -> Scene:
     calibration = read_calibration(sequence / "calib.txt")
     camera_0_from_ego = calibration.checked("Tr", calibration.numbers("Tr", 12, NO_TR).reshape(3, 4))
     times, notes = _read_times(sequence / "times.txt")
-    poses, pose_notes = _read_poses(sequence, files, camera_0_from_ego, options.poses)
+    stamps = {number: times[number] for number in files if number < len(times)}
+    poses, timed, pose_notes = read_sequence_poses(sequence, files, stamps, camera_0_from_ego, options)
     untimed = [file.name for number, file in files.items() if number >= len(times)]
     if untimed and times:
         notes.append(f"{len(untimed)} sweeps have no time, such as {untimed[0]}: times.txt has {len(times)}")
@@ -75,12 +77,13 @@ def open(path: Path, options: OpenOptions) -> Scene:
             index=index,
             read_points=partial(read_points, file, points_frame),
             world_from_ego=poses.get(number),
-            timestamp=times[number] if number < len(times) else None,
-            images=_images(cameras, number, poses.get(number), times[number] if number < len(times) else None),
+            timestamp=stamps.get(number),
+            images=_images(cameras, number, poses.get(number), stamps.get(number)),
         )
         for index, (number, file) in enumerate(files.items())
     )
-    trajectory, more = _trajectory(sequence, times, poses)
+    trajectory, more = trajectory_of(sequence, times, poses) if timed is None else (timed, [])
+    used = (*USED_OPTIONS, *(() if sequence == path else ("scene",)), *(() if timed is None else ("max_pose_gap",)))
     return Scene(
         str(path),
         "kitti-odometry",
@@ -88,7 +91,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         tuple(camera for camera, _ in cameras),
         points_frame,
         (
-            *unused_options(options, USED_OPTIONS if sequence == path else (*USED_OPTIONS, "scene")),
+            *unused_options(options, used),
             *strange,
             *notes,
             *pose_notes,
@@ -138,57 +141,6 @@ def _read_times(path: Path) -> tuple[list[int], list[str]]:
             raise FormatError(path, place=f"line {number}", found=repr(line[:60]), expected="seconds, a number a line")
         times.append(time)
     return times, ["times count from the beginning of the sequence, not from the Unix epoch"]
-
-
-def _read_poses(
-    sequence: Path, files: dict[int, Path], camera_0_from_ego: Pose, given: Path | None
-) -> tuple[dict[int, Pose], list[str]]:
-    """world_from_ego by the frame's number, and notes."""
-    whole = sequence.absolute()
-    path = given or _find_poses(whole)
-    if path is None:
-        return {}, [
-            f"no poses: neither {whole.parent.parent.name}/poses/{whole.name}.txt nor {whole.name}/poses.txt is there "
-            "(--poses FILE)"
-        ]
-    table = read_poses(path)
-    if given is None and table.kind != "KITTI":
-        raise FormatError(path, found=f"rows as {table.kind} has them", expected="12 numbers a row: 3×4 matrices")
-    if table.names is not None or table.timestamps is not None:
-        raise FormatError(
-            path, found="poses by name or by time", expected="one a frame, in order", fix="Give rows of 12 numbers."
-        )
-    poses = {number: _world_from_ego(table, number, camera_0_from_ego) for number in files if number < len(table)}
-    notes = [
-        f"poses from {path.name} are those of camera 0; the world is the Velodyne's frame of the first one"
-        if table.kind == "KITTI"
-        else f"poses from {path.name}, read as {table.kind}, are taken as world from ego"
-    ]
-    if len(poses) < len(files):
-        notes.append(f"{len(files) - len(poses)} of {len(files)} frames have no pose: {path.name} has {len(table)}")
-    left_over = len(table) - len(poses)
-    if left_over:
-        notes.append(f"{left_over} poses in {path.name} belong to no sweep")
-    return poses, notes
-
-
-def _find_poses(sequence: Path) -> Path | None:
-    candidates = (sequence.parent.parent / "poses" / f"{sequence.name}.txt", sequence / "poses.txt")
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def _world_from_ego(table: PoseTable, row: int, camera_0_from_ego: Pose) -> Pose:
-    pose = table.pose(row)
-    return camera_0_from_ego.inverse() @ pose @ camera_0_from_ego if table.kind == "KITTI" else pose
-
-
-def _trajectory(sequence: Path, times: list[int], poses: dict[int, Pose]) -> tuple[Trajectory | None, list[str]]:
-    timed = {number: pose for number, pose in poses.items() if number < len(times)}
-    if not timed:
-        return None, []
-    places = [f"frame {number}" for number in timed]
-    stamps = [times[number] for number in timed]
-    return table_of_poses(sequence / "times.txt", "KITTI", list(timed.values()), places, stamps).trajectory()
 
 
 # A camera, and its pictures by the number of their frame: they have the frames' times, and so are matched by number.

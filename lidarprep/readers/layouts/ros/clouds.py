@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lidarprep.readers.layouts.ros.headers import MessageSource
 from lidarprep.readers.layouts.ros.images import read_picture
 from lidarprep.readers.layouts.ros.point_cloud2 import read_cloud
-from lidarprep.readers.layouts.several_lidars import merge
+from lidarprep.readers.layouts.several_lidars import WayToFrame, merge
 from lidarprep.scene import Lidar, PointCloud, ReferenceFrame
 
 
@@ -20,11 +20,13 @@ class CloudSource:
         stamp: The message's time, nanoseconds.
         lidar: The lidar as it was then: its ego_from_lidar is that of the message's time. None: the points are taken
             as they are.
+        way: How the points get from the message's time to the frame's.
     """
 
     message: MessageSource
     stamp: int
     lidar: Lidar
+    way: WayToFrame
 
     def read(self, points_frame: ReferenceFrame) -> PointCloud:
         """The points, in the lidar's frame of reference, or in the world if they are said to be."""
@@ -45,7 +47,7 @@ def read_frame(sources: tuple[CloudSource, ...], several: bool, points_frame: Re
     """
     clouds = [source.read(points_frame) for source in sources]
     if several:
-        return merge(clouds, [source.lidar for source in sources])
+        return merge(clouds, [source.lidar for source in sources], [source.way for source in sources])
     (cloud,), pose = clouds, sources[0].lidar.ego_from_lidar
     if points_frame == "world":
         return cloud

@@ -1,7 +1,7 @@
 """The lidars of a bag, and which clouds make a frame: one of the first lidar, with those of the others nearest in time.
 
-Each cloud is placed where its lidar sits on the device at the message's time: what the device moved between the clouds
-of one frame is for deskewing to undo.
+A cloud belongs to one frame at most. Each is placed where its lidar sits on the device at the message's time;
+several_lidars says what becomes of the way that the device made between the clouds of one frame.
 """
 
 from __future__ import annotations
@@ -14,17 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.readers.layouts.asked_for import listed
-from lidarprep.readers.layouts.matching import nearest
+from lidarprep.readers.layouts.matching import paired
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.readers.layouts.ros.clouds import CloudSource
-from lidarprep.readers.layouts.ros.headers import Series, message_source
+from lidarprep.readers.layouts.ros.headers import Series, message_source, place_of
+from lidarprep.readers.layouts.ros.point_cloud2 import has_point_times
 from lidarprep.readers.layouts.ros.transforms import TransformTree
+from lidarprep.readers.layouts.several_lidars import WayToFrame, motion_note, ways_to_frames
 from lidarprep.scene import Lidar, Pose, Trajectory
 
 Placed = tuple[tuple[Lidar, ...], list[tuple[CloudSource, ...]], list[str]]
 
 
-def placed_clouds(path: Path, found: Sequence[Series], tree: TransformTree, ego: str, options: OpenOptions) -> Placed:
+def placed_clouds(
+    path: Path,
+    found: Sequence[Series],
+    tree: TransformTree,
+    ego: str,
+    device: Trajectory | None,
+    options: OpenOptions,
+) -> Placed:
     """The lidars of a bag and the clouds of each frame.
 
     Args:
@@ -32,6 +41,7 @@ def placed_clouds(path: Path, found: Sequence[Series], tree: TransformTree, ego:
         found: The lidars' clouds by their headers; the first lidar's make the frames.
         tree: The transforms.
         ego: The device's frame.
+        device: world_from_ego over time; None where it is not known.
         options: For the tolerance, the widest gap, and points that are in the world already.
 
     Returns:
@@ -49,14 +59,18 @@ def placed_clouds(path: Path, found: Sequence[Series], tree: TransformTree, ego:
         first = extrinsics.get(series.frame_ids[0])
         lidar = Lidar(series.name, index, first if isinstance(first, Pose) else None)
         lidars.append(lidar)
-        rows = nearest(found[0].timestamps, series.timestamps, options.image_tolerance_ns)
+        rows = paired(found[0].timestamps, series.timestamps, options.image_tolerance_ns)
         if index == 0:
             rows = np.arange(len(series))
+        matched = np.flatnonzero(rows >= 0)
+        stamps, times = series.timestamps[rows[matched]].tolist(), found[0].timestamps[matched].tolist()
+        ways = ways_to_frames(stamps, times, device, options)
+        made: list[WayToFrame] = []
         unplaced = 0
-        for frame, row in enumerate(rows.tolist()):
-            if row < 0 or (index and not of_frame[frame]):
+        for frame, row, way in zip(matched.tolist(), rows[matched].tolist(), ways, strict=True):
+            if index and not of_frame[frame]:
                 continue
-            stamp = int(series.timestamps[row])
+            stamp = way.stamp
             pose = extrinsics.get(series.frame_ids[row])
             if isinstance(pose, Trajectory):
                 pose = pose.at(stamp, max_gap_ns=options.max_pose_gap_ns)
@@ -64,8 +78,13 @@ def placed_clouds(path: Path, found: Sequence[Series], tree: TransformTree, ego:
                     unplaced += 1
                     continue
             placed = replace(lidar, ego_from_lidar=pose)
-            of_frame[frame].append(CloudSource(message_source(path, series, row), stamp, placed))
+            of_frame[frame].append(CloudSource(message_source(path, series, row), stamp, placed, way))
+            made.append(way)
         notes += _cloud_notes(series, rows, unplaced, len(set(series.frame_ids)), options)
+        if options.points_frame != "world":
+            messages = series.messages
+            have_times = has_point_times(path, place_of(messages, 0), series.fronts[0], messages.wire)
+            notes += motion_note(f"clouds of {series.name}", made, have_times)
     return tuple(lidars), [tuple(sources) for sources in of_frame], notes
 
 

@@ -2,7 +2,8 @@
 
 A camera is a namespace with pictures in it: /front/image_raw/compressed and /front/camera_info are the camera "front",
 and /stereo/left/image_raw is "stereo_left". Of several topics of pictures in one namespace the one as the sensor sends
-it is taken before a rectified one, and the compressed before the raw one.
+it is taken before a rectified one, and the compressed before the raw one. Cameras are numbered by the order of their
+names, those that are not asked for or cannot be used included: a camera's number does not hang on the choice.
 """
 
 from __future__ import annotations
@@ -36,12 +37,14 @@ class CameraTopics:
 
     Args:
         name: The camera's name.
+        index: Its number among all the cameras of the bag, whichever are asked for.
         topic: Its pictures' topic.
         rectified: Whether they are rectified.
         others: Further topics of pictures in its namespace.
     """
 
     name: str
+    index: int
     topic: Topic
     rectified: bool
     others: tuple[str, ...]
@@ -53,11 +56,12 @@ def camera_topics(bag: Bag, options: OpenOptions) -> list[CameraTopics]:
     for topic in of_kind(bag, (IMAGE, COMPRESSED_IMAGE)):
         found.setdefault(_camera_name(topic.name), []).append(topic)
     cameras = []
-    for name, topics in sorted(found.items()):
+    for index, (name, topics) in enumerate(sorted(found.items())):
         if options.cameras and name not in options.cameras:
             continue
         best, *others = sorted(topics, key=_rank)
-        cameras.append(CameraTopics(name, best, _is_rectified(best.name), tuple(topic.name for topic in others)))
+        further = tuple(topic.name for topic in others)
+        cameras.append(CameraTopics(name, index, best, _is_rectified(best.name), further))
     return cameras
 
 
@@ -122,7 +126,6 @@ class PosedSeries:
 def picture_series(
     path: Path,
     camera: CameraTopics,
-    index: int,
     series: Series,
     calibrations: Calibrations,
     tree: TransformTree,
@@ -145,7 +148,7 @@ def picture_series(
         return f"camera {camera.name} is left out: no transform leads from {frame_id or 'its nameless frame'} to {ego}"
     ego_from_camera = tree.between(ego, frame_id)
     pose, way = (None, ego_from_camera) if isinstance(ego_from_camera, Trajectory) else (ego_from_camera, None)
-    made = Camera(camera.name, index, intrinsics, pose)
+    made = Camera(camera.name, camera.index, intrinsics, pose)
     pictures = PictureSeries(made, series.timestamps.tolist(), partial(_picture, path, made, series))
     notes = []
     if camera.others:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
 from lidarprep.readers.layouts.ros.cursor import Bytes, Cursor, Header, Wire
-from lidarprep.readers.points.fields import cloud_from_fields
+from lidarprep.readers.points.fields import FIELD_NAMES, cloud_from_fields
 from lidarprep.scene import PointCloud
 
 # sensor_msgs/PointField: INT8 = 1, UINT8, INT16, UINT16, INT32, UINT32, FLOAT32, FLOAT64 = 8.
@@ -56,10 +56,7 @@ def read_cloud(path: Path, place: str, data: Bytes, wire: Wire, stamp: int | Non
     cursor = Cursor(path, place, data, wire)
     header = cursor.header()
     height, width = cursor.number("I"), cursor.number("I")
-    listed = cursor.number("I")
-    if listed > _MOST_FIELDS:
-        raise FormatError(path, place=place, found=f"{listed} fields", expected=f"at most {_MOST_FIELDS}")
-    fields = [_Field(cursor.text(), cursor.number("I"), cursor.number("B"), cursor.number("I")) for _ in range(listed)]
+    fields = _fields(cursor)
     order = ">" if cursor.number("B") else "<"
     point_step, row_step = cursor.number("I"), cursor.number("I")
     points = _points(path, place, cursor.blob(), (height, width, point_step, row_step))
@@ -73,6 +70,24 @@ def read_cloud(path: Path, place: str, data: Bytes, wire: Wire, stamp: int | Non
         columns[field.name] = _column(path, place, points, np.dtype(order + code), field)
     cloud = cloud_from_fields(path, columns, "sensor", unread=unread)
     return header, _with_absolute_times(cloud, header.stamp if stamp is None else stamp)
+
+
+def has_point_times(path: Path, place: str, front: Bytes, wire: Wire) -> bool | None:
+    """Whether a PointCloud2's points have times of their own; None where its first bytes do not tell."""
+    cursor = Cursor(path, place, front, wire)
+    try:
+        cursor.header()
+        cursor.number("I"), cursor.number("I")  # height, width
+        return any(field.name.lower() in FIELD_NAMES["timestamp"] for field in _fields(cursor))
+    except FormatError:
+        return None  # more fields than the front has; a damaged message is refused when it is read
+
+
+def _fields(cursor: Cursor) -> list[_Field]:
+    listed = cursor.number("I")
+    if listed > _MOST_FIELDS:
+        raise FormatError(cursor.path, place=cursor.place, found=f"{listed} fields", expected=f"at most {_MOST_FIELDS}")
+    return [_Field(cursor.text(), cursor.number("I"), cursor.number("B"), cursor.number("I")) for _ in range(listed)]
 
 
 def _points(path: Path, place: str, data: memoryview, sizes: tuple[int, int, int, int]) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ above the device's frame, or else in its root; or from the only topic of odometr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def ego_frame(tree: TransformTree, lidar_frame: str, options: OpenOptions) -> tu
     if options.ego_frame is not None:
         name = options.ego_frame.lstrip("/")
         if frames and name not in frames and name != lidar_frame:
-            raise SceneError(f"{tree.path} has no frame {name!r}", fix=f"Frames are {listed(frames)}.")
+            raise SceneError(f"{tree.path} has no frame {name!r}", fix=_known_frames(frames))
         return name, []
     usual = [name for name in EGO_FRAMES if name in frames]
     if lidar_frame in EGO_FRAMES and lidar_frame not in frames:
@@ -66,6 +67,10 @@ def ego_frame(tree: TransformTree, lidar_frame: str, options: OpenOptions) -> tu
     return lidar_frame, [f"the device's frame is the lidar's own, {lidar_frame or 'which has no name'} (--ego-frame)"]
 
 
+def _known_frames(frames: Sequence[str]) -> str:
+    return f"Frames are {listed(frames)}." if frames else "No transforms were recorded, which would name frames."
+
+
 def path_in_tree(tree: TransformTree, ego: str, options: OpenOptions) -> DevicePath | None:
     """The device's way by the tree of transforms; None where the tree has no world for it.
 
@@ -77,7 +82,7 @@ def path_in_tree(tree: TransformTree, ego: str, options: OpenOptions) -> DeviceP
     if options.world_frame is not None:
         world: str | None = options.world_frame.lstrip("/")
         if world not in tree.frames:
-            raise SceneError(f"{tree.path} has no frame {world!r}", fix=f"Frames are {listed(tree.frames)}.")
+            raise SceneError(f"{tree.path} has no frame {world!r}", fix=_known_frames(tree.frames))
     else:
         world = next((name for name in WORLD_FRAMES if name in above), above[-1])
     if world is None or world == ego:

@@ -57,7 +57,7 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
     ego, guessed = poses.ego_frame(found.tree, found.lidars[0].frame_ids[0], options)
     device = _device_path(bag, found, ego, options)
     notes += [*guessed, *device.notes]
-    lidars, clouds, cloud_notes = placed_clouds(bag.path, found.lidars, found.tree, ego, options)
+    lidars, clouds, cloud_notes = placed_clouds(bag.path, found.lidars, found.tree, ego, device.trajectory, options)
     cameras, camera_notes = _cameras(bag, found, ego)
     kept = [row for row, sources in enumerate(clouds) if sources]
     timestamps = [int(found.lidars[0].timestamps[row]) for row in kept]
@@ -187,7 +187,7 @@ def _cameras(bag: Bag, found: _Headers, ego: str) -> tuple[list[PosedSeries], li
     cameras: list[PosedSeries] = []
     notes = []
     for camera, series in zip(found.camera_topics, found.cameras, strict=True):
-        made = pictures.picture_series(bag.path, camera, len(cameras), series, calibrations, found.tree, ego)
+        made = pictures.picture_series(bag.path, camera, series, calibrations, found.tree, ego)
         if isinstance(made, str):
             notes.append(made)
             continue
