@@ -27,7 +27,7 @@ from tests.layouts.write_kitti_odometry import write_kitti_odometry
 from tests.layouts.write_kitti_raw import write_kitti_raw
 from tests.layouts.write_nuscenes import write_nuscenes
 from tests.layouts.write_pandaset import write_pandaset
-from tests.layouts.write_ros import write_mcap, write_ros1_bag, write_ros2_sqlite3_bag
+from tests.layouts.write_ros import write_mcap, write_ros1_bag, write_ros2_mcap_bag, write_ros2_sqlite3_bag
 
 # Float32 holds coordinates of up to 128 m to 8 µm; they are rounded twice, once in their file and once in the world.
 POSITIONS_WITHIN_M = 2e-5
@@ -66,6 +66,7 @@ LAYOUTS = {
     "argoverse2": Layout("argoverse2", write_argoverse2, distortion=False),
     "ros1": Layout("ros1", write_ros1_bag),
     "ros2": Layout("ros2", write_ros2_sqlite3_bag),
+    "ros2-mcap": Layout("ros2", write_ros2_mcap_bag),
     "mcap": Layout("mcap", write_mcap),
     "folder-kitti": Layout("folder", write_folder_kitti_poses, cameras=0),
     "folder-tum": Layout("folder", write_folder_tum, cameras=0),
@@ -98,7 +99,7 @@ def test_every_layout_gives_the_same_points_cameras_and_times(
     assert all(len(frame.get("images", [])) == layout.cameras for frame in frames)
 
 
-@pytest.mark.parametrize("write", [write_kitti_odometry, write_mcap], ids=["kitti-odometry", "mcap"])
+@pytest.mark.parametrize("write", [write_kitti_odometry, write_ros2_mcap_bag], ids=["kitti-odometry", "ros2-mcap"])
 def test_the_real_recording_gives_the_same_prepared_frames(
     write: Callable[[Recording, Path], Path], recording_path: Path, tmp_path: Path
 ) -> None:
