@@ -11,6 +11,7 @@ LidarprepError                 anything lidarprep says no to, in one clear messa
     ├── ParameterError         a task parameter was refused before anything was sent
     ├── BadRequestError        400  the server refused the parameters
     ├── UnauthorizedError      401  no key, or a wrong one
+    │   └── MissingKeyError         no key is set, or what is set can't be one
     ├── NotEnabledError        402  the task type is not enabled for the account
     ├── NotFoundError          404  no such task
     ├── ConflictError          409  the unique_id or Idempotency-Key is taken by something else
@@ -148,6 +149,12 @@ class BadRequestError(ApiError):
 
 class UnauthorizedError(ApiError):
     """401: no API key, or a wrong one."""
+
+
+class MissingKeyError(UnauthorizedError):
+    """There is no key, or what is given can't be one: nothing was sent."""
+
+    exit_code = 2
 
 
 class NotEnabledError(ApiError):

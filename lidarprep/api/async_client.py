@@ -52,7 +52,7 @@ class AsyncScaleClient(
         clock: Seconds of a clock that doesn't jump, for `wait`.
 
     Raises:
-        UnauthorizedError: There is no API key.
+        MissingKeyError: There is no API key.
         ParameterError: The address, or an option, makes no sense.
     """
 

@@ -21,7 +21,7 @@ from lidarprep.api.listing import TaskPage
 from lidarprep.api.protocol import ScaleProtocol
 from lidarprep.api.secrecy import KeyAuth, keep_out_of_logs
 from lidarprep.api.task import Task
-from lidarprep.errors import ParameterError, UnauthorizedError
+from lidarprep.errors import MissingKeyError, ParameterError
 
 TaskResult = TypeVar("TaskResult")
 PageResult = TypeVar("PageResult")
@@ -37,7 +37,7 @@ NO_ANSWER = (httpx.RequestError, OSError, httpx.InvalidURL, UnicodeError)
 log = logging.getLogger(__name__)
 
 
-def given_key(api_key: str | None) -> ApiKey | UnauthorizedError:
+def given_key(api_key: str | None) -> ApiKey | MissingKeyError:
     """The key that was given, or that of the environment; or what is wrong with it, to be raised by the caller."""
     return ApiKey.read(os.environ.get("SCALE_API_KEY") if api_key is None else api_key)
 
@@ -59,13 +59,13 @@ class ClientBase(ABC, Generic[TaskResult, PageResult, FramesResult, JsonResult, 
 
     def __init__(
         self,
-        key: ApiKey | UnauthorizedError,
+        key: ApiKey | MissingKeyError,
         api_url: str | ParameterError,
         options: ConnectionOptions,
         retries: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if isinstance(key, UnauthorizedError):
+        if isinstance(key, MissingKeyError):
             raise key
         if isinstance(api_url, ParameterError):
             raise api_url

@@ -47,7 +47,7 @@ class ScaleClient(ScaleMethods[Task, TaskPage[Task], tuple[FrameAnnotations, ...
         clock: Seconds of a clock that doesn't jump, for `wait`.
 
     Raises:
-        UnauthorizedError: There is no API key.
+        MissingKeyError: There is no API key.
         ParameterError: The address, or an option, makes no sense.
     """
 

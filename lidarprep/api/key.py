@@ -6,7 +6,7 @@ import base64
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
-from lidarprep.errors import UnauthorizedError
+from lidarprep.errors import MissingKeyError
 
 HIDDEN = "***"
 
@@ -28,7 +28,7 @@ class ApiKey:
         text: The key, as the dashboard shows it; white space around it is dropped.
 
     Raises:
-        UnauthorizedError: There is no key, or it can't be one.
+        MissingKeyError: There is no key, or it can't be one.
     """
 
     __slots__ = ("__weakref__", "_text")
@@ -38,14 +38,14 @@ class ApiKey:
         del text  # so that a traceback from here on does not show it
         problem = self._problem()
         if problem:
-            raise UnauthorizedError(problem, fix=WHERE_TO_GET_A_KEY)
+            raise MissingKeyError(problem, fix=WHERE_TO_GET_A_KEY)
 
     @classmethod
-    def read(cls, text: str | None) -> ApiKey | UnauthorizedError:
+    def read(cls, text: str | None) -> ApiKey | MissingKeyError:
         """The key, or what is wrong with it as a value: the caller, who holds the text, can drop it and then raise."""
         try:
             return cls(text)
-        except UnauthorizedError as error:
+        except MissingKeyError as error:
             return error.with_traceback(None)
 
     def _problem(self) -> str | None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from lidarprep.callbacks.callback import Callback, NotACallbackError
 from lidarprep.callbacks.handling import AUTH_VARIABLE, CallbackHandler
 from lidarprep.callbacks.store import CallbackStore
-from lidarprep.errors import LidarprepError, MissingExtraError, UnauthorizedError
+from lidarprep.errors import LidarprepError, MissingExtraError, MissingKeyError
 
 try:
     from starlette.applications import Starlette
@@ -45,13 +45,13 @@ class AuthKeys:
         keys: One, or several: while a key is changed, or for test and live tasks at one address.
 
     Raises:
-        UnauthorizedError: There is none, or an empty one.
+        MissingKeyError: There is none, or an empty one.
     """
 
     def __init__(self, keys: str | Collection[str]) -> None:
         texts = [keys] if isinstance(keys, str) else list(keys)
         if not texts or not all(text.strip() for text in texts):
-            raise UnauthorizedError(
+            raise MissingKeyError(
                 "no callback auth key is set",
                 fix=f"Set {AUTH_VARIABLE} to the Live Callback Auth Key of your Scale dashboard.",
             )
@@ -105,7 +105,7 @@ def create_app(
         longest_body_s: Seconds that a body may take to come.
 
     Raises:
-        UnauthorizedError: There is no auth key.
+        MissingKeyError: There is no auth key.
     """
     keys = auth_key if isinstance(auth_key, AuthKeys) else AuthKeys(auth_key)
     del auth_key  # so that no traceback from here on shows it among the local variables

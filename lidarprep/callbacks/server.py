@@ -70,7 +70,7 @@ def serve(
         settings: The further settings of `create_app`.
 
     Raises:
-        UnauthorizedError: There is no auth key.
+        MissingKeyError: There is no auth key.
         TransportError: The port is taken.
     """
     app = create_app(store, auth_key, on_callback, path=path, **settings)
@@ -96,7 +96,7 @@ def running_callbacks(
     """Receives callbacks on loopback, in a thread, for as long as the `with` statement lasts; see `serve`.
 
     Raises:
-        UnauthorizedError: There is no auth key.
+        MissingKeyError: There is no auth key.
         TransportError: The port is taken, or the server does not start.
     """
     server = _server(create_app(store, auth_key, on_callback, path=path, **settings))

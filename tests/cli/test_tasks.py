@@ -252,5 +252,5 @@ def test_next_names_the_address_that_was_given(run: Run, sandbox: Sandbox, task:
 def test_without_a_key_it_says_where_to_get_one(run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SCALE_API_KEY")
     ended = run("tasks", "list")
-    assert ended.code == 1
+    assert ended.code == 2
     assert "no API key is set" in ended.err

@@ -58,5 +58,5 @@ def test_no_answer_ends_with_1_and_without_a_long_wait(run: Run, monkeypatch: py
 def test_no_key_is_said_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SCALE_API_KEY", raising=False)
     ended = run("whoami")
-    assert ended.code == 1
+    assert ended.code == 2
     assert "no API key is set" in ended.err
