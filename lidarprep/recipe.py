@@ -198,22 +198,76 @@ def _plain_url(name: str, url: str | None, example: str) -> None:
         raise ValueError(f"{name} must be a URL without user, password, query and fragment, like {example}")
 
 
+def _tags(value: Any) -> Any:
+    """Tags may be written as a mapping, or as texts KEY=VALUE; they are kept as pairs."""
+    if isinstance(value, dict):
+        return tuple((str(key), str(text)) for key, text in value.items())
+    if isinstance(value, list | tuple) and any(isinstance(tag, str) for tag in value):
+        if not all(isinstance(tag, str) and "=" in tag for tag in value):
+            raise ValueError("each tag is written KEY=VALUE")
+        return tuple(tuple(tag.split("=", 1)) for tag in value)
+    return value
+
+
+# What S3 takes as tags.
+_TAG_KEY = re.compile(r"(?!aws:)[\w +\-=.:/@]{1,128}")
+_TAG_VALUE = re.compile(r"[\w +\-=.:/@]{0,256}")
+_MOST_TAGS = 10
+
+# Objects of these classes must be restored before they can be fetched, which takes hours.
+_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
+
+
 class StorageOptions(RecipeModel):
     """How the place that attachments are stored at is reached, and how it is named to Scale.
+
+    Only url_base means something to a local folder; options that say how objects are stored are refused there.
 
     Args:
         endpoint_url: Address of an S3-compatible store; AWS where it is left out.
         profile: Profile of the AWS tools' configuration.
         region: AWS region.
+        role_arn: Role to assume, with the credentials that the AWS tools find.
+        path_style: Whether the bucket's name stands in the URL's path, as many S3-compatible stores want it.
+        checksums: What the store verifies what it is sent by. "when_required" is for S3-compatible stores that don't
+            know S3's additional checksums: they get a Content-MD5, and large objects are verified by their size only.
+        give_up_after: Minutes that a request which fails by no fault of its own is tried again for.
         url_base: Prefix of the URLs in attachments and manifest, in place of s3:// or a path.
-        presign_hours: Sign the URLs that Scale gets, valid for so many hours.
+        presign_hours: Sign the URLs that Scale gets, valid for so many hours; but no longer than the credentials that
+            sign them, if these are a role's or a login's.
+        gzip: Whether attachments of Frame JSON are stored compressed, with the header Content-Encoding: gzip. Manifest
+            and checks go by the content. What fetches by HTTP decompresses it without being told; so Scale must be
+            given https:// URLs, by presign_hours or url_base: S3's own interface, which s3:// URLs are read through,
+            hands out the compressed bytes.
+        cache_control: Cache-Control header of attachments and pictures.
+        sse: Server-side encryption: with S3's own keys, or with a key of KMS, which Scale's role must be allowed to
+            decrypt with.
+        kms_key: Key id or ARN of the KMS key; the account's key for S3 where it is left out.
+        acl: Canned ACL; most buckets take none.
+        storage_class: S3's name of a storage class that objects can be fetched from at once.
+        tags: Tags of each object, at most 10; a mapping, or KEY=VALUE texts.
+        requester_pays: Whether this account pays for requests on the bucket of somebody else.
     """
 
     endpoint_url: str | None = None
     profile: str | None = None
     region: str | None = None
+    role_arn: Annotated[str | None, Field(pattern=r"^arn:\S+$")] = None
+    path_style: bool = False
+    checksums: Literal["sha256", "crc32", "when_required"] = "sha256"
+    give_up_after: Annotated[float, Field(gt=0, le=24 * 60)] = 10.0
     url_base: str | None = None
     presign_hours: Annotated[float, Field(gt=0, le=168)] | None = None
+    gzip: bool = False
+    cache_control: Annotated[str | None, Field(pattern=r"^[ -~]+$")] = None
+    sse: Literal["AES256", "aws:kms"] | None = None
+    kms_key: Annotated[str | None, Field(pattern=r"^[ -~]+$")] = None
+    acl: (
+        Literal["private", "public-read", "authenticated-read", "bucket-owner-read", "bucket-owner-full-control"] | None
+    ) = None
+    storage_class: Annotated[str | None, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] = None
+    tags: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_tags)] = ()
+    requester_pays: bool = False
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -221,7 +275,27 @@ class StorageOptions(RecipeModel):
         _plain_url("endpoint_url", self.endpoint_url, "https://storage.example.com")
         if self.url_base is not None and self.presign_hours is not None:
             raise ValueError("url_base and presign_hours exclude one another: only the store's own URLs can be signed")
+        if self.kms_key is not None and self.sse != "aws:kms":
+            raise ValueError("kms_key is for the encryption aws:kms; give sse: aws:kms (--sse aws:kms) with it")
+        if self.gzip and self.url_base is None and self.presign_hours is None:
+            raise ValueError(
+                "gzip needs url_base or presign_hours: what is read from s3:// URLs is not decompressed on its way"
+            )
+        if self.storage_class in _ARCHIVES:
+            raise ValueError(f"objects of the storage_class {self.storage_class} cannot be fetched for hours")
+        self._check_tags()
         return self
+
+    def _check_tags(self) -> None:
+        if len(self.tags) > _MOST_TAGS:
+            raise ValueError(f"there are {len(self.tags)} tags; S3 takes {_MOST_TAGS}")
+        for key, value in self.tags:
+            if not _TAG_KEY.fullmatch(key) or not _TAG_VALUE.fullmatch(value):
+                raise ValueError(
+                    f"{key!r}: {value!r} is no tag of S3: up to 128 and 256 letters, digits, spaces and + - = . _ : / @"
+                )
+        if len({key for key, _ in self.tags}) < len(self.tags):
+            raise ValueError("two tags have the same key")
 
 
 _NAME_LISTS = ("lidars", "cameras", "invert_extrinsics")

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -204,11 +205,19 @@ def _shifted(region: RegionOfInterest3D, offset: tuple[float, float, float]) -> 
 def fetch_urls(manifest: Manifest, storage: StorageOptions | None = None) -> list[str]:
     """The URLs that Scale is given for a manifest's attachments: signed now, where the run asked for that.
 
+    The URLs of pictures stand in the attachments, signed when those were made: they cannot be signed anew here.
+
     Raises:
-        StorageError: They are to be signed, and the manifest does not lie beside them.
+        StorageError: They are to be signed, and the manifest does not lie beside them; those of pictures have run out.
     """
     if manifest.presign_hours is None:
         return manifest.urls
+    if manifest.images_have_expired and manifest.images_expire_at is not None:
+        ran_out = datetime.fromtimestamp(manifest.images_expire_at, UTC)
+        raise StorageError(
+            f"{manifest.location}: the signed URLs of its pictures ran out at {ran_out:%Y-%m-%d %H:%M} UTC",
+            fix="Prepare again with --overwrite, and submit within the hours that --presign says.",
+        )
     options = (storage or StorageOptions()).model_copy(update={"presign_hours": manifest.presign_hours})
     prefix = manifest.location.removesuffix(MANIFEST_KEY)
     if not prefix.startswith("s3://") or not all(url.startswith(prefix) for url in manifest.urls):

@@ -295,7 +295,7 @@ def test_points_read_for_a_look_are_let_go_where_their_frame_is_not_prepared(sce
 
 
 class TestAFailedRun:
-    """leaves nothing behind, whatever failed, and says what it was."""
+    """shows nothing of itself, whatever failed, and says what it was; what is done is kept out of sight."""
 
     def test_a_truncated_frame_in_the_middle_leaves_no_file(self, scene_folder: Path, tmp_path: Path) -> None:
         cut = scene_folder / "pointcloud/11.ply"
@@ -374,7 +374,9 @@ class TestAFailedRun:
         (scene_folder / "cameras/front/10.jpg").symlink_to(tmp_path / "secret")
         with pytest.raises(lp.FormatError, match=r"10\.jpg, byte 0: neither a JPEG nor a PNG"):
             lp.prepare(lp.open_scene(scene_folder), lp.Recipe(), tmp_path / "out")
-        assert not (tmp_path / "out").exists()
+        files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+        assert all(".lidarprep-run" in path.parts for path in files)
+        assert not any(b"root:x:0:0" in path.read_bytes() for path in files)
 
     def test_an_intensity_beyond_the_scale_of_the_scene_is_an_error(self, tmp_path: Path) -> None:
         folder = write_toolkit_scene(tmp_path / "recording", frames=1)
@@ -416,11 +418,11 @@ def test_a_frame_is_taken_up_only_when_an_earlier_one_is_stored(tmp_path: Path) 
         return lp.Frame(frame.id, frame.index, read_points, None, frame.world_from_ego)
 
     class Told:
-        def start(self, frames: int) -> None:
+        def start(self, frames: int, done: int) -> None:
             assert frames == 12
             read.clear()  # what was looked at before is let go
 
-        def advance(self, frame: Any) -> None:
+        def advance(self, frame: Any, stored_bytes: int) -> None:
             stored.append(frame.id)
 
     counted = lp.Scene(scene.source, scene.layout, tuple(map(counting, scene.frames)))

@@ -25,6 +25,7 @@ from lidarprep.cli import (
     sandbox,
     submit,
     tasks,
+    verify,
     warm_up,
     whoami,
 )
@@ -38,6 +39,7 @@ EPILOG = """Worked examples:
   lidarprep inspect recording/
   lidarprep prepare recording/ --out out/ --roi 0,0,80,60 --device-height 1.8
   lidarprep prepare recording/ --out s3://bucket/scene-1 --format protobuf
+  lidarprep verify out/manifest.json
   lidarprep whoami
   lidarprep submit out/manifest.json --type lidarannotation --params task.yaml --unique-id auto
   lidarprep tasks wait 5a99e20de50d4979ce6d291e
@@ -74,7 +76,7 @@ def options(
     """Options that every command has; main() has taken `--debug` out before they are read."""
 
 
-for _command in (demo, sample, inspect, layouts, prepare, convert, submit, run, whoami, warm_up):
+for _command in (demo, sample, inspect, layouts, prepare, verify, convert, submit, run, whoami, warm_up):
     app.command()(_command.command)
     app.registered_commands[-1].name = _command.__name__.rsplit(".", 1)[-1].replace("_", "-")
 app.add_typer(tasks.app, name="tasks")
@@ -87,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     Exit codes: 2 for wrong usage or input, 1 for what failed outside.
     """
-    # A run that is asked to end takes back what it has stored, as it does for Ctrl-C.
+    # A run that is asked to end keeps what is done, as it does for Ctrl-C, and says how to go on.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words  # wherever it stands, before or behind the command

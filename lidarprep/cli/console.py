@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -71,42 +75,113 @@ def tell_of_compiling() -> None:
     jit.tell_of_compiling(lambda: say("first run: compiling the kernels it needs, a few seconds, once"))
 
 
+# Seconds between two lines of progress where nobody watches a bar.
+LINE_SECONDS = 15.0
+
+# What drops points, as `DroppedPoints` names it, and as people read it.
+_REASONS = {"not_finite": "not finite", "region": "region", "height": "height", "voxel": "voxel"}
+
+
 class FrameProgress:
-    """A progress bar over frames, as prepare's pipeline reports them; silent where stderr is no terminal."""
+    """A progress bar over frames, as prepare's pipeline reports them; a line now and then where there is no terminal.
 
-    def __init__(self, bar: Progress, what: str) -> None:
+    Args:
+        bar: Draws it.
+        what: What is done, in a word.
+        on_start: Called before the first frame, if there is any.
+    """
+
+    def __init__(self, bar: Progress, what: str, on_start: Callable[[], None] | None = None) -> None:
+        self.started = False
         self._bar = bar
-        self._task = bar.add_task(what, total=None, points="")
+        self._what = what
+        self._on_start = on_start
+        self._task = bar.add_task(what, total=None, found="")
         self._points = 0
+        self._bytes = 0
+        self._dropped = dict.fromkeys(_REASONS, 0)
+        self._begun = self._said = time.monotonic()
+        self._before = 0
 
-    def start(self, frames: int) -> None:
-        """So many frames are to come."""
-        self._bar.update(self._task, total=frames)
+    def start(self, frames: int, done: int) -> None:
+        """So many frames are to come, of which some are done already."""
+        self.started = True
+        if self._on_start is not None:
+            self._on_start()
+        if done:
+            say(f"going on: {done} of {frames} frames are done already")
+        self._begun = self._said = time.monotonic()
+        self._before = done
+        self._bar.reset(self._task, total=frames, completed=done, found="")
 
-    def advance(self, frame: FrameRecord) -> None:
-        """One more is stored."""
+    def advance(self, frame: FrameRecord, stored_bytes: int) -> None:
+        """One more is stored, in so many bytes."""
         self._points += frame.points_out
-        self._bar.update(self._task, advance=1, points=f"{self._points:,} points")
+        self._bytes += stored_bytes
+        for reason in _REASONS:
+            self._dropped[reason] += getattr(frame.dropped, reason)
+        self._show()
 
     def skip(self, frame: SkippedRecord) -> None:
         """One more is left out."""
-        self._bar.update(self._task, advance=1)
+        self._show()
 
     def reach(self, done: int, total: int) -> None:
         """`done` of `total` frames are done."""
         self._bar.update(self._task, completed=done, total=total)
 
+    def _show(self) -> None:
+        seconds = max(time.monotonic() - self._begun, 1e-3)
+        found = f"{self._points:,} points, {self._bytes / 1e6 / seconds:.1f} MB/s"
+        dropped = [f"{count:,} {_REASONS[reason]}" for reason, count in self._dropped.items() if count]
+        if dropped:
+            found += f", dropped {', '.join(dropped)}"
+        self._bar.update(self._task, advance=1, found=found)
+        if self._bar.console.is_terminal or time.monotonic() - self._said < LINE_SECONDS:
+            return
+        self._said = time.monotonic()
+        task = self._bar.tasks[self._task]
+        done, total = int(task.completed), int(task.total or 0)
+        left = seconds * (total - done) / max(done - self._before, 1)
+        say(f"{self._what}: {done} of {total} frames, {found}, about {left:.0f} s left")
+
 
 @contextmanager
-def progress(what: str) -> Iterator[FrameProgress]:
+def progress(what: str, on_start: Callable[[], None] | None = None) -> Iterator[FrameProgress]:
     """A progress bar for as long as the `with` statement lasts."""
     stderr = console()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[points]}"),
+        TextColumn("{task.fields[found]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=stderr, disable=not stderr.is_terminal, transient=True) as bar:
-        yield FrameProgress(bar, what)
+        yield FrameProgress(bar, what, on_start)
+
+
+@contextmanager
+def say_notes_of_a_stop() -> Iterator[None]:
+    """Says what a run that is stopped, by Ctrl-C or a request to end, has noted about how to go on.
+
+    The first Ctrl-C waits for the frames that are under way to come to an early end; the second one does not.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    here = threading.current_thread() is threading.main_thread()  # no other may set what a signal does
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        raise KeyboardInterrupt
+
+    try:
+        if here:
+            signal.signal(signal.SIGINT, interrupt)
+        yield
+    except (KeyboardInterrupt, SystemExit) as stop:
+        for note in getattr(stop, "__notes__", ()):
+            say(f"stopped: {note}")
+        raise
+    finally:
+        if here:
+            signal.signal(signal.SIGINT, before)

@@ -46,6 +46,22 @@ BUCKET: dict[str, Any] = {
     "endpoint_url": Annotated[str | None, typer.Option(help="Address of an S3-compatible store.")],
     "profile": Annotated[str | None, typer.Option(help="Profile of the AWS tools' configuration.")],
     "region": Annotated[str | None, typer.Option(help="AWS region.")],
+    "role_arn": Annotated[str | None, typer.Option("--role-arn", metavar="ARN", help="AWS role to assume.")],
+    "path_style": Annotated[
+        bool | None,
+        typer.Option("--path-style", help="The bucket's name goes into the URL's path.", show_default=False),
+    ],
+    "requester_pays": Annotated[
+        bool | None,
+        typer.Option("--requester-pays", help="Pay for requests on another's bucket.", show_default=False),
+    ],
+    "checksums": Annotated[
+        str | None,
+        typer.Option(metavar="sha256|crc32|when_required", help="What S3 verifies; when_required for older stores."),
+    ],
+    "give_up_after": Annotated[
+        float | None, typer.Option(metavar="MINUTES", help="How long a request that fails is tried again; else 10.")
+    ],
 }
 OPENING: dict[str, Any] = {
     "layout": Annotated[
@@ -155,6 +171,18 @@ CHECKS: dict[str, Any] = {
         float | None, typer.Option(metavar="M/S", help="Speed from which the device's way is odd; else 80.")
     ],
 }
+OBJECTS: dict[str, Any] = {
+    "cache_control": Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Cache-Control header of attachments and pictures.")
+    ],
+    "sse": Annotated[str | None, typer.Option(metavar="AES256|aws:kms", help="Server-side encryption.")],
+    "kms_key": Annotated[str | None, typer.Option(metavar="KEY", help="Id or ARN of the key of aws:kms.")],
+    "acl": Annotated[str | None, typer.Option(metavar="NAME", help="Canned ACL, like bucket-owner-full-control.")],
+    "storage_class": Annotated[str | None, typer.Option(metavar="CLASS", help="Like INTELLIGENT_TIERING.")],
+    "tags": Annotated[
+        list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag of each object. Repeatable.")
+    ],
+}
 STORAGE: dict[str, Any] = {
     "overwrite": Annotated[
         bool | None,
@@ -168,6 +196,11 @@ STORAGE: dict[str, Any] = {
     "presign": Annotated[
         float | None, typer.Option(metavar="HOURS", help="Sign the URLs that Scale gets, for so many hours; S3 only.")
     ],
+    "gzip": Annotated[
+        bool | None,
+        typer.Option("--gzip", help="Store Frame JSON compressed; needs --presign or --url-base.", show_default=False),
+    ],
+    **OBJECTS,
 }
 
 
@@ -179,6 +212,7 @@ _PANELS = {
         ("Checks", CHECKS),
         ("Where it is stored", STORAGE),
         ("Where it is stored", BUCKET),
+        ("Where it is stored", OBJECTS),
     )
 }
 

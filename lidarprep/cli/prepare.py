@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_notes, print_table, progress, say, tell_of_compiling
+from lidarprep.cli.console import (
+    print_json,
+    print_notes,
+    print_table,
+    progress,
+    say,
+    say_notes_of_a_stop,
+    tell_of_compiling,
+)
 
 if TYPE_CHECKING:
     from lidarprep.recipe import Recipe, StorageOptions
@@ -57,16 +65,35 @@ def prepare_scene(
     from lidarprep.pipeline import prepare
     from lidarprep.recordings import open_scene
 
-    tell_of_compiling()
     scene = open_scene(path, layout=layout, **{"points_frame": recipe.points_frame, **(opening or {})})
-    with progress("preparing") as bar:
+    with say_notes_of_a_stop(), progress("preparing", on_start=tell_of_compiling) as bar:
         manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)
-    show_manifest(manifest)
+    show_manifest(manifest, anew=bar.started)
     return manifest
 
 
-def show_manifest(manifest: Manifest) -> None:
-    """What became of each frame, and where it is."""
+def show_manifest(manifest: Manifest, *, anew: bool = True) -> None:
+    """What became of each frame, and where it is; of what was there already, the latter."""
+    if anew:
+        _show_frames(manifest)
+    else:
+        say("nothing to do: this recording was prepared by this recipe before")
+    for record in manifest.attachments:
+        if len(record.frames) > 1:
+            say(f"{record.url}: {len(record.frames)} frames, {record.bytes / 1e6:.1f} MB")
+    total = sum(record.bytes for record in manifest.attachments) + sum(record.bytes for record in manifest.images)
+    count = len(manifest.attachments)
+    stored = f"{count} attachment{'s' if count > 1 else ''}"
+    if manifest.images:
+        stored += f" and {len(manifest.images)} pictures"
+    if manifest.skipped:
+        bad = len(manifest.skipped)
+        say(f"{bad} bad frame{'s' if bad > 1 else ''} left out; the manifest says why")
+    say(f"{stored}, {total / 1e6:.1f} MB; manifest: {manifest.location.removeprefix('file://')}")
+
+
+def _show_frames(manifest: Manifest) -> None:
+    """What became of each frame, and what was odd."""
     from lidarprep.checks import WARNING
 
     # The size of a frame, where it has an attachment of its own.
@@ -88,18 +115,6 @@ def show_manifest(manifest: Manifest) -> None:
     )
     print_notes([note for note in manifest.notes if not note.startswith(WARNING)])
     print_notes([note.removeprefix(WARNING) for note in manifest.notes if note.startswith(WARNING)], label="warning")
-    for record in manifest.attachments:
-        if len(record.frames) > 1:
-            say(f"{record.url}: {len(record.frames)} frames, {record.bytes / 1e6:.1f} MB")
-    total = sum(record.bytes for record in manifest.attachments) + sum(record.bytes for record in manifest.images)
-    count = len(manifest.attachments)
-    stored = f"{count} attachment{'s' if count > 1 else ''}"
-    if manifest.images:
-        stored += f" and {len(manifest.images)} pictures"
-    if manifest.skipped:
-        bad = len(manifest.skipped)
-        say(f"{bad} bad frame{'s' if bad > 1 else ''} left out; the manifest says why")
-    say(f"{stored}, {total / 1e6:.1f} MB; manifest: {manifest.location.removeprefix('file://')}")
 
 
 def _frame_rows(manifest: Manifest, reasons: Sequence[str], sizes: Mapping[str, int]) -> list[tuple[str, ...]]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, progress, tell_of_compiling
+from lidarprep.cli.console import print_json, progress, say_notes_of_a_stop, tell_of_compiling
 from lidarprep.cli.live import Live, Yes, require_said
 from lidarprep.cli.prepare import show_manifest
 from lidarprep.cli.submit import say_next, show_task
@@ -62,9 +62,13 @@ def command(
 
             client = stack.enter_context(ScaleClient(api_url=task.api_url))
             require_said(client, live=live, yes=yes)
-        tell_of_compiling()
-        with progress("preparing") as bar:
-            result = run_recipe(whole, client=client, progress=bar, on_prepared=show_manifest)
+        with say_notes_of_a_stop(), progress("preparing", on_start=tell_of_compiling) as bar:
+            result = run_recipe(
+                whole,
+                client=client,
+                progress=bar,
+                on_prepared=lambda manifest: show_manifest(manifest, anew=bar.started),
+            )
     if task is not None and result.task is not None:
         show_task(result.task)
         say_next(result.task, task.api_url)

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Told how a run goes on, from the thread that runs it."""
+    """Told how a run goes on, from the thread that runs it; of nothing where nothing is to be done."""
 
-    def start(self, frames: int) -> None:
-        """So many frames are to be prepared."""
+    def start(self, frames: int, done: int) -> None:
+        """So many frames are to be stored, of which an earlier run has done some."""
 
-    def advance(self, frame: FrameRecord) -> None:
-        """One more is stored, or written to the scene that is to hold all of them."""
+    def advance(self, frame: FrameRecord, stored_bytes: int) -> None:
+        """One more is stored, in so many bytes, or written to the scene that is to hold all of them."""
 
     def skip(self, frame: SkippedRecord) -> None:
         """One is left out, since it is bad. Only told where the recipe skips bad frames."""
@@ -41,6 +41,7 @@ class Delivery:
     frame_notes: list[dict[str, str]] = field(default_factory=list)
     scene_notes: tuple[str, ...] = ()
     label_notes: tuple[str, ...] = ()
+    images_expire_at: int | None = None
 
     def add(self, record: FrameRecord, notes: dict[str, str]) -> None:
         """One more frame."""
@@ -119,18 +120,18 @@ def _listed(ids: Sequence[str], most: int = 6) -> str:
     return f"left out but to be labelled {f'was frame {names}' if len(ids) == 1 else f'were the frames {names}'}"
 
 
-def record_each(stored: Iterable[StoredFrame | SkippedFrame], progress: Progress) -> Delivery:
+def record_each(stored: Iterable[StoredFrame | SkippedFrame]) -> Delivery:
     """Frames that are stored as attachments of their own."""
     delivery = Delivery()
     for frame in stored:
         if isinstance(frame, SkippedFrame):
             delivery.skipped.append(frame)
-            progress.skip(frame.record)
             continue
         delivery.add(frame.record, frame.notes)
         delivery.attachments.append(frame.attachment)
         delivery.images += frame.images
-        progress.advance(frame.record)
+        if frame.images_expire_at is not None:
+            delivery.images_expire_at = min(frame.images_expire_at, delivery.images_expire_at or frame.images_expire_at)
     delivery.require_points()
     return delivery
 
@@ -162,6 +163,7 @@ class SceneAttachment:
             writer = self.attachment_format.writer(
                 spool, frames=self.frames, pictures=self.pictures, odometry=self.odometry
             )
+            written = 0
             for frame in prepared:
                 added = self._added(frame, writer)
                 if isinstance(added, SkippedFrame):
@@ -169,7 +171,8 @@ class SceneAttachment:
                     progress.skip(added.record)
                 else:
                     delivery.add(added.record, added.notes)
-                    progress.advance(added.record)
+                    progress.advance(added.record, spool.tell() - written)
+                written = spool.tell()
                 del frame, added  # before the next one is waited for
             delivery.require_points()
             writer.finish_in_place()

@@ -9,6 +9,10 @@ from lidarprep.recipe import StorageOptions
 from lidarprep.storage import Store, open_store
 
 
+class RunStoppedError(Exception):
+    """The run that a frame belongs to is being stopped; never seen by a caller of `prepare`."""
+
+
 @dataclass(frozen=True)
 class Destination:
     """Where a run stores, as data that another process could open too.
@@ -16,12 +20,10 @@ class Destination:
     Args:
         out: A folder, or s3://bucket/prefix.
         options: How it is reached.
-        run: Name of the run, which what it stores is staged under until all is there.
     """
 
     out: str
     options: StorageOptions
-    run: str
 
     def open(self) -> Store:
         """The store, for what stands there."""
@@ -29,20 +31,31 @@ class Destination:
 
     def open_staged(self) -> Store:
         """The store, for what this run adds; one connection a process."""
-        return _staged_store(self)
+        with _lock:
+            if self._key not in _staged_stores:
+                _staged_stores[self._key] = self.open().staged()
+            return _staged_stores[self._key]
 
     def forget(self) -> None:
         """Lets go of the connection of a run that has ended."""
         with _lock:
-            _staged_stores.pop(self, None)
+            _staged_stores.pop(self._key, None)
+            _stopped.discard(self._key)
+
+    def stop(self) -> None:
+        """Lets the frames that threads of this process work on come to an early end."""
+        _stopped.add(self._key)
+
+    def go_on(self) -> None:
+        """Raises a RunStoppedError once the run is being stopped."""
+        if self._key in _stopped:
+            raise RunStoppedError
+
+    @property
+    def _key(self) -> str:
+        return f"{self.out}\n{self.options.model_dump_json()}"
 
 
-_staged_stores: dict[Destination, Store] = {}
+_staged_stores: dict[str, Store] = {}
+_stopped: set[str] = set()
 _lock = Lock()
-
-
-def _staged_store(destination: Destination) -> Store:
-    with _lock:
-        if destination not in _staged_stores:
-            _staged_stores[destination] = destination.open().staged(destination.run)
-        return _staged_stores[destination]

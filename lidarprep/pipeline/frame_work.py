@@ -5,6 +5,7 @@ All of it is plain data, so that it can be sent there.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -86,12 +87,27 @@ class PreparedFrame:
 
 @dataclass(frozen=True)
 class StoredFrame:
-    """What the manifest says of one frame that is stored as an attachment of its own."""
+    """What the manifest says of one frame that is stored as an attachment of its own.
+
+    Args:
+        record: The frame.
+        notes: What was found odd, or what the format cannot hold, a sentence for each kind.
+        attachment: What it is stored as.
+        images: Its pictures that are stored.
+        images_expire_at: When the signed URLs of its pictures run out, seconds since the Unix epoch; None where none
+            is signed.
+    """
 
     record: FrameRecord
     notes: dict[str, str]
     attachment: AttachmentRecord
     images: list[ImageRecord]
+    images_expire_at: int | None = None
+
+    @property
+    def bytes(self) -> int:
+        """How much is stored for it."""
+        return self.attachment.bytes + sum(image.bytes for image in self.images)
 
 
 @dataclass(frozen=True)
@@ -101,10 +117,12 @@ class FramePreparer:
     Args:
         steps: What is done to each frame, in order.
         recipe: For the format, and whether to skip bad frames.
+        destination: Where the run stores, which may be stopped.
     """
 
     steps: tuple[Step, ...]
     recipe: Recipe
+    destination: Destination
 
     def __call__(self, job: FrameJob) -> PreparedFrame | SkippedFrame:
         """One frame.
@@ -112,6 +130,7 @@ class FramePreparer:
         Raises:
             SceneError, FormatError: It is bad, and bad frames are not skipped.
             RecipeError: The recipe does not fit it.
+            RunStoppedError: The run is being stopped.
         """
         try:
             return self._prepared(job)
@@ -124,6 +143,7 @@ class FramePreparer:
         report = StepReport()
         frame = job.frame if job.points is None else replace(job.frame, read_points=partial(_held, job.points))
         for step in self.steps:
+            self.destination.go_on()
             frame = step(frame, report)
         # Held so that it can be sent back from another process, too.
         points, radar = frame.points(), frame.radar()
@@ -155,12 +175,10 @@ class FrameStorer:
     Args:
         prepare: What is done to each frame before.
         attachment_format: What it is encoded as.
-        destination: Where to store.
     """
 
     prepare: FramePreparer
     attachment_format: FrameFormat
-    destination: Destination
 
     def __call__(self, job: FrameJob) -> StoredFrame | SkippedFrame:
         """One frame and its pictures.
@@ -181,25 +199,36 @@ class FrameStorer:
             if not self.prepare.recipe.skip_bad_frames:
                 raise
             return SkippedFrame.because(frame, job.labelled, error)
-        store = self.destination.open_staged()
+        destination = self.prepare.destination
+        store = destination.open_staged()
         images, records = [], []
+        expire_at = _expiry(destination.options.presign_hours)
         for image, key, picture in zip(frame.images, job.image_keys, pictures, strict=True):
             if key is None or picture is None:
                 images.append(image)
                 continue
+            destination.go_on()
             stored = store.put(key, picture.data, picture.media_type)
             images.append(replace(image, url=store.fetch_url(key)))
             records.append(_image_record(frame.id, image, stored))
+        destination.go_on()
         data = self.attachment_format.encode(
             replace(frame, images=tuple(images)), precision=self.prepare.recipe.precision
         )
+        destination.go_on()
         stored = store.put(job.key, data, self.attachment_format.content_type)
         return StoredFrame(
             record=prepared.record,
             notes=prepared.notes | _notes_on_pictures(pictures, frame.id),
             attachment=AttachmentRecord(url=stored.url, bytes=stored.bytes, sha256=stored.sha256, frames=[frame.id]),
             images=records,
+            images_expire_at=expire_at if records else None,
         )
+
+
+def _expiry(presign_hours: float | None) -> int | None:
+    """When a URL that is signed now, or later, runs out at the earliest."""
+    return None if presign_hours is None else int(time.time() + presign_hours * 3600)
 
 
 def is_stored(image: CameraImage) -> bool:

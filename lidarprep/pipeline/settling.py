@@ -29,6 +29,9 @@ class Settling:
         samples: Points that were read for a look, by their frames' ids, until their turn comes.
         looked_at: A few of the points that were read for a look, by their frames' ids, for the checks.
         notes: What was guessed or found odd, a sentence each.
+        bad: What is wrong with frames that were to be looked at, by their ids.
+        scale: The intensity that becomes 1, once the steps are known; None where intensities are left out.
+        settled: Whether everything is settled, by this run or an earlier one.
     """
 
     scene: Scene
@@ -38,6 +41,12 @@ class Settling:
     looked_at: dict[str, Sample] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     bad: dict[str, LidarprepError] = field(default_factory=dict)
+    scale: float | None = None
+    settled: bool = False
+
+    def restore(self, offset: tuple[float, float, float], scale: float | None, notes: Sequence[str]) -> None:
+        """Takes what an earlier run has settled for the same recipe and recording: nothing is looked at again."""
+        self.offset, self.scale, self.notes, self.settled = offset, scale, list(notes), True
 
     def steps(self, frames: Sequence[Frame]) -> tuple[Step, ...]:
         """What the recipe asks for, as steps; what must be the same for all frames is settled here.
@@ -52,12 +61,15 @@ class Settling:
 
         recipe = self.recipe
         steps: list[Step] = [Deskew(self._path())] if recipe.deskew else []
-        self.offset = self._offset()
+        if not self.settled:
+            self.offset = self._offset()
+            # After the offset, since both look at frames, and what is found first is said first.
+            self.scale = None if recipe.drop_intensity else self._intensity(frames)
         height = None
         if recipe.device_height is not None:
             height = HeightBand(recipe.device_height, *(recipe.height_band or DEFAULT_HEIGHT_BAND))
         steps.append(ToWorld(recipe.region_of_interest_3d, height, self.offset))
-        steps.append(DropIntensity() if recipe.drop_intensity else NormaliseIntensity(self._intensity(frames)))
+        steps.append(DropIntensity() if self.scale is None else NormaliseIntensity(self.scale))
         if recipe.voxel is not None:
             steps.append(VoxelDownsample(recipe.voxel, recipe.voxel_keep))
         return tuple(steps)
@@ -71,6 +83,8 @@ class Settling:
         Raises:
             SceneError: The recipe is strict, and something is odd.
         """
+        if self.settled:
+            return
         rows = sorted({0, len(frames) // 2, len(frames) - 1})
         samples = [self._first_sound(frames, row, self._look_at) for row in rows]
         findings = check_scene(
@@ -90,6 +104,7 @@ class Settling:
         self.notes += [finding.note for finding in findings]
         hint = None if self.recipe.deskew else motion_within_sweeps(self.scene, samples)
         self.notes += [hint] if hint else []
+        self.settled = True
 
     def _path(self) -> Trajectory:
         """The device's way through the world, which points are deskewed by.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from lidarprep.errors import RecipeError
 from lidarprep.storage.local import LocalFolder
 from lidarprep.storage.manifest import Manifest
+from lidarprep.storage.s3_options import OF_OBJECTS, S3Options
 from lidarprep.storage.store import Store, StoredObject
 
 __all__ = ["LocalFolder", "Manifest", "Store", "StoredObject", "open_store"]
@@ -15,24 +17,21 @@ __all__ = ["LocalFolder", "Manifest", "Store", "StoredObject", "open_store"]
 def open_store(
     destination: str,
     *,
-    endpoint_url: str | None = None,
-    profile: str | None = None,
-    region: str | None = None,
     url_base: str | None = None,
     presign_hours: float | None = None,
+    **options: Any,
 ) -> Store:
     """The store at a folder's path or at s3://bucket/prefix.
 
     Args:
         destination: Where to store.
-        endpoint_url: Address of an S3-compatible store; AWS where it is None.
-        profile: Profile of the AWS tools' configuration.
-        region: AWS region.
         url_base: Prefix of the URLs that are handed out, in place of the store's own.
         presign_hours: Sign the URLs that Scale fetches, valid for so many hours; S3 only.
+        options: How a bucket is reached and what its objects are stored with: the fields of
+            `lidarprep.storage.s3_options.S3Options`.
 
     Raises:
-        RecipeError: The destination is malformed, or cannot be signed for.
+        RecipeError: The destination is malformed, cannot be signed for, or cannot heed an option.
         StorageError: The store cannot be reached.
     """
     scheme, separator, _ = destination.partition("://")
@@ -42,15 +41,20 @@ def open_store(
         raise RecipeError(
             f"{destination!r} is no place that lidarprep can store at", fix="Name a folder, or s3://bucket/prefix."
         )
+    s3_options = S3Options(**options)
     if separator:
         from lidarprep.storage.s3 import S3Prefix  # brings boto3
 
         return S3Prefix(
             f"s3://{destination[len(scheme) + len(separator) :]}",
-            endpoint_url=endpoint_url,
-            profile=profile,
-            region=region,
+            s3_options,
             url_base=url_base,
             presign_hours=presign_hours,
+        )
+    unheeded = [name for name in OF_OBJECTS if getattr(s3_options, name)]
+    if unheeded:
+        raise RecipeError(
+            f"{', '.join(unheeded)}: that is for s3://bucket/prefix, and {destination} is a local folder",
+            fix="Leave that out, or store at s3://bucket/prefix.",
         )
     return LocalFolder(destination, url_base=url_base, presign_hours=presign_hours)

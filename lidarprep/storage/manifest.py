@@ -5,6 +5,7 @@ It never holds a secret: URLs stand there unsigned, whatever Scale was given.
 
 from __future__ import annotations
 
+import time
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -124,6 +125,10 @@ class Manifest(_Record):
         images: The pictures that are stored beside the attachments, and not in them.
         skipped: The frames that were left out, in time order; none, unless the recipe asks to skip bad frames.
         presign_hours: Hours that URLs are signed for when they are handed to Scale, or None.
+        images_expire_at: When the first of the signed URLs of pictures, which stand in the attachments, runs out:
+            seconds since the Unix epoch; None where none is signed.
+        fingerprint: What all of this depends on, the recipe and the recording, as 64 hex digits; None where it cannot
+            be told what the recording is read from.
         notes: What the run guessed or found odd, a sentence each.
     """
 
@@ -137,9 +142,16 @@ class Manifest(_Record):
     images: list[ImageRecord] = []
     skipped: list[SkippedRecord] = []
     presign_hours: float | None = None
+    images_expire_at: int | None = None
+    fingerprint: str | None = None
     notes: list[str] = []
 
     _location: str = PrivateAttr(default="")
+
+    @property
+    def images_have_expired(self) -> bool:
+        """Whether a signed URL of a picture, in an attachment, has run out."""
+        return self.images_expire_at is not None and self.images_expire_at <= time.time()
 
     @property
     def location(self) -> str:

@@ -2,32 +2,68 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
+import io
+import logging
+import re
+import secrets
 import tempfile
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from typing import Any, BinaryIO
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from threading import Lock
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
-import boto3
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
+from botocore.exceptions import ClientError
 
 from lidarprep.errors import RecipeError, StorageError
-from lidarprep.storage.store import StoredObject, describe, describe_file, is_of_the_disk, under_base
+from lidarprep.storage.s3_client import open_client
+from lidarprep.storage.s3_errors import reported
+from lidarprep.storage.s3_options import S3Options, digest
+from lidarprep.storage.s3_retries import DamagedError, Patience
+from lidarprep.storage.store import RUN_FOLDER, StoredObject, describe, describe_file, is_of_the_disk, under_base
 
-# Frames are stored from as many threads as there are workers; boto's own limit of 10 connections would queue them.
-_CONNECTIONS = 50
+Value = TypeVar("Value")
+Item = TypeVar("Item")
+
+log = logging.getLogger(__name__)
+
+# From this size on an object is sent in parts side by side, of which one that fails is sent again alone.
+_IN_PARTS_FROM = 16 * 2**20
+_PART = 8 * 2**20
+
+# Requests for many small objects that are under way at once.
+_SIDE_BY_SIDE = 16
+
+# Up to so many keys are asked for one by one; for more the prefix is listed, a thousand keys a request.
+_FEW = 4
+
+# What the probe before a run is tried for: somebody waits for it.
+_PROBE_S = 20.0
+
+_PIECE = 2**20
+
+# Metadata that says how many bytes there are once they are decompressed.
+_CONTENT_LENGTH = "lidarprep-bytes"
+
+# The names that attachments and pictures get, by which an upload in parts that was never finished is known as ours.
+_OURS = re.compile(rf"(frame-[^/]+|images/.+|scene\.sfs|{re.escape(RUN_FOLDER)}/.+)")
 
 
 class S3Prefix:
     """A store in a bucket, under a prefix.
 
+    Each object carries the SHA-256 of its content and a digest of what it was put with as metadata, so that what is
+    there already is told from what only looks like it, and damage is noticed when it is fetched.
+
     Args:
         destination: s3://bucket or s3://bucket/prefix.
-        endpoint_url: Address of an S3-compatible store; AWS where it is None.
-        profile: Profile of the AWS tools' configuration; credentials are found as those tools find them.
-        region: AWS region.
+        options: How the bucket is reached, and what objects are stored with.
         url_base: Prefix of the URLs that are handed out, in place of s3://.
         presign_hours: Hours that the URLs which Scale fetches are signed for; None for unsigned ones.
 
@@ -41,10 +77,8 @@ class S3Prefix:
     def __init__(
         self,
         destination: str,
+        options: S3Options | None = None,
         *,
-        endpoint_url: str | None = None,
-        profile: str | None = None,
-        region: str | None = None,
         url_base: str | None = None,
         presign_hours: float | None = None,
     ) -> None:
@@ -56,35 +90,84 @@ class S3Prefix:
             raise RecipeError(f"{destination!r} is not an S3 destination", fix="Write it s3://bucket/prefix.")
         self.bucket = parts.netloc
         self.prefix = parts.path.strip("/")
+        self.options = options or S3Options()
         self.url_base = url_base
         self.presign_hours = presign_hours
+        self._patience = Patience(self.options.give_up_after)
         with self._reported("be reached"):
-            session = boto3.Session(profile_name=profile, region_name=region)
-            self._client: Any = session.client(
-                "s3",
-                endpoint_url=endpoint_url,
-                config=Config(
-                    max_pool_connections=_CONNECTIONS, retries={"mode": "adaptive"}, signature_version="s3v4"
-                ),
-            )
+            self._client: Any = open_client(self.options)
+        self._patience.watch(self._client)
+        self._listing = Lock()
+        self._found: dict[str, int] | None = None
 
     def __repr__(self) -> str:
         return f"S3Prefix(s3://{self.bucket}/{self.prefix})"
 
-    def check(self) -> None:
-        """Sees that the bucket is there and may be reached.
+    def check(self, needed_bytes: int | None = None) -> None:
+        """Sees that the bucket is there, and does once on a small object all that a run will do to it.
+
+        So a permission that is lacking, a wrong key or an ACL that is forbidden show at once.
 
         Raises:
-            StorageError: It is not, or may not.
+            StorageError: It is not, or one of that may not be done.
         """
-        with self._reported("be reached"):
-            self._client.head_bucket(Bucket=self.bucket)
+        with self._patience.at_most(_PROBE_S):
+            # Not by head_bucket: its answers have no body that could say what is wrong.
+            with self._reported("be reached"):
+                self._ask(self._client.list_objects_v2, Prefix=self._name(""), MaxKeys=1)
+            probe, data = f"probe-{secrets.token_hex(8)}", b"lidarprep looks whether it may store here.\n"
+            sha256 = hashlib.sha256(data).hexdigest()
+            headers = self._headers(probe, "text/plain", sha256) | self._checksum(sha256, data)
+            try:
+                with self._reported("take a probe"):
+                    self._ask(self._client.put_object, Key=self._name(probe), Body=data, **headers)
+                if self.get(probe) != data:
+                    raise StorageError(f"{self.location(probe)} is not what was stored there a moment ago")
+            except StorageError as failure:
+                try:
+                    self.discard([probe])  # it may be there all the same
+                except StorageError as left:
+                    log.info("the probe may be left: %s", left.message)
+                raise failure
+            self.discard([probe])
+
+    # ---- putting ---------------------------------------------------------------------------------------------------
 
     def put(self, key: str, data: bytes, content_type: str) -> StoredObject:
-        """Puts the bytes as one object, with a checksum that the store verifies."""
+        """Puts the bytes as one object, large ones in parts; with checksums that the store verifies."""
+        stored = describe(key, self.url(key), data)
+        headers = self._headers(key, content_type, stored.sha256)
+        sha256 = stored.sha256
+        if "ContentEncoding" in headers:
+            headers["Metadata"][_CONTENT_LENGTH] = str(len(data))
+            data = gzip.compress(data, mtime=0)  # no time: the same bytes each time
+            sha256 = hashlib.sha256(data).hexdigest()
+        self._send(key, headers, len(data), sha256, lambda: io.BytesIO(data))
+        return stored
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Puts the bytes on the condition that nothing is there.
+
+        A store that knows no conditions is asked first, and again after: the last who puts wins, and others see that.
+        """
+        headers = self.options.headers(key, "application/json") | self._checksum(hashlib.sha256(data).hexdigest(), data)
         with self._reported(f"take {key}"):
-            self._client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data, ContentType=content_type)
-        return describe(key, self.url(key), data)
+            try:
+                self._ask(self._client.put_object, Key=self._name(key), Body=data, IfNoneMatch="*", **headers)
+                return True
+            except ClientError as error:
+                code = _code(error)
+                if code not in ("PreconditionFailed", "412", "NotImplemented", "501"):
+                    raise
+            if code in ("NotImplemented", "501") and self._head(key) is None:
+                self._ask(self._client.put_object, Key=self._name(key), Body=data, **headers)
+            # The answer to a put that succeeded may have been lost, and its repetition been refused.
+            try:
+                return self._fetch(key) == data
+            except ClientError as error:
+                if _code(error) == "NoSuchKey":  # gone meanwhile
+                    return False
+                raise
 
     @contextmanager
     def spool(self, key: str) -> Iterator[BinaryIO]:
@@ -104,34 +187,213 @@ class S3Prefix:
         """Sends the file, a large one in parts of which each is read from the disk when its turn comes."""
         file.flush()
         stored = describe_file(key, self.url(key), file)
-        # By the file's name: parts of an open file would be kept in memory.
-        config = TransferConfig(preferred_transfer_client="classic")
-        with self._reported(f"take {key}"), create_transfer_manager(self._client, config) as manager:
-            sent = manager.upload(file.name, self.bucket, self._name(key), {"ContentType": content_type})
-            sent.result()
+        self._send(key, self._headers(key, content_type, stored.sha256), stored.bytes, stored.sha256, lambda: file.name)
         return stored
 
+    def _send(
+        self, key: str, headers: dict[str, Any], size: int, sha256: str, source: Callable[[], io.BytesIO | str]
+    ) -> None:
+        """Puts one object unless the same is there already.
+
+        Args:
+            key: Its key.
+            headers: What it is put with.
+            size: Bytes that are sent.
+            sha256: SHA-256 of these, which differs from the content's where it is compressed.
+            source: Gives the bytes, or the name of a file, for each attempt.
+        """
+        again = False
+
+        def once() -> None:
+            nonlocal again
+            if (again or self._was_there(key, size)) and self._stands(key, headers, size, sha256):
+                return
+            again = True  # an attempt that seems to have failed may have succeeded all the same
+            body = source()
+            if size >= _IN_PARTS_FROM:
+                self._send_in_parts(key, headers, body)
+                return
+            data = body.getvalue() if isinstance(body, io.BytesIO) else _read(body)
+            self._client.put_object(
+                Bucket=self.bucket,
+                Key=self._name(key),
+                Body=data,
+                **headers,
+                **self._checksum(sha256, data),
+                **self.options.payer,
+            )
+
+        with self._reported(f"take {key}"):
+            self._patience.call(once)
+
+    def _send_in_parts(self, key: str, headers: dict[str, Any], body: io.BytesIO | str) -> None:
+        # A file goes by its name: parts of an open one would be kept in memory.
+        config = TransferConfig(
+            multipart_threshold=_IN_PARTS_FROM, multipart_chunksize=_PART, preferred_transfer_client="classic"
+        )
+        algorithm = {"sha256": "SHA256", "crc32": "CRC32"}.get(self.options.checksums)
+        arguments = headers | self.options.payer | ({"ChecksumAlgorithm": algorithm} if algorithm else {})
+        with create_transfer_manager(self._client, config) as manager:
+            manager.upload(body, self.bucket, self._name(key), arguments).result()
+
+    def _headers(self, key: str, content_type: str, sha256: str) -> dict[str, Any]:
+        headers = self.options.headers(key, content_type)
+        return headers | {"Metadata": {"lidarprep-sha256": sha256, "lidarprep-options": digest(headers)}}
+
+    def _checksum(self, sha256: str, data: bytes) -> dict[str, Any]:
+        """By what the store sees that all of one request's bytes have come, as they were sent."""
+        match self.options.checksums:
+            case "sha256":
+                checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
+                return {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": checksum}
+            case "crc32":
+                return {"ChecksumAlgorithm": "CRC32"}
+        md5 = hashlib.md5(data, usedforsecurity=False)
+        return {"ContentMD5": base64.b64encode(md5.digest()).decode()}
+
+    def _was_there(self, key: str, size: int) -> bool:
+        """Whether an object of this size stood under the key when this store was first put into."""
+        if key.startswith(f"{RUN_FOLDER}/"):
+            return False
+        with self._listing:
+            if self._found is None:
+                self._found = {item["Key"]: item["Size"] for item in self._listed("")}
+        return self._found.get(self._name(key)) == size
+
+    def _stands(self, key: str, headers: dict[str, Any], size: int, sha256: str) -> bool:
+        """Whether the very same is stored: by size, checksum and what it was put with, never by its ETag alone."""
+        head = self._head(key)
+        if head is None or head["ContentLength"] != size or head.get("Metadata") != headers["Metadata"]:
+            return False
+        checksum = head.get("ChecksumSHA256")
+        # What came in parts has a checksum of its parts' checksums; the store has verified each when it came.
+        in_parts = "-" in head.get("ETag", "") or head.get("ChecksumType") == "COMPOSITE"
+        return checksum is None or in_parts or base64.b64decode(checksum).hex() == sha256
+
+    # ---- getting ---------------------------------------------------------------------------------------------------
+
     def get(self, key: str) -> bytes:
-        """The bytes under `key`."""
+        """The bytes under `key`, as they were before they were compressed."""
         with self._reported(f"give {key}"):
-            data: bytes = self._client.get_object(Bucket=self.bucket, Key=self._name(key))["Body"].read()
-        return data
+            return self._fetch(key)
+
+    def measure(self, key: str) -> StoredObject | None:
+        """Size and SHA-256 of the object's content, fetched in pieces; None if there is none."""
+
+        def once() -> StoredObject:
+            whole, size = hashlib.sha256(), 0
+            for piece in self._pieces(key):
+                whole.update(piece)
+                size += len(piece)
+            return StoredObject(key, self.url(key), size, whole.hexdigest())
+
+        with self._reported(f"give {key}"):
+            try:
+                return self._patience.call(once)
+            except ClientError as error:
+                if _code(error) in ("NoSuchKey", "404"):
+                    return None
+                raise
+
+    def _fetch(self, key: str) -> bytes:
+        def once() -> bytes:
+            metadata: dict[str, str] = {}
+            data = b"".join(self._pieces(key, metadata))
+            expected = metadata.get("lidarprep-sha256")
+            if expected is not None and hashlib.sha256(data).hexdigest() != expected:
+                raise DamagedError(f"its SHA-256 is not {expected}, which it was stored with")
+            return data
+
+        return self._patience.call(once)
+
+    def _pieces(self, key: str, metadata: dict[str, str] | None = None) -> Iterator[bytes]:
+        answer = self._client.get_object(Bucket=self.bucket, Key=self._name(key), **self.options.payer)
+        if metadata is not None:
+            metadata.update(answer.get("Metadata", {}))
+        pieces = answer["Body"].iter_chunks(_PIECE)
+        return _decompressed(pieces, key) if answer.get("ContentEncoding") == "gzip" else iter(pieces)
+
+    def _head(self, key: str) -> dict[str, Any] | None:
+        mode = {} if self.options.checksums == "when_required" else {"ChecksumMode": "ENABLED"}
+        try:
+            head: dict[str, Any] = self._ask(self._client.head_object, Key=self._name(key), **mode)
+        except ClientError as error:
+            if _code(error) in ("404", "NoSuchKey", "NotFound"):
+                return None
+            raise
+        return head
+
+    def sizes(self, keys: Collection[str]) -> dict[str, int]:
+        """The sizes of the objects' content, as before it was compressed."""
+        with self._reported("be listed"):
+            # A listing does not say what was compressed.
+            if len(keys) <= _FEW or self.options.gzip:
+                heads = dict(zip(keys, _each(self._head, keys), strict=True))
+                return {key: _content_length(head) for key, head in heads.items() if head is not None}
+            names = {self._name(key): key for key in keys}
+            return {names[item["Key"]]: item["Size"] for item in self._listed("") if item["Key"] in names}
 
     def existing(self, keys: Collection[str]) -> set[str]:
-        """Which of the keys have an object under them: one listing of the prefix, however many keys there are."""
-        names = {self._name(key): key for key in keys}
+        """Which of the keys have an object under them."""
+        return set(self.sizes(keys))
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """The keys under the prefix that begin with `prefix`."""
         with self._reported("be listed"):
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._name(""))
-            found = {item["Key"] for page in pages for item in page.get("Contents", [])}
-        return {key for name, key in names.items() if name in found}
+            for item in self._listed(prefix):
+                key = item["Key"].removeprefix(self._name(""))
+                if prefix.startswith(RUN_FOLDER) or not key.startswith(f"{RUN_FOLDER}/"):
+                    yield key
+
+    def _listed(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """The objects whose keys begin with `prefix`, as a listing describes them."""
+        token: dict[str, str] = {}
+        while True:
+            page = self._ask(self._client.list_objects_v2, Prefix=self._name(prefix), **token)
+            yield from page.get("Contents", ())
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    # ---- taking away -----------------------------------------------------------------------------------------------
 
     def discard(self, keys: Collection[str]) -> None:
         """Deletes the objects; S3 passes over what is not there."""
+        # One by one, side by side: some stores don't know how to delete many by one request.
         with self._reported("delete what was stored"):
+            _each(lambda key: self._ask(self._client.delete_object, Key=self._name(key)), keys)
+        with self._listing:
             for key in keys:
-                self._client.delete_object(Bucket=self.bucket, Key=self._name(key))
+                (self._found or {}).pop(self._name(key), None)
 
-    def staged(self, run: str) -> S3Prefix:
+    def sweep(self) -> None:
+        """Aborts uploads in parts that a run which was killed has left under the prefix: their parts cost money."""
+        try:
+            _each(self._abort, list(self._unfinished()))
+        except ClientError as error:
+            # That is tidiness: who may not see such uploads, or a store that has none, can do without.
+            log.warning("uploads that an earlier run has not finished are left: %s", error)
+
+    def _unfinished(self) -> Iterator[tuple[str, str]]:
+        marker: dict[str, str] = {}
+        while True:
+            page = self._ask(self._client.list_multipart_uploads, Prefix=self._name(""), **marker)
+            for upload in page.get("Uploads", ()):
+                if _OURS.fullmatch(upload["Key"].removeprefix(self._name(""))):
+                    yield upload["Key"], upload["UploadId"]
+            if not page.get("IsTruncated"):
+                return
+            marker = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def _abort(self, upload: tuple[str, str]) -> None:
+        name, upload_id = upload
+        try:
+            self._ask(self._client.abort_multipart_upload, Key=name, UploadId=upload_id)
+        except ClientError as error:
+            if _code(error) != "NoSuchUpload":  # gone already
+                raise
+
+    def staged(self) -> S3Prefix:
         """This store itself: S3 cannot rename, so objects stand at once, and are deleted when a run is taken back."""
         return self
 
@@ -141,6 +403,12 @@ class S3Prefix:
     def roll_back(self, keys: Collection[str]) -> None:
         """Deletes the objects."""
         self.discard(keys)
+
+    def stop(self) -> None:
+        """From now on no request is tried again."""
+        self._patience.end()
+
+    # ---- naming ----------------------------------------------------------------------------------------------------
 
     def url(self, key: str) -> str:
         """`key` under the prefix of `url_base`, or as s3://bucket/prefix/key."""
@@ -157,7 +425,7 @@ class S3Prefix:
         with self._reported(f"sign a URL for {key}"):
             url: str = self._client.generate_presigned_url(
                 "get_object",
-                Params={"Bucket": self.bucket, "Key": self._name(key)},
+                Params={"Bucket": self.bucket, "Key": self._name(key), **self.options.payer},
                 ExpiresIn=round(self.presign_hours * 3600),
             )
         return url
@@ -165,38 +433,47 @@ class S3Prefix:
     def _name(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 
-    @contextmanager
-    def _reported(self, what: str) -> Iterator[None]:
-        """Turns what boto raises into one StorageError that says what failed, and what to do about it."""
-        place = f"s3://{self.bucket}"
-        try:
-            yield
-        except NoCredentialsError as error:
-            raise StorageError(
-                f"{place} cannot {what}: there are no AWS credentials",
-                fix="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in and name a profile with --profile.",
-            ) from error
-        except ProfileNotFound as error:
-            raise StorageError(f"{place} cannot {what}: {error}", fix="Name another with --profile.") from error
-        except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            code = error.response.get("Error", {}).get("Code", "")
-            message = error.response.get("Error", {}).get("Message", "")
-            fix = _FIXES.get(code) or _FIXES.get(str(status))
-            raise StorageError(f"{place} cannot {what}: {code} {message}".rstrip(), fix=fix) from error
-        except (BotoCoreError, ValueError) as error:
-            raise StorageError(
-                f"{place} cannot {what}: {error}", fix="Check --endpoint-url and the network."
-            ) from error
+    def _ask(self, operation: Callable[..., Value], **arguments: Any) -> Value:
+        """One request on the bucket, tried as long as there is patience."""
+        return self._patience.call(lambda: operation(Bucket=self.bucket, **arguments, **self.options.payer))
+
+    def _reported(self, what: str) -> AbstractContextManager[None]:
+        return reported(f"s3://{self.bucket}", what, self._patience.seconds)
 
 
-_FIXES = {
-    "404": "There is no such bucket: make it, or check its name, --region and --endpoint-url.",
-    "NoSuchKey": "Nothing is stored under that name: check it.",
-    "NoSuchBucket": "There is no such bucket: make it, or check its name, --region and --endpoint-url.",
-    "403": "The credentials may not do that: check them, the bucket's policy and --profile.",
-    "AccessDenied": "The credentials may not do that: check them, the bucket's policy and --profile.",
-    "ExpiredToken": "The credentials have run out: log in again.",
-    "301": "The bucket is in another region: name it with --region.",
-    "400": "Check --region, --endpoint-url and the credentials.",
-}
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123  # a name as tempfile gives it
+        return file.read()
+
+
+def _decompressed(pieces: Iterable[bytes], key: str) -> Iterator[bytes]:
+    inflate = zlib.decompressobj(wbits=31)
+    try:
+        for piece in pieces:
+            yield inflate.decompress(piece)
+        yield inflate.flush()
+    except zlib.error as error:
+        raise DamagedError(f"{key} says that it is compressed, and is not: {error}") from None
+    if not inflate.eof:
+        raise DamagedError(f"the end of {key}, which is compressed, is missing")
+
+
+def _content_length(head: dict[str, Any]) -> int:
+    length: str | int = head.get("Metadata", {}).get(_CONTENT_LENGTH, head["ContentLength"])
+    return int(length)
+
+
+def _each(function: Callable[[Item], Value], items: Collection[Item]) -> list[Value]:
+    """The function's value for each item, asked for side by side.
+
+    Raises:
+        Exception: The first that the function has raised.
+    """
+    if len(items) <= 1:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(items))) as pool:
+        return list(pool.map(function, items))

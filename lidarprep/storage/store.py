@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,9 @@ from urllib.parse import quote
 from lidarprep.errors import FormatError, StorageError
 
 MANIFEST_KEY = "manifest.json"
+
+# Below it lies what belongs to a run that is not finished: what it has staged, its journal and its lock.
+RUN_FOLDER = ".lidarprep-run"
 
 
 @dataclass(frozen=True)
@@ -43,18 +46,35 @@ class Store(Protocol):
 
     stages: bool
 
-    def check(self) -> None:
+    def check(self, needed_bytes: int | None = None) -> None:
         """Sees that the place can be stored at, before any work is done.
+
+        Args:
+            needed_bytes: About how much is to be stored, where that is known.
 
         Raises:
             StorageError: It cannot.
         """
 
     def put(self, key: str, data: bytes, content_type: str) -> StoredObject:
-        """Stores bytes under `key`, in place of what may be there.
+        """Stores bytes under `key`, in place of what may be there; they survive a power cut once this returns.
 
         Raises:
             StorageError: That failed; nothing half-written is left.
+        """
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Stores bytes under `key` unless something is there; of those who try at once, one succeeds.
+
+        Args:
+            key: As for `put`.
+            data: Bytes that nobody else would store there: they tell whose it is where an answer was lost.
+
+        Returns:
+            Whether it is these bytes that stand there.
+
+        Raises:
+            StorageError: That failed.
         """
 
     def spool(self, key: str) -> AbstractContextManager[BinaryIO]:
@@ -80,24 +100,45 @@ class Store(Protocol):
             StorageError: There are none.
         """
 
+    def measure(self, key: str) -> StoredObject | None:
+        """Size and SHA-256 of the bytes under `key` as they can be fetched now, all of them read; None if none are.
+
+        Raises:
+            StorageError: They cannot be read.
+        """
+
+    def sizes(self, keys: Collection[str]) -> dict[str, int]:
+        """How many bytes are under those of the keys that have something under them; a staged store: staged."""
+
     def existing(self, keys: Collection[str]) -> set[str]:
-        """Which of the keys have something under them, as this store finds them."""
+        """Which of the keys have something under them, where it stands: not what is only staged."""
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """The keys that begin with `prefix`, in order, as they stand; those of RUN_FOLDER only if it asks for them."""
 
     def discard(self, keys: Collection[str]) -> None:
         """Deletes what is under the keys; what is not there is passed over."""
 
-    def staged(self, run: str) -> Store:
+    def sweep(self) -> None:
+        """Removes what a run that was killed has left half-made. Only who holds the destination's lock may."""
+
+    def staged(self) -> Store:
         """A store for the same place, whose objects a run may yet take back.
 
-        Args:
-            run: Name of the run; stores staged for the same run, in this process or another, share what they stage.
+        What is staged lies below RUN_FOLDER, where any process finds it, and a later run does, too.
         """
 
     def commit(self, keys: Collection[str]) -> None:
-        """Lets the staged objects stand, the last of the keys last of all."""
+        """Lets the staged objects stand, the last of the keys last of all.
+
+        One that was interrupted may be done again: what stands already is passed over.
+        """
 
     def roll_back(self, keys: Collection[str]) -> None:
         """Takes the staged objects back."""
+
+    def stop(self) -> None:
+        """Lets what other threads are storing come to its end soon: what fails is not tried again."""
 
     def url(self, key: str) -> str:
         """The URL of what is under `key`, as manifests record it; never a signed one."""
@@ -131,6 +172,19 @@ def under_base(url_base: str, key: str) -> str:
     return f"{url_base.rstrip('/')}/{quote(key)}"
 
 
+# Longest part of a key that is made of a name; suffix and number come on top.
+_LONGEST_PART = 160
+_LONGEST_SUFFIX = 32
+
+
+def _part(name: str) -> str:
+    """A name as part of a key; what is cut off is told apart by a checksum."""
+    part = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip(".") or "_"
+    if len(part) <= _LONGEST_PART:
+        return part
+    return f"{part[: _LONGEST_PART - 17]}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
 class KeyMaker:
     """Makes safe, distinct keys of the names that a recording uses."""
 
@@ -141,8 +195,10 @@ class KeyMaker:
         """`names` joined by "/", with what is not a letter, digit, `.`, `_` or `-` in them replaced, and `suffix`.
 
         Names that differ in case only, or become the same, get a number: some file systems could not tell them apart.
+        Very long ones are cut: no file system takes more than 255 bytes, S3 no more than 1,024 in all.
         """
-        stem = "/".join(re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip(".") or "_" for name in names)
+        stem = "/".join(_part(name) for name in names)
+        suffix = re.sub(r"[^A-Za-z0-9._-]+", "_", suffix)[:_LONGEST_SUFFIX]
         number = 1
         candidate = f"{stem}{suffix}"
         while self._taken.setdefault(candidate.lower(), names) != names:

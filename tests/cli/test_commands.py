@@ -415,17 +415,27 @@ def test_the_recording_itself_is_no_destination(lidarprep: Any, scene_folder: Pa
     assert not (scene_folder / "manifest.json").exists()
 
 
-def test_a_run_that_is_terminated_takes_back_what_it_has_stored(scene_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stop", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_run_that_is_stopped_keeps_what_is_done_and_says_how_to_go_on(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path, stop: str, code: int
+) -> None:
     program = (
         "import os, signal, sys, lidarprep.pipeline as p; from lidarprep.cli import main\n"
-        "p.NoProgress.advance = None\n"
         "import lidarprep.cli.console as c\n"
-        "c.FrameProgress.advance = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"c.FrameProgress.advance = lambda *_: os.kill(os.getpid(), signal.{stop})\n"
         f"main(['prepare', {str(scene_folder)!r}, '--out', {str(tmp_path / 'out')!r}])\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert ended.returncode == 143, ended.stderr
-    assert not (tmp_path / "out").exists()
+    assert ended.returncode == code, ended.stderr
+    assert "frames are done and kept: run the same command again to go on." in ended.stderr
+    assert not (tmp_path / "out/manifest.json").exists()
+    again = lidarprep("prepare", scene_folder, "--out", tmp_path / "out")
+    assert again.code == 0
+    assert "frames are done already" in again.err
+    assert [path.name for path in (tmp_path / "out").glob(".*")] == []
+    once_more = lidarprep("prepare", scene_folder, "--out", tmp_path / "out")
+    assert once_more.code == 0
+    assert "nothing to do" in once_more.err
 
 
 def test_the_demo_does_the_whole_job(lidarprep: Any, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_disk_that_is_full_is_told_from_other_errors(tmp_path: Path) -> None:
 
 def test_what_is_staged_is_out_of_sight_until_it_is_committed(tmp_path: Path) -> None:
     folder = LocalFolder(tmp_path / "out")
-    staged = folder.staged("run")
+    staged = folder.staged()
     staged.put("a/b.json", b"new", "application/json")
     assert folder.existing(["a/b.json"]) == set()
     staged.commit(["a/b.json"])
@@ -92,7 +92,7 @@ def test_what_is_staged_is_out_of_sight_until_it_is_committed(tmp_path: Path) ->
 def test_what_is_rolled_back_leaves_no_folder_that_was_not_there(tmp_path: Path) -> None:
     for place in ("new/er", "there"):
         (tmp_path / "there").mkdir(exist_ok=True)
-        staged = LocalFolder(tmp_path / place).staged("run")
+        staged = LocalFolder(tmp_path / place).staged()
         staged.put("a/b.json", b"new", "application/json")
         staged.roll_back(["a/b.json"])
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]

@@ -1,0 +1,90 @@
+"""A client of S3, with the credentials that the AWS tools would use, or a role that these may assume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+import botocore.loaders
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    CredentialResolver,
+    DeferredRefreshableCredentials,
+)
+from botocore.exceptions import NoCredentialsError
+
+from lidarprep.storage.s3_options import S3Options
+
+# Frames are stored from as many threads as there are workers, and large objects in parts side by side; boto's own limit
+# of 10 connections would queue them.
+_CONNECTIONS = 50
+
+# Seconds without a byte: long for a network that works, short where a connection is dead.
+_CONNECT_TIMEOUT_S = 10
+_READ_TIMEOUT_S = 30
+
+
+class _AssumedRole(CredentialProvider):  # type: ignore[misc]  # boto has no types
+    """Credentials of a role; fetched when they are needed first, and again before they run out."""
+
+    METHOD = "assume-role"
+
+    def __init__(self, session: Any, role_arn: str) -> None:
+        super().__init__()
+        source = session.get_credentials()
+        if source is None:
+            raise NoCredentialsError
+        fetcher = AssumeRoleCredentialFetcher(
+            session.create_client, source, role_arn, extra_args={"RoleSessionName": "lidarprep"}
+        )
+        self._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, method=self.METHOD)
+
+    def load(self) -> Any:
+        return self._credentials
+
+
+_loaders: dict[str, Any] = {}
+
+
+def _descriptions(session: Any) -> Any:
+    """boto's descriptions of services, which are read once a process and not for each client."""
+    path = session.get_config_variable("data_path") or ""
+    if path not in _loaders:
+        _loaders[path] = botocore.loaders.create_loader(path or None)
+    return _loaders[path]
+
+
+def open_client(options: S3Options) -> Any:
+    """A client of S3.
+
+    Raises:
+        BotoCoreError, ValueError: There is no such profile; the endpoint is no URL; a role is to be assumed, and there
+            are no credentials for that.
+    """
+    inner = botocore.session.Session(profile=options.profile)
+    inner.register_component("data_loader", _descriptions(inner))
+    if options.role_arn is not None:
+        if options.region is not None:
+            inner.set_config_variable("region", options.region)
+        source = botocore.session.Session(profile=options.profile)
+        source.set_config_variable("region", inner.get_config_variable("region"))
+        inner.register_component("credential_provider", CredentialResolver([_AssumedRole(source, options.role_arn)]))
+    session = boto3.Session(botocore_session=inner, region_name=options.region)
+    when = "when_required" if options.checksums == "when_required" else "when_supported"
+    return session.client(
+        "s3",
+        endpoint_url=options.endpoint_url,
+        config=Config(
+            max_pool_connections=_CONNECTIONS,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            read_timeout=_READ_TIMEOUT_S,
+            retries={"mode": "adaptive"},
+            signature_version="s3v4",
+            s3={"addressing_style": "path"} if options.path_style else None,
+            request_checksum_calculation=when,
+            response_checksum_validation=when,
+        ),
+    )
