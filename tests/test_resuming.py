@@ -409,6 +409,115 @@ def test_a_commit_that_is_killed_in_the_middle_is_finished_by_the_next_run(
         assert files() == expected
 
 
+def test_a_staged_file_that_is_gone_is_not_taken_for_the_one_that_it_replaces(scene: lp.Scene, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    lp.prepare(scene, lp.Recipe(format="json"), out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    class Takes:
+        def start(self, frames: int, done: int) -> None:
+            pass
+
+        def advance(self, frame: Any, stored_bytes: int) -> None:
+            if frame.id == "12":
+                (out / RUN_FOLDER / "staged/frame-9.json").unlink()
+
+        def skip(self, frame: Any) -> None:
+            pass
+
+    other = lp.Recipe(precision=1)
+    with pytest.raises(lp.StorageError, match=r"somebody has changed frame-9\.json[\s\S]*run the same command again"):
+        lp.prepare(scene, other, out, overwrite=True, progress=Takes())
+    assert {path: path.read_bytes() for path in before} == before
+    expected = lp.prepare(scene, other, tmp_path / "anew")
+    _read.clear()
+    assert lp.prepare(scene, other, out, overwrite=True).model_dump() == expected.model_dump()
+    assert _read == ["9"]
+    assert (out / "frame-9.json").read_bytes() == (tmp_path / "anew/frame-9.json").read_bytes()
+
+
+def test_a_commit_that_was_killed_is_not_finished_with_a_file_of_the_replaced_run(
+    scene: lp.Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, other = tmp_path / "out", lp.Recipe(precision=1)
+    lp.prepare(scene, lp.Recipe(), out)
+
+    def killed(store: LocalFolder, keys: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalFolder, "commit", killed)
+        with pytest.raises(Killed):
+            lp.prepare(scene, other, out, overwrite=True)
+    (out / RUN_FOLDER / "staged/frame-9.json").unlink()
+    expected = lp.prepare(scene, other, tmp_path / "anew")
+    _read.clear()
+    assert lp.prepare(scene, other, out, overwrite=True).model_dump() == expected.model_dump()
+    assert _read == ["9"]
+    assert (out / "frame-9.json").read_bytes() == (tmp_path / "anew/frame-9.json").read_bytes()
+
+
+def test_a_run_whose_journal_cannot_be_deleted_is_complete_and_the_next_one_deletes_it(
+    scene: lp.Scene, place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = prepare(scene, place)
+    files = place.files()
+    place.clear()
+    stuck = lp.StorageError("the journal is stuck")
+    kind = type(journal_of(place.bare()))
+    begun = False
+    begin, remove = kind.begin, kind.remove
+
+    def begin_and_note(journal: Any, header: Any) -> None:
+        nonlocal begun
+        begin(journal, header)
+        begun = True
+
+    def remove_never(journal: Any) -> None:
+        if begun:
+            raise stuck
+        remove(journal)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "begin", begin_and_note)
+        patched.setattr(kind, "remove", remove_never)
+        assert prepare(scene, place) == expected
+    assert "the run is complete" in caplog.text
+    assert "the journal is stuck" in caplog.text
+    assert place.journaled() is not None
+    _read.clear()
+    assert prepare(scene, place) == expected
+    assert _read == []
+    assert place.files() == files
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, lp.StorageError])
+def test_a_run_that_ends_early_tries_nothing_again_at_either_of_its_stores(
+    scene: lp.Scene, place: Place, monkeypatch: pytest.MonkeyPatch, stop: Any
+) -> None:
+    made: list[Any] = []
+
+    class Stoppable(Faulty):
+        def __init__(self, store: Any, *rest: Any) -> None:
+            super().__init__(store, *rest)
+            self.stopped = False
+            made.append(self)
+
+        def stop(self) -> None:
+            self.stopped = True
+
+        def staged(self) -> Stoppable:
+            return Stoppable(self._store.staged(), lambda call: None)
+
+    monkeypatch.setattr(destinations, "open_store", lambda out, **_: Stoppable(place.bare(), lambda call: None))
+    with pytest.raises(stop):
+        prepare(scene, place, progress=stop_at("10", stop("")))
+    assert len(made) >= 2
+    used = [store for store in made if store.calls]
+    assert len(used) == 2
+    assert all(store.stopped for store in used)
+
+
 @pytest.mark.parametrize("kind", ["fsync", "ftruncate", "write"])
 def test_a_disk_that_fails_under_the_journal_or_a_frame_loses_nothing_that_was_recorded(
     scene: lp.Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str

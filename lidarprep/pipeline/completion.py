@@ -14,7 +14,7 @@ from lidarprep.errors import LidarprepError, RecipeError, StorageError
 from lidarprep.pipeline.delivery import Delivery, Progress, SceneAttachment, record_each
 from lidarprep.pipeline.frame_work import FrameJob, FramePreparer, FrameStorer, SkippedFrame, StoredFrame
 from lidarprep.pipeline.in_order import in_order, threads
-from lidarprep.pipeline.place import Place
+from lidarprep.pipeline.place import Place, sizes_by_url
 from lidarprep.pipeline.plan import bytes_of_pictures, keys_of
 from lidarprep.pipeline.resuming import Header, Unfinished, committing_record, frame_record, whole_record
 from lidarprep.pipeline.settling import Settling
@@ -108,7 +108,7 @@ class Completion:
                 with_samples,
                 in_flight=in_flight,
                 on_done=self.keep,
-                on_stop=self.destination.stop,
+                on_stop=self.stop,
             )
             with self.stopped_with(fresh):
                 return record_each(self.in_turn(fresh))
@@ -122,7 +122,7 @@ class Completion:
             odometry=self.recipe.odometry,
             skip_bad_frames=self.recipe.skip_bad_frames,
         )
-        prepared = in_order(pool, preparer, with_samples, in_flight=in_flight, on_stop=self.destination.stop)
+        prepared = in_order(pool, preparer, with_samples, in_flight=in_flight, on_stop=self.stop)
         with self.stopped_with(prepared):
             delivery = attachment.gather(prepared, self.destination.open_staged(), self.progress)
         self.whole = delivery
@@ -135,9 +135,14 @@ class Completion:
         with closing(results):
             try:
                 yield
-            except (KeyboardInterrupt, SystemExit):
-                self.destination.stop()
+            except (KeyboardInterrupt, SystemExit, StorageError):
+                self.stop()
                 raise
+
+    def stop(self) -> None:
+        """Lets what is under way come to an early end: nothing that fails from now on is tried again."""
+        self.destination.stop()
+        self.place.store.stop()
 
     def in_turn(self, fresh: Iterator[StoredFrame | SkippedFrame]) -> Iterator[StoredFrame | SkippedFrame]:
         """All frames in time order, those that are done already among them."""
@@ -185,14 +190,33 @@ class Completion:
             notes=[*self.scene.notes, *self.settling.notes, *delivery.notes()],
         )
         staged = self.destination.open_staged()
-        if staged.stages and not self.place.store.existing(keys) <= set(self.header.replaces):
-            raise StorageError(f"somebody has stored at {self.destination.out} meanwhile", fix="Look at what is there.")
+        if staged.stages:
+            if not self.place.store.existing(keys) <= set(self.header.replaces):
+                raise StorageError(
+                    f"somebody has stored at {self.destination.out} meanwhile", fix="Look at what is there."
+                )
+            self.require_staged(delivery, keys)
         self.journal.flush()
         self.lock.check()
         staged.put(MANIFEST_KEY, manifest.to_json(), "application/json")
         if staged.stages:
             self.journal.append(committing_record(keys))
         return self.place.commit(keys, set(self.header.replaces))
+
+    def require_staged(self, delivery: Delivery, keys: Sequence[str]) -> None:
+        """Sees that all is staged: what is not must not be taken for what an earlier run has left in its place.
+
+        Raises:
+            StorageError: Something is gone, or of another size.
+        """
+        staged = self.destination.open_staged()
+        sizes = staged.sizes(keys)
+        recorded = sizes_by_url(delivery.attachments, delivery.images)
+        for key in keys:
+            if key != MANIFEST_KEY and sizes.get(key) != recorded.get(staged.url(key)):
+                raise StorageError(
+                    f"somebody has changed {key}, which this run has stored", fix="Run the same command again."
+                )
 
     @contextmanager
     def kept_on_failure(self) -> Iterator[None]:
@@ -203,6 +227,8 @@ class Completion:
         try:
             yield
         except BaseException as failure:
+            if isinstance(failure, (KeyboardInterrupt, SystemExit, StorageError)):
+                self.stop()
             with contextlib.suppress(StorageError):  # one that is not recorded is done again
                 self.journal.flush()
             if self.can_be_taken_up(failure):

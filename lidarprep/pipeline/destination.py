@@ -43,8 +43,12 @@ class Destination:
             _stopped.discard(self._key)
 
     def stop(self) -> None:
-        """Lets the frames that threads of this process work on come to an early end."""
+        """Lets the frames that threads of this process work on come to an early end; no request is tried again."""
         _stopped.add(self._key)
+        with _lock:
+            staged = _staged_stores.get(self._key)
+        if staged is not None:
+            staged.stop()
 
     def go_on(self) -> None:
         """Raises a RunStoppedError once the run is being stopped."""

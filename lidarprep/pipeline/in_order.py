@@ -42,7 +42,8 @@ def in_order(
         in_flight: How many may be under way, or done and not yet given.
         on_done: Told of each result as soon as it is there, whatever is before it, in the thread that takes the
             results; also of what was under way when that thread takes no more.
-        on_stop: Called before the end of what is under way is waited for, where that is since the process is to end.
+        on_stop: Called before the end of what is under way is waited for, where that is since the process is to end or
+            nothing can be stored.
     """
     waiting: deque[Future[Result]] = deque()
     untold: set[Future[Result]] = set()
@@ -70,7 +71,7 @@ def in_order(
                 yield first()
         while waiting:
             yield first()
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, StorageError):
         if on_stop is not None:
             on_stop()
         raise

@@ -7,19 +7,24 @@ or another, which is refused or removed. Anything else that is in the way is ref
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lidarprep.errors import LidarprepError, RecipeError, StorageError
 from lidarprep.pipeline.destination import Destination
 from lidarprep.pipeline.fingerprint import Fingerprint, differences
+from lidarprep.pipeline.frame_work import StoredFrame
 from lidarprep.pipeline.resuming import Header, Unfinished
 from lidarprep.storage import Manifest, Store
 from lidarprep.storage.durable import TEMPORARY
 from lidarprep.storage.journal import journal_of, run_folder_of
-from lidarprep.storage.store import MANIFEST_KEY, RUN_FOLDER, is_key
+from lidarprep.storage.manifest import AttachmentRecord, ImageRecord
+from lidarprep.storage.store import MANIFEST_KEY, PROBE_KEY, RUN_FOLDER, is_key
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -73,13 +78,19 @@ class Place:
             self.journal.remove()
             return None
         keys = found.committing
-        if keys is not None and not set(keys) <= self.destination.open_staged().sizes(
-            keys
-        ).keys() | self.store.existing(keys):
+        if keys is not None and not self._all_there(found, keys):
             # Somebody has taken away what was to be moved to its place: that is to be done again.
             found.committing = None
             found.header = found.header.model_copy(update={"replaces": [*{*found.header.replaces, *keys}]})
         return found
+
+    def _all_there(self, found: Unfinished, keys: Sequence[str]) -> bool:
+        """Whether all that a run has stored is still staged, or in its place, by the sizes that are recorded."""
+        there = self.store.sizes(keys) | self.destination.open_staged().sizes(keys)
+        stored = [frame for _, frame in found.frames.values() if isinstance(frame, StoredFrame)]
+        attachments = [frame.attachment for frame in stored] if found.whole is None else found.whole[1].attachments
+        recorded = sizes_by_url(attachments, [image for frame in stored for image in frame.images])
+        return all(key in there and recorded.get(self.store.url(key), there[key]) == there[key] for key in keys)
 
     def can_take_up(self, unfinished: Unfinished, overwrite: bool) -> bool:
         """Whether it is this run that was not finished.
@@ -177,11 +188,24 @@ class Place:
         self.tidy(set(header.replaces) - _keys_named(manifest, self.store))
 
     def tidy(self, left_over: set[str]) -> None:
-        """Removes what is of no use once a run stands."""
-        self.store.discard(sorted(left_over))
-        if self.store.stages:
-            self.destination.open_staged().roll_back([])
-        self.journal.remove()
+        """Removes what is of no use once a run stands, which does so whatever becomes of that.
+
+        The journal goes last: while there is one, the next run looks what is left.
+        """
+        try:
+            with self.store.hurried():
+                self.store.discard(sorted(left_over | {PROBE_KEY}))
+                if self.store.stages:
+                    self.destination.open_staged().roll_back([])
+                self.journal.remove()
+        except StorageError as error:
+            log.warning("the run is complete, but not all that it needed could be removed: %s", error.message)
+
+
+def sizes_by_url(attachments: Iterable[AttachmentRecord], images: Iterable[ImageRecord]) -> dict[str, int]:
+    """How large what is recorded is, by its URL."""
+    sizes = {attachment.url: attachment.bytes for attachment in attachments}
+    return sizes | {image.url: image.bytes for image in images}
 
 
 def _remove_old_leftovers(folder: Path) -> None:

@@ -130,6 +130,7 @@ class Preparation:
         with locked(store) as lock:
             try:
                 store.sweep()
+                store.probe()
                 ready = self.completion(place, jobs, lock, overwrite)
                 return ready if isinstance(ready, Manifest) else ready.to_its_end(workers, executor)
             finally:

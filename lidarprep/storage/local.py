@@ -84,6 +84,9 @@ class LocalFolder:
                 fix="Make room there, or choose another destination.",
             )
 
+    def probe(self) -> None:
+        """Does nothing: `check` has seen what there is to be seen, and the lock was written."""
+
     def put(self, key: str, data: bytes, content_type: str) -> StoredObject:
         """Writes the bytes to a temporary name in the same folder, then renames it to `key`."""
         target = self._target(key)
@@ -253,6 +256,10 @@ class LocalFolder:
 
     def stop(self) -> None:
         """Does nothing: nothing is tried again here."""
+
+    def hurried(self) -> contextlib.AbstractContextManager[None]:
+        """Does nothing: nothing is tried again here."""
+        return contextlib.nullcontext()
 
     def url(self, key: str) -> str:
         """`key` under the prefix, or relative to the folder."""

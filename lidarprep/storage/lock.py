@@ -243,7 +243,7 @@ class _ObjectLock:
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
-        with contextlib.suppress(StorageError):  # it ends by itself
+        with contextlib.suppress(StorageError), self._store.hurried():  # it ends by itself
             held_by = self._read()
             if held_by is not None and held_by.id == self._holder.id:
                 self._store.discard([LOCK_KEY])
@@ -279,10 +279,11 @@ class _ObjectLock:
     def _renew(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
             try:
-                held_by = self._read()
-                if held_by is not None and held_by.id != self._holder.id:
-                    self._lost = held_by
-                    return
-                self._store.put(LOCK_KEY, self._renewed_holder().written(), "application/json")
+                with self._store.hurried():  # the next beat tries again
+                    held_by = self._read()
+                    if held_by is not None and held_by.id != self._holder.id:
+                        self._lost = held_by
+                        return
+                    self._store.put(LOCK_KEY, self._renewed_holder().written(), "application/json")
             except StorageError:
                 continue  # the run itself will meet what is wrong with the store

@@ -8,12 +8,12 @@ import hashlib
 import io
 import logging
 import re
-import secrets
 import tempfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import copy_context
 from threading import Lock
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
@@ -26,7 +26,15 @@ from lidarprep.storage.s3_client import open_client
 from lidarprep.storage.s3_errors import reported
 from lidarprep.storage.s3_options import S3Options, digest
 from lidarprep.storage.s3_retries import DamagedError, Patience
-from lidarprep.storage.store import RUN_FOLDER, StoredObject, describe, describe_file, is_of_the_disk, under_base
+from lidarprep.storage.store import (
+    PROBE_KEY,
+    RUN_FOLDER,
+    StoredObject,
+    describe,
+    describe_file,
+    is_of_the_disk,
+    under_base,
+)
 
 Value = TypeVar("Value")
 Item = TypeVar("Item")
@@ -45,6 +53,9 @@ _FEW = 4
 
 # What the probe before a run is tried for: somebody waits for it.
 _PROBE_S = 20.0
+
+# What tidying up is tried for: somebody waits for the end, and the next run does what was not done.
+_TIDY_S = 5.0
 
 _PIECE = 2**20
 
@@ -104,32 +115,38 @@ class S3Prefix:
         return f"S3Prefix(s3://{self.bucket}/{self.prefix})"
 
     def check(self, needed_bytes: int | None = None) -> None:
-        """Sees that the bucket is there, and does once on a small object all that a run will do to it.
-
-        So a permission that is lacking, a wrong key or an ACL that is forbidden show at once.
+        """Sees that the bucket is there, and may be listed.
 
         Raises:
-            StorageError: It is not, or one of that may not be done.
+            StorageError: It is not.
         """
+        # Not by head_bucket: its answers have no body that could say what is wrong.
+        with self._patience.at_most(_PROBE_S), self._reported("be reached"):
+            self._ask(self._client.list_objects_v2, Prefix=self._name(""), MaxKeys=1)
+
+    def probe(self) -> None:
+        """Puts, gets and deletes a small object, with the options that attachments are stored with.
+
+        So a permission that is lacking, a wrong key or an ACL that is forbidden show before any work is done. The
+        object's name is always the same: `sweep` removes what a run that was killed in the middle has left.
+        """
+        data = b"lidarprep looks whether it may store here.\n"
+        sha256 = hashlib.sha256(data).hexdigest()
+        headers = self._headers("probe", "text/plain", sha256) | self._checksum(sha256, data)
         with self._patience.at_most(_PROBE_S):
-            # Not by head_bucket: its answers have no body that could say what is wrong.
-            with self._reported("be reached"):
-                self._ask(self._client.list_objects_v2, Prefix=self._name(""), MaxKeys=1)
-            probe, data = f"probe-{secrets.token_hex(8)}", b"lidarprep looks whether it may store here.\n"
-            sha256 = hashlib.sha256(data).hexdigest()
-            headers = self._headers(probe, "text/plain", sha256) | self._checksum(sha256, data)
             try:
                 with self._reported("take a probe"):
-                    self._ask(self._client.put_object, Key=self._name(probe), Body=data, **headers)
-                if self.get(probe) != data:
-                    raise StorageError(f"{self.location(probe)} is not what was stored there a moment ago")
+                    self._ask(self._client.put_object, Key=self._name(PROBE_KEY), Body=data, **headers)
+                if self.get(PROBE_KEY) != data:
+                    raise StorageError(f"{self.location(PROBE_KEY)} is not what was stored there a moment ago")
             except StorageError as failure:
                 try:
-                    self.discard([probe])  # it may be there all the same
+                    with self.hurried():
+                        self.discard([PROBE_KEY])  # it may be there all the same
                 except StorageError as left:
                     log.info("the probe may be left: %s", left.message)
                 raise failure
-            self.discard([probe])
+            self.discard([PROBE_KEY])
 
     # ---- putting ---------------------------------------------------------------------------------------------------
 
@@ -367,7 +384,12 @@ class S3Prefix:
                 (self._found or {}).pop(self._name(key), None)
 
     def sweep(self) -> None:
-        """Aborts uploads in parts that a run which was killed has left under the prefix: their parts cost money."""
+        """Removes the probe of a run that was killed, and aborts the uploads in parts that it has left.
+
+        The parts of these cost money, and no listing of objects shows them.
+        """
+        if next(self.list(PROBE_KEY), None) is not None:
+            self.discard([PROBE_KEY])
         try:
             _each(self._abort, list(self._unfinished()))
         except ClientError as error:
@@ -407,6 +429,10 @@ class S3Prefix:
     def stop(self) -> None:
         """From now on no request is tried again."""
         self._patience.end()
+
+    def hurried(self) -> AbstractContextManager[None]:
+        """Within the `with` statement a request that fails is tried for a few seconds."""
+        return self._patience.at_most(_TIDY_S)
 
     # ---- naming ----------------------------------------------------------------------------------------------------
 
@@ -476,4 +502,5 @@ def _each(function: Callable[[Item], Value], items: Collection[Item]) -> list[Va
     if len(items) <= 1:
         return [function(item) for item in items]
     with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(items))) as pool:
-        return list(pool.map(function, items))
+        # Each with as much patience as who asks for it: that is a context's.
+        return list(pool.map(lambda one: one[0].run(function, one[1]), [(copy_context(), item) for item in items]))

@@ -81,7 +81,9 @@ def open_client(options: S3Options) -> Any:
             max_pool_connections=_CONNECTIONS,
             connect_timeout=_CONNECT_TIMEOUT_S,
             read_timeout=_READ_TIMEOUT_S,
-            retries={"mode": "adaptive"},
+            # boto slows down where the store asks for that, and no more: s3_retries, which can be told to stop, tries
+            # again what fails.
+            retries={"mode": "adaptive", "total_max_attempts": 1},
             signature_version="s3v4",
             s3={"addressing_style": "path"} if options.path_style else None,
             request_checksum_calculation=when,

@@ -1,7 +1,7 @@
 """Trying again what S3, or the way there, has failed at.
 
-boto's adaptive mode tries a request a few times, and slows down where the store asks for that. What it gives up on is
-tried on here for minutes: a laptop's Wi-Fi comes back, a store that is overloaded recovers. That happens in two places:
+boto's adaptive mode slows down where the store asks for that; what fails is tried on here, for minutes: a laptop's
+Wi-Fi comes back, a store that is overloaded recovers. That happens in two places:
 inside boto for each request, so that of an upload in parts one part is sent again and not all; and around it for what
 boto notices only after a request has succeeded, such as an answer that was cut.
 """
@@ -9,11 +9,13 @@ boto notices only after a request has succeeded, such as an answer that was cut.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from botocore.exceptions import (
@@ -67,6 +69,10 @@ _PASSING_ERRORS = (
 )
 
 
+# Less patience than a store has; of a context, and so of the requests that it lets others ask for.
+_at_most = ContextVar("_at_most", default=math.inf)
+
+
 class DamagedError(Exception):
     """What was fetched is not what was stored, by the checksum that was stored with it."""
 
@@ -95,7 +101,6 @@ class Patience:
 
     def __init__(self, minutes: float) -> None:
         self._seconds = minutes * 60
-        self._of_this_thread = threading.local()
         self._ended = threading.Event()
 
     def end(self) -> None:
@@ -104,20 +109,20 @@ class Patience:
 
     @property
     def seconds(self) -> float:
-        """Seconds that a request of this thread is tried for."""
-        return min(self._seconds, getattr(self._of_this_thread, "at_most", self._seconds))
+        """Seconds that a request of this context is tried for."""
+        return min(self._seconds, _at_most.get())
 
     @contextmanager
     def at_most(self, seconds: float) -> Iterator[None]:
-        """Less patience of this thread: to be used where somebody waits for an answer."""
-        self._of_this_thread.at_most = seconds
+        """Less patience within the `with` statement: to be used where somebody waits for an answer."""
+        before = _at_most.set(min(seconds, _at_most.get()))
         try:
             yield
         finally:
-            del self._of_this_thread.at_most
+            _at_most.reset(before)
 
     def watch(self, client: Any) -> None:
-        """Makes the client try each request so long, once boto itself has given it up."""
+        """Makes the client try each request so long; boto itself is to try it once."""
         client.meta.events.register("needs-retry.s3", self._delay, unique_id="lidarprep-needs-retry")
 
     def call(self, function: Callable[[], Value]) -> Value:

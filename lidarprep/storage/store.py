@@ -19,6 +19,9 @@ MANIFEST_KEY = "manifest.json"
 # Below it lies what belongs to a run that is not finished: what it has staged, its journal and its lock.
 RUN_FOLDER = ".lidarprep-run"
 
+# What a run stores, fetches and deletes before its work, to see whether it may.
+PROBE_KEY = f"{RUN_FOLDER}/probe"
+
 
 @dataclass(frozen=True)
 class StoredObject:
@@ -54,6 +57,13 @@ class Store(Protocol):
 
         Raises:
             StorageError: It cannot.
+        """
+
+    def probe(self) -> None:
+        """Does on a small object what a run will do, where only that shows it. Only who holds the lock may.
+
+        Raises:
+            StorageError: One of that may not be done.
         """
 
     def put(self, key: str, data: bytes, content_type: str) -> StoredObject:
@@ -139,6 +149,9 @@ class Store(Protocol):
 
     def stop(self) -> None:
         """Lets what other threads are storing come to its end soon: what fails is not tried again."""
+
+    def hurried(self) -> AbstractContextManager[None]:
+        """Within the `with` statement what fails is tried for a few seconds: what is asked for is only tidiness."""
 
     def url(self, key: str) -> str:
         """The URL of what is under `key`, as manifests record it; never a signed one."""

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any, BinaryIO
 
 from lidarprep.errors import StorageError
-from lidarprep.storage.store import RUN_FOLDER, StoredObject, describe
+from lidarprep.storage.store import PROBE_KEY, RUN_FOLDER, StoredObject, describe
 
 
 class MemoryStore:
@@ -24,6 +24,10 @@ class MemoryStore:
 
     def check(self, needed_bytes: int | None = None) -> None:
         pass
+
+    def probe(self) -> None:
+        self.objects[PROBE_KEY] = b""
+        self.discard([PROBE_KEY])
 
     def put(self, key: str, data: bytes, content_type: str) -> StoredObject:
         self.objects[key] = bytes(data)
@@ -67,7 +71,13 @@ class MemoryStore:
             self.objects.pop(key, None)
 
     def sweep(self) -> None:
+        self.discard([PROBE_KEY])
+
+    def stop(self) -> None:
         pass
+
+    def hurried(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def staged(self) -> MemoryStore:
         return self
@@ -94,7 +104,7 @@ class Faulty:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._store, name)
-        if not callable(value) or name in ("url", "location", "fetch_url"):
+        if not callable(value) or name in ("url", "location", "fetch_url", "hurried", "stop"):
             return value
 
         def called(*arguments: Any) -> Any:

@@ -15,6 +15,7 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 import lidarprep as lp
 from lidarprep.errors import StorageError
 from lidarprep.storage import s3_retries
+from lidarprep.storage.lock import locked
 from lidarprep.storage.s3 import S3Prefix
 from tests.storage.test_s3_objects import opened
 
@@ -183,8 +184,9 @@ def test_a_permission_that_is_lacking_shows_in_the_probe(
 ) -> None:
     store = opened(moto)
     failing(store, answered(403, code), method=method)
-    with pytest.raises(StorageError, match=said):
+    with pytest.raises(StorageError, match=said):  # noqa: PT012  # as a run does
         store.check()
+        store.probe()
 
 
 def test_a_store_that_is_stopped_tries_nothing_again(bucket: Any, moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,8 +210,64 @@ def test_a_store_that_is_stopped_tries_nothing_again(bucket: Any, moto: str, mon
 
 def test_uploads_that_may_not_be_seen_do_not_hinder_a_run(bucket: Any, moto: str) -> None:
     store = opened(moto)
-    failing(store, answered(403, "AccessDenied"))
+    store._client.meta.events.register(
+        "before-send.s3.ListMultipartUploads", lambda request, **_: answered(403, "AccessDenied")(request)
+    )
     store.sweep()
+
+
+def test_a_probe_that_a_killed_run_has_left_is_swept(bucket: Any, moto: str) -> None:
+    store = opened(moto, acl="public-read")
+    session = store._client._endpoint.http_session
+    send = session.send
+
+    def killed(request: Any) -> Any:
+        if request.method != "PUT":
+            raise KeyboardInterrupt
+        return send(request)
+
+    session.send = killed
+    with pytest.raises(KeyboardInterrupt):
+        store.probe()
+    (left,) = bucket.objects.all()
+    assert left.key == "run/.lidarprep-run/probe"
+    grants = left.Acl().grants
+    assert any(grant["Grantee"].get("URI", "").endswith("AllUsers") for grant in grants), "not as attachments are put"
+    opened(moto).sweep()
+    assert list(bucket.objects.all()) == []
+
+
+@pytest.mark.parametrize("keys", [["a"], [f"{n}" for n in range(40)]])
+def test_what_is_only_tidiness_is_tried_for_seconds_also_side_by_side(
+    bucket: Any, moto: str, monkeypatch: pytest.MonkeyPatch, keys: list[str]
+) -> None:
+    monkeypatch.setattr("lidarprep.storage.s3._TIDY_S", 0.0)
+    store = opened(moto, give_up_after=60)
+    sent = failing(store, cut)
+    with pytest.raises(StorageError, match="tried for 0 seconds"), store.hurried():
+        store.discard(keys)
+    assert len(sent) <= len(keys)
+    assert store._patience.seconds == 3600
+
+
+def test_a_lock_of_a_store_that_is_gone_is_let_go_of_at_once(
+    bucket: Any, moto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lidarprep.storage.s3._TIDY_S", 0.0)
+    monkeypatch.setattr(s3_retries, "_wait", lambda attempts: 300.0)
+    store = opened(moto, give_up_after=60)
+    with locked(store):
+        sent = failing(store, cut)
+    assert len(sent) <= 2
+
+
+def test_after_a_stop_nothing_is_tried_again_not_even_by_boto(bucket: Any, moto: str) -> None:
+    store = opened(moto)
+    store.stop()
+    sent = failing(store, cut)
+    with pytest.raises(StorageError, match="closed"):
+        store.get("a.json")
+    assert len(sent) == 1
 
 
 def test_a_certificate_that_is_wrong_is_not_tried_for_minutes(bucket: Any, moto: str) -> None:

@@ -233,7 +233,7 @@ def test_the_probe_puts_with_the_options_of_the_run_and_leaves_nothing(bucket: A
     store = opened(moto, sse="aws:kms", kms_key="k", tags={"a": "b"}, requester_pays=True)
     sent: dict[str, dict[str, Any]] = {}
     store._client.meta.events.register("before-send.s3", lambda request, **_: sent.update({request.method: request}))
-    store.check()
+    store.probe()
     headers: Any = sent["PUT"].headers  # type: ignore[attr-defined]
     assert headers["x-amz-server-side-encryption-aws-kms-key-id"] == b"k"
     assert headers["x-amz-tagging"] == b"a=b"
@@ -244,14 +244,14 @@ def test_the_probe_puts_with_the_options_of_the_run_and_leaves_nothing(bucket: A
 
 def test_the_probe_says_what_is_wrong_before_any_work(bucket: Any, moto: str) -> None:
     with pytest.raises(StorageError, match=r"cannot take a probe: InvalidStorageClass[\s\S]*--storage-class"):
-        opened(moto, storage_class="NO_SUCH").check()
+        opened(moto, storage_class="NO_SUCH").probe()
     assert list(bucket.objects.all()) == []
 
 
 def test_path_style_addresses_put_the_bucket_into_the_path(bucket: Any, moto: str) -> None:
     by_name = moto.replace("127.0.0.1", "localhost")
     store = opened(by_name, path_style=True)
-    store.check()
+    store.probe()
     urls: list[str] = []
     store._client.meta.events.register("before-send.s3", lambda request, **_: urls.append(request.url))
     store.put(".lidarprep-run/x", b"1", JSON)

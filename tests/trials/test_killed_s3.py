@@ -100,6 +100,20 @@ def test_killed_at_requests_all_over_a_run_it_ends_with_the_same_objects(
     assert resumed, "no kill came after a frame was finished: the trial tried nothing"
 
 
+def test_a_probe_that_a_kill_has_left_is_gone_when_the_next_run_ends(
+    runner: Runner, s3_reference: dict[str, bytes], proxy: Proxy, bucket: Bucket
+) -> None:
+    probe = f"{RUN_FOLDER}/probe"
+    assert runner.run(OUT, "--endpoint-url", proxy.url).code == 0
+    puts = [one.number for one in proxy.requests if one.method == "PUT" and one.key.endswith(probe)]
+    bucket.make_anew()
+    kill_one(runner, proxy, puts[0], "after")
+    assert probe in bucket.objects()
+    again = runner.run(OUT, "--endpoint-url", proxy.url)
+    assert again.code == 0, again.stderr
+    assert bucket.objects() == s3_reference
+
+
 def test_a_manifest_stands_only_when_all_that_it_names_does(runner: Runner, proxy: Proxy, bucket: Bucket) -> None:
     seen = []
 
