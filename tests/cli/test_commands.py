@@ -15,7 +15,6 @@ import pytest
 import yaml
 
 import lidarprep as lp
-from lidarprep.cli import main
 from lidarprep.sandbox import running_sandbox
 from tests.scenes import write_json, write_toolkit_scene
 
@@ -25,22 +24,9 @@ def scene_folder(tmp_path: Path) -> Path:
     return write_toolkit_scene(tmp_path / "recording")
 
 
-class Ended:
-    """How a command ended, and what it printed."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
 @pytest.fixture
-def lidarprep(capsys: pytest.CaptureFixture[str]) -> Any:
-    def run(*words: object) -> Ended:
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        captured = capsys.readouterr()
-        code = ended.value.code
-        return Ended(code if isinstance(code, int) else 0, captured.out, captured.err)
-
+def lidarprep(run: Any) -> Any:
+    """The command, as conftest runs it."""
     return run
 
 
