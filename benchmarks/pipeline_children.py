@@ -49,9 +49,12 @@ def run(command: Sequence[str | Path], scratch: Path) -> Ran:
     """Runs a command, once what earlier ones have written is on the disk; raises what it says if it fails."""
     os.sync()
     result = scratch / "result.json"
+    # What runs before has left compiled is used, as it is of whatever is installed.
+    environment = os.environ | ACCOUNT | {"PYTHONPYCACHEPREFIX": str(scratch / "bytecode")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     child = subprocess.run(
         [sys.executable, "-S", "-E", "-c", _LAUNCHER, result, *command],
-        env=os.environ | ACCOUNT,
+        env=environment,
         capture_output=True,
         text=True,
         check=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -41,6 +43,8 @@ def convert(
     intensity_scale: float | None = None,
     precision: int | None = None,
     frame: str | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Conversion:
     """Converts a point file or an attachment to another, by the suffixes of their names.
 
@@ -53,16 +57,21 @@ def convert(
         intensity_scale: The intensity of a point file that becomes 1 in an attachment; guessed where it is None.
         precision: Decimals of a Frame JSON's points; exact where it is None.
         frame: Which frame of a scene: its id, or its number from 0.
+        overwrite: Whether to replace the target, if it is there.
+        progress: Told after each frame of a scene how many of how many are written.
 
     Raises:
         FormatError: A name's end is unknown, or the source is not what it claims to be.
-        RecipeError: The intensity's scale is in doubt; the scene has no such frame, or several and none is chosen.
+        RecipeError: The target is there already; the intensity's scale is in doubt; the scene has no such frame, or
+            several and none is chosen.
         EncodingError: The target cannot hold what the source has.
         StorageError: The target cannot be written.
     """
     source, target = Path(source), Path(target)
     if source.exists() and target.exists() and source.samefile(target):
         raise RecipeError(f"{source} cannot be converted to itself", fix="Choose another name for the target.")
+    if not overwrite and os.path.lexists(target):
+        raise RecipeError(f"{target} is there already", fix="Choose another name, or replace it with --overwrite.")
     from_format, to_format = format_of_suffix(source.suffix), format_of_suffix(target.suffix)
     if to_format is None and not is_point_file(target, named=True):
         raise FormatError(target, found=f"unknown kind {target.suffix!r}", expected=f"one of {_known_suffixes()}")
@@ -77,7 +86,7 @@ def convert(
         frames = [_as_attachments_want(frames[0], intensity_scale, notes)]
     frames = _with_pictures_that_fit(frames, to_format, notes)
     if isinstance(to_format, SceneFormat):
-        return _to_scene(frames, target, to_format, notes)
+        return _to_scene(frames, target, to_format, notes, progress)
     data = to_format.encode(frames[0], precision=precision)
     LocalFolder(target.parent).put(target.name, data, to_format.content_type)
     return Conversion(len(frames[0].points()), [*notes, *to_format.losses(frames[0]).values()])
@@ -174,17 +183,24 @@ def _to_point_file(frame: Frame, target: Path, notes: list[str], *, is_attachmen
     return Conversion(len(points), notes)
 
 
-def _to_scene(frames: list[Frame], target: Path, to_format: SceneFormat, notes: list[str]) -> Conversion:
+def _to_scene(
+    frames: list[Frame],
+    target: Path,
+    to_format: SceneFormat,
+    notes: list[str],
+    progress: Callable[[int, int], None],
+) -> Conversion:
     folder = LocalFolder(target.parent)
     points, losses = 0, dict[str, str]()
     with folder.spool(target.name) as spool:
         writer = to_format.writer(spool, frames=len(frames), pictures=sum(len(frame.images) for frame in frames))
-        for frame in frames:
+        for done, frame in enumerate(frames, start=1):
             cloud = frame.points()
             held = frame.with_data(cloud, frame.radar())  # its points are read once
             writer.add(held)
             points += len(cloud)
             losses = to_format.losses(held) | losses  # the first sentence of each kind
+            progress(done, len(frames))
         writer.finish_in_place()
         folder.put_file(target.name, spool, to_format.content_type)
     return Conversion(points, [*notes, *losses.values(), *writer.notes])

@@ -28,6 +28,13 @@ from __future__ import annotations
 
 from os import PathLike, fspath
 from typing import ClassVar
+from urllib.parse import unquote, urlsplit
+
+
+def place_name(location: str | PathLike[str]) -> str:
+    """A place as people name it, for messages: the path of a file:// URL; any other URL, or a path, as it is."""
+    text = fspath(location)
+    return unquote(urlsplit(text).path) if text.startswith("file://") else text
 
 
 class LidarprepError(Exception):
@@ -53,7 +60,7 @@ class FormatError(LidarprepError):
     """A file is not what it claims to be.
 
     Args:
-        path: The file.
+        path: The file, or its URL.
         place: Where in it: "byte 1024", "line 7", "field 'x'", "the header".
         found: What stands there.
         expected: What should stand there.
@@ -69,7 +76,7 @@ class FormatError(LidarprepError):
         place: str | None = None,
         fix: str | None = None,
     ) -> None:
-        self.path = fspath(path)
+        self.path = place_name(path)
         self.place = place
         self.found = found
         self.expected = expected

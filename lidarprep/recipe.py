@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from os import PathLike
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from lidarprep.errors import RecipeError
@@ -41,36 +39,6 @@ def _no_switch(value: Any) -> Any:
     return value
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: `frames: 1:5` is a slice, not the number 65 of base 60."""
-
-
-_WHOLE_NUMBER = re.compile(r"^[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$")
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, _WHOLE_NUMBER if tag.endswith(":int") else pattern) for tag, pattern in resolvers]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def read_yaml(path: str | PathLike[str], what: str) -> dict[str, Any]:
-    """A mapping from a YAML or JSON file; `what` names it in errors.
-
-    Raises:
-        RecipeError: The file is not there, is not YAML, or holds no mapping.
-    """
-    try:
-        data = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
-    except OSError as error:
-        raise RecipeError(f"{path}: {what} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: {what} is not UTF-8: {error}") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: {what} is not YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise RecipeError(f"{path}: {what} is a mapping of names to values, not {type(data).__name__}")
-    return {str(key): value for key, value in data.items()}
-
-
 class RecipeModel(BaseModel):
     """A model whose errors are RecipeErrors that name the field, the value and what was expected."""
 
@@ -89,6 +57,8 @@ class RecipeModel(BaseModel):
         Raises:
             RecipeError: The file is not there, is not YAML, or holds what the model does not know.
         """
+        from lidarprep.yaml_files import read_yaml
+
         data = read_yaml(path, "the recipe")
         try:
             return cls(**data)
@@ -174,6 +144,8 @@ class Recipe(RecipeModel):
                 raise ValueError("height_band needs device_height: heights are counted from the ground")
         if self.only_labelled and self.labeling_sample_rate is None:
             raise ValueError("only_labelled needs labeling_sample_rate: without it every frame is labelled")
+        if self.voxel_keep != "first" and self.voxel is None:
+            raise ValueError(f"voxel_keep is {self.voxel_keep!r} without voxel, the edge of the voxels in metres")
         if self.precision is not None and self.format != "json":
             raise ValueError(f"precision is for Frame JSON; {self.format} holds exact float32")
         if self.odometry and self.format != "sfs":
@@ -221,7 +193,8 @@ _ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
 class StorageOptions(RecipeModel):
     """How the place that attachments are stored at is reached, and how it is named to Scale.
 
-    Only url_base means something to a local folder; options that say how objects are stored are refused there.
+    Only url_base and link_images mean something to a local folder; options that say how objects are stored are refused
+    there.
 
     Args:
         endpoint_url: Address of an S3-compatible store; AWS where it is left out.
@@ -247,6 +220,9 @@ class StorageOptions(RecipeModel):
         storage_class: S3's name of a storage class that objects can be fetched from at once.
         tags: Tags of each object, at most 10; a mapping, or KEY=VALUE texts.
         requester_pays: Whether this account pays for requests on the bucket of somebody else.
+        link_images: Whether pictures in a local folder are hard links to the recording's files: one file of two names,
+            so that a change of one is a change of both. Where the file system makes none they are copied. It is
+            refused for S3, and means nothing to pictures that are no files, as in a bag.
     """
 
     endpoint_url: str | None = None
@@ -268,6 +244,7 @@ class StorageOptions(RecipeModel):
     storage_class: Annotated[str | None, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] = None
     tags: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_tags)] = ()
     requester_pays: bool = False
+    link_images: bool = False
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -312,7 +289,7 @@ def _opening(value: Any) -> Any:
     return value | names
 
 
-class TaskRecipe(RecipeModel):
+class TaskRecipe(RecipeModel, defer_build=True):
     """The task that is submitted.
 
     Args:
@@ -328,7 +305,7 @@ class TaskRecipe(RecipeModel):
     api_url: str | None = None
 
 
-class RunRecipe(RecipeModel):
+class RunRecipe(RecipeModel, defer_build=True):
     """A whole run: prepare, store and submit.
 
     Args:

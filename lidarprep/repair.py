@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from lidarprep.attachments import SceneFormat, get_format
-from lidarprep.errors import RecipeError, SceneError
-from lidarprep.pipeline import prepare
-from lidarprep.pipeline.destination import Destination
-from lidarprep.pipeline.frame_work import FrameJob, FramePreparer, FrameStorer, SkippedFrame
-from lidarprep.pipeline.plan import planned
-from lidarprep.pipeline.settling import Settling
-from lidarprep.recipe import Recipe, StorageOptions
+from lidarprep.pipeline.mending import Mending
+from lidarprep.recipe import StorageOptions
 from lidarprep.scene import Scene
-from lidarprep.storage import LocalFolder, Manifest, Store
+from lidarprep.storage import Manifest
 from lidarprep.storage.lock import locked
-from lidarprep.storage.store import picture_type
-from lidarprep.verification import Finding, frames_of, keys_of, records_of, store_of
+from lidarprep.storage.manifest import FrameRecord, SkippedRecord
+from lidarprep.stored import require_current, store_of
+from lidarprep.verification import Finding
 
 
 @dataclass(frozen=True)
@@ -49,121 +39,58 @@ def repair(
 ) -> Repair:
     """Prepares the frames that `verify` has found something wrong with once more, and stores what is as it was.
 
-    They are made in a folder for temporary files first. What then has not the SHA-256 that the manifest says, since the
-    recording or lidarprep is another, is not stored.
+    What then has not the SHA-256 that the manifest says, since the recording or lidarprep is another, is not stored.
 
     Args:
         manifest: As it was loaded from beside its objects; it stays as it is.
         findings: What is wrong.
         scene: The recording, opened as it was for the run.
-        storage: How S3 is reached, and what objects are stored with.
+        storage: How S3 is reached. What objects are stored with is what the manifest says; only where it does not, it
+            is what stands here.
         workers: Frames worked on at once; as many as cores where it is None.
         progress: Told after each frame how many of how many are done.
 
     Raises:
-        RecipeError: The attachments hold signed URLs, which no second run makes again.
+        RecipeError: The storage options are not those that the run stored with.
         SceneError, FormatError: The recording is not sound, or not the manifest's.
-        StorageError: It cannot be stored, or another run is at it.
+        StorageError: It cannot be stored, another run is at it, or has been since the manifest was loaded; or an
+            attachment is to be made that held signed URLs, which no second run makes again.
     """
-    if manifest.images_expire_at is not None:
-        raise RecipeError(
-            "the attachments hold signed URLs of pictures, which cannot be made a second time",
-            fix="Prepare again with --overwrite.",
-        )
     if not findings:
         return Repair((), ())
-    damaged = {finding.key: finding for finding in findings}
-    sha256 = {key: record.sha256 for key, record in zip(keys_of(manifest), records_of(manifest), strict=True)}
-    store = store_of(manifest, storage)
-    restored: list[str] = []
-    with TemporaryDirectory(prefix="lidarprep-") as scratch, locked(store):
-        remade = _Remaking(manifest, scene, Path(scratch), frames_of(findings), workers or os.cpu_count() or 1)
-        for done, made in enumerate(remade.objects(), start=1):
-            for key, path in made.items():
-                if key in damaged and _put_if_as(store, key, path, sha256[key], manifest.format):
-                    restored.append(key)
-            progress(done, remade.steps)
-    unlike = tuple(finding for key, finding in damaged.items() if key not in set(restored))
-    return Repair(tuple(restored), unlike)
+    store = store_of(manifest, storage, to_write=True)
+    with locked(store) as lock:
+        require_current(manifest, store)
+        store.sweep([key for key, _ in manifest.objects()])
+        keys = [finding.key for finding in findings]
+        restored = Mending(manifest, scene, store, lock, keys).run(_Counting(progress), workers=workers)
+    return Repair(
+        tuple(key for key in keys if key in restored),
+        tuple(finding for finding in findings if finding.key not in restored),
+    )
 
 
-def _put_if_as(store: Store, key: str, path: Path, sha256: str, attachments: str) -> bool:
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            return False
-        attachment_format = get_format(attachments)
-        if key.endswith(attachment_format.suffix) and "/" not in key:
-            content_type = attachment_format.content_type
-        else:
-            file.seek(0)
-            content_type = picture_type(path, file.read(16))
-        file.seek(0)
-        with store.spool(key) as spool:
-            while piece := file.read(2**20):
-                spool.write(piece)
-            return store.put_file(key, spool, content_type).sha256 == sha256
-
-
-@dataclass(frozen=True)
-class _Remaking:
-    """Makes frames of a manifest again, in a folder of its own, with the URLs that they had.
+class _Counting:
+    """Counts the frames that it is told of.
 
     Args:
-        manifest: What says how.
-        scene: The recording.
-        scratch: The folder.
-        frames: Ids of the frames.
-        workers: Frames worked on at once.
+        progress: Told how many of how many are done.
     """
 
-    manifest: Manifest
-    scene: Scene
-    scratch: Path
-    frames: Sequence[str]
-    workers: int
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self._progress = progress
+        self._done = self._total = 0
 
-    @property
-    def steps(self) -> int:
-        """How many times `objects` yields."""
-        return 1 if self._is_one else len(self.frames)
+    def start(self, frames: int, done: int) -> None:
+        """So many are to be made, but for those that need not."""
+        self._total = frames - done
 
-    @property
-    def _is_one(self) -> bool:
-        return isinstance(get_format(self.manifest.format), SceneFormat)
+    def advance(self, frame: FrameRecord, stored_bytes: int) -> None:
+        """One more is made."""
+        self._done += 1
+        self._progress(self._done, self._total)
 
-    def objects(self) -> Iterator[dict[str, Path]]:
-        """For each frame the files that hold what is stored for it, by key; or for all of them, if they are one."""
-        recipe = Recipe(**self.manifest.recipe)
-        first = self.manifest.attachments[0].url
-        options = StorageOptions(url_base=first.rpartition("/")[0] or None)
-        destination = Destination(str(self.scratch), options)
-        if self._is_one:
-            made = prepare(self.scene, recipe, self.scratch, storage=options, workers=self.workers)
-            yield {key: self.scratch / key for key in keys_of(made)}
-            return
-        # As the run did, before it settled what holds for all of its frames.
-        scene = self.scene if recipe.points_frame is None else self.scene.with_points_in(recipe.points_frame)
-        jobs = planned(scene, recipe)
-        steps = Settling(scene, recipe).steps([job.frame for job in jobs])
-        by_id = {job.frame.id: job for job in jobs}
-        unknown = [name for name in self.frames if name not in by_id]
-        if unknown:
-            raise SceneError(
-                f"{self.scene.source} has no frame {unknown[0]} that the recipe would prepare",
-                fix="Name the recording that the manifest was made of.",
-            )
-        attachment_format = get_format(self.manifest.format)
-        assert not isinstance(attachment_format, SceneFormat)  # noqa: S101  # it is one of the others
-        storer = FrameStorer(FramePreparer(steps, recipe, destination), attachment_format)
-        try:
-            with ThreadPoolExecutor(self.workers) as pool:
-                wanted = [by_id[name] for name in self.frames]
-                for job, result in zip(wanted, pool.map(storer, wanted), strict=True):
-                    yield {} if isinstance(result, SkippedFrame) else self._files(destination, job)
-        finally:
-            destination.forget()
-
-    def _files(self, destination: Destination, job: FrameJob) -> dict[str, Path]:
-        staged = destination.open_staged()
-        assert isinstance(staged, LocalFolder)  # noqa: S101  # the scratch folder is one
-        return {key: staged.path_of(key) for key in job.keys}
+    def skip(self, frame: SkippedRecord) -> None:
+        """One more is bad, and left out."""
+        self._done += 1
+        self._progress(self._done, self._total)

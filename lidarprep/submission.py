@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import logging
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from lidarprep.attachments import get_format
-from lidarprep.errors import RecipeError, StorageError
+from lidarprep.errors import RecipeError, StorageError, place_name
 from lidarprep.recipe import Recipe, StorageOptions, TaskRecipe
+from lidarprep.resigning import resign, runs_out_soon
 from lidarprep.scene import RegionOfInterest3D
 from lidarprep.storage import Manifest, open_store
 from lidarprep.storage.store import MANIFEST_KEY
+from lidarprep.stored import gaps, store_of
 
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient, Task
+
+log = logging.getLogger(__name__)
 
 # In place of a unique_id: one that is made of the task's content.
 AUTO = "auto"
@@ -32,9 +36,7 @@ def load_manifest(path: str | PathLike[str], storage: StorageOptions | None = No
         StorageError: It cannot be fetched from S3.
         FormatError: It cannot be read, or is not a manifest.
     """
-    location = fspath(path)
-    if location.startswith("file://"):
-        location = unquote(urlsplit(location).path)
+    location = place_name(path)
     if "://" not in location:
         return Manifest.load(location)
     prefix = location.removesuffix(f"/{MANIFEST_KEY}").rstrip("/")
@@ -50,8 +52,12 @@ def submit(
     *,
     unique_id: str | None = None,
     storage: StorageOptions | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Task:
-    """Submits what a run stored as one task.
+    """Submits what a run stored as one task, once it is seen that all of it is there.
+
+    Signed URLs are made now: those of attachments for the task; those of pictures, which stand in the attachments, in
+    these, if they run out within the next hour.
 
     What the manifest knows is filled in where `parameters` leave it out: the attachments and their type or
     scene_format, the labeling_sample_rate, a topdown task's region and device height.
@@ -63,10 +69,12 @@ def submit(
         client: Where to submit it.
         unique_id: Id of your own that no other task may have; "auto" for the one that `unique_id_of` makes of the
             content. Where a task of the same content has it already, that task is returned and none is made.
-        storage: How the store is reached, where URLs are to be signed.
+        storage: How the store is reached.
+        progress: Told how many attachments of how many have new URLs of their pictures, where these are made.
 
     Raises:
         RecipeError: Such a task does not take the manifest's format.
+        StorageError: Something of what the run stored is gone; or it cannot be reached, or be signed.
         ParameterError: The parameters are refused before anything is sent.
         ConflictError: Another task has the unique_id.
         ApiError: The API, or the way to it, said no.
@@ -76,35 +84,61 @@ def submit(
     recipe = Recipe(**manifest.recipe)
     task = TaskRecipe(type=task_type, params=dict(parameters), unique_id=unique_id)
     require_taken(recipe, task)
-    urls = fetch_urls(manifest, storage) if takes_frames(task) else []
-    return client.create_task(task_type, task_parameters(recipe, manifest.world_offset, task, urls))
+    urls: list[str] = []
+    if takes_frames(task):
+        if runs_out_soon(manifest):
+            _check_content(recipe, manifest, task)  # before minutes are spent on it
+            require_beside(manifest)
+            manifest = resign(manifest, storage, progress=progress)
+        require_all_there(manifest, storage)
+        urls = fetch_urls(manifest, storage)
+    filled_in = task_parameters(recipe, manifest.world_offset, task, urls)
+    try:
+        return client.create_task(task_type, filled_in)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        stop.add_note(
+            "the task may have been made; the same command again finds it by its unique id."
+            if "unique_id" in filled_in
+            else "the task may have been made; without a unique id only `lidarprep tasks list` shows whether it was."
+        )
+        raise
 
 
 def unique_id_of(manifest: Manifest, task_type: str, parameters: Mapping[str, Any]) -> str:
     """A unique_id made of what a task is, so that the same task submitted again is found rather than made twice.
 
-    It is "auto-" and the SHA-256, 64 hex digits, of the task's type, the SHA-256 of each attachment in order, and
-    every parameter by its name on the wire, as JSON with sorted keys. Where the attachments lie does not count, nor
-    what signs a URL for a while: the id is the same on another machine and after signing anew. Anything else that
-    differs, be it a tag or the callback_url, makes another id, and so another task.
+    It is "auto-" and the SHA-256, 64 hex digits, of the task's type, the SHA-256 of each attachment in order (of one
+    that holds signed URLs of pictures: the unsigned_sha256), and every parameter by its name on the wire, as JSON with
+    sorted keys. Where the attachments lie does not count, nor what signs a URL for a while: the id is the same on
+    another machine and after signing anew. Anything else that differs, be it a tag or the callback_url, makes another
+    id, and so another task.
 
     Raises:
         RecipeError: Such a task does not take the manifest's format.
         ParameterError: The parameters are refused.
     """
-    from lidarprep.api import Strictness, check_parameters
-
     recipe = Recipe(**manifest.recipe)
     task = TaskRecipe(type=task_type, params=dict(parameters))
+    content = _check_content(recipe, manifest, task)
+    content.pop("unique_id", None)
+    if takes_frames(task):
+        content["attachments"] = [record.unsigned_sha256 or record.sha256 for record in manifest.attachments]
+    text = json.dumps([task_type, _unsigned(content)], sort_keys=True, separators=(",", ":"))
+    return f"auto-{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _check_content(recipe: Recipe, manifest: Manifest, task: TaskRecipe) -> dict[str, Any]:
+    """What goes over the wire for a task, but for its attachments' URLs.
+
+    Raises:
+        RecipeError, ParameterError: As `unique_id_of`.
+    """
+    from lidarprep.api import Strictness, check_parameters
+
     filled_in = task_parameters(recipe, manifest.world_offset, task, ["https://example.com/attachment"])
     # Whether the server can take the parameters is for the submission to say.
     permissive = Strictness(local_files=True, unenforced_rules=False)
-    content = check_parameters(task_type, filled_in, permissive).to_wire()
-    content.pop("unique_id", None)
-    if takes_frames(task):
-        content["attachments"] = [attachment.sha256 for attachment in manifest.attachments]
-    text = json.dumps([task_type, _unsigned(content)], sort_keys=True, separators=(",", ":"))
-    return f"auto-{hashlib.sha256(text.encode()).hexdigest()}"
+    return check_parameters(task.type, filled_in, permissive).to_wire()
 
 
 def _unsigned(value: Any) -> Any:
@@ -205,25 +239,62 @@ def _shifted(region: RegionOfInterest3D, offset: tuple[float, float, float]) -> 
 def fetch_urls(manifest: Manifest, storage: StorageOptions | None = None) -> list[str]:
     """The URLs that Scale is given for a manifest's attachments: signed now, where the run asked for that.
 
-    The URLs of pictures stand in the attachments, signed when those were made: they cannot be signed anew here.
-
     Raises:
-        StorageError: They are to be signed, and the manifest does not lie beside them; those of pictures have run out.
+        StorageError: They are to be signed, and the manifest does not lie beside them.
     """
     if manifest.presign_hours is None:
         return manifest.urls
-    if manifest.images_have_expired and manifest.images_expire_at is not None:
-        ran_out = datetime.fromtimestamp(manifest.images_expire_at, UTC)
+    require_beside(manifest)
+    store = store_of(manifest, storage)
+    return [store.fetch_url(key) for key, _ in manifest.objects()[: len(manifest.attachments)]]
+
+
+def require_beside(manifest: Manifest) -> None:
+    """Sees that a manifest whose URLs are to be signed lies beside its attachments.
+
+    Raises:
+        StorageError: It does not.
+    """
+    if not manifest.location.startswith("s3://") or not _lies_beside(manifest):
         raise StorageError(
-            f"{manifest.location}: the signed URLs of its pictures ran out at {ran_out:%Y-%m-%d %H:%M} UTC",
-            fix="Prepare again with --overwrite, and submit within the hours that --presign says.",
-        )
-    options = (storage or StorageOptions()).model_copy(update={"presign_hours": manifest.presign_hours})
-    prefix = manifest.location.removesuffix(MANIFEST_KEY)
-    if not prefix.startswith("s3://") or not all(url.startswith(prefix) for url in manifest.urls):
-        raise StorageError(
-            f"{manifest.location}: its attachments are to be signed, and it does not lie beside them",
+            f"{place_name(manifest.location)}: its attachments are to be signed, and it does not lie beside them",
             fix="Name the manifest where it was stored: s3://bucket/prefix/manifest.json.",
         )
-    store = open_store(prefix.rstrip("/"), **options.model_dump())
-    return [store.fetch_url(url.removeprefix(prefix)) for url in manifest.urls]
+
+
+def require_all_there(manifest: Manifest, storage: StorageOptions | None = None) -> None:
+    """Sees that what a manifest names is there, by sizes; nothing is read. That of copies elsewhere nobody can tell.
+
+    Nor can whoever may not look there; a task needs that no more than Scale does, so it is a warning.
+
+    Raises:
+        StorageError: Something is gone, or of another size.
+    """
+    served = _is_served(manifest)
+    if not served and not _lies_beside(manifest):
+        return
+    try:
+        store = store_of(manifest, storage)
+        with store.hurried():
+            missing = gaps(manifest, store)
+    except StorageError as error:
+        log.warning("nobody has looked whether all that the task names is there: %s", error.message)
+        return
+    if not missing or (served and len(missing) == len(manifest.objects())):
+        return  # what is served under a prefix of its own may lie elsewhere by now
+    place = place_name(manifest.location)
+    count = f"{len(missing)} of the {len(manifest.objects())} objects that it names"
+    raise StorageError(
+        f"{place}: {count} are gone, or of another size; the first is {missing[0]}",
+        fix=f"Restore them: lidarprep verify {shlex.quote(place)} --repair RECORDING, opened as it was for the run.",
+    )
+
+
+def _lies_beside(manifest: Manifest) -> bool:
+    """Whether the attachments' URLs lead to where the manifest lies."""
+    return all(url.startswith(manifest.resolve("")) for url in manifest.urls)
+
+
+def _is_served(manifest: Manifest) -> bool:
+    """Whether the attachments' URLs begin with a prefix that was given for them, and not with the store's own."""
+    return all(url.startswith(("https://", "http://")) for url in manifest.urls)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Literal
-from urllib.parse import unquote, urlsplit
+from typing import Literal, TypeVar
 
-from lidarprep.errors import FormatError, StorageError
+from lidarprep.attachments import FrameFormat, get_format
+from lidarprep.errors import StorageError
 from lidarprep.recipe import StorageOptions
-from lidarprep.storage import LocalFolder, Manifest, Store, open_store
-from lidarprep.storage.manifest import AttachmentRecord, ImageRecord
-from lidarprep.storage.store import MANIFEST_KEY, is_key
+from lidarprep.resigning import is_sound, picture_keys
+from lidarprep.storage import LocalFolder, Manifest, Store
+from lidarprep.storage.manifest import AttachmentRecord, ImageRecord, ObjectRecord
+from lidarprep.stored import store_of
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 # Objects that are read at once: as many as a disk serves well, and as hide the way to S3.
 _READ_AT_ONCE = 16
@@ -71,70 +76,88 @@ def verify(
         FormatError: The manifest names what could not lie beside it.
         StorageError: S3 cannot be reached, or does not let its objects be read.
     """
-    store = store_of(manifest, storage)
-    keys, records = keys_of(manifest), records_of(manifest)
+    store, objects = store_of(manifest, storage), manifest.objects()
+    compare = _Comparison(store, manifest)
     findings = []
-    with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
-        try:
-            for done, found in enumerate(pool.map(partial(_compared, store), records, keys), start=1):
-                findings += [found] if found is not None else []
-                progress(done, len(records))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    total = sum(record.bytes for record in records)
-    return Verification(manifest.location, len(records), total, tuple(findings))
-
-
-def store_of(manifest: Manifest, storage: StorageOptions | None = None) -> Store:
-    """The store that a manifest lies in."""
-    prefix = manifest.location.removesuffix(MANIFEST_KEY).rstrip("/")
-    if prefix.startswith("file://"):
-        return LocalFolder(Path(unquote(urlsplit(manifest.location).path)).parent)
-    options = (storage or StorageOptions()).model_copy(update={"url_base": None, "presign_hours": None, "gzip": False})
-    return open_store(prefix, **options.model_dump())
-
-
-def keys_of(manifest: Manifest) -> list[str]:
-    """The key of each attachment, then of each picture, whatever their URLs begin with.
-
-    Raises:
-        FormatError: A URL is of nothing that a run would have stored beside the manifest.
-    """
-    # An attachment's key has no "/" in it, so what stands before the last one is what all URLs begin with.
-    first = manifest.attachments[0].url if manifest.attachments else ""
-    base = first[: first.rfind("/") + 1]
-    keys = []
-    for record in records_of(manifest):
-        key = unquote(record.url.removeprefix(base))
-        if not record.url.startswith(base) or not is_key(key):
-            raise FormatError(
-                manifest.location, found=f"the URL {record.url}", expected="one of an object beside the manifest"
-            )
-        keys.append(key)
-    return keys
-
-
-def records_of(manifest: Manifest) -> list[AttachmentRecord | ImageRecord]:
-    """What a manifest says of each attachment, then of each picture."""
-    return [*manifest.attachments, *manifest.images]
-
-
-def _compared(store: Store, record: AttachmentRecord | ImageRecord, key: str) -> Finding | None:
-    frames = (record.frame,) if isinstance(record, ImageRecord) else tuple(record.frames)
     try:
-        found = store.measure(key)
-    except StorageError as error:
-        if not isinstance(store, LocalFolder):  # S3 says that of a bucket, a network or credentials, not of an object
-            raise
-        return Finding(key, frames, "unreadable", error.message)
-    if found is None:
-        return Finding(key, frames, "missing", "nothing is there")
-    if found.bytes != record.bytes:
-        return Finding(key, frames, "different", f"it has {found.bytes:,} bytes in place of {record.bytes:,}")
-    if found.sha256 != record.sha256:
-        return Finding(key, frames, "different", f"its SHA-256 is {found.sha256[:12]}…, not {record.sha256[:12]}…")
-    return None
+        for done, found in enumerate(_side_by_side(compare, objects), start=1):
+            findings += [found] if found is not None else []
+            progress(done, len(objects))
+    except BaseException:
+        store.stop()
+        raise
+    total = sum(record.bytes for _, record in objects)
+    return Verification(manifest.location, len(objects), total, tuple(findings))
+
+
+def _side_by_side(function: Callable[[Item], Value], items: Sequence[Item]) -> Iterator[Value]:
+    """The function's value for each item, in order, by threads that nobody waits for when this ends early.
+
+    To read one object may take minutes: who stops that is not to wait for it, nor is the process when it ends.
+    """
+    futures: list[Future[Value]] = [Future() for _ in items]
+    left = deque(zip(items, futures, strict=True))
+
+    def work() -> None:
+        with suppress(IndexError):
+            while True:
+                item, future = left.popleft()
+                try:
+                    future.set_result(function(item))
+                except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+                    future.set_exception(error)
+
+    for _ in range(min(_READ_AT_ONCE, len(items))):
+        threading.Thread(target=work, name="lidarprep-verify", daemon=True).start()
+    try:
+        for future in futures:
+            yield future.result()
+    finally:
+        left.clear()
+
+
+class _Comparison:
+    """Compares objects with what a manifest says of them.
+
+    Args:
+        store: Where they lie.
+        manifest: What says what they are to be.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self._store = store
+        self._manifest = manifest
+        self._pictures: dict[str, set[str]] = picture_keys(manifest) if manifest.is_being_signed else {}
+
+    def __call__(self, named: tuple[str, ObjectRecord]) -> Finding | None:
+        """What is wrong with one, by its key and record; None if nothing is."""
+        key, record = named
+        frames = (record.frame,) if isinstance(record, ImageRecord) else tuple(record.frames)
+        try:
+            found = self._store.measure(key)
+        except StorageError as error:
+            # S3 says that of a bucket, a network or credentials, not of an object.
+            if not isinstance(self._store, LocalFolder):
+                raise
+            return Finding(key, frames, "unreadable", error.message)
+        if found is None:
+            return Finding(key, frames, "missing", "nothing is there")
+        if found.sha256 == record.sha256 or self._is_signed_anew(key, record):
+            return None
+        detail = f"its SHA-256 is {found.sha256[:12]}…, not {record.sha256[:12]}…"
+        if found.bytes != record.bytes:
+            detail = f"it has {found.bytes:,} bytes in place of {record.bytes:,}"
+        return Finding(key, frames, "different", detail)
+
+    def _is_signed_anew(self, key: str, record: ObjectRecord) -> bool:
+        """Whether it differs in nothing but the signatures of its URLs, where these are being made anew."""
+        if not self._manifest.is_being_signed or not isinstance(record, AttachmentRecord):
+            return False
+        attachment_format = get_format(self._manifest.format)
+        pictures = self._pictures.get(record.frames[0], set())
+        return isinstance(attachment_format, FrameFormat) and is_sound(
+            self._store.get(key), record, attachment_format, pictures
+        )
 
 
 def frames_of(findings: Sequence[Finding]) -> list[str]:

@@ -228,7 +228,7 @@ def test_a_scene_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) ->
     (tmp_path / "b.sfs").write_text("mine")
     np.save(tmp_path / "a.npy", np.full((3, 3), 1e300))
     with pytest.raises(lp.EncodingError):
-        lp.convert(tmp_path / "a.npy", tmp_path / "b.sfs")
+        lp.convert(tmp_path / "a.npy", tmp_path / "b.sfs", overwrite=True)
     assert (tmp_path / "b.sfs").read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -249,3 +249,28 @@ def test_what_a_frame_json_holds_beside_the_format_is_named_when_it_is_dropped(t
     notes = " ".join(lp.convert(tmp_path / "a.json", tmp_path / "a.pb").notes)
     for dropped in ("velocity", "weather", "images.lens", "metadata"):
         assert dropped in notes
+
+
+@pytest.mark.parametrize("target", ["b.json", "b.pb", "b.sfs", "b.ply"])
+def test_what_is_there_is_replaced_only_if_that_is_said(tmp_path: Path, target: str) -> None:
+    source = write(tmp_path / "a.json", frame())
+    (tmp_path / target).write_text("mine")
+    with pytest.raises(lp.RecipeError, match=r"b\.\w+ is there already\n.*--overwrite"):
+        lp.convert(source, tmp_path / target)
+    assert (tmp_path / target).read_text() == "mine"
+    assert lp.convert(source, tmp_path / target, overwrite=True).points == COUNT
+    assert len(read(tmp_path / target).points()) == COUNT
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", target]
+
+
+def test_a_link_to_nowhere_is_something_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "b.ply").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(lp.RecipeError, match="is there already"):
+        lp.convert(write(tmp_path / "a.json", frame()), tmp_path / "b.ply")
+
+
+def test_the_frames_of_a_scene_are_told_as_they_are_written(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    scene = write(tmp_path / "scene.sfs", frame(0), frame(1), frame(2))
+    lp.convert(scene, tmp_path / "b.sfs", progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]

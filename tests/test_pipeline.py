@@ -21,8 +21,11 @@ from numpy.typing import NDArray
 import lidarprep as lp
 from lidarprep.attachments import get_format
 from lidarprep.attachments import lidar_frame_pb2 as pb
+from lidarprep.pipeline import in_flight
+from lidarprep.pipeline.frame_work import BYTES_A_POINT
 from lidarprep.pipeline.settling import Settling
 from lidarprep.readers.points import las
+from lidarprep.storage import LocalFolder, StoredObject
 from tests.scenes import read_ply, read_pose, write_json, write_ply, write_toolkit_scene
 
 REGION = lp.RegionOfInterest3D(position=(20.0, 5.0, 0.0), length=50.0, width=30.0, rotation=0.3)
@@ -401,18 +404,24 @@ class TestAFailedRun:
         assert lp.prepare(lp.open_scene(scene_folder), lp.Recipe(), tmp_path / "out").frames
 
 
-def test_a_frame_is_taken_up_only_when_an_earlier_one_is_stored(tmp_path: Path) -> None:
-    """Memory is bounded by the frames in flight, never by the length of the scene."""
-    folder = write_toolkit_scene(tmp_path / "recording", frames=12, points=10, cameras=())
-    scene = lp.open_scene(folder)
+@pytest.mark.parametrize("most_frames", [1, 3])
+def test_memory_is_bounded_whatever_the_length_of_the_scene(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_frames: int
+) -> None:
+    """No more frames are read and not yet stored than there is memory for, however many workers there are."""
+    points = 10
+    monkeypatch.setattr(in_flight, "MOST_BYTES", most_frames * points * BYTES_A_POINT + 5_000)
+    scene = lp.open_scene(write_toolkit_scene(tmp_path / "recording", frames=12, points=points, cameras=()))
+    lock = threading.Lock()
     read: list[str] = []
-    stored: list[str] = []
     ahead: list[int] = []
+    stored = 0
 
     def counting(frame: lp.Frame) -> lp.Frame:
         def read_points() -> lp.PointCloud:
-            read.append(frame.id)
-            ahead.append(len(read) - len(stored))
+            with lock:
+                read.append(frame.id)
+                ahead.append(len(read) - stored)
             return frame.read_points()
 
         return lp.Frame(frame.id, frame.index, read_points, None, frame.world_from_ego)
@@ -420,15 +429,26 @@ def test_a_frame_is_taken_up_only_when_an_earlier_one_is_stored(tmp_path: Path) 
     class Told:
         def start(self, frames: int, done: int) -> None:
             assert frames == 12
-            read.clear()  # what was looked at before is let go
+            with lock:
+                read.clear()  # what was looked at before is let go
+                ahead.clear()
 
         def advance(self, frame: Any, stored_bytes: int) -> None:
-            stored.append(frame.id)
+            pass
 
+    put = LocalFolder.put
+
+    def put_and_count(store: LocalFolder, key: str, data: bytes, content_type: str) -> StoredObject:
+        nonlocal stored
+        with lock:
+            stored += key.startswith("frame-")
+        return put(store, key, data, content_type)
+
+    monkeypatch.setattr(LocalFolder, "put", put_and_count)
     counted = lp.Scene(scene.source, scene.layout, tuple(map(counting, scene.frames)))
-    lp.prepare(counted, lp.Recipe(intensity_scale=255), tmp_path / "out", workers=2, progress=Told())
-    assert stored == [str(n) for n in range(9, 21)]
-    assert max(ahead) <= 4
+    lp.prepare(counted, lp.Recipe(intensity_scale=255), tmp_path / "out", workers=8, progress=Told())
+    assert len(read) >= 9
+    assert max(ahead) <= most_frames + 3  # those that were looked at wait with their points from the start
 
 
 def test_intensities_can_be_left_out_and_no_scale_is_asked_for(tmp_path: Path) -> None:

@@ -23,27 +23,12 @@ import pytest
 import lidarprep as lp
 from lidarprep.pipeline import destination as destinations
 from lidarprep.storage import LocalFolder
-from lidarprep.storage import journal as journals
 from lidarprep.storage.journal import FileJournal, journal_of
-from lidarprep.storage.lock import LOCK_KEY
+from lidarprep.storage.object_lock import LOCK_KEY
 from lidarprep.storage.store import RUN_FOLDER
-from lidarprep.submission import fetch_urls
 from tests.scenes import write_json, write_toolkit_scene
-from tests.storage.memory import Faulty, MemoryStore
-
-FRAMES = ["9", "10", "11", "12"]
-_read: list[str] = []
-
-
-def read_counted(frame_id: str, read_points: Callable[[], lp.PointCloud]) -> lp.PointCloud:
-    _read.append(frame_id)
-    return read_points()
-
-
-def counted(scene: lp.Scene) -> lp.Scene:
-    """The scene; its frames note in `_read` that they are read, by a reader that can still be told by its files."""
-    frames = (replace(one, read_points=partial(read_counted, one.id, one.read_points)) for one in scene)
-    return replace(scene, frames=tuple(frames))
+from tests.stopped_runs import FRAMES, Killed, Place, counted, fails_from, prepare, read, stop_at
+from tests.storage.memory import Faulty
 
 
 @pytest.fixture
@@ -53,67 +38,14 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def scene(folder: Path) -> Iterator[lp.Scene]:
-    _read.clear()
+    read.clear()
     yield counted(lp.open_scene(folder))
-    _read.clear()
-
-
-class Killed(BaseException):
-    """As if the process had gone: nothing that follows reaches the store."""
-
-
-class Place:
-    """A destination, local or in memory, whose store can be made to fail."""
-
-    def __init__(self, kind: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.path = path
-        self.memory = MemoryStore()
-        self.kind = kind
-        self.calls: list[str] = []
-        self.fail: Callable[[int], None] = lambda call: None
-        monkeypatch.setattr(destinations, "open_store", self.open)
-
-    def bare(self) -> Any:
-        return self.memory if self.kind == "memory" else LocalFolder(self.path)
-
-    def open(self, out: str, **options: Any) -> Any:
-        return Faulty(self.bare(), lambda call: self.fail(call), self.calls)
-
-    def files(self) -> dict[str, bytes]:
-        if self.kind == "memory":
-            return dict(self.memory.objects)
-        return {str(path.relative_to(self.path)): path.read_bytes() for path in self.path.rglob("*") if path.is_file()}
-
-    def clear(self) -> None:
-        self.calls.clear()
-        self.memory.objects.clear()
-        shutil.rmtree(self.path, ignore_errors=True)
-
-    def journaled(self) -> set[str] | None:
-        """The frames that are recorded as done; None where nothing was begun."""
-        found = journal_of(self.bare()).read()
-        return None if found is None else {record["frame"] for record in found.records if "frame" in record}
+    read.clear()
 
 
 @pytest.fixture(params=["local", "memory"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return Place(request.param, tmp_path / "out", monkeypatch)
-
-
-def fails_from(first: int, how: str) -> Callable[[int], None]:
-    """A call that fails, or it and all after it; or the process is gone from there on."""
-
-    def fail(call: int) -> None:
-        if how == "killed" and call >= first:
-            raise Killed
-        if (how == "once" and call == first) or (how == "for good" and call >= first):
-            raise lp.StorageError("the store is out of order")
-
-    return fail
-
-
-def prepare(scene: lp.Scene, place: Place, recipe: lp.Recipe | None = None, **options: Any) -> lp.Manifest:
-    return lp.prepare(scene, recipe or lp.Recipe(), place.path, **({"workers": 2} | options))
 
 
 @pytest.mark.parametrize("how", ["once", "for good", "killed"])
@@ -135,31 +67,14 @@ def test_whatever_call_fails_the_same_run_again_ends_with_the_same_bytes(
         place.fail = lambda call: None
         place.memory.objects.pop(LOCK_KEY, None)  # of a process that is taken for dead
         done = place.journaled()
-        _read.clear()
+        read.clear()
         prepare(scene, place, workers=1)
         assert place.files() == expected, first
-        assert not done or not done & set(_read), first
+        assert not done or not done & set(read), first
         if done is not None and "manifest.json" not in place.calls:
-            assert len(_read) == len(set(_read)), first
+            assert len(read) == len(set(read)), first
         resumed += bool(done)
     assert resumed > 4
-
-
-def stop_at(frame_id: str, error: BaseException) -> Any:
-    """Told of progress; raises once a frame is told of."""
-
-    class Told:
-        def start(self, frames: int, done: int) -> None:
-            self.done = done
-
-        def advance(self, frame: Any, stored_bytes: int) -> None:
-            if frame.id == frame_id:
-                raise error
-
-        def skip(self, frame: Any) -> None:
-            pass
-
-    return Told()
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
@@ -172,11 +87,11 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(scene: lp.Scene, place:
     (note,) = stopped.value.__notes__
     assert note == f"{len(done)} of 4 frames are done and kept: run the same command again to go on."
     assert "manifest.json" not in place.files()
-    _read.clear()
+    read.clear()
     told = stop_at("none", RuntimeError())
     prepare(scene, place, progress=told)
     assert told.done == len(done)
-    assert sorted(_read) == sorted(set(FRAMES) - done)
+    assert sorted(read) == sorted(set(FRAMES) - done)
     assert not [name for name in place.files() if name.startswith(RUN_FOLDER)]
 
 
@@ -193,22 +108,22 @@ def test_a_run_that_is_done_already_reads_nothing_and_stores_nothing(scene: lp.S
     first = prepare(scene, place)
     before = place.files()
     place.calls.clear()
-    _read.clear()
+    read.clear()
     again = prepare(scene, place, progress=stop_at("9", RuntimeError()))
     assert again == first
     assert again.location == first.location
-    assert _read == []
+    assert read == []
     assert place.files() == before
     assert len(place.calls) <= 3  # however many frames there are
-    assert set(place.calls) <= {"list", "get"}
+    assert set(place.calls) <= {"list", "get", "sizes"}
 
 
 def test_with_overwrite_all_is_done_again(scene: lp.Scene, place: Place) -> None:
     prepare(scene, place)
     before = place.files()
-    _read.clear()
+    read.clear()
     prepare(scene, place, overwrite=True)
-    assert sorted(_read) == sorted(FRAMES)
+    assert sorted(read) == sorted(FRAMES)
     assert place.files() == before
 
 
@@ -223,9 +138,9 @@ def test_a_replacing_run_that_was_stopped_is_taken_up_and_leaves_nothing_of_the_
     with pytest.raises(KeyboardInterrupt):
         prepare(scene, place, other, overwrite=True, workers=1, progress=stop_at("10", KeyboardInterrupt()))
     done = place.journaled() or set()
-    _read.clear()
+    read.clear()
     prepare(scene, place, other, overwrite=True)
-    assert not done & set(_read)
+    assert not done & set(read)
     assert place.files() == expected
 
 
@@ -288,9 +203,9 @@ def test_a_damaged_frame_that_is_mended_is_all_that_is_left_to_do(
     done = place.journaled() or set()
     assert "9" in done
     file.write_bytes(whole)
-    _read.clear()
+    read.clear()
     resumed = prepare(scene, place, recipe)
-    assert sorted(_read) == sorted(set(FRAMES) - done)
+    assert sorted(read) == sorted(set(FRAMES) - done)
     place.clear()
     assert prepare(scene, place, recipe) == resumed
 
@@ -302,10 +217,10 @@ def test_bad_frames_may_be_left_out_once_one_was_met(scene: lp.Scene, folder: Pa
         prepare(scene, place, lp.Recipe(), workers=1)
     done = place.journaled() or set()
     assert done
-    _read.clear()
+    read.clear()
     skipping = lp.Recipe(skip_bad_frames=True)
     manifest = prepare(scene, place, skipping)
-    assert not done & set(_read)
+    assert not done & set(read)
     assert [record.id for record in manifest.skipped] == ["10"]
     after = place.files()
     place.clear()
@@ -324,9 +239,9 @@ def test_a_frame_that_is_gone_from_where_it_was_kept_is_done_again(
         prepare(scene, place, workers=1, progress=stop_at("10", KeyboardInterrupt()))
     (tmp_path / f"out/{RUN_FOLDER}/staged/frame-9.json").unlink()
     (tmp_path / f"out/{RUN_FOLDER}/staged/frame-10.json").write_bytes(b"cut")
-    _read.clear()
+    read.clear()
     prepare(scene, place)
-    assert {"9", "10"} <= set(_read)
+    assert {"9", "10"} <= set(read)
     assert place.files() == expected
 
 
@@ -403,9 +318,9 @@ def test_a_commit_that_is_killed_in_the_middle_is_finished_by_the_next_run(
             with pytest.raises(Killed):
                 lp.prepare(scene, lp.Recipe(precision=3), out, overwrite=True)
         assert not (out / "manifest.json").exists()
-        _read.clear()
+        read.clear()
         lp.prepare(scene, lp.Recipe(precision=3), out)
-        assert _read == []
+        assert read == []
         assert files() == expected
 
 
@@ -430,9 +345,9 @@ def test_a_staged_file_that_is_gone_is_not_taken_for_the_one_that_it_replaces(sc
         lp.prepare(scene, other, out, overwrite=True, progress=Takes())
     assert {path: path.read_bytes() for path in before} == before
     expected = lp.prepare(scene, other, tmp_path / "anew")
-    _read.clear()
+    read.clear()
     assert lp.prepare(scene, other, out, overwrite=True).model_dump() == expected.model_dump()
-    assert _read == ["9"]
+    assert read == ["9"]
     assert (out / "frame-9.json").read_bytes() == (tmp_path / "anew/frame-9.json").read_bytes()
 
 
@@ -451,9 +366,9 @@ def test_a_commit_that_was_killed_is_not_finished_with_a_file_of_the_replaced_ru
             lp.prepare(scene, other, out, overwrite=True)
     (out / RUN_FOLDER / "staged/frame-9.json").unlink()
     expected = lp.prepare(scene, other, tmp_path / "anew")
-    _read.clear()
+    read.clear()
     assert lp.prepare(scene, other, out, overwrite=True).model_dump() == expected.model_dump()
-    assert _read == ["9"]
+    assert read == ["9"]
     assert (out / "frame-9.json").read_bytes() == (tmp_path / "anew/frame-9.json").read_bytes()
 
 
@@ -485,9 +400,9 @@ def test_a_run_whose_journal_cannot_be_deleted_is_complete_and_the_next_one_dele
     assert "the run is complete" in caplog.text
     assert "the journal is stuck" in caplog.text
     assert place.journaled() is not None
-    _read.clear()
+    read.clear()
     assert prepare(scene, place) == expected
-    assert _read == []
+    assert read == []
     assert place.files() == files
 
 
@@ -506,8 +421,8 @@ def test_a_run_that_ends_early_tries_nothing_again_at_either_of_its_stores(
         def stop(self) -> None:
             self.stopped = True
 
-        def staged(self) -> Stoppable:
-            return Stoppable(self._store.staged(), lambda call: None)
+        def staged(self, aside: bool = False) -> Stoppable:
+            return Stoppable(self._store.staged(aside), lambda call: None)
 
     monkeypatch.setattr(destinations, "open_store", lambda out, **_: Stoppable(place.bare(), lambda call: None))
     with pytest.raises(stop):
@@ -541,9 +456,9 @@ def test_a_disk_that_fails_under_the_journal_or_a_frame_loses_nothing_that_was_r
                 lp.prepare(scene, lp.Recipe(), out, workers=1)
         journaled = FileJournal(out / RUN_FOLDER / "journal.jsonl").read()
         done = set() if journaled is None else {record.get("frame") for record in journaled.records}
-        _read.clear()
+        read.clear()
         assert lp.prepare(scene, lp.Recipe(), out, workers=1).model_dump() == expected.model_dump()
-        assert not done & set(_read)
+        assert not done & set(read)
         shutil.rmtree(out)
 
 
@@ -605,115 +520,28 @@ lp.prepare(lp.open_scene({str(folder)!r}), lp.Recipe(), {str(out)!r}, workers=1,
         assert manifest.model_dump() == lp.prepare(scene, lp.Recipe(), tmp_path / "whole").model_dump()
 
 
-def test_a_sensor_fusion_scene_begins_anew_but_is_not_made_twice(scene: lp.Scene, place: Place) -> None:
-    recipe = lp.Recipe(format="sfs")
-    prepare(scene, place, recipe, workers=1)
-    expected, calls = place.files(), len(place.calls)
-    assert set(expected) == {"scene.sfs", "manifest.json"}
-    kept = 0
-    for first in range(1, calls + 1):
+def test_a_run_goes_on_from_a_journal_that_is_cut(
+    scene: lp.Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place("local", tmp_path / "out", monkeypatch)
+    prepare(scene, place)
+    expected = place.files()
+    place.clear()
+    with pytest.raises(KeyboardInterrupt):
+        prepare(scene, place, workers=1, progress=stop_at("11", KeyboardInterrupt()))
+    path = tmp_path / "out" / RUN_FOLDER / "journal.jsonl"
+    kept = tmp_path / "kept"
+    shutil.copytree(tmp_path / "out", kept)
+    size = path.stat().st_size
+    for cut in [*range(0, size, 97), size - 1]:
         place.clear()
-        place.fail = fails_from(first, "killed")
-        with pytest.raises(Killed):
-            prepare(scene, place, recipe, workers=1)
-        place.fail = lambda call: None
-        place.memory.objects.pop(LOCK_KEY, None)
-        journaled = journal_of(place.bare()).read()
-        stored = journaled is not None and any("scene_notes" in record for record in journaled.records)
-        _read.clear()
-        prepare(scene, place, recipe, workers=1)
-        assert place.files() == expected
-        assert not (stored and _read)
-        kept += stored
-    assert kept
-
-
-class TestTornJournals:
-    """are read up to the last line that is whole, wherever they are cut."""
-
-    def journal(self, path: Path) -> FileJournal:
-        journal = FileJournal(path)
-        journal.begin({"name": "header"})
-        for number in range(3):
-            journal.append({"number": number, "text": "ä" * number})
-        return journal
-
-    def test_cut_at_every_byte(self, tmp_path: Path) -> None:
-        path = tmp_path / "run/journal.jsonl"
-        self.journal(path)
-        data = path.read_bytes()
-        ends = [at + 1 for at, byte in enumerate(data) if byte == ord("\n")]
-        for cut in range(len(data) + 1):
-            path.write_bytes(data[:cut])
-            journal = FileJournal(path)
-            found = journal.read()
-            whole = sum(end <= cut for end in ends)
-            if not whole:
-                assert found is None
-                continue
-            assert found is not None
-            assert [record["number"] for record in found.records] == list(range(whole - 1))
-            journal.append({"number": 99})
-            again = FileJournal(path).read()
-            assert again is not None
-            assert [record["number"] for record in again.records] == [*range(whole - 1), 99]
-
-    def test_a_bit_that_has_turned_ends_it(self, tmp_path: Path) -> None:
-        path = tmp_path / "run/journal.jsonl"
-        self.journal(path)
-        data = bytearray(path.read_bytes())
-        for at in range(len(data)):
-            data[at] ^= 1
-            path.write_bytes(data)
-            found = FileJournal(path).read()
-            assert found is None or all(
-                record in ({"number": n, "text": "ä" * n} for n in range(3)) for record in found.records
-            )
-            assert found is None or len(found.records) < 3
-            data[at] ^= 1
-
-    def test_a_run_goes_on_from_a_journal_that_is_cut(
-        self, scene: lp.Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        place = Place("local", tmp_path / "out", monkeypatch)
+        shutil.copytree(kept, tmp_path / "out")
+        os.truncate(path, cut)
+        done = place.journaled() or set()
+        read.clear()
         prepare(scene, place)
-        expected = place.files()
-        place.clear()
-        with pytest.raises(KeyboardInterrupt):
-            prepare(scene, place, workers=1, progress=stop_at("11", KeyboardInterrupt()))
-        path = tmp_path / "out" / RUN_FOLDER / "journal.jsonl"
-        kept = tmp_path / "kept"
-        shutil.copytree(tmp_path / "out", kept)
-        size = path.stat().st_size
-        for cut in [*range(0, size, 97), size - 1]:
-            place.clear()
-            shutil.copytree(kept, tmp_path / "out")
-            os.truncate(path, cut)
-            done = place.journaled() or set()
-            _read.clear()
-            prepare(scene, place)
-            assert not done & set(_read)
-            assert place.files() == expected
-
-    def test_of_objects_what_is_gone_or_damaged_is_left_out(self) -> None:
-        store = MemoryStore()
-        journal = journal_of(store)  # type: ignore[arg-type]
-        journal.begin({"name": "header"})
-        for number in range(20):
-            journal.append({"number": number})
-        journal.flush()
-        prefix = f"{RUN_FOLDER}/journal"
-        del store.objects[f"{prefix}/00000003.json"]
-        store.objects[f"{prefix}/00000005.json"] = store.objects[f"{prefix}/00000005.json"][:-9]
-        again = journals.ObjectJournal(store)  # type: ignore[arg-type]
-        found = again.read()
-        assert found is not None
-        assert [record["number"] for record in found.records] == [n for n in range(20) if n not in (3, 5)]
-        again.append({"number": 20})
-        again.flush()
-        assert f"{prefix}/00000020.json" in store.objects
-        again.remove()
-        assert store.objects == {}
+        assert not done & set(read)
+        assert place.files() == expected
 
 
 def test_the_journal_holds_no_secret_and_is_plain_json(
@@ -759,25 +587,27 @@ class TestSignedURLsOfPictures:
         assert before <= manifest.images_expire_at - self.HOURS * 3600 <= time.time()
         assert prepare(scene, signed, overwrite=True).images_expire_at is None
 
-    def test_frames_whose_urls_have_run_out_are_done_again(
+    def test_frames_whose_urls_have_run_out_are_not_done_again_but_signed_anew(
         self, scene: lp.Scene, signed: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with pytest.raises(KeyboardInterrupt):
             self.prepare(scene, signed, workers=1, progress=stop_at("10", KeyboardInterrupt()))
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + self.HOURS * 3600 + 5)
-        _read.clear()
-        self.prepare(scene, signed)
-        assert set(_read) == set(FRAMES)
+        read.clear()
+        manifest = self.prepare(scene, signed)
+        assert "12" in read
+        assert not {"9", "10"} & set(read)
+        assert not manifest.images_have_expired
 
-    def test_a_run_that_is_done_is_no_longer_once_they_have_run_out(
+    def test_a_run_that_is_done_is_signed_anew_once_they_have_run_out(
         self, scene: lp.Scene, signed: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         manifest = self.prepare(scene, signed)
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + self.HOURS * 3600 + 5)
-        with pytest.raises(lp.RecipeError, match=r"signed URLs of its pictures have run out[\s\S]*--overwrite"):
-            self.prepare(scene, signed)
-        with pytest.raises(lp.StorageError, match=r"signed URLs of its pictures ran out at 20[\s\S]*--overwrite"):
-            fetch_urls(manifest)
-        assert self.prepare(scene, signed, overwrite=True).frames == manifest.frames
+        read.clear()
+        again = self.prepare(scene, signed)
+        assert read == []
+        assert again.frames == manifest.frames
+        assert again.images_expire_at == int(now + 2 * self.HOURS * 3600 + 5)

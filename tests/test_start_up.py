@@ -46,6 +46,44 @@ def test_only_what_a_command_uses_is_compiled(tmp_path: Path) -> None:
     assert outermost == {"select.transform_and_select", "check.all_within", "wire.write_points"}
 
 
+def test_a_run_with_nothing_to_do_imports_only_what_it_takes_to_see_that(tmp_path: Path) -> None:
+    scene = write_toolkit_scene(tmp_path / "recording", frames=2)
+    words = ["prepare", str(scene), "--out", str(tmp_path / "out")]
+    script = (
+        f"from lidarprep.cli import main\ntry: main({words!r})\nexcept SystemExit as ended: assert not ended.code\n"
+    )
+    run(script)
+    again = run(f"{script}import sys; print(*sys.modules)")
+    assert "nothing to do" in again.stderr
+    imported = set(again.stdout.split())
+    assert "lidarprep.readers.layouts.toolkit" in imported
+    others = ("numba", "llvmlite", "boto3", "httpx", "tenacity", "rich", "yaml", "PIL", "google.protobuf", "scipy")
+    ours = (
+        "api",
+        "kernels",
+        "cli.tasks",
+        "recordings.attachments",
+        "readers.layouts.folder",
+        "readers.layouts.nuscenes",
+    )
+    assert imported.isdisjoint([*others, *(f"lidarprep.{name}" for name in ours)])
+
+
+def test_each_layout_is_imported_when_it_is_tried() -> None:
+    told = "import sys; print(*(name for name in sys.modules if name.startswith('lidarprep.readers.layouts.')))"
+    assert "layouts.kitti" not in run(f"import lidarprep as lp; lp.known_layouts(); {told}").stdout
+    assert "layouts.kitti.raw" in run(f"import lidarprep as lp; dict(lp.known_layouts()); {told}").stdout
+
+
+def test_each_command_is_imported_when_it_is_named() -> None:
+    program = (
+        "import sys\nfrom lidarprep.cli import main\n"
+        "try: main({words!r})\nexcept SystemExit: print(*sys.modules, file=sys.stderr)"
+    )
+    assert "lidarprep.cli.prepare" not in run(program.format(words=["layouts", "--help"])).stderr
+    assert "lidarprep.cli.prepare" in run(program.format(words=["--help"])).stderr
+
+
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
 def test_a_package_that_cannot_be_written_to_keeps_its_machine_code_elsewhere(tmp_path: Path) -> None:
     program = (

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +180,28 @@ def test_the_command_reaches_s3_by_its_options(
     assert ended("verify", f"s3://{BUCKET}/run/manifest.json", "--endpoint-url", moto, "--path-style") == 0
     bucket.Object("run/frame-b.json").delete()
     assert ended("verify", f"s3://{BUCKET}/run/manifest.json", "--endpoint-url", moto) == 1
+
+
+def test_who_stops_it_waits_for_no_object_that_is_being_read(folder: Path) -> None:
+    """A pipe that nobody writes to stands for a file of many gigabytes: to read it takes longer than anybody waits."""
+    (folder / "frame-a.json").unlink()
+    os.mkfifo(folder / "frame-a.json")
+    with subprocess.Popen(
+        [sys.executable, "-m", "lidarprep", "verify", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as command:
+        writer = _opened_once_it_is_read(folder / "frame-a.json")
+        command.send_signal(signal.SIGINT)
+        _, said = command.communicate(timeout=30)  # it would wait for ever
+        os.close(writer)
+    assert command.returncode not in (0, -signal.SIGKILL)
+    assert b"Traceback" not in said
+
+
+def _opened_once_it_is_read(pipe: Path) -> int:
+    while True:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # nobody reads it yet
+                raise
+        time.sleep(0.01)

@@ -107,7 +107,15 @@ class AnswerReader:
             return self._key.redact_bytes(answer.body) if request.with_key else answer.body
         return self._refused(request, answer, fix=None if answer.status >= 500 else LINKS_EXPIRE)
 
-    def no_answer(self, request: ApiRequest, cause: str, *, timed_out: bool = False, retry: bool = True) -> Failure:
+    def no_answer(
+        self,
+        request: ApiRequest,
+        cause: str,
+        *,
+        timed_out: bool = False,
+        retry: bool = True,
+        most_retries: int | None = None,
+    ) -> Failure:
         """The failure of a request that got no answer.
 
         Args:
@@ -115,11 +123,13 @@ class AnswerReader:
             cause: What the network had to say.
             timed_out: There was no answer in time, rather than no connection.
             retry: Whether trying again may help. It is always safe: see `Attempts`.
+            most_retries: How often that may help, where it is less often than usual.
         """
         kind = RequestTimeoutError if timed_out else TransportError
         message = f"{request.method} {request.path}: no answer from {request.server}: {self._key.redact(cause)}"
         fix = None if timed_out else "Check the network and the API address (SCALE_API_URL, --api-url)."
-        return Failure(kind(message, method=request.method, path=request.path, fix=fix), retry)
+        error = kind(message, method=request.method, path=request.path, fix=fix)
+        return Failure(error, retry, most_retries=most_retries)
 
     def _object(self, request: ApiRequest, answer: Answer) -> dict[str, Any] | Failure:
         if not 200 <= answer.status < 300:

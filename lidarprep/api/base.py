@@ -19,6 +19,7 @@ from lidarprep.api.flows import Flows
 from lidarprep.api.key import ApiKey, KeyMode
 from lidarprep.api.listing import TaskPage
 from lidarprep.api.protocol import ScaleProtocol
+from lidarprep.api.retry import REFUSED_HERE_RETRIES
 from lidarprep.api.secrecy import KeyAuth, keep_out_of_logs
 from lidarprep.api.task import Task
 from lidarprep.errors import MissingKeyError, ParameterError
@@ -135,6 +136,22 @@ class ClientBase(ABC, Generic[TaskResult, PageResult, FramesResult, JsonResult, 
         # A certificate that is not trusted, or is missed, won't be in a second, and an address that is none never.
         may_pass = isinstance(cause, httpx.RequestError | OSError) and "CERTIFICATE" not in words
         timed_out = isinstance(cause, httpx.TimeoutException)
-        failure = self._protocol.read.no_answer(attempts.request, words, timed_out=timed_out, retry=may_pass)
+        refused_here = is_loopback(attempts.request.url) and _was_refused(cause)
+        failure = self._protocol.read.no_answer(
+            attempts.request,
+            words,
+            timed_out=timed_out,
+            retry=may_pass,
+            most_retries=REFUSED_HERE_RETRIES if refused_here else None,
+        )
         ended: Failure = attempts.ended(failure)
         return ended
+
+
+def _was_refused(error: BaseException | None) -> bool:
+    """Whether it goes back to connections that were refused, one for each of the host's addresses."""
+    if error is None or isinstance(error, ConnectionRefusedError):
+        return error is not None
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_was_refused, error.exceptions))
+    return _was_refused(error.__cause__ or error.__context__)

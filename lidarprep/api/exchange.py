@@ -78,12 +78,14 @@ class Failure:
         error: What to raise if it is not tried again.
         retry: Whether trying again may help, and is safe.
         after_s: Seconds that the server asked to wait, if it did.
+        most_retries: How often to try again at most, where that is less often than usual.
         maybe_done: The API may have done what an earlier try asked for, and the answer got lost.
     """
 
     error: ApiError
     retry: bool = False
     after_s: float | None = None
+    most_retries: int | None = None
     maybe_done: bool = False
 
 

@@ -111,11 +111,23 @@ class TaskPage(Generic[AnyTask]):
         return TaskPage(tasks, self.total, self.limit, self.has_more, self.next_token, self.next_offset, self.raw)
 
 
-def task_query(filters: Mapping[str, Any], *, next_token: str | None = None, offset: int | None = None) -> Query:
+def task_query(
+    filters: Mapping[str, Any],
+    *,
+    next_token: str | None = None,
+    offset: int | None = None,
+    called: Mapping[str, str] | None = None,
+) -> Query:
     """The query of a list request: names and values, not yet escaped.
 
     Several values are sent as several parameters of one name and not joined by commas, the other form that the
     reference has, so that a tag with a comma in it stays one tag.
+
+    Args:
+        filters: The filters, by their names.
+        next_token: What the page before has given to ask for this one.
+        offset: The same, for an API of the older reference.
+        called: What messages call a filter, where that is not its name.
 
     Raises:
         ParameterError: There is no such filter, or its value makes no sense; the message names it.
@@ -127,7 +139,7 @@ def task_query(filters: Mapping[str, Any], *, next_token: str | None = None, off
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ParameterError(f"there is no filter {name}{hint}", fix=f"Filters: {', '.join(_READERS)}.")
         if value is not None:
-            query += [(name, text) for text in _READERS[name](name, value)]
+            query += [(name, text) for text in _READERS[name]((called or {}).get(name, name), value)]
     if next_token is not None:
         query.append(("next_token", _text("next_token", next_token)[0]))
     if offset is not None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import random
+from functools import partial
 from typing import Any, TypedDict
 
-from tenacity import RetryCallState, retry_if_result, stop_after_attempt, wait_exponential, wait_random
+from tenacity import RetryCallState, retry_if_result, wait_exponential, wait_random
 from tenacity.retry import retry_base
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
@@ -17,6 +18,8 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 20.0
 # Jitter keeps many clients that failed together from coming back together.
 JITTER_S = 0.5
+# A server on this machine that refuses a connection is not there, however long one waits; unless it is just starting.
+REFUSED_HERE_RETRIES = 3
 # A server may ask for a longer wait than a person would sit through.
 LONGEST_RETRY_AFTER_S = 120.0
 
@@ -40,12 +43,26 @@ def retry_policy(retries: int) -> RetryPolicy:
         retries: How often to try again after the first time.
     """
     return RetryPolicy(
-        stop=stop_after_attempt(retries + 1),
+        stop=_Stop(retries),
         wait=_Wait(),
         retry=retry_if_result(lambda outcome: isinstance(outcome, Failure) and outcome.retry),
-        before_sleep=_log_retry,
+        before_sleep=partial(_log_retry, retries),
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
     )
+
+
+class _Stop(stop_base):
+    """After so many retries, or fewer where the failure says so."""
+
+    def __init__(self, retries: int) -> None:
+        self._retries = retries
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        return retry_state.attempt_number > _retries(self._retries, _failure(retry_state))
+
+
+def _retries(usual: int, failure: Failure) -> int:
+    return usual if failure.most_retries is None else min(usual, failure.most_retries)
 
 
 class _Wait(wait_base):
@@ -64,9 +81,11 @@ class _Wait(wait_base):
         return max(min(asked, LONGEST_RETRY_AFTER_S), 0.0) + apart
 
 
-def _log_retry(state: RetryCallState) -> None:
+def _log_retry(retries: int, state: RetryCallState) -> None:
     wait_s = state.next_action.sleep if state.next_action else 0.0
-    log.warning("%s; trying again in %.1f s (%d)", _failure(state).error.message, wait_s, state.attempt_number)
+    failure = _failure(state)
+    most = _retries(retries, failure)
+    log.warning("%s; trying again in %.1f s (%d of %d)", failure.error.message, wait_s, state.attempt_number, most)
 
 
 def _failure(state: RetryCallState) -> Failure:

@@ -7,10 +7,10 @@ holds all of them (`SceneFormat`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast, overload
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from lidarprep.scene.points import LARGEST_EXACT_M
 if TYPE_CHECKING:
     from mmap import mmap
 
-    from lidarprep.attachments.sensor_fusion_scene import SceneWriter
+    from lidarprep.attachments.sensor_fusion_scene import ScenePart, SceneWriter
 
 # Nanoseconds since the Unix epoch that no recording's times lie before: 1980, when GPS began to count.
 EARLIEST_UNIX_NS = 315_964_800 * 10**9
@@ -122,6 +122,20 @@ class FrameFormat(AttachmentFormat):
         """
         return cast(Frame, import_module(self.module).decode(data, source=source))
 
+    def relink(self, data: bytes, url_of: Callable[[str], str], *, source: str = "attachment") -> bytes:
+        """One attachment that `encode` has made, with other URLs of its pictures: no other byte changes.
+
+        Args:
+            data: The attachment.
+            url_of: Gives the URL that is to stand in place of one.
+            source: Names it in errors.
+
+        Raises:
+            FormatError: `encode` has not made it.
+        """
+        relink = cast(Callable[..., bytes], import_module(self.module).relink)
+        return relink(data, url_of, source=source)
+
 
 @dataclass(frozen=True)
 class SceneFormat(AttachmentFormat):
@@ -130,18 +144,40 @@ class SceneFormat(AttachmentFormat):
     What its writer rounds, assumes or drops, it says itself, in its `notes`.
     """
 
-    def writer(self, spool: BinaryIO, *, frames: int, pictures: int, odometry: bool = False) -> SceneWriter:
+    def writer(
+        self,
+        spool: BinaryIO,
+        *,
+        frames: int,
+        pictures: int,
+        lidars: int = 1,
+        odometry: bool = False,
+        parts: Sequence[ScenePart] = (),
+    ) -> SceneWriter:
         """A writer that takes the frames one by one, and makes the file that it is given the attachment.
 
         Args:
             spool: A file for bytes that can be read, written and sought in.
-            frames: How many frames are to come, and
-            pictures: how many pictures with them; more cost time, not more memory.
+            frames: How many frames are to come,
+            pictures: how many pictures with them, and
+            lidars: how many lidars' points; more cost time, not more memory.
             odometry: Whether to write the device's poses as a sensor of their own.
+            parts: What an earlier writer gave for the frames that the file holds already, as `count_sound` finds them.
         """
         module = import_module(self.module)
-        writer = module.SceneWriter(spool, odometry=odometry, header_room=module.header_room(frames, pictures))
-        return cast("SceneWriter", writer)
+        room = module.header_room(frames, pictures, lidars)
+        return cast("SceneWriter", module.SceneWriter(spool, odometry=odometry, header_room=room, parts=parts))
+
+    def read_part(self, values: Any) -> ScenePart | None:
+        """What an earlier writer gave for a frame, from the JSON values that `ScenePart.to_json` makes of it.
+
+        None if they are anything else.
+        """
+        return cast("ScenePart | None", import_module(self.module).ScenePart.from_json(values))
+
+    def count_sound(self, spool: BinaryIO, parts: Sequence[ScenePart]) -> int:
+        """How many of the parts, from the first, a file still holds as an earlier writer has written them."""
+        return cast(int, import_module(self.module).count_sound(spool, parts))
 
     def decode(self, data: bytes | mmap, *, source: str = "attachment") -> Scene:
         """An attachment as a recording in the world; `source` names it in errors.

@@ -41,6 +41,9 @@ _WHAT_IS_WRONG = {
 }
 
 
+# What stands between the rest of a frame and the array of its points, which comes last.
+_BEFORE_POINTS = b',"points":'
+
 # What a Frame JSON holds that has a place here; anything else that it holds is named, not lost in silence.
 _POINT_KEYS = frozenset({"x", "y", "z", "i", "d", "t", "is_ground"})
 _CALIBRATION_KEYS = frozenset({"fx", "fy", "cx", "cy", "skew", "camera_model", *Distortion.__dataclass_fields__})
@@ -77,7 +80,7 @@ def encode(frame: Frame, *, precision: int | None = None, threads: int | None = 
     except TypeError as error:  # metadata that is no JSON, an integer of more than 64 bits
         raise EncodingError(f"frame {frame.id}: Frame JSON cannot hold it: {error}") from error
     points = _points_text(columns, -1 if precision is None else precision, threads)
-    return b"".join((head[:-1], b',"points":[', *points, b"]}"))
+    return b"".join((head[:-1], _BEFORE_POINTS, b"[", *points, b"]}"))
 
 
 def _points_text(columns: AttachmentColumns, decimals: int, threads: int | None) -> list[memoryview]:
@@ -172,6 +175,25 @@ def _image(image: CameraImage, frame_id: str) -> dict[str, Any]:
     if image.metadata is not None:
         described["metadata"] = dict(image.metadata)
     return described
+
+
+def relink(data: bytes, url_of: Callable[[str], str], *, source: str = "frame.json") -> bytes:
+    """A Frame JSON that `encode` has made, each picture's URL replaced by what `url_of` gives for it.
+
+    Raises:
+        FormatError: `encode` has not made it.
+    """
+    status, start = reader.find_points(np.frombuffer(data, dtype=np.uint8), 0)
+    if status != reader.OK:
+        raise _format_error(source, status, start, data)
+    before = data[:start].removesuffix(_BEFORE_POINTS)
+    described = _parse(before + b"}", source, lambda at: at)
+    # Its own text must come out again, or more than the URLs would be another.
+    if orjson.dumps(described)[:-1] != before:
+        raise FormatError(source, found="a Frame JSON that lidarprep has not written")
+    for image in described.get("images", ()):
+        image["image_url"] = url_of(image["image_url"])
+    return b"".join((orjson.dumps(described)[:-1], memoryview(data)[len(before) :]))
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ what the official class serialises.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -155,6 +155,25 @@ def _set_image(message: Any, image: CameraImage, frame_id: str) -> None:
         setattr(fields, name, value)
 
 
+def relink(data: bytes, url_of: Callable[[str], str], *, source: str = "frame.pb") -> bytes:
+    """A LidarFrame that `encode` has made, each picture's URL replaced by what `url_of` gives for it.
+
+    Raises:
+        FormatError: `encode` has not made it.
+    """
+    *_, rest = _split(np.frombuffer(data, dtype=np.uint8), source)
+    message = _parse(rest, source)
+    # What follows the points is written anew; it must be what stands there, or more than the URLs would be another.
+    for field in ("device_position", "device_heading", "device_gps_pose"):
+        message.ClearField(field)
+    before = message.SerializePartialToString()
+    if not data.endswith(before):
+        raise FormatError(source, found="a LidarFrame that lidarprep has not written")
+    for image in message.images:
+        image.image_url = url_of(image.image_url)
+    return b"".join((memoryview(data)[: len(data) - len(before)], message.SerializePartialToString()))
+
+
 # ---- reading -------------------------------------------------------------------------------------------------------
 
 
@@ -166,11 +185,7 @@ def decode(data: bytes, *, source: str = "frame.pb") -> Frame:
     """
     wire_bytes = np.frombuffer(data, dtype=np.uint8)
     points, rest = _read_points(wire_bytes, source)
-    message: Any = pb.LidarFrame()
-    try:
-        message.ParseFromString(rest)
-    except DecodeError as error:
-        raise FormatError(source, found=f"not a LidarFrame ({error})", place="around its points") from error
+    message = _parse(rest, source)
     lacking = message.FindInitializationErrors()
     if lacking:
         raise FormatError(source, place="around its points", found=f"no {lacking[0]}", expected="every required field")
@@ -182,8 +197,34 @@ def decode(data: bytes, *, source: str = "frame.pb") -> Frame:
         raise FormatError(source, found=error.message) from error
 
 
+def _parse(rest: bytes, source: str) -> Any:
+    """A message without its points, by the official class."""
+    message: Any = pb.LidarFrame()
+    try:
+        message.ParseFromString(rest)
+    except DecodeError as error:
+        raise FormatError(source, found=f"not a LidarFrame ({error})", place="around its points") from error
+    return message
+
+
 def _read_points(data: NDArray[np.uint8], source: str) -> tuple[PointCloud, bytes]:
     """The points, and the message without them."""
+    columns, any_seen, all_seen, rest = _split(data, source)
+    positions, intensity, device, timestamp, is_ground = columns
+    require_all_or_none(any_seen, all_seen, {wire.HAS_I: "i", wire.HAS_D: "d", wire.HAS_T: "t"}, source)
+    cloud = PointCloud(
+        positions,
+        frame="world",
+        intensity=intensity if any_seen & wire.HAS_I else None,
+        device=device if any_seen & wire.HAS_D else None,
+        timestamp=_nanoseconds(timestamp, source) if any_seen & wire.HAS_T else None,
+        is_ground=is_ground if any_seen & wire.HAS_GROUND else None,
+    )
+    return cloud, rest
+
+
+def _split(data: NDArray[np.uint8], source: str) -> tuple[list[NDArray[Any]], int, int, bytes]:
+    """The points' columns, the HAS_ bits of any and of every point, and the message without them."""
     # Room for as many points as the bytes could hold; what stays untouched of it takes no memory.
     room = len(data) // wire.SHORTEST_POINT
     positions = np.empty((room, 3), dtype=np.float32)
@@ -197,16 +238,8 @@ def _read_points(data: NDArray[np.uint8], source: str) -> tuple[PointCloud, byte
     )
     if status != wire.OK:
         raise FormatError(source, place=f"byte {at}", found=_WHAT_IS_WRONG[status], expected="a LidarFrame protobuf")
-    require_all_or_none(any_seen, all_seen, {wire.HAS_I: "i", wire.HAS_D: "d", wire.HAS_T: "t"}, source)
-    cloud = PointCloud(
-        positions[:count],
-        frame="world",
-        intensity=intensity[:count] if any_seen & wire.HAS_I else None,
-        device=device[:count] if any_seen & wire.HAS_D else None,
-        timestamp=_nanoseconds(timestamp[:count], source) if any_seen & wire.HAS_T else None,
-        is_ground=is_ground[:count] if any_seen & wire.HAS_GROUND else None,
-    )
-    return cloud, rest[:kept].tobytes()
+    columns = [column[:count] for column in (positions, intensity, device, timestamp, is_ground)]
+    return columns, any_seen, all_seen, rest[:kept].tobytes()
 
 
 def _nanoseconds(values: NDArray[np.float64], source: str) -> NDArray[np.int64]:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lidarprep.cli.console import progress, say, tell_of_compiling
+from lidarprep.cli.console import say, tell_of_compiling
 from lidarprep.cli.prepare import prepare_scene
+from lidarprep.cli.progress import progress
 
 CALLBACK_URL = "https://example.com/callback"  # required by the API; the sandbox does not call it
 

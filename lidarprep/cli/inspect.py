@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
-from lidarprep.cli.console import console, print_error, print_json, print_notes, print_table, progress
+from lidarprep.cli.console import console, print_error, print_json, print_notes, print_table
 from lidarprep.cli.options import CHECKS, OPENING, Json, opening_flags, said, takes
+from lidarprep.cli.progress import progress
 
 if TYPE_CHECKING:
     from lidarprep.checks import Finding
@@ -130,6 +130,8 @@ def _start(frames: Sequence[FrameInspection]) -> int | None:
 
 def _show_findings(findings: Sequence[Finding]) -> None:
     """Warnings, each with what settles it on a second line."""
+    from rich.text import Text
+
     for finding in findings:
         line = Text.assemble(("warning: ", "yellow"), finding.message, "\n", (f"  {finding.option}", "dim"))
         console().print(line)

@@ -200,6 +200,14 @@ STORAGE: dict[str, Any] = {
         bool | None,
         typer.Option("--gzip", help="Store Frame JSON compressed; needs --presign or --url-base.", show_default=False),
     ],
+    "link_images": Annotated[
+        bool | None,
+        typer.Option(
+            "--link-images",
+            help="In a local folder, pictures are hard links to the recording's: a change of one is a change of both.",
+            show_default=False,
+        ),
+    ],
     **OBJECTS,
 }
 

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, progress, say_notes_of_a_stop, tell_of_compiling
+from lidarprep.cli.console import print_json, say_notes_of_a_stop, tell_of_compiling
 from lidarprep.cli.live import Live, Yes, require_said
 from lidarprep.cli.prepare import show_manifest
+from lidarprep.cli.progress import progress
 from lidarprep.cli.submit import say_next, show_task
 
 
@@ -28,9 +29,11 @@ def command(
     **flags: Any,
 ) -> None:
     """Prepare, store and submit as a recipe file says; flags override it."""
+    from lidarprep.cli.memory import give_back_what_is_freed
     from lidarprep.recipe import RunRecipe, TaskRecipe
     from lidarprep.run import run as run_recipe
 
+    give_back_what_is_freed()
     base = RunRecipe.from_yaml(recipe)
     merged = o.overridden(base.recipe, o.recipe_flags(flags))
     storage = o.storage_from(base.storage, o.storage_flags(flags))

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from lidarprep.cli.console import progress, say, tell_of_compiling
+from lidarprep.cli.console import say, tell_of_compiling
+from lidarprep.cli.progress import progress
 
 
 def command(

@@ -58,34 +58,9 @@ ApiUrl = Annotated[
 
 
 @app.callback()
-def serve_unless_told_otherwise(
-    context: typer.Context,
-    port: Port = DEFAULT_PORT,
-    database: Database = ":memory:",
-    complete_after: CompleteAfter = None,
-    check_attachments: CheckAttachments = False,
-    callbacks_anywhere: CallbacksAnywhere = False,
-    callback_auth_key: CallbackKey = None,
-    callback_pace: CallbackPace = 1.0,
-    fault_rate: FaultRate = 0.0,
-    fault_seed: FaultSeed = None,
-) -> None:
-    """Serve a local sandbox of the Scale API on loopback, until Ctrl-C; or complete tasks in one."""
-    if context.invoked_subcommand is None:
-        serve_until_interrupted(**context.params)
-        return
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            flag, verb = f"--{name.replace('_', '-')}", context.invoked_subcommand
-            raise RecipeError(
-                f"{flag} stands before {verb!r}, where it has no effect",
-                fix=f"Options of {verb!r} stand behind it: lidarprep sandbox {verb} --help",
-            )
-
-
 @app.command("serve")
 def serve_until_interrupted(
+    context: typer.Context,
     port: Port = DEFAULT_PORT,
     database: Database = ":memory:",
     complete_after: CompleteAfter = None,
@@ -100,6 +75,9 @@ def serve_until_interrupted(
 
     A request can ask for a fault itself, by the header X-Sandbox-Fault: cut-after, latency=0.5, rate-limit=2, …
     """
+    if context.invoked_subcommand is not None:
+        _refuse_options_of_serving(context, context.invoked_subcommand)
+        return
     from lidarprep.sandbox import Faults, SandboxOptions, serve
 
     # Of several, which `callbacks serve` takes from the same variable, the first.
@@ -122,6 +100,17 @@ def serve_until_interrupted(
             say(f"its callbacks carry scale-callback-auth: {options.callback_auth_key}")
 
     serve(port, database, options=options, faults=Faults(rate=fault_rate, seed=fault_seed), on_start=tell)
+
+
+def _refuse_options_of_serving(context: typer.Context, verb: str) -> None:
+    """Refuses what stands before another command than that to serve: it would be ignored."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise RecipeError(
+                f"--{name.replace('_', '-')} stands before {verb!r}, where it has no effect",
+                fix=f"Options of {verb!r} stand behind it: lidarprep sandbox {verb} --help",
+            )
 
 
 @app.command("complete")

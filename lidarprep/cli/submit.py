@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_table, say
+from lidarprep.cli.console import print_json, print_table, say, say_notes_of_a_stop
 from lidarprep.cli.live import Live, Yes, require_said
+from lidarprep.cli.progress import progress
 
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient, Task
@@ -32,8 +33,9 @@ def command(
 ) -> None:
     """Submit what prepare stored as a task. The API key comes from SCALE_API_KEY."""
     from lidarprep.api import ScaleClient, parse_params
-    from lidarprep.recipe import StorageOptions, read_yaml
+    from lidarprep.recipe import StorageOptions
     from lidarprep.submission import AUTO, load_manifest, submit, unique_id_of
+    from lidarprep.yaml_files import read_yaml
 
     storage = o.storage_from(StorageOptions(), o.storage_flags(flags))
     parameters = (read_yaml(params, "the parameter file") if params else {}) | parse_params(param or [], type)
@@ -42,8 +44,9 @@ def command(
         require_said(client, live=live, yes=yes)
         if unique_id == AUTO:
             unique_id = unique_id_of(loaded, type, parameters)
-        known = _task_with(client, unique_id or parameters.get("unique_id"))
-        task = submit(loaded, type, parameters, client, unique_id=unique_id, storage=storage)
+        with say_notes_of_a_stop(), progress("submitting", "attachments signed anew") as bar:
+            known = _task_with(client, unique_id or parameters.get("unique_id"))
+            task = submit(loaded, type, parameters, client, unique_id=unique_id, storage=storage, progress=bar.reach)
         if task.id == known:
             say(f"this was submitted before: the unique id has its task already, {task.id}; no other was made")
         show_task(task, client.api_url)

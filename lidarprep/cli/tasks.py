@@ -68,26 +68,31 @@ def list_(
     json: JsonLines = False,
 ) -> None:
     """List tasks, newest first. What filters are given must all hold."""
-    filters: dict[str, Any] = {
-        "status": status,
-        "type": type,
-        "project": project,
-        "batch": batch,
-        "unique_id": unique_id,
-        "tags": tag,
-        "customer_review_status": review_status,
-        "start_time": created_after,
-        "end_time": created_before,
-        "completed_after": completed_after,
-        "completed_before": completed_before,
-        "updated_after": updated_after,
-        "updated_before": updated_before,
-        "include_attachment_url": attachment_urls or None,
-        # One more than is shown tells whether there are more.
-        "limit": MOST_TASKS_A_PAGE if all else min(limit + 1, MOST_TASKS_A_PAGE),
+    from lidarprep.api.listing import task_query
+
+    options = {
+        "--status": ("status", status),
+        "--type": ("type", type),
+        "--project": ("project", project),
+        "--batch": ("batch", batch),
+        "--unique-id": ("unique_id", unique_id),
+        "--tag": ("tags", tag),
+        "--review-status": ("customer_review_status", review_status),
+        "--created-after": ("start_time", created_after),
+        "--created-before": ("end_time", created_before),
+        "--completed-after": ("completed_after", completed_after),
+        "--completed-before": ("completed_before", completed_before),
+        "--updated-after": ("updated_after", updated_after),
+        "--updated-before": ("updated_before", updated_before),
+        "--attachment-urls": ("include_attachment_url", attachment_urls or None),
     }
+    filters: dict[str, Any] = {name: value for name, value in options.values() if value is not None}
+    # Refused by the names that they have here, before the client would by the API's.
+    task_query(filters, called={name: option for option, (name, _) in options.items()})
+    # One more than is shown tells whether there are more.
+    filters["limit"] = MOST_TASKS_A_PAGE if all else min(limit + 1, MOST_TASKS_A_PAGE)
     with _client(api_url) as client:
-        tasks = client.iter_tasks(**{name: value for name, value in filters.items() if value})
+        tasks = client.iter_tasks(**filters)
         shown = tasks if all else islice(tasks, limit)
         if json:
             for task in shown:
@@ -170,7 +175,7 @@ def metadata(
 ) -> None:
     """Give a task these key/value pairs in place of what it has; with none, show what it has."""
     from lidarprep.api import parse_params
-    from lidarprep.recipe import read_yaml
+    from lidarprep.yaml_files import read_yaml
 
     given = (read_yaml(file, "the metadata file") if file else {}) | parse_params(pairs or [])
     with _client(api_url) as client:
@@ -222,7 +227,7 @@ def dependents(
     json: o.Json = False,
 ) -> None:
     """Change what tasks are created once a task is completed, or create them now."""
-    from lidarprep.recipe import read_yaml
+    from lidarprep.yaml_files import read_yaml
 
     changes = defs is not None or require_audit is not None
     if force == changes:

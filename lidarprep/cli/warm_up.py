@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from lidarprep.cli.console import progress, say
+from lidarprep.cli.console import say
+from lidarprep.cli.progress import progress
 
 
 def command() -> None:
@@ -13,6 +14,6 @@ def command() -> None:
     from lidarprep.warm_up import warm_up
 
     start = time.perf_counter()
-    with progress("compiling") as bar:
+    with progress("compiling", "kernels") as bar:
         warm_up(bar.reach)
     say(f"every kernel is compiled, in {time.perf_counter() - start:.0f} s, and kept in {cache_folder()}")

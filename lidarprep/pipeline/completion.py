@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from lidarprep.attachments import SceneFormat, get_format
+from lidarprep.attachments import FrameFormat, SceneFormat, get_format
 from lidarprep.errors import LidarprepError, RecipeError, StorageError
-from lidarprep.pipeline.delivery import Delivery, Progress, SceneAttachment, record_each
-from lidarprep.pipeline.frame_work import FrameJob, FramePreparer, FrameStorer, SkippedFrame, StoredFrame
-from lidarprep.pipeline.in_order import in_order, threads
-from lidarprep.pipeline.place import Place, sizes_by_url
-from lidarprep.pipeline.plan import bytes_of_pictures, keys_of
-from lidarprep.pipeline.resuming import Header, Unfinished, committing_record, frame_record, whole_record
+from lidarprep.pipeline.delivery import Delivery, DoneFrame, Progress
+from lidarprep.pipeline.flow import Flow
+from lidarprep.pipeline.frame_work import BYTES_A_POINT, FrameJob, FramePreparer, SkippedFrame
+from lidarprep.pipeline.place import Place
+from lidarprep.pipeline.plan import keys_of
+from lidarprep.pipeline.records import Header, committing_record, frame_record, scene_record
+from lidarprep.pipeline.resuming import Unfinished
+from lidarprep.pipeline.room import RoomWatch
 from lidarprep.pipeline.settling import Settling
+from lidarprep.pipeline.storing import FrameStorer, StoredFrame
+from lidarprep.pipeline.whole_scene import StoredScene, WholeScene, WrittenOrSkipped
 from lidarprep.recipe import Recipe
 from lidarprep.scene import Scene
 from lidarprep.storage import Manifest
+from lidarprep.storage.copies import TakesFiles
 from lidarprep.storage.journal import Journal, Record
 from lidarprep.storage.lock import Lock
 from lidarprep.storage.store import MANIFEST_KEY
+from lidarprep.stored import recorded
 
 
 @dataclass
@@ -41,7 +46,8 @@ class Completion:
         header: What its journal says of it.
         begun: Whether there is a journal already.
         done: What became of its frames so far, by their ids.
-        whole: All of them, once they are stored as one scene.
+        stored: The one attachment that holds all of them, once it is stored.
+        taken_up: How many frames were taken up.
     """
 
     scene: Scene
@@ -53,13 +59,17 @@ class Completion:
     jobs: Sequence[FrameJob]
     header: Header
     begun: bool = False
-    done: dict[str, StoredFrame | SkippedFrame] = field(default_factory=dict)
-    whole: Delivery | None = None
+    done: dict[str, DoneFrame] = field(default_factory=dict)
+    stored: StoredScene | None = None
+    taken_up: int = 0
 
     def __post_init__(self) -> None:
         self.destination = self.place.destination
         self.journal: Journal = self.place.journal
         self.files = {} if self.place.fingerprint is None else self.place.fingerprint.files
+        self.restored = 0
+        self.recorded: list[int] = []  # frames of each record
+        self.format = get_format(self.recipe.format)
 
     def restore(self, unfinished: Unfinished) -> None:
         """Takes over what is done already."""
@@ -67,84 +77,88 @@ class Completion:
         if settled is not None:
             self.settling.restore(settled.offset, settled.intensity_scale, settled.notes)
         self.begun = True
-        staged = self.destination.open_staged()
-        if unfinished.whole is not None:
-            delivery = unfinished.whole[1]
-            size = staged.sizes([self.jobs[0].key]).get(self.jobs[0].key)
-            self.whole = delivery if size == delivery.attachments[0].bytes else None
+        if isinstance(self.format, SceneFormat):
+            whole, written = self.whole_scene(self.format), unfinished.written()
+            ids = [job.frame.id for job in self.jobs]
+            if unfinished.scene is not None and set(ids) <= set(written) and whole.is_stored_as(unfinished.scene):
+                self.stored, self.done = unfinished.scene, {**written}
+            else:
+                self.done = {**whole.still_held(written, ids)}
+            self.restored = len(self.done)
             return
         keys_of = {job.frame.id: [*job.keys[1:], job.key] for job in self.jobs}
-        self.done = unfinished.done(time.time(), staged.sizes, keys_of, compressed=self.destination.options.gzip)
+        sizes, gzip = self.destination.open_staged().sizes, self.destination.options.gzip
+        self.done = unfinished.stored(sizes, keys_of, compressed=gzip)
+        self.restored = len(self.done)
 
     def to_its_end(self, workers: int, executor: Executor | None) -> Manifest:
         """Prepares and delivers the frames that are missing, then writes the manifest."""
         steps = self.settling.steps([job.frame for job in self.jobs])
-        preparer = FramePreparer(steps, self.recipe, self.destination)
-        missing = [job for job in self.jobs if job.frame.id not in self.done] if self.whole is None else []
-        if self.place.store.stages:
-            self.place.store.check(bytes_of_pictures(missing))
+        destination = self.destination if executor is None else self.destination.shown()
+        preparer = FramePreparer(steps, self.recipe, destination)
+        missing = [job for job in self.jobs if job.frame.id not in self.done]
+        if isinstance(self.place.store, TakesFiles):  # on a disk, which may be full
+            store, recipe = self.place.store, self.recipe
+            self.progress = RoomWatch(self.progress, store, recipe, missing, taken_up=lambda: self.taken_up)
         self.progress.start(len(self.jobs), len(self.jobs) - len(missing))
+        flow = Flow(workers, executor, expected=self.expected_in_memory(), on_stop=self.stop)
         with self.kept_on_failure():
             if not self.begun:
                 self.journal.begin(self.header.model_dump(mode="json"))
-            if not self.place.store.stages:
-                # What is put stands at once, where the manifest speaks of what was there: none is better than that.
-                self.place.store.discard({MANIFEST_KEY} & set(self.header.replaces))
-            with threads(executor, workers) as pool:
-                delivery = self.deliver(preparer, missing, pool, in_flight=workers + 1)
-            return self.finish(delivery)
+            return self.finish(self.deliver(preparer, missing, flow))
 
-    def deliver(
-        self, preparer: FramePreparer, missing: Sequence[FrameJob], pool: Executor, *, in_flight: int
-    ) -> Delivery:
-        """Prepares the frames side by side, and stores each; or gathers them, in their order, into one scene."""
-        attachment_format = get_format(self.recipe.format)
-        with_samples = (replace(job, points=self.settling.samples.pop(job.frame.id, None)) for job in missing)
-        if not isinstance(attachment_format, SceneFormat):
-            storer = FrameStorer(preparer, attachment_format)
-            fresh = in_order(
-                pool,
-                storer,
-                with_samples,
-                in_flight=in_flight,
-                on_done=self.keep,
-                on_stop=self.stop,
-            )
-            with self.stopped_with(fresh):
-                return record_each(self.in_turn(fresh))
-        if self.whole is not None:
-            return self.whole
-        attachment = SceneAttachment(
+    def deliver(self, preparer: FramePreparer, missing: Sequence[FrameJob], flow: Flow) -> Delivery:
+        """Prepares the frames side by side, and stores each; or writes them to one scene, in their order."""
+        if isinstance(self.format, FrameFormat):
+            storer = FrameStorer(preparer, self.format)
+            with flow.stored(storer, self.taken(missing), on_done=self.keep) as stored:
+                return Delivery.of(self.in_turn(stored))
+        if self.stored is not None:
+            delivery = Delivery.of(self.in_turn(iter(())))
+            delivery.add_scene(self.stored)
+            return delivery
+        whole = self.whole_scene(self.format)
+        with flow.prepared(preparer, self.taken(missing)) as prepared, whole.open(self.done.values()) as scene:
+            delivery = Delivery.of(self.in_turn(scene.write(prepared)))
+            delivery.add_scene(scene.finish())
+            return delivery
+
+    def taken(self, missing: Sequence[FrameJob]) -> Iterator[FrameJob]:
+        """The frames, each with its points if they were read for a look, as they are taken up."""
+        for job in missing:
+            self.taken_up += 1
+            yield replace(job, points=self.settling.samples.pop(job.frame.id, None))
+
+    def expected_in_memory(self) -> int | None:
+        """About what a frame takes, by those that were looked at, or done before; None where none was."""
+        if any(job.frame.read_chunks is not None for job in self.jobs):
+            return None
+        points = [len(points) for points in self.settling.samples.values()]
+        points += [frame.record.points_in for frame in self.done.values() if not isinstance(frame, SkippedFrame)]
+        return max(points) * BYTES_A_POINT if points else None
+
+    def whole_scene(self, attachment_format: SceneFormat) -> WholeScene:
+        """The one attachment that is to hold all frames."""
+        store = self.destination.open_staged()
+        return WholeScene(
             attachment_format,
             key=self.jobs[0].key,
             frames=len(self.jobs),
             pictures=sum(len(job.frame.images) for job in self.jobs),
+            lidars=len(self.scene.lidars),
             odometry=self.recipe.odometry,
             skip_bad_frames=self.recipe.skip_bad_frames,
+            store=store,
+            lasts=store.keeps_spools and self.header.fingerprint is not None,
+            keep=self.keep_written,
         )
-        prepared = in_order(pool, preparer, with_samples, in_flight=in_flight, on_stop=self.stop)
-        with self.stopped_with(prepared):
-            delivery = attachment.gather(prepared, self.destination.open_staged(), self.progress)
-        self.whole = delivery
-        self.record(whole_record(delivery, {job.frame.id: self.files.get(job.frame.id, "") for job in self.jobs}))
-        return delivery
-
-    @contextmanager
-    def stopped_with(self, results: Generator[object]) -> Iterator[None]:
-        """Ends what is under way when this thread ends; soon, if the whole process is to."""
-        with closing(results):
-            try:
-                yield
-            except (KeyboardInterrupt, SystemExit, StorageError):
-                self.stop()
-                raise
 
     def stop(self) -> None:
         """Lets what is under way come to an early end: nothing that fails from now on is tried again."""
         self.destination.stop()
         self.place.store.stop()
 
-    def in_turn(self, fresh: Iterator[StoredFrame | SkippedFrame]) -> Iterator[StoredFrame | SkippedFrame]:
+    def in_turn(self, fresh: Iterator[DoneFrame]) -> Iterator[DoneFrame]:
         """All frames in time order, those that are done already among them."""
         before = dict(self.done)
         for job in self.jobs:
@@ -161,14 +175,24 @@ class Completion:
     def keep(self, frame: StoredFrame | SkippedFrame) -> None:
         """Records that a frame is done."""
         frame_id = frame.record.id
-        self.record(frame_record(frame, self.files.get(frame_id, "")))
+        self.record(frame_record(frame, self.files.get(frame_id, "")), 1)
         self.done[frame_id] = frame
 
-    def record(self, record: Record) -> None:
-        """Adds to the journal; of a run that nobody could take up, nothing."""
+    def keep_written(self, frames: Sequence[WrittenOrSkipped], scene: StoredScene | None) -> None:
+        """Records that frames are in the scene that is to hold all, and the scene once it is stored."""
+        self.record(scene_record(frames, scene, self.files), len(frames))
+        self.done.update({frame.record.id: frame for frame in frames})
+
+    def record(self, record: Record, frames: int) -> None:
+        """Adds a record of so many frames to the journal; of a run that nobody could take up, nothing."""
         self.lock.check()
         if self.header.fingerprint is not None:
             self.journal.append(record)
+            self.recorded.append(frames)
+
+    def count_kept(self) -> int:
+        """How many frames another run will find done: those of which the record is on the disk for certain."""
+        return self.restored + sum(self.recorded[: self.journal.durable])
 
     def finish(self, delivery: Delivery) -> Manifest:
         """Writes the manifest, last of all: where it stands, everything that it names is stored."""
@@ -186,37 +210,19 @@ class Completion:
             skipped=[skipped.record for skipped in delivery.skipped],
             presign_hours=self.destination.options.presign_hours,
             images_expire_at=delivery.images_expire_at,
+            storage=recorded(self.destination.options),
             fingerprint=self.place.fingerprint_value,
             notes=[*self.scene.notes, *self.settling.notes, *delivery.notes()],
         )
         staged = self.destination.open_staged()
-        if staged.stages:
-            if not self.place.store.existing(keys) <= set(self.header.replaces):
-                raise StorageError(
-                    f"somebody has stored at {self.destination.out} meanwhile", fix="Look at what is there."
-                )
-            self.require_staged(delivery, keys)
+        sizes = self.place.sizes_of_staged(keys, delivery.sizes_by_url(), self.header)
         self.journal.flush()
         self.lock.check()
-        staged.put(MANIFEST_KEY, manifest.to_json(), "application/json")
-        if staged.stages:
-            self.journal.append(committing_record(keys))
+        sizes[MANIFEST_KEY] = staged.put(MANIFEST_KEY, manifest.to_json(), "application/json").bytes
+        if staged.stages:  # else all stands by now
+            self.journal.append(committing_record(sizes))
+            self.journal.flush()
         return self.place.commit(keys, set(self.header.replaces))
-
-    def require_staged(self, delivery: Delivery, keys: Sequence[str]) -> None:
-        """Sees that all is staged: what is not must not be taken for what an earlier run has left in its place.
-
-        Raises:
-            StorageError: Something is gone, or of another size.
-        """
-        staged = self.destination.open_staged()
-        sizes = staged.sizes(keys)
-        recorded = sizes_by_url(delivery.attachments, delivery.images)
-        for key in keys:
-            if key != MANIFEST_KEY and sizes.get(key) != recorded.get(staged.url(key)):
-                raise StorageError(
-                    f"somebody has changed {key}, which this run has stored", fix="Run the same command again."
-                )
 
     @contextmanager
     def kept_on_failure(self) -> Iterator[None]:
@@ -232,11 +238,8 @@ class Completion:
             with contextlib.suppress(StorageError):  # one that is not recorded is done again
                 self.journal.flush()
             if self.can_be_taken_up(failure):
-                done = len(self.jobs) if self.whole is not None else len(self.done)
-                _advise(
-                    failure,
-                    f"{done} of {len(self.jobs)} frames are done and kept: run the same command again to go on.",
-                )
+                kept = f"{self.count_kept()} of {len(self.jobs)} frames are done and kept"
+                _advise(failure, f"{kept}: run the same command again to go on.")
                 raise
             try:
                 self.lock.check()
@@ -247,11 +250,9 @@ class Completion:
 
     def can_be_taken_up(self, failure: BaseException) -> bool:
         """Whether there is something that the same run again could use."""
-        return (
-            self.header.fingerprint is not None
-            and bool(self.done or self.whole is not None)
-            and not isinstance(failure, RecipeError)
-        )
+        if self.header.fingerprint is None or isinstance(failure, RecipeError):
+            return False
+        return self.count_kept() > 0
 
 
 def _advise(failure: BaseException, advice: str) -> None:

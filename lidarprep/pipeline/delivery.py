@@ -1,20 +1,20 @@
-"""What becomes of the frames of a run when they come back, in time order: an attachment each, or one for all."""
+"""What became of the frames of a run, in time order, as the manifest is to say it; and who is told meanwhile."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from lidarprep.attachments import SceneFormat
-from lidarprep.errors import RecipeError, SceneError
-from lidarprep.pipeline.frame_work import BAD_FRAME, PreparedFrame, SkippedFrame, StoredFrame
+from lidarprep.errors import SceneError
+from lidarprep.pipeline.frame_work import SkippedFrame
+from lidarprep.pipeline.nothing_kept import NothingKeptError
+from lidarprep.pipeline.storing import StoredFrame
+from lidarprep.pipeline.whole_scene import StoredScene, WrittenFrame
 from lidarprep.steps.sampling import labelled_rows
-from lidarprep.storage import Store
 from lidarprep.storage.manifest import AttachmentRecord, FrameRecord, ImageRecord, SkippedRecord
 
-if TYPE_CHECKING:
-    from lidarprep.attachments.sensor_fusion_scene import SceneWriter
+DoneFrame = StoredFrame | WrittenFrame | SkippedFrame
 
 
 class Progress(Protocol):
@@ -43,10 +43,43 @@ class Delivery:
     label_notes: tuple[str, ...] = ()
     images_expire_at: int | None = None
 
-    def add(self, record: FrameRecord, notes: dict[str, str]) -> None:
-        """One more frame."""
-        self.frames.append(record)
-        self.frame_notes.append(notes)
+    @classmethod
+    def of(cls, done: Iterable[DoneFrame]) -> Delivery:
+        """Of frames that are done, taken up one by one.
+
+        Raises:
+            SceneError, RecipeError: There is nothing to label.
+        """
+        delivery = cls()
+        for frame in done:
+            delivery.add(frame)
+        delivery.require_points()
+        return delivery
+
+    def add(self, frame: DoneFrame) -> None:
+        """One frame more."""
+        if isinstance(frame, SkippedFrame):
+            self.skipped.append(frame)
+            return
+        self.frames.append(frame.record)
+        self.frame_notes.append(frame.notes)
+        if isinstance(frame, WrittenFrame):
+            return
+        self.attachments.append(frame.attachment)
+        self.images += frame.images
+        if frame.images_expire_at is not None:
+            self.images_expire_at = min(frame.images_expire_at, self.images_expire_at or frame.images_expire_at)
+
+    def add_scene(self, scene: StoredScene) -> None:
+        """The one attachment that holds all of them."""
+        ids, stored = [frame.id for frame in self.frames], scene.stored
+        self.attachments.append(AttachmentRecord(url=stored.url, bytes=stored.bytes, sha256=stored.sha256, frames=ids))
+        self.scene_notes = scene.notes
+
+    def sizes_by_url(self) -> dict[str, int]:
+        """How large all is that is stored, by its URL."""
+        sizes = {attachment.url: attachment.bytes for attachment in self.attachments}
+        return sizes | {image.url: image.bytes for image in self.images}
 
     def require_points(self) -> None:
         """Sees that there is something to label.
@@ -70,7 +103,7 @@ class Delivery:
             "not finite": sum(frame.dropped.not_finite for frame in self.frames),
         }
         dropped = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
-        raise RecipeError(
+        raise NothingKeptError(
             f"no point of {len(self.frames)} frames is kept: of {total} points, {dropped or 'none were there'}"
         )
 
@@ -118,81 +151,3 @@ class Delivery:
 def _listed(ids: Sequence[str], most: int = 6) -> str:
     names = ", ".join(ids[:most]) + (", …" if len(ids) > most else "")
     return f"left out but to be labelled {f'was frame {names}' if len(ids) == 1 else f'were the frames {names}'}"
-
-
-def record_each(stored: Iterable[StoredFrame | SkippedFrame]) -> Delivery:
-    """Frames that are stored as attachments of their own."""
-    delivery = Delivery()
-    for frame in stored:
-        if isinstance(frame, SkippedFrame):
-            delivery.skipped.append(frame)
-            continue
-        delivery.add(frame.record, frame.notes)
-        delivery.attachments.append(frame.attachment)
-        delivery.images += frame.images
-        if frame.images_expire_at is not None:
-            delivery.images_expire_at = min(frame.images_expire_at, delivery.images_expire_at or frame.images_expire_at)
-    delivery.require_points()
-    return delivery
-
-
-@dataclass(frozen=True)
-class SceneAttachment:
-    """The one attachment that is to hold all frames, and their pictures.
-
-    Args:
-        attachment_format: What it is written as.
-        key: What it is stored under.
-        frames: How many frames are to come, and
-        pictures: how many pictures with them.
-        odometry: Whether the device's poses are to be a sensor of their own.
-        skip_bad_frames: Whether to go on without a frame whose pictures cannot be read.
-    """
-
-    attachment_format: SceneFormat
-    key: str
-    frames: int
-    pictures: int
-    odometry: bool
-    skip_bad_frames: bool = False
-
-    def gather(self, prepared: Iterable[PreparedFrame | SkippedFrame], store: Store, progress: Progress) -> Delivery:
-        """Writes the frames to it one by one, each let go before the next is taken up, and stores it."""
-        delivery = Delivery()
-        with store.spool(self.key) as spool:
-            writer = self.attachment_format.writer(
-                spool, frames=self.frames, pictures=self.pictures, odometry=self.odometry
-            )
-            written = 0
-            for frame in prepared:
-                added = self._added(frame, writer)
-                if isinstance(added, SkippedFrame):
-                    delivery.skipped.append(added)
-                    progress.skip(added.record)
-                else:
-                    delivery.add(added.record, added.notes)
-                    progress.advance(added.record, spool.tell() - written)
-                written = spool.tell()
-                del frame, added  # before the next one is waited for
-            delivery.require_points()
-            writer.finish_in_place()
-            stored = store.put_file(self.key, spool, self.attachment_format.content_type)
-        delivery.scene_notes = writer.notes
-        delivery.attachments.append(_record(stored.url, stored.bytes, stored.sha256, delivery.frames))
-        return delivery
-
-    def _added(self, frame: PreparedFrame | SkippedFrame, writer: SceneWriter) -> PreparedFrame | SkippedFrame:
-        """The frame, once it is written; or left out, if it is bad."""
-        if isinstance(frame, SkippedFrame):
-            return frame
-        try:
-            writer.add(frame.frame)
-        except BAD_FRAME as error:
-            if not self.skip_bad_frames:
-                raise
-            return SkippedFrame.because(frame.frame, frame.record.labelled, error)  # the writer is as it was before
-        return frame
-
-
-def _record(url: str, size: int, sha256: str, frames: Sequence[FrameRecord]) -> AttachmentRecord:
-    return AttachmentRecord(url=url, bytes=size, sha256=sha256, frames=[frame.id for frame in frames])

@@ -14,16 +14,17 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
+from stat import S_ISDIR
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
 
 from lidarprep.recipe import Recipe, StorageOptions
-from lidarprep.scene import Frame, Scene
+from lidarprep.scene import CameraImage, Frame, Scene
 
 # How a store is reached, and how fast, shows in nothing that is stored.
 _NOT_SHOWN = frozenset(
@@ -36,11 +37,13 @@ _NOT_SHOWN = frozenset(
         "checksums",
         "give_up_after",
         "requester_pays",
+        "link_images",
     }
 )
 
 # Arrays larger than this are data, not parameters of a reader.
 _LARGEST_PARAMETER = 1 << 20
+_SMALL_ARRAY = 256
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,10 @@ class _UnnamedError(Exception):
     """Something that may be read from anywhere."""
 
 
+# Of these, Python's own text is unlike for unlike data; so it is of tuples of them.
+_CONSTANTS = frozenset({type(None), bool, int, float, str, bytes})
+
+
 class _Digests:
     """Digests of plain data, files among it by their names; gathers the files that were met.
 
@@ -145,7 +152,7 @@ class _Digests:
         self._source = os.fspath(source)
         self._paths: list[str] = []
         # What many frames share, such as their cameras; kept, so that no other gets its id.
-        self._known: dict[int, tuple[object, bytes]] = {}
+        self._known: dict[int, tuple[object, object]] = {}
 
     def of_frame(self, frame: Frame, whole: Collection[Path]) -> tuple[bytes, str]:
         """Of what a frame says, and of the sizes and times of the files that it is read from.
@@ -154,33 +161,14 @@ class _Digests:
             _UnnamedError: It is read from something that has no name.
         """
         self._paths = list(map(os.fspath, whole))
-        readers = [frame.read_points, frame.read_chunks, frame.read_radar]
-        said = self.of(() if whole else [self._of_reader(reader) for reader in readers])
-        pictures = [
-            (
-                image.camera,
-                image.path,
-                image.world_from_camera,
-                image.timestamp,
-                image.url,
-                image.scale_factor,
-                image.priority,
-                image.metadata,
-                None if whole else self._of_reader(image.content),
-            )
-            for image in frame.images
-        ]
-        said = self.of((said, frame.id, frame.index, frame.timestamp, frame.world_from_ego, frame.gps, pictures))
-        stamps = json.dumps([[self._named(path), *_stamp(path)] for path in dict.fromkeys(self._paths)])
-        return said, hashlib.sha256(stamps.encode()).hexdigest()
-
-    def _of_reader(self, reader: object) -> bytes:
-        """Of what reads something, which must name a file that it reads; or of None."""
-        met = len(self._paths)
-        said = self.of(reader)
-        if reader is not None and met == len(self._paths):
-            raise _UnnamedError
-        return said
+        readers = (frame.read_points, frame.read_chunks, frame.read_radar, *(image.content for image in frame.images))
+        said = (
+            () if whole else tuple(map(self._plain_reader, readers)),
+            self._plain((frame.id, frame.index, frame.timestamp, frame.world_from_ego, frame.gps)),
+            [self._plain(_without_content(image)) for image in frame.images],
+        )
+        stamps = [(self._named(path), *_stamp(path)) for path in dict.fromkeys(self._paths)]
+        return _digest(said), _digest(stamps).hex()
 
     def of(self, value: object) -> bytes:
         """Of plain data.
@@ -188,55 +176,82 @@ class _Digests:
         Raises:
             _UnnamedError: Something in it is none.
         """
-        return hashlib.sha256(self._text(value)).digest()
+        return _digest(self._plain(value))
 
-    def _text(self, value: object) -> bytes:
-        """Unlike texts for unlike data: a kind, a length and what is in it."""
-        if value is None or isinstance(value, bool | int | float):
-            return repr(value).encode() + b";"
-        if isinstance(value, str | bytes):
-            data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
-            return b"%c%d:%s" % (b"s" if isinstance(value, str) else b"b", len(data), data)
-        if isinstance(value, Path):
-            self._paths.append(os.fspath(value))
-            return b"p" + self._text(self._named(os.fspath(value)))
+    def _plain_reader(self, reader: object) -> object:
+        """What reads something, which must name a file that it reads; or None."""
+        met = len(self._paths)
+        said = self._plain(reader)
+        if reader is not None and met == len(self._paths):
+            raise _UnnamedError
+        return said
+
+    def _plain(self, value: object) -> object:
+        """As constants in tuples, and in lists that begin with its kind what is neither: unlike for unlike data."""
+        kind = type(value)
+        if kind in _CONSTANTS:
+            return value
         if isinstance(value, tuple | list):
-            return b"(" + b"".join(map(self._text, value)) + b")"
-        if isinstance(value, Mapping):
-            return b"{" + b"".join(self._text(key) + self._text(item) for key, item in value.items()) + b"}"
-        if isinstance(value, set | frozenset):
-            return b"<" + b"".join(sorted(map(self._text, value))) + b">"
-        return self._text_of_object(value)
-
-    def _text_of_object(self, value: object) -> bytes:
+            return tuple([item if type(item) in _CONSTANTS else self._plain(item) for item in value])
+        if isinstance(value, Path):
+            path = os.fspath(value)
+            self._paths.append(path)
+            return ["path", self._named(path)]
         known = self._known.get(id(value))
         if known is not None:
             return known[1]
         met = len(self._paths)
+        said: object = self._plain_object(value)
+        # What names a file is not kept, since the next frame would miss it; nor what is told at once.
+        if met == len(self._paths) and not (isinstance(value, np.ndarray) and value.nbytes <= _SMALL_ARRAY):
+            said = ["digest", _digest(said)]
+            self._known[id(value)] = (value, said)
+        return said
+
+    def _plain_object(self, value: object) -> list[object]:
+        kind: Any = type(value)
+        names = _fields_of(kind)
+        if names is not None:
+            return ["object", kind.__qualname__, *[self._plain(getattr(value, name)) for name in names]]
         if isinstance(value, partial):
-            text = b"f" + self._text((value.func, value.args, value.keywords))
-        elif isinstance(value, FunctionType | BuiltinFunctionType | type):
-            text = b"n" + self._text(_name_of(value))
-        elif isinstance(value, Enum):
-            text = b"e" + self._text((type(value).__qualname__, value.name))
-        elif isinstance(value, np.ndarray | np.generic):
+            return ["partial", self._plain((value.func, value.args, *value.keywords.items()))]
+        if isinstance(value, FunctionType | BuiltinFunctionType | type):
+            return ["name", _name_of(value)]
+        if isinstance(value, Enum):
+            return ["enum", kind.__qualname__, value.name]
+        if isinstance(value, np.ndarray | np.generic):
             if value.nbytes > _LARGEST_PARAMETER or value.dtype.hasobject:
                 raise _UnnamedError
-            text = b"a" + self._text((value.dtype.str, value.shape, value.tobytes()))
-        elif is_dataclass(value) and not isinstance(value, type):
-            text = b"d" + self._text(type(value).__qualname__)
-            text += b"".join(self._text(getattr(value, field.name)) for field in fields(value))
-        else:
-            raise _UnnamedError
-        if met == len(self._paths):  # else the next frame would miss its files
-            text = b"h" + hashlib.sha256(text).digest()
-            self._known[id(value)] = (value, text)
-        return text
+            return ["array", value.dtype.str, value.shape, value.tobytes()]
+        if isinstance(value, Mapping):
+            return ["mapping", *[(self._plain(key), self._plain(item)) for key, item in value.items()]]
+        if isinstance(value, set | frozenset):
+            return ["set", *sorted(repr(self._plain(item)) for item in value)]
+        if isinstance(value, int | float | str | bytes):  # a class of its own
+            return ["constant", kind.__qualname__, repr(value)]
+        raise _UnnamedError
 
     def _named(self, path: str) -> str:
         """By its way from the recording, if it lies there, else by its own."""
         inside = f"{self._source}{os.sep}"
         return path[len(inside) :] if path.startswith(inside) else os.path.abspath(path)  # noqa: PTH100
+
+
+def _digest(plain: object) -> bytes:
+    return hashlib.sha256(repr(plain).encode()).digest()
+
+
+def _without_content(image: CameraImage) -> tuple[object, ...]:
+    return tuple([getattr(image, name) for name in _PICTURE_FIELDS])
+
+
+@cache
+def _fields_of(kind: type) -> tuple[str, ...] | None:
+    """The names of a dataclass's fields, or None where it is none."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None
+
+
+_PICTURE_FIELDS = tuple(field.name for field in fields(CameraImage) if field.name != "content")
 
 
 def _name_of(value: FunctionType | BuiltinFunctionType | type) -> str:
@@ -250,7 +265,7 @@ def _stamp(path: str) -> Iterable[object]:
     """Size and time of the last change of a file, in nanoseconds; of a folder, those of the files in it."""
     try:
         status = os.stat(path)  # noqa: PTH116  # thousands of them
-        if not os.path.isdir(path):  # noqa: PTH112
+        if not S_ISDIR(status.st_mode):
             return (status.st_size, status.st_mtime_ns)
         with os.scandir(path) as entries:
             return sorted(

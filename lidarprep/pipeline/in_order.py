@@ -3,82 +3,124 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from typing import Protocol, TypeVar
 
 from lidarprep.errors import StorageError
+from lidarprep.pipeline.in_flight import Flight, InFlight
+
+
+class Result(Protocol):
+    """What becomes of a job."""
+
+    @property
+    def in_memory(self) -> int:
+        """About what was held in memory while it was worked on, in bytes; 0 where that is not known."""
+
 
 Job = TypeVar("Job")
-Result = TypeVar("Result")
-
-
-@contextmanager
-def threads(executor: Executor | None, workers: int) -> Iterator[Executor]:
-    """The caller's executor, left open; or a pool of our own, closed at the end."""
-    if executor is not None:
-        yield executor
-        return
-    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="lidarprep") as pool:
-        yield pool
+Done = TypeVar("Done", bound=Result)
 
 
 def in_order(
-    pool: Executor,
-    work: Callable[[Job], Result],
+    submit: Callable[[Job, Flight], Future[Done]],
     jobs: Iterable[Job],
+    in_flight: InFlight,
     *,
-    in_flight: int,
-    on_done: Callable[[Result], None] | None = None,
+    held: bool = False,
+    on_done: Callable[[Done], None] | None = None,
     on_stop: Callable[[], None] | None = None,
-) -> Generator[Result, None, None]:
-    """The results in the order of the jobs, with no more than `in_flight` of them taken up at once.
+) -> Generator[Done, None, None]:
+    """The results in the order of the jobs.
+
+    One that takes long keeps none of the others from being done, only from being given. Once one has failed no more
+    are taken up. The first that has failed is raised in its turn, but a StorageError, which all would meet, at once.
 
     Args:
-        pool: Where the work is done.
-        work: What is done with each job.
-        jobs: The jobs; each is taken when its turn comes.
-        in_flight: How many may be under way, or done and not yet given.
+        submit: Has a job done; may measure its flight, and put it by, where that can be said before its end.
+        jobs: The jobs; each is taken when it is taken up.
+        in_flight: Says when another may be taken up.
+        held: Whether a result holds in memory what was worked on, until it was given and the next is asked for.
         on_done: Told of each result as soon as it is there, whatever is before it, in the thread that takes the
             results; also of what was under way when that thread takes no more.
         on_stop: Called before the end of what is under way is waited for, where that is since the process is to end or
             nothing can be stored.
     """
-    waiting: deque[Future[Result]] = deque()
-    untold: set[Future[Result]] = set()
+    left = iter(jobs)
+    waiting: deque[tuple[Future[Done], Flight]] = deque()
+    untold: set[Future[Done]] = set()
+    takes_more = True
+
+    def take_up() -> None:
+        nonlocal takes_more
+        while takes_more and in_flight.has_room:
+            for job in left:
+                flight = in_flight.begin()
+                try:
+                    future = submit(job, flight)
+                except BaseException:
+                    flight.end()
+                    raise
+                waiting.append((future, flight))
+                untold.add(future)
+                future.add_done_callback(_ended(flight, held=held))
+                break
+            else:
+                takes_more = False
 
     def tell() -> None:
+        nonlocal takes_more
         for future in [future for future in untold if future.done()]:
             untold.remove(future)
-            if on_done is not None and not future.cancelled() and future.exception() is None:
+            failure = None if future.cancelled() else future.exception()
+            if isinstance(failure, StorageError):
+                raise failure
+            takes_more = takes_more and failure is None
+            if on_done is not None and _has_result(future):
                 on_done(future.result())
 
-    def first() -> Result:
-        while untold and not waiting[0].done():
-            wait(untold, return_when=FIRST_COMPLETED)
-            tell()
-        tell()
-        return waiting.popleft().result()
-
     try:
-        for job in jobs:
-            waiting.append(pool.submit(work, job))
-            del job  # with the points that it may hold
-            if on_done is not None:
-                untold.add(waiting[-1])
-            if len(waiting) >= in_flight:
-                yield first()
-        while waiting:
-            yield first()
+        while True:
+            in_flight.look()
+            tell()
+            take_up()
+            if waiting and waiting[0][0].done():
+                tell()  # of the first, where that was done a moment ago
+                first, flight = waiting.popleft()
+                yield first.result()
+                del first  # with what it may hold
+                flight.end()
+            elif waiting:
+                in_flight.wait()
+            elif not takes_more:
+                return
     except (KeyboardInterrupt, SystemExit, StorageError):
         if on_stop is not None:
             on_stop()
         raise
     finally:
         # After a failure nothing of this run may still be writing when it is cleaned up.
-        for future in waiting:
+        for future, _ in waiting:
             future.cancel()
-        wait([future for future in waiting if not future.cancelled()])
+        wait([future for future, _ in waiting if not future.cancelled()])
         with suppress(StorageError):  # what cannot be recorded any more must not hide why this ends
-            tell()
+            for future in filter(_has_result, untold):
+                if on_done is not None:
+                    on_done(future.result())
+
+
+def _ended(flight: Flight, *, held: bool) -> Callable[[Future[Done]], None]:
+    def ended(future: Future[Done]) -> None:
+        if _has_result(future):
+            flight.measure(future.result().in_memory)
+            if held:
+                return
+        flight.end()
+
+    return ended
+
+
+def _has_result(future: Future[Done]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None

@@ -9,20 +9,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lidarprep.errors import LidarprepError, RecipeError, StorageError
+from lidarprep.errors import LidarprepError, RecipeError, StorageError, place_name
 from lidarprep.pipeline.destination import Destination
 from lidarprep.pipeline.fingerprint import Fingerprint, differences
-from lidarprep.pipeline.frame_work import StoredFrame
-from lidarprep.pipeline.resuming import Header, Unfinished
+from lidarprep.pipeline.records import Header
+from lidarprep.pipeline.resuming import Unfinished
 from lidarprep.storage import Manifest, Store
 from lidarprep.storage.durable import TEMPORARY
 from lidarprep.storage.journal import journal_of, run_folder_of
-from lidarprep.storage.manifest import AttachmentRecord, ImageRecord
-from lidarprep.storage.store import MANIFEST_KEY, PROBE_KEY, RUN_FOLDER, is_key
+from lidarprep.storage.keys import is_key
+from lidarprep.storage.store import MANIFEST_KEY, PROBE_KEY, RUN_FOLDER, StagedStore
+from lidarprep.stored import gaps
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,11 @@ class Place:
         """The fingerprint as manifest and journal have it."""
         return None if self.fingerprint is None else self.fingerprint.value
 
+    @property
+    def staged(self) -> StagedStore:
+        """The store, for what the run adds; or what an unfinished one has added, while that is looked at."""
+        return self.destination.open_staged()
+
     def something_is_unfinished(self) -> bool:
         """Whether a run is going on, or has left something."""
         try:
@@ -58,11 +64,15 @@ class Place:
             raise
 
     def standing(self) -> Manifest | None:
-        """The manifest of this very run, where that is done already, and can still be submitted."""
+        """The manifest of this very run, where that is done already; what it names may be gone by now."""
         manifest = _manifest_at(self.store)
         if manifest is None or self.fingerprint is None or manifest.fingerprint != self.fingerprint.value:
             return None
-        return None if manifest.images_have_expired else manifest
+        return manifest
+
+    def is_whole(self, manifest: Manifest) -> bool:
+        """Whether all that a manifest names is there, by sizes, and its signed URLs hold."""
+        return not manifest.images_have_expired and not gaps(manifest, self.store)
 
     def unfinished(self, overwrite: bool) -> Unfinished | None:
         """An earlier run that has not come to its end, this one or another."""
@@ -74,23 +84,21 @@ class Place:
         except RecipeError:
             if not overwrite:
                 raise
-            self.destination.open_staged().roll_back([])
+            self.destination = self.destination.keeping_aside(True)
+            self.staged.roll_back([])
             self.journal.remove()
             return None
-        keys = found.committing
-        if keys is not None and not self._all_there(found, keys):
+        self.destination = self.destination.keeping_aside(found.header.aside)
+        sizes = found.committing
+        if sizes is not None and not self._all_there(sizes):
             # Somebody has taken away what was to be moved to its place: that is to be done again.
             found.committing = None
-            found.header = found.header.model_copy(update={"replaces": [*{*found.header.replaces, *keys}]})
+            found.header = found.header.model_copy(update={"replaces": [*{*found.header.replaces, *sizes}]})
         return found
 
-    def _all_there(self, found: Unfinished, keys: Sequence[str]) -> bool:
+    def _all_there(self, sizes: Mapping[str, int]) -> bool:
         """Whether all that a run has stored is still staged, or in its place, by the sizes that are recorded."""
-        there = self.store.sizes(keys) | self.destination.open_staged().sizes(keys)
-        stored = [frame for _, frame in found.frames.values() if isinstance(frame, StoredFrame)]
-        attachments = [frame.attachment for frame in stored] if found.whole is None else found.whole[1].attachments
-        recorded = sizes_by_url(attachments, [image for frame in stored for image in frame.images])
-        return all(key in there and recorded.get(self.store.url(key), there[key]) == there[key] for key in keys)
+        return self.store.sizes(sizes.keys()) | self.staged.sizes(sizes.keys()) == sizes
 
     def can_take_up(self, unfinished: Unfinished, overwrite: bool) -> bool:
         """Whether it is this run that was not finished.
@@ -117,7 +125,7 @@ class Place:
         """Removes what a run has stored; nothing that stood there before, of which it gives what still does."""
         # The manifest last of all speaks of a whole run: no other may stand.
         kept = set(header.replaces) - {MANIFEST_KEY}
-        self.destination.open_staged().roll_back([key for key in header.keys if key not in kept])
+        self.staged.roll_back([key for key in header.keys if key not in kept])
         self.journal.remove()
         return self.store.existing(kept)
 
@@ -125,16 +133,21 @@ class Place:
         """Sees that nobody has put anything in the way of an unfinished run meanwhile."""
         header = unfinished.header
         replaces = set(header.replaces)
-        # Where a store stages nothing, it is the run itself that has put everything but the manifest there.
-        in_the_way = self.store.existing(keys if self.store.stages else [MANIFEST_KEY])
+        in_the_way = self.staged.in_the_way(keys)
         if not overwrite:
             self.refuse(in_the_way - (replaces - {MANIFEST_KEY}))
         return header.model_copy(update={"replaces": sorted(replaces | in_the_way)})
 
-    def claim(self, keys: Sequence[str], overwrite: bool) -> set[str]:
+    def claim(self, keys: Sequence[str], overwrite: bool, left: set[str]) -> set[str]:
         """Sees that nothing stands there that would be replaced unasked; what is to go, if asked, once the run is done.
 
-        That is what an earlier run's manifest names, too, so that nothing of it is left over.
+        That is what an earlier run's manifest names, too, so that nothing of it is left over. Where there is something,
+        it stands until then: what the run stores is kept aside.
+
+        Args:
+            keys: What the run stores under.
+            overwrite: Whether to replace what stands there.
+            left: What is to go in any case, since a run that is replaced had to replace it.
 
         Raises:
             RecipeError: Something stands there.
@@ -143,11 +156,13 @@ class Place:
         if not overwrite:
             self.refuse(existing)
         manifest = _manifest_at(self.store) if MANIFEST_KEY in existing else None
-        self.destination.open_staged().roll_back([])  # of a run that was stopped before it had a journal
+        replaces = left | existing | (set() if manifest is None else _keys_named(manifest, self.store))
+        self.destination = self.destination.keeping_aside(bool(replaces))
+        self.staged.roll_back([])  # of a run that was stopped before it had a journal
         folder = run_folder_of(self.store)
         if overwrite and folder is not None:
             _remove_old_leftovers(folder.parent)
-        return existing if manifest is None else existing | _keys_named(manifest, self.store)
+        return replaces
 
     def refuse(self, existing: set[str]) -> None:
         """Refuses to replace what stands at the destination.
@@ -159,7 +174,7 @@ class Place:
             return
         manifest = _manifest_at(self.store) if MANIFEST_KEY in existing else None
         what = MANIFEST_KEY if MANIFEST_KEY in existing else min(existing)
-        message = f"{self.store.location(what)} is there already, from an earlier run to this destination"
+        message = f"{place_name(self.store.location(what))} is there already, from an earlier run to this destination"
         if manifest is not None:
             message += self.difference_from(manifest)
         raise RecipeError(message, fix="Choose another destination, or replace what is there with --overwrite.")
@@ -168,16 +183,38 @@ class Place:
         """What another run's manifest differs in, as the end of a sentence."""
         if self.fingerprint is None or manifest.fingerprint is None:
             return ""
-        if manifest.fingerprint == self.fingerprint.value:
-            return ", and the signed URLs of its pictures have run out"
         parts = self.fingerprint.parts
         before = {**parts, "recipe": manifest.recipe, "lidarprep": manifest.lidarprep}
         found = differences(before, parts)
         return f": {'; '.join(found or ['its recording, or how its URLs are made, was another'])}"
 
+    def sizes_of_staged(self, keys: Sequence[str], recorded: Mapping[str, int], header: Header) -> dict[str, int]:
+        """The sizes of what a run has staged, by key, once it is seen that nothing hinders it from being put in place.
+
+        What is not staged must not be taken for what an earlier run has left in its place.
+
+        Args:
+            keys: The keys of all that it has stored, and of its manifest, which is still to come.
+            recorded: How large all is that it has stored, by its URL.
+            header: What its journal says of it.
+
+        Raises:
+            StorageError: Something is gone, or of another size; or something else stands in its place by now.
+        """
+        if not self.staged.in_the_way(keys) <= set(header.replaces):
+            raise StorageError(f"somebody has stored at {self.destination.out} meanwhile", fix="Look at what is there.")
+        sizes = self.staged.sizes(keys)
+        sizes.pop(MANIFEST_KEY, None)
+        for key in keys:
+            if key != MANIFEST_KEY and sizes.get(key) != recorded.get(self.store.url(key)):
+                raise StorageError(
+                    f"somebody has changed {key}, which this run has stored", fix="Run the same command again."
+                )
+        return sizes
+
     def commit(self, keys: Sequence[str], replaces: set[str]) -> Manifest:
         """Lets what is staged stand; done again, it does what is missing."""
-        self.destination.open_staged().commit(keys)
+        self.staged.commit(keys)
         manifest = Manifest.from_json(self.store.get(MANIFEST_KEY), location=self.store.location(MANIFEST_KEY))
         # From here on the run stands, whatever becomes of what an earlier one has left.
         self.tidy(replaces - set(keys))
@@ -195,17 +232,10 @@ class Place:
         try:
             with self.store.hurried():
                 self.store.discard(sorted(left_over | {PROBE_KEY}))
-                if self.store.stages:
-                    self.destination.open_staged().roll_back([])
+                self.staged.roll_back([])
                 self.journal.remove()
         except StorageError as error:
             log.warning("the run is complete, but not all that it needed could be removed: %s", error.message)
-
-
-def sizes_by_url(attachments: Iterable[AttachmentRecord], images: Iterable[ImageRecord]) -> dict[str, int]:
-    """How large what is recorded is, by its URL."""
-    sizes = {attachment.url: attachment.bytes for attachment in attachments}
-    return sizes | {image.url: image.bytes for image in images}
 
 
 def _remove_old_leftovers(folder: Path) -> None:

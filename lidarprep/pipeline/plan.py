@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 from lidarprep.attachments import SceneFormat, get_format
 from lidarprep.errors import FormatError, SceneError
-from lidarprep.pipeline.frame_work import FrameJob, is_stored
+from lidarprep.pipeline.frame_work import FrameJob
+from lidarprep.pipeline.pictures import is_stored
 from lidarprep.recipe import Recipe
 from lidarprep.scene import CameraImage, Frame, Scene
 from lidarprep.steps.sampling import labelled_rows, select_frames
-from lidarprep.storage.store import MANIFEST_KEY, KeyMaker, picture_type
+from lidarprep.storage.keys import KeyMaker
+from lidarprep.storage.store import MANIFEST_KEY, picture_type
 
 # Suffixes of pictures that have no file name, by media type.
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
@@ -43,17 +44,6 @@ def planned(scene: Scene, recipe: Recipe) -> list[FrameJob]:
 def keys_of(jobs: Sequence[FrameJob]) -> list[str]:
     """The keys of all that is stored for some frames, each once: a scene's share theirs. The manifest's comes last."""
     return [*dict.fromkeys(key for job in jobs for key in job.keys), MANIFEST_KEY]
-
-
-def bytes_of_pictures(jobs: Sequence[FrameJob]) -> int:
-    """How much is stored at least: the pictures that lie in files of their own."""
-    total = 0
-    for job in jobs:
-        for image in job.frame.images:
-            if image.path is not None:
-                with contextlib.suppress(OSError):  # one that is not there is found out in its turn
-                    total += image.path.stat().st_size
-    return total
 
 
 class _Names:

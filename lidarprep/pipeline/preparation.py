@@ -1,8 +1,8 @@
 """The story of one run: a scene's frames are prepared, encoded and stored, and the manifest says what became of them.
 
 Frames run in threads, since kernels, files and hashes release the GIL; or wherever a caller's executor runs them.
-Memory is bounded by the frames in flight: one is taken up only when an earlier one is stored, or written to the scene
-that holds it, and a frame's points live no longer than its turn.
+Memory is bounded by what the frames in flight hold: another is taken up only when it fits beside them, and a frame's
+points live no longer than until it is encoded.
 
 A run may be stopped at any time. What is done is recorded in a journal, and kept; the same run again does what is
 missing, and ends with the same bytes. The manifest comes last: where it stands, everything that it names does.
@@ -17,21 +17,25 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 
-from lidarprep.errors import RecipeError
+from lidarprep.errors import RecipeError, StorageError, place_name
 from lidarprep.pipeline.completion import Completion
 from lidarprep.pipeline.delivery import Progress
 from lidarprep.pipeline.destination import Destination
 from lidarprep.pipeline.fingerprint import fingerprint_of
 from lidarprep.pipeline.frame_work import FrameJob
+from lidarprep.pipeline.mending import Mending
+from lidarprep.pipeline.nothing_kept import NothingKeptError, where_points_are
 from lidarprep.pipeline.place import Place
 from lidarprep.pipeline.plan import keys_of, planned
-from lidarprep.pipeline.resuming import Header, Settled
+from lidarprep.pipeline.records import Header, Settled
 from lidarprep.pipeline.settling import Settling
 from lidarprep.recipe import Recipe, StorageOptions
+from lidarprep.resigning import Resigning
 from lidarprep.scene import Scene
 from lidarprep.storage import Manifest
 from lidarprep.storage.lock import Lock, locked
 from lidarprep.storage.manifest import FrameRecord, SkippedRecord
+from lidarprep.stored import gaps
 
 
 class NoProgress:
@@ -118,29 +122,65 @@ class Preparation:
     def run(self, *, overwrite: bool, workers: int, executor: Executor | None) -> Manifest:
         """Plans the frames, and does what is to be done, if anything is; no two runs at once do so in one place."""
         jobs = planned(self.scene, self.recipe)
+        try:
+            return self.done(jobs, overwrite=overwrite, workers=workers, executor=executor)
+        finally:
+            self.destination.forget()
+
+    def done(self, jobs: Sequence[FrameJob], *, overwrite: bool, workers: int, executor: Executor | None) -> Manifest:
+        """The manifest of a run that is done already, or else is done now."""
         store, options = self.destination.open(), self.destination.options
         frames = [job.frame for job in jobs]
         fingerprint = fingerprint_of(self.scene, self.recipe, options, frames, url_base=store.url(""))
         place = Place(self.destination, store, fingerprint)
         if not overwrite and not place.something_is_unfinished():
             standing = place.standing()
-            if standing is not None:
+            if standing is not None and place.is_whole(standing):
                 return standing
         store.check()
         with locked(store) as lock:
             try:
-                store.sweep()
                 store.probe()
                 ready = self.completion(place, jobs, lock, overwrite)
-                return ready if isinstance(ready, Manifest) else ready.to_its_end(workers, executor)
+                if isinstance(ready, Manifest):
+                    self.mend(place, ready, lock, workers)
+                    manifest = ready
+                else:
+                    manifest = ready.to_its_end(workers, executor)
+                return Resigning(manifest, store, lock).run() if manifest.images_have_expired else manifest
+            except NothingKeptError as error:
+                error.fix = where_points_are(frames, self.recipe) or error.fix
+                raise
             finally:
                 self.destination.forget()
 
+    def mend(self, place: Place, manifest: Manifest, lock: Lock, workers: int) -> None:
+        """Makes again what is gone of a run that has ended.
+
+        Raises:
+            StorageError: It is not what it was.
+        """
+        missing = gaps(manifest, place.store)
+        if not missing:
+            place.destination = place.destination.keeping_aside(True)
+            place.tidy(set())  # of what a mending has left that was killed at its end
+            return
+        restored = Mending(manifest, self.scene, place.store, lock, missing).run(self.progress, workers=workers)
+        unlike = [key for key in missing if key not in restored]
+        if unlike:
+            raise StorageError(
+                f"{place_name(place.store.location(unlike[0]))} is gone, and what is made in its place is not what the "
+                "manifest says",
+                fix="Prepare again with --overwrite.",
+            )
+
     def completion(self, place: Place, jobs: Sequence[FrameJob], lock: Lock, overwrite: bool) -> Completion | Manifest:
         """What is left to do, once what an earlier run has left is taken up or removed; the manifest, if nothing is."""
+        keys = keys_of(jobs)
         unfinished = place.unfinished(overwrite)
+        place.store.sweep([*keys, *(() if unfinished is None else unfinished.header.keys)])
         if unfinished is not None and unfinished.committing is not None:
-            manifest = place.commit(unfinished.committing, set(unfinished.header.replaces))
+            manifest = place.commit(list(unfinished.committing), set(unfinished.header.replaces))
             if place.fingerprint is not None and manifest.fingerprint == place.fingerprint_value:
                 return manifest
             unfinished = None
@@ -153,9 +193,8 @@ class Preparation:
         if unfinished is not None and not place.can_take_up(unfinished, overwrite):
             left = place.take_back(unfinished.header)
             unfinished = None
-        keys = keys_of(jobs)
         if unfinished is None:
-            header = self.settled(place, jobs, keys, left | place.claim(keys, overwrite))
+            header = self.settled(place, jobs, keys, place.claim(keys, overwrite, left))
         else:
             header = place.take_up(unfinished, keys, overwrite)
         completion = Completion(self.scene, self.recipe, self.settling, place, self.progress, lock, jobs, header)
@@ -182,4 +221,5 @@ class Preparation:
             ),
             keys=keys,
             replaces=sorted(replaces),
+            aside=place.destination.aside,
         )

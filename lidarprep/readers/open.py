@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from os import fspath
 from pathlib import Path
@@ -11,7 +11,6 @@ from lidarprep.errors import SceneError
 from lidarprep.readers.layouts import LAYOUTS, Layout, OpenOptions, installed_layouts
 from lidarprep.readers.layouts.choices import chosen
 from lidarprep.readers.layouts.time_order import by_time
-from lidarprep.readers.layouts.unknown import unknown_recording
 from lidarprep.scene import Scene
 
 
@@ -35,14 +34,19 @@ def open_layout(
         FormatError: A file that belongs to it is not what it claims to be.
         MissingExtraError: The layout needs a library that is not installed.
     """
-    known = {**installed_layouts(), **layouts}
-    if layout is not None and layout not in known:
-        raise SceneError(f"there is no layout {layout!r}; known are {', '.join(sorted(known))}")
+    installed = installed_layouts()
+    names = [*dict.fromkeys([*installed, *layouts])]
+    if layout is not None and layout not in names:
+        raise SceneError(f"there is no layout {layout!r}; known are {', '.join(sorted(names))}")
+
+    def named(name: str) -> Layout:
+        return layouts[name] if name in layouts else installed[name]
+
     try:
         if not path.exists():
             raise SceneError(f"{path}: there is no such file or folder")
-        name, reason = _guess(path, known) if layout is None else (layout, "as asked for")
-        scene = replace(known[name].open(path, options), source=fspath(path))
+        name, reason = _guess(path, names, named) if layout is None else (layout, "as asked for")
+        scene = replace(named(name).open(path, options), source=fspath(path))
     except OSError as error:
         raise SceneError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
     scene = chosen(scene, options)
@@ -51,10 +55,12 @@ def open_layout(
     return replace(scene, notes=(f"opened as {name}: {reason}", *scene.notes))
 
 
-def _guess(path: Path, layouts: Mapping[str, Layout]) -> tuple[str, str]:
-    """The first layout that fits, and why."""
-    for name, layout in layouts.items():
-        reason = layout.detect(path)
+def _guess(path: Path, names: Sequence[str], named: Callable[[str], Layout]) -> tuple[str, str]:
+    """The first layout that fits, and why; those behind it are not even imported."""
+    for name in names:
+        reason = named(name).detect(path)
         if reason is not None:
             return name, reason
-    raise unknown_recording(path, layouts)
+    from lidarprep.readers.layouts.unknown import unknown_recording
+
+    raise unknown_recording(path, {name: named(name) for name in names})

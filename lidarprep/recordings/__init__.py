@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import cast
 
-from lidarprep.readers import LAYOUTS, Layout, OpenOptions, open_layout
+from lidarprep.readers import LAYOUTS, Layout, Layouts, OpenOptions, open_layout
 from lidarprep.readers.layouts.options import FrameOrder, PointsFrame
-from lidarprep.recordings import attachments
 from lidarprep.scene import Scene
 
 __all__ = ["OpenOptions", "known_layouts", "open_scene"]
@@ -20,7 +18,7 @@ __all__ = ["OpenOptions", "known_layouts", "open_scene"]
 
 def known_layouts() -> Mapping[str, Layout]:
     """The layouts that lidarprep brings, by name, in the order in which they are tried."""
-    return {**LAYOUTS, "attachments": cast(Layout, attachments)}
+    return Layouts({**LAYOUTS.modules, "attachments": "lidarprep.recordings.attachments"})
 
 
 def open_scene(

@@ -133,7 +133,7 @@ def _file(path: Path) -> Scene:
 
 
 def _folder(folder: Path, options: OpenOptions, notes: list[str]) -> Scene:
-    files = files_by_frame(folder, _stem_of_frame)
+    files = files_by_frame(folder, lambda name: _stem_of_frame(folder / name))
     scenes = [path for path in visible(folder) if path.suffix.lower() == ".sfs" and _is_attachment(path)]
     if not files and scenes:
         return _file(_one_of(scenes, options.scene, folder))

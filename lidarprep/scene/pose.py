@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import hypot
+from math import hypot, isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lidarprep.errors import SceneError
-from lidarprep.scene.quaternions import matrices, slerp
+from lidarprep.scene.quaternions import matrices, matrix, slerp
 
 # How far a quaternion's norm, or a matrix's R Rᵀ, may be from unit before it is refused rather than normalised.
 UNIT_TOLERANCE = 1e-3
+
+Row = tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +46,13 @@ class Pose:
             raise SceneError(
                 f"a pose has a (3, 3) rotation and a (3,) translation, not {rotation.shape} and {translation.shape}"
             )
-        if not (np.isfinite(rotation).all() and np.isfinite(translation).all()):
-            raise SceneError(f"a pose has a number that is not finite: {rotation.tolist()}, {translation.tolist()}")
-        with np.errstate(over="ignore", invalid="ignore"):
-            deviation = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
-        if not deviation <= UNIT_TOLERANCE:  # also where huge entries make it NaN
+        rows, position = rotation.tolist(), translation.tolist()
+        if not all(map(isfinite, (*rows[0], *rows[1], *rows[2], *position))):
+            raise SceneError(f"a pose has a number that is not finite: {rows}, {position}")
+        deviation, determinant = _off_unit(*rows)
+        if deviation > UNIT_TOLERANCE:
             raise SceneError(f"a rotation matrix is not orthonormal: R Rᵀ is off the identity by {deviation:.3g}")
-        if np.linalg.det(rotation) < 0:
+        if determinant < 0:
             raise SceneError(
                 "a rotation matrix mirrors (its determinant is -1)", fix="Check the handedness of the axes."
             )
@@ -102,7 +104,7 @@ class Pose:
                 f"a quaternion (w, x, y, z) is not unit: {q.tolist()} has norm {norm:.6g}",
                 fix="Normalise it, and check that its four numbers are in the order w, x, y, z.",
             )
-        rotation = matrices(q / norm)
+        rotation = matrix(*(q / norm).tolist())
         return cls(rotation, np.asarray(translation, dtype=np.float64), float(abs(norm - 1.0)))
 
     @classmethod
@@ -209,3 +211,25 @@ class Pose:
 
         q, t = numbers(self.quaternion.tolist()), numbers(self.translation.tolist())
         return f"Pose(quaternion=({q}), translation=({t}))"
+
+
+def _off_unit(x: Row, y: Row, z: Row) -> tuple[float, float]:
+    """How far R Rᵀ is off the identity, and the determinant of R, of its rows: of finite numbers, in plain Python.
+
+    NumPy would take ten times as long for so few numbers, and a recording has thousands of poses.
+    """
+    deviation = max(
+        # Squares come first: where a product of huge numbers is no number, these are infinite.
+        abs(_dot(x, x) - 1.0),
+        abs(_dot(y, y) - 1.0),
+        abs(_dot(z, z) - 1.0),
+        abs(_dot(x, y)),
+        abs(_dot(y, z)),
+        abs(_dot(z, x)),
+    )
+    (a, b, c), (d, e, f), (g, h, i) = x, y, z
+    return deviation, a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+
+
+def _dot(one: Row, other: Row) -> float:
+    return one[0] * other[0] + one[1] * other[1] + one[2] * other[2]

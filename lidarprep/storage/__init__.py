@@ -8,7 +8,7 @@ from typing import Any
 from lidarprep.errors import RecipeError
 from lidarprep.storage.local import LocalFolder
 from lidarprep.storage.manifest import Manifest
-from lidarprep.storage.s3_options import OF_OBJECTS, S3Options
+from lidarprep.storage.s3.options import OF_OBJECTS, S3Options
 from lidarprep.storage.store import Store, StoredObject
 
 __all__ = ["LocalFolder", "Manifest", "Store", "StoredObject", "open_store"]
@@ -19,6 +19,7 @@ def open_store(
     *,
     url_base: str | None = None,
     presign_hours: float | None = None,
+    link_images: bool = False,
     **options: Any,
 ) -> Store:
     """The store at a folder's path or at s3://bucket/prefix.
@@ -27,8 +28,9 @@ def open_store(
         destination: Where to store.
         url_base: Prefix of the URLs that are handed out, in place of the store's own.
         presign_hours: Sign the URLs that Scale fetches, valid for so many hours; S3 only.
+        link_images: Whether pictures may become hard links to the files that they are taken from; a local folder only.
         options: How a bucket is reached and what its objects are stored with: the fields of
-            `lidarprep.storage.s3_options.S3Options`.
+            `lidarprep.storage.s3.options.S3Options`.
 
     Raises:
         RecipeError: The destination is malformed, cannot be signed for, or cannot heed an option.
@@ -43,7 +45,11 @@ def open_store(
         )
     s3_options = S3Options(**options)
     if separator:
-        from lidarprep.storage.s3 import S3Prefix  # brings boto3
+        if link_images:
+            raise RecipeError(
+                f"link_images (--link-images) is for a local folder, and {destination} is none", fix="Leave that out."
+            )
+        from lidarprep.storage.s3.prefix import S3Prefix  # brings botocore
 
         return S3Prefix(
             f"s3://{destination[len(scheme) + len(separator) :]}",
@@ -57,4 +63,4 @@ def open_store(
             f"{', '.join(unheeded)}: that is for s3://bucket/prefix, and {destination} is a local folder",
             fix="Leave that out, or store at s3://bucket/prefix.",
         )
-    return LocalFolder(destination, url_base=url_base, presign_hours=presign_hours)
+    return LocalFolder(destination, url_base=url_base, presign_hours=presign_hours, link_images=link_images)

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from lidarprep.errors import RecipeError, StorageError
-from lidarprep.storage.durable import TEMPORARY, FolderSyncs, new_file, write_new
+from lidarprep.storage.copies import Copies
+from lidarprep.storage.durable import TEMPORARY, FolderSyncs, new_file, remove_half_written, write_new
+from lidarprep.storage.folder import (
+    check_folder,
+    delete,
+    keys_below,
+    refuse_links,
+    require_folders,
+    size_of,
+    unwritten,
+    within,
+    writing,
+)
+from lidarprep.storage.staging import Staging
 from lidarprep.storage.store import (
     RUN_FOLDER,
     StoredObject,
@@ -33,13 +44,14 @@ class LocalFolder:
         path: The folder; made when the first object is stored.
         url_base: Prefix of the URLs.
         presign_hours: Only S3 can sign; anything but None is refused.
+        link_images: Whether files that are taken from where they lie may become hard links to what lies there.
         staged: What is stored is kept in a folder of its own, below RUN_FOLDER, until it is committed.
 
     Raises:
         RecipeError: Signed URLs are asked for.
     """
 
-    stages = True
+    keeps_spools = True
 
     def __init__(
         self,
@@ -47,15 +59,23 @@ class LocalFolder:
         *,
         url_base: str | None = None,
         presign_hours: float | None = None,
+        link_images: bool = False,
         staged: bool = False,
     ) -> None:
         if presign_hours is not None:
             raise RecipeError(f"URLs of a local folder ({path}) cannot be signed", fix="Store at s3://bucket/prefix.")
         self.path = Path(path)
         self.url_base = url_base
-        self._staging = self.run_folder / "staged" if staged else None
-        self._missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        self.link_images = link_images
+        self._missing = [folder for folder in (self.path, *self.path.parents) if not os.path.lexists(folder)]
         self._syncs = FolderSyncs()
+        self._copies = Copies(link=link_images)
+        self._staging = Staging(self.path, self._syncs) if staged else None
+
+    @property
+    def stages(self) -> bool:
+        """Whether what this store is given is kept aside."""
+        return self._staging is not None
 
     @property
     def run_folder(self) -> Path:
@@ -66,80 +86,80 @@ class LocalFolder:
         """Sees that the folder is one, or can be made, and has room.
 
         Raises:
-            StorageError: It is a file, or not writable; or its disk has not so many bytes left.
+            StorageError: It is a file, or may not be read and written; or its disk has not so many bytes left.
         """
-        nearest = self.path
-        while not nearest.exists() and nearest != nearest.parent:
-            nearest = nearest.parent
-        if not nearest.is_dir():
-            raise StorageError(f"{nearest} is not a folder", fix="Choose another destination.")
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise StorageError(
-                f"{nearest} is not writable", fix="Choose another destination, or change its permissions."
-            )
-        free = shutil.disk_usage(nearest).free
-        if needed_bytes is not None and free < needed_bytes:
-            raise StorageError(
-                f"{nearest} has {free / 1e9:.2f} GB left, and about {needed_bytes / 1e9:.2f} GB are to be stored there",
-                fix="Make room there, or choose another destination.",
-            )
+        check_folder(self.path, needed_bytes)
+        refuse_links(self.run_folder, self.run_folder / "staged")
 
     def probe(self) -> None:
-        """Does nothing: `check` has seen what there is to be seen, and the lock was written."""
+        """Makes the names of the folders durable that were made for the lock: what comes is to be found in them.
+
+        Else it does nothing: `check` has seen what there is to be seen, and the lock was written.
+        """
+        with writing(self.path):
+            self._syncs.sync(self.path, *(folder.parent for folder in self._missing))
 
     def put(self, key: str, data: bytes, content_type: str) -> StoredObject:
         """Writes the bytes to a temporary name in the same folder, then renames it to `key`."""
         target = self._target(key)
-        with self._reported(key):
+        with writing(self.path / key):
             self._syncs.make_folder(target.parent)
             self._rename(write_new(target.parent, data), target)
         return describe(key, self.url(key), data)
 
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        """Links a file that is written already to `key`, which no file system does where there is one."""
+    def put_copy(self, key: str, source: BinaryIO, content_type: str) -> StoredObject:
+        """Stores a copy that takes no room where one can be made, and is asked for if it is a link; else the bytes.
+
+        What is recorded is read from the copy: if the file changes meanwhile, it is still true.
+        """
         target = self._target(key)
-        with self._reported(key):
+        with writing(self.path / key):
             self._syncs.make_folder(target.parent)
-            temporary = write_new(target.parent, data)
-            try:
-                os.link(temporary, target)
-            except FileExistsError:
-                return target.read_bytes() == data
-            except OSError as error:
-                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
-                    raise
-                # A file system without links: the name is taken first, empty for a moment.
-                try:
-                    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-                except FileExistsError:
-                    return target.read_bytes() == data
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
-            self._syncs.sync(target.parent)
-        return True
+        copy = self._copies.make(source, target.parent)
+        stored = None if copy is None else self._described_copy(key, copy)
+        if copy is None or stored is None:
+            source.seek(0)
+            return self.put(key, source.read(), content_type)
+        with writing(self.path / key):
+            self._rename(copy, target)
+            # Where both are names of one file already, renaming does nothing.
+            copy.unlink(missing_ok=True)
+        return stored
+
+    def needs_room_for(self, path: Path) -> bool:
+        """Whether no copy of the file, or of one that lies where it does, can share its bytes."""
+        return not self._copies.take_no_room(path, self.run_folder)
 
     @contextlib.contextmanager
     def spool(self, key: str) -> Iterator[BinaryIO]:
-        """A file with a temporary name in the folder that `key` will lie in, so that it need not be copied there."""
-        folder = self._target(key).parent
-        with self._reported(key):
-            self._syncs.make_folder(folder)
-            handle, temporary = new_file(folder)
+        """A file with a temporary name in the folder that `key` will lie in, so that it need not be copied there.
+
+        A staged store's has the name that it is staged under, and stays: what it holds is for the journal to say.
+        """
+        target = self._target(key)
+        with writing(self.path / key):
+            self._syncs.make_folder(target.parent)
+            if self._staging is None:
+                handle, path = new_file(target.parent)
+            else:
+                path, flags = target, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+                handle = os.open(path, flags, 0o666)
+                self._syncs.sync(target.parent)
         os.close(handle)
         try:
-            with temporary.open("r+b") as file:
+            with path.open("r+b") as file:
                 yield file
         except OSError as error:
             if not is_of_the_disk(error):
                 raise
-            raise self._unwritten(key, error) from error
+            raise unwritten(self.path / key, error) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            if path != target:
+                remove_half_written(path)
 
     def put_file(self, key: str, file: BinaryIO, content_type: str) -> StoredObject:
         """Renames the file to `key`."""
-        with self._reported(key):
+        with writing(self.path / key):
             stored = describe_file(key, self.url(key), file)
             file.flush()
             os.fsync(file.fileno())
@@ -163,93 +183,60 @@ class LocalFolder:
 
     def sizes(self, keys: Collection[str]) -> dict[str, int]:
         """The files' sizes; a staged store's own files only."""
+        folders: dict[str, Path] = {}  # each is seen once to lie inside, however many files are asked for
         found = {}
         for key in keys:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                found[key] = self._target(key).lstat().st_size
+            folder, _, name = key.rpartition("/")
+            if folder not in folders or name in ("", ".", ".."):
+                folders[folder] = self._target(key).parent
+            size = size_of(folders[folder] / name)
+            if size is not None:
+                found[key] = size
         return found
 
     def existing(self, keys: Collection[str]) -> set[str]:
-        """Which of the keys have a file under them."""
+        """Which of the keys have a file under them.
+
+        Raises:
+            StorageError: A folder that one of them is to lie in can be none: a file or a link is in its place.
+        """
+        require_folders(self.path, {key.rpartition("/")[0] for key in keys})
         return {key for key in keys if os.path.lexists(self.path / key)}
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """The keys below the folder, temporary names left out."""
-        # Only the folder that the prefix ends in needs to be looked into.
-        top = self.path / prefix.rpartition("/")[0]
-        for folder, folders, files in os.walk(top):
-            folders.sort()
-            if Path(folder) == self.path and not prefix.startswith(RUN_FOLDER):
-                folders[:] = [name for name in folders if name != RUN_FOLDER]
-            for name in sorted(files):
-                key = (Path(folder) / name).relative_to(self.path).as_posix()
-                if key.startswith(prefix) and not name.startswith(TEMPORARY):
-                    yield key
+        hidden = () if prefix.startswith(RUN_FOLDER) else (RUN_FOLDER,)
+        return keys_below(self.path, prefix, hidden=hidden)
 
     def discard(self, keys: Collection[str]) -> None:
         """Deletes the files, and the folders below this one that are empty then."""
         for key in keys:
-            target = self._place(key)
-            try:
-                target.unlink(missing_ok=True)
-            except NotADirectoryError:
-                continue
-            except OSError as error:
-                raise StorageError(f"{target} cannot be deleted: {error.strerror or error}") from error
-            with contextlib.suppress(OSError):  # not empty, or not there: then it stays
-                while target.parent != self.path:
-                    target = target.parent
-                    target.rmdir()
+            delete(self.path, self._place(key))
 
-    def sweep(self) -> None:
+    def sweep(self, keys: Collection[str] = ()) -> None:
         """Deletes the temporary files of a run that was killed: below RUN_FOLDER no other process writes any."""
-        for left in self.run_folder.rglob(f"{TEMPORARY}*"):
-            with self._reported(left.relative_to(self.path).as_posix()):
+        with writing(self.run_folder, "cleared"):
+            for left in self.run_folder.rglob(f"{TEMPORARY}*"):
                 left.unlink(missing_ok=True)
 
-    def staged(self) -> LocalFolder:
-        """A store for the same folder that stages what it is given in a folder within, until it is committed."""
-        return LocalFolder(self.path, url_base=self.url_base, staged=True)
+    def staged(self, aside: bool = False) -> LocalFolder:
+        """A store for the same folder that keeps what it is given aside in a folder within, asked for or not."""
+        return LocalFolder(self.path, url_base=self.url_base, link_images=self.link_images, staged=True)
 
-    def commit(self, keys: Collection[str]) -> None:
-        """Renames each staged file to its place, once it is seen that each can go there.
+    def in_the_way(self, keys: Sequence[str]) -> set[str]:
+        """Under which of the keys something stands: all that is new is aside."""
+        return self.existing(keys)
 
-        A manifest that is to be replaced goes first: it must never stand beside what it does not speak of. The new one
-        comes last, when all other names are durable.
-        """
-        if self._staging is None or not keys:
-            return
-        staged, (*others, last) = self.sizes(keys), keys
-        targets = {key: self._place(key) for key in keys}
-        with self._reported(last):
-            for key, target in targets.items():
-                if target.is_dir():
-                    raise StorageError(f"{target} is a folder, where a file is to go", fix="Remove it.")
-                if key not in staged and not target.is_file():
-                    raise StorageError(f"{self._target(key)} is gone", fix="Run the same command again.")
-                self._syncs.make_folder(target.parent)
-            if last in staged:
-                targets[last].unlink(missing_ok=True)
-                self._syncs.sync(targets[last].parent)
-        for key in others:
-            if key in staged:
-                with self._reported(key):
-                    self._target(key).replace(targets[key])
-        with self._reported(last):
-            self._syncs.sync(*(targets[key].parent for key in others))
-            if last in staged:
-                # Where that fails it stays staged, for the commit that is done again.
-                self._target(last).replace(targets[last])
-                self._syncs.sync(targets[last].parent)
-        shutil.rmtree(self._staging, ignore_errors=True)
-        self._remove_run_folder()
+    def commit(self, keys: Sequence[str]) -> None:
+        """Renames each staged file to its place, once it is seen that each can go there."""
+        if self._staging is not None and keys:
+            self._staging.commit(keys, self.sizes(keys))
 
     def roll_back(self, keys: Collection[str]) -> None:
         """Deletes what is staged, and the folders that were made for it."""
         if self._staging is None:
             return
-        shutil.rmtree(self._staging, ignore_errors=True)
-        self._remove_run_folder()
+        self._staging.remove()
         with contextlib.suppress(OSError):  # not empty: others have put something there meanwhile
             for folder in self._missing:
                 folder.rmdir()
@@ -273,17 +260,8 @@ class LocalFolder:
         """The same as `url`."""
         return self.url(key)
 
-    def path_of(self, key: str) -> Path:
-        """The file that is under `key`; a staged store's: where it is staged.
-
-        Raises:
-            StorageError: That is outside the folder.
-        """
-        return self._target(key)
-
-    def _remove_run_folder(self) -> None:
-        with contextlib.suppress(OSError):  # not empty: a journal or a lock is there
-            self.run_folder.rmdir()
+    def fetch_urls_expire_at(self) -> None:
+        """Never: nothing is signed."""
 
     def _place(self, key: str) -> Path:
         """Where `key` stands, or is to stand.
@@ -291,55 +269,27 @@ class LocalFolder:
         Raises:
             StorageError: That is outside the folder, by its name or by a link on the way there.
         """
-        return _within(self.path, key)
+        return within(self.path, key)
 
     def _target(self, key: str) -> Path:
         """Where `key` is written: its place, or where it is staged."""
-        return self._place(key) if self._staging is None else _within(self._staging, key)
+        return self._place(key) if self._staging is None else self._staging.file(key)
 
     def _rename(self, temporary: Path, target: Path) -> None:
         try:
             temporary.replace(target)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            remove_half_written(temporary)
             raise
         self._syncs.sync(target.parent)
 
-    @contextlib.contextmanager
-    def _reported(self, key: str) -> Iterator[None]:
+    def _described_copy(self, key: str, copy: Path) -> StoredObject | None:
+        """What is to be recorded of a copy; None, and none is left, where the bytes that it shares cannot be read."""
         try:
-            yield
-        except OSError as error:
-            raise self._unwritten(key, error) from error
-
-    def _unwritten(self, key: str, error: OSError) -> StorageError:
-        return StorageError(
-            f"{self.path / key} cannot be written: {error.strerror or error}", fix=_FIXES.get(error.errno or 0)
-        )
-
-
-def _within(folder: Path, key: str) -> Path:
-    """The file that a key names below a folder.
-
-    Raises:
-        StorageError: It is outside the folder, by its name or by a link on the way there.
-    """
-    if not key or "\0" in key or {"", ".", ".."} & set(key.split("/")):
-        raise StorageError(f"{key!r} is no name of something in {folder}")
-    target = folder / key
-    if target.parent != folder and not target.parent.resolve().is_relative_to(folder.resolve()):
-        raise StorageError(
-            f"{target.parent} is a link that leads out of {folder}", fix="Remove it, or choose another destination."
-        )
-    return target
-
-
-_FIXES = {
-    errno.ENOSPC: "Make room there, or choose another destination.",
-    errno.EDQUOT: "The disk quota is used up: make room, or choose another destination.",
-    errno.EROFS: "The file system is read-only: choose another destination.",
-    errno.EACCES: "Choose another destination, or change its permissions.",
-    errno.EPERM: "Choose another destination, or change its permissions.",
-    errno.EFBIG: "The file system, or a limit (ulimit -f), takes no file so large: choose another destination.",
-    errno.EIO: "The disk failed: choose another destination.",
-}
+            with copy.open("rb", buffering=0) as file:
+                return describe_file(key, self.url(key), file)
+        except BaseException as error:
+            remove_half_written(copy)
+            if not isinstance(error, OSError):
+                raise
+            return None

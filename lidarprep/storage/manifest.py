@@ -10,11 +10,12 @@ from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from lidarprep.errors import FormatError
+from lidarprep.storage.keys import is_key
 from lidarprep.storage.store import MANIFEST_KEY
 
 
@@ -30,12 +31,15 @@ class AttachmentRecord(_Record):
         bytes: Its size.
         sha256: SHA-256 of its bytes, 64 hex digits.
         frames: Ids of the frames that it holds, in order.
+        unsigned_sha256: The same of what it is with its pictures' keys in place of their signed URLs, which signing
+            anew does not change; None where none of its URLs is signed.
     """
 
     url: str
     bytes: int
     sha256: str
     frames: list[str]
+    unsigned_sha256: str | None = None
 
 
 class DroppedPoints(_Record):
@@ -111,6 +115,9 @@ class ImageRecord(_Record):
     sha256: str
 
 
+ObjectRecord = AttachmentRecord | ImageRecord
+
+
 class Manifest(_Record):
     """What one run stored.
 
@@ -126,7 +133,10 @@ class Manifest(_Record):
         skipped: The frames that were left out, in time order; none, unless the recipe asks to skip bad frames.
         presign_hours: Hours that URLs are signed for when they are handed to Scale, or None.
         images_expire_at: When the first of the signed URLs of pictures, which stand in the attachments, runs out:
-            seconds since the Unix epoch; None where none is signed.
+            seconds since the Unix epoch; 0 while they are signed anew, when the attachments may have other bytes than
+            the manifest says; None where none is signed.
+        storage: The options that its objects are stored with, those that are not the defaults; None where a version
+            wrote it that did not record them.
         fingerprint: What all of this depends on, the recipe and the recording, as 64 hex digits; None where it cannot
             be told what the recording is read from.
         notes: What the run guessed or found odd, a sentence each.
@@ -143,6 +153,7 @@ class Manifest(_Record):
     skipped: list[SkippedRecord] = []
     presign_hours: float | None = None
     images_expire_at: int | None = None
+    storage: dict[str, Any] | None = None
     fingerprint: str | None = None
     notes: list[str] = []
 
@@ -152,6 +163,11 @@ class Manifest(_Record):
     def images_have_expired(self) -> bool:
         """Whether a signed URL of a picture, in an attachment, has run out."""
         return self.images_expire_at is not None and self.images_expire_at <= time.time()
+
+    @property
+    def is_being_signed(self) -> bool:
+        """Whether the signing anew of its pictures' URLs is under way, or was stopped."""
+        return self.images_expire_at == 0
 
     @property
     def location(self) -> str:
@@ -173,6 +189,26 @@ class Manifest(_Record):
         """A URL of the manifest as an absolute one."""
         return url if urlsplit(url).scheme else f"{self._location.rpartition('/')[0]}/{url}"
 
+    def objects(self) -> list[tuple[str, ObjectRecord]]:
+        """Key and record of each attachment, then of each picture, whatever their URLs begin with.
+
+        Raises:
+            FormatError: A URL is of nothing that a run would have stored beside the manifest.
+        """
+        # An attachment's key has no "/" in it, so what stands before the last one is what all URLs begin with.
+        first = self.attachments[0].url if self.attachments else ""
+        base = first[: first.rfind("/") + 1]
+        found: list[tuple[str, ObjectRecord]] = []
+        records: list[ObjectRecord] = [*self.attachments, *self.images]
+        for record in records:
+            key = unquote(record.url.removeprefix(base))
+            if not record.url.startswith(base) or not is_key(key):
+                raise FormatError(
+                    self.location, found=f"the URL {record.url}", expected="one of an object beside the manifest"
+                )
+            found.append((key, record))
+        return found
+
     def to_json(self) -> bytes:
         """The manifest as it is stored: UTF-8 JSON, the same bytes for the same content."""
         return self.model_dump_json(indent=2).encode() + b"\n"
@@ -187,11 +223,8 @@ class Manifest(_Record):
         try:
             return cls.model_validate_json(data).at(location)
         except ValidationError as error:
-            finding = error.errors()[0]
-            place = ".".join(str(part) for part in finding["loc"]) or "its text"
-            raise FormatError(
-                location, place=place, found=finding["msg"], fix=f"Name the {MANIFEST_KEY} that `prepare` wrote."
-            ) from None
+            fix = f"Name the {MANIFEST_KEY} that `prepare` wrote."
+            raise FormatError(location, fix=fix, **_what_is_wrong(error)) from None
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Manifest:
@@ -210,3 +243,18 @@ class Manifest(_Record):
                 file, found=f"cannot be read ({error.strerror or error})", fix="Name the manifest that `prepare` wrote."
             ) from error
         return cls.from_json(data, location=file.resolve().as_uri())
+
+
+def _what_is_wrong(error: ValidationError) -> dict[str, str]:
+    """pydantic's findings in words, as arguments of a FormatError."""
+    findings = error.errors(include_url=False)
+    first = findings[0]
+    if first["type"] == "json_invalid":
+        return {"found": "no JSON", "expected": "a manifest"}
+    if not first["loc"]:
+        return {"found": "JSON that is no object", "expected": "a manifest"}
+    missing = [".".join(map(str, finding["loc"])) for finding in findings if finding["type"] == "missing"]
+    if missing:
+        return {"found": f"JSON without {', '.join(missing)}", "expected": "a manifest, which has that"}
+    place = ".".join(map(str, first["loc"]))
+    return {"place": place, "found": repr(first["input"]), "expected": first["msg"].removeprefix("Input should be ")}

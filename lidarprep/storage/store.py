@@ -1,11 +1,10 @@
-"""What every store can do, and how its keys are made."""
+"""What every store can do."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,12 @@ MANIFEST_KEY = "manifest.json"
 
 # Below it lies what belongs to a run that is not finished: what it has staged, its journal and its lock.
 RUN_FOLDER = ".lidarprep-run"
+
+# How keys begin under which a run keeps aside what is to stand under their rest.
+STAGED = f"{RUN_FOLDER}/staged/"
+
+# The lock of who may store, where that is an object.
+LOCK_KEY = f"{RUN_FOLDER}/lock"
 
 # What a run stores, fetches and deletes before its work, to see whether it may.
 PROBE_KEY = f"{RUN_FOLDER}/probe"
@@ -40,14 +45,33 @@ class StoredObject:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Tagged:
+    """What stands under a key.
+
+    Args:
+        data: Its bytes.
+        tag: What tells it from all other bytes that have stood there, or will.
+        age: Seconds since it was put, by the store's own clock; infinite where the store does not tell.
+    """
+
+    data: bytes
+    tag: str
+    age: float
+
+
 class Store(Protocol):
     """A place for attachments.
 
     Args:
-        stages: Whether what a staged store is given stays out of sight until it is committed.
+        keeps_spools: Whether a staged store's spools outlive the run.
     """
 
-    stages: bool
+    keeps_spools: bool
+
+    @property
+    def stages(self) -> bool:
+        """Whether what this store is given is kept aside, out of sight, until it is committed."""
 
     def check(self, needed_bytes: int | None = None) -> None:
         """Sees that the place can be stored at, before any work is done.
@@ -73,24 +97,11 @@ class Store(Protocol):
             StorageError: That failed; nothing half-written is left.
         """
 
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        """Stores bytes under `key` unless something is there; of those who try at once, one succeeds.
-
-        Args:
-            key: As for `put`.
-            data: Bytes that nobody else would store there: they tell whose it is where an answer was lost.
-
-        Returns:
-            Whether it is these bytes that stand there.
-
-        Raises:
-            StorageError: That failed.
-        """
-
     def spool(self, key: str) -> AbstractContextManager[BinaryIO]:
         """A file (mode "w+b") for what is to be stored under `key` and is too large for memory.
 
-        It lies where `put_file` finds it handy, and is gone at the end of the `with` statement.
+        It lies where `put_file` finds it handy, and is gone at the end of the `with` statement; but for a staged store
+        that `keeps_spools`: there it stays, with what was written to it, and is given again for the same key.
 
         Raises:
             StorageError: It cannot be made; or its disk fails, or is full, within the `with` statement.
@@ -129,23 +140,20 @@ class Store(Protocol):
     def discard(self, keys: Collection[str]) -> None:
         """Deletes what is under the keys; what is not there is passed over."""
 
-    def sweep(self) -> None:
-        """Removes what a run that was killed has left half-made. Only who holds the destination's lock may."""
+    def sweep(self, keys: Collection[str] = ()) -> None:
+        """Removes what a run that was killed has left half-made. Only who holds the destination's lock may.
 
-    def staged(self) -> Store:
+        Args:
+            keys: What that run, and this one, store under; what is half-made elsewhere may be others'.
+        """
+
+    def staged(self, aside: bool = False) -> StagedStore:
         """A store for the same place, whose objects a run may yet take back.
 
-        What is staged lies below RUN_FOLDER, where any process finds it, and a later run does, too.
+        Args:
+            aside: Whether all that it is given is to be kept out of sight until it is committed: something stands
+                there that must last until then. Where that is not asked for, a store may let each object stand at once.
         """
-
-    def commit(self, keys: Collection[str]) -> None:
-        """Lets the staged objects stand, the last of the keys last of all.
-
-        One that was interrupted may be done again: what stands already is passed over.
-        """
-
-    def roll_back(self, keys: Collection[str]) -> None:
-        """Takes the staged objects back."""
 
     def stop(self) -> None:
         """Lets what other threads are storing come to its end soon: what fails is not tried again."""
@@ -161,6 +169,79 @@ class Store(Protocol):
 
     def fetch_url(self, key: str) -> str:
         """The URL that Scale is given to fetch what is under `key`; signed where that was asked for."""
+
+    def fetch_urls_expire_at(self) -> int | None:
+        """When what `fetch_url` gives from now on runs out at the earliest, seconds since the Unix epoch; None: never.
+
+        Raises:
+            StorageError: There are no credentials to sign with.
+        """
+
+
+class StagedStore(Store, Protocol):
+    """A store whose objects a run may yet take back.
+
+    What is kept aside lies below RUN_FOLDER, where any process finds it, and a later run does, too.
+    """
+
+    def in_the_way(self, keys: Sequence[str]) -> set[str]:
+        """Under which of the keys, the last of them put last of all, something stands that this store did not put."""
+
+    def commit(self, keys: Sequence[str]) -> None:
+        """Lets the objects stand, the last of the keys last of all.
+
+        One that was interrupted may be done again: what stands already is passed over.
+
+        Raises:
+            StorageError: Something is gone, or in the way; or that failed, and may be done again.
+        """
+
+    def roll_back(self, keys: Collection[str]) -> None:
+        """Takes the objects under the keys back, and all that is kept aside."""
+
+
+class ConditionalStore(Store, Protocol):
+    """A store of objects, which can be put on a condition: what a lock needs where there are no files to lock.
+
+    Of those who ask at once on one condition, one succeeds. There are stores that know no conditions, and do what is
+    asked whatever stands there.
+    """
+
+    def get_tagged(self, key: str) -> Tagged | None:
+        """What stands under `key`; None if nothing does.
+
+        Raises:
+            StorageError: It cannot be fetched.
+        """
+
+    def put_if(self, key: str, data: bytes, tag: str | None) -> str | None:
+        """Stores bytes in place of exactly what has the tag.
+
+        Args:
+            key: As for `put`.
+            data: The bytes.
+            tag: The tag; None for: where nothing stands.
+
+        Returns:
+            Their tag; None if something else stands there, or nothing does. That may be these bytes, where the answer
+            to an earlier attempt was lost.
+
+        Raises:
+            StorageError: That failed; the bytes may stand there all the same.
+        """
+
+    def discard_if(self, key: str, tag: str) -> None:
+        """Deletes what stands under `key` if it has the tag.
+
+        Raises:
+            StorageError: That failed.
+        """
+
+    def guard(self, check: Callable[[], None] | None) -> None:
+        """Calls `check` before each request that changes anything but the lock; what it raises is what comes of that.
+
+        So who has lost the lock while his machine slept changes nothing more, wherever in his work he wakes.
+        """
 
 
 def describe(key: str, url: str, data: bytes) -> StoredObject:
@@ -183,48 +264,6 @@ def is_of_the_disk(error: OSError) -> bool:
 def under_base(url_base: str, key: str) -> str:
     """The URL of `key` under a prefix."""
     return f"{url_base.rstrip('/')}/{quote(key)}"
-
-
-# Longest part of a key that is made of a name; suffix and number come on top.
-_LONGEST_PART = 160
-_LONGEST_SUFFIX = 32
-
-
-def _part(name: str) -> str:
-    """A name as part of a key; what is cut off is told apart by a checksum."""
-    part = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip(".") or "_"
-    if len(part) <= _LONGEST_PART:
-        return part
-    return f"{part[: _LONGEST_PART - 17]}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:16]}"
-
-
-class KeyMaker:
-    """Makes safe, distinct keys of the names that a recording uses."""
-
-    def __init__(self) -> None:
-        self._taken: dict[str, tuple[str, ...]] = {}
-
-    def key(self, *names: str, suffix: str) -> str:
-        """`names` joined by "/", with what is not a letter, digit, `.`, `_` or `-` in them replaced, and `suffix`.
-
-        Names that differ in case only, or become the same, get a number: some file systems could not tell them apart.
-        Very long ones are cut: no file system takes more than 255 bytes, S3 no more than 1,024 in all.
-        """
-        stem = "/".join(_part(name) for name in names)
-        suffix = re.sub(r"[^A-Za-z0-9._-]+", "_", suffix)[:_LONGEST_SUFFIX]
-        number = 1
-        candidate = f"{stem}{suffix}"
-        while self._taken.setdefault(candidate.lower(), names) != names:
-            number += 1
-            candidate = f"{stem}-{number}{suffix}"
-        return candidate
-
-
-def is_key(text: str) -> bool:
-    """Whether it is such a key as KeyMaker makes: one that stays inside the destination."""
-    return re.fullmatch(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", text) is not None and not {".", ".."} & set(
-        text.split("/")
-    )
 
 
 def read_file(path: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -253,3 +254,33 @@ def test_whoami_tells_why_it_is_not(api, call, answer, problem) -> None:
     api.answers = [answer]
     who = call("whoami", settings={"retries": 1})
     assert (who.answers, who.total_tasks, type(who.problem)) == (False, None, problem)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_what_refuses_on_this_machine_is_tried_for_as_long_as_it_may_take_to_start(host) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://{host}:{taken.getsockname()[1]}/v1"
+    waits_s: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits_s.append(seconds)
+
+    async def ask() -> None:
+        async with AsyncScaleClient("test_key", url, sleep=sleep) as client:
+            await client.get_task("abc")
+
+    with ScaleClient("test_key", url, sleep=waits_s.append) as client, pytest.raises(TransportError):
+        client.get_task("abc")
+    assert len(waits_s) == 3
+    with pytest.raises(TransportError):
+        asyncio.run(ask())
+    assert len(waits_s) == 6
+
+
+def test_fewer_tries_than_that_stay_fewer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+    waits_s: list[float] = []
+    with ScaleClient("test_key", url, retries=1, sleep=waits_s.append) as client, pytest.raises(TransportError):
+        client.get_task("abc")
+    assert len(waits_s) == 1

@@ -8,11 +8,11 @@ from lidarprep.api.parameters import (
     Box,
     CameraIntrinsics,
     Connection,
-    Cuboid,
     Ellipse,
     Geometries,
     Label,
     Line,
+    PerspectiveCuboid,
     Point,
     Polygon,
     Quaternion,
@@ -61,7 +61,7 @@ MODELS = Geometries(
         objects_to_annotate=["hand", "elbow"],
         connections=[Connection(pair=["hand", "elbow"], connection_attribute="linked_person")],
     ),
-    cuboid=Cuboid(
+    cuboid=PerspectiveCuboid(
         objects_to_annotate=["car"],
         min_height=10,
         min_width=10,

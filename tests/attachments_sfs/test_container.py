@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lidarprep.attachments.sensor_fusion_scene.container import ArraySpec, read_container, write_container
+from lidarprep.attachments.sensor_fusion_scene.container import ArraySpec, write_container
+from lidarprep.attachments.sensor_fusion_scene.container_reader import read_container
 from lidarprep.errors import EncodingError
 
 DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]

@@ -16,6 +16,7 @@ import pytest
 import scale_json_binary
 
 import lidarprep as lp
+from lidarprep.storage.store import RUN_FOLDER
 from tests.attachments_sfs.rules import broken_rules
 from tests.attachments_sfs.scenes import sensor
 from tests.scenes import write_toolkit_scene
@@ -159,7 +160,7 @@ def test_memory_is_bounded_by_the_frames_in_flight(tmp_path: Path) -> None:
 
 
 class TestAFailedRun:
-    """leaves nothing behind, whatever failed, and what stood there as it was."""
+    """leaves nothing behind but the frames that are done, out of sight, and what stood there as it was."""
 
     def prepare(self, folder: Path, out: Path, **recipe: Any) -> lp.Manifest:
         made = lp.Recipe(**({"format": "sfs", "intensity_scale": 255} | recipe))
@@ -184,7 +185,8 @@ class TestAFailedRun:
         (scene_folder / "cameras/front/10.jpg").symlink_to(tmp_path / "secret")
         with pytest.raises(lp.FormatError, match=r"10\.jpg: no picture.*expected an encoded picture, JPEG or PNG"):
             self.prepare(scene_folder, tmp_path / "out")
-        assert not (tmp_path / "out").exists()
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [RUN_FOLDER]
+        assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and b"root:x" in path.read_bytes()]
 
     def test_an_earlier_run_stays_whole(self, scene_folder: Path, tmp_path: Path) -> None:
         self.prepare(scene_folder, tmp_path / "out")

@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 import lidarprep as lp
+from lidarprep.cli.console import print_table
 from lidarprep.sandbox import running_sandbox
-from tests.scenes import write_json, write_toolkit_scene
+from tests.scenes import read_ply, write_json, write_toolkit_scene
 
 
 @pytest.fixture
@@ -122,6 +123,7 @@ def test_flags_override_the_recipe_file(lidarprep: Any, scene_folder: Path, tmp_
         (["--url-base", "https://host/x?sig=abc"], "without user, password"),
         (["--device-height", "-3"], "device_height is -3.0"),
         (["--voxel", "0"], "voxel is 0.0"),
+        (["--voxel-keep", "nearest"], "voxel_keep is 'nearest' without voxel"),
         (["--layout", "bag"], "there is no layout 'bag'"),
         (["--poses", "nowhere.txt"], "poses"),
     ],
@@ -401,27 +403,49 @@ def test_the_recording_itself_is_no_destination(lidarprep: Any, scene_folder: Pa
     assert not (scene_folder / "manifest.json").exists()
 
 
-@pytest.mark.parametrize(("stop", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+@pytest.mark.parametrize(("stop", "code"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGHUP", 129)])
 def test_a_run_that_is_stopped_keeps_what_is_done_and_says_how_to_go_on(
     lidarprep: Any, scene_folder: Path, tmp_path: Path, stop: str, code: int
 ) -> None:
     program = (
         "import os, signal, sys, lidarprep.pipeline as p; from lidarprep.cli import main\n"
-        "import lidarprep.cli.console as c\n"
-        f"c.FrameProgress.advance = lambda *_: os.kill(os.getpid(), signal.{stop})\n"
+        "import lidarprep.cli.progress as c\n"
+        f"c.Bar.advance = lambda *_: os.kill(os.getpid(), signal.{stop})\n"
         f"main(['prepare', {str(scene_folder)!r}, '--out', {str(tmp_path / 'out')!r}])\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert ended.returncode == code, ended.stderr
     assert "frames are done and kept: run the same command again to go on." in ended.stderr
+    said = {"SIGINT": "stopping; Ctrl-C again ends at once\n", "SIGHUP": "hung up: stopping\n"}
+    assert said.get(stop, "") in ended.stderr
     assert not (tmp_path / "out/manifest.json").exists()
     again = lidarprep("prepare", scene_folder, "--out", tmp_path / "out")
     assert again.code == 0
-    assert "frames are done already" in again.err
+    assert "frames were done before" in again.err
     assert [path.name for path in (tmp_path / "out").glob(".*")] == []
     once_more = lidarprep("prepare", scene_folder, "--out", tmp_path / "out")
     assert once_more.code == 0
     assert "nothing to do" in once_more.err
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_that_is_closed_stops_a_run_unless_it_was_started_by_nohup(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path, terminal: bool
+) -> None:
+    program = (
+        "import os, signal, sys, lidarprep.pipeline as p; from lidarprep.cli import main\n"
+        "import lidarprep.cli.progress as c\n"
+        f"signal.signal(signal.SIGHUP, signal.SIG_{'DFL' if terminal else 'IGN'})\n"
+        "def closed(*_):\n"
+        f"    {'os.close(2)' if terminal else 'pass'}\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "c.Bar.advance = closed\n"
+        f"main(['prepare', {str(scene_folder)!r}, '--out', {str(tmp_path / 'out')!r}])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == (129 if terminal else 0), ended.stderr
+    assert (tmp_path / "out/manifest.json").exists() is not terminal
+    assert not (tmp_path / "out/.lidarprep-run/lock").exists()
 
 
 def test_the_demo_does_the_whole_job(lidarprep: Any, tmp_path: Path) -> None:
@@ -453,3 +477,59 @@ def test_every_public_name_can_be_had() -> None:
         assert getattr(lp, name) is not None
     with pytest.raises(AttributeError):
         lp.nothing_of_the_kind  # noqa: B018
+
+
+def test_convert_replaces_what_is_there_only_with_overwrite(lidarprep: Any, scene_folder: Path, tmp_path: Path) -> None:
+    words = ("convert", scene_folder / "pointcloud/9.ply", tmp_path / "a.pcd")
+    assert lidarprep(*words).code == 0
+    ended = lidarprep(*words)
+    assert ended.code == 2
+    assert ended.err.startswith(f"error: {tmp_path / 'a.pcd'} is there already\n")
+    assert lidarprep(*words, "--overwrite").code == 0
+
+
+def test_a_recipe_that_keeps_nothing_is_told_where_the_points_are(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path
+) -> None:
+    words = ("prepare", scene_folder, "--out", tmp_path / "out", "--points-frame", "world")
+    points = read_ply(scene_folder / "pointcloud/10.ply")[0]  # of the frame in the middle
+    ended = lidarprep(*words, "--roi", "900,-70,20,30,15")
+    assert ended.code == 2
+    (x0, y0, _), (x1, y1, _) = points.min(axis=0), points.max(axis=0)
+    assert (
+        f"The points of frame 10 are at x {x0:.1f} to {x1:.1f} and y {y0:.1f} to {y1:.1f} in the world; "
+        "the region is 20 × 30 m around x 900 and y -70, turned by 15°.\n"
+    ) in ended.err
+    ended = lidarprep("prepare", scene_folder, "--out", tmp_path / "out", "--device-height", "100")
+    lowest, highest = points[:, 2].min() + 100, points[:, 2].max() + 100
+    assert (
+        f"The points of frame 10 are {lowest:.1f} to {highest:.1f} m above the ground, "
+        "if the device is 100 m above it; the band is -1 to 8 m.\n"
+    ) in ended.err
+
+
+def test_a_place_that_was_given_as_a_path_is_named_as_one(lidarprep: Any, scene_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out of town"
+    assert f"manifest: {out}/manifest.json\n" in lidarprep("prepare", scene_folder, "--out", out).err
+    ended = lidarprep("prepare", scene_folder, "--out", out, "--precision", "2")
+    assert ended.err.startswith(f"error: {out}/manifest.json is there already")
+    (out / "manifest.json").write_text("[]")
+    assert lidarprep("verify", out).err.startswith(f"error: {out}/manifest.json: JSON that is no object")
+
+
+def test_columns_of_figures_are_aligned_at_the_right_and_prose_at_the_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [("a", "short", "7", "3"), ("b", "what takes some words", "1,234", "unknown"), ("c", "x", "-5", "12.5%")]
+    print_table("things", ("name", "looks like", "points", "share"), rows)
+    body = [line for line in capsys.readouterr().err.splitlines() if line.startswith("│")]
+    assert body == [
+        "│ a    │ short                 │      7 │       3 │",
+        "│ b    │ what takes some words │  1,234 │ unknown │",
+        "│ c    │ x                     │     -5 │   12.5% │",
+    ]
+
+
+def test_the_layouts_are_described_from_the_left(lidarprep: Any) -> None:
+    told = lidarprep("layouts").err
+    assert "│ ros1           │ a ROS 1 bag: a file NAME.bag  " in told

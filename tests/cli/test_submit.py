@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -254,3 +259,99 @@ def test_run_has_the_same_rule_and_prepares_nothing_for_it(
     assert done.code == 0, done.err
     assert AUTO_ID.fullmatch(json.loads(sent[-1].content)["unique_id"])
     assert "next: lidarprep tasks wait 5a99e20de50d4979ce6d291e" in done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no JSON at all", "no JSON; expected a manifest"),
+        ("[1, 2]", "JSON that is no object; expected a manifest"),
+        ('{"points": []}', "JSON without source, format, recipe, attachments, frames; expected a manifest"),
+        (
+            '{"source": "s", "format": "json", "recipe": {}, "frames": [], "attachments": [{"url": 7}]}',
+            "JSON without attachments.0.bytes, attachments.0.sha256, attachments.0.frames; expected",
+        ),
+        (
+            '{"source": "s", "format": 7, "recipe": {}, "frames": [], "attachments": []}',
+            ", format: 7; expected a valid string",
+        ),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_one_clear_error(
+    run: Run, sandbox: Sandbox, tmp_path: Path, text: str, said: str
+) -> None:
+    file = tmp_path / "my file.json"
+    file.write_text(text)
+    ended = run("submit", file, "--type", "lidarannotation")
+    assert ended.code == 2
+    assert ended.err.startswith(f"error: {file}")
+    assert said in ended.err
+    assert "Name the manifest.json that `prepare` wrote." in ended.err
+
+
+@pytest.mark.parametrize(
+    ("unique_id", "said"),
+    [
+        (("--unique-id", "drive-7"), "the same command again finds it by its unique id"),
+        ((), "without a unique id only `lidarprep tasks list` shows whether it was"),
+    ],
+)
+def test_ctrl_c_amid_the_request_ends_at_once_and_says_that_the_task_may_have_been_made(
+    words: tuple[object, ...], unique_id: tuple[str, ...], said: str
+) -> None:
+    """By a server that takes the request and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "lidarprep", *map(str, words), *unique_id],
+            env={
+                **os.environ,
+                "SCALE_API_KEY": "test_x",
+                "SCALE_API_URL": f"http://127.0.0.1:{silent.getsockname()[1]}/v1",
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+            # Who starts the tests by nohup, or in a shell's background, lets them ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        connection, _ = silent.accept()
+        with connection:
+            if unique_id:  # first it looks whether there is a task of this id
+                assert connection.recv(65536).startswith(b"GET /v1/tasks?")
+                connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"docs":[]}')
+            received = b""
+            while not received.startswith(b"POST /v1/task/lidarannotation"):
+                received = connection.recv(65536)
+            child.send_signal(signal.SIGINT)
+            printed = child.communicate(timeout=20)[1]  # less than the client would wait for an answer
+    assert child.returncode == 130
+    assert f"stopped: the task may have been made; {said}" in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize("url_base", [None, "https://data.example.com/run"])
+def test_no_task_is_made_of_what_is_gone(
+    run: Run, sandbox: Sandbox, tmp_path: Path, words: tuple[object, ...], url_base: str | None
+) -> None:
+    place = tmp_path / "a place"
+    scene = lp.open_scene(write_toolkit_scene(tmp_path / "recording"))
+    lp.prepare(scene, lp.Recipe(), place, storage=lp.StorageOptions(url_base=url_base))
+    (place / "images/front/10.jpg").unlink()
+    (place / "frame-11.json").write_bytes(b"{}")
+    before = sandbox.store.page(limit=1).total
+    ended = run("submit", place, *words[2:])
+    assert ended.code == 1
+    said = " ".join(ended.err.split())
+    assert "2 of the 9 objects that it names are gone, or of another size; the first is frame-11.json" in said
+    assert f"lidarprep verify '{place}/manifest.json' --repair RECORDING" in said
+    assert sandbox.store.page(limit=1).total == before
+
+
+def test_what_is_served_from_elsewhere_by_now_can_be_submitted(
+    run: Run, sandbox: Sandbox, tmp_path: Path, words: tuple[object, ...]
+) -> None:
+    place = tmp_path / "out"
+    scene = lp.open_scene(write_toolkit_scene(tmp_path / "recording"))
+    lp.prepare(scene, lp.Recipe(), place, storage=lp.StorageOptions(url_base="https://data.example.com/run"))
+    for path in [*place.rglob("*.jpg"), *place.glob("frame-*")]:
+        path.unlink()
+    assert run("submit", place, *words[2:]).code == 0

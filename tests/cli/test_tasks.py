@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -254,3 +259,35 @@ def test_without_a_key_it_says_where_to_get_one(run: Run, sandbox: Sandbox, monk
     ended = run("tasks", "list")
     assert ended.code == 2
     assert "no API key is set" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--created-after", "yesterday"), "--created-after is 'yesterday'; it must be a time"),
+        (("--completed-before", "soon"), "--completed-before is 'soon'; it must be a time"),
+        (("--review-status", "good"), "--review-status is 'good'; it must be one of accepted, "),
+        (("--tag", ""), "--tag is ''; it must be a text that is not empty"),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_named_as_it_was_typed(
+    run: Run, sandbox: Sandbox, words: tuple[str, ...], said: str
+) -> None:
+    ended = run("tasks", "list", *words)
+    assert ended.code == 2
+    assert ended.err.startswith(f"error: {said}")
+
+
+def test_an_api_that_is_not_there_is_said_to_be_asked_again_and_soon_given_up(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    ended = subprocess.run(
+        [sys.executable, "-m", "lidarprep", "tasks", "list", "--api-url", f"http://127.0.0.1:{port}/v1"],
+        env={**os.environ, "SCALE_API_KEY": "test_x"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert re.findall(r"Connection refused; trying again in \d\.\d s \((\d) of 3\)", ended.stderr) == ["1", "2", "3"]
+    assert "error: GET /v1/tasks: no answer from 127.0.0.1" in ended.stderr

@@ -212,7 +212,7 @@ def test_a_folder_that_cannot_be_listed_is_one_clear_error(toolkit: Path, monkey
     def refused(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "iterdir", refused)
+    monkeypatch.setattr("os.listdir", refused)
     with pytest.raises(LidarprepError, match="pointcloud cannot be read: Permission denied"):
         open_scene(toolkit)
 

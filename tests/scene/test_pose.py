@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from lidarprep.errors import SceneError
 from lidarprep.scene import Pose
+from lidarprep.scene.quaternions import matrices, matrix
 
 numbers = st.floats(-1e3, 1e3)
 vectors = st.tuples(numbers, numbers, numbers).map(np.array)
@@ -147,6 +148,13 @@ def test_what_is_no_quaternion_is_refused(q: tuple[float, ...]) -> None:
 
 
 MIRROR = np.diag([1.0, 1.0, -1.0])
+
+
+@given(quaternions)
+def test_one_quaternion_gives_the_very_matrix_that_many_give(q: np.ndarray) -> None:
+    assert matrix(*q.tolist()).tolist() == matrices(np.stack((q, q)))[1].tolist()
+
+
 SHEAR = np.array([[1, 0.1, 0], [0, 1, 0], [0, 0, 1.0]])
 # R Rᵀ of this overflows to infinity minus infinity.
 HUGE = np.array([[1e200, 1e200, 0], [1e200, -1e200, 0], [0, 0, 1]])

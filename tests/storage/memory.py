@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import hashlib
 import io
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from threading import Lock
 from typing import Any, BinaryIO
 
 from lidarprep.errors import StorageError
-from lidarprep.storage.store import PROBE_KEY, RUN_FOLDER, StoredObject, describe
+from lidarprep.storage.store import PROBE_KEY, RUN_FOLDER, STAGED, StoredObject, Tagged, describe
 
 
 class MemoryStore:
-    """Objects in a dictionary, which stand at once, as S3's do."""
+    """Objects in a dictionary, which stand at once, as S3's do.
 
-    stages = False
+    Args:
+        heeds_conditions: Whether it is one of those that put only on the condition that they are given.
+    """
 
-    def __init__(self) -> None:
+    keeps_spools = False
+
+    def __init__(self, heeds_conditions: bool = True) -> None:
         self.objects: dict[str, bytes] = {}
+        self.put_at: dict[str, float] = {}  # by the clock of a machine of its own
+        self.presign_hours: float | None = None
+        self._aside = ""
+        self._heeds_conditions = heeds_conditions
         self._lock = Lock()
 
     def check(self, needed_bytes: int | None = None) -> None:
@@ -29,13 +40,36 @@ class MemoryStore:
         self.objects[PROBE_KEY] = b""
         self.discard([PROBE_KEY])
 
+    @property
+    def stages(self) -> bool:
+        return bool(self._aside)
+
     def put(self, key: str, data: bytes, content_type: str) -> StoredObject:
-        self.objects[key] = bytes(data)
+        self.objects[self._aside + key] = bytes(data)
         return describe(key, self.url(key), data)
 
-    def put_if_absent(self, key: str, data: bytes) -> bool:
+    def get_tagged(self, key: str) -> Tagged | None:
         with self._lock:
-            return self.objects.setdefault(key, data) == data
+            if key not in self.objects:
+                return None
+            now = time.monotonic()
+            return Tagged(self.objects[key], self._tag(key) or "", now - self.put_at.get(key, now))
+
+    def put_if(self, key: str, data: bytes, tag: str | None) -> str | None:
+        with self._lock:
+            if self._heeds_conditions and self._tag(key) != tag:
+                return None
+            self.objects[key] = data
+            self.put_at[key] = time.monotonic()
+            return self._tag(key)
+
+    def discard_if(self, key: str, tag: str) -> None:
+        with self._lock:
+            if not self._heeds_conditions or self._tag(key) == tag:
+                self.objects.pop(key, None)
+
+    def _tag(self, key: str) -> str | None:
+        return hashlib.md5(self.objects[key]).hexdigest() if key in self.objects else None
 
     @contextlib.contextmanager
     def spool(self, key: str) -> Iterator[BinaryIO]:
@@ -53,10 +87,11 @@ class MemoryStore:
             raise StorageError(f"there is no {key}") from None
 
     def measure(self, key: str) -> StoredObject | None:
-        return describe(key, self.url(key), self.objects[key]) if key in self.objects else None
+        data = self.objects.get(self._aside + key)
+        return None if data is None else describe(key, self.url(key), data)
 
     def sizes(self, keys: Collection[str]) -> dict[str, int]:
-        return {key: len(self.objects[key]) for key in keys if key in self.objects}
+        return {key: len(self.objects[self._aside + key]) for key in keys if self._aside + key in self.objects}
 
     def existing(self, keys: Collection[str]) -> set[str]:
         return set(keys) & set(self.objects)
@@ -70,7 +105,10 @@ class MemoryStore:
         for key in keys:
             self.objects.pop(key, None)
 
-    def sweep(self) -> None:
+    def guard(self, check: Callable[[], None] | None) -> None:
+        pass
+
+    def sweep(self, keys: Collection[str] = ()) -> None:
         self.discard([PROBE_KEY])
 
     def stop(self) -> None:
@@ -79,19 +117,33 @@ class MemoryStore:
     def hurried(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
-    def staged(self) -> MemoryStore:
-        return self
+    def staged(self, aside: bool = False) -> MemoryStore:
+        staged = copy.copy(self)
+        staged._aside = STAGED if aside else ""
+        return staged
 
-    def commit(self, keys: Collection[str]) -> None:
-        pass
+    def in_the_way(self, keys: Sequence[str]) -> set[str]:
+        return self.existing(keys if self.stages else keys[-1:])
+
+    def commit(self, keys: Sequence[str]) -> None:
+        if not self.stages:
+            return
+        if STAGED + keys[-1] in self.objects:
+            self.objects.pop(keys[-1], None)
+        for key in keys:
+            if STAGED + key in self.objects:
+                self.objects[key] = self.objects[STAGED + key]
 
     def roll_back(self, keys: Collection[str]) -> None:
-        self.discard(keys)
+        self.discard([key for key in self.objects if key.startswith(STAGED)] if self.stages else keys)
 
     def url(self, key: str) -> str:
         return f"memory://store/{key}"
 
     location = fetch_url = url
+
+    def fetch_urls_expire_at(self) -> int | None:
+        return None if self.presign_hours is None else int(time.time() + self.presign_hours * 3600)
 
 
 class Faulty:
@@ -104,7 +156,15 @@ class Faulty:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._store, name)
-        if not callable(value) or name in ("url", "location", "fetch_url", "hurried", "stop"):
+        if not callable(value) or name in (
+            "url",
+            "location",
+            "fetch_url",
+            "fetch_urls_expire_at",
+            "hurried",
+            "stop",
+            "guard",
+        ):
             return value
 
         def called(*arguments: Any) -> Any:

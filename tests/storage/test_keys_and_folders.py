@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import lidarprep as lp
 from lidarprep.storage import LocalFolder
-from lidarprep.storage.store import KeyMaker
+from lidarprep.storage.keys import KeyMaker
 
 
 @given(st.lists(st.text(min_size=1), unique=True, max_size=20))

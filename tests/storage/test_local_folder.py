@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lidarprep.errors import StorageError
 from lidarprep.storage import LocalFolder, durable
 from lidarprep.storage.durable import FolderSyncs
-from lidarprep.storage.store import KeyMaker, is_key
+from lidarprep.storage.keys import KeyMaker, is_key
 
 JSON = "application/json"
 
@@ -43,7 +43,6 @@ def test_a_key_that_leads_outside_is_refused_by_all_that_takes_one(tmp_path: Pat
     for store_ in (store, store.staged()):
         for use in (
             lambda s=store_: s.put(key, b"x", JSON),
-            lambda s=store_: s.put_if_absent(key, b"x"),
             lambda s=store_: s.get(key),
             lambda s=store_: s.measure(key),
             lambda s=store_: s.discard([key]),
@@ -98,7 +97,6 @@ def test_files_get_the_mode_that_the_umask_leaves(tmp_path: Path, umask: int) ->
         with store.spool("b.sfs") as file:
             file.write(b"x")
             store.put_file("b.sfs", file, "application/octet-stream")
-        store.put_if_absent("c.json", b"x")
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()} == {0o666 & ~umask}
@@ -134,6 +132,13 @@ def test_a_file_is_synced_before_it_gets_its_name_and_its_folder_after(tmp_path:
 def test_a_new_folder_is_synced_into_those_above_it(tmp_path: Path, synced: list[str]) -> None:
     LocalFolder(tmp_path / "out").put("images/front/1.jpg", b"x", "image/jpeg")
     assert {f"sync {name}" for name in (tmp_path.name, "out", "images", "front")} <= set(synced)
+
+
+def test_folders_that_were_made_for_a_runs_lock_are_durable_before_its_work(tmp_path: Path, synced: list[str]) -> None:
+    store = LocalFolder(tmp_path / "new/out")
+    store.run_folder.mkdir(parents=True)
+    store.probe()
+    assert sorted(synced) == sorted(f"sync {name}" for name in (tmp_path.name, "new", "out"))
 
 
 def test_a_manifest_gets_its_name_after_all_others_are_durable(tmp_path: Path, synced: list[str]) -> None:
@@ -255,32 +260,9 @@ def test_a_disk_that_fails_is_one_clear_error_and_leaves_nothing(
 
 def test_a_disk_without_room_is_seen_before_any_work(tmp_path: Path) -> None:
     LocalFolder(tmp_path / "out").check(needed_bytes=1)
-    with pytest.raises(StorageError, match=r"has \d+\.\d\d GB left, and about 1000000000\.00 GB are to be stored"):
+    with pytest.raises(StorageError, match=r"has \d+\.\d\d [GM]B left, and about 1000000000\.00 GB are to be stored"):
         LocalFolder(tmp_path / "out").check(needed_bytes=10**18)
     assert not (tmp_path / "out").exists()
-
-
-def test_of_those_who_put_if_absent_at_once_one_succeeds(tmp_path: Path) -> None:
-    store, made = LocalFolder(tmp_path), list[bool]()
-    threads = [
-        threading.Thread(target=lambda n=n: made.append(store.put_if_absent("d/lock", bytes([n])))) for n in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(made) == [False] * 7 + [True]
-    assert files(tmp_path) == {"d/lock"}
-
-
-def test_a_file_system_without_links_still_lets_one_succeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(*_: object) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", unknown)
-    assert LocalFolder(tmp_path).put_if_absent("lock", b"one")
-    assert not LocalFolder(tmp_path).put_if_absent("lock", b"two")
-    assert (tmp_path / "lock").read_bytes() == b"one"
 
 
 def test_listing_gives_what_stands_and_a_runs_own_only_if_asked(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_run_to_s3_then_a_submit_then_get_task(
         assert len(stored) == record.bytes
     loaded = lp.load_manifest(f"s3://{BUCKET}/runs/1/manifest.json", storage)
     with running_sandbox() as sandbox, lp.ScaleClient(api_key="test_key", api_url=sandbox.url) as client:
-        made = lp.submit(loaded, "lidarannotation", TASK, client)
+        made = lp.submit(loaded, "lidarannotation", TASK, client, storage=storage)
         task = client.get_task(made.id)
     assert task.params["attachments"] == manifest.urls
     assert task.params["attachment_type"] == format
@@ -77,12 +77,8 @@ def test_a_scene_to_s3_is_sent_from_a_file_and_becomes_a_multistage_task(
     (tmp_path / "spool").mkdir()
     # Larger than 8 MB, from where on the parts go one by one.
     recording = write_toolkit_scene(tmp_path / "recording", frames=4, points=200_000)
-    manifest = lp.prepare(
-        lp.open_scene(recording),
-        lp.Recipe(format="sfs"),
-        f"s3://{BUCKET}/runs/1",
-        storage=lp.StorageOptions(endpoint_url=endpoint),
-    )
+    storage = lp.StorageOptions(endpoint_url=endpoint)
+    manifest = lp.prepare(lp.open_scene(recording), lp.Recipe(format="sfs"), f"s3://{BUCKET}/runs/1", storage=storage)
     assert manifest.urls == [f"s3://{BUCKET}/runs/1/scene.sfs"]
     assert keys(s3) == {"runs/1/scene.sfs", "runs/1/manifest.json"}
     answer = s3.get_object(Bucket=BUCKET, Key="runs/1/scene.sfs")
@@ -96,7 +92,9 @@ def test_a_scene_to_s3_is_sent_from_a_file_and_becomes_a_multistage_task(
     assert local.attachments[0].sha256 == record.sha256
     assert list((tmp_path / "spool").iterdir()) == []
     with running_sandbox() as sandbox, lp.ScaleClient(api_key="test_key", api_url=sandbox.url) as client:
-        made = lp.submit(manifest, "multistage", {k: v for k, v in TASK.items() if k != "labels"}, client)
+        made = lp.submit(
+            manifest, "multistage", {k: v for k, v in TASK.items() if k != "labels"}, client, storage=storage
+        )
         task = client.get_task(made.id)
     assert task.params["attachments"] == manifest.urls
     assert task.params["scene_format"] == "sensor_fusion"

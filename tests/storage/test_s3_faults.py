@@ -2,68 +2,29 @@
 
 from __future__ import annotations
 
-import io
 import os
+import socket
 import threading
-from collections.abc import Callable, Iterator
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
+from botocore.exceptions import ConnectionClosedError
+from botocore.parsers import ResponseParserError
 
 import lidarprep as lp
 from lidarprep.errors import StorageError
-from lidarprep.storage import s3_retries
-from lidarprep.storage.lock import locked
-from lidarprep.storage.s3 import S3Prefix
-from tests.storage.test_s3_objects import opened
-
-JSON = "application/json"
-Fault = Callable[[Any], AWSResponse]
-
-
-class _Raw(io.BytesIO):
-    def stream(self, *_: object) -> Iterator[bytes]:
-        yield self.read()
-
-
-def answered(status: int, code: str, message: str = "") -> Fault:
-    """The store says so, in place of doing what it is asked for."""
-    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
-    return lambda request: AWSResponse(request.url, status, {"Content-Length": str(len(body))}, _Raw(body))
-
-
-def cut(request: Any) -> AWSResponse:
-    """The connection is reset."""
-    raise ConnectionClosedError(endpoint_url=request.url)
-
-
-def unreachable(request: Any) -> AWSResponse:
-    """There is no network."""
-    raise EndpointConnectionError(endpoint_url=request.url, error="no route")
-
-
-def failing(store: S3Prefix, fault: Fault, *, times: int | None = None, method: str | None = None) -> list[str]:
-    """Makes the store's requests fail, so many times or for ever; the methods of all that are sent."""
-    session = store._client._endpoint.http_session
-    send, sent, failed = session.send, list[str](), list[str]()
-
-    def instead(request: Any) -> AWSResponse:
-        sent.append(request.method)
-        if method in (None, request.method) and (times is None or len(failed) < times):
-            failed.append(request.method)
-            return fault(request)
-        answer: AWSResponse = send(request)
-        return answer
-
-    session.send = instead
-    return sent
+from lidarprep.storage.s3 import retries
+from lidarprep.storage.s3.errors import reported
+from tests.storage.s3_faults import Fault, Raw, answered, cut, failing, unreachable
+from tests.storage.s3_stores import JSON, opened
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_retries, "_wait", lambda attempts: 0.01)
+    monkeypatch.setattr(retries, "_wait", lambda attempts: 0.01)
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.0)
     monkeypatch.setattr("botocore.retries.bucket.TokenBucket.acquire", lambda self, amount=1, block=True: True)
 
@@ -110,14 +71,14 @@ def test_a_body_that_is_cut_is_fetched_again(bucket: Any, moto: str) -> None:
     store = opened(moto)
     store.put("a.json", b"[1, 2, 3]", JSON)
     headers = {"Content-Length": "9"}
-    sent = failing(store, lambda request: AWSResponse(request.url, 200, headers, _Raw(b"[1, ")), times=3, method="GET")
+    sent = failing(store, lambda request: AWSResponse(request.url, 200, headers, Raw(b"[1, ")), times=3, method="GET")
     assert store.get("a.json") == b"[1, 2, 3]"
     assert sent.count("GET") == 4
 
 
-def test_an_answer_that_was_lost_is_not_taken_for_anothers_lock(bucket: Any, moto: str) -> None:
+def test_a_conditional_put_whose_answer_was_lost_stands_and_says_that_something_does(bucket: Any, moto: str) -> None:
     store = opened(moto)
-    session = store._client._endpoint.http_session
+    session = store.bucket.client._endpoint.http_session
     send, lost = session.send, list[Any]()
 
     def losing(request: Any) -> Any:
@@ -128,29 +89,24 @@ def test_an_answer_that_was_lost_is_not_taken_for_anothers_lock(bucket: Any, mot
         return answer
 
     session.send = losing
-    assert store.put_if_absent(".lidarprep-run/lock", b"one")
-    assert not store.put_if_absent(".lidarprep-run/lock", b"two")
+    assert store.put_if(".lidarprep-run/lock", b"one", None) is None
+    found = store.get_tagged(".lidarprep-run/lock")
+    assert found is not None
+    assert found.data == b"one"
 
 
-def test_a_store_without_conditions_is_asked_first(bucket: Any, moto: str) -> None:
-    for data, made in ((b"one", True), (b"two", False)):
-        store = opened(moto)
-        session = store._client._endpoint.http_session
-        refuse, send = answered(501, "NotImplemented", "no conditions"), session.send
-        session.send = lambda request, refuse=refuse, send=send: (
-            refuse(request) if "If-None-Match" in request.headers else send(request)
-        )
-        assert store.put_if_absent(".lidarprep-run/lock", data) is made
-
-
-@pytest.mark.parametrize(("fault", "said"), [(answered(503, "SlowDown", "Please reduce"), "SlowDown"), (cut, "closed")])
-def test_a_store_that_only_fails_is_given_up_in_the_time_that_was_said(
-    bucket: Any, moto: str, fault: Fault, said: str
-) -> None:
-    store = opened(moto, give_up_after=0.02)
-    failing(store, fault)
-    with pytest.raises(StorageError, match=rf"cannot take a\.json: [\s\S]*{said}[\s\S]*\(tried for 1\.2 seconds\)"):
-        store.put("a.json", b"[1]", JSON)
+def test_a_store_that_says_it_knows_no_conditions_is_asked_without(bucket: Any, moto: str) -> None:
+    store, key = opened(moto), ".lidarprep-run/lock"
+    session = store.bucket.client._endpoint.http_session
+    refuse, send = answered(501, "NotImplemented", "no conditions"), session.send
+    session.send = lambda request: (
+        refuse(request) if {"If-None-Match", "If-Match"} & set(request.headers) else send(request)
+    )
+    tag = store.put_if(key, b"one", None)
+    assert tag is not None
+    assert store.put_if(key, b"two", None) not in (None, tag)
+    store.discard_if(key, tag)
+    assert store.get_tagged(key) is None
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "TokenRefreshRequired", "RequestExpired"])
@@ -189,28 +145,9 @@ def test_a_permission_that_is_lacking_shows_in_the_probe(
         store.probe()
 
 
-def test_a_store_that_is_stopped_tries_nothing_again(bucket: Any, moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = opened(moto)
-    monkeypatch.setattr(s3_retries, "_wait", lambda attempts: 300.0)
-    failing(store, cut)
-    failed: list[StorageError] = []
-
-    def put() -> None:
-        with pytest.raises(StorageError) as raised:
-            store.put(".lidarprep-run/x", b"[1]", JSON)
-        failed.append(raised.value)
-
-    thread = threading.Thread(target=put)
-    thread.start()
-    store.stop()
-    thread.join(10)
-    assert not thread.is_alive()
-    assert "cannot take" in failed[0].message
-
-
 def test_uploads_that_may_not_be_seen_do_not_hinder_a_run(bucket: Any, moto: str) -> None:
     store = opened(moto)
-    store._client.meta.events.register(
+    store.bucket.client.meta.events.register(
         "before-send.s3.ListMultipartUploads", lambda request, **_: answered(403, "AccessDenied")(request)
     )
     store.sweep()
@@ -218,7 +155,7 @@ def test_uploads_that_may_not_be_seen_do_not_hinder_a_run(bucket: Any, moto: str
 
 def test_a_probe_that_a_killed_run_has_left_is_swept(bucket: Any, moto: str) -> None:
     store = opened(moto, acl="public-read")
-    session = store._client._endpoint.http_session
+    session = store.bucket.client._endpoint.http_session
     send = session.send
 
     def killed(request: Any) -> Any:
@@ -237,46 +174,44 @@ def test_a_probe_that_a_killed_run_has_left_is_swept(bucket: Any, moto: str) -> 
     assert list(bucket.objects.all()) == []
 
 
-@pytest.mark.parametrize("keys", [["a"], [f"{n}" for n in range(40)]])
-def test_what_is_only_tidiness_is_tried_for_seconds_also_side_by_side(
-    bucket: Any, moto: str, monkeypatch: pytest.MonkeyPatch, keys: list[str]
-) -> None:
-    monkeypatch.setattr("lidarprep.storage.s3._TIDY_S", 0.0)
-    store = opened(moto, give_up_after=60)
-    sent = failing(store, cut)
-    with pytest.raises(StorageError, match="tried for 0 seconds"), store.hurried():
-        store.discard(keys)
-    assert len(sent) <= len(keys)
-    assert store._patience.seconds == 3600
-
-
-def test_a_lock_of_a_store_that_is_gone_is_let_go_of_at_once(
-    bucket: Any, moto: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lidarprep.storage.s3._TIDY_S", 0.0)
-    monkeypatch.setattr(s3_retries, "_wait", lambda attempts: 300.0)
-    store = opened(moto, give_up_after=60)
-    with locked(store):
-        sent = failing(store, cut)
-    assert len(sent) <= 2
-
-
-def test_after_a_stop_nothing_is_tried_again_not_even_by_boto(bucket: Any, moto: str) -> None:
-    store = opened(moto)
-    store.stop()
-    sent = failing(store, cut)
-    with pytest.raises(StorageError, match="closed"):
-        store.get("a.json")
-    assert len(sent) == 1
-
-
-def test_a_certificate_that_is_wrong_is_not_tried_for_minutes(bucket: Any, moto: str) -> None:
-    from botocore.exceptions import SSLError
-
-    assert not s3_retries.is_passing(SSLError(endpoint_url="x", error="[SSL: CERTIFICATE_VERIFY_FAILED]"))
-    assert s3_retries.is_passing(SSLError(endpoint_url="x", error="[SSL: BAD_RECORD_MAC]"))
-
-
 def test_an_unknown_profile_is_one_clear_error() -> None:
     with pytest.raises(StorageError, match=r"nobody[\s\S]*--profile"):
         lp.storage.open_store("s3://b", profile="nobody")
+
+
+def test_a_body_that_trickles_is_cut_short_and_fetched_again(
+    bucket: Any, moto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lidarprep.storage.s3.download._LONGEST_PIECE_S", 0.3)
+    connections: list[int] = []
+
+    def served(listening: socket.socket) -> None:
+        while True:
+            with suppress(OSError), listening.accept()[0] as connection:
+                connections.append(1)
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nETag: x\r\nConnection: close\r\n\r\n")
+                if len(connections) > 2:
+                    connection.sendall(b"x" * 1000)
+                    return
+                for _ in range(1000):  # a byte at a time: for ever, by the time between two
+                    connection.sendall(b"x")
+                    time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=served, args=[listening])
+        thread.start()
+        store = opened(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        assert store.get("a") == b"x" * 1000
+        thread.join()
+    assert len(connections) == 3
+
+
+def test_a_page_in_place_of_a_stores_answer_is_one_clear_error(bucket: Any, moto: str) -> None:
+    store = opened(moto, give_up_after=0.001)
+    page = b"<!doctype html><p>Log in to the hotel's network</br>"
+    failing(store, lambda request: AWSResponse(request.url, 200, {"Content-Length": str(len(page))}, Raw(page)))
+    with pytest.raises(StorageError, match=r"cannot be reached: 500 Internal Server Error[\s\S]*Check the network"):
+        store.check()
+    with pytest.raises(StorageError, match=r"is not that of a store[\s\S]*log in there"), reported("s3://b", "be read"):
+        raise ResponseParserError("no element found")

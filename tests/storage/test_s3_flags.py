@@ -1,4 +1,4 @@
-"""The command's flags, as they arrive at S3."""
+"""The options of S3: as flags that arrive there, and which of them make no sense."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+import lidarprep as lp
 from lidarprep.cli import main
+from lidarprep.errors import RecipeError
+from lidarprep.storage import open_store
 from tests.scenes import write_toolkit_scene
 from tests.storage.conftest import BUCKET
 
@@ -67,3 +70,36 @@ def test_a_local_folder_cannot_heed_them(tmp_path: Path, capsys: pytest.CaptureF
     assert ended("prepare", recording, "--out", tmp_path / "out", "--sse", "AES256") == 2
     assert "sse: that is for s3://bucket/prefix" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_local_folder_cannot_heed_is_refused(tmp_path: Any) -> None:
+    with pytest.raises(RecipeError, match=r"sse, tags: that is for s3://bucket/prefix"):
+        open_store(str(tmp_path), **lp.StorageOptions(sse="AES256", tags={"a": "b"}).model_dump())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kms_key": "k"}, "--sse aws:kms"),
+        ({"sse": "AES256", "kms_key": "k"}, "--sse aws:kms"),
+        ({"gzip": True}, "url_base or presign_hours"),
+        ({"storage_class": "GLACIER"}, "cannot be fetched"),
+        ({"acl": "public-read-write"}, "acl"),
+        ({"tags": {"aws:x": "1"}}, "no tag"),
+        ({"tags": ["x"]}, "KEY=VALUE"),
+        ({"tags": ["x=1", "x=2"]}, "same key"),
+        ({"tags": {str(number): "" for number in range(11)}}, "11 tags"),
+        ({"give_up_after": 0}, "give_up_after"),
+        ({"role_arn": "writer"}, "role_arn"),
+        ({"cache_control": "a\nb"}, "cache_control"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        lp.StorageOptions(**options)
+
+
+def test_storage_options_survive_being_dumped_and_can_be_compared() -> None:
+    options = lp.StorageOptions(tags={"a": "b"})
+    assert lp.StorageOptions(**options.model_dump()) == options
+    assert hash(lp.StorageOptions(tags=["a=b"])) == hash(options)

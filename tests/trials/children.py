@@ -156,18 +156,21 @@ def staged_in(folder: Path) -> dict[str, tuple[int, int]]:
 def journaled_frames(folder: Path) -> set[str]:
     """Ids of the frames that a local journal holds as finished: lines that are whole, below its header."""
     journal = folder / RUN_FOLDER / "journal.jsonl"
-    if not journal.exists():
+    try:
+        data = journal.read_bytes()
+    except FileNotFoundError:
         return set()
-    return {frame for line in journal.read_bytes().split(b"\n")[:-1] for frame in frames_named(line)}
+    return {frame for line in data.split(b"\n")[:-1] for frame in frames_named(line)}
 
 
 def frames_named(record: bytes) -> list[str]:
-    """The id of the frame that a journal's record says is done: none for other records, and for a torn one."""
+    """Ids of the frames that a journal's record says are done: none for other records, and for a torn one."""
     try:
         value = json.loads(record.partition(b" ")[2])
     except ValueError:
         return []
-    return [value["frame"]] if "record" in value or "skipped" in value else []
+    done = value["frames"] if "scene" in value else [value]  # several may have come to a scene of all
+    return [one["frame"] for one in done if "record" in one or "skipped" in one]
 
 
 def assert_one_clear_error(ended: Ended) -> None:

@@ -102,13 +102,40 @@ def test_killed_at_every_start_by_one_event_more_each_frame_is_read_once(
 
 
 def test_nothing_of_a_killed_run_looks_finished(runner: Runner, out: Path) -> None:
-    child = runner.start(out)
-    while child.process.poll() is None and len(journaled_frames(out)) < 3:
-        time.sleep(0.001)
-    child.kill()
-    ended = child.end()
-    if ended.code == -9 and not (out / "manifest.json").exists() and (out / RUN_FOLDER / "journal.jsonl").exists():
-        assert_nothing_looks_finished(out)
+    ended = runner.run(out, hooks={"KILL_AT": 60})
+    assert ended.code == -9, ended.stderr
+    assert staged_in(out)
+    assert_nothing_looks_finished(out)
+
+
+def test_a_run_that_was_to_replace_another_and_is_killed_leaves_the_old_or_becomes_the_new(
+    runner: Runner, reference: dict[str, str], tmp_path: Path, kills: int | None
+) -> None:
+    """Until the new one is moved to its place, which the same command ends if that was begun, the old one stands."""
+    options = ("--overwrite", "--precision", "1")
+    assert runner.run(tmp_path / "new", *options).code == 0
+    expected = files_in(tmp_path / "new")
+    assert runner.run(tmp_path / "counted").code == 0
+    whole = runner.run(tmp_path / "counted", *options)
+    assert whole.code == 0, whole.stderr
+    events, count = len(whole.events()), kills or 5
+    stood = begun = 0
+    for step in range(count):
+        out = tmp_path / f"out-{step}"
+        assert runner.run(out).code == 0
+        ended = runner.run(out, *options, hooks={"KILL_AT": 1 + round(step * (events - 1) / (count - 1))})
+        assert ended.code in (-9, 0), ended.stderr
+        visible = {name: digest for name, digest in files_in(out).items() if not name.startswith(RUN_FOLDER)}
+        stands = visible == reference
+        stood += stands
+        begun += not stands
+        # A manifest that stands is of all that it names: the old one, or the new one.
+        assert stands or "manifest.json" not in visible or visible["manifest.json"] == expected["manifest.json"]
+        again = runner.run(out, *options)
+        assert again.code == 0, again.stderr
+        assert files_in(out) == expected
+    assert stood
+    assert begun
 
 
 def test_every_byte_is_on_the_disk_before_the_journal_and_the_manifest_speak_of_it(runner: Runner, out: Path) -> None:

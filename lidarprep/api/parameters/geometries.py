@@ -96,7 +96,7 @@ class Quaternion(Nested):
     z: Number
 
 
-class Cuboid(Geometry):
+class PerspectiveCuboid(Geometry):
     """Cuboids in perspective."""
 
     min_height: Index | None = None
@@ -132,7 +132,7 @@ class Geometries(Nested):
     polygon: Annotated[Polygon | Mapping[str, Any], PlainValidator(of_kind(Polygon))] | None = None
     line: Annotated[Line | Mapping[str, Any], PlainValidator(of_kind(Line))] | None = None
     point: Annotated[Point | Mapping[str, Any], PlainValidator(of_kind(Point))] | None = None
-    cuboid: Annotated[Cuboid | Mapping[str, Any], PlainValidator(of_kind(Cuboid))] | None = None
+    cuboid: Annotated[PerspectiveCuboid | Mapping[str, Any], PlainValidator(of_kind(PerspectiveCuboid))] | None = None
     ellipse: Annotated[Ellipse | Mapping[str, Any], PlainValidator(of_kind(Ellipse))] | None = None
 
     @model_validator(mode="after")

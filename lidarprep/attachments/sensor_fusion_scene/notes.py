@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+# By kind, the first one's sentence and how many there were.
+Findings = Mapping[str, tuple[str, int]]
+
 
 class Notes:
-    """Findings by kind, with the first one's sentence and how many there were."""
+    """Findings by kind.
 
-    def __init__(self) -> None:
-        self._found: dict[str, tuple[str, int]] = {}
+    Args:
+        found: What was found before.
+    """
+
+    def __init__(self, found: Findings | None = None) -> None:
+        self._found = dict(found or {})
 
     def say(self, kind: str, sentence: str) -> None:
         """Notes a finding."""
@@ -25,8 +34,7 @@ class Notes:
         """A sentence for each kind, in the order in which they were met first."""
         return tuple(first if times == 1 else f"{first} ({times} times)" for first, times in self._found.values())
 
-    def copy(self) -> Notes:
-        """The same findings, for a frame that may yet be refused."""
-        notes = Notes()
-        notes._found = dict(self._found)
-        return notes
+    @property
+    def found(self) -> Findings:
+        """The findings as they are now."""
+        return dict(self._found)

@@ -28,7 +28,7 @@ Points = dict[str, ArraySpec]
 
 def write_clouds(
     blocks: BlockWriter, points: PointCloud, points_from_us: int | None, frame_id: str, notes: Notes
-) -> dict[int | None, Points]:
+) -> list[tuple[int | None, Points]]:
     """Writes a frame's points.
 
     Args:
@@ -39,23 +39,23 @@ def write_clouds(
         notes: Told if timestamps are rounded.
 
     Returns:
-        The arrays of each device, by its id, in the points' order; of all points under None where they have no
-        device, or there are none.
+        Each device's id and arrays, in the points' order; None and all points where they have no device, or there are
+        none.
 
     Raises:
         EncodingError: A coordinate is not finite as float32, or an intensity is not 0–1.
     """
     if points.device is None or not len(points):
-        return {None: _write_cloud(blocks, points, None, points_from_us, frame_id, notes)}
+        return [(None, _write_cloud(blocks, points, None, points_from_us, frame_id, notes))]
     devices, counts = np.unique(points.device, return_counts=True)
     if len(devices) == 1:
-        return {int(devices[0]): _write_cloud(blocks, points, None, points_from_us, frame_id, notes)}
+        return [(int(devices[0]), _write_cloud(blocks, points, None, points_from_us, frame_id, notes))]
     order = np.argsort(points.device, kind="stable")
     ends = np.cumsum(counts).tolist()
-    return {
-        int(device): _write_cloud(blocks, points, order[end - count : end], points_from_us, frame_id, notes)
+    return [
+        (int(device), _write_cloud(blocks, points, order[end - count : end], points_from_us, frame_id, notes))
         for device, count, end in zip(devices, counts.tolist(), ends, strict=True)
-    }
+    ]
 
 
 def _write_cloud(

@@ -17,7 +17,7 @@ from lidarprep.attachments.sensor_fusion_scene.cameras import (
     is_known_model,
 )
 from lidarprep.attachments.sensor_fusion_scene.clock import NS_PER_US
-from lidarprep.attachments.sensor_fusion_scene.container import Buffer, read_container
+from lidarprep.attachments.sensor_fusion_scene.container_reader import Buffer, read_container
 from lidarprep.attachments.sensor_fusion_scene.frames import Recorded, Sweep, SweepingSensor, frames_of
 from lidarprep.attachments.sensor_fusion_scene.pose_path import PosePath
 from lidarprep.errors import FormatError, SceneError

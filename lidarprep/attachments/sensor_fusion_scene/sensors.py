@@ -29,12 +29,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """What is kept of a frame: the header's part of it."""
+    """What is kept of a frame: the header's part of it; its clouds by device, as `write_clouds` gives them."""
 
     id: str
     time: FrameTime
     pose: list[float]
-    clouds: dict[int | None, Points]
+    clouds: list[tuple[int | None, Points]]
     radar: Points | None
     pictures: list[Picture]
 
@@ -96,14 +96,15 @@ def sensors_of(
 def _lidars(records: Sequence[FrameRecord]) -> dict[int | None, _Sensor]:
     """The lidar sensors by device id, ascending, the one without an id first."""
     lidars: dict[int | None, _Sensor] = {}
-    devices = {device for record in records for device in record.clouds if device is not None}
-    nameless = any(record.clouds[None]["positions"].nbytes for record in records if None in record.clouds)
+    clouds = [cloud for record in records for cloud in record.clouds]
+    devices = {device for device, _ in clouds if device is not None}
+    nameless = any(points["positions"].nbytes for device, points in clouds if device is None)
     order: list[int | None] = [None] if nameless or not devices else []
     order += sorted(devices)
     for device in order:
         lidars[device] = _Sensor()
     for record in records:
-        for device, points in record.clouds.items():
+        for device, points in record.clouds:
             if device in lidars:
                 lidars[device].add(record.time.start_us, points)
             else:  # a frame without points, in a scene whose sensors all have ids

@@ -6,6 +6,7 @@ what it points to is a module, or an object, that offers what `Layout` says.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -16,7 +17,7 @@ from lidarprep.errors import SceneError
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.scene import Scene
 
-__all__ = ["LAYOUTS", "Layout", "OpenOptions", "installed_layouts"]
+__all__ = ["LAYOUTS", "Layout", "Layouts", "OpenOptions", "installed_layouts"]
 
 ENTRY_POINTS = "lidarprep.layouts"
 
@@ -49,9 +50,29 @@ _NAMES: dict[str, str] = {
     "folder": "folder",
     "file": "single_file",
 }
-LAYOUTS: dict[str, Layout] = {
-    name: cast(Layout, import_module(f"{__name__}.{module}")) for name, module in _NAMES.items()
-}
+
+
+class Layouts(Mapping[str, Layout]):
+    """Layouts by name, in the order in which they are tried: each is imported when it is its turn.
+
+    Args:
+        modules: The full name of each one's module.
+    """
+
+    def __init__(self, modules: Mapping[str, str]) -> None:
+        self.modules = modules
+
+    def __getitem__(self, name: str) -> Layout:
+        return cast(Layout, import_module(self.modules[name]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.modules)
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+
+LAYOUTS = Layouts({name: f"{__name__}.{module}" for name, module in _NAMES.items()})
 
 
 @cache

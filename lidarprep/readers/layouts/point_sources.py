@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lidarprep.errors import SceneError
 from lidarprep.readers.layouts.named_times import times_in_names
-from lidarprep.readers.layouts.numbered import FrameKey, files_by_frame, frame_key, point_stem, visible
+from lidarprep.readers.layouts.numbered import FrameKey, files_by_frame, frame_key, point_stem, visible_names
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.readers.layouts.several_lidars import WayToFrame
 from lidarprep.readers.points import point_chunks, read_points
@@ -56,7 +56,7 @@ class PointSource:
     @property
     def id(self) -> str:
         """The name of the frame."""
-        return point_stem(self.path) or self.path.stem
+        return point_stem(self.path.name) or self.path.stem
 
     @property
     def time(self) -> int:
@@ -94,7 +94,7 @@ class PointSources:
     def key_of(self, name: str) -> FrameKey:
         """What the frame of that name is matched by: the name of a point file, or its stem, in whatever folder."""
         name = name.strip().replace("\\", "/").rpartition("/")[2]
-        stem = point_stem(Path(name)) or name
+        stem = point_stem(name) or name
         times = times_in_names([stem]) if self.by_time else None
         return frame_key(stem) if times is None else frame_key(str(times[0]))
 
@@ -106,23 +106,23 @@ def files_of(folder: Path, options: OpenOptions, *, but: Sequence[str] = ()) -> 
         SceneError: Two files belong to one frame.
     """
 
-    def stem_of(path: Path) -> str | None:
-        return None if path.name in but else point_stem(path)
+    def stem_of(name: str) -> str | None:
+        return None if name in but else point_stem(name)
 
-    stems = [stem for stem in map(stem_of, visible(folder)) if stem is not None]
+    stems = [stem for stem in map(stem_of, visible_names(folder)) if stem is not None]
     times = times_in_names(stems)
     if times is None or not times:
         files = files_by_frame(folder, stem_of)
         return PointSources(tuple(_source(path, key, None, options) for key, path in files.items()))
     time_of = dict(zip(stems, times, strict=True))
     files = files_by_frame(folder, stem_of, key_of=lambda stem: frame_key(str(time_of[stem])))
-    sources = (_source(path, key, time_of[stem_of(path) or ""], options) for key, path in files.items())
+    sources = (_source(path, key, time_of[stem_of(path.name) or ""], options) for key, path in files.items())
     return PointSources(tuple(sources), by_time=True)
 
 
 def file_source(path: Path, options: OpenOptions) -> PointSources:
     """One point file as the only frame."""
-    stem = point_stem(path) or path.stem
+    stem = point_stem(path.name) or path.stem
     times = times_in_names([stem])
     if times is None:
         return PointSources((_source(path, frame_key(stem), None, options),))

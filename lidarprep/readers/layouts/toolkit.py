@@ -23,7 +23,7 @@ from lidarprep.errors import FormatError, SceneError
 from lidarprep.readers.layouts.asked_for import unused_options
 from lidarprep.readers.layouts.json_values import StampedPose, pose_of, read_object
 from lidarprep.readers.layouts.lidar_folders import FOLDER, at_their_frames, has_lidars, lidar_sources
-from lidarprep.readers.layouts.numbered import FrameKey, files_by_frame, image_stem, passed_over, visible
+from lidarprep.readers.layouts.numbered import FrameKey, files_by_frame, image_stem, passed_over, stem_before, visible
 from lidarprep.readers.layouts.options import OpenOptions
 from lidarprep.readers.layouts.point_sources import PointSource, PointSources, files_of
 from lidarprep.readers.layouts.radar_text import read_radar
@@ -111,7 +111,7 @@ def _files(folder: Path, suffix: str, *, key_of: KeyOf) -> dict[FrameKey, Path]:
     """The files with this suffix, by frame; none if there is no such folder."""
     if not folder.is_dir():
         return {}
-    return files_by_frame(folder, lambda path: path.stem if path.suffix.lower() == suffix else None, key_of=key_of)
+    return files_by_frame(folder, lambda name: stem_before(name, suffix), key_of=key_of)
 
 
 def _read_poses(

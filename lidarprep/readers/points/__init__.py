@@ -7,7 +7,7 @@ format is met, so importing this package is cheap.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -65,6 +65,7 @@ ONLY_IF_NAMED: dict[str, str] = {".txt": "lidarprep.readers.points.delimited"}
 CHUNKED_ABOVE: dict[str, int] = {".las": 64 << 20, ".laz": 8 << 20}
 
 
+@cache
 def point_suffixes(*, named: bool = False) -> tuple[str, ...]:
     """How the names of point files end, longest first; `named` as for `point_suffix`."""
     suffixes = POINT_FORMATS | ONLY_IF_NAMED if named else POINT_FORMATS
@@ -78,8 +79,15 @@ def point_suffix(path: str | PathLike[str], *, named: bool = False) -> str | Non
         path: The file.
         named: Whether somebody named this very file; then a .txt is one of points too.
     """
-    name = Path(path).name.lower()
-    return next((suffix for suffix in point_suffixes(named=named) if name.endswith(suffix) and name != suffix), None)
+    return suffix_of_name(Path(path).name, named=named)
+
+
+def suffix_of_name(name: str, *, named: bool = False) -> str | None:
+    """As `point_suffix`, of a file's name without its folder: for thousands of them."""
+    lower, suffixes = name.lower(), point_suffixes(named=named)
+    if not lower.endswith(suffixes):
+        return None
+    return next((suffix for suffix in suffixes if lower.endswith(suffix) and lower != suffix), None)
 
 
 def is_point_file(path: str | PathLike[str], *, named: bool = False) -> bool:
@@ -118,8 +126,8 @@ def point_chunks(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Ca
         A function that reads the file anew at each call: its pieces have the same columns, and together they are what
         `read_points` gives, with the same errors. None where the file should be read at once, or is not there.
     """
-    path = Path(path)
-    suffix = point_suffix(path)
+    path = path if isinstance(path, Path) else Path(path)
+    suffix = suffix_of_name(path.name)
     if suffix not in CHUNKED_ABOVE:
         return None
     try:

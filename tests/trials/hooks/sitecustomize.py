@@ -7,9 +7,13 @@ TRIAL_KILL_AT: the child kills itself by SIGKILL.
 TRIAL_STOP_AT: it stops itself by SIGSTOP, to go on later.
 TRIAL_FILL_AT: it fills a disk by the file TRIAL_FILL.
 TRIAL_CLOCK_AT: its clock jumps by TRIAL_CLOCK_BY seconds; without a number, at the start.
+TRIAL_REFUSE: a text; of the events in whose line it stands, with OUT for the destination, that of the number
+TRIAL_REFUSE_AT, and all after it, are refused as by a full disk.
 """
 
 import builtins
+import contextlib
+import errno
 import os
 import signal
 import sys
@@ -20,7 +24,7 @@ from pathlib import Path
 out = os.environ.get("TRIAL_OUT")
 counted = {"os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.link", "os.truncate", "fsync"}
 lock = threading.RLock()
-state = {"count": 0}
+state = {"count": 0, "alike": 0}
 thread = threading.local()
 log = None
 
@@ -33,7 +37,8 @@ def note(event, path):
     global log
     if log is None:
         log = os.open(os.environ["TRIAL_LOG"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.write(log, f"{event} {path}\n".encode())
+    with contextlib.suppress(OSError):  # a limit that is set for the trial must not be met here
+        os.write(log, f"{event} {path}\n".encode())
 
 
 def meet(event, path):
@@ -49,6 +54,11 @@ def meet(event, path):
             fill(os.environ["TRIAL_FILL"])
         if state["count"] == number("CLOCK_AT"):
             shift_clock(number("CLOCK_BY"))
+        refused = os.environ.get("TRIAL_REFUSE")
+        if refused is not None and refused in f"{event} {path}\n".replace(out, "OUT"):
+            state["alike"] += 1
+            if state["alike"] >= number("REFUSE_AT"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def fill(path):

@@ -146,7 +146,7 @@ def _stamped(folder: Path, suffix: str | None = None) -> dict[int, Path]:
     """
     files: dict[int, Path] = {}
     for file in visible(folder):
-        if (image_stem(file) is None) if suffix is None else file.suffix != suffix:
+        if (image_stem(file.name) is None) if suffix is None else file.suffix != suffix:
             continue
         stem = file.stem
         if not (stem.isascii() and stem.isdigit() and int(stem) < 2**63):

@@ -1,10 +1,12 @@
-"""A client of S3, with the credentials that the AWS tools would use, or a role that these may assume."""
+"""A client of S3, with the credentials that the AWS tools would use, or a role that these may assume.
+
+It is botocore's: boto3 would give the same, and takes longer to be imported.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import boto3
 import botocore.loaders
 import botocore.session
 from botocore.config import Config
@@ -16,7 +18,8 @@ from botocore.credentials import (
 )
 from botocore.exceptions import NoCredentialsError
 
-from lidarprep.storage.s3_options import S3Options
+from lidarprep.storage.s3.options import S3Options
+from lidarprep.storage.s3.signing import settle_signing
 
 # Frames are stored from as many threads as there are workers, and large objects in parts side by side; boto's own limit
 # of 10 connections would queue them.
@@ -46,6 +49,17 @@ class _AssumedRole(CredentialProvider):  # type: ignore[misc]  # boto has no typ
         return self._credentials
 
 
+# Bodies below it go with their head: asking first whether the store wants them takes a round trip, and a second where
+# nobody answers that. boto asks for every body, other SDKs of AWS from 2 MB on.
+_ASKED_FROM = 2 * 2**20
+
+
+def _go_ahead(request: Any, **_: Any) -> None:
+    """Drops the header that asks from the head of a small body; no signature covers it."""
+    if int(request.headers.get("Content-Length", _ASKED_FROM)) < _ASKED_FROM:
+        request.headers.pop("Expect", None)
+
+
 _loaders: dict[str, Any] = {}
 
 
@@ -57,6 +71,15 @@ def _descriptions(session: Any) -> Any:
     return _loaders[path]
 
 
+# Credentials of roles that profiles name, by what botocore tells these by, until they run out.
+_assumed_roles: dict[str, Any] = {}
+
+
+def _share_assumed_roles(session: Any) -> None:
+    """A profile whose role asks for a code of a device (MFA) asks for one in a process, not for one a client."""
+    session.get_component("credential_provider").get_provider("assume-role").cache = _assumed_roles
+
+
 def open_client(options: S3Options) -> Any:
     """A client of S3.
 
@@ -66,22 +89,25 @@ def open_client(options: S3Options) -> Any:
     """
     inner = botocore.session.Session(profile=options.profile)
     inner.register_component("data_loader", _descriptions(inner))
+    _share_assumed_roles(inner)
     if options.role_arn is not None:
         if options.region is not None:
             inner.set_config_variable("region", options.region)
         source = botocore.session.Session(profile=options.profile)
+        _share_assumed_roles(source)
         source.set_config_variable("region", inner.get_config_variable("region"))
         inner.register_component("credential_provider", CredentialResolver([_AssumedRole(source, options.role_arn)]))
-    session = boto3.Session(botocore_session=inner, region_name=options.region)
+    settle_signing(inner)
     when = "when_required" if options.checksums == "when_required" else "when_supported"
-    return session.client(
+    client = inner.create_client(
         "s3",
+        region_name=options.region,
         endpoint_url=options.endpoint_url,
         config=Config(
             max_pool_connections=_CONNECTIONS,
             connect_timeout=_CONNECT_TIMEOUT_S,
             read_timeout=_READ_TIMEOUT_S,
-            # boto slows down where the store asks for that, and no more: s3_retries, which can be told to stop, tries
+            # boto slows down where the store asks for that, and no more: `retries`, which can be told to stop, tries
             # again what fails.
             retries={"mode": "adaptive", "total_max_attempts": 1},
             signature_version="s3v4",
@@ -90,3 +116,5 @@ def open_client(options: S3Options) -> Any:
             response_checksum_validation=when,
         ),
     )
+    client.meta.events.register("before-send.s3", _go_ahead)
+    return client

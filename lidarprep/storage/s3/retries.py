@@ -16,9 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     ConnectionError,
     FlexibleChecksumError,
@@ -27,13 +29,15 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.parsers import ResponseParserError
-from tenacity import RetryCallState, Retrying, retry_if_exception
 
 Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
 
 _LONGEST_WAIT_S = 20.0
+
+# What tidying up is tried for: somebody waits for the end, and the next run does what was not done.
+TIDY_S = 5.0
 
 # Codes that speak of a passing state, or of bytes that were damaged on their way.
 _PASSING_CODES = frozenset(
@@ -73,6 +77,20 @@ _PASSING_ERRORS = (
 _at_most = ContextVar("_at_most", default=math.inf)
 
 
+@dataclass
+class _Trial:
+    """A request, or several on one errand, that are tried until they succeed.
+
+    Args:
+        failing_since: When the first of them failed, in seconds of the monotonic clock.
+    """
+
+    failing_since: float | None = None
+
+
+_trial = ContextVar[_Trial | None]("_trial", default=None)
+
+
 class DamagedError(Exception):
     """What was fetched is not what was stored, by the checksum that was stored with it."""
 
@@ -96,7 +114,7 @@ class Patience:
     """How long one request is tried.
 
     Args:
-        minutes: From its first attempt to its last.
+        minutes: From its first failure to its last attempt; what goes well may take as long as it takes.
     """
 
     def __init__(self, minutes: float) -> None:
@@ -108,18 +126,33 @@ class Patience:
         self._ended.set()
 
     @property
+    def has_ended(self) -> bool:
+        """Whether nothing is tried again."""
+        return self._ended.is_set()
+
+    @property
     def seconds(self) -> float:
         """Seconds that a request of this context is tried for."""
         return min(self._seconds, _at_most.get())
 
     @contextmanager
     def at_most(self, seconds: float) -> Iterator[None]:
-        """Less patience within the `with` statement: to be used where somebody waits for an answer."""
-        before = _at_most.set(min(seconds, _at_most.get()))
+        """Less patience within the `with` statement: to be used where somebody waits for an answer.
+
+        What is asked for there is an errand of its own, however long another was in vain before.
+        """
+        before, trial = _at_most.set(min(seconds, _at_most.get())), _trial.set(None)
         try:
             yield
         finally:
+            _trial.reset(trial)
             _at_most.reset(before)
+
+    def progressed(self) -> None:
+        """What has failed before within this errand has succeeded by a part: its patience begins anew."""
+        trial = _trial.get()
+        if trial is not None:
+            trial.failing_since = None
 
     def watch(self, client: Any) -> None:
         """Makes the client try each request so long; boto itself is to try it once."""
@@ -128,24 +161,25 @@ class Patience:
     def call(self, function: Callable[[], Value]) -> Value:
         """Calls the function until it succeeds, fails for good, or patience ends.
 
+        Calls within it, and boto's own requests, have no more patience than is left of this one's.
+
         Raises:
-            BotoCoreError, ClientError, DamagedError: The last error of it.
+            BotoCoreError, ClientError, DamagedError, ResponseParserError: The last error of it.
         """
-        retrying = Retrying(
-            retry=retry_if_exception(is_passing),
-            wait=lambda state: _wait(state.attempt_number),
-            stop=self._ends,
-            sleep=self._sleep,
-            before_sleep=_log_failure,
-            reraise=True,
-        )
-        return retrying(function)
-
-    def _sleep(self, seconds: float) -> None:
-        self._ended.wait(seconds)
-
-    def _ends(self, state: RetryCallState) -> bool:
-        return self._ended.is_set() or (state.seconds_since_start or 0.0) >= self.seconds
+        trial = _trial.get() or _Trial()
+        before = _trial.set(trial)
+        attempt = 0
+        try:
+            while True:
+                attempt += 1
+                try:
+                    return function()
+                except (BotoCoreError, ClientError, DamagedError, ResponseParserError) as error:
+                    if not is_passing(error) or not self._waits(attempt, trial):
+                        raise
+                    log.info("attempt %d failed: %s", attempt, error)
+        finally:
+            _trial.reset(before)
 
     def _delay(
         self,
@@ -159,8 +193,6 @@ class Patience:
 
         The waiting is done here, since here it can be ended.
         """
-        now = time.monotonic()
-        begun = request_dict.setdefault("context", {}).setdefault("lidarprep_begun", now)
         if caught_exception is not None:
             passing = is_passing(caught_exception)
         else:
@@ -169,17 +201,19 @@ class Patience:
             passing = _is_passing_answer(getattr(answer, "status_code", None), code) and code != "NoSuchUpload"
         if not passing:
             return None
+        # The threads that send parts don't have the context of who sends the whole: each part has a trial of its own.
+        trial = _trial.get() or request_dict.setdefault("context", {}).setdefault("lidarprep_trial", _Trial())
+        return 0.0 if self._waits(attempts, trial) else None
+
+    def _waits(self, attempts: int, trial: _Trial) -> bool:
+        """Waits before the next attempt; whether there is to be one."""
+        now = time.monotonic()
+        if trial.failing_since is None:
+            trial.failing_since = now
         delay = _wait(attempts)
-        if now + delay - begun >= self.seconds or self._ended.wait(delay):
-            return None
-        return 0.0
+        return now + delay - trial.failing_since < self.seconds and not self._ended.wait(delay)
 
 
 def _wait(attempts: int) -> float:
     """Seconds before the next attempt: a random share of a limit that doubles, so that many don't come at once."""
     return random.uniform(0.05, min(_LONGEST_WAIT_S, 0.1 * 2 ** min(attempts, 10)))  # noqa: S311  # no secret
-
-
-def _log_failure(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome is not None else None
-    log.info("attempt %d failed: %s", state.attempt_number, error)

@@ -12,14 +12,17 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     NoAuthTokenError,
     NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
     SSOError,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
 from lidarprep.errors import StorageError
-from lidarprep.storage.s3_retries import DamagedError, is_passing
+from lidarprep.storage.s3.retries import DamagedError, is_passing
 
 # `aws login` is younger than the oldest boto that may be installed.
 _LOGIN_ERROR = getattr(botocore.exceptions, "LoginError", SSOError)
@@ -94,11 +97,26 @@ def reported(place: str, what: str, tried_s: float | None = None) -> Iterator[No
         raise StorageError(
             f"{place} cannot {what}: {error}", fix="`lidarprep verify` says what is damaged; store it again."
         ) from error
-    except (BotoCoreError, ValueError) as error:
+    except ResponseParserError as error:
+        raise StorageError(
+            f"{place} cannot {what}: its answer is not that of a store{_tried(tried_s)}",
+            fix="Check --endpoint-url; on a network that asks for a login first, log in there.",
+        ) from error
+    except (ParamValidationError, NoRegionError) as error:
+        raise StorageError(
+            f"{place} cannot {what}: {error}",
+            fix="Check the bucket's name, --region and the options that it is stored with.",
+        ) from error
+    except BotoCoreError as error:
         tried = _tried(tried_s) if is_passing(error) else ""
         raise StorageError(
             f"{place} cannot {what}: {error}{tried}", fix="Check --endpoint-url and the network."
         ) from error
+    except RuntimeError as error:
+        if "expired" not in str(error):
+            raise
+        # botocore has no class of its own for credentials that tell themselves that they have run out.
+        raise StorageError(f"{place} cannot {what}: the credentials have run out", fix=_LOG_IN) from error
 
 
 def _tried(seconds: float | None) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -59,6 +57,11 @@ class S3Options:
         """What every request needs where the requester pays."""
         return {"RequestPayer": "requester"} if self.requester_pays else {}
 
+    @property
+    def algorithm(self) -> str | None:
+        """The checksum that the store is to compute, by boto's name; None where it may know none."""
+        return {"sha256": "SHA256", "crc32": "CRC32"}.get(self.checksums)
+
     def compresses(self, key: str, content_type: str) -> bool:
         """Whether what is stored under the key is compressed: attachments of JSON, nothing that is only ours."""
         return self.gzip and content_type == "application/json" and not _is_ours(key)
@@ -66,10 +69,24 @@ class S3Options:
     def headers(self, key: str, content_type: str) -> dict[str, Any]:
         """What an object is put with, by boto's names.
 
-        The journal and the lock of a run are seen by nobody else and are gone at its end: they are encrypted and tagged
-        like all else, which a bucket may demand, but never public and of the bucket's own class.
+        What is below RUN_FOLDER, a run's journal and lock and what it keeps aside, is seen by nobody else and is gone
+        at its end: it is encrypted and tagged like all else, which a bucket may demand, but never public and of the
+        bucket's own class.
         """
+        return self.describing(key, content_type) | self.keeping(key)
+
+    def describing(self, key: str, content_type: str) -> dict[str, Any]:
+        """The part of the headers that says what is in an object."""
         headers: dict[str, Any] = {"ContentType": content_type}
+        if self.cache_control is not None and not _is_ours(key):
+            headers["CacheControl"] = self.cache_control
+        if self.compresses(key, content_type):
+            headers["ContentEncoding"] = "gzip"
+        return headers
+
+    def keeping(self, key: str) -> dict[str, Any]:
+        """The part of the headers that says how an object is kept, and for whom."""
+        headers: dict[str, Any] = {}
         if self.sse is not None:
             headers["ServerSideEncryption"] = self.sse
         if self.kms_key is not None:
@@ -81,17 +98,8 @@ class S3Options:
             headers["ACL"] = self.acl
         if self.storage_class is not None and not passing:
             headers["StorageClass"] = self.storage_class
-        if self.cache_control is not None and not _is_ours(key):
-            headers["CacheControl"] = self.cache_control
-        if self.compresses(key, content_type):
-            headers["ContentEncoding"] = "gzip"
         return headers
 
 
 def _is_ours(key: str) -> bool:
     return key == MANIFEST_KEY or key.startswith(f"{RUN_FOLDER}/")
-
-
-def digest(headers: dict[str, Any]) -> str:
-    """What tells whether an object was put with the same headers: tags and ACL show in no answer to a HEAD."""
-    return hashlib.sha256(json.dumps(headers, sort_keys=True).encode()).hexdigest()[:16]

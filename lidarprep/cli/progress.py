@@ -1,0 +1,184 @@
+"""How far something is, while somebody waits: a bar on a terminal, a line now and then in a pipe or CI."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lidarprep.cli.console import console, is_watched, say
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from lidarprep.storage.manifest import FrameRecord, SkippedRecord
+
+# Where nobody watches a bar: seconds until the first line, and from one line to the next.
+FIRST_LINE_S = 1.0
+LINE_S = 15.0
+
+_BAR_WIDTH = 24
+_REFRESHES_A_SECOND = 8
+
+# What drops points, as `DroppedPoints` names it, and as people read it.
+_REASONS = {"not_finite": "not finite", "region": "region", "height": "height", "voxel": "voxel"}
+
+
+class Bar:
+    """How far something is; told from the thread that does it, and shown from another.
+
+    Args:
+        what: What is done, in a word.
+        unit: What it is counted in.
+        on_start: Called before the first frame, if there is any.
+        clock: Seconds of a clock that doesn't jump.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        unit: str,
+        on_start: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.started = False
+        self._what, self._unit, self._on_start, self._clock = what, unit, on_start, clock
+        self._total: int | None = None
+        self._done = self._before = 0
+        self._begun = self._advanced = clock()
+        self._points = self._bytes = self._left_out = 0
+        self._dropped = dict.fromkeys(_REASONS, 0)
+
+    # ---- being told ------------------------------------------------------------------------------------------------
+
+    def reach(self, done: int, total: int) -> None:
+        """`done` of `total` are done."""
+        self._done, self._total, self._advanced = done, total, self._clock()
+
+    def start(self, frames: int, done: int) -> None:
+        """So many frames are to come, of which an earlier run has done some."""
+        self.started = True
+        if self._on_start is not None:
+            self._on_start()
+        if done:
+            say(f"going on: {done} of {frames} frames were done before")
+        self._before = done
+        self.reach(done, frames)
+        self._begun = self._advanced
+
+    def advance(self, frame: FrameRecord, stored_bytes: int) -> None:
+        """One more is stored, in so many bytes."""
+        self._points += frame.points_out
+        self._bytes += stored_bytes
+        for reason in _REASONS:
+            self._dropped[reason] += getattr(frame.dropped, reason)
+        self._one_more()
+
+    def skip(self, frame: SkippedRecord) -> None:
+        """One more is left out."""
+        self._left_out += 1
+        self._one_more()
+
+    def _one_more(self) -> None:
+        self.reach(self._done + 1, self._total or 0)
+
+    # ---- being asked -----------------------------------------------------------------------------------------------
+
+    def seconds_left(self) -> float | None:
+        """Time that the rest will take at the pace so far; None as long as there is none.
+
+        What an earlier run has done took no time of this one, and says nothing of its pace.
+        """
+        fresh = self._done - self._before
+        if self._total is None or not fresh:
+            return None
+        return (self._advanced - self._begun) * (self._total - self._done) / fresh
+
+    def pace(self) -> str:
+        """How many are done, how fast, and how long it will take."""
+        if self._total is None:
+            return ""
+        said = [f"{self._done} of {self._total} {self._unit}"]
+        if self._bytes:
+            said.append(f"{self._bytes / 1e6 / max(self._clock() - self._begun, 1e-3):.1f} MB/s")
+        left = self.seconds_left()
+        if self._done >= self._total:
+            said.append("finishing")
+        elif left is not None:
+            said.append(f"{_duration(left)} left")
+        return ", ".join(said)
+
+    def findings(self) -> str:
+        """What became of the points, and which frames were left out."""
+        said = [f"{self._points:,} points"] if self._bytes else []
+        dropped = [f"{count:,} {_REASONS[reason]}" for reason, count in self._dropped.items() if count]
+        said += [f"dropped {', '.join(dropped)}"] if dropped else []
+        if self._left_out:
+            said.append(f"{self._left_out} bad frame{'s' if self._left_out > 1 else ''} left out")
+        return "; ".join(said)
+
+    def line(self) -> str:
+        """All of it, for where lines are read."""
+        pace, findings = self.pace(), self.findings()
+        begun = f"{self._what}: {pace}" if pace else f"{self._what} …"
+        return f"{begun}; {findings}" if findings else begun
+
+    def drawn(self) -> RenderableType:
+        """All of it, for a terminal of whatever width: what does not fit on a line stands on the next."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        bar = ProgressBar(total=self._total, completed=self._done, width=_BAR_WIDTH, animation_time=self._clock())
+        row = Table.grid(padding=(0, 1))
+        row.add_row(Text(self._what), bar, Text(self.pace()))
+        findings = self.findings()
+        # A line that the terminal itself breaks could not be drawn over.
+        return Group(row, Text(findings, style="dim", no_wrap=False, overflow="fold")) if findings else row
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, whole = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {whole:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+@contextmanager
+def progress(what: str, unit: str = "frames", *, on_start: Callable[[], None] | None = None) -> Iterator[Bar]:
+    """Shows how far something is for as long as the `with` statement lasts; nothing of it is left at the end."""
+    bar = Bar(what, unit, on_start)
+    if is_watched():
+        from rich.live import Live
+
+        with Live(
+            console=console(),
+            get_renderable=bar.drawn,
+            transient=True,
+            refresh_per_second=_REFRESHES_A_SECOND,
+            redirect_stdout=False,  # that is for programs
+        ):
+            yield bar
+        return
+    over = threading.Event()
+    lines = threading.Thread(target=_say_lines, args=(bar, over), name="lidarprep-progress", daemon=True)
+    lines.start()
+    try:
+        yield bar
+    finally:
+        over.set()
+        lines.join()
+
+
+def _say_lines(bar: Bar, over: threading.Event) -> None:
+    pause = FIRST_LINE_S
+    while not over.wait(pause):
+        say(bar.line())
+        pause = LINE_S
