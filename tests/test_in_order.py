@@ -116,7 +116,45 @@ def test_what_was_under_way_is_told_of_when_nobody_takes_more(pool: ThreadPoolEx
     assert told
 
 
+def test_one_that_cannot_be_recorded_loses_no_other(pool: ThreadPoolExecutor) -> None:
+    told: list[int] = []
+
+    def record(made: Made) -> None:
+        told.append(made.job)
+        raise StorageError("an earlier record was not stored")
+
+    together = threading.Barrier(3)
+
+    def work(job: int) -> Made:
+        together.wait(10)
+        return Made(job)
+
+    futures: list[Future[Made]] = []
+
+    def submit(job: int, flight: Flight) -> Future[Made]:
+        futures.append(pool.submit(work, job))
+        if len(futures) == 3:
+            for future in futures:
+                future.result()
+            raise KeyboardInterrupt  # when all are done, and none was told of
+        return futures[-1]
+
+    with pytest.raises(KeyboardInterrupt):
+        list(in_order(submit, range(3), InFlight(3, expected=0), on_done=record))
+    assert sorted(told) == [0, 1]
+
+
 class TestInFlight:
+    def test_one_that_is_measured_when_it_has_ended_takes_no_room(self) -> None:
+        flights = InFlight(9, most_bytes=100, expected=1)
+        flight = flights.begin()
+        flight.end()
+        flight.measure(60)
+        flight.put_by(60)
+        flights.begin()
+        assert not flights.has_room  # what one of 60 needs beside another
+        assert flights._bytes == 60
+
     def test_one_is_taken_up_however_large_it_is(self) -> None:
         flights = InFlight(4, most_bytes=10, expected=1000)
         assert flights.has_room

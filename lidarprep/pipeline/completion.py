@@ -187,8 +187,8 @@ class Completion:
         """Adds a record of so many frames to the journal; of a run that nobody could take up, nothing."""
         self.lock.check()
         if self.header.fingerprint is not None:
+            self.recorded.append(frames)  # before, since what raises may be an earlier one's failure
             self.journal.append(record)
-            self.recorded.append(frames)
 
     def count_kept(self) -> int:
         """How many frames another run will find done: those of which the record is on the disk for certain."""

@@ -89,28 +89,33 @@ class Flight:
         self._waiting = 0
         self._is_worked_on = True
         self._has_ended = False
+        self._lock = Lock()  # it is measured in one thread, and may be ended in another at that moment
         all_of_them.change(1, 1, self._held)
 
     def measure(self, size: int) -> None:
         """So much was held while it was worked on; 0 where nobody knows."""
-        if size:
-            self._hold(size, measured=size)
-        else:
-            self._all.change(0, 0, 0)
+        with self._lock:
+            if size and not self._has_ended:
+                self._hold(size, measured=size)
+            else:
+                self._all.change(0, 0, 0, measured=size or None)
 
     def put_by(self, held: int) -> None:
         """It is not worked on any more; so much of it is held on."""
-        self._leave_work()
-        self._hold(held)
+        with self._lock:
+            if not self._has_ended:
+                self._leave_work()
+                self._hold(held)
 
     def end(self) -> None:
         """Nothing of it is held any more."""
-        if self._has_ended:
-            return
-        self._has_ended = True
-        self._leave_work()
-        self._hold(0)
-        self._all.change(-1, 0, 0)
+        with self._lock:
+            if self._has_ended:
+                return
+            self._has_ended = True
+            self._leave_work()
+            self._hold(0)
+            self._all.change(-1, 0, 0)
 
     def _leave_work(self) -> None:
         if self._is_worked_on:

@@ -105,8 +105,8 @@ def in_order(
         for future, _ in waiting:
             future.cancel()
         wait([future for future, _ in waiting if not future.cancelled()])
-        with suppress(StorageError):  # what cannot be recorded any more must not hide why this ends
-            for future in filter(_has_result, untold):
+        for future in filter(_has_result, untold):
+            with suppress(StorageError):  # what cannot be recorded any more must not hide why this ends
                 if on_done is not None:
                     on_done(future.result())
 

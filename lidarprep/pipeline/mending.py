@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
@@ -92,14 +92,19 @@ class Mending:
         try:
             if frames:
                 self._make(frames, found, progress, workers or os.cpu_count() or 1)
-        except (KeyboardInterrupt, SystemExit) as stop:
-            stop.add_note("what was made again is kept: run the same command again to go on.")
+        except BaseException as failure:
+            if isinstance(failure, (KeyboardInterrupt, SystemExit)):
+                failure.add_note("what was made again is kept: run the same command again to go on.")
+            with suppress(StorageError):  # which must not hide why this ends; the next mending takes it up
+                self._finish(staged, found)
             raise
-        finally:
-            # Each is what the manifest says, whatever became of the others.
-            self.lock.check()
-            self._let_stand(staged, found.fresh)
+        self._finish(staged, found)
         return found.restored
+
+    def _finish(self, staged: StagedStore, found: _OnlyAsRecorded) -> None:
+        """Lets what was made stand: each is what the manifest says, whatever became of the others."""
+        self.lock.check()
+        self._let_stand(staged, found.fresh)
 
     def _take_up(self, staged: StagedStore, found: _OnlyAsRecorded) -> None:
         """Lets what a mending that was killed has kept aside stand, where it is what it is to be."""

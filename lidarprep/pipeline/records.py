@@ -20,7 +20,7 @@ from lidarprep.storage.manifest import AttachmentRecord, FrameRecord, ImageRecor
 
 
 class _Plain(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Settled(_Plain):

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 
 # Longest part of a key that is made of a name; suffix and number come on top.
 _LONGEST_PART = 160
 _LONGEST_SUFFIX = 32
 
 
+@lru_cache(4096)  # a camera's name comes with every frame
 def _part(name: str) -> str:
     """A name as part of a key; what is cut off is told apart by a checksum."""
     part = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip(".") or "_"
     if len(part) <= _LONGEST_PART:
         return part
     return f"{part[: _LONGEST_PART - 17]}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
+@lru_cache(64)
+def _suffix(suffix: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", suffix)[:_LONGEST_SUFFIX]
 
 
 class KeyMaker:
@@ -31,7 +38,7 @@ class KeyMaker:
         Very long ones are cut: no file system takes more than 255 bytes, S3 no more than 1,024 in all.
         """
         stem = "/".join(_part(name) for name in names)
-        suffix = re.sub(r"[^A-Za-z0-9._-]+", "_", suffix)[:_LONGEST_SUFFIX]
+        suffix = _suffix(suffix)
         number = 1
         candidate = f"{stem}{suffix}"
         while self._taken.setdefault(candidate.lower(), names) != names:

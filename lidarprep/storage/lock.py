@@ -131,7 +131,7 @@ class _FileLock:
                     self._close(handle)
                     raise
                 self._close(handle)  # of a file that is gone by now
-        raise OSError(errno.EBUSY, "it is another file each time")
+        raise OSError(errno.EBUSY, "other runs, or the file system, take it away each time; choose another destination")
 
     def _stands(self, handle: int) -> bool:
         """Whether the lock's name is that of the file that was opened."""

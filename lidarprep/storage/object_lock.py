@@ -38,6 +38,9 @@ _NO_TAG = f'"{"0" * 32}"'
 # What is found of a lock that was lost, and is nobody's by now.
 _GONE = Tagged(b"", "", math.inf)
 
+# Times that the lock is put and looked for in turn, while others take and leave it.
+_MOST_ROUNDS = 20
+
 # Counts on while a machine sleeps: on Linux no other clock does, elsewhere the monotonic one.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -135,7 +138,7 @@ class ObjectLock:
         What stands there and is this run's own was put by a request whose answer was lost. A lock that is renewed and
         is gone was taken over by a run that has ended meanwhile: it is lost.
         """
-        while True:
+        for _ in range(_MOST_ROUNDS):
             begun = time.clock_gettime(_CLOCK)
             put = self._store.put_if(LOCK_KEY, self._next(), tag)
             if put is not None:
@@ -147,6 +150,10 @@ class ObjectLock:
             if found is None and is_renewal:
                 return _GONE
             tag = None if found is None else found.tag
+        raise StorageError(
+            f"{self._store.location(LOCK_KEY)} can neither be stored nor be found",
+            fix="Look whether the store is sound.",
+        )
 
     def _next(self) -> bytes:
         self._holder = self._holder.again()

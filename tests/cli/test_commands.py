@@ -432,12 +432,13 @@ def test_a_run_that_is_stopped_keeps_what_is_done_and_says_how_to_go_on(
 def test_a_terminal_that_is_closed_stops_a_run_unless_it_was_started_by_nohup(
     lidarprep: Any, scene_folder: Path, tmp_path: Path, terminal: bool
 ) -> None:
+    closing = "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)"  # writing fails, as to a terminal that is gone
     program = (
         "import os, signal, sys, lidarprep.pipeline as p; from lidarprep.cli import main\n"
         "import lidarprep.cli.progress as c\n"
         f"signal.signal(signal.SIGHUP, signal.SIG_{'DFL' if terminal else 'IGN'})\n"
         "def closed(*_):\n"
-        f"    {'os.close(2)' if terminal else 'pass'}\n"
+        f"    {closing if terminal else 'pass'}\n"
         "    os.kill(os.getpid(), signal.SIGHUP)\n"
         "c.Bar.advance = closed\n"
         f"main(['prepare', {str(scene_folder)!r}, '--out', {str(tmp_path / 'out')!r}])\n"

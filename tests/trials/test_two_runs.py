@@ -13,7 +13,11 @@ from tests.trials.children import RUN_FOLDER, Child, Runner, assert_one_clear_er
 from tests.trials.conftest import OUT, Bucket
 from tests.trials.proxy import Proxy, Request
 
-pytestmark = pytest.mark.trial
+pytestmark = [
+    pytest.mark.trial,
+    # The proxy's ends of the connections of runs that were killed are closed when they are collected.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 # Seconds after which a lock in a bucket is taken over that is not renewed, and a few more.
 LOCK_SECONDS = 70

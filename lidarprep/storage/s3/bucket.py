@@ -67,8 +67,8 @@ class Bucket:
                 ) from error
         self.patience.watch(client)
         Turns(client, self.patience)
-        # Before each attempt: a machine may sleep between two.
-        client.meta.events.register("before-send.s3", self._ask_guard)
+        # Before each attempt, and last of all: a machine may sleep between two, or while one waits for its turn.
+        client.meta.events.register_last("before-send", self._ask_guard)
         self.client, self._connections = client, Connections(client)
 
     def stop(self) -> None:
@@ -77,12 +77,21 @@ class Bucket:
         What is asked for after that is to tidy up. It goes by another client: boto's limiter remembers every SlowDown,
         and may by now let a request through in two seconds.
         """
-        self._connections.cut()
         if self.patience.has_ended:
             return
         self.patience.end()
+        self._connections.cut()
         with contextlib.suppress(StorageError):  # then the same one will do
             self._connect()
+
+    @contextlib.contextmanager
+    def stopping(self) -> Iterator[None]:
+        """Within the `with` statement Ctrl-C stops the store, before the threads that it waits for are joined."""
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            self.stop()
+            raise
 
     def full_key(self, key: str) -> str:
         """The name in the bucket of what the store has under `key`."""
@@ -130,11 +139,26 @@ class Bucket:
         """
         families = {family_of(key) for key in keys}
         prefixes = sorted(families) if len(families) <= _MOST_FAMILIES else [""]
-        return {key: size for found in each(lambda prefix: [*self.listed(prefix)], prefixes) for key, size in found}
+        return {
+            key: size for found in self.each(lambda prefix: [*self.listed(prefix)], prefixes) for key, size in found
+        }
 
     def delete(self, keys: Collection[str]) -> None:
         """Deletes the objects one by one, side by side: some stores don't know how to delete many by one request."""
-        each(lambda key: self.ask(self.client.delete_object, Key=self.full_key(key)), keys)
+        self.each(lambda key: self.ask(self.client.delete_object, Key=self.full_key(key)), keys)
+
+    def each(self, function: Callable[[Item], Value], items: Collection[Item]) -> list[Value]:
+        """The function's value for each item, asked for side by side.
+
+        Raises:
+            Exception: The first that the function has raised.
+        """
+        if len(items) <= 1:
+            return [function(item) for item in items]
+        with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(items))) as pool, self.stopping():
+            # Each with as much patience as who asks for it: that is a context's.
+            asked = [(copy_context(), item) for item in items]
+            return list(pool.map(lambda one: one[0].run(function, one[1]), asked))
 
     def _ask_guard(self, request: Any, **_: Any) -> None:
         # The lock is what the guard asks for, and changes.
@@ -158,16 +182,3 @@ def code_of(error: ClientError) -> str:
 def is_missing(error: ClientError) -> bool:
     """Whether there is no such object; the answer to a HEAD has a status only."""
     return code_of(error) in ("404", "NoSuchKey", "NotFound")
-
-
-def each(function: Callable[[Item], Value], items: Collection[Item]) -> list[Value]:
-    """The function's value for each item, asked for side by side.
-
-    Raises:
-        Exception: The first that the function has raised.
-    """
-    if len(items) <= 1:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(items))) as pool:
-        # Each with as much patience as who asks for it: that is a context's.
-        return list(pool.map(lambda one: one[0].run(function, one[1]), [(copy_context(), item) for item in items]))

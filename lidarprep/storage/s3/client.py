@@ -80,6 +80,16 @@ def _share_assumed_roles(session: Any) -> None:
     session.get_component("credential_provider").get_provider("assume-role").cache = _assumed_roles
 
 
+def _session(options: S3Options) -> Any:
+    """A session whose own requests, for credentials, don't hold a run up for minutes where the network is gone."""
+    session = botocore.session.Session(profile=options.profile)
+    session.set_default_client_config(
+        Config(connect_timeout=_CONNECT_TIMEOUT_S, read_timeout=_CONNECT_TIMEOUT_S, retries={"total_max_attempts": 2})
+    )
+    _share_assumed_roles(session)
+    return session
+
+
 def open_client(options: S3Options) -> Any:
     """A client of S3.
 
@@ -87,14 +97,12 @@ def open_client(options: S3Options) -> Any:
         BotoCoreError, ValueError: There is no such profile; the endpoint is no URL; a role is to be assumed, and there
             are no credentials for that.
     """
-    inner = botocore.session.Session(profile=options.profile)
+    inner = _session(options)
     inner.register_component("data_loader", _descriptions(inner))
-    _share_assumed_roles(inner)
     if options.role_arn is not None:
         if options.region is not None:
             inner.set_config_variable("region", options.region)
-        source = botocore.session.Session(profile=options.profile)
-        _share_assumed_roles(source)
+        source = _session(options)
         source.set_config_variable("region", inner.get_config_variable("region"))
         inner.register_component("credential_provider", CredentialResolver([_AssumedRole(source, options.role_arn)]))
     settle_signing(inner)
@@ -107,9 +115,8 @@ def open_client(options: S3Options) -> Any:
             max_pool_connections=_CONNECTIONS,
             connect_timeout=_CONNECT_TIMEOUT_S,
             read_timeout=_READ_TIMEOUT_S,
-            # boto slows down where the store asks for that, and no more: `retries`, which can be told to stop, tries
-            # again what fails.
-            retries={"mode": "adaptive", "total_max_attempts": 1},
+            # Tried once: `retries`, which can be told to stop, tries again what fails; `turns` makes this adaptive.
+            retries={"mode": "standard", "total_max_attempts": 1},
             signature_version="s3v4",
             s3={"addressing_style": "path"} if options.path_style else None,
             request_checksum_calculation=when,

@@ -75,7 +75,7 @@ class Copying:
         from s3transfer.manager import TransferConfig, TransferManager  # most runs have no need of it
 
         config = TransferConfig(multipart_threshold=_IN_PARTS_FROM, multipart_chunksize=_PART)
-        with self._uploads.to(target), TransferManager(bucket.client, config) as manager:
+        with self._uploads.to(target), TransferManager(bucket.client, config) as manager, bucket.stopping():
             manager.copy(origin, bucket.name, bucket.full_key(target), arguments).result()
 
 

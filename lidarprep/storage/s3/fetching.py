@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from lidarprep.storage.s3.bucket import Bucket, each, is_missing
+from lidarprep.storage.s3.bucket import Bucket, is_missing
 from lidarprep.storage.s3.download import Download
 from lidarprep.storage.s3.metadata import CONTENT_LENGTH
 from lidarprep.storage.s3.retries import DamagedError
@@ -68,7 +68,7 @@ class Fetching:
         """How many bytes are under those of the keys that have an object."""
         # A listing does not say what was compressed.
         if len(keys) <= _FEW or self._bucket.options.gzip:
-            heads = dict(zip(keys, each(self._bucket.head, keys), strict=True))
+            heads = dict(zip(keys, self._bucket.each(self._bucket.head, keys), strict=True))
             return {key: _content_length(head) for key, head in heads.items() if head is not None}
         found = self._bucket.listed_like(keys)
         return {key: found[key] for key in keys if key in found}

@@ -140,7 +140,7 @@ class Sending:
         arguments = headers | bucket.options.payer | ({"ChecksumAlgorithm": algorithm} if algorithm else {})
         # A file goes by its name: parts of an open one would be kept in memory.
         source = str(body) if isinstance(body, Path) else io.BytesIO(body)
-        with self._uploads.to(key), TransferManager(bucket.client, config) as manager:
+        with self._uploads.to(key), TransferManager(bucket.client, config) as manager, bucket.stopping():
             manager.upload(source, bucket.name, bucket.full_key(key), arguments).result()
 
     def _was_there(self, key: str, size: int) -> bool:

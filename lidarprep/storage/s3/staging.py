@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lidarprep.errors import StorageError
-from lidarprep.storage.s3.bucket import Bucket, each
+from lidarprep.storage.s3.bucket import Bucket
 from lidarprep.storage.s3.copying import Copying
 from lidarprep.storage.store import MANIFEST_KEY, STAGED
 
@@ -48,8 +48,8 @@ class Staging:
                 raise StorageError(f"{self._bucket.location(STAGED + key)} is gone", fix="Run the same command again.")
         if last in aside:
             self._bucket.delete([last])
-        each(self._put_in_place, [key for key in others if key in aside])
-        each(self._put_in_place, [last] if last in aside else [])
+        self._bucket.each(self._put_in_place, [key for key in others if key in aside])
+        self._bucket.each(self._put_in_place, [last] if last in aside else [])
 
     def remove(self) -> None:
         """Deletes all that is aside; the manifest first, so that where it is, all is."""

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 from botocore.exceptions import ConnectionError
+from botocore.retries.adaptive import register_retry_handler
 
 from lidarprep.storage.s3.retries import Patience
 
@@ -17,24 +18,25 @@ _LOOK_S = 0.1
 
 
 class Turns:
-    """Those of one client.
+    """Makes a client adaptive, as its mode "adaptive" would, with the limiter behind a gate.
 
     Args:
-        client: The client, in adaptive mode.
+        client: The client, in mode "standard".
         patience: Knows whether the store is being stopped.
     """
 
     def __init__(self, client: Any, patience: Patience) -> None:
         self._patience = patience
         self._turn = Lock()
-        # Around boto's own handler of the same event.
-        client.meta.events.register_first("before-send", self._take)
-        client.meta.events.register_last("before-send", self._give)
+        self._limiter = register_retry_handler(client)
+        client.meta.events.unregister("before-send", self._limiter.on_sending_request)
+        client.meta.events.register("before-send", self._in_turn)
 
-    def _take(self, **_: Any) -> None:
+    def _in_turn(self, request: Any, **arguments: Any) -> None:
         while not self._turn.acquire(timeout=_LOOK_S):
             if self._patience.has_ended:
                 raise ConnectionError(error="the store is being stopped")
-
-    def _give(self, **_: Any) -> None:
-        self._turn.release()
+        try:
+            self._limiter.on_sending_request(request, **arguments)
+        finally:
+            self._turn.release()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from botocore.exceptions import ClientError
 
 from lidarprep.errors import StorageError
-from lidarprep.storage.s3.bucket import Bucket, code_of, each
+from lidarprep.storage.s3.bucket import Bucket, code_of
 from lidarprep.storage.s3.retries import TIDY_S
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Uploads:
         bucket = self._bucket
         try:
             with bucket.patience.at_most(TIDY_S), bucket.reported("abort uploads in parts"):
-                each(self._abort, list(self._to(keys)))
+                self._bucket.each(self._abort, list(self._to(keys)))
         except StorageError as error:
             log.info("uploads in parts may be left: %s", error.message)
 
