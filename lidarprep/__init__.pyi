@@ -3,6 +3,7 @@
 from .api import AsyncScaleClient, AsyncTask, Cuboid, FrameAnnotations, ScaleClient, Task, TaskPage, WhoAmI
 from .attachments import FORMATS, get_format
 from .conversion import convert
+from .datasets import OpenOptions, known_layouts, open_scene
 from .errors import (
     ApiError,
     BadRequestError,
@@ -27,9 +28,8 @@ from .errors import (
 )
 from .inspection import Inspection, inspect_scene
 from .pipeline import prepare
-from .readers import read_points, write_points
+from .pointfiles import read_points, write_points
 from .recipe import Recipe, RunRecipe, StorageOptions, TaskRecipe
-from .recordings import OpenOptions, known_layouts, open_scene
 from .run import RunResult, run
 from .sample import write_sample
 from .scene import (

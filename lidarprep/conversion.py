@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from lidarprep.attachments import FORMATS, FrameFormat, SceneFormat, format_of_suffix
+from lidarprep.datasets.attachment_files import read_frame_file, read_scene_file
 from lidarprep.errors import FormatError, RecipeError
-from lidarprep.readers import point_suffixes, read_points, write_points
-from lidarprep.readers.points import is_point_file
-from lidarprep.recordings.attachment_files import read_frame_file, read_scene_file
+from lidarprep.pointfiles import is_point_file, point_suffixes, read_points, write_points
 from lidarprep.scene import CameraImage, Frame, Pose
 from lidarprep.steps import StepReport
 from lidarprep.steps.intensity import NormaliseIntensity, guess_intensity_scale

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
+from lidarprep.datasets.options import OpenOptions
 from lidarprep.errors import RecipeError
-from lidarprep.readers import OpenOptions
 from lidarprep.scene import RegionOfInterest3D
 
 # Metres above the ground that are kept where a device height is given and no band.

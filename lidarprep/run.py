@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lidarprep.datasets import open_scene
 from lidarprep.pipeline import Progress, prepare
 from lidarprep.recipe import RunRecipe
-from lidarprep.recordings import open_scene
 from lidarprep.storage import Manifest
 from lidarprep.submission import check_task, submit
 

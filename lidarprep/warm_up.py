@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lidarprep.attachments import get_format
-from lidarprep.readers import read_points
+from lidarprep.pointfiles import read_points
 from lidarprep.sample import write_sample
 from lidarprep.scene import Frame, PointCloud, Pose, Trajectory
 from lidarprep.steps import StepReport

@@ -6,10 +6,22 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Tests never reach AWS: what they store, they store at a server on loopback with credentials of no account.
 os.environ.update(AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing", AWS_DEFAULT_REGION="us-east-1")
 os.environ.pop("AWS_PROFILE", None)
+
+# Every run draws the same examples, and none fails since the machine was busy. A fixture such as tmp_path is shared by
+# all examples of a test, which the tests here take care of themselves.
+settings.register_profile(
+    "lidarprep",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("lidarprep")
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ from lidarprep.repair import repair
 from lidarprep.stored import recorded
 from lidarprep.submission import load_manifest
 from lidarprep.verification import verify
+from tests.prepare.stopped_runs import stop_at
 from tests.scenes import write_toolkit_scene
-from tests.stopped_runs import stop_at
 from tests.storage.conftest import BUCKET, bucket, moto
 
 __all__ = ["bucket", "moto"]

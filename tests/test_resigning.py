@@ -25,8 +25,8 @@ from lidarprep.storage.s3.prefix import S3Prefix
 from lidarprep.stored import store_of
 from lidarprep.submission import load_manifest, submit, unique_id_of
 from lidarprep.verification import verify
+from tests.prepare.stopped_runs import Killed, Place, fails_from
 from tests.scenes import write_toolkit_scene
-from tests.stopped_runs import Killed, Place, fails_from
 from tests.storage.conftest import BUCKET, bucket, moto
 from tests.storage.memory import MemoryStore
 

@@ -56,7 +56,7 @@ def test_a_run_with_nothing_to_do_imports_only_what_it_takes_to_see_that(tmp_pat
     again = run(f"{script}import sys; print(*sys.modules)")
     assert "nothing to do" in again.stderr
     imported = set(again.stdout.split())
-    assert "lidarprep.readers.layouts.toolkit" in imported
+    assert "lidarprep.datasets.toolkit" in imported
     others = ("numba", "llvmlite", "boto3", "httpx", "tenacity", "rich", "yaml", "PIL", "google.protobuf", "scipy")
     ours = (
         "api",
@@ -70,9 +70,9 @@ def test_a_run_with_nothing_to_do_imports_only_what_it_takes_to_see_that(tmp_pat
 
 
 def test_each_layout_is_imported_when_it_is_tried() -> None:
-    told = "import sys; print(*(name for name in sys.modules if name.startswith('lidarprep.readers.layouts.')))"
-    assert "layouts.kitti" not in run(f"import lidarprep as lp; lp.known_layouts(); {told}").stdout
-    assert "layouts.kitti.raw" in run(f"import lidarprep as lp; dict(lp.known_layouts()); {told}").stdout
+    told = "import sys; print(*(name for name in sys.modules if name.startswith('lidarprep.datasets.')))"
+    assert "datasets.kitti" not in run(f"import lidarprep as lp; lp.known_layouts(); {told}").stdout
+    assert "datasets.kitti.raw" in run(f"import lidarprep as lp; dict(lp.known_layouts()); {told}").stdout
 
 
 def test_each_command_is_imported_when_it_is_named() -> None:

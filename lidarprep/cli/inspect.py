@@ -24,8 +24,8 @@ def command(
 ) -> None:
     """Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd."""
     from lidarprep.checks import strictly
+    from lidarprep.datasets import open_scene
     from lidarprep.inspection import inspect_scene
-    from lidarprep.recordings import open_scene
 
     scene = open_scene(path, layout=flags["layout"], **opening_flags(flags))
     with progress("reading") as bar:

@@ -8,8 +8,8 @@ from lidarprep.cli.options import Json
 
 def command(json: Json = False) -> None:
     """List the layouts of recordings that can be opened, in the order in which they are tried."""
-    from lidarprep.readers.layouts import installed_layouts
-    from lidarprep.recordings import known_layouts
+    from lidarprep.datasets import known_layouts
+    from lidarprep.datasets.layouts import installed_layouts
 
     layouts = {**installed_layouts(), **known_layouts()}
     if json:

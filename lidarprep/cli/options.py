@@ -14,7 +14,7 @@ import typer
 from lidarprep.errors import RecipeError
 
 if TYPE_CHECKING:
-    from lidarprep.readers import OpenOptions
+    from lidarprep.datasets.options import OpenOptions
     from lidarprep.recipe import Recipe, StorageOptions
     from lidarprep.scene import RegionOfInterest3D
 

@@ -59,8 +59,8 @@ def prepare_scene(
 ) -> Manifest:
     """Prepares a scene under a progress bar, and shows what became of it."""
     from lidarprep.cli.memory import give_back_what_is_freed
+    from lidarprep.datasets import open_scene
     from lidarprep.pipeline import prepare
-    from lidarprep.recordings import open_scene
 
     give_back_what_is_freed()
     with say_notes_of_a_stop(), progress("preparing", on_start=tell_of_compiling) as bar:

@@ -61,7 +61,7 @@ def _repaired(
     manifest: Manifest, found: Verification, path: str, storage: StorageOptions, flags: Mapping[str, Any]
 ) -> Repair:
     """Repairs what was found, and says what became of it."""
-    from lidarprep.recordings import open_scene
+    from lidarprep.datasets import open_scene
     from lidarprep.repair import repair
 
     tell_of_compiling()

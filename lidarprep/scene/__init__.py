@@ -1,7 +1,7 @@
 """Plain typed data of a recording: poses, points, cameras, frames. No files, no network, no Numba."""
 
 from lidarprep.scene.camera import Camera, CameraImage, CameraModel, Distortion, Intrinsics
-from lidarprep.scene.frame import Frame, GpsPose, Lidar, Scene, Stream
+from lidarprep.scene.frame import Frame, GpsPose, Lidar, Scene, SourceFile, Stream
 from lidarprep.scene.points import PointCloud, RadarPoints, ReferenceFrame
 from lidarprep.scene.pose import Pose
 from lidarprep.scene.region import RegionOfInterest3D
@@ -22,6 +22,7 @@ __all__ = [
     "ReferenceFrame",
     "RegionOfInterest3D",
     "Scene",
+    "SourceFile",
     "Stream",
     "Trajectory",
 ]

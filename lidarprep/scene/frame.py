@@ -37,6 +37,21 @@ class GpsPose:
             raise SceneError(f"a GPS pose has a number that is not finite: {self}")
 
 
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that a frame is made of, and what tells its content from any other content it had or will have.
+
+    Args:
+        location: Path or URL.
+        bytes: Size of the file; None where it is unknown.
+        version: Modification time in nanoseconds, or the ETag of a URL; "" where neither is known.
+    """
+
+    location: str
+    bytes: int | None = None
+    version: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One sweep of the lidar, with what was recorded beside it.
@@ -52,6 +67,8 @@ class Frame:
         timestamp: Nanoseconds since the Unix epoch, or None.
         images: Pictures taken with the frame, in the order of their cameras.
         gps: Where the device is on the Earth, or None.
+        sources: The files that points, radar returns and images are read from. Poses and calibration are part of the
+            frame itself. Empty where nobody knows: such a frame is prepared again at each run.
     """
 
     id: str
@@ -63,6 +80,7 @@ class Frame:
     images: tuple[CameraImage, ...] = ()
     gps: GpsPose | None = None
     read_chunks: Callable[[], Iterator[PointCloud]] | None = None
+    sources: tuple[SourceFile, ...] = ()
 
     def points(self) -> PointCloud:
         """The frame's points; read at each call, never kept."""

@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lidarprep.errors import ApiError, ConflictError, ServerError
@@ -11,12 +11,10 @@ from tests.api.faulty_api import FAULTS, SAVED_FAULTS, FaultyApi
 
 MULTISTAGE = {"project": "street", "attachments": ["https://example.com/1.sfs"], "scene_format": "sensor_fusion"}
 
-unhurried = settings(deadline=None)  # each example makes a client; a busy machine takes its time
 
 kinds = st.sampled_from(["sync", "async"])
 
 
-@unhurried
 @given(st.lists(st.sampled_from(FAULTS), max_size=10), kinds)
 def test_passing_faults_end_in_exactly_one_task(faults: list[str], kind: str) -> None:
     api = FaultyApi(faults)
@@ -24,7 +22,6 @@ def test_passing_faults_end_in_exactly_one_task(faults: list[str], kind: str) ->
     assert [made["task_id"] for made in api.tasks] == [task.id]
 
 
-@unhurried
 @given(st.lists(st.sampled_from(FAULTS + SAVED_FAULTS), max_size=10), kinds)
 def test_with_a_unique_id_not_even_a_saved_error_comes_in_the_way(faults: list[str], kind: str) -> None:
     api = FaultyApi(faults)
@@ -33,7 +30,6 @@ def test_with_a_unique_id_not_even_a_saved_error_comes_in_the_way(faults: list[s
     assert task.unique_id == "drive-7"
 
 
-@unhurried
 @given(st.lists(st.sampled_from(FAULTS + SAVED_FAULTS), max_size=10), kinds, st.booleans())
 def test_there_are_never_two_tasks_even_where_the_call_fails(faults: list[str], kind: str, frees_itself: bool) -> None:
     extra = {"unique_id": "drive-7", "clear_unique_id_on_error": True} if frees_itself else {}
@@ -46,7 +42,6 @@ def test_there_are_never_two_tasks_even_where_the_call_fails(faults: list[str], 
         assert [made["task_id"] for made in api.tasks] == [task.id]
 
 
-@unhurried
 @given(st.lists(st.lists(st.sampled_from(FAULTS + SAVED_FAULTS), max_size=3), max_size=5), kinds)
 def test_runs_that_were_given_up_are_run_again_without_a_second_task(runs: list[list[str]], kind: str) -> None:
     api = FaultyApi([])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lidarprep.attachments import get_format
@@ -22,7 +22,6 @@ OLD = "https://bucket.example.com/images/{}.jpg?X-Amz-Signature=1"
 NEW = "https://bucket.example.com/images/{}.jpg?X-Amz-Signature=\u00e9&X-Amz-Security-Token=much+longer+than+before"
 
 
-@settings(deadline=None)
 @given(frames(), st.sampled_from([None, 0, 3, 8]))
 def test_a_frame_json_with_other_urls_is_what_encoding_with_them_gives(frame: Frame, precision: int | None) -> None:
     json = get_format("json")
@@ -31,7 +30,6 @@ def test_a_frame_json_with_other_urls_is_what_encoding_with_them_gives(frame: Fr
     assert json.relink(before, lambda url: url) == before
 
 
-@settings(deadline=None)
 @given(frames())
 def test_a_lidar_frame_with_other_urls_is_what_encoding_with_them_gives(frame: Frame) -> None:
     protobuf = get_format("protobuf")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from lidarprep.cli import main
+from lidarprep.datasets import open_scene
 from lidarprep.errors import FormatError, MissingExtraError, SceneError
 from lidarprep.inspection import inspect_scene
-from lidarprep.recordings import open_scene
 from lidarprep.scene import Frame, Lidar, PointCloud, Pose, RadarPoints, Scene, Stream
 from tests.scenes import write_json, write_toolkit_scene
 
@@ -97,7 +97,7 @@ def test_lidars_and_streams_are_tables_of_their_own(
         lidars=(Lidar("top", 0), Lidar("rear", 2), Lidar("broken", 3)),
         streams=(Stream("/points", "sensor_msgs/PointCloud2", 1234, True), Stream("/gps", "NavSatFix", 9, False)),
     )
-    monkeypatch.setattr("lidarprep.recordings.open_scene", lambda *_, **__: scene)
+    monkeypatch.setattr("lidarprep.datasets.open_scene", lambda *_, **__: scene)
     code, _, err = inspect(capsys, "anything")
     assert code == 0
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in err.splitlines() if line[:1] == "│"]

@@ -18,10 +18,10 @@ from lidarprep.attachments.sensor_fusion_scene import encode_scene
 from tests.attachments.frames import world_frame
 from tests.attachments.mutations import SEEDS as LIDAR_FRAMES
 from tests.attachments.mutations import mutated
+from tests.attachments.sensor_fusion_scene.scenes import T0, cloud, frame, picture, radar
 from tests.attachments.valid import SMALL_FRAME
-from tests.attachments_sfs.scenes import T0, cloud, frame, picture, radar
-from tests.readers.surveys_and_tables import seeds as survey_or_table_files
-from tests.readers.written_by_others import seeds as point_files
+from tests.pointfiles.surveys_and_tables import seeds as survey_or_table_files
+from tests.pointfiles.written_by_others import seeds as point_files
 
 FOUND = Path(__file__).parent / "found"
 

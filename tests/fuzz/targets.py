@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError
 from lidarprep.attachments import frame_json, lidar_frame, sensor_fusion_scene
 from lidarprep.attachments import lidar_frame_pb2 as pb
 from lidarprep.errors import FormatError
-from lidarprep.readers import read_points
+from lidarprep.pointfiles import read_points
 from lidarprep.scene import Frame
 
 # Read with NUMBA_DISABLE_JIT=1, kernels wrap around with a warning where machine code does so silently.

@@ -49,7 +49,7 @@ def moved(
     return out, found.tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     poses=st.integers(2, 12),

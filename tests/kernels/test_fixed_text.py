@@ -75,7 +75,7 @@ def test_from_1e15_on_the_shortest_text_is_written(decimals: int) -> None:
     assert_as_python_formats(np.array([last_below, -last_below]), decimals)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.floats(-999_999_986_991_104, 999_999_986_991_104, width=32), min_size=1, max_size=30),
     st.sampled_from(DECIMALS),

@@ -84,7 +84,7 @@ def tasks(draw: st.DrawFn) -> tuple[Array, Array, Array, Array]:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_what_is_kept_and_dropped_is_what_numpy_keeps_and_drops(dtype: type) -> None:
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(coordinates(dtype), tasks())
     def check(positions: NDArray[np.floating], task: tuple[Array, Array, Array, Array]) -> None:
         out, kept, dropped = select(positions, *task)

@@ -16,9 +16,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lidarprep.errors import FormatError
-from lidarprep.readers.points.text_rows import BLANKS, WHOLE, Column, count_rows, read_columns
+from lidarprep.pointfiles.text_rows import BLANKS, WHOLE, Column, count_rows, read_columns
 
-per_example = settings(deadline=None, max_examples=150)
+per_example = settings(max_examples=150)
 
 # What the kernel reads from 32 bytes at once stands elsewhere near a text's end; each is to be read in both places.
 BEHIND = b"\n" + b"0 0\n" * 12

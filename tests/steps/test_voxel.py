@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from lidarprep.errors import RecipeError
-from lidarprep.readers import read_points
+from lidarprep.pointfiles import read_points
 from lidarprep.scene import Frame, PointCloud, Pose, RadarPoints
 from lidarprep.steps import StepReport
 from lidarprep.steps.voxel import VoxelDownsample
@@ -42,7 +42,7 @@ def downsampled(frame: Frame, size: float, **options: Any) -> tuple[Frame, StepR
     return VoxelDownsample(size, **options)(frame, report), report
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     hnp.arrays(np.float32, st.integers(0, 80).map(lambda n: (n, 3)), elements=st.floats(-3, 3, width=32)),
     st.sampled_from([0.05, 0.5, 1.0, 10.0]),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lidarprep.errors import StorageError
@@ -25,7 +25,7 @@ def files(folder: Path) -> set[str]:
 
 
 @given(st.text(max_size=300), st.text(max_size=300))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(max_examples=50)
 def test_what_any_name_becomes_can_be_stored_and_lies_inside(tmp_path: Path, folder: str, name: str) -> None:
     out = tmp_path / "out"
     key = KeyMaker().key("images", folder, name, suffix=".jpg")

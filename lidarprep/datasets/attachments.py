@@ -1,0 +1,283 @@
+"""Attachments as a recording: a file of them, a folder of them, or what `lidarprep prepare` has stored.
+
+    NAME.sfs              a Sensor Fusion Scene
+    NAME.json, NAME.pb    one frame as Frame JSON or LidarFrame protobuf; or a folder of such files, one a frame
+    manifest.json         what a run of `prepare` stored; or the folder that it lies in
+
+Points are in the world of the attachments, intensity is from 0 to 1. A camera has the name that the manifest knows its
+pictures by, or else its `camera_index`, and no extrinsics: attachments hold poses in the world. Pictures whose URLs are
+relative are files beside the attachment; of others only the URL is known.
+
+Opening reads no points of a Sensor Fusion Scene and of Frame JSON files as lidarprep writes them. A LidarFrame has what
+belongs to its pictures behind its points, and so has to be decoded, in threads; its points are not kept.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from lidarprep.attachments import FrameFormat, SceneFormat, format_of_suffix
+from lidarprep.datasets.asked_for import listed, unused_options
+from lidarprep.datasets.attachment_files import open_frame_file, read_scene_file
+from lidarprep.datasets.numbered import files_by_frame, visible
+from lidarprep.datasets.options import OpenOptions
+from lidarprep.errors import SceneError
+from lidarprep.scene import Camera, CameraImage, Frame, Scene
+
+# The manifest's name: storage.store.MANIFEST_KEY, which is not imported to look for it, since storage brings pydantic.
+MANIFEST_KEY = "manifest.json"
+
+LOOKS_LIKE = "attachments: NAME.sfs, NAME.json or NAME.pb, a folder of the latter, or what `prepare` stored"
+USED_OPTIONS = ("points_frame", "cameras")
+
+# What stands in the beginning of an attachment and of a manifest, and in no other JSON file of a recording.
+_LOOK = 64 * 1024
+_FRAME_JSON = re.compile(rb'"device_position"\s*:\s*\{|"points"\s*:\s*\[\s*(\]|\{)')
+_MANIFEST = (b'"lidarprep"', b'"attachments"')
+# Times of one frame in manifest and attachment are the same but for the attachment's rounding: to whole microseconds
+# in a scene, to 256 ns in a protobuf.
+_ROUNDING_NS = 1000
+
+
+def detect(path: Path) -> str | None:
+    """Why these are attachments, or None."""
+    if path.is_dir():
+        if _is_manifest(path / MANIFEST_KEY):
+            return f"its {MANIFEST_KEY} is that of attachments"
+        first = next((file.name for file in visible(path) if _is_attachment(file)), None)
+        return None if first is None else f"it holds attachments, such as {first}"
+    if path.name == MANIFEST_KEY and _is_manifest(path):
+        return "it is the manifest of attachments"
+    known = format_of_suffix(path.suffix)
+    return f"it begins as {known.title} does" if known is not None and _is_attachment(path) else None
+
+
+def open(path: Path, options: OpenOptions) -> Scene:
+    """Open attachments.
+
+    Raises:
+        SceneError: There is none; their points are said to be in another frame of reference; two belong to one frame;
+            a folder has several scenes; one that the manifest names is missing.
+        FormatError: One is not what its format asks for.
+    """
+    notes: list[str] = []
+    if path.name == MANIFEST_KEY or (path.is_dir() and _is_manifest(path / MANIFEST_KEY)):
+        scene = _prepared(path if path.is_dir() else path.parent, notes)
+    elif path.is_dir():
+        scene = _folder(path, options, notes)
+    else:
+        scene = _file(path)
+    if options.points_frame not in (None, scene.points_frame):
+        raise SceneError(
+            f"{path}: points of attachments are in the {scene.points_frame} frame by definition, not in "
+            f"{options.points_frame}",
+            fix="Leave --points-frame out.",
+        )
+    scene = _with_shared_cameras(scene, notes)
+    notes += unused_options(options, (*USED_OPTIONS, "scene") if path.is_dir() else USED_OPTIONS)
+    return replace(
+        scene,
+        source=str(path),
+        layout="attachments",
+        notes=(*scene.notes, *notes),
+        points_frame_is_certain=True,
+    )
+
+
+# ---- what it looks like --------------------------------------------------------------------------------------------
+
+
+def _is_attachment(path: Path) -> bool:
+    """Whether a file begins as its suffix's attachments do."""
+    known = format_of_suffix(path.suffix)
+    if known is None or path.name == MANIFEST_KEY:
+        return False
+    beginning = _beginning(path)
+    if known.name == "protobuf":
+        return beginning[:1] == b"\x0a"  # the tag of device_position
+    if known.name == "sfs":
+        return beginning.lstrip()[:1] == b"{"
+    return beginning.lstrip()[:1] == b"{" and _FRAME_JSON.search(beginning) is not None
+
+
+def _is_manifest(path: Path) -> bool:
+    beginning = _beginning(path)
+    return all(key in beginning for key in _MANIFEST)
+
+
+def _beginning(path: Path) -> bytes:
+    """The first bytes of a file, or none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_LOOK)
+    except OSError:
+        return b""
+
+
+# ---- a file, a folder ----------------------------------------------------------------------------------------------
+
+
+def _file(path: Path) -> Scene:
+    known = format_of_suffix(path.suffix)
+    if known is None:
+        raise SceneError(f"{path} is not an attachment", fix=f"Expected are {LOOKS_LIKE}.")
+    if isinstance(known, SceneFormat):
+        return read_scene_file(path, known)
+    return _scene_of([path], known.title)
+
+
+def _folder(folder: Path, options: OpenOptions, notes: list[str]) -> Scene:
+    files = files_by_frame(folder, lambda name: _stem_of_frame(folder / name))
+    scenes = [path for path in visible(folder) if path.suffix.lower() == ".sfs" and _is_attachment(path)]
+    if not files and scenes:
+        return _file(_one_of(scenes, options.scene, folder))
+    if not files:
+        raise SceneError(f"{folder} holds no attachment", fix=f"Expected are {LOOKS_LIKE}.")
+    taken = {path.name for path in files.values()}
+    others = [path.name for path in visible(folder) if path.name not in taken and path.is_file()]
+    if others:
+        notes.append(f"{len(others)} files are no attachments of a frame, such as {others[0]}")
+    if options.scene is not None:
+        notes.append(f"the folder holds one scene; the name {options.scene!r} is passed over")
+    return _scene_of([*files.values()], "attachments")
+
+
+def _stem_of_frame(path: Path) -> str | None:
+    is_frame = isinstance(format_of_suffix(path.suffix), FrameFormat) and _is_attachment(path)
+    return path.stem if is_frame else None
+
+
+def _one_of(scenes: Sequence[Path], wanted: str | None, folder: Path) -> Path:
+    found = [path for path in scenes if wanted in (None, path.stem, path.name)]
+    if len(found) != 1:
+        what = f"{folder} holds {len(scenes)} scenes: {listed([path.stem for path in scenes])}"
+        raise SceneError(what, fix="Choose one with --scene-name NAME.")
+    return found[0]
+
+
+def _scene_of(files: Sequence[Path], title: str) -> Scene:
+    """A scene of files with one frame each: in time order where all have timestamps, else in the order given."""
+    frames = _open_frames(files)
+    notes: tuple[str, ...] = ()
+    if all(frame.timestamp is not None for frame in frames):
+        frames.sort(key=lambda frame: frame.timestamp or 0)
+    elif len(frames) > 1:
+        notes = ("not all attachments have a timestamp: the frames are in the order of their names",)
+    numbered = tuple(replace(frame, index=index) for index, frame in enumerate(frames))
+    return Scene(title, "attachments", numbered, points_frame="world", notes=notes)
+
+
+def _open_frames(files: Sequence[Path]) -> list[Frame]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(_open_frame, files))
+
+
+def _open_frame(path: Path) -> Frame:
+    known = format_of_suffix(path.suffix)
+    if not isinstance(known, FrameFormat):
+        raise SceneError(f"{path} is not an attachment of one frame")
+    frame = open_frame_file(path, known)
+    return replace(frame, images=tuple(_beside(image, path.parent) for image in frame.images))
+
+
+def _beside(image: CameraImage, folder: Path) -> CameraImage:
+    """The picture with its file, where its URL is relative and the file is there; no link leads out of the folder."""
+    parts = urlsplit(image.url or "")
+    name = PurePosixPath(unquote(parts.path))
+    if parts.scheme or parts.netloc or not name.parts or name.is_absolute() or ".." in name.parts or "\0" in name.name:
+        return image
+    path = folder.joinpath(*name.parts)
+    return replace(image, path=path) if path.is_file() else image
+
+
+# ---- what `prepare` stored -----------------------------------------------------------------------------------------
+
+
+def _prepared(folder: Path, notes: list[str]) -> Scene:
+    """The frames that a manifest names, in its order, with the ids and the exact times that it knows."""
+    from lidarprep.storage import Manifest
+
+    manifest = Manifest.load(folder)
+    paths = [_stored(folder, record.url) for record in manifest.attachments]
+    if not paths:
+        raise SceneError(f"{folder / MANIFEST_KEY} names no attachment")
+    if any(manifest.world_offset):
+        x, y, z = manifest.world_offset
+        notes.append(f"({x:g}, {y:g}, {z:g}) metres were taken from the recording's coordinates, and are not added")
+    known = format_of_suffix(paths[0].suffix)
+    if isinstance(known, SceneFormat):
+        scene = read_scene_file(paths[0], known)
+        frames = list(scene.frames)
+    else:
+        scene = Scene(str(folder), "attachments", (), points_frame="world")
+        frames = _open_frames(paths)
+    if len(frames) != len(manifest.frames):
+        raise SceneError(
+            f"{folder / MANIFEST_KEY} names {len(manifest.frames)} frames, and its attachments hold {len(frames)}",
+            fix="Prepare the recording once more.",
+        )
+    names = {record.url.partition("?")[0]: record.camera for record in manifest.images}
+    named = []
+    for index, (frame, record) in enumerate(zip(frames, manifest.frames, strict=True)):
+        exact = record.timestamp if _same_time(frame.timestamp, record.timestamp) else frame.timestamp
+        images = tuple(_named(image, names) for image in frame.images)
+        named.append(replace(frame, id=record.id, index=index, timestamp=exact, images=images))
+    return replace(scene, frames=tuple(named))
+
+
+def _stored(folder: Path, url: str) -> Path:
+    """The file of an attachment: a manifest's URLs may have a prefix, and attachments lie beside it."""
+    name = PurePosixPath(unquote(urlsplit(url).path)).name
+    path = folder / name
+    if not name or not path.is_file():
+        raise SceneError(
+            f"{path} is missing, which {folder / MANIFEST_KEY} names",
+            fix="Copy the whole folder that `prepare` stored, or prepare the recording once more.",
+        )
+    return path
+
+
+def _same_time(found: int | None, exact: int | None) -> bool:
+    return found is not None and exact is not None and abs(found - exact) <= _ROUNDING_NS
+
+
+def _named(image: CameraImage, names: Mapping[str, str]) -> CameraImage:
+    name = names.get((image.url or "").partition("?")[0])
+    return image if name is None else replace(image, camera=replace(image.camera, name=name))
+
+
+# ---- cameras -------------------------------------------------------------------------------------------------------
+
+
+def _with_shared_cameras(scene: Scene, notes: list[str]) -> Scene:
+    """The scene with one camera for all pictures of a name that have the same intrinsics, and without lost pictures."""
+    cameras: dict[str, Camera] = {camera.name: camera for camera in scene.cameras}
+    changed: set[str] = set()
+    lost: list[str] = []
+
+    def kept(image: CameraImage) -> CameraImage | None:
+        if image.path is None and image.content is None and not urlsplit(image.url or "").scheme:
+            lost.append(image.url or "")
+            return None
+        camera = cameras.setdefault(image.camera.name, image.camera)
+        if camera == image.camera:
+            return replace(image, camera=camera)
+        changed.add(camera.name)
+        return image
+
+    frames = []
+    for frame in scene:
+        images = [kept(image) for image in frame.images]
+        frames.append(replace(frame, images=tuple(image for image in images if image is not None)))
+    if lost:
+        notes.append(f"{len(lost)} pictures are not there and left out, such as {lost[0]}")
+    if changed:
+        notes.append(f"the intrinsics of camera {', '.join(sorted(changed))} are not the same in all frames")
+    in_order = sorted(cameras.values(), key=lambda camera: camera.index)
+    return replace(scene, frames=tuple(frames), cameras=tuple(in_order))

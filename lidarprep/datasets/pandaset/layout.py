@@ -1,0 +1,262 @@
+"""PandaSet: numbered frames of a pickled table of points each, in the world, with the poses of device and cameras.
+
+    SEQ/lidar/00.pkl.gz (or .pkl)   a pandas DataFrame: x y z (metres, in the world), i (0 to 255), t (seconds), d
+    SEQ/lidar/poses.json            [{"position": {x, y, z}, "heading": {w, x, y, z}}, …], world from ego
+    SEQ/lidar/timestamps.json       [seconds since the Unix epoch, …]
+    SEQ/camera/NAME/00.jpg          with timestamps.json, intrinsics.json, and poses.json: world from camera
+
+Ego is the frame of lidar/poses.json: x right, y forward, z up. d is 0 for the spinning Pandar64 and 1 for the PandarGT,
+which looks ahead. The pickles are read without running them: see `pickled_frame`. Pictures have poses of their own, so
+cameras have no extrinsics. A frame's pictures are those nearest in time, whatever their number, and it is noted where
+that is another than the frame's. meta/gps.json has no heading, and so gives no GPS pose.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lidarprep.datasets.asked_for import chosen, listed, unused_options
+from lidarprep.datasets.counted_files import counted_files, folders_in
+from lidarprep.datasets.json_values import pose_of, read_json, read_object
+from lidarprep.datasets.matching import PictureSeries, match_pictures
+from lidarprep.datasets.numbered import IMAGE_SUFFIXES, visible
+from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.pandaset.pickled_frame import read_frame
+from lidarprep.datasets.poses.table import decimal_nanoseconds, table_of_poses
+from lidarprep.errors import FormatError, SceneError
+from lidarprep.pointfiles.fields import cloud_from_fields
+from lidarprep.scene import Camera, CameraImage, Frame, Lidar, PointCloud, Pose, ReferenceFrame, Scene
+from lidarprep.scene.camera import intrinsics_from_mapping
+
+LOOKS_LIKE = "PandaSet: lidar/00.pkl.gz, lidar/poses.json, camera/NAME/00.jpg"
+
+# By their device id `d`.
+LIDARS = ("Pandar64", "PandarGT")
+USED_OPTIONS = ("points_frame", "lidars", "cameras", "image_tolerance")
+
+_SUFFIXES = (".pkl.gz", ".pkl")
+
+
+def detect(path: Path) -> str | None:
+    """Why this is a sequence of PandaSet, or a folder of them; or None."""
+    if _is_sequence(path):
+        return "it has lidar/poses.json and pickles beside it"
+    sequences = _sequences(path)
+    return f"it holds the sequence {sequences[0].name}" if sequences else None
+
+
+def open(path: Path, options: OpenOptions) -> Scene:
+    """Open a sequence, or one of a dataset's.
+
+    Raises:
+        SceneError: There are several sequences and none is named; a file of poses or times is missing, or is shorter
+            than there are frames; poses are given, which would not be read.
+        FormatError: Poses, times or intrinsics are not what they should be.
+    """
+    if options.poses is not None:
+        raise SceneError(
+            f"{path} is PandaSet, which has its own poses; {options.poses} would not be read",
+            fix="Leave the poses file out.",
+        )
+    sequence = path if _is_sequence(path) else _chosen_sequence(path, options.scene)
+    folder = sequence / "lidar"
+    files, notes = counted_files(folder, *_SUFFIXES)
+    poses = _poses(folder / "poses.json")
+    stamps = _times(folder / "timestamps.json")
+    _check_counts(folder, files, poses, stamps)
+    left_over = len(poses) - len(files)
+    if left_over:
+        notes.append(f"lidar: {left_over} of {len(poses)} poses belong to no frame")
+    lidars = chosen(LIDARS, options.lidars, "lidar")
+    devices = None if len(lidars) == len(LIDARS) else tuple(LIDARS.index(name) for name in lidars)
+    points_frame = options.points_frame or "world"
+    times = [stamps[number] for number in files]
+    cameras, images, image_notes = _pictures(sequence / "camera", dict(zip(files, times, strict=True)), options)
+    frames = tuple(
+        Frame(
+            id=file.name.split(".")[0],
+            index=index,
+            read_points=partial(read_pandaset_points, file, points_frame, devices),
+            world_from_ego=poses[number],
+            timestamp=stamps[number],
+            images=pictures,
+        )
+        for index, ((number, file), pictures) in enumerate(zip(files.items(), images, strict=True))
+    )
+    if (sequence / "meta" / "gps.json").is_file():
+        notes.append("meta/gps.json has no heading, so frames have no GPS pose")
+    places = [f"entry {number}" for number in files]
+    trajectory, more = table_of_poses(
+        folder / "poses.json", "JSON", [poses[number] for number in files], places, times
+    ).trajectory()
+    used = USED_OPTIONS if sequence == path else (*USED_OPTIONS, "scene")
+    return Scene(
+        str(path),
+        "pandaset",
+        frames,
+        cameras,
+        points_frame,
+        (*unused_options(options, used), *notes, *more, *image_notes),
+        lidars=tuple(Lidar(name, LIDARS.index(name)) for name in lidars),
+        trajectory=trajectory,
+    )
+
+
+def read_pandaset_points(path: Path, frame: ReferenceFrame, devices: tuple[int, ...] | None) -> PointCloud:
+    """The points of one pickle: positions (N, 3) float64 metres, intensity 0 to 255, device, timestamp.
+
+    Args:
+        path: The pickle.
+        frame: The frame of reference that its points are in.
+        devices: Which lidars' points to take; None: all.
+
+    Raises:
+        FormatError: It cannot be read, is no table of points, or does not say which lidar saw a point.
+    """
+    try:
+        columns = read_frame(path)
+    except OSError as error:
+        raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
+    cloud = cloud_from_fields(path, columns, frame)
+    if devices is None:
+        return cloud
+    if cloud.device is None:
+        raise FormatError(path, found="no column d", expected="which lidar saw each point", fix="Leave --lidar out.")
+    return cloud.take(np.isin(cloud.device, devices))
+
+
+def _is_sequence(path: Path) -> bool:
+    folder = path / "lidar"
+    return (folder / "poses.json").is_file() and any(place.name.endswith(_SUFFIXES) for place in visible(folder))
+
+
+def _sequences(path: Path) -> list[Path]:
+    return [place for place in folders_in(path) if _is_sequence(place)]
+
+
+def _chosen_sequence(path: Path, scene: str | None) -> Path:
+    sequences = {place.name: place for place in _sequences(path)}
+    if not sequences:
+        raise SceneError(f"{path} holds no sequence", fix=f"Expected is {LOOKS_LIKE}.")
+    if scene is None and len(sequences) > 1:
+        raise SceneError(
+            f"{path} holds {len(sequences)} sequences: {listed(list(sequences))}",
+            fix="Choose one: --scene-name NAME.",
+        )
+    name = next(iter(sequences)) if scene is None else scene if scene in sequences else scene.zfill(3)
+    if name not in sequences:
+        raise SceneError(f"{path} has no sequence {scene!r}", fix=f"Known are {listed(list(sequences))}.")
+    return sequences[name]
+
+
+def _list(path: Path, what: str) -> list[Any]:
+    if not path.is_file():
+        raise SceneError(f"{path} is missing: {what} are not known", fix=f"Expected is {LOOKS_LIKE}.")
+    values = read_json(path)
+    if not isinstance(values, list):
+        raise FormatError(path, found=f"a JSON {type(values).__name__}", expected="a list, an entry a frame")
+    return values
+
+
+def _poses(path: Path) -> list[Pose]:
+    return [pose_of(path, _in_lists(value), f"entry {k}").pose for k, value in enumerate(_list(path, "poses"))]
+
+
+def _in_lists(value: Any) -> Any:
+    """{"position": {"x", …}, "heading": {"w", …}} with the numbers in lists; anything else as it is."""
+    if not isinstance(value, dict):
+        return value
+    plain: dict[str, Any] = {}
+    for key, axes in (("position", "xyz"), ("heading", "wxyz")):
+        numbers = value.get(key)
+        if isinstance(numbers, dict) and set(numbers) == set(axes):
+            plain[key] = [numbers[axis] for axis in axes]
+        elif key in value:
+            plain[key] = numbers
+    return plain
+
+
+def _times(path: Path) -> list[int]:
+    """Seconds since the Unix epoch as nanoseconds, through decimals: as float64 they are off by up to 119 ns."""
+    times = []
+    for k, value in enumerate(_list(path, "times")):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        time = decimal_nanoseconds(repr(value), 10**9) if is_number else None
+        if time is None:
+            raise FormatError(
+                path, place=f"entry {k}", found=repr(value)[:60], expected="seconds since the Unix epoch, a number"
+            )
+        times.append(time)
+    return times
+
+
+def _check_counts(folder: Path, files: dict[int, Path], poses: list[Pose], times: list[int]) -> None:
+    if not files:
+        raise SceneError(f"{folder} holds no file whose name is a number", fix=f"Expected is {LOOKS_LIKE}.")
+    for name, entries in (("poses.json", len(poses)), ("timestamps.json", len(times))):
+        if max(files) >= entries:
+            raise SceneError(
+                f"{folder / name} has {entries} entries, and there is a file {files[max(files)].name}",
+                fix="An entry belongs to the file of its number, counted from 0.",
+            )
+
+
+def _pictures(
+    folder: Path, times: dict[int, int], options: OpenOptions
+) -> tuple[tuple[Camera, ...], list[tuple[CameraImage, ...]], list[str]]:
+    """The cameras that are asked for, each frame's pictures of them, nearest in time, and notes.
+
+    Args:
+        folder: Where the cameras' folders are.
+        times: Nanoseconds by the frame's number.
+        options: For the cameras and the tolerance.
+    """
+    names = [place.name for place in folders_in(folder)]
+    series: list[PictureSeries] = []
+    notes: list[str] = []
+    shot: dict[Path | None, tuple[int, Pose]] = {}
+    for name in chosen(names, options.cameras, "camera"):
+        one, of_pictures, more = _series(folder / name, names.index(name))
+        series.append(one)
+        shot.update(of_pictures)
+        notes += more
+    matched, more = match_pictures(list(times.values()), series, None, options)
+    by_frame = [tuple(replace(image, world_from_camera=shot[image.path][1]) for image in images) for images in matched]
+    shifted = Counter(
+        image.camera.name
+        for number, images in zip(times, by_frame, strict=True)
+        for image in images
+        if shot[image.path][0] != number
+    )
+    notes += [
+        f"camera {name}: the picture nearest in time has another number than its frame, in {count} of {len(times)}"
+        for name, count in shifted.items()
+    ]
+    return tuple(one.camera for one in series), by_frame, notes + more
+
+
+def _series(folder: Path, index: int) -> tuple[PictureSeries, dict[Path | None, tuple[int, Pose]], list[str]]:
+    """The pictures of a camera's folder; the number and the pose, world from camera, of each; and notes."""
+    files, notes = counted_files(folder, *IMAGE_SUFFIXES)
+    intrinsics_path = folder / "intrinsics.json"
+    if not intrinsics_path.is_file():
+        raise SceneError(
+            f"camera {folder.name} has no calibration: {intrinsics_path} is missing",
+            fix="Add it, or move the camera's folder away to go without it.",
+        )
+    try:
+        camera = Camera(folder.name, index, intrinsics_from_mapping(read_object(intrinsics_path)))
+    except SceneError as error:
+        raise FormatError(intrinsics_path, found=error.message, fix=error.fix) from error
+    poses, times = _poses(folder / "poses.json"), _times(folder / "timestamps.json")
+    if files:
+        _check_counts(folder, files, poses, times)
+    pictures = [CameraImage(camera, file) for file in files.values()]
+    series = PictureSeries(camera, [times[number] for number in files], pictures.__getitem__)
+    return series, {file: (number, poses[number]) for number, file in files.items()}, notes

@@ -1,0 +1,139 @@
+""".npy and .npz: plain arrays, structured arrays, and archives of named columns. Never a pickle, which can run code.
+
+NumPy sets aside what an array's header promises before it reads; here the promise is held against the size first.
+"""
+
+from __future__ import annotations
+
+import lzma
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from tokenize import TokenError
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from lidarprep.errors import FormatError
+from lidarprep.pointfiles.fields import cloud_from_fields, is_known
+from lidarprep.pointfiles.writing import appearing_whole, records, scalar_columns
+from lidarprep.scene import PointCloud, ReferenceFrame
+
+# What the columns of a plain (N, 3+) array are taken for; those beyond are ignored.
+PLAIN_COLUMNS = ("x", "y", "z", "intensity")
+
+# Names of two-dimensional arrays in an archive.
+POSITION_NAMES = ("positions", "points", "xyz", "arr_0")  # arr_0: numpy.savez(path, array)
+COLOUR_NAMES = ("colour", "colours", "color", "colors", "rgb")
+
+# What the standard library raises on a damaged, encrypted or oddly compressed zip.
+_ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
+
+
+def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
+    """Read a .npy or .npz.
+
+    A .npy is (N, 3) x, y, z, or (N, 4+) with intensity as the fourth, or a structured array (N,) of named fields. A
+    .npz holds columns (N,) by name, or `positions` (N, 3+) in place of x, y, z and `colour` (N, 3).
+
+    Raises:
+        FormatError: It is not such a file, is cut, holds Python objects, or its columns differ in length.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        if path.suffix.lower() == ".npz":
+            arrays = dict(_archive(path, stream))
+        else:
+            arrays = {"positions": _array(path, stream, size, None)}
+    fields: dict[str, NDArray[Any]] = {}
+    for name, array in arrays.items():
+        fields.update(_columns(path, name, array, alone=len(arrays) == 1))
+    # An archive may hold other things beside the columns, such as a calibration.
+    length = next((column.shape[:1] for name, column in fields.items() if name.lower() == "x"), None)
+    others = [name for name, column in fields.items() if length is not None and column.shape[:1] != length]
+    unfit = [name for name in others if is_known(name)]
+    if unfit:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise FormatError(path, found=f"arrays of different lengths: {shapes}", expected="one row a point in each")
+    columns = {name: column for name, column in fields.items() if name not in others}
+    return cloud_from_fields(path, columns, frame, unread=others)
+
+
+def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
+    """Write a .npz of the cloud's columns, or a .npy: structured, or plain (N, 3) if there are positions alone.
+
+    Both hold every column exactly, so what is returned is empty.
+    """
+    with appearing_whole(path) as stream:
+        if path.suffix.lower() == ".npz":
+            columns = {"timestamp_ns" if name == "timestamp" else name: c for name, c in cloud.columns.items()}
+            np.savez(stream, positions=cloud.positions, **columns)  # type: ignore[arg-type]
+        else:
+            np.save(stream, records(scalar_columns(cloud)) if cloud.columns else cloud.positions, allow_pickle=False)
+    return ()
+
+
+def _columns(path: Path, name: str, array: NDArray[Any], *, alone: bool) -> dict[str, NDArray[Any]]:
+    """One array as the fields that it holds."""
+    if array.dtype.names is not None and alone:
+        return {field: array[field] for field in array.dtype.names}
+    if array.ndim == 2 and name.lower() in POSITION_NAMES:
+        if array.shape[1] < 3:
+            raise FormatError(path, found=f"an array of shape {array.shape}", expected="(N, 3) or wider: x, y, z, …")
+        beyond = [f"column {k}" for k in range(len(PLAIN_COLUMNS), array.shape[1])]
+        names = (*PLAIN_COLUMNS, *beyond)[: array.shape[1]]
+        return {column: array[:, k] for k, column in enumerate(names)}
+    if array.ndim == 2 and array.shape[1] == 3 and name.lower() in COLOUR_NAMES:
+        return {channel: array[:, k] for k, channel in enumerate(("red", "green", "blue"))}
+    return {name: array}
+
+
+def _archive(path: Path, stream: IO[bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The arrays of a .npz by name."""
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            for member in archive.infolist():
+                name = member.filename.removesuffix(".npy")
+                with archive.open(member) as entry:
+                    yield name, _array(path, entry, member.file_size, f"array '{name}'")
+    except _ARCHIVE_ERRORS as error:
+        raise FormatError(
+            path, found=f"no readable .npz archive ({error})", expected="a zip of .npy arrays, as numpy.savez writes it"
+        ) from error
+
+
+def _array(path: Path, stream: IO[bytes], size: int, place: str | None) -> NDArray[Any]:
+    """One array in the .npy format, of `size` bytes with its header."""
+    if size == 0:
+        raise FormatError(path, place=place, found="an empty file", expected="a .npy array")
+    try:
+        version = npy.read_magic(stream)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran_order, dtype = read_header(stream)
+    except (ValueError, SyntaxError, TypeError, TokenError, OverflowError) as error:
+        raise FormatError(
+            path, place=place or "the header", found=f"no .npy header ({error})", expected="one as numpy.save writes it"
+        ) from error
+    if dtype.hasobject:
+        raise FormatError(
+            path,
+            place=place,
+            found="Python objects, which are stored as a pickle; reading one can run any code",
+            expected="numbers",
+            fix="Save plain columns of numbers, as with numpy.savez(path, x=…, y=…, z=…).",
+        )
+    promised = math.prod(shape) * dtype.itemsize
+    if dtype.itemsize == 0 or min(shape, default=0) < 0 or promised != size - stream.tell():
+        raise FormatError(
+            path,
+            place=place or f"byte {size}",
+            found=f"{size - stream.tell()} bytes after the header",
+            expected=f"{promised}: an array {shape} of {dtype}",
+            fix="The file was cut, or its header belongs to another one: write it again.",
+        )
+    data = np.frombuffer(stream.read(), dtype=dtype)
+    return data.reshape(shape, order="F" if fortran_order else "C")

@@ -1,0 +1,341 @@
+"""PCD, the point cloud library's format: ASCII, binary and binary_compressed.
+
+The header is read here: an error then names the line, and a header that promises more than the file holds is refused
+before memory is set aside for it. A binary body is a table as it stands; a compressed one is unpacked by the library
+that pypcd4 unpacks it with. pypcd4 itself refuses headers that PCL reads (VERSION .5, no COUNT) and stops after ten
+lines, and takes its time over text.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import lzf
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.errors import FormatError
+from lidarprep.pointfiles.fields import FIELD_NAMES, cloud_from_fields
+from lidarprep.pointfiles.leftover import body_of, check_leftover
+from lidarprep.pointfiles.text_rows import Column, read_promised
+from lidarprep.pointfiles.writing import appearing_whole, scalar_columns, storable
+from lidarprep.scene import PointCloud, ReferenceFrame
+
+TYPES = {
+    **{("F", 4): "<f4", ("F", 8): "<f8"},
+    **{("I", size): f"<i{size}" for size in (1, 2, 4, 8)},
+    **{("U", size): f"<u{size}" for size in (1, 2, 4, 8)},
+}
+
+PACKED_COLOUR = FIELD_NAMES["packed colour"]
+
+MAX_HEADER_LINES = 1000
+MAX_LINE_BYTES = 1 << 16
+MAX_VALUES_A_POINT = 4096  # the longest descriptor that PCL defines has 1,980
+
+# The densest that LZF packs: 264 bytes in three.
+MAX_LZF_RATIO = 88
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the header says.
+
+    Args:
+        names: Names of the fields; `_` is padding.
+        counts: Numbers that a point has in each field.
+        types: Their types, as NumPy's codes.
+        points: How many points there are.
+        encoding: ascii, binary or binary_compressed.
+        has_viewpoint: Whether a pose other than the identity is given to the sensor.
+        size_bytes: The header's own.
+    """
+
+    names: list[str]
+    counts: list[int]
+    types: list[str]
+    points: int
+    encoding: str
+    has_viewpoint: bool
+    size_bytes: int
+
+    @property
+    def point_bytes(self) -> int:
+        return sum(np.dtype(code).itemsize * count for code, count in zip(self.types, self.counts, strict=True))
+
+    @property
+    def data_bytes(self) -> int:
+        return self.points * self.point_bytes
+
+    @property
+    def promise(self) -> str:
+        return f"{self.points} points of {self.point_bytes} bytes"
+
+
+def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
+    """Read a PCD file; an organised cloud becomes its rows one after another, points without a return (NaN) with them.
+
+    A viewpoint other than the identity is not applied: it is named as ignored, as are fields of several numbers.
+
+    Returns:
+        Positions (N, 3) float32 or float64 as declared, metres.
+
+    Raises:
+        FormatError: The header is no PCD header, or it and the data disagree.
+    """
+    fields, unread = read_fields(path)
+    return cloud_from_fields(path, fields, frame, unread=unread)
+
+
+def read_fields(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """The fields of one number a point, (N,) each by name, of the types that the header declares; and what else it has.
+
+    Raises:
+        FormatError: The header is no PCD header, or it and the data disagree.
+    """
+    with path.open("rb", buffering=0) as file, BufferedReader(file) as stream:
+        header = _HeaderParser(path).parse(stream)
+        body = body_of(file, 0 if header.encoding == "ascii" else header.size_bytes)
+    if header.encoding == "ascii":
+        values = _read_text(path, header, body)
+    elif header.encoding == "binary":
+        values = _read_table(path, header, body)
+    else:
+        values = _read_compressed(path, header, body)
+    fields: dict[str, NDArray[Any]] = {}
+    unread = []
+    for name, count, numbers in zip(header.names, header.counts, values, strict=True):
+        if name != "_" and count == 1 and name not in fields and numbers is not None:
+            fields[name] = numbers
+        elif name != "_":
+            unread.append(name)
+    if header.has_viewpoint:
+        unread.append("VIEWPOINT")
+    return fields, unread
+
+
+def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
+    """Write a binary PCD, colour packed as `rgb`; return the columns not held exactly: none but a long double."""
+    from pypcd4.pypcd4 import Encoding
+    from pypcd4.pypcd4 import PointCloud as Pcd
+
+    columns: dict[str, NDArray[Any]] = {}
+    rounded = []
+    for name, column in scalar_columns(cloud).items():
+        if name not in ("red", "green", "blue"):
+            columns[name], exact = storable(column, [code[1:] for code in TYPES.values()])
+            rounded.extend([] if exact else [name])
+    if cloud.colour is not None:
+        columns["rgb"] = Pcd.encode_rgb(cloud.colour).reshape(-1)
+    types = [column.dtype for column in columns.values()]
+    pcd = Pcd.from_points(list(columns.values()), tuple(columns), types)
+    with appearing_whole(path) as stream:
+        pcd.save(stream, encoding=Encoding.BINARY)
+    return tuple(rounded)
+
+
+def _read_text(path: Path, header: _Header, content: bytes) -> list[NDArray[Any] | None]:
+    """(N,) for each field; None for those of several numbers, and for a colour that the text has lost."""
+    columns: list[Column] = []
+    first: list[int] = []
+    for name, code, count in zip(header.names, header.types, header.counts, strict=True):
+        is_colour = code == "<f4" and name.lower() in PACKED_COLOUR
+        first.append(len(columns))
+        columns.extend([Column(name, "<f8" if is_colour else code)] * count)
+    found = read_promised(path, content, header.size_bytes, columns, header.points, "one a point")
+    values: list[NDArray[Any] | None] = [
+        found[k] if count == 1 else None for k, count in zip(first, header.counts, strict=True)
+    ]
+    for k, code in enumerate(header.types):
+        if columns[first[k]].type != code and header.counts[k] == 1:
+            axes = [found[first[j]] for j, axis in enumerate(header.names) if axis.lower() in ("x", "y", "z")]
+            values[k] = _packed_colour(found[first[k]], axes)
+    return values
+
+
+def _packed_colour(numbers: NDArray[np.float64], axes: list[NDArray[Any]]) -> NDArray[Any] | None:
+    """0xRRGGBB as text in a field of floats, as 4-byte numbers; None where a point has no number for it.
+
+    Some write that integer, others the float of the same bits, which is tiny as long as there is no alpha. With it the
+    float is huge or not a number, and then the text has lost the colour. What is no return has none anyway.
+    """
+    lost = np.isnan(numbers)
+    if lost.any():
+        if axes and np.logical_and.reduce([*(np.isfinite(axis) for axis in axes), lost]).any():
+            return None
+        numbers = np.where(lost, 0.0, numbers)
+    whole = (numbers == np.floor(numbers)) & (numbers >= 0) & (numbers < 2**32)
+    if whole.all() and (numbers >= 1).any():
+        return numbers.astype(np.uint32)
+    with np.errstate(over="ignore"):
+        return numbers.astype(np.float32)
+
+
+def _read_table(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] | None]:
+    """(N,) or (N, count) for each field of a binary body."""
+    if len(body) < header.data_bytes:
+        _fail_short(path, header, body, f"{header.data_bytes} bytes: {header.promise}")
+    check_leftover(path, body[header.data_bytes :], header.promise)
+    numbers = zip(header.types, header.counts, strict=True)
+    dtype = np.dtype([(f"{k}", code, (count,) * (count > 1)) for k, (code, count) in enumerate(numbers)])
+    table = np.frombuffer(body, dtype, header.points)
+    return [table[f"{k}"] for k in range(len(header.names))]
+
+
+def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] | None]:
+    """(N,) for each field of a compressed body, which stands field by field; None for those of several numbers."""
+    if header.points == 0:
+        check_leftover(path, body, header.promise)
+        return [np.empty(0, code) for code in header.types]
+    if len(body) < 8:
+        _fail_short(path, header, body, "8 bytes of sizes, then the compressed points")
+    packed_bytes, unpacked_bytes = struct.unpack_from("<II", body)
+    if unpacked_bytes == header.data_bytes and unpacked_bytes > packed_bytes * MAX_LZF_RATIO:
+        raise FormatError(
+            path,
+            place=f"byte {header.size_bytes}",
+            found=f"{packed_bytes} compressed bytes that unpack to {unpacked_bytes}",
+            expected=f"no more than {MAX_LZF_RATIO} times as many, which is what LZF reaches",
+            fix="The file is damaged: get it again.",
+        )
+    if unpacked_bytes != header.data_bytes:
+        raise FormatError(
+            path,
+            place=f"byte {header.size_bytes}",
+            found=f"{packed_bytes} compressed bytes that unpack to {unpacked_bytes}",
+            expected=f"{header.data_bytes} bytes unpacked: {header.promise}",
+            fix="The header and the data belong to different point counts: write the file again.",
+        )
+    if len(body) < 8 + packed_bytes:
+        _fail_short(path, header, body, f"{8 + packed_bytes} bytes: {header.promise}")
+    check_leftover(path, body[8 + packed_bytes :], header.promise)
+    try:
+        unpacked = lzf.decompress(body[8 : 8 + packed_bytes], unpacked_bytes)
+    except ValueError:
+        unpacked = None
+    if unpacked is None or len(unpacked) != unpacked_bytes:  # None is what lzf makes of damage
+        raise FormatError(
+            path,
+            place=f"byte {header.size_bytes}",
+            found=f"data that does not decode as {header.encoding}",
+            expected=header.promise,
+            fix="The file is damaged: get it again.",
+        )
+    values: list[NDArray[Any] | None] = []
+    offset = 0
+    for code, count in zip(header.types, header.counts, strict=True):
+        values.append(np.frombuffer(unpacked, code, header.points, offset) if count == 1 else None)
+        offset += header.points * count * np.dtype(code).itemsize
+    return values
+
+
+def _fail_short(path: Path, header: _Header, body: bytes, expected: str) -> NoReturn:
+    raise FormatError(
+        path,
+        place=f"byte {header.size_bytes + len(body)}",
+        found=f"the file ends {len(body)} bytes after its header",
+        expected=expected,
+        fix="The file was cut while it was copied or written: get it again.",
+    )
+
+
+class _HeaderParser:
+    """Reads a header line by line up to DATA, and says of which line it can make no sense."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: dict[str, tuple[int, list[str]]] = {}
+
+    def parse(self, stream: BinaryIO) -> _Header:
+        self.collect(stream)
+        names = self.words("COLUMNS" if "COLUMNS" in self.lines else "FIELDS")
+        sizes = self.numbers("SIZE", len(names))
+        counts = self.numbers("COUNT", len(names)) if "COUNT" in self.lines else [1] * len(names)
+        types: list[str] = []
+        values = 0
+        for kind, size, count in zip(self.words("TYPE", len(names)), sizes, counts, strict=True):
+            if (kind, size) not in TYPES:
+                self.fail("TYPE", f"type {kind} of {size} bytes", "F of 4 or 8 bytes, I or U of 1, 2, 4 or 8")
+            if not 1 <= count <= MAX_VALUES_A_POINT - values:
+                self.fail("COUNT", f"{count} values in one field", f"1 to {MAX_VALUES_A_POINT} a point")
+            types.append(TYPES[kind, size])
+            values += count
+        (encoding,) = self.words("DATA", 1)
+        if encoding not in ("ascii", "binary", "binary_compressed"):
+            self.fail("DATA", repr(encoding), "ascii, binary or binary_compressed")
+        return _Header(
+            names=names,
+            counts=counts,
+            types=types,
+            points=self.points(),
+            encoding=encoding,
+            has_viewpoint=self.has_viewpoint(),
+            size_bytes=stream.tell(),
+        )
+
+    def collect(self, stream: BinaryIO) -> None:
+        """Keep the words of each keyword's line, up to that of DATA."""
+        for number in range(1, MAX_HEADER_LINES + 1):
+            line = stream.readline(MAX_LINE_BYTES)
+            words = line.decode("latin-1").split()
+            if not line:
+                found = "an empty file" if number == 1 else "the file ends within the header"
+                raise FormatError(self.path, place=f"line {number}", found=found, expected="a PCD header up to DATA")
+            if not words or words[0].startswith("#"):
+                continue
+            keyword = words[0].upper()
+            if keyword not in _KEYWORDS:
+                raise FormatError(
+                    self.path, place=f"line {number}", found=repr(words[0][:40]), expected=" ".join(_KEYWORDS)
+                )
+            self.lines[keyword] = (number, words[1:])
+            if keyword == "DATA":
+                if not line.endswith(b"\n"):
+                    self.fail("DATA", "the file ends here", "a line break, then the points")
+                return
+        raise FormatError(self.path, place=f"line {MAX_HEADER_LINES}", found="no line DATA", expected="one before here")
+
+    def points(self) -> int:
+        """POINTS, WIDTH × HEIGHT, or both if they agree."""
+        height = self.numbers("HEIGHT", 1)[0] if "HEIGHT" in self.lines else 1
+        if "WIDTH" not in self.lines:
+            return self.numbers("POINTS", 1)[0]
+        product = self.numbers("WIDTH", 1)[0] * height
+        points = self.numbers("POINTS", 1)[0] if "POINTS" in self.lines else product
+        if points != product:
+            self.fail("POINTS", f"{points} points", f"{product}, which is WIDTH × HEIGHT")
+        return points
+
+    def has_viewpoint(self) -> bool:
+        if "VIEWPOINT" not in self.lines:
+            return False
+        try:
+            numbers = [float(word) for word in self.words("VIEWPOINT", 7)]
+        except ValueError:
+            self.fail("VIEWPOINT", " ".join(self.words("VIEWPOINT")), "7 numbers: x y z, then qw qx qy qz")
+        return numbers != [0, 0, 0, 1, 0, 0, 0]
+
+    def words(self, keyword: str, count: int | None = None) -> list[str]:
+        if keyword not in self.lines:
+            raise FormatError(self.path, place="the header", found=f"no line {keyword}", expected="one before DATA")
+        _, words = self.lines[keyword]
+        if count is not None and len(words) != count:
+            self.fail(keyword, f"{len(words)} values after {keyword}", str(count))
+        return words
+
+    def numbers(self, keyword: str, count: int) -> list[int]:
+        words = self.words(keyword, count)
+        for word in words:
+            if not (word.isascii() and word.isdigit() and len(word) < 19):
+                self.fail(keyword, f"{word[:40]!r} after {keyword}", "a whole number, not negative")
+        return [int(word) for word in words]
+
+    def fail(self, keyword: str, found: str, expected: str) -> NoReturn:
+        raise FormatError(self.path, place=f"line {self.lines[keyword][0]}", found=found, expected=expected)
+
+
+_KEYWORDS = ("VERSION", "FIELDS", "COLUMNS", "SIZE", "TYPE", "COUNT", "WIDTH", "HEIGHT", "VIEWPOINT", "POINTS", "DATA")
