@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.options import NAME_LISTS, OpenOptions
 from lidarprep.errors import RecipeError
 from lidarprep.scene import RegionOfInterest3D
 
@@ -275,9 +275,6 @@ class StorageOptions(RecipeModel):
             raise ValueError("two tags have the same key")
 
 
-_NAME_LISTS = ("lidars", "cameras", "invert_extrinsics")
-
-
 def _opening(value: Any) -> Any:
     """Options as a mapping; in place of a list of names there may stand one."""
     if not isinstance(value, dict):
@@ -285,7 +282,7 @@ def _opening(value: Any) -> Any:
     unknown = sorted(set(value) - set(OpenOptions.__dataclass_fields__))
     if unknown:
         raise ValueError(f"unknown keys {', '.join(unknown)}; known are {', '.join(OpenOptions.__dataclass_fields__)}")
-    names = {name: (value[name],) for name in _NAME_LISTS if isinstance(value.get(name), str)}
+    names = {name: (value[name],) for name in NAME_LISTS if isinstance(value.get(name), str)}
     return value | names
 
 
