@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
-from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.options import NAME_LISTS, OpenOptions
 from lidarprep.models import CheckedModel
 from lidarprep.scene import RegionOfInterest3D
 from lidarprep.storage.options import StorageOptions
@@ -106,9 +106,6 @@ class Recipe(CheckedModel):
         return self
 
 
-_NAME_LISTS = ("lidars", "cameras", "invert_extrinsics")
-
-
 def _opening(value: Any) -> Any:
     """Options as a mapping; in place of a list of names there may stand one."""
     if not isinstance(value, dict):
@@ -116,7 +113,7 @@ def _opening(value: Any) -> Any:
     unknown = sorted(set(value) - set(OpenOptions.__dataclass_fields__))
     if unknown:
         raise ValueError(f"unknown keys {', '.join(unknown)}; known are {', '.join(OpenOptions.__dataclass_fields__)}")
-    names = {name: (value[name],) for name in _NAME_LISTS if isinstance(value.get(name), str)}
+    names = {name: (value[name],) for name in NAME_LISTS if isinstance(value.get(name), str)}
     return value | names
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from inspect import Parameter, signature
 from math import radians
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lidarprep.datasets.options import NAME_LISTS, Doc, flag_of, option_docs
 from lidarprep.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -63,40 +63,23 @@ def _storage_options(*groups: str) -> dict[str, Any]:
 
 
 BUCKET = _storage_options("bucket")
+
+
+def _opening_parameter(name: str) -> str:
+    """Return the parameter of a command that an option of opening has: scene_name of scene."""
+    return flag_of(name).removeprefix("--").replace("-", "_")
+
+
+def _opening_option(name: str, kind: Any, doc: Doc) -> Any:
+    on_the_line = list[str] if name in NAME_LISTS else kind if kind in (bool, float) else str
+    return Annotated[on_the_line | None, typer.Option(flag_of(name), metavar=doc.metavar, help=doc.help)]
+
+
 OPENING: dict[str, Any] = {
     "layout": Annotated[
         str | None, typer.Option(help="The recording's layout, else guessed; see `lidarprep layouts`.")
     ],
-    "poses": Annotated[
-        str | None, typer.Option(metavar="FILE", help="Poses for a plain folder: KITTI, TUM, CSV or JSON.")
-    ],
-    "points_frame": Annotated[str | None, typer.Option(metavar="ego|world", help="Frame of reference of the points.")],
-    "scene_name": Annotated[str | None, typer.Option(metavar="NAME", help="Which scene, log or sequence of several.")],
-    "lidars": Annotated[
-        list[str] | None, typer.Option("--lidar", metavar="NAME", help="Only this lidar or topic. Repeatable.")
-    ],
-    "cameras": Annotated[
-        list[str] | None, typer.Option("--camera", metavar="NAME", help="Only this camera or topic. Repeatable.")
-    ],
-    "all_sweeps": Annotated[
-        bool | None, typer.Option("--all-sweeps", help="Every sweep as a frame, not the keyframes alone.")
-    ],
-    "image_tolerance": Annotated[
-        float | None, typer.Option(metavar="S", help="Seconds that a frame's picture may be away from it; else 0.05.")
-    ],
-    "max_pose_gap": Annotated[
-        float | None, typer.Option(metavar="S", help="Seconds between poses that are bridged; else 1.")
-    ],
-    "frame_order": Annotated[
-        str | None, typer.Option(metavar="recorded|time", help="Frames as recorded, or sorted by time, one a time.")
-    ],
-    "invert_extrinsics": Annotated[
-        list[str] | None,
-        typer.Option(metavar="CAMERA", help="This camera's extrinsics are camera from ego: invert them. Repeatable."),
-    ],
-    "ego_frame": Annotated[str | None, typer.Option(metavar="NAME", help="The device's frame in a bag's transforms.")],
-    "world_frame": Annotated[str | None, typer.Option(metavar="NAME", help="The world's frame in a bag's transforms.")],
-    "pose_topic": Annotated[str | None, typer.Option(metavar="TOPIC", help="A bag's poses, in place of transforms.")],
+    **{_opening_parameter(name): _opening_option(name, kind, doc) for name, (kind, doc) in option_docs().items()},
 }
 RECIPE: dict[str, Any] = {
     "format": Annotated[
@@ -256,7 +239,6 @@ def band_from(text: str) -> tuple[float, float]:
 
 # The flags that are fields of a recipe or of the storage options by another name, or as text.
 _RECIPE_TEXTS = {"roi": ("region_of_interest_3d", region_from), "height_band": ("height_band", band_from)}
-_OPENING_NAMES = {"scene_name": "scene"}
 
 
 def recipe_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,16 +260,12 @@ def storage_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 def opening_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a command's flags that say how a recording is opened, by the names of `open_scene`'s options."""
-    given = said({_OPENING_NAMES.get(name, name): flags[name] for name in OPENING if name != "layout"})
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return said({name: flags[_opening_parameter(name)] for name in option_docs()})
 
 
 def overridden_opening(base: OpenOptions, flags: Mapping[str, Any]) -> OpenOptions:
     """The options with the flags that were given in place of its own."""
-    given = opening_flags(flags)
-    if "poses" in given:
-        given["poses"] = Path(given["poses"])
-    return replace(base, **given)
+    return replace(base, **opening_flags(flags))
 
 
 def recipe_from(recipe_file: str | None, given: dict[str, Any]) -> Recipe:

@@ -14,6 +14,8 @@ import pytest
 
 import lidarprep as lp
 from lidarprep.attachments import FormatName
+from lidarprep.datasets.attachments import MANIFEST_KEY
+from lidarprep.storage import store
 from tests.datasets.generated import Recording, generated
 from tests.datasets.write_folder import write_toolkit
 
@@ -118,14 +120,14 @@ def test_preparing_attachments_again_changes_nothing_but_by_rounding(
     )
 
 
-def test_pictures_out_of_a_scene_are_stored_under_the_suffix_of_their_bytes(prepared: Path, tmp_path: Path) -> None:
+def test_images_out_of_a_scene_are_stored_under_the_suffix_of_their_bytes(prepared: Path, tmp_path: Path) -> None:
     manifest = lp.prepare(lp.open_scene(prepared / "sfs"), lp.Recipe(), tmp_path / "out")
     assert {Path(image.url).suffix for image in manifest.images} == {".jpg"}
     for image in manifest.images:
         assert (tmp_path / "out" / image.url).read_bytes()[:3] == b"\xff\xd8\xff"
 
 
-def test_one_picture_of_a_camera_is_looked_at_for_the_suffix_of_all(made: Recording, tmp_path: Path) -> None:
+def test_one_image_of_a_camera_is_looked_at_for_the_suffix_of_all(made: Recording, tmp_path: Path) -> None:
     read: list[str] = []
     camera = lp.Camera("front", 0, lp.Intrinsics(1, 1, 1, 1))
     cloud = lp.PointCloud(np.ones((1, 3), np.float32), "world")
@@ -161,7 +163,7 @@ def test_loose_attachments_are_in_time_order(loose: Path, made: Recording) -> No
     assert [(frame.id, frame.index) for frame in scene] == [("b", 0), ("a", 1)]
     assert [frame.timestamp for frame in scene] == [frame.timestamp for frame in made.frames[:2]]
     assert [image.camera.name for image in scene[0].images] == []
-    assert any("pictures are not there and left out, such as images/" in note for note in scene.notes)
+    assert any("images are not there and left out, such as images/" in note for note in scene.notes)
 
 
 def test_one_attachment_is_a_scene_of_one_frame(prepared: Path) -> None:
@@ -185,7 +187,7 @@ def test_a_folder_with_one_scene_is_that_scene_and_of_several_one_is_chosen(prep
     assert len(lp.open_scene(tmp_path, scene="friday")) == 3
 
 
-def test_a_picture_of_which_only_the_url_is_known_keeps_it(loose: Path, tmp_path: Path) -> None:
+def test_a_image_of_which_only_the_url_is_known_keeps_it(loose: Path, tmp_path: Path) -> None:
     text = (loose / "b.json").read_bytes().replace(b'"image_url":"images/', b'"image_url":"https://pictures.example/')
     (loose / "b.json").write_bytes(text)
     scene = lp.open_scene(loose / "b.json")
@@ -370,3 +372,8 @@ def test_an_attachment_can_be_read_in_another_process(prepared: Path) -> None:
         frame = lp.open_scene(prepared / name)[0]
         sent = pickle.loads(pickle.dumps(replace(frame, images=())))
         np.testing.assert_array_equal(sent.points().positions, frame.points().positions)
+
+
+def test_the_manifest_is_looked_for_under_the_name_that_it_is_stored_under() -> None:
+    """The name is written down twice, so that opening a recording need not import what writes manifests."""
+    assert MANIFEST_KEY == store.MANIFEST_KEY

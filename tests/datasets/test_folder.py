@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lidarprep.datasets import open_scene
-from lidarprep.datasets.numbered import frame_key
+from lidarprep.datasets.filenames import frame_key
 from lidarprep.errors import FormatError, LidarprepError, SceneError
 from lidarprep.pointfiles import read_points, write_points
 from lidarprep.scene import PointCloud, Pose

@@ -1,42 +1,43 @@
-"""One scene of nuScenes, put together from the tables: what each sensor recorded, where it sat, and where ego was.
+"""One scene of nuScenes from the tables: the readings of each sensor, its calibration, and the poses of ego.
 
-| table             | what is taken from it                                                                          |
+| table             | fields that are read                                                                           |
 |-------------------|------------------------------------------------------------------------------------------------|
 | scene             | token, name, nbr_samples                                                                       |
 | sample            | the keyframes: token, scene_token                                                              |
 | sample_data       | token, sample_token, ego_pose_token, calibrated_sensor_token, timestamp, is_key_frame,         |
-|                   | filename, and a picture's width and height                                                     |
+|                   | filename, and an image's width and height                                                      |
 | ego_pose          | rotation (w, x, y, z) and translation, the world (a map's frame) from ego                      |
 | calibrated_sensor | sensor_token, rotation and translation, ego from sensor; camera_intrinsic, 3×3                 |
 | sensor            | channel and modality: lidar, camera or radar                                                   |
 
-Timestamps are in microseconds. Reference: the schema in the nuScenes development kit (docs/schema_nuscenes.md).
+Tables are JSON lists of flat objects that name each other by tokens. Timestamps are in microseconds. Reference: the
+schema in the nuScenes development kit (docs/schema_nuscenes.md).
+
+The tables of all of nuScenes hold millions of records, of which a scene needs thousands: a table is read in parts, and
+unwanted records are dropped before the next part is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
+import orjson
 
-from lidarprep.datasets.asked_for import inside
-from lidarprep.datasets.nuscenes.records import (
-    Record,
-    by_token,
-    check_found,
-    flag,
-    matrix,
-    nanoseconds,
-    numbers,
-    place_of,
-    records,
-    text,
-)
+from lidarprep.datasets.json_values import read_json
+from lidarprep.datasets.selection import inside
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import Intrinsics, Pose, Trajectory
+
+Record = dict[str, Any]
+
+PART_BYTES = 1 << 24
+
+MICROSECOND_NS = 1000
 
 TABLES = ("scene", "sample", "sample_data", "ego_pose", "calibrated_sensor", "sensor")
 
@@ -45,13 +46,13 @@ Modality = Literal["lidar", "camera", "radar"]
 
 @dataclass(frozen=True)
 class Reading:
-    """What one sensor recorded at one time, a record of sample_data.
+    """The data of one sensor at one time, a record of sample_data.
 
     Args:
         token: The record's token.
         path: The file.
         timestamp: Nanoseconds since the Unix epoch.
-        is_key_frame: Whether it belongs to a sample, which is what nuScenes annotates; else it is of a sweep between.
+        is_key_frame: Whether it belongs to a sample, which nuScenes annotates; else it is of a sweep between.
     """
 
     token: str
@@ -62,13 +63,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class Channel:
-    """A sensor, and all that it recorded in the scene.
+    """A sensor, and all of its readings in the scene.
 
     Args:
         name: LIDAR_TOP, CAM_FRONT, RADAR_FRONT, …
-        modality: What kind of sensor it is.
+        modality: Kind of sensor.
         ego_from_sensor: Its pose on the vehicle. A camera's frame is that of its optics.
-        intrinsics: A camera's; else None. The pictures are rectified, so there is no distortion.
+        intrinsics: A camera's; else None. The images are rectified, so there is no distortion.
         readings: In the order of time.
     """
 
@@ -81,12 +82,12 @@ class Channel:
 
 @dataclass(frozen=True)
 class SceneTables:
-    """What the tables say of one scene.
+    """One scene as the tables have it.
 
     Args:
         channels: The sensors, in the order of their names.
         trajectory: world_from_ego at the time of every reading of every sensor.
-        notes: What was odd, a sentence each.
+        notes: Oddities, a sentence each.
     """
 
     channels: tuple[Channel, ...]
@@ -95,7 +96,7 @@ class SceneTables:
 
 
 def read_scene(tables: Path, root: Path, scene: Record) -> SceneTables:
-    """Everything that a scene's sensors recorded, without the files' content.
+    """Read the readings of a scene's sensors, without the files' content.
 
     Args:
         tables: The folder of the tables.
@@ -103,7 +104,7 @@ def read_scene(tables: Path, root: Path, scene: Record) -> SceneTables:
         scene: The record of the table scene.
 
     Raises:
-        FormatError: A table is missing or damaged, a record lacks something, a token points nowhere, a pose is none.
+        FormatError: A table is missing or damaged, a record lacks something, a token or a pose is wrong.
     """
     samples = {
         text(tables / "sample.json", sample, "token")
@@ -176,7 +177,7 @@ def _channel(
 
 
 def _one_calibration(table: Path, name: str, calibrated: dict[str, Record], readings: list[Record]) -> Record:
-    """A channel's calibration, which holds for a whole scene: records that differ by their token alone are one."""
+    """Return a channel's calibration for the whole scene: records that differ by their token alone are one."""
     tokens = list(dict.fromkeys(one["calibrated_sensor_token"] for one in readings))
     first = calibrated[tokens[0]]
     for token in tokens[1:]:
@@ -190,7 +191,7 @@ def _one_calibration(table: Path, name: str, calibrated: dict[str, Record], read
     return first
 
 
-def _intrinsics(tables: Path, calibration: Record, picture: Record) -> Intrinsics:
+def _intrinsics(tables: Path, calibration: Record, image: Record) -> Intrinsics:
     table = tables / "calibrated_sensor.json"
     (fx, skew, cx), (zero, fy, cy), last = matrix(table, calibration, "camera_intrinsic")
     if zero != 0 or last != [0, 0, 1]:
@@ -202,7 +203,7 @@ def _intrinsics(tables: Path, calibration: Record, picture: Record) -> Intrinsic
         )
     width, height = (
         size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else None
-        for size in (picture.get("width"), picture.get("height"))
+        for size in (image.get("width"), image.get("height"))
     )
     try:
         return Intrinsics(fx, fy, cx, cy, skew, width=width, height=height)
@@ -211,7 +212,7 @@ def _intrinsics(tables: Path, calibration: Record, picture: Record) -> Intrinsic
 
 
 def _trajectory(tables: Path, readings: Sequence[Record]) -> tuple[Trajectory, int]:
-    """world_from_ego at the readings' own times, which is what their tokens say; and how many times have several."""
+    """Return world_from_ego at the readings' own times, by their tokens; and the count of times with several poses."""
     sample_data, table = tables / "sample_data.json", tables / "ego_pose.json"
     found = by_token(table, {text(sample_data, one, "ego_pose_token") for one in readings})
     check_found(sample_data, readings, "ego_pose_token", found, "ego_pose")
@@ -241,3 +242,162 @@ def _pose(table: Path, record: Record) -> Pose:
         return Pose.from_quaternion(rotation, translation)
     except SceneError as error:
         raise FormatError(table, place=place_of(record), found=error.message, fix=error.fix) from error
+
+
+# ---- records ---------------------------------------------------------------------------------------------------------
+
+
+def records(table: Path, key: str = "token", wanted: Container[str] | None = None) -> list[Record]:
+    """Read the records of a table whose `key`, a string, is among those wanted; None: all.
+
+    Raises:
+        FormatError: There is no such table, it is not a JSON list of objects, or a record lacks the key.
+    """
+    if not table.is_file():
+        raise FormatError(
+            table,
+            found="the table is missing",
+            expected="a JSON list of records",
+            fix="Get the metadata again: each version's archive holds all tables of that version.",
+        )
+    try:
+        return [record for part in _parts(table) for record in _matching(table, part, key, wanted)]
+    except orjson.JSONDecodeError:  # a part is not whole where records hold objects; or the table is damaged
+        return list(_matching(table, read_json(table), key, wanted))
+
+
+def by_token(table: Path, tokens: Container[str]) -> dict[str, Record]:
+    """Read the records of a table with these tokens, by token.
+
+    Raises:
+        FormatError: As for `records`.
+    """
+    return {record["token"]: record for record in records(table, "token", tokens)}
+
+
+def check_found(table: Path, referring: Iterable[Record], key: str, found: Container[str], target: str) -> None:
+    """Make sure that each token that the records of `table` have under `key` was found in the table `target`.
+
+    Raises:
+        FormatError: One points nowhere.
+    """
+    for record in referring:
+        token = text(table, record, key)
+        if token not in found:
+            raise FormatError(
+                table,
+                place=place_of(record),
+                found=f"{key} {token!r}",
+                expected=f"the token of a record in {target}.json",
+                fix="The tables belong to different versions, or one was cut: get the metadata again.",
+            )
+
+
+def place_of(record: Record) -> str:
+    """Return the place of a record in its table, for errors."""
+    return f"record {record.get('token', '(without a token)')}"
+
+
+def text(table: Path, record: Record, key: str) -> str:
+    """Return a string of a record.
+
+    Raises:
+        FormatError: It is missing, or not a string.
+    """
+    value = _value(table, record, key)
+    if not isinstance(value, str):
+        raise _wrong(table, record, key, value, "a string")
+    return value
+
+
+def flag(table: Path, record: Record, key: str) -> bool:
+    """Return true or false of a record.
+
+    Raises:
+        FormatError: It is missing, or something else.
+    """
+    value = _value(table, record, key)
+    if not isinstance(value, bool):
+        raise _wrong(table, record, key, value, "true or false")
+    return value
+
+
+def nanoseconds(table: Path, record: Record) -> int:
+    """Return a record's timestamp in nanoseconds; tables have microseconds, as an integer or in some exports a float.
+
+    Raises:
+        FormatError: It is missing, or not a time.
+    """
+    value = _value(table, record, "timestamp")
+    if not _is_number(value) or not 0 <= value < 2**63 // MICROSECOND_NS:
+        raise _wrong(table, record, "timestamp", value, "microseconds since the Unix epoch")
+    whole = int(value)  # apart from its fraction: a float holds no nanoseconds since the epoch
+    fraction: float = value - whole
+    return whole * MICROSECOND_NS + round(fraction * MICROSECOND_NS)
+
+
+def numbers(table: Path, record: Record, key: str, count: int) -> list[float]:
+    """Return a list of `count` finite numbers.
+
+    Raises:
+        FormatError: It is missing, or something else.
+    """
+    value = _value(table, record, key)
+    if not (isinstance(value, list) and len(value) == count and all(map(_is_number, value))):
+        raise _wrong(table, record, key, value, f"{count} numbers")
+    return [float(number) for number in value]
+
+
+def matrix(table: Path, record: Record, key: str) -> list[list[float]]:
+    """Return three rows of three finite numbers.
+
+    Raises:
+        FormatError: It is missing, or something else.
+    """
+    value = _value(table, record, key)
+    rows = value if isinstance(value, list) else []
+    if len(rows) != 3 or not all(isinstance(row, list) and len(row) == 3 and all(map(_is_number, row)) for row in rows):
+        raise _wrong(table, record, key, value, "3 rows of 3 numbers")
+    return [[float(number) for number in row] for row in rows]
+
+
+def _parts(table: Path) -> Iterator[Any]:
+    """Yield the table's records in parts.
+
+    A part ends where one object ends and a comma follows. If that is within a record, neither part is JSON.
+    """
+    rest, first = b"", True
+    with table.open("rb") as stream:
+        while block := stream.read(PART_BYTES):
+            rest += block
+            end = rest.rfind(b"},")
+            if end < 0:
+                continue
+            yield orjson.loads((b"" if first else b"[") + rest[: end + 1] + b"]")
+            rest, first = rest[end + 2 :], False
+    yield orjson.loads(rest if first else b"[" + rest)
+
+
+def _matching(table: Path, part: Any, key: str, wanted: Container[str] | None) -> Iterator[Record]:
+    if not isinstance(part, list):
+        raise FormatError(table, found=f"a JSON {type(part).__name__}", expected="a list of records")
+    for record in part:
+        if not isinstance(record, dict):
+            raise FormatError(table, found=f"a {type(record).__name__} in the list", expected="records, JSON objects")
+        value = text(table, record, key)
+        if wanted is None or value in wanted:
+            yield record
+
+
+def _value(table: Path, record: Record, key: str) -> Any:
+    if key not in record:
+        raise FormatError(table, place=place_of(record), found=f"no {key!r}", expected="one in each record")
+    return record[key]
+
+
+def _wrong(table: Path, record: Record, key: str, value: Any, expected: str) -> FormatError:
+    return FormatError(table, place=f"{place_of(record)}, field {key!r}", found=repr(value)[:80], expected=expected)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

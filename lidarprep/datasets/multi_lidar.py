@@ -1,14 +1,14 @@
-"""Several lidars, merged into one cloud in ego at the frame's timestamp.
+"""Merge of several lidars into one cloud in ego at the frame's timestamp.
 
 The lidars of a device do not see at one time: at 20 m/s a cloud that was seen 50 ms after its frame's timestamp is a
 metre away from where its points are in ego by then. So a cloud whose points have no times of their own is moved as a
-whole, by how the device moved in between:
+whole, by the device's motion in between:
 
     p' = world_from_ego(frame's timestamp)⁻¹ · world_from_ego(cloud's stamp) · ego_from_lidar · p
 
-A cloud whose points have times is put where its lidar sits, and no further: each point is for --deskew to move by its
-own time. Where a frame has clouds of both kinds, the points that were moved to its timestamp get it for their time, so
-that --deskew finds a time for every point and leaves them where they are.
+A cloud whose points have times is moved by its lidar's extrinsics only: --deskew then moves each point by its own time.
+Where a frame has clouds of both kinds, the points that were moved to its timestamp get it for their time, so that
+--deskew finds a time for every point and leaves them unchanged.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _LONGEST_OFFSET_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class WayToFrame:
-    """How a cloud gets from ego at its own stamp to ego at its frame's timestamp; both in nanoseconds.
+class CloudTransform:
+    """The transform of a cloud from ego at its own stamp to ego at its frame's timestamp; both in nanoseconds.
 
     Args:
         stamp: When the cloud was seen.
@@ -40,23 +40,24 @@ class WayToFrame:
     frame_from_cloud: Pose | None
 
 
-def ways_to_frames(
-    stamps: Sequence[int], timestamps: Sequence[int], path: Trajectory | None, options: OpenOptions
-) -> list[WayToFrame]:
-    """The way of each cloud to its frame.
+def cloud_transforms(
+    stamps: Sequence[int], timestamps: Sequence[int], trajectory: Trajectory | None, options: OpenOptions
+) -> list[CloudTransform]:
+    """Return the transform of each cloud to its frame's timestamp.
 
     Args:
         stamps: Of the clouds.
         timestamps: Of their frames, as many.
-        path: world_from_ego over time; None where it is not known.
+        trajectory: world_from_ego over time; None where it is not known.
         options: For the widest gap between poses.
     """
     before: list[Pose | None] = [None] * len(stamps)
     after = before
-    if path is not None:
-        before, after = (path.at_each(times, max_gap_ns=options.max_pose_gap_ns) for times in (stamps, timestamps))
+    if trajectory is not None:
+        gap = options.max_pose_gap_ns
+        before, after = (trajectory.at_each(times, max_gap_ns=gap) for times in (stamps, timestamps))
     return [
-        WayToFrame(stamp, timestamp, _motion(stamp, timestamp, at_cloud, at_frame))
+        CloudTransform(stamp, timestamp, _motion(stamp, timestamp, at_cloud, at_frame))
         for stamp, timestamp, at_cloud, at_frame in zip(stamps, timestamps, before, after, strict=True)
     ]
 
@@ -67,20 +68,20 @@ def _motion(stamp: int, timestamp: int, at_cloud: Pose | None, at_frame: Pose | 
     return None if at_cloud is None or at_frame is None else at_frame.inverse() @ at_cloud
 
 
-def motion_note(what: str, ways: Sequence[WayToFrame], have_times: bool | None) -> list[str]:
-    """A note on how far in time clouds are from their frames, and on what is done about it; none where they are at it.
+def motion_note(what: str, transforms: Sequence[CloudTransform], have_times: bool | None) -> list[str]:
+    """Return a note on how far in time clouds are from their frames, and on how they are moved; none where they agree.
 
     Args:
         what: Whose clouds: "clouds of /lidar_left".
-        ways: Their ways.
+        transforms: Theirs.
         have_times: Whether their points have times of their own; None where that shows only when they are read.
     """
-    worst = max((abs(way.stamp - way.timestamp) for way in ways), default=0)
-    if not worst:
+    apart = [one for one in transforms if one.stamp != one.timestamp]
+    if not apart:
         return []
+    worst = max(abs(one.stamp - one.timestamp) for one in apart)
     offset = f"{what} are up to {round(worst / 1e6, 3):g} ms from their frame"
-    apart = [way for way in ways if way.stamp != way.timestamp]
-    unknown = sum(way.frame_from_cloud is None for way in apart)
+    unknown = sum(one.frame_from_cloud is None for one in apart)
     if have_times:
         return [f"{offset}; their points have times of their own: --deskew moves them"]
     if unknown == len(apart):
@@ -94,13 +95,15 @@ def motion_note(what: str, ways: Sequence[WayToFrame], have_times: bool | None) 
     return [f"{offset}; they are moved by the device's motion{but}"]
 
 
-def merge(clouds: Sequence[PointCloud], lidars: Sequence[Lidar], ways: Sequence[WayToFrame | None]) -> PointCloud:
-    """The clouds of several lidars as one in ego, with the lidars' indices as device ids.
+def merge(
+    clouds: Sequence[PointCloud], lidars: Sequence[Lidar], transforms: Sequence[CloudTransform | None]
+) -> PointCloud:
+    """Merge the clouds of several lidars into one in ego, with the lidars' indices as device ids.
 
     Args:
         clouds: One a lidar, each in the lidar's own frame; or all in the world.
         lidars: The lidars, in the same order. One without extrinsics has its points in ego.
-        ways: Of the clouds to their frame, in the same order; None for one whose stamp is not known.
+        transforms: Of the clouds to their frame, in the same order; None for one whose stamp is not known.
 
     Returns:
         The points in ego, or in the world where the clouds are; columns that only some clouds have are left out and
@@ -109,17 +112,17 @@ def merge(clouds: Sequence[PointCloud], lidars: Sequence[Lidar], ways: Sequence[
     Raises:
         SceneError: There is no cloud.
     """
-    placed = [_placed(cloud, lidar, way) for cloud, lidar, way in zip(clouds, lidars, ways, strict=True)]
+    placed = [_placed(cloud, lidar, one) for cloud, lidar, one in zip(clouds, lidars, transforms, strict=True)]
     if any(cloud.timestamp is not None for cloud in placed):
-        placed = [_timed(cloud, way) for cloud, way in zip(placed, ways, strict=True)]
+        placed = [_timed(cloud, one) for cloud, one in zip(placed, transforms, strict=True)]
     return PointCloud.concatenate(placed)
 
 
-def _placed(cloud: PointCloud, lidar: Lidar, way: WayToFrame | None) -> PointCloud:
-    """One lidar's points in ego, or the world; device ids of the file's own give way to the lidar's, and are named."""
+def _placed(cloud: PointCloud, lidar: Lidar, transform: CloudTransform | None) -> PointCloud:
+    """Return one lidar's points in ego, or the world; the lidar's index replaces device ids of the file's own."""
     if cloud.frame != "world":
         pose = lidar.ego_from_lidar
-        motion = None if way is None or way.stamp == way.timestamp else way.frame_from_cloud
+        motion = None if transform is None or transform.stamp == transform.timestamp else transform.frame_from_cloud
         if motion is not None and cloud.timestamp is None:
             pose = motion if pose is None else motion @ pose
         cloud = replace(cloud, frame="ego") if pose is None else cloud.moved(pose, "ego")
@@ -127,15 +130,15 @@ def _placed(cloud: PointCloud, lidar: Lidar, way: WayToFrame | None) -> PointClo
     return replace(cloud, device=np.full(len(cloud), lidar.index, dtype=np.uint32), ignored_fields=ignored)
 
 
-def _timed(cloud: PointCloud, way: WayToFrame | None) -> PointCloud:
-    """The cloud with times on the clock of its stamp, for those that count from it, and where it has none but a way."""
-    if way is None or cloud.frame == "world":
+def _timed(cloud: PointCloud, transform: CloudTransform | None) -> PointCloud:
+    """Return the cloud with times on its stamp's clock: where they count from it, or where it was moved without any."""
+    if transform is None or cloud.frame == "world":
         return cloud
     if cloud.timestamp is None:
-        if way.frame_from_cloud is None:
+        if transform.frame_from_cloud is None:
             return cloud
-        return replace(cloud, timestamp=np.full(len(cloud), way.timestamp, dtype=np.int64))
-    if not len(cloud) or abs(way.stamp) <= 2 * _LONGEST_OFFSET_NS:
+        return replace(cloud, timestamp=np.full(len(cloud), transform.timestamp, dtype=np.int64))
+    if not len(cloud) or abs(transform.stamp) <= 2 * _LONGEST_OFFSET_NS:
         return cloud
     furthest = max(abs(int(cloud.timestamp.min())), abs(int(cloud.timestamp.max())))
-    return replace(cloud, timestamp=cloud.timestamp + way.stamp) if furthest <= _LONGEST_OFFSET_NS else cloud
+    return cloud if furthest > _LONGEST_OFFSET_NS else replace(cloud, timestamp=cloud.timestamp + transform.stamp)

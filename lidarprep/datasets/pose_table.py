@@ -1,4 +1,4 @@
-"""The poses of a file as columns, and how they are told apart: by name, by time, or one a frame in order."""
+"""The poses of a file as columns: world from ego, with their times and names where the file has them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class PoseTable:
 
     Args:
         path: The file.
-        kind: What it was read as.
+        kind: The kind that it was read as.
         quaternions: (M, 4) float64 (w, x, y, z); norms within 1e-3 of 1 are normalised.
         translations: (M, 3) float64 metres.
-        places: (M) where each stands in the file, for errors.
+        places: (M) the place of each in the file, for errors.
         timestamps: (M) nanoseconds, or None where the file has no times.
-        names: (M) of the files or frames that the poses belong to, or None where the file names none.
-        notes: What was guessed in reading it, a sentence each.
+        names: (M) of the files or frames that the poses belong to, or None where the file has no names.
+        notes: Guesses made in reading it, a sentence each.
         off_unit: (M,) how far each rotation was off unit before it was normalised; None: by the quaternions' norms.
 
     Raises:
@@ -66,12 +66,12 @@ class PoseTable:
         return len(self.quaternions)
 
     def pose(self, row: int) -> Pose:
-        """The pose of a row."""
+        """Return the pose of a row."""
         pose = Pose.from_quaternion(self.quaternions[row], self.translations[row])
         return pose if self.off_unit is None else replace(pose, normalised_by=float(self.off_unit[row]))
 
     def trajectory(self) -> tuple[Trajectory, list[str]]:
-        """The poses by time, and notes on those that were not in time order, or at the time of an earlier one.
+        """Return the poses by time, and notes on those that were out of time order, or at the time of an earlier one.
 
         Raises:
             SceneError: There is no pose, or the poses have no times.
@@ -98,7 +98,7 @@ def table_of_poses(
     timestamps: Sequence[int] | None = None,
     names: Sequence[str] | None = None,
 ) -> PoseTable:
-    """A table of poses that are made already."""
+    """Make a table of Pose objects."""
     return PoseTable(
         path,
         kind,
@@ -112,9 +112,9 @@ def table_of_poses(
 
 
 def decimal_nanoseconds(text: str, factor: int) -> int | None:
-    """A decimal number of units of `factor` nanoseconds, as text, in nanoseconds; None where it is no time in int64.
+    """Convert a decimal number of units of `factor` nanoseconds, as text, to nanoseconds; None if int64 cannot hold it.
 
-    It goes through decimals: a float of seconds since the epoch would be off by up to 238 ns.
+    The text is read as a Decimal: a float of seconds since the epoch would be off by up to 238 ns.
     """
     try:
         number = Decimal(text)

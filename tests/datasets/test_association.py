@@ -1,4 +1,4 @@
-"""What is matched by time, against the plainest way to say it; and pictures posed at their own times."""
+"""What is matched by time, against the plainest way to say it; and images posed at their own times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lidarprep.datasets.matching import PictureSeries, match_pictures, nearest, paired, poses_at
+from lidarprep.datasets.association import ImageSeries, match_images, nearest, paired, poses_at
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.scene import Camera, CameraImage, Intrinsics, Pose, Trajectory
 
@@ -57,10 +57,10 @@ def test_series_that_alternate_are_paired_in_turn(shift: int) -> None:
     assert paired(times, [time + shift for time in times], 50).tolist() == list(range(10))
 
 
-def series(taken: list[int]) -> PictureSeries:
-    """Pictures of a camera two metres above ego, in the order given; each file is named by its time."""
+def series(taken: list[int]) -> ImageSeries:
+    """Images of a camera two metres above ego, in the order given; each file is named by its time."""
     camera = Camera("front", 0, Intrinsics(1, 1, 1, 1), Pose(np.eye(3), np.array([0.0, 0, 2])))
-    return PictureSeries(camera, taken, lambda row: CameraImage(camera, Path(f"{taken[row]}.jpg")))
+    return ImageSeries(camera, taken, lambda row: CameraImage(camera, Path(f"{taken[row]}.jpg")))
 
 
 def driving(seconds: list[int]) -> Trajectory:
@@ -70,9 +70,9 @@ def driving(seconds: list[int]) -> Trajectory:
     )
 
 
-def test_a_picture_is_posed_where_the_camera_was_when_it_was_taken() -> None:
+def test_a_image_is_posed_where_the_camera_was_when_it_was_taken() -> None:
     taken = [SECOND + 40_000_000, 20_000_000]  # not in time order, and each later than its frame
-    ((first,), (second,)), notes = match_pictures([0, SECOND], [series(taken)], driving([0, 1, 2]), OpenOptions())
+    ((first,), (second,)), notes = match_images([0, SECOND], [series(taken)], driving([0, 1, 2]), OpenOptions())
     assert notes == []
     assert [first.path, second.path] == [Path("20000000.jpg"), Path("1040000000.jpg")]
     assert [first.timestamp, second.timestamp] == [20_000_000, SECOND + 40_000_000]
@@ -81,14 +81,14 @@ def test_a_picture_is_posed_where_the_camera_was_when_it_was_taken() -> None:
         np.testing.assert_allclose(image.world_from_camera.translation, [x, 0, 2], atol=1e-12)
 
 
-def test_what_has_no_picture_or_no_pose_is_counted_and_left_out() -> None:
+def test_what_has_no_image_or_no_pose_is_counted_and_left_out() -> None:
     frames = [0, SECOND // 2, 3 * SECOND, 4 * SECOND]
     taken = [0, SECOND // 2 + 60_000_000, 3 * SECOND, 4 * SECOND + 1]
-    images, notes = match_pictures(frames, [series(taken)], driving([0, 1, 4]), OpenOptions())
+    images, notes = match_images(frames, [series(taken)], driving([0, 1, 4]), OpenOptions())
     assert [len(of_frame) for of_frame in images] == [1, 0, 0, 0]
     assert notes == [
-        "camera front: 1 of 4 frames have no picture within 0.05 s (--image-tolerance)",
-        "camera front: 2 pictures were taken where no pose is known; they are left out",
+        "camera front: 1 of 4 frames have no image within 0.05 s (--image-tolerance)",
+        "camera front: 2 images were taken where no pose is known; they are left out",
     ]
 
 

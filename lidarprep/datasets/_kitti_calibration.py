@@ -1,8 +1,8 @@
 """KITTI's calibration files: lines of a name, a colon and numbers; and the cameras that they describe.
 
-Pictures of both of its layouts are rectified: the pixels of a point are P · [x, y, z, 1], with (x, y, z) in the frame
-of the rectified camera 0. P = K · [I | t] has the camera's own place in its last column, since rectified cameras are
-turned alike: a point of camera 0's frame is at (x, y, z) + t in the camera's own (Geiger et al., "Vision meets
+Images of both layouts are rectified: the pixels of a point are P · [x, y, z, 1], with (x, y, z) in the frame of the
+rectified camera 0. P = K · [I | t] has the camera's own position in its last column, since rectified cameras have one
+rotation: a point (x, y, z) of camera 0's frame is (x, y, z) + t in the camera's own (Geiger et al., "Vision meets
 robotics: the KITTI dataset", 2013).
 """
 
@@ -34,7 +34,7 @@ class Calibration:
     rows: dict[str, NDArray[np.float64]]
 
     def numbers(self, name: str, count: int, fix: str | None = None) -> NDArray[np.float64]:
-        """The numbers of a line.
+        """Return the numbers of a line.
 
         Raises:
             FormatError: There is no such line, or it has other than `count` finite numbers.
@@ -53,20 +53,20 @@ class Calibration:
         return values
 
     def pose(self, rotation: str, translation: str | None = None) -> Pose:
-        """A rigid transform of the lines with its (3, 3) rotation and, unless it is 0, its translation, metres.
+        """Return the transform of the lines with its (3, 3) rotation and, unless it is 0, its translation, metres.
 
         Raises:
-            FormatError: A line is missing, or the rotation is none.
+            FormatError: A line is missing, or its matrix is not a rotation.
         """
         matrix = self.numbers(rotation, 9).reshape(3, 3)
         offset = np.zeros(3) if translation is None else self.numbers(translation, 3)
         return self.checked(rotation, np.column_stack((matrix, offset)))
 
     def checked(self, name: str, matrix: NDArray[np.float64]) -> Pose:
-        """The pose of a (3, 4) matrix that stands in the named line.
+        """Return the pose of a (3, 4) matrix of the named line.
 
         Raises:
-            FormatError: It is no rigid transform.
+            FormatError: It is not a rigid transform.
         """
         try:
             return Pose.from_matrix(matrix)
@@ -76,14 +76,14 @@ class Calibration:
     def rectified_camera(
         self, name: str, size: tuple[int, int] | None = None
     ) -> tuple[Intrinsics, NDArray[np.float64]]:
-        """What a projection matrix (3, 4) says: the intrinsics, and t (3,), which camera 0's frame is moved by.
+        """Split a projection matrix (3, 4) into the intrinsics, and t (3,), the offset from camera 0's frame.
 
         Args:
             name: The line that holds it: "P_rect_02", "P2".
-            size: Width and height of the pictures in pixels, where they are known.
+            size: Width and height of the images in pixels, where they are known.
 
         Raises:
-            FormatError: It is none of a camera whose rows and columns are along its axes.
+            FormatError: It is not of a camera whose rows and columns are along its axes.
         """
         p = self.numbers(name, 12).reshape(3, 4)
         width, height = size if size is not None else (None, None)
@@ -111,7 +111,7 @@ def read_calibration(path: Path) -> Calibration:
 
     Raises:
         SceneError: There is no such file.
-        FormatError: It is far too large for one, or a name stands in it twice.
+        FormatError: It is far too large for one, or has a name twice.
     """
     if not path.is_file():
         raise SceneError(f"{path} is missing: where the sensors sit on the device is not known", fix="Put it there.")
@@ -134,5 +134,5 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def moved_by(offset: NDArray[np.float64]) -> Pose:
-    """A transform that only moves, by (3,) metres."""
+    """Return a transform that only translates, by (3,) metres."""
     return Pose(np.eye(3), offset)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from lidarprep.datasets import open_scene
-from lidarprep.datasets.named_times import times_in_names
-from lidarprep.datasets.poses.file import read_poses
+from lidarprep.datasets.filenames import times_in_names
+from lidarprep.datasets.pose_files import read_poses
 from lidarprep.errors import FormatError, LidarprepError, SceneError
 from lidarprep.pointfiles import write_points
 from lidarprep.scene import PointCloud, Pose, Scene
