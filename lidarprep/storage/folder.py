@@ -98,11 +98,14 @@ class FolderStore:
     ) -> None:
         """Write the bytes, or share the blocks of their file."""
         target = self._target(key)
-        with writing(target):
-            temporary = temporary_name(target)
-            if source is None or not self._reflinks.link(source, temporary):
-                write_new(temporary, data, durable=not key.startswith(CACHE_PREFIX))
-            move(temporary, target)
+        try:
+            self._put(target, data, source, durable=not key.startswith(CACHE_PREFIX))
+        except StorageError as error:
+            # Another run, which has ended, has deleted its last cache entry, and the folder with it.
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            self._made.discard(target.parent)
+            self._put(self._target(key), data, source, durable=not key.startswith(CACHE_PREFIX))
 
     def temporary_file(self) -> contextlib.AbstractContextManager[BinaryIO]:
         """Open a file with a temporary name in the folder."""
@@ -246,6 +249,13 @@ class FolderStore:
                 continue
             except OSError as error:
                 raise StorageError(f"{self.path / inner} cannot be read: {error.strerror or error}") from error
+
+    def _put(self, target: Path, data: bytes, source: Path | None, *, durable: bool) -> None:
+        with writing(target):
+            temporary = temporary_name(target)
+            if source is None or not self._reflinks.link(source, temporary, data):
+                write_new(temporary, data, durable=durable)
+            move(temporary, target)
 
     def _path(self, key: str) -> Path:
         if not is_key(key):
