@@ -81,7 +81,7 @@ def network(
 
     def instead(session: URLLib3Session, request: Any) -> AWSResponse:
         sent.append(request)
-        fails = fault is not None and method in (None, request.method) and when(request)
+        fails = method in (None, request.method) and when(request) and fault is not None
         if fails and (times is None or len(failed) < times):
             failed.append(request)
             if after:
