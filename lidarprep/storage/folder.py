@@ -24,6 +24,7 @@ from lidarprep.storage.files import (
     TEMPORARY,
     move,
     move_file,
+    remove_quietly,
     sync_folder,
     temporary_file,
     temporary_name,
@@ -181,7 +182,7 @@ class FolderStore:
                 else:
                     self._swap_manifest(temporary, target, if_version)
             finally:
-                temporary.unlink(missing_ok=True)
+                remove_quietly(temporary)
             sync_folder(self.path)
 
     def url(self, key: str) -> str:
@@ -234,6 +235,7 @@ class FolderStore:
     def _entries(self, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:
         """Yield the files below the folder that a prefix ends in, with their keys; of the root, its own files only."""
         start = prefix.rpartition("/")[0]
+        self._require_inside(self.path / start)
         folders = [start]
         while folders:
             inner = folders.pop()
@@ -260,7 +262,10 @@ class FolderStore:
     def _path(self, key: str) -> Path:
         if not is_key(key):
             raise StorageError(f"{key!r} is not a name of something in {self.path}")
-        return self.path / key
+        path = self.path / key
+        if path.parent not in self._made:
+            self._require_inside(path.parent)
+        return path
 
     def _target(self, key: str) -> Path:
         """Return the file that a key names; its folder is made, and lies inside this one.
@@ -278,6 +283,14 @@ class FolderStore:
 
     def _require_folder(self, below: Path) -> None:
         """Check that a folder below this one is a folder, and that no link leads out of this one."""
+        self._require_inside(below)
+        if not os.path.isdir(below):  # noqa: PTH112  # Path.is_dir raises what it does not know
+            raise StorageError(
+                f"{below} is not a folder, and files are to be stored in it",
+                fix="Remove it, or choose another destination.",
+            )
+
+    def _require_inside(self, below: Path) -> None:
         try:
             inside = below.resolve().is_relative_to(self.path.resolve())
         except (OSError, RuntimeError):  # a link to itself
@@ -285,11 +298,6 @@ class FolderStore:
         if not inside:
             raise StorageError(
                 f"{below} is a link that leads out of {self.path}", fix="Remove it, or choose another destination."
-            )
-        if not os.path.isdir(below):  # noqa: PTH112  # Path.is_dir raises what it does not know
-            raise StorageError(
-                f"{below} is not a folder, and files are to be stored in it",
-                fix="Remove it, or choose another destination.",
             )
 
     def _sync_names(self) -> None:
