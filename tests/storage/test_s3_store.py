@@ -16,9 +16,14 @@ from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
 from lidarprep.storage import open_store
 from lidarprep.storage.compression import read_content
 from tests.storage.conftest import BUCKET
-from tests.storage.s3 import answered, body, cut, head, network, no_waiting, opened, put, requests
+from tests.storage.s3 import answered, body, cut, head, network, no_waiting, opened, put, requests, small_parts
 
-LARGE = 17 * 2**20
+LARGE = 6 * 2**20
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_parts(monkeypatch)
 
 
 def tags_of(bucket: Any, key: str) -> dict[str, str]:
@@ -92,7 +97,7 @@ def test_every_put_carries_a_checksum_that_the_store_can_verify(bucket: Any, mot
 
 @pytest.mark.parametrize("checksums", ["sha256", "crc32", "when_required"])
 def test_a_large_object_goes_in_parts_each_with_its_checksum(bucket: Any, moto: str, checksums: str) -> None:
-    store, data = opened(checksums=checksums), os.urandom(2**20) * 20
+    store, data = opened(checksums=checksums), os.urandom(2**20) * 11
     with network() as sent:
         put(store, "large.pb", data)
     parts = [request for request in sent if request.method == "PUT"]
