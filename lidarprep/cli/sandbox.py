@@ -198,8 +198,7 @@ def _request(
     """The answer of a running sandbox, which has the fields that are expected."""
     import httpx
 
-    from lidarprep.api.address import checked_api_url, is_loopback
-    from lidarprep.api.key import ApiKey
+    from lidarprep.api import ApiKey, checked_api_url, is_loopback
     from lidarprep.errors import TransportError
 
     url = checked_api_url(api_url or os.environ.get("SCALE_API_URL") or f"http://127.0.0.1:{DEFAULT_PORT}/v1")

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from lidarprep.api.address import is_loopback
+from lidarprep.api import is_loopback
 from lidarprep.attachments import FrameFormat, format_of_suffix, get_format
 from lidarprep.errors import FormatError, LidarprepError, StorageError
 from lidarprep.sandbox.records import Document

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from lidarprep.api.address import is_loopback
+from lidarprep.api import is_loopback
 from lidarprep.sandbox.options import SandboxOptions
 from lidarprep.sandbox.records import Document, Job, UnknownTaskError
 from lidarprep.sandbox.store import SandboxStore

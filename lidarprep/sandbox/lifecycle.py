@@ -6,8 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from lidarprep.api import Strictness, TaskParameters, read_parameters
-from lidarprep.api.task_types import read_dependents
+from lidarprep.api import Strictness, TaskParameters, read_dependents, read_parameters
 from lidarprep.errors import ParameterError
 from lidarprep.sandbox.answers import task_fields
 from lidarprep.sandbox.options import SandboxOptions

@@ -11,7 +11,7 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Self, cast
 
-from lidarprep.api.parameters.values import MAX_TAGS
+from lidarprep.api import MAX_TAGS
 from lidarprep.sandbox.database import IN_MEMORY, Database
 from lidarprep.sandbox.jobs import JobList
 from lidarprep.sandbox.records import (

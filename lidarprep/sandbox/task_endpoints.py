@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from lidarprep.api.checks import checked_metadata
+from lidarprep.api import checked_metadata
 from lidarprep.errors import ParameterError
 from lidarprep.sandbox.lifecycle import DependentsError, Lifecycle
 from lidarprep.sandbox.queries import (
