@@ -9,7 +9,7 @@
 _transport.py. _client.py has the two clients: one blocks, the other is awaited.
 """
 
-from lidarprep.api._address import DEFAULT_API_URL, checked_api_url, is_loopback
+from lidarprep.api._access import DEFAULT_API_URL, WhoAmI, checked_api_url, is_loopback
 from lidarprep.api._annotations import Cuboid, FrameAnnotations
 from lidarprep.api._client import AsyncScaleClient, ScaleClient
 from lidarprep.api._conflicts import unsigned
@@ -29,7 +29,6 @@ from lidarprep.api._task_types import (
     task_type_at,
     task_type_named,
 )
-from lidarprep.api._transport import WhoAmI
 from lidarprep.api.parameters import (
     MAX_TAGS,
     Annotation,

@@ -12,40 +12,28 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 import httpx
 
+from lidarprep.api._access import Access, ClientBase
 from lidarprep.api._listing import Query, TaskFilters, next_query, task_query
-from lidarprep.api._operations import ClientBase, Operations
+from lidarprep.api._operations import Operations
 from lidarprep.api._task import AsyncTask, Task
-from lidarprep.api._transport import Access, ConnectionOptions
+from lidarprep.api._transport import ConnectionOptions
 from lidarprep.errors import LidarprepError
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-class _BlockingExchange:
-    def __init__(self, http: httpx.Client, sleep: Callable[[float], None]) -> None:
-        self._http, self._sleep = http, sleep
+def _awaitable(function: Callable[Arguments, Result]) -> Callable[Arguments, Coroutine[Any, Any, Result]]:
+    """Make a coroutine function of a blocking one; its coroutine never suspends."""
 
-    async def request(self, method: str, url: str, **arguments: Any) -> httpx.Response:
-        return self._http.request(method, url, **arguments)
+    async def call(*args: Arguments.args, **keywords: Arguments.kwargs) -> Result:
+        return function(*args, **keywords)
 
-    async def sleep(self, seconds: float) -> None:
-        self._sleep(seconds)
-
-
-class _AwaitedExchange:
-    def __init__(self, http: httpx.AsyncClient, sleep: Callable[[float], Awaitable[None]]) -> None:
-        self._http, self._sleep = http, sleep
-
-    async def request(self, method: str, url: str, **arguments: Any) -> httpx.Response:
-        return await self._http.request(method, url, **arguments)
-
-    async def sleep(self, seconds: float) -> None:
-        await self._sleep(seconds)
+    return call
 
 
 def _run(operation: Coroutine[Any, Any, Result]) -> Result:
-    """Run an operation over a blocking exchange: it never suspends, so its first step is its last."""
+    """Run an operation that awaits only coroutines that never suspend: its first step is its last."""
     try:
         operation.send(None)
     except StopIteration as end:
@@ -72,6 +60,9 @@ class ScaleClient(ClientBase):
     A request that fails for passing reasons (no connection, no response in time, 408, 429, 5xx) is retried. The waits
     grow, or are as long as the server asks. That is safe for creates too: the retries of a call share one
     Idempotency-Key, of which the API makes at most one task.
+
+    Methods raise ParameterError where an argument is wrong; then nothing was sent. They raise ApiError where a request
+    failed; see lidarprep.errors for its kinds.
 
     Args:
         api_key: The API key; by default the environment variable SCALE_API_KEY.
@@ -117,8 +108,8 @@ class ScaleClient(ClientBase):
         super().__init__(access)
         options = ConnectionOptions(timeout, max_connections, proxy, ca_bundle, client_certificate, client_key)
         self._http = options.open(httpx.Client, access.api_url, transport)
-        exchange = _BlockingExchange(self._http, sleep)
-        self._operations = Operations(access, exchange, retries, clock, lambda task: task.bound_to(self))
+        request, pause = _awaitable(self._http.request), _awaitable(sleep)
+        self._operations = Operations(access, request, pause, retries, clock, lambda task: task.bound_to(self))
 
     whoami = _blocking(Operations.whoami)
     create_task = _blocking(Operations.create_task)
@@ -155,10 +146,6 @@ class ScaleClient(ClientBase):
 
         Args:
             filters: See TaskFilters.
-
-        Raises:
-            ParameterError: A filter is not valid; nothing was sent.
-            ApiError: A request failed.
         """
         return self._all_pages(task_query(filters))
 
@@ -217,8 +204,9 @@ class AsyncScaleClient(Operations[AsyncTask]):
             raise access
         options = ConnectionOptions(timeout, max_connections, proxy, ca_bundle, client_certificate, client_key)
         http = options.open(httpx.AsyncClient, access.api_url, transport)
-        exchange = _AwaitedExchange(http, sleep)
-        super().__init__(access, exchange, retries, clock, lambda task: AsyncTask(**vars(task)).bound_to(self))
+        super().__init__(
+            access, http.request, sleep, retries, clock, lambda task: AsyncTask(**vars(task)).bound_to(self)
+        )
         self._http = http
 
     def iter_tasks(self, **filters: Unpack[TaskFilters]) -> AsyncIterator[AsyncTask]:

@@ -1,7 +1,11 @@
 """Operations of the API, some over several requests: creating exactly once, waiting, following links.
 
-Each operation is a coroutine that knows no network. The asynchronous client's methods are the operations themselves;
-the blocking client drives them to their end.
+Each operation is a coroutine. The asynchronous client's methods are the operations themselves; the blocking client
+runs each to its end.
+
+Verbs and paths are the reference's. Its prose and its examples disagree on tags: the table says POST for all three, the
+examples' comments say PUT and DELETE. Here they are as in Scale's own Python client: PUT adds, POST sets, DELETE
+deletes.
 """
 
 from __future__ import annotations
@@ -15,30 +19,26 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast
 from urllib.parse import urlsplit
 
+from lidarprep.api import parameters as models
+from lidarprep.api._access import Access, ClientBase, WhoAmI
 from lidarprep.api._annotations import FrameAnnotations, read_frames, read_json
 from lidarprep.api._conflicts import first_difference
 from lidarprep.api._listing import Query, TaskFilters, TaskPage, task_query
-from lidarprep.api._requests import ApiRequest, RequestBuilder
-from lidarprep.api._responses import Failure, Redirect
-from lidarprep.api._secrets import KeyMode
-from lidarprep.api._task import AsyncTask, OnPoll, Task, TaskState, annotations_source
-from lidarprep.api._transport import LONGEST_RETRY_AFTER_S, Access, Exchange, Transport, WhoAmI, requires_confirmation
-from lidarprep.api.parameters import (
-    Annotation,
-    AudioTranscription,
-    Categorization,
-    Comparison,
-    DataCollection,
-    DependentDefinition,
-    LidarAnnotation,
-    LidarLinking,
-    LidarSegmentation,
-    LidarTopdown,
-    Multistage,
-    Phonecall,
-    TaskParameters,
-    Transcription,
+from lidarprep.api._requests import (
+    ApiRequest,
+    checked_metadata,
+    checked_tags,
+    checked_text,
+    create_request,
+    fetch_request,
+    list_request,
+    strictness_of,
+    task_request,
 )
+from lidarprep.api._responses import Failure, Redirect
+from lidarprep.api._task import AsyncTask, OnPoll, Task, TaskState, annotations_source
+from lidarprep.api._task_types import check_dependents
+from lidarprep.api._transport import LONGEST_RETRY_AFTER_S, HttpRequest, Sleep, Transport
 from lidarprep.errors import (
     ApiError,
     BadRequestError,
@@ -64,41 +64,14 @@ AnyTask = TypeVar("AnyTask", bound=Task | AsyncTask)
 log = logging.getLogger(__name__)
 
 
-class ClientBase:
-    """The API and the key of a client."""
-
-    def __init__(self, access: Access) -> None:
-        self._access = access
-
-    @property
-    def api_url(self) -> str:
-        """The API's address."""
-        return self._access.api_url
-
-    @property
-    def key_mode(self) -> KeyMode | None:
-        """ "test" or "live" by the key's prefix, else None."""
-        return self._access.key.mode
-
-    @property
-    def requires_confirmation(self) -> bool:
-        """Whether to ask a person before creating tasks: with a live key they cost money."""
-        return requires_confirmation(self.key_mode, self.api_url)
-
-    def __repr__(self) -> str:
-        # A traceback shows clients that are only half made, too.
-        access = self.__dict__.get("_access")
-        return f"{type(self).__name__}({access.api_url!r})" if access else f"{type(self).__name__}()"
-
-
 def _creates(
-    model: Callable[Keywords, TaskParameters],
+    model: Callable[Keywords, models.TaskParameters],
 ) -> Callable[Concatenate[Operations[AnyTask], Keywords], Coroutine[Any, Any, AnyTask]]:
     """Make the create method of a task type, whose keyword arguments are those of its parameter model.
 
     The models hold the reference's tables once; type checkers, editors and `help` show them as the method's own.
     """
-    kind = cast(type[TaskParameters], model)  # it is a class; its type here is that of its keywords
+    kind = cast(type[models.TaskParameters], model)  # it is a class; its type here is that of its keywords
 
     async def create(self: Operations[AnyTask], /, *args: Keywords.args, **parameters: Keywords.kwargs) -> AnyTask:
         if args:
@@ -119,11 +92,12 @@ def _creates(
 
 
 class Operations(ClientBase, Generic[AnyTask]):
-    """What a client of the Scale API can do.
+    """Operations of a client. They raise the errors that ScaleClient names.
 
     Args:
         access: Address and key.
-        exchange: Sends one request.
+        request: Sends one request.
+        sleep: Waits, given seconds.
         retries: Most retries of a request.
         clock: Seconds of a monotonic clock.
         bind: Makes the client's own task object of a task.
@@ -132,14 +106,14 @@ class Operations(ClientBase, Generic[AnyTask]):
     def __init__(
         self,
         access: Access,
-        exchange: Exchange,
+        request: HttpRequest,
+        sleep: Sleep,
         retries: int,
         clock: Callable[[], float],
         bind: Callable[[Task], AnyTask],
     ) -> None:
         super().__init__(access)
-        self._requests = RequestBuilder(access.api_url)
-        self._transport = Transport(access, exchange, retries)
+        self._transport = Transport(access, request, sleep, retries)
         self._read = self._transport.read
         self._clock = clock
         self._bind = bind
@@ -147,7 +121,7 @@ class Operations(ClientBase, Generic[AnyTask]):
     async def whoami(self) -> WhoAmI:
         """Report the key, and whether the API accepts it. It raises nothing: `problem` holds the error."""
         # A page with one task costs nothing.
-        outcome = await self._transport.send(self._requests.list_tasks(task_query({"limit": 1})), self._read.page)
+        outcome = await self._transport.send(list_request(self.api_url, task_query({"limit": 1})), self._read.page)
         return WhoAmI(
             api_url=self.api_url,
             key_mode=self.key_mode,
@@ -171,28 +145,26 @@ class Operations(ClientBase, Generic[AnyTask]):
                 same task. A new one for each call by default, kept over its retries.
 
         Raises:
-            ParameterError: The type is not known, or a parameter is wrong; nothing was sent.
             ConflictError: Another task has the unique_id, or another request had the idempotency_key.
-            ApiError: The request failed; see lidarprep.errors for the kinds.
         """
-        request = self._requests.create_task(task_type, parameters, idempotency_key)
+        request = create_request(self.api_url, task_type, parameters, idempotency_key)
         outcome = await self._transport.send(request, self._read.task)
         if isinstance(outcome, Failure):
             outcome = await self._existing_task(task_type, request, outcome.error)
         return self._bind(outcome)
 
-    create_lidar_annotation = _creates(LidarAnnotation)
-    create_lidar_segmentation = _creates(LidarSegmentation)
-    create_lidar_topdown = _creates(LidarTopdown)
-    create_lidar_linking = _creates(LidarLinking)
-    create_multistage = _creates(Multistage)
-    create_categorization = _creates(Categorization)
-    create_transcription = _creates(Transcription)
-    create_phonecall = _creates(Phonecall)
-    create_comparison = _creates(Comparison)
-    create_annotation = _creates(Annotation)
-    create_data_collection = _creates(DataCollection)
-    create_audio_transcription = _creates(AudioTranscription)
+    create_lidar_annotation = _creates(models.LidarAnnotation)
+    create_lidar_segmentation = _creates(models.LidarSegmentation)
+    create_lidar_topdown = _creates(models.LidarTopdown)
+    create_lidar_linking = _creates(models.LidarLinking)
+    create_multistage = _creates(models.Multistage)
+    create_categorization = _creates(models.Categorization)
+    create_transcription = _creates(models.Transcription)
+    create_phonecall = _creates(models.Phonecall)
+    create_comparison = _creates(models.Comparison)
+    create_annotation = _creates(models.Annotation)
+    create_data_collection = _creates(models.DataCollection)
+    create_audio_transcription = _creates(models.AudioTranscription)
 
     async def _existing_task(self, task_type: str, request: ApiRequest, error: ApiError) -> Task:
         """Return the task that has a request's unique_id, made by an earlier run or by a try whose response was lost.
@@ -224,14 +196,14 @@ class Operations(ClientBase, Generic[AnyTask]):
     async def _task_with(self, unique_id: str, named: str | None) -> Task | None:
         """Find the task that has a unique_id: the one that the API named, or else one of its list."""
         if named is not None:
-            outcome = await self._transport.send(self._requests.get_task(named), self._read.task)
+            outcome = await self._transport.send(task_request(self.api_url, "GET", named), self._read.task)
             if not isinstance(outcome, Failure):
                 if outcome.unique_id == unique_id:
                     return outcome
             elif not isinstance(outcome.error, NotFoundError | BadRequestError):
                 raise outcome.error
         query = task_query({"unique_id": unique_id})
-        page = _successful(await self._transport.send(self._requests.list_tasks(query), self._read.page))
+        page = _successful(await self._transport.send(list_request(self.api_url, query), self._read.page))
         # The API splits at commas, so it may list more than was asked for.
         return next((task for task in page.tasks if task.unique_id == unique_id), None)
 
@@ -240,7 +212,6 @@ class Operations(ClientBase, Generic[AnyTask]):
 
         Raises:
             NotFoundError: No task has that id.
-            ApiError: The request failed.
         """
         return self._bind(await self._get(task_id))
 
@@ -253,10 +224,6 @@ class Operations(ClientBase, Generic[AnyTask]):
             next_token: Token of the previous page, for the page after it. Give the same filters.
             offset: Number of tasks to skip, for an API of the older reference, which has no tokens.
             filters: See TaskFilters.
-
-        Raises:
-            ParameterError: A filter is not valid; nothing was sent.
-            ApiError: The request failed.
         """
         return await self._page(task_query(filters, next_token=next_token, offset=offset))
 
@@ -270,9 +237,9 @@ class Operations(ClientBase, Generic[AnyTask]):
         Raises:
             BadRequestError: The task is completed.
             NotFoundError: No task has that id.
-            ApiError: The request failed.
         """
-        request = self._requests.cancel_task(task_id, clear_unique_id=clear_unique_id)
+        query = "?clear_unique_id=true" if clear_unique_id else ""
+        request = task_request(self.api_url, "POST", task_id, f"/cancel{query}")
         return self._bind(_successful(await self._transport.send(request, self._read.task)))
 
     async def set_metadata(self, task_id: str, metadata: Mapping[str, Any]) -> AnyTask:
@@ -280,58 +247,49 @@ class Operations(ClientBase, Generic[AnyTask]):
 
         Raises:
             ParameterError: It is not a JSON object, or too large; nothing was sent.
-            ApiError: The request failed.
         """
-        return await self._change(task_id, self._requests.set_metadata(task_id, metadata))
+        return await self._change("POST", task_id, "/setMetadata", checked_metadata(metadata))
 
     async def set_unique_id(self, task_id: str, unique_id: str) -> AnyTask:
         """Set a task's unique_id.
 
         Raises:
             ConflictError: Another task has it.
-            ApiError: The request failed.
         """
-        return await self._change(task_id, self._requests.set_unique_id(task_id, unique_id))
+        return await self._change("POST", task_id, "/unique_id", {"unique_id": checked_text("unique_id", unique_id)})
 
     async def clear_unique_id(self, task_id: str) -> AnyTask:
-        """Remove a task's unique_id, so that another task may have it.
-
-        Raises:
-            ApiError: The request failed.
-        """
-        return await self._change(task_id, self._requests.clear_unique_id(task_id))
+        """Remove a task's unique_id, so that another task may have it."""
+        return await self._change("DELETE", task_id, "/unique_id")
 
     async def add_tags(self, task_id: str, tags: str | Iterable[str]) -> AnyTask:
         """Add tags to a task; tags that it has already stay.
 
         Raises:
             ParameterError: No tag is given, one is empty, or there are more than 5; nothing was sent.
-            ApiError: The request failed.
         """
-        return await self._change(task_id, self._requests.add_tags(task_id, tags))
+        return await self._change("PUT", task_id, "/tags", checked_tags(tags))
 
     async def set_tags(self, task_id: str, tags: str | Iterable[str]) -> AnyTask:
         """Replace a task's tags.
 
         Raises:
             ParameterError: A tag is empty, or there are more than 5; nothing was sent.
-            ApiError: The request failed.
         """
-        return await self._change(task_id, self._requests.set_tags(task_id, tags))
+        return await self._change("POST", task_id, "/tags", checked_tags(tags, may_be_empty=True))
 
     async def delete_tags(self, task_id: str, tags: str | Iterable[str]) -> AnyTask:
         """Remove tags from a task.
 
         Raises:
             ParameterError: No tag is given, or one is empty; nothing was sent.
-            ApiError: The request failed.
         """
-        return await self._change(task_id, self._requests.delete_tags(task_id, tags))
+        return await self._change("DELETE", task_id, "/tags", checked_tags(tags))
 
     async def set_dependent_options(
         self,
         task_id: str,
-        defs: Sequence[Mapping[str, Any] | DependentDefinition] | None = None,
+        defs: Sequence[Mapping[str, Any] | models.DependentDefinition] | None = None,
         require_audit: bool | None = None,
     ) -> AnyTask:
         """Change the tasks that are created once a task is completed. It must not be completed yet.
@@ -343,9 +301,9 @@ class Operations(ClientBase, Generic[AnyTask]):
 
         Raises:
             ParameterError: Nothing is given, or a definition is wrong; nothing was sent.
-            ApiError: The request failed.
         """
-        return await self._change(task_id, self._requests.set_dependent_options(task_id, defs, require_audit))
+        body = check_dependents(defs, require_audit, strictness_of(self.api_url))
+        return await self._change("POST", task_id, "/dependents/options", body)
 
     async def force_dependents(self, task_id: str) -> AnyTask:
         """Create a completed task's dependents without waiting for its audit.
@@ -355,9 +313,9 @@ class Operations(ClientBase, Generic[AnyTask]):
 
         Raises:
             BadRequestError: It is not completed, or it has its dependents already.
-            ApiError: The request failed.
         """
-        outcome = await self._transport.send(self._requests.force_dependents(task_id), self._read.maybe_task)
+        request = task_request(self.api_url, "POST", task_id, "/dependents/force_creation")
+        outcome = await self._transport.send(request, self._read.maybe_task)
         if not isinstance(outcome, Failure):
             return self._bind(outcome or await self._get(task_id))
         # The API refuses to create dependents twice, or of a task that is not completed. Where the response to an
@@ -399,7 +357,7 @@ class Operations(ClientBase, Generic[AnyTask]):
         found: AnyTask | None = None
         while True:
             # After the first response each poll is one try: the wait itself retries, and keeps to its own time.
-            request = self._requests.get_task(task_id)
+            request = task_request(self.api_url, "GET", task_id)
             outcome = await self._transport.send(request, self._read.task, once=found is not None)
             asked_s = 0.0
             if not isinstance(outcome, Failure):
@@ -433,7 +391,6 @@ class Operations(ClientBase, Generic[AnyTask]):
         Raises:
             ParameterError: It is not completed, or has no annotations.
             FormatError: The annotations are not cuboids by frame.
-            ApiError: A request failed: to the API, or to the server of the annotations.
         """
         return read_frames(*await self._annotations(_id(task)))
 
@@ -443,7 +400,6 @@ class Operations(ClientBase, Generic[AnyTask]):
         Raises:
             ParameterError: It is not completed, or has no annotations.
             FormatError: They are not JSON.
-            ApiError: A request failed: to the API, or to the server of the annotations.
         """
         return (await self._annotations(_id(task)))[0]
 
@@ -457,7 +413,7 @@ class Operations(ClientBase, Generic[AnyTask]):
 
     async def _fetch(self, url: str) -> tuple[bytes, str]:
         for _ in range(MOST_REDIRECTS + 1):
-            request = self._requests.fetch(url)
+            request = fetch_request(self.api_url, url)
             outcome: bytes | Redirect | Failure = await self._transport.send(request, self._read.document)
             if isinstance(outcome, Failure):
                 raise outcome.error
@@ -472,14 +428,15 @@ class Operations(ClientBase, Generic[AnyTask]):
         raise TransportError(f"GET {request.path}: {problem}", method="GET", path=request.path)
 
     async def _get(self, task_id: str) -> Task:
-        return _successful(await self._transport.send(self._requests.get_task(task_id), self._read.task))
+        return _successful(await self._transport.send(task_request(self.api_url, "GET", task_id), self._read.task))
 
     async def _page(self, query: Query) -> TaskPage[AnyTask]:
-        page = _successful(await self._transport.send(self._requests.list_tasks(query), self._read.page))
+        page = _successful(await self._transport.send(list_request(self.api_url, query), self._read.page))
         return page.of(tuple(self._bind(task) for task in page.tasks))
 
-    async def _change(self, task_id: str, request: ApiRequest) -> AnyTask:
+    async def _change(self, method: str, task_id: str, beyond: str, body: Any = None) -> AnyTask:
         """Send a change, and retrieve the task if the response does not show it."""
+        request = task_request(self.api_url, method, task_id, beyond, body)
         changed = _successful(await self._transport.send(request, self._read.maybe_task))
         return self._bind(changed or await self._get(task_id))
 

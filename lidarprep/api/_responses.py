@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin
 
-from lidarprep.api._address import is_loopback, is_web_address
+from lidarprep.api._access import is_loopback, is_web_address
 from lidarprep.api._conflicts import task_named_in
 from lidarprep.api._listing import TaskPage
 from lidarprep.api._requests import ApiRequest
@@ -161,7 +161,7 @@ class ResponseReader:
             request: The request.
             cause: Message of the network's error.
             timed_out: The time limit passed, rather than the connection failed.
-            retry: A retry may help. It is always safe: see `_transport.Attempts`.
+            retry: A retry may help. It is always safe: see `Transport.send`.
             most_retries: Upper limit of the retries, where it is lower than usual.
         """
         kind = RequestTimeoutError if timed_out else TransportError

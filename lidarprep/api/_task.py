@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from lidarprep.api._address import is_web_address
+from lidarprep.api._access import is_web_address
 from lidarprep.api._annotations import FrameAnnotations
 from lidarprep.errors import ParameterError
 

@@ -10,24 +10,13 @@ from typing import Annotated, Any, NoReturn, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
+from lidarprep.api import parameters as models
 from lidarprep.api.parameters import (
     PYTHON_NAMES,
-    Annotation,
-    AudioTranscription,
-    Categorization,
-    Comparison,
-    DataCollection,
     DependentDefinition,
     DependentOptions,
-    LidarAnnotation,
-    LidarLinking,
-    LidarSegmentation,
-    LidarTopdown,
-    Multistage,
-    Phonecall,
     Strictness,
     TaskParameters,
-    Transcription,
     nearest,
     parameter_error,
 )
@@ -50,26 +39,26 @@ class TaskType:
 
 
 _MODELS: tuple[type[TaskParameters], ...] = (
-    LidarAnnotation,
-    LidarSegmentation,
-    LidarTopdown,
-    LidarLinking,
-    Multistage,
-    Categorization,
-    Transcription,
-    Phonecall,
-    Comparison,
-    Annotation,
-    DataCollection,
-    AudioTranscription,
+    models.LidarAnnotation,
+    models.LidarSegmentation,
+    models.LidarTopdown,
+    models.LidarLinking,
+    models.Multistage,
+    models.Categorization,
+    models.Transcription,
+    models.Phonecall,
+    models.Comparison,
+    models.Annotation,
+    models.DataCollection,
+    models.AudioTranscription,
 )
 # Every path but one is the type's name.
-_OTHER_PATHS = {Categorization.task_type: "/task/categorize"}
+_OTHER_PATHS = {models.Categorization.task_type: "/task/categorize"}
 
 TASK_TYPES: Mapping[str, TaskType] = MappingProxyType(
     {
-        name: TaskType(name, _OTHER_PATHS.get(name, f"/task/{name}"), model)
-        for name, model in ((model.task_type, model) for model in _MODELS)
+        model.task_type: TaskType(model.task_type, _OTHER_PATHS.get(model.task_type, f"/task/{model.task_type}"), model)
+        for model in _MODELS
     }
 )
 

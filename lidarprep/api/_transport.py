@@ -6,23 +6,25 @@ import logging
 import os
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential, wait_random
 
-from lidarprep.api._address import DEFAULT_API_URL, checked_api_url, is_loopback
+from lidarprep.api._access import Access, is_loopback
 from lidarprep.api._requests import ApiRequest
 from lidarprep.api._responses import ApiResponse, Failure, ResponseReader
-from lidarprep.api._secrets import ApiKey, KeyAuth, KeyMode, keep_out_of_logs, without_frames
-from lidarprep.errors import ApiError, MissingKeyError, ParameterError, ServerError
+from lidarprep.api._secrets import KeyAuth, keep_out_of_logs, without_frames
+from lidarprep.errors import ParameterError, ServerError
 
+HttpRequest: TypeAlias = Callable[..., Awaitable[httpx.Response]]  # called as httpx.AsyncClient.request
+Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 HttpClient = TypeVar("HttpClient", httpx.Client, httpx.AsyncClient)
 Result = TypeVar("Result")
 
@@ -140,96 +142,29 @@ def _scheme(url: str) -> str | None:
     return parts.scheme if parts.hostname else None
 
 
-def requires_confirmation(key_mode: KeyMode | None, api_url: str) -> bool:
-    """Whether to ask before a task is created: people do a live key's tasks, which costs money.
-
-    The sandbox, or any server on this machine, costs nothing whatever the key. A key without a known prefix is taken
-    for one that its user knows.
-    """
-    return key_mode == "live" and not is_loopback(api_url)
-
-
-@dataclass(frozen=True)
-class WhoAmI:
-    """A client's key, and whether the API accepts it.
-
-    Args:
-        api_url: The API's address.
-        key_mode: "test" or "live" by the key's prefix, else None.
-        masked_key: The key for display: only its mode.
-        costs_money: Whether creating tasks with it costs money.
-        total_tasks: Number of tasks that the API has for it, if it said.
-        problem: Why the API did not answer, or refused the key; None if it accepted the key.
-    """
-
-    api_url: str
-    key_mode: KeyMode | None
-    masked_key: str
-    costs_money: bool
-    total_tasks: int | None = None
-    problem: ApiError | None = None
-
-    @property
-    def answers(self) -> bool:
-        """Whether the API answered and accepted the key."""
-        return self.problem is None
-
-
-class Access:
-    """The API's address and the key: given, or of the environment (SCALE_API_URL, SCALE_API_KEY)."""
-
-    def __init__(self, key: ApiKey, api_url: str) -> None:
-        self.key = key
-        self.api_url = api_url
-
-    @classmethod
-    def read(cls, api_key: str | None, api_url: str | None) -> Access | MissingKeyError | ParameterError:
-        """Check both, and return an error as a value.
-
-        The caller drops the texts before it raises the error, whose traceback would show them. An address may hold the
-        key too.
-        """
-        key = ApiKey.read(os.environ.get("SCALE_API_KEY") if api_key is None else api_key)
-        if isinstance(key, MissingKeyError):
-            return key
-        try:
-            return cls(key, checked_api_url(api_url or os.environ.get("SCALE_API_URL") or DEFAULT_API_URL))
-        except ParameterError as error:
-            return error.with_traceback(None)
-
-
-class Exchange(Protocol):
-    """What the blocking and the asynchronous client differ in: an HTTP request, and a pause."""
-
-    async def request(self, method: str, url: str, **arguments: Any) -> httpx.Response:
-        """Send a request with httpx."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Pause."""
-
-
 class Transport:
     """Sends requests with retries; neither errors nor logs show the key.
 
     Args:
         access: Address and key.
-        exchange: Sends one request.
+        request: Sends one request, as httpx.AsyncClient.request does.
+        sleep: Waits, given seconds.
         retries: Most retries of a request.
 
     Raises:
         ParameterError: retries is below 0.
     """
 
-    def __init__(self, access: Access, exchange: Exchange, retries: int) -> None:
+    def __init__(self, access: Access, request: HttpRequest, sleep: Sleep, retries: int) -> None:
         if retries < 0:
             raise ParameterError(f"retries is {retries}; it must be at least 0")
         self.read = ResponseReader(access.key)
-        self.sleep = exchange.sleep
-        self._exchange = exchange
+        self.sleep = sleep
+        self._request = request
         self._auth = KeyAuth(access.key)
         self._retries = retries
         self._retrying = AsyncRetrying(
-            sleep=exchange.sleep,
+            sleep=sleep,
             stop=lambda state: state.attempt_number > self._most_retries(_failure(state)),
             wait=_wait_s,
             retry=retry_if_result(lambda outcome: isinstance(outcome, Failure) and outcome.retry),
@@ -245,15 +180,28 @@ class Transport:
     ) -> Result | Failure:
         """Send a request, retry it while that may help, and return the parsed response or the last Failure.
 
+        All tries of a create carry one Idempotency-Key. Should the API have made the task and the response have got
+        lost, it answers the next try with that task. But the API also saves responses that are errors, and repeats
+        them for 24 hours. So a create that was answered 5xx is retried under a new key IF its unique_id rules out a
+        second task. Without a unique_id the key is kept, though the same 5xx may come back each time: a failure is
+        better than two tasks, and the error says what to do.
+
         Args:
             request: The request.
             read: Parses the response.
             once: Don't retry.
         """
-        attempts = Attempts(request)
+        maybe_done = False
 
         async def attempt() -> Result | Failure:
-            return attempts.ended(await self._send_once(attempts.request, read))
+            nonlocal request, maybe_done
+            outcome = await self._send_once(request, read)
+            if isinstance(outcome, Failure):
+                outcome = replace(outcome, maybe_done=maybe_done)
+                maybe_done = maybe_done or outcome.error.status not in (408, 429)  # these are refused unseen
+                if isinstance(outcome.error, ServerError) and request.idempotency_key and request.has_unique_id:
+                    request = replace(request, idempotency_key=str(uuid4()))
+            return outcome
 
         # A copy for each call: tenacity keeps a call's state by thread, which all asynchronous calls share.
         return await attempt() if once else await self._retrying.copy()(attempt)
@@ -263,7 +211,7 @@ class Transport:
     ) -> Result | Failure:
         log.debug("%s %s", request.method, request.path)
         try:
-            response = await self._exchange.request(
+            response = await self._request(
                 request.method,
                 request.url,
                 content=request.body,
@@ -298,32 +246,6 @@ class Transport:
         failure = _failure(state)
         most = self._most_retries(failure)
         log.warning("%s; trying again in %.1f s (%d of %d)", failure.error.message, wait_s, state.attempt_number, most)
-
-
-class Attempts:
-    """The tries of one call: the next try's request, and what earlier ones may have left behind.
-
-    All tries of a create carry one Idempotency-Key. Should the API have made the task and the response have got lost,
-    it answers the next try with that task. But the API also saves responses that are errors, and repeats them for 24
-    hours. So a create that was answered 5xx is retried under a new key IF its unique_id rules out a second task.
-    Without a unique_id the key is kept, though the same 5xx may come back each time: a failure is better than two
-    tasks, and the error says what to do.
-    """
-
-    def __init__(self, request: ApiRequest) -> None:
-        self.request = request
-        self._maybe_done = False
-
-    def ended(self, outcome: Result | Failure) -> Result | Failure:
-        """Note the outcome of a try, prepare the next one's request, and return the outcome."""
-        if not isinstance(outcome, Failure):
-            return outcome
-        outcome = replace(outcome, maybe_done=self._maybe_done)
-        refused_unseen = outcome.error.status in (408, 429)
-        self._maybe_done = self._maybe_done or not refused_unseen
-        if isinstance(outcome.error, ServerError) and self.request.idempotency_key and self.request.has_unique_id:
-            self.request = replace(self.request, idempotency_key=str(uuid4()))
-        return outcome
 
 
 _growing_wait = wait_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S) + wait_random(0, JITTER_S)

@@ -9,12 +9,12 @@ import pytest
 
 from lidarprep import errors
 from lidarprep.api import checked_api_url
-from lidarprep.api._requests import RequestBuilder
+from lidarprep.api._requests import create_request, strictness_of, task_request
 from lidarprep.errors import ApiError, BadRequestError, ConflictError, ParameterError, ServerError
 
 MULTISTAGE = {"project": "street", "attachments": ["https://example.com/1.sfs"], "scene_format": "sensor_fusion"}
 TASK_ID = "5a99e20de50d4979ce6d291e"
-BUILDER = RequestBuilder("https://api.example.com/v1")
+API = "https://api.example.com/v1"
 
 TASK = {"task_id": "5a99e20de50d4979ce6d291e", "type": "lidarannotation", "status": "pending"}
 DEFS = [{"type": "lidarsegmentation", "labels": ["a"], "instruction": "x", "callback_url": "http://example.com/c"}]
@@ -155,30 +155,22 @@ def test_the_key_is_not_blamed_for_what_it_has_no_part_in(api, call, settings) -
 
 
 def test_a_create_request_posts_the_parameters_as_json_to_the_types_path() -> None:
-    request = BUILDER.create_task("multistage", {**MULTISTAGE, "instruction": "Größe"})
+    request = create_request(API, "multistage", {**MULTISTAGE, "instruction": "Größe"})
     assert (request.method, request.url) == ("POST", "https://api.example.com/v1/task/multistage")
     assert request.headers["Content-Type"] == "application/json"
     assert json.loads(request.body or b"") == {**MULTISTAGE, "instruction": "Größe"}
 
 
 def test_every_create_request_has_an_idempotency_key_of_its_own() -> None:
-    keys = {BUILDER.create_task("multistage", MULTISTAGE).headers["Idempotency-Key"] for _ in range(3)}
+    keys = {create_request(API, "multistage", MULTISTAGE).headers["Idempotency-Key"] for _ in range(3)}
     assert len(keys) == 3
     assert all(UUID(key).version == 4 for key in keys)
-
-
-def test_retrieving_and_cancelling_address_the_task() -> None:
-    base = f"https://api.example.com/v1/task/{TASK_ID}"
-    assert (BUILDER.get_task(TASK_ID).method, BUILDER.get_task(TASK_ID).url) == ("GET", base)
-    assert (BUILDER.cancel_task(TASK_ID).method, BUILDER.cancel_task(TASK_ID).url) == ("POST", f"{base}/cancel")
-    assert BUILDER.cancel_task(TASK_ID, clear_unique_id=True).url == f"{base}/cancel?clear_unique_id=true"
-    assert BUILDER.cancel_task(TASK_ID, clear_unique_id=True).path == f"/v1/task/{TASK_ID}/cancel"
 
 
 @pytest.mark.parametrize("task_id", ["", "../tasks", "a/b", "a?b", "a b", "ä", "a\n", None])
 def test_an_id_that_would_change_the_path_is_refused(task_id: Any) -> None:
     with pytest.raises(errors.ParameterError, match="is not a task id"):
-        BUILDER.get_task(task_id)
+        task_request(API, "GET", task_id)
 
 
 @pytest.mark.parametrize(
@@ -213,4 +205,4 @@ def test_an_address_that_is_none_is_refused_without_showing_a_secret(url: str, m
     ],
 )
 def test_only_a_server_on_this_machine_is_trusted_with_its_files(url: str, local: bool) -> None:
-    assert RequestBuilder(url).strictness.local_files is local
+    assert strictness_of(url).local_files is local

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from lidarprep.api import AsyncScaleClient, ScaleClient
-from lidarprep.api._transport import requires_confirmation
+from lidarprep.api._access import requires_confirmation
 from lidarprep.errors import ParameterError, RateLimitError, TransportError, UnauthorizedError
 
 PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8

@@ -1,10 +1,11 @@
-"""What the parameters of every task type have in common, and how they are checked."""
+"""Parameters of every task type, their validation, and its error messages."""
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import (
     AliasChoices,
@@ -55,28 +56,20 @@ WIRE_NAMES = {"device_height": "deviceHeight", "padding_x": "paddingX", "padding
 PYTHON_NAMES = {wire: python for python, wire in WIRE_NAMES.items()}
 
 
-class Condition(NamedTuple):
-    """A rule about several parameters that doesn't hold.
+class Unenforced(str):
+    """A broken condition that the service does not enforce; see `Strictness`."""
 
-    Args:
-        field: Python name of the parameter to look at first.
-        problem: What was found and what is asked for, in a sentence that begins with the parameter's name.
-        unenforced: The service takes such a task all the same; see `Strictness`.
-    """
-
-    field: str
-    problem: str
-    unenforced: bool = False
+    __slots__ = ()
 
 
 class TaskParameters(BaseModel):
-    """Parameters of a task: those that every type has. Each type's model adds its own.
+    """Parameters of every task type. Each type's model adds its own.
 
-    A parameter that is None counts as not given, and what was not given is not sent.
+    A parameter that is None counts as not given, and is not sent.
 
     Raises:
-        pydantic.ValidationError: Something is wrong with them; it lists everything that is. The client, and
-            `check_parameters`, turn it into a ParameterError.
+        pydantic.ValidationError: A parameter is wrong; it lists all problems. The client, and `check_parameters`, turn
+            it into a ParameterError.
     """
 
     model_config = ConfigDict(
@@ -96,11 +89,11 @@ class TaskParameters(BaseModel):
     batch: Text | None = None
     """Batch that the task belongs to; it implies the project."""
     instruction: str | None = None
-    """What to do, in Markdown, for the people who label."""
+    """Instruction for the labelers, in Markdown."""
     callback_url: CallbackUrl | None = None
-    """Where the result is posted: an http(s) URL, or an e-mail address."""
+    """Receiver of the result: an http(s) URL, or an e-mail address."""
     metadata: Metadata | None = None
-    """Your own key/value pairs, at most 10 KB as JSON; Scale keeps them and gives them back."""
+    """Your own key/value pairs, at most 10 KB as JSON; Scale keeps and returns them."""
     priority: Priority | None = None
     """10, 20 or 30; the higher, the sooner within the project."""
     unique_id: Text | None = None
@@ -110,33 +103,36 @@ class TaskParameters(BaseModel):
     tags: Tags | None = None
     """At most 5 labels to find the task by."""
     extra_params: JsonObject | None = None
-    """Parameters that are not known here, to be sent as they are."""
+    """Further parameters, to be sent as they are."""
 
     @classmethod
-    def conditions(cls, given: Mapping[str, Any]) -> Iterable[Condition]:
-        """Rules about several parameters that `given` breaks.
+    def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
+        """Find broken conditions on several parameters.
 
         Args:
-            given: What was given, by Python name. The values are NOT checked yet: look at presence, and compare.
+            given: Values by Python name. They are NOT checked yet: test for presence, and compare.
+
+        Returns:
+            A sentence for each, with the value found and the rule. It begins with a parameter's name.
         """
         return ()
 
     @classmethod
     def wire_name(cls, field: str) -> str:
-        """What a field is called in the request."""
+        """Name of a field in the request."""
         return WIRE_NAMES.get(field, field)
 
     @classmethod
     def known_names(cls) -> set[str]:
-        """Every name that a parameter can be given by, in Python or on the wire."""
+        """Names of all parameters, in Python and on the wire."""
         return set(cls.model_fields) | {cls.wire_name(name) for name in cls.model_fields}
 
     @classmethod
     def from_wire(cls, body: Mapping[str, Any], strictness: Strictness) -> Self:
-        """The parameters of a request's body, as a server reads them: what it doesn't know, it lets be.
+        """Read a request's body as a server does: unknown parameters pass.
 
         Raises:
-            pydantic.ValidationError: They break a rule.
+            pydantic.ValidationError: A parameter is wrong.
         """
         names = {cls.wire_name(name) for name in cls.model_fields} - {"extra_params"}
         known = {name: value for name, value in body.items() if name in names}
@@ -144,8 +140,8 @@ class TaskParameters(BaseModel):
         return cls.model_validate({**known, "extra_params": unknown or None}, context=strictness)
 
     def to_wire(self) -> dict[str, Any]:
-        """The request's body: by the reference's names, without what was not given."""
-        # Unset and not None is what is left out: a null within metadata is the user's own.
+        """The request's body: the given parameters by the reference's names."""
+        # Leave out by unset and not by None: a null within metadata is the user's own.
         body: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"extra_params"})
         return {**body, **(self.extra_params or {})}
 
@@ -154,7 +150,7 @@ class TaskParameters(BaseModel):
     def _check_each_and_together(
         cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo
     ) -> Self:
-        """Checks each parameter, then all together, and reports what both find at once."""
+        """Check each parameter, then all together, and report both at once."""
         if not isinstance(data, Mapping):
             return handler(data)
         given = {name: value for name, value in data.items() if value is not None}
@@ -165,34 +161,27 @@ class TaskParameters(BaseModel):
             problems = _details(error)
         by_python_name = {PYTHON_NAMES.get(name, name): value for name, value in given.items()}
         wrong_already = {PYTHON_NAMES.get(str(problem["loc"][0]), problem["loc"][0]) for problem in problems}
-        for condition in (*cls._extra_conditions(by_python_name), *cls.conditions(by_python_name)):
-            skipped = condition.unenforced and not Strictness.of(info).unenforced_rules
-            if not skipped and condition.field not in wrong_already:
+        extra = given.get("extra_params")
+        conditions = [
+            f"extra_params holds {name}, which is known: give it by its own name, to be checked"
+            for name in sorted(
+                (cls.known_names() - {"extra_params"}) & set(extra if isinstance(extra, Mapping) else ())
+            )
+        ]
+        for condition in (*conditions, *cls.conditions(by_python_name)):
+            field = re.split(r"\W", condition, maxsplit=1)[0]
+            skipped = isinstance(condition, Unenforced) and not Strictness.of(info).unenforced_rules
+            if not skipped and field not in wrong_already:
                 # The sentence is passed as a value and not as the template: a template's braces are placeholders.
-                broken = PydanticCustomError(BROKEN_CONDITION, "{problem}", {"problem": condition.problem})
-                problems.append(InitErrorDetails(type=broken, loc=(condition.field,), input=None))
+                broken = PydanticCustomError(BROKEN_CONDITION, "{problem}", {"problem": str(condition)})
+                problems.append(InitErrorDetails(type=broken, loc=(field,), input=None))
         if checked is None or problems:
             raise ValidationError.from_exception_data(cls.__name__, problems, hide_input=True)
         return checked
 
-    @classmethod
-    def _extra_conditions(cls, given: Mapping[str, Any]) -> Iterable[Condition]:
-        extra = given.get("extra_params")
-        if not isinstance(extra, Mapping):
-            return
-        for name in sorted((cls.known_names() - {"extra_params"}) & set(extra)):
-            problem = f"extra_params holds {name}, which is known: give it by its own name, to be checked"
-            yield Condition("extra_params", problem)
-
-
-def refused(title: str, problems: Iterable[tuple[tuple[int | str, ...], PydanticCustomError, Any]]) -> ValidationError:
-    """The error for several values at once: where each stands, what is wrong with it, and the value."""
-    details = [InitErrorDetails(type=problem, loc=loc, input=value) for loc, problem, value in problems]
-    return ValidationError.from_exception_data(title, details, hide_input=True)
-
 
 def _details(error: ValidationError) -> list[InitErrorDetails]:
-    """The error's parts, as they are needed to build another error of them."""
+    """The error's parts in the form that a new error is built from."""
     return [
         InitErrorDetails(
             type=PydanticCustomError(part["type"], "{message}", {**part.get("ctx", {}), "message": part["msg"]}),
@@ -204,17 +193,18 @@ def _details(error: ValidationError) -> list[InitErrorDetails]:
 
 
 def parameter_error(subject: str, known: Collection[str], error: ValidationError) -> ParameterError:
-    """One error that lists everything that is wrong, a line each.
+    """Turn pydantic's error into one that lists all problems, a line each.
 
     Args:
-        subject: What the parameters are for: the task type, mostly.
-        known: Names of all parameters that there are.
-        error: What the check found.
+        subject: The task type, mostly.
+        known: Names of all parameters.
+        error: Error of the validation.
     """
-    # Every frame's URL breaks the same rule when one does, so alike entries of one list are told once, and counted.
+    # All frames' URLs often break the same rule, so equal problems in one list are reported once, and counted.
     alike: dict[tuple[object, ...], list[Mapping[str, Any]]] = {}
     for part in error.errors(include_url=False):
-        alike.setdefault((part["type"], part["msg"], *_without_indices(part["loc"])), []).append(part)
+        place = (step for step in part["loc"] if isinstance(step, str))
+        alike.setdefault((part["type"], part["msg"], *place), []).append(part)
     sentences = [
         _sentence(parts[0], known) + (f" (and {len(parts) - 1} more like it)" if len(parts) > 1 else "")
         for parts in alike.values()
@@ -226,16 +216,17 @@ def parameter_error(subject: str, known: Collection[str], error: ValidationError
 
 
 def shown(value: Any) -> str:
-    """A value that was found, short, and without what may be secret in it."""
+    """Show a value in a message: short, and without secrets."""
     if isinstance(value, str):
-        value = without_secrets(value)
         short = reprlib.Repr()
         short.maxstring = LONGEST_VALUE
-        return short.repr(value)
+        return short.repr(without_secrets(value))
     if isinstance(value, Mapping):
         return "an object"
-    if isinstance(value, (bytes, Sequence)):
-        return "a list" if not isinstance(value, bytes) else "bytes"
+    if isinstance(value, bytes):
+        return "bytes"
+    if isinstance(value, Sequence):
+        return "a list"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) and value.bit_length() > 64:
@@ -248,7 +239,7 @@ def _sentence(part: Mapping[str, Any], known: Collection[str]) -> str:
     field = _path(part["loc"])
     match kind:
         case _ if kind == BROKEN_CONDITION:
-            # It begins with the parameter's own name; what stands before that is what the parameter is in.
+            # It begins with the parameter's own name; only the enclosing parameters are missing.
             within = _path(part["loc"][:-1])
             return f"{within}{'.' if within else ''}{bounds['problem']}"
         case _ if kind == BROKEN_RULE:
@@ -281,19 +272,14 @@ def _unknown(field: str, known: Collection[str]) -> str:
     return f"{field} is not a parameter of this task type{nearest(field, offered)}; extra_params sends it all the same"
 
 
-def _without_indices(loc: Sequence[int | str]) -> tuple[str, ...]:
-    return tuple(step for step in loc if isinstance(step, str))
-
-
 def _path(loc: Sequence[int | str]) -> str:
-    """("labels", 3, "choice") as labels[3].choice."""
+    """Format a place: ("labels", 3, "choice") as labels[3].choice."""
     path = ""
     for step in loc:
         if isinstance(step, int):
             path += f"[{step}]"
         else:
-            # A step can be a key of the user's own.
-            name = without_secrets(step)
+            name = without_secrets(step)  # it may be the user's own key
             name = name if len(name) <= LONGEST_VALUE else name[:LONGEST_VALUE] + "…"
             path += f".{name}" if path else name
     return path

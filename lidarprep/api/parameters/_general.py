@@ -1,11 +1,11 @@
-"""The tasks of the general reference: texts, pictures, recordings and calls, rather than sensor data.
+"""Parameters of the general tasks: texts, images, recordings and calls, rather than sensor data.
 
-They take `urgency` beside what every task type takes. Their tables list neither project, batch, priority, tags nor
-unique_id; the newer reference has unique_id and clear_unique_id_on_error on "every task type", and shows tags on a
-categorization, so they are taken here too.
+They take `urgency` beside the parameters of every task type. Their tables list neither project, batch, priority, tags
+nor unique_id. The newer reference has unique_id and clear_unique_id_on_error on "every task type", and shows tags on a
+categorization, so they are accepted here too.
 
-A callback_url is not asked for, although the tables don't call it optional: the reference lets an account have a
-default one, "used for tasks that do not specify one".
+A callback_url is not required, although the tables don't call it optional: the reference lets an account have a default
+one, "used for tasks that do not specify one".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from lidarprep.api.parameters._base import Condition, TaskParameters, shown
+from lidarprep.api.parameters._base import TaskParameters, Unenforced, shown
 from lidarprep.api.parameters._nested import Like, Nested
 from lidarprep.api.parameters._values import AttachmentUrl, StringMap, Text, TextOrUrl
 
@@ -28,41 +28,39 @@ Names = Annotated[Sequence[Text], Field(min_length=1)]
 
 
 class GeneralTask(TaskParameters):
-    """What the general tasks share."""
+    """Parameters of all general tasks."""
 
     urgency: Urgency | None = None
     """How soon: immediate (within an hour), day (the default) or week."""
 
 
 class Categorization(GeneralTask):
-    """A `categorization` task: which of some categories a thing belongs to. It is created at `/task/categorize`."""
+    """A `categorization` task: which category a thing belongs to. It is created at `/task/categorize`."""
 
     task_type: ClassVar[str] = "categorization"
 
     instruction: Text
     """How to categorise, in Markdown."""
     attachment_type: AnyMedia
-    """What the attachment is."""
+    """Kind of the attachment."""
     attachment: TextOrUrl
     """The thing itself where attachment_type is text, else its URL."""
     categories: Names
-    """What to choose from."""
+    """Categories to choose from."""
     category_ids: StringMap | None = None
     """Your own ids of the categories: id to category."""
     allow_multiple: bool | None = None
     """Whether several may be chosen; false by default."""
 
     @classmethod
-    def conditions(cls, given: Mapping[str, Any]) -> Iterable[Condition]:
+    def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
         """Ids are those of categories."""
         ids, categories = given.get("category_ids"), given.get("categories")
         if isinstance(ids, Mapping) and isinstance(categories, (list, tuple)):
             known = {category for category in categories if isinstance(category, str)}
             strange = [value for value in ids.values() if isinstance(value, str) and value not in known]
             if strange:
-                yield Condition(
-                    "category_ids", f"category_ids names {shown(strange[0])}, which is not among the categories"
-                )
+                yield f"category_ids names {shown(strange[0])}, which is not among the categories"
 
 
 class Transcription(GeneralTask):
@@ -73,12 +71,12 @@ class Transcription(GeneralTask):
     instruction: Text
     """How to transcribe, in Markdown."""
     attachment_type: Literal["image", "pdf", "website"]
-    """What the attachment is. The reference's table has image and pdf, its own example a website; text, which the
-    attachment's row mentions, is in neither list."""
+    """Kind of the attachment. The reference's table has image and pdf, its own example a website. Text, which the
+    attachment's row mentions, is in neither."""
     attachment: TextOrUrl
     """Its URL."""
     fields: StringMap
-    """What to transcribe: name to the description that people see."""
+    """Fields to transcribe: name to the description that people see."""
 
 
 class Phonecall(GeneralTask):
@@ -89,29 +87,27 @@ class Phonecall(GeneralTask):
     instruction: Text
     """How to go about the call, in Markdown."""
     phone_number: Text
-    """Number to call. It should have its country code, "+1" for one; the reference's own example has none, so it is not
+    """Number to call, with its country code, such as "+1". The reference's own example has none, so it is not
     checked."""
     script: Text
-    """What to say."""
+    """Text to say."""
     entity_name: Text
-    """Who is called. The reference's table types it as "name": a string."""
+    """Name of the person or company to call. The reference's table types it as "name": a string."""
     attachment_type: AnyMedia | None = None
-    """What the attachment is."""
+    """Kind of the attachment."""
     attachment: TextOrUrl | None = None
     """Something to look at during the call: text, or a URL."""
     fields: StringMap | None = None
-    """What to note down: name to description."""
+    """Fields to fill in: name to description."""
     choices: Names | None = None
-    """What to choose from after the call."""
+    """Choices after the call."""
 
     @classmethod
-    def conditions(cls, given: Mapping[str, Any]) -> Iterable[Condition]:
+    def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
         """An attachment and its type come together: without it, a text can't be told from an address."""
         for name, other in (("attachment", "attachment_type"), ("attachment_type", "attachment")):
             if name in given and other not in given:
-                yield Condition(
-                    other, f"{other} is missing; {name} is given, and says nothing without it", unenforced=True
-                )
+                yield Unenforced(f"{other} is missing; {name} is given, and says nothing without it")
 
 
 class Comparison(GeneralTask):
@@ -122,47 +118,47 @@ class Comparison(GeneralTask):
     instruction: Text
     """How to compare, in Markdown."""
     attachment_type: AnyMedia
-    """What the attachments are."""
+    """Kind of the attachments."""
     attachments: Annotated[Sequence[TextOrUrl], Field(min_length=1)]
     """The things: texts, or URLs."""
     fields: StringMap | None = None
-    """What to note down: name to description; this or choices is required."""
+    """Fields to fill in: name to description; this or choices is required."""
     choices: Names | None = None
-    """What to choose from; this or fields is required."""
+    """Choices; this or fields is required."""
 
     @classmethod
-    def conditions(cls, given: Mapping[str, Any]) -> Iterable[Condition]:
-        """There is something to answer."""
+    def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
+        """At least one question."""
         if "fields" not in given and "choices" not in given:
-            yield Condition("choices", "choices is missing; give choices, or fields, or both")
+            yield "choices is missing; give choices, or fields, or both"
 
 
 class AnnotationExample(Nested):
-    """A right or a wrong example for an annotation task. The reference prints all of its keys, so no other is taken."""
+    """A right or a wrong example for an annotation task. The reference prints all of its keys, so no others pass."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     correct: bool
     """Whether it shows how to do it."""
     image: AttachmentUrl
-    """URL of the picture."""
+    """URL of the image."""
     explanation: str | None = None
     """Why it is right or wrong."""
 
 
 class Annotation(GeneralTask):
-    """An `annotation` task: boxes around objects in a picture."""
+    """An `annotation` task: boxes around the objects of an image."""
 
     task_type: ClassVar[str] = "annotation"
 
     objects_to_annotate: Annotated[Sequence[Text], Field(min_length=1, max_length=MOST_OBJECTS_TO_ANNOTATE)]
-    """What to draw boxes around, at most 6 kinds."""
+    """Kinds of objects to draw boxes around, at most 6."""
     attachment: AttachmentUrl
-    """URL of the picture."""
+    """URL of the image."""
     attachment_type: Literal["image"] | None = None
-    """Only pictures are taken."""
+    """Only images are accepted."""
     with_labels: bool | None = None
-    """Whether each box says which object it is; false by default."""
+    """Whether each box names its object; false by default."""
     examples: Sequence[Like[AnnotationExample]] | None = None
     """Right and wrong examples."""
 
@@ -175,11 +171,11 @@ class DataCollection(GeneralTask):
     instruction: Text
     """How to find it, in Markdown."""
     attachment_type: Literal["text", "image", "website"]
-    """What the attachment is."""
+    """Kind of the attachment."""
     attachment: TextOrUrl
-    """What it is about: text, or a URL."""
+    """Subject: text, or a URL."""
     fields: StringMap
-    """What to find: name to description."""
+    """Fields to find: name to description."""
 
 
 class AudioTranscription(GeneralTask):
@@ -190,6 +186,6 @@ class AudioTranscription(GeneralTask):
     attachment: AttachmentUrl
     """URL of the recording."""
     attachment_type: Literal["audio"] | None = None
-    """Only audio is taken."""
+    """Only audio is accepted."""
     verbatim: bool | None = None
     """Whether to write down "um" and "hm", too; false by default."""

@@ -1,4 +1,4 @@
-"""The lidar tasks, and the tasks that can follow them."""
+"""Parameters of the lidar tasks, and of tasks that depend on them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import floor
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, PrivateAttr, ValidationInfo, field_serializer, model_serializer, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
-from lidarprep.api.parameters._base import Condition, TaskParameters, refused, shown
+from lidarprep.api.parameters._base import TaskParameters, Unenforced, shown
 from lidarprep.api.parameters._nested import (
     AnnotationAttributes,
     Geometries,
@@ -39,8 +49,8 @@ from lidarprep.api.parameters._values import (
 log = logging.getLogger(__name__)
 
 OBJECTS = "objects_to_annotate"
-# Kinds of geometry that can be seen from above.
-KINDS = ("box", "polygon", "line", "point")
+# Geometries that can be seen from above.
+TOPDOWN_KINDS = ("box", "polygon", "line", "point")
 SFS = ".sfs"
 
 
@@ -57,27 +67,27 @@ class LidarSegmentation(TaskParameters):
     attachments: AttachmentUrls | None = None
     """One URL a frame, in the order of time."""
     attachment_type: AttachmentType | None = None
-    """What the attachments are; required with them."""
+    """Format of the attachments; required with them."""
     lidar_task: Text | None = None
     """Id of a completed lidar task, in place of attachments."""
     lidar_task_frames: Sequence[Index] | None = None
-    """Indices of that task's frames to take; all by default. This and lidar_task stand on the reference's page "Start
+    """Indices of that task's frames to take; all by default. This and lidar_task are on the reference's page "Start
     From Completed LIDAR Task", not in the table."""
 
     @classmethod
-    def conditions(cls, given: Mapping[str, Any]) -> Iterable[Condition]:
+    def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
         """Either attachments with their type, or a lidar task."""
         if "lidar_task" in given:
             for name in ("attachments", "attachment_type"):
                 if name in given:
-                    yield Condition(name, f"{name} is given beside lidar_task, which takes its place; give one of them")
+                    yield f"{name} is given beside lidar_task, which takes its place; give one of them"
             return
         if "attachments" not in given:
-            yield Condition("attachments", "attachments is missing; give attachments, or lidar_task in their place")
+            yield "attachments is missing; give attachments, or lidar_task in their place"
         elif "attachment_type" not in given:
-            yield Condition("attachment_type", "attachment_type is missing; attachments need it: 'json' or 'protobuf'")
+            yield "attachment_type is missing; attachments need it: 'json' or 'protobuf'"
         if "lidar_task_frames" in given:
-            yield Condition("lidar_task_frames", "lidar_task_frames is given without lidar_task, whose frames it picks")
+            yield "lidar_task_frames is given without lidar_task, whose frames it picks"
 
 
 class LidarLinkingLayers(Nested):
@@ -86,13 +96,13 @@ class LidarLinkingLayers(Nested):
     url: AttachmentUrl
     """A file with an array of layers, one a frame."""
     camera_id: Index
-    """The camera that they are for."""
+    """Their camera."""
 
 
 class EventCameras(Nested):
     """An event, and the cameras to annotate it in.
 
-    The reference prints none of its keys, so none are known here: what is given is sent as it is.
+    The reference does not print its keys, so all keys are sent as they are.
     """
 
     @model_validator(mode="after")
@@ -103,9 +113,9 @@ class EventCameras(Nested):
 
 
 def _texts_in(value: Any) -> set[str]:
-    """Every string in a value that is to be JSON, an object's keys included."""
+    """Every string in an unchecked JSON value, keys of objects included."""
     texts: set[str] = set()
-    waiting, seen = [value], set()  # what was seen is not looked at again: a value that is not checked may hold itself
+    waiting, seen = [value], set()  # the value may hold itself
     while waiting:
         part = waiting.pop()
         if isinstance(part, str):
@@ -124,7 +134,7 @@ class LidarLinking(TaskParameters):
     lidar_task: Text
     """Id of the completed lidar task."""
     annotation_type: Literal["imageannotation", "annotation", "cuboidannotation", "polygonannotation"]
-    """What to return in the images; imageannotation is the preferred one."""
+    """Annotations to return in the images; imageannotation is preferred."""
     instruction: Text
     """What to do, in Markdown; required here."""
     annotation_attributes: AnnotationAttributes | None = None
@@ -146,12 +156,12 @@ class LidarLinking(TaskParameters):
     labeling_sample_rate: Count | None = None
     """k: adjust frames 1, k+1, 2k+1, … and the last, of the frames that the lidar task labelled."""
     additional_labels: Sequence[LabelLike] | None = None
-    """Labels to add to the lidar task's; with imageannotation, geometries says them instead."""
+    """Labels to add to the lidar task's; with imageannotation, give them in geometries instead."""
     skip_labels: Sequence[Text] | None = None
     """Labels of the lidar task to make no projections for."""
     geometries: Like[Geometries] | None = None
-    """Geometry by kind: box, polygon, line, point, cuboid or ellipse. The reference's table types it as a boolean while
-    its text and answer describe this object; an object is what is taken."""
+    """Geometry by kind: box, polygon, line, point, cuboid or ellipse. The reference's table types it as a boolean, but
+    its text and response describe this object."""
     default_geometry: Literal["box", "cuboid", "polygon"] | None = None
     """Geometry for labels that geometries doesn't name."""
     copy_all_lidar_task_attributes: bool | None = None
@@ -166,43 +176,34 @@ class LidarLinking(TaskParameters):
     """Shapes to show on the images, for some of the cameras. Objects, although the table has strings."""
 
     @classmethod
-    def conditions(cls, given: Mapping[str, Any]) -> Iterable[Condition]:
-        """What imageannotation asks for and rules out, what editing takes for granted, and events to annotate."""
+    def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
+        """Check the requirements of imageannotation, of editing, and of events to annotate."""
         if is_text(given.get("annotation_type"), "imageannotation"):
             for name in ("geometries", "default_geometry"):
                 if name not in given:
-                    problem = f"{name} is missing; annotation_type 'imageannotation' needs it"
-                    yield Condition(name, problem, unenforced=True)
+                    yield Unenforced(f"{name} is missing; annotation_type 'imageannotation' needs it")
             if "additional_labels" in given:
-                problem = "additional_labels is given with annotation_type 'imageannotation'; use geometries instead"
-                yield Condition("additional_labels", problem)
+                yield "additional_labels is given with annotation_type 'imageannotation'; use geometries instead"
         if given.get("can_edit_annotations") is False:
             for name in ("can_edit_annotation_positions", "can_delete_annotations"):
                 if given.get(name) is True:
-                    yield Condition(name, f"{name} is true while can_edit_annotations is false; it needs both true")
-        yield from cls._event_conditions(given.get("event_camera_ids"), given.get("events_to_annotate"))
-
-    @classmethod
-    def _event_conditions(cls, cameras: Any, events: Any) -> Iterable[Condition]:
-        if cameras is None:
-            return
-        if events is None:
-            problem = "event_camera_ids is given without events_to_annotate, which must hold each of its events"
-            yield Condition("event_camera_ids", problem)
+                    yield f"{name} is true while can_edit_annotations is false; it needs both true"
+        cameras, events = given.get("event_camera_ids"), given.get("events_to_annotate")
+        if cameras is not None and events is None:
+            yield "event_camera_ids is given without events_to_annotate, which must hold each of its events"
         elif isinstance(cameras, (list, tuple)) and isinstance(events, (list, tuple)):
             known = {event for event in events if isinstance(event, str)}
             for number, entry in enumerate(cameras):
-                # Whatever key the event stands under: an entry without any of the names can't be about one of them.
+                # The event's key is not known, so the name may be anywhere in the entry.
                 if not known & _texts_in(entry.model_extra if isinstance(entry, EventCameras) else entry):
-                    problem = f"event_camera_ids[{number}] names none of events_to_annotate; its event must be one"
-                    yield Condition("event_camera_ids", problem)
+                    yield f"event_camera_ids[{number}] names none of events_to_annotate; its event must be one"
 
 
 class BaseAnnotations(Nested):
     """Annotations to begin with."""
 
     annotations: OneOrMoreObjects
-    """In the format of the answer's annotations, which the reference does not print for this type."""
+    """In the format of the response's annotations, which the reference does not print for this type."""
 
 
 class LidarTopdown(TaskParameters):
@@ -223,14 +224,13 @@ class LidarTopdown(TaskParameters):
     """The rectangle that the points are cropped to; required for lidar. A RegionOfInterest3D, or an object that is sent
     as it is."""
     geometries: Like[Geometries] | None = None
-    """What to annotate with which geometry: box, polygon, line or point; required unless a taxonomy says it."""
+    """Labels by geometry: box, polygon, line or point; required without a taxonomy."""
     directed_lines: Sequence[Text] | None = None
-    """Labels of lines whose direction matters, as they stand under geometries."""
+    """Labels of lines whose direction matters, as in geometries."""
     annotation_attributes: AnnotationAttributes | None = None
     """Attributes to be filled in for each annotation."""
     links: OneOrMoreObjects | None = None
-    """Links between annotations. The reference's table lost its name and type: the name is that of its text, and an
-    object or a list of objects is taken."""
+    """Links between annotations: an object or a list of objects. The reference's table lost its name and type."""
     base_annotations: Like[BaseAnnotations] | None = None
     """Annotations to begin with."""
     groups: Sequence[Text] | None = None
@@ -244,52 +244,41 @@ class LidarTopdown(TaskParameters):
     device_height: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """Height of the lidar above the ground, metres; `deviceHeight` on the wire.
 
-    The API documents an integer although it is in metres. It goes out rounded to the nearest whole metre (halves up),
-    and the log says so: there it only steers a coarse filter, where half a metre doesn't matter, while a fraction may
-    have the task refused. The local height filter always uses the height as it was given."""
+    The API documents an integer. It is sent rounded to the nearest whole metre (halves up), with a warning in the log:
+    a fraction may have the task refused, and the API's filter is coarse. The local height filter uses the exact
+    height."""
     taxonomy_srn: Text | None = None
     """Version of the taxonomy to use, where the account has the taxonomy service."""
 
     @classmethod
-    def conditions(cls, given: Mapping[str, Any]) -> Iterable[Condition]:
-        """Either lidar frames with their region, or an aerial image with its own."""
+    def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
+        """Either lidar frames with their region, or an aerial image with its own; shapes that topdown tasks have."""
         if "project" not in given and "batch" not in given:
-            yield Condition("project", "project is missing; give project, or batch, which implies it", unenforced=True)
+            yield Unenforced("project is missing; give project, or batch, which implies it")
         has_frames, has_image = "attachments" in given, "attachment" in given
         if has_frames and has_image:
-            problem = "attachment is given beside attachments; give frames or an aerial image, not both"
-            yield Condition("attachment", problem, unenforced=True)
+            yield Unenforced("attachment is given beside attachments; give frames or an aerial image, not both")
         elif not (has_frames or has_image or "lidar_task" in given):
-            yield Condition(
-                "attachments", "attachments is missing; give attachments, or attachment for an aerial image"
-            )
+            yield "attachments is missing; give attachments, or attachment for an aerial image"
         elif has_image and "region_of_interest_2d" not in given:
-            problem = "region_of_interest_2d is missing; an aerial image (attachment) needs it"
-            yield Condition("region_of_interest_2d", problem, unenforced=True)
+            yield Unenforced("region_of_interest_2d is missing; an aerial image (attachment) needs it")
         if (has_frames or ("lidar_task" in given and not has_image)) and "region_of_interest_3d" not in given:
-            problem = "region_of_interest_3d is missing; a lidar task needs it"
-            yield Condition("region_of_interest_3d", problem, unenforced=True)
+            yield Unenforced("region_of_interest_3d is missing; a lidar task needs it")
         if "geometries" not in given and "taxonomy_srn" not in given:
-            yield Condition("geometries", "geometries is missing; give geometries, or taxonomy_srn")
-        yield from cls._shape_conditions(given.get("geometries"), given.get("directed_lines"))
-
-    @classmethod
-    def _shape_conditions(cls, geometries: Any, directed: Any) -> Iterable[Condition]:
-        """Shapes that can be seen from above, and directions of lines that there are."""
+            yield "geometries is missing; give geometries, or taxonomy_srn"
+        geometries, directed = given.get("geometries"), given.get("directed_lines")
         if isinstance(geometries, Geometries):
             geometries = geometries.model_dump(exclude_unset=True)
         if not isinstance(geometries, Mapping):
             return
         for kind in Geometries.KINDS:
-            if kind not in KINDS and geometries.get(kind) is not None:
-                problem = f"geometries holds {kind}; seen from above, there are only {', '.join(KINDS)}"
-                yield Condition("geometries", problem)
+            if kind not in TOPDOWN_KINDS and geometries.get(kind) is not None:
+                yield f"geometries holds {kind}; seen from above, there are only {', '.join(TOPDOWN_KINDS)}"
         lines = geometries.get("line")
-        objects = lines.get(OBJECTS) if isinstance(lines, Mapping) else getattr(lines, OBJECTS, None)
+        labels = lines.get(OBJECTS) if isinstance(lines, Mapping) else getattr(lines, OBJECTS, None)
         for label in directed if isinstance(directed, (list, tuple)) else ():
-            if isinstance(label, str) and label not in label_names(objects):
-                problem = f"directed_lines names {shown(label)}, which is no label under line in geometries"
-                yield Condition("directed_lines", problem)
+            if isinstance(label, str) and label not in label_names(labels):
+                yield f"directed_lines names {shown(label)}, which is not a label under line in geometries"
 
     @field_serializer("device_height")
     def _in_whole_metres(self, height: float | None) -> int | None:
@@ -301,20 +290,19 @@ class LidarTopdown(TaskParameters):
         return whole
 
 
-MODELS: Mapping[str, type[TaskParameters]] = {
+DEPENDENTS: Mapping[str, type[TaskParameters]] = {
     model.task_type: model for model in (LidarLinking, LidarSegmentation, LidarTopdown)
 }
 FROM_ROOT = ("lidar_task", "attachments", "attachment", "attachment_type")
-
-# Stand in for what comes from the root task while a definition is checked; never sent.
+# Replaces values of the root task while a definition is checked; never sent.
 _PLACEHOLDER = "of the root task"
 
 
 class DependentDefinition(Nested):
-    """A task to be created of a root task: its type, and that type's parameters but for those that name the root.
+    """A task to create from a root task: its type, and that type's parameters without those that name the root.
 
-    The reference's example gives a lidarsegmentation definition an annotation_type, which is lidarlinking's: so what
-    another of the three types knows is sent as it is.
+    The reference's example gives a lidarsegmentation definition lidarlinking's annotation_type. So parameters of the
+    other two types are sent as they are.
     """
 
     type: Literal["lidarlinking", "lidarsegmentation", "lidartopdown"]
@@ -324,28 +312,23 @@ class DependentDefinition(Nested):
 
     @model_validator(mode="after")
     def _by_its_type(self, info: ValidationInfo) -> Self:
-        model, given = MODELS[self.type], dict(self.model_extra or {})
-        named = [
-            (name, broken("must not be given: it comes from the root task")) for name in FROM_ROOT if name in given
-        ]
-        if named:
-            raise refused(type(self).__name__, [((name,), problem, given[name]) for name, problem in named])
-        own = {name: value for name, value in given.items() if name in model.known_names()}
-        others = {name: value for name, value in given.items() if name not in own and self._may_pass(name, info)}
-        strangers = {name: value for name, value in given.items() if name not in own and name not in others}
-        stand_ins = {"lidar_task": _PLACEHOLDER}
-        if "project" not in own and "batch" not in own:
-            stand_ins["project"] = _PLACEHOLDER
-        checked = model.model_validate({**own, **strangers, **stand_ins}, context=info.context).to_wire()
-        self._body = {"type": self.type, **{name: checked[name] for name in checked if name not in stand_ins}, **others}
+        model, given = DEPENDENTS[self.type], dict(self.model_extra or {})
+        problem = broken("must not be given: it comes from the root task")
+        from_root = [name for name in FROM_ROOT if name in given]
+        if from_root:
+            details = [InitErrorDetails(type=problem, loc=(name,), input=given[name]) for name in from_root]
+            raise ValidationError.from_exception_data(type(self).__name__, details, hide_input=True)
+        passing = set(given)  # a server lets unknown parameters pass
+        if Strictness.of(info).unenforced_rules:
+            passing = {name for other in DEPENDENTS.values() for name in other.known_names()}
+        others = {name: given.pop(name) for name in list(given) if name in passing - model.known_names()}
+        placeholders = {"lidar_task": _PLACEHOLDER}
+        if "project" not in given and "batch" not in given:
+            placeholders["project"] = _PLACEHOLDER
+        checked = model.model_validate({**given, **placeholders}, context=info.context).to_wire()
+        own = {name: value for name, value in checked.items() if name not in placeholders}
+        self._body = {"type": self.type, **own, **others}
         return self
-
-    @staticmethod
-    def _may_pass(name: str, info: ValidationInfo) -> bool:
-        """Whether a parameter that the definition's type doesn't know is sent all the same."""
-        if not Strictness.of(info).unenforced_rules:
-            return True
-        return any(name in model.known_names() for model in MODELS.values())
 
     @model_serializer
     def _as_sent(self) -> dict[str, Any]:
@@ -353,7 +336,7 @@ class DependentDefinition(Nested):
 
 
 class DependentOptions(Nested):
-    """What follows a task once it is completed."""
+    """Tasks to create once a task is completed."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -377,15 +360,15 @@ class LidarAnnotation(TaskParameters):
     attachments: AttachmentUrls
     """One URL a frame, in the order of time."""
     attachment_type: AttachmentType
-    """What the attachments are: Frame JSON or LidarFrame protobuf. Asked for although the service assumes JSON: a
-    protobuf task that forgets it only fails once it is submitted."""
+    """Frame JSON or LidarFrame protobuf. Required, although the service assumes JSON: a protobuf task without it fails
+    only after it is submitted."""
     labels: Labels
-    """What to label, at most 50."""
+    """Labels, at most 50."""
     annotation_attributes: AnnotationAttributes | None = None
     """Attributes to be filled in for each annotation."""
     max_distance_meters: Count | None = None
-    """Label objects up to this distance from the sensor; all that can be seen by default. Whole metres: a fraction is
-    refused, as rounding would change what is labelled."""
+    """Label objects up to this distance from the sensor; all visible ones by default. Whole metres: a fraction is
+    refused, as rounding would change which objects are labelled."""
     meters_per_unit: Count | None = None
     """Metres that one unit of the point data stands for. The reference has an integer, so a fraction is refused:
     rounding would change the size of the whole scene. lidarprep's own attachments are in metres and need none."""
@@ -396,10 +379,10 @@ class LidarAnnotation(TaskParameters):
     polygons_enabled: bool | None = None
     """Ask for polygon annotations too."""
     polygons_labels: Sequence[Text] | None = None
-    """What to draw polygons around."""
+    """Labels to draw polygons around."""
     dependents: Like[DependentOptions] | None = None
-    """Tasks to be created of this one once it is completed. It stands on the reference's page "Dependent Tasks", not in
-    the table."""
+    """Tasks to create from this one once it is completed. It is on the reference's page "Dependent Tasks", not in the
+    table."""
 
 
 class Multistage(TaskParameters):
@@ -410,28 +393,25 @@ class Multistage(TaskParameters):
     attachments: AttachmentUrls
     """One URL of a Sensor Fusion Scene, or one URL a frame of Frame JSON."""
     scene_format: Literal["sensor_fusion", "split_base64"]
-    """What the attachments are: sensor_fusion for a scene (.sfs), split_base64 for frames (.json)."""
+    """Format of the attachments: sensor_fusion for a scene (.sfs), split_base64 for frames (.json)."""
     task_blueprint_id: Text | None = None
     """Blueprint to use; by default the project's most recent active one."""
 
     @classmethod
-    def conditions(cls, given: Mapping[str, Any]) -> Iterable[Condition]:
-        """A project, and attachments that are what scene_format says."""
+    def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
+        """A project, and attachments in the format of scene_format."""
         if "project" not in given and "batch" not in given:
-            yield Condition("project", "project is missing; give project, or batch, which implies it")
+            yield "project is missing; give project, or batch, which implies it"
         attachments = given.get("attachments")
         if not isinstance(attachments, (list, tuple)) or not all(isinstance(url, str) for url in attachments):
             return
         suffixes = [url_suffix(url) for url in attachments]
+        scene, frames = "'sensor_fusion' takes a scene (.sfs)", "'split_base64' takes frames (.json)"
         if is_text(given.get("scene_format"), "sensor_fusion"):
             if len(attachments) > 1:
-                problem = (
-                    f"attachments has {len(attachments)} entries; scene_format 'sensor_fusion' takes one URL (.sfs)"
-                )
-                yield Condition("attachments", problem)
+                count = len(attachments)
+                yield f"attachments has {count} entries; scene_format 'sensor_fusion' takes one URL (.sfs)"
             elif suffixes and suffixes[0] not in (SFS, ""):
-                problem = f"attachments has a {suffixes[0]} file; scene_format 'sensor_fusion' takes a scene (.sfs)"
-                yield Condition("attachments", f"{problem}, 'split_base64' takes frames (.json)")
+                yield f"attachments has a {suffixes[0]} file; scene_format {scene}, {frames}"
         elif is_text(given.get("scene_format"), "split_base64") and SFS in suffixes:
-            problem = "attachments has a .sfs file; scene_format 'split_base64' takes frames (.json)"
-            yield Condition("attachments", f"{problem}, 'sensor_fusion' takes a scene (.sfs)")
+            yield f"attachments has a .sfs file; scene_format {frames}, {scene}"

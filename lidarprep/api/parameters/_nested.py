@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self, TypeAlias, TypeVar, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,9 +26,9 @@ from pydantic_core import CoreSchema
 from lidarprep.api._secrets import without_secrets
 from lidarprep.api.parameters._values import Count, Index, Number, Strictness, Text, broken, json_object, nearest
 
-# The reference counts "objects" of the list; labels within labels are not entries of it.
+# The reference counts "objects" of the list; subchoices are not entries of it.
 MAX_LABELS = 50
-# The reference knows no limit. This one keeps what was made to break things from doing so.
+# The reference has no limit. This one bounds the recursion.
 MAX_LABEL_DEPTH = 32
 CATEGORY = "category"
 
@@ -46,11 +47,8 @@ class Nested(BaseModel):
     def _copied(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        return {name: value for name, value in json_object(data).items() if value is not None or not cls._knows(name)}
-
-    @classmethod
-    def _knows(cls, name: str) -> bool:
-        return name in cls.model_fields
+        fields = cls.model_fields
+        return {name: value for name, value in json_object(data).items() if value is not None or name not in fields}
 
 
 class _OwnKind:
@@ -81,7 +79,7 @@ class Label(Nested):
     instance_label: bool | None = None
     """Segmentation: tell the objects of this label apart; false by default."""
     display: Text | None = None
-    """What people see in place of choice."""
+    """Text that people see in place of choice."""
     groups: Sequence[Text] | None = None
     """Groups that this label, and its subchoices with it, belong to."""
 
@@ -106,7 +104,7 @@ def _too_deep(label: Any) -> bool:
 
 
 def _one_deeper(labels: Sequence[Any]) -> list[Any]:
-    """The subchoices of labels; each object once, so that a label that holds itself twice doesn't double for ever."""
+    """The subchoices of labels. Each object once: a label that holds itself twice would double without end."""
     deeper: dict[int, Any] = {}
     for label in labels:
         found = label.get("subchoices") if isinstance(label, Mapping) else getattr(label, "subchoices", None)
@@ -116,7 +114,7 @@ def _one_deeper(labels: Sequence[Any]) -> list[Any]:
 
 
 def label_names(labels: Any) -> set[str]:
-    """Every name in a list of labels, at any depth; of what is no label, nothing."""
+    """Every name in a list of labels, at any depth; values that are not labels are skipped."""
     names: set[str] = set()
     level = list(labels) if isinstance(labels, (list, tuple)) else []
     for _ in range(MAX_LABEL_DEPTH + 1):
@@ -138,26 +136,25 @@ def _condition(value: Any) -> dict[str, Any]:
         if not (isinstance(texts, str) or (isinstance(texts, list) and all(isinstance(text, str) for text in texts))):
             raise broken("must map a name to a string, or to a list of strings")
     if not condition:
-        raise broken("is empty; it must name what is to be compared")
+        raise broken("is empty; it must name a value to compare")
     return condition
 
 
-def _label_condition(value: Any) -> dict[str, Any]:
-    condition = _condition(value)
+def _only_label(condition: Mapping[str, Any]) -> Mapping[str, Any]:
     if set(condition) != {"label"}:
         raise broken("must have the key label, and no other")
     return condition
 
 
-ConditionLike = Annotated[Mapping[str, str | Sequence[str]], PlainValidator(_condition)]
+Condition = Annotated[Mapping[str, str | Sequence[str]], PlainValidator(_condition)]
 
 
 class Conditions(Nested):
-    """When to ask for an attribute; all that is given must hold."""
+    """When to ask for an attribute; all given conditions must hold."""
 
-    label_condition: Annotated[Mapping[str, str | Sequence[str]], PlainValidator(_label_condition)] | None = None
+    label_condition: Annotated[Condition, AfterValidator(_only_label)] | None = None
     """{"label": NAME} or {"label": [NAME, …]}: only for annotations of that label, the innermost where labels nest."""
-    attribute_conditions: Sequence[ConditionLike] | None = None
+    attribute_conditions: Sequence[Condition] | None = None
     """{ATTRIBUTE: VALUE} or {ATTRIBUTE: [VALUE, …]} each: only where other attributes have those values."""
 
 
@@ -165,11 +162,11 @@ class AnnotationAttribute(Nested):
     """An attribute. Which of its fields count depends on its type."""
 
     type: Text | None = None
-    """category (the default), number, text, angle, linked, …; types that are not known here pass."""
+    """category (the default), number, text, angle, linked, …; unknown types pass."""
     description: str | None = None
     """The question, as people see it."""
     choices: Annotated[Sequence[LabelLike], Field(min_length=1)] | None = None
-    """category: what to choose from."""
+    """category: the choices."""
     allow_multiple: bool | None = None
     """category: several may be chosen."""
     min: Number | None = None
@@ -177,7 +174,7 @@ class AnnotationAttribute(Nested):
     max: Number | None = None
     """number: the largest."""
     step: Number | None = None
-    """number: what it goes up by; 1 by default."""
+    """number: its step; 1 by default."""
     allowed_labels: Sequence[Text] | None = None
     """linked: labels of annotations to link to; the innermost where labels nest."""
     required: bool | None = None
@@ -196,28 +193,30 @@ class AnnotationAttribute(Nested):
         return self
 
 
-AttributeLike = Like[AnnotationAttribute]
-AnnotationAttributes = Annotated[Mapping[Text, AttributeLike], BeforeValidator(json_object)]
+AnnotationAttributes = Annotated[Mapping[Text, Like[AnnotationAttribute]], BeforeValidator(json_object)]
 
 
 class Geometry(Nested):
-    """What all kinds of geometry have in common."""
+    """A geometry."""
 
     objects_to_annotate: Sequence[LabelLike] | None = None
-    """Labels of what to draw it around."""
+    """Labels of the objects to draw it around."""
 
 
-class Box(Geometry):
-    """Boxes."""
-
+class _OfPixels(Geometry):
     min_height: Index | None = None
     """Least height, pixels; 0 by default."""
     min_width: Index | None = None
     """Least width, pixels; 0 by default."""
+
+
+class Box(_OfPixels):
+    """Boxes."""
+
     can_rotate: bool | None = None
     """Boxes may be rotated; false by default."""
     integer_pixels: bool | None = None
-    """The answer has whole pixels; false by default."""
+    """The response has whole pixels; false by default."""
 
 
 class _OfVertices(Geometry):
@@ -279,15 +278,11 @@ class Quaternion(Nested):
     z: Number
 
 
-class PerspectiveCuboid(Geometry):
+class PerspectiveCuboid(_OfPixels):
     """Cuboids in perspective."""
 
-    min_height: Index | None = None
-    """Least height, pixels; 0 by default."""
-    min_width: Index | None = None
-    """Least width, pixels; 0 by default."""
     camera_intrinsics: Like[CameraIntrinsics] | None = None
-    """With the rotation and height below, the answer has points in 3D."""
+    """With the rotation and height below, the response has points in 3D."""
     camera_rotation_quaternion: Like[Quaternion] | None = None
     """Rotation of the camera in the world; its z axis looks ahead."""
     camera_height: Number | None = None
@@ -299,10 +294,10 @@ class Ellipse(Geometry):
 
 
 class Geometries(Nested):
-    """A geometry a kind.
+    """Geometries by kind.
 
-    The reference prints the kinds as a closed list, so the client refuses others. A request example of it has keys that
-    are none, so the sandbox lets them be.
+    The reference prints the kinds as a closed list, so the client refuses others. One of its request examples has other
+    keys, so the sandbox ignores them.
     """
 
     KINDS: ClassVar[tuple[str, ...]] = ("box", "polygon", "line", "point", "cuboid", "ellipse")
@@ -318,10 +313,6 @@ class Geometries(Nested):
     def _of_known_kinds(self, info: ValidationInfo) -> Self:
         if Strictness.of(info).unenforced_rules:
             for name in self.model_extra or {}:
-                kinds = ", ".join(self.KINDS)
-                stranger = f"{without_secrets(name)}, which is no geometry{nearest(name, self.KINDS)}"
-                raise broken(f"holds {stranger}; known are {kinds}")
+                stranger = f"{without_secrets(name)}, which is not a geometry{nearest(name, self.KINDS)}"
+                raise broken(f"holds {stranger}; known are {', '.join(self.KINDS)}")
         return self
-
-
-GeometriesLike = Like[Geometries]

@@ -1,6 +1,6 @@
-"""The kinds of value that task parameters are made of.
+"""Types of parameter values.
 
-A value that breaks its rule raises `broken(rule)`, a sentence that goes on from "labels is 3; it …".
+A value that breaks its rule raises `broken(rule)`, a sentence that continues "labels is 3: it …".
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from lidarprep.api._address import is_loopback
+from lidarprep.api._access import is_loopback
 from lidarprep.scene.region import RegionOfInterest3D
 
 MAX_TAGS = 5
-# The reference says "10KB". Read as 10 × 1024 bytes of compact UTF-8 JSON: nothing that the service takes is refused.
+# The reference says "10KB": here 10 × 1024 bytes of compact UTF-8 JSON, so that nothing the service takes is refused.
 MAX_METADATA_BYTES = 10 * 1024
 
-# Beyond it, readers of JSON whose numbers are floats don't tell neighbours apart.
+# Beyond it, JSON parsers whose numbers are floats confuse neighbours.
 LARGEST = 2**53 - 1
 
 BROKEN_RULE = "broken_rule"
@@ -33,13 +33,12 @@ BROKEN_RULE = "broken_rule"
 
 @dataclass(frozen=True)
 class Strictness:
-    """What the server that the parameters are for can do and enforces.
+    """Abilities of the server, and the rules that it enforces.
 
     Args:
-        local_files: It runs on this machine, so that it can read files and loopback addresses of it.
-        unenforced_rules: Check also what the reference asks for in prose while its own request examples leave it out,
-            so that the service can't be enforcing it. The client checks those, to spare people a task that goes wrong
-            later; the sandbox does not.
+        local_files: It runs on this machine, so that it can read its files and loopback addresses.
+        unenforced_rules: Also check rules of the reference's prose that its own request examples break, so that the
+            service can't enforce them. The client checks them, to prevent tasks that fail later; the sandbox does not.
     """
 
     local_files: bool = False
@@ -47,29 +46,29 @@ class Strictness:
 
     @classmethod
     def of(cls, info: ValidationInfo) -> Strictness:
-        """The one that validation was called with; the strictest where it was called with none."""
+        """Return the validation's context; the strictest by default."""
         return info.context if isinstance(info.context, Strictness) else cls()
 
 
 def broken(rule: str) -> PydanticCustomError:
-    """The error for a value that breaks its rule."""
+    """Build the error of a value that breaks its rule."""
     # The rule is passed as a value and not as the template: a template's braces are placeholders.
     return PydanticCustomError(BROKEN_RULE, "{rule}", {"rule": rule})
 
 
 def nearest(name: str, names: Collection[str]) -> str:
-    """A hint at the name that was likely meant, or nothing: " (did you mean labels?)"."""
+    """Suggest a similar name: " (did you mean labels?)", or nothing."""
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
 def is_text(value: Any, text: str) -> bool:
-    """Whether a value that is not checked is that text; an array would compare element by element."""
+    """Whether an unchecked value is that text; an array would compare element by element."""
     return isinstance(value, str) and value == text
 
 
 def _whole(value: Any) -> Any:
-    """Takes 5.0 for 5, and NumPy's integers for Python's; leaves the rest for the strict check to refuse."""
+    """Convert 5.0 and NumPy's integers; the strict check refuses the rest."""
     if isinstance(value, bool):
         return value
     if isinstance(value, float) and value.is_integer():
@@ -99,10 +98,10 @@ Priority = Annotated[Literal[10, 20, 30], BeforeValidator(_whole)]
 
 
 def json_object(value: Any) -> dict[str, Any]:
-    """A copy of an object, made of JSON values for certain, which the caller can't change any more.
+    """Copy an object of JSON values, so that the caller can't change it later.
 
     Raises:
-        PydanticCustomError: It is no object, or holds what is no JSON.
+        PydanticCustomError: It is not an object, or holds a value that JSON does not have.
     """
     if not isinstance(value, Mapping):
         raise broken("must be an object of key/value pairs")
@@ -114,14 +113,14 @@ def json_object(value: Any) -> dict[str, Any]:
 
 
 def _as_json(value: Any) -> Any:
-    """What the json module doesn't know: our own models, mappings that are no dict, and NumPy's numbers."""
+    """Convert our own models, mappings and NumPy's numbers for the json module."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Real):
         return int(value) if isinstance(value, Integral) else float(value)
-    raise TypeError(f"a value of type {type(value).__name__} is none")
+    raise TypeError(f"a value of type {type(value).__name__} is not one")
 
 
 def _metadata(value: Any) -> dict[str, Any]:
@@ -157,11 +156,11 @@ Region3D = Annotated[RegionOfInterest3D | Mapping[str, Any], PlainValidator(_reg
 
 
 def url_suffix(url: str) -> str:
-    """How the file name in a URL ends: ".sfs"; the query, where signatures live, doesn't count."""
+    """Suffix of the file name in a URL, such as ".sfs"; the query is ignored."""
     try:
         return PurePosixPath(urlsplit(url).path).suffix.lower()
     except ValueError:
-        return ""  # no URL at all: not for this function to say
+        return ""  # not a URL: checked elsewhere
 
 
 def _attachment_url(url: str, info: ValidationInfo) -> str:
@@ -169,11 +168,11 @@ def _attachment_url(url: str, info: ValidationInfo) -> str:
 
 
 def _text_or_url(value: str, info: ValidationInfo) -> str:
-    """An attachment whose kind stands in attachment_type: text is the thing itself, the rest are URLs."""
-    kind = info.data.get("attachment_type", "text")  # text also where the kind is wrong: that is told already
+    """Check an attachment by its attachment_type: text is the thing itself, other kinds are URLs."""
+    kind = info.data.get("attachment_type", "text")  # text also where the kind is wrong: that is reported already
     if kind in ("text", None):
         return value
-    # A website needs no path.
+    # A website does not need a path.
     return _checked_url(value, info, f"must be a URL, as attachment_type is {kind!r}", needs_path=kind != "website")
 
 
@@ -203,15 +202,15 @@ TextOrUrl = Annotated[Text, AfterValidator(_text_or_url)]
 AttachmentUrls = Annotated[Sequence[AttachmentUrl], Field(min_length=1)]
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-OneOrMoreUrls = Annotated[Sequence[AttachmentUrl], BeforeValidator(_listed), Field(min_length=1)]
+OneOrMoreUrls = Annotated[
+    Sequence[AttachmentUrl],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    Field(min_length=1),
+]
 
 
 def _callback_url(url: str) -> str:
-    # The reference takes an e-mail address in place of the URL.
+    # The reference accepts an e-mail address too.
     name, _, domain = url.partition("@")
     if name and domain and not any(c.isspace() or c in ":/@" for c in name + domain):
         return url

@@ -288,7 +288,7 @@ def test_the_example_of_the_reference_is_taken() -> None:
         ({"cuboid": {"camera_intrinsics": {"fx": 1}}}, "geometries.cuboid.camera_intrinsics.fy is missing"),
         ({"cuboid": {"camera_rotation_quaternion": {"w": 1}}}, "camera_rotation_quaternion.x is missing"),
         ({"cuboid": {"camera_height": float("nan")}}, "it must be made of JSON values only"),
-        ({"polygons": {}}, "holds polygons, which is no geometry (did you mean polygon?); known are box, polygon,"),
+        ({"polygons": {}}, "holds polygons, which is not a geometry (did you mean polygon?); known are box, polygon,"),
     ],
 )
 def test_a_geometry_that_makes_no_sense_is_refused(geometries: Any, message: str) -> None:
@@ -304,7 +304,7 @@ def test_a_server_lets_kinds_be_that_are_none_as_in_the_example_of_the_reference
     body = {name: value for name, value in EXAMPLES["lidartopdown"].items() if value is not None}
     read = read_parameters("lidartopdown", EXAMPLES["lidartopdown"], Strictness(unenforced_rules=False))
     assert read.to_wire() == body
-    assert "holds newKey, which is no geometry" in refusal("lidartopdown", geometries=body["geometries"])
+    assert "holds newKey, which is not a geometry" in refusal("lidartopdown", geometries=body["geometries"])
 
 
 @pytest.mark.parametrize("kind", sorted(EVERYTHING))
@@ -330,7 +330,7 @@ def test_directed_lines_are_labels_of_lines_at_any_depth(as_model: bool) -> None
     names = ["kerb", "marked", "solid"]
     assert wire("lidartopdown", geometries=geometries, directed_lines=names)["directed_lines"] == names
     for other in ("island", "Solid"):
-        assert f"directed_lines names '{other}', which is no label under line in geometries" in refusal(
+        assert f"directed_lines names '{other}', which is not a label under line in geometries" in refusal(
             "lidartopdown", geometries=geometries, directed_lines=[other]
         )
 

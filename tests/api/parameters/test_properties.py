@@ -165,7 +165,7 @@ def test_the_examples_that_leave_out_what_is_required_are_refused_for_just_that(
         "  default_geometry is missing; annotation_type 'imageannotation' needs it",
     ]
     told = refusal("lidartopdown", EXAMPLES["lidartopdown"])
-    assert "holds newKey, which is no geometry" in told
+    assert "holds newKey, which is not a geometry" in told
     assert "project is missing" in told
     assert "attachment is given beside attachments" in told
     assert "region_of_interest_3d is missing" in told
