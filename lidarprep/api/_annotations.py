@@ -84,11 +84,7 @@ def read_json(content: bytes, source: str) -> Any:
 
 
 def read_frames(content: Any, source: str) -> tuple[FrameAnnotations, ...]:
-    """Parse annotations by frame.
-
-    Args:
-        content: The file's JSON.
-        source: Its URL or task, for messages.
+    """Parse annotations by frame; `source` is their URL or task, for messages.
 
     Raises:
         FormatError: It is not a list of frames with cuboids.

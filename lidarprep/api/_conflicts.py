@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from lidarprep.api._listing import task_query
+from lidarprep.api._requests import ApiRequest, list_request, task_request
+from lidarprep.api._responses import Failure
 from lidarprep.api._task import Task
+from lidarprep.api._transport import Transport
+from lidarprep.errors import ApiError, BadRequestError, ConflictError, NotFoundError
+
+log = logging.getLogger(__name__)
 
 # Parameters that say how to treat the task rather than what it is; the task was found by its unique_id.
 NOT_CONTENT = ("unique_id", "clear_unique_id_on_error")
@@ -24,11 +33,49 @@ _SIGNING = re.compile(
 )
 
 
-def task_named_in(message: str) -> str | None:
-    """Return the task id in a conflict's message: 'The unique_id ("…") is already used for … (602c399c…).'"""
-    # The last parentheses: a unique_id may hold some too.
-    found = re.findall(r"\(([0-9A-Za-z_-]+)\)", message)
-    return found[-1] if found else None
+async def existing_task(transport: Transport, task_type: str, request: ApiRequest, error: ApiError) -> Task:
+    """Return the task that has a request's unique_id, made by an earlier run or by a try whose response was lost.
+
+    Raises:
+        ApiError: The given error is not about a unique_id, or no task or another one has it.
+    """
+    sent = json.loads(request.body or b"{}")
+    unique_id = sent.get("unique_id")
+    if not isinstance(error, ConflictError) or unique_id is None:
+        raise error
+    found = await _task_with(transport, unique_id, error.task_id)
+    if found is None:
+        raise error
+    difference = first_difference(task_type, sent, found)
+    if difference is not None:
+        raise ConflictError(
+            f"the unique_id {unique_id!r} is taken by task {found.id}, which is another task: {difference}",
+            method=error.method,
+            path=error.path,
+            status=error.status,
+            fix=f"Choose another unique_id, or free this one: cancel task {found.id} with clear_unique_id.",
+            task_id=found.id,
+        )
+    level = logging.INFO if found.status not in ("canceled", "error") else logging.WARNING
+    log.log(level, "the unique_id %r has its task already: %s, %s", unique_id, found.id, found.status)
+    return found
+
+
+async def _task_with(transport: Transport, unique_id: str, named: str | None) -> Task | None:
+    """Find the task that has a unique_id: the one that the API named, or else one of its list."""
+    if named is not None:
+        outcome = await transport.send(task_request(transport.api_url, "GET", named), transport.read.task)
+        if not isinstance(outcome, Failure):
+            if outcome.unique_id == unique_id:
+                return outcome
+        elif not isinstance(outcome.error, NotFoundError | BadRequestError):
+            raise outcome.error
+    query = task_query({"unique_id": unique_id})
+    page = await transport.send(list_request(transport.api_url, query), transport.read.page)
+    if isinstance(page, Failure):
+        raise page.error
+    # The API splits at commas, so it may list more than was asked for.
+    return next((task for task in page.tasks if task.unique_id == unique_id), None)
 
 
 def first_difference(task_type: str, sent: Mapping[str, Any], task: Task) -> str | None:
@@ -36,11 +83,6 @@ def first_difference(task_type: str, sent: Mapping[str, Any], task: Task) -> str
 
     Every value that was sent has to be there. Further values may be the API's defaults, or added since (tags,
     metadata). Values that the response does not show count as the same.
-
-    Args:
-        task_type: The requested type.
-        sent: The request's body.
-        task: The task that the API has.
     """
     if task.type is not None and task.type != task_type:
         return f"type is {task.type!r} there, {task_type!r} here"

@@ -210,12 +210,8 @@ def _flag(name: str, value: Any) -> list[str]:
 
 
 _READERS: Mapping[str, Callable[[str, Any], list[str]]] = {
-    "start_time": _moment,
-    "end_time": _moment,
-    "completed_after": _moment,
-    "completed_before": _moment,
-    "updated_after": _moment,
-    "updated_before": _moment,
+    **dict.fromkeys(("start_time", "end_time", "completed_after", "completed_before"), _moment),
+    **dict.fromkeys(("updated_after", "updated_before"), _moment),
     "status": _one_of(STATUSES),
     "type": _text,
     "project": _text,
@@ -229,15 +225,10 @@ _READERS: Mapping[str, Callable[[str, Any], list[str]]] = {
 
 
 def next_query(first: Query, page: TaskPage[Any], asked: Query) -> Query | None:
-    """Build the query of the page after this one; None after the last.
-
-    Args:
-        first: The query of the first page.
-        page: This page.
-        asked: The query of this page.
+    """Build the query after a page, of the first page's query; None after the last page.
 
     Raises:
-        ServerError: The API says that the page is followed by itself.
+        ServerError: It is the query that the page was `asked` for by, so that the list would never end.
     """
     if page.next_token is not None:
         query = (*first, ("next_token", page.next_token))

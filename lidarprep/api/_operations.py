@@ -11,7 +11,6 @@ deletes.
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import random
 import re
@@ -22,10 +21,9 @@ from urllib.parse import urlsplit
 from lidarprep.api import parameters as models
 from lidarprep.api._access import Access, ClientBase, WhoAmI
 from lidarprep.api._annotations import FrameAnnotations, read_frames, read_json
-from lidarprep.api._conflicts import first_difference
+from lidarprep.api._conflicts import existing_task
 from lidarprep.api._listing import Query, TaskFilters, TaskPage, task_query
 from lidarprep.api._requests import (
-    ApiRequest,
     checked_metadata,
     checked_tags,
     checked_text,
@@ -40,10 +38,8 @@ from lidarprep.api._task import AsyncTask, OnPoll, Task, TaskState, annotations_
 from lidarprep.api._task_types import check_dependents
 from lidarprep.api._transport import LONGEST_RETRY_AFTER_S, HttpRequest, Sleep, Transport
 from lidarprep.errors import (
-    ApiError,
     BadRequestError,
     ConflictError,
-    NotFoundError,
     ParameterError,
     TransportError,
     WaitTimeoutError,
@@ -94,13 +90,7 @@ def _creates(
 class Operations(ClientBase, Generic[AnyTask]):
     """Operations of a client. They raise the errors that ScaleClient names.
 
-    Args:
-        access: Address and key.
-        request: Sends one request.
-        sleep: Waits, given seconds.
-        retries: Most retries of a request.
-        clock: Seconds of a monotonic clock.
-        bind: Makes the client's own task object of a task.
+    `bind` makes the client's own task object of a task; see ScaleClient for the rest.
     """
 
     def __init__(
@@ -150,7 +140,7 @@ class Operations(ClientBase, Generic[AnyTask]):
         request = create_request(self.api_url, task_type, parameters, idempotency_key)
         outcome = await self._transport.send(request, self._read.task)
         if isinstance(outcome, Failure):
-            outcome = await self._existing_task(task_type, request, outcome.error)
+            outcome = await existing_task(self._transport, task_type, request, outcome.error)
         return self._bind(outcome)
 
     create_lidar_annotation = _creates(models.LidarAnnotation)
@@ -165,47 +155,6 @@ class Operations(ClientBase, Generic[AnyTask]):
     create_annotation = _creates(models.Annotation)
     create_data_collection = _creates(models.DataCollection)
     create_audio_transcription = _creates(models.AudioTranscription)
-
-    async def _existing_task(self, task_type: str, request: ApiRequest, error: ApiError) -> Task:
-        """Return the task that has a request's unique_id, made by an earlier run or by a try whose response was lost.
-
-        Raises:
-            ApiError: The given error is not about a unique_id, or no task or another one has it.
-        """
-        sent = json.loads(request.body or b"{}")
-        unique_id = sent.get("unique_id")
-        if not isinstance(error, ConflictError) or unique_id is None:
-            raise error
-        found = await self._task_with(unique_id, error.task_id)
-        if found is None:
-            raise error
-        difference = first_difference(task_type, sent, found)
-        if difference is not None:
-            raise ConflictError(
-                f"the unique_id {unique_id!r} is taken by task {found.id}, which is another task: {difference}",
-                method=error.method,
-                path=error.path,
-                status=error.status,
-                fix=f"Choose another unique_id, or free this one: cancel task {found.id} with clear_unique_id.",
-                task_id=found.id,
-            )
-        level = logging.INFO if found.status not in ("canceled", "error") else logging.WARNING
-        log.log(level, "the unique_id %r has its task already: %s, %s", unique_id, found.id, found.status)
-        return found
-
-    async def _task_with(self, unique_id: str, named: str | None) -> Task | None:
-        """Find the task that has a unique_id: the one that the API named, or else one of its list."""
-        if named is not None:
-            outcome = await self._transport.send(task_request(self.api_url, "GET", named), self._read.task)
-            if not isinstance(outcome, Failure):
-                if outcome.unique_id == unique_id:
-                    return outcome
-            elif not isinstance(outcome.error, NotFoundError | BadRequestError):
-                raise outcome.error
-        query = task_query({"unique_id": unique_id})
-        page = _successful(await self._transport.send(list_request(self.api_url, query), self._read.page))
-        # The API splits at commas, so it may list more than was asked for.
-        return next((task for task in page.tasks if task.unique_id == unique_id), None)
 
     async def get_task(self, task_id: str) -> AnyTask:
         """Retrieve a task.

@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urljoin
 
 from lidarprep.api._access import is_loopback, is_web_address
-from lidarprep.api._conflicts import task_named_in
 from lidarprep.api._listing import TaskPage
 from lidarprep.api._requests import ApiRequest
 from lidarprep.api._secrets import WHERE_TO_GET_A_KEY, ApiKey
@@ -155,15 +154,7 @@ class ResponseReader:
         retry: bool = True,
         most_retries: int | None = None,
     ) -> Failure:
-        """Return the failure of a request without a response.
-
-        Args:
-            request: The request.
-            cause: Message of the network's error.
-            timed_out: The time limit passed, rather than the connection failed.
-            retry: A retry may help. It is always safe: see `Transport.send`.
-            most_retries: Upper limit of the retries, where it is lower than usual.
-        """
+        """Return the failure of a request without a response. A retry is always safe: see `Transport.send`."""
         kind = RequestTimeoutError if timed_out else TransportError
         message = f"{request.method} {request.path}: no answer from {request.server}: {self._key.redact(cause)}"
         fix = None if timed_out else "Check the network and the API address (SCALE_API_URL, --api-url)."
@@ -232,6 +223,13 @@ def _error(kind: type[ApiError], request: ApiRequest, found: str, status: int, *
     if isinstance(error, ConflictError):
         error.task_id = task_named_in(found)
     return error
+
+
+def task_named_in(message: str) -> str | None:
+    """Return the task id in a conflict's message: 'The unique_id ("…") is already used for … (602c399c…).'"""
+    # The last parentheses: a unique_id may hold some too.
+    found = re.findall(r"\(([0-9A-Za-z_-]+)\)", message)
+    return found[-1] if found else None
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:

@@ -14,6 +14,8 @@ from lidarprep.errors import ParameterError
 # A task with one of these is final. Any other status, unknown ones too, may still change.
 FINAL_STATUSES = ("completed", "canceled", "error")
 
+_TEXTS = ("type", "status", "unique_id", "project", "batch", "instruction", "callback_url", "urgency")
+
 # Result of a task's method: a value, or a coroutine of one.
 TaskResult = TypeVar("TaskResult")
 FramesResult = TypeVar("FramesResult")
@@ -94,30 +96,22 @@ class TaskState(Generic[TaskResult, FramesResult]):
         task_id = answer.get("task_id")
         if not isinstance(task_id, str) or not task_id:
             return None
-        is_test, priority = answer.get("is_test"), answer.get("priority")
         called_back = answer.get("callback_completed", answer.get("callback_succeeded"))
+        is_test, priority = answer.get("is_test"), answer.get("priority")
+        fields: dict[str, Any] = {name: _text(answer.get(name)) for name in _TEXTS}
+        fields |= {name: _moment(answer.get(name)) for name in ("created_at", "updated_at", "completed_at")}
         return cls(
             id=task_id,
-            type=_text(answer.get("type")),
-            status=_text(answer.get("status")),
-            created_at=_moment(answer.get("created_at")),
-            updated_at=_moment(answer.get("updated_at")),
-            completed_at=_moment(answer.get("completed_at")),
             is_test=is_test if isinstance(is_test, bool) else None,
-            unique_id=_text(answer.get("unique_id")),
-            project=_text(answer.get("project")),
-            batch=_text(answer.get("batch")),
-            instruction=_text(answer.get("instruction")),
-            callback_url=_text(answer.get("callback_url")),
             tags=tuple(tag for tag in _items(answer.get("tags")) if isinstance(tag, str)),
             metadata=_object(answer.get("metadata")) or {},
             params=_object(answer.get("params")) or {},
             response=_object(answer.get("response")),
             raw=answer,
             priority=priority if isinstance(priority, int) and not isinstance(priority, bool) else None,
-            urgency=_text(answer.get("urgency")),
             callback_done=called_back if isinstance(called_back, bool) else None,
             audits=tuple(audit for audit in _items(answer.get("audits")) if isinstance(audit, Mapping)),
+            **fields,
         )
 
     def bound_to(self, client: TaskClient[TaskResult, FramesResult]) -> Self:

@@ -11,15 +11,9 @@ from typing import Annotated, Any, NoReturn, Union, get_args, get_origin
 from pydantic import ValidationError
 
 from lidarprep.api import parameters as models
-from lidarprep.api.parameters import (
-    PYTHON_NAMES,
-    DependentDefinition,
-    DependentOptions,
-    Strictness,
-    TaskParameters,
-    nearest,
-    parameter_error,
-)
+from lidarprep.api.parameters import DependentDefinition, DependentOptions, Strictness, TaskParameters
+from lidarprep.api.parameters._base import PYTHON_NAMES, parameter_error
+from lidarprep.api.parameters._values import nearest
 from lidarprep.errors import ParameterError
 
 

@@ -80,12 +80,7 @@ class ConnectionOptions:
             raise ParameterError("proxy is not the URL of a proxy", fix="It looks like http://proxy.example.com:3128.")
 
     def open(self, client: Callable[..., HttpClient], api_url: str, transport: object | None) -> HttpClient:
-        """Create an HTTP client of httpx.
-
-        Args:
-            client: httpx.Client or httpx.AsyncClient.
-            api_url: The API's address.
-            transport: Carries the requests in place of the network; None for the network.
+        """Create an httpx.Client or httpx.AsyncClient; `transport` carries the requests in place of the network.
 
         Raises:
             ParameterError: A certificate, or a proxy of the environment, cannot be used.
@@ -145,12 +140,6 @@ def _scheme(url: str) -> str | None:
 class Transport:
     """Sends requests with retries; neither errors nor logs show the key.
 
-    Args:
-        access: Address and key.
-        request: Sends one request, as httpx.AsyncClient.request does.
-        sleep: Waits, given seconds.
-        retries: Most retries of a request.
-
     Raises:
         ParameterError: retries is below 0.
     """
@@ -158,6 +147,7 @@ class Transport:
     def __init__(self, access: Access, request: HttpRequest, sleep: Sleep, retries: int) -> None:
         if retries < 0:
             raise ParameterError(f"retries is {retries}; it must be at least 0")
+        self.api_url = access.api_url
         self.read = ResponseReader(access.key)
         self.sleep = sleep
         self._request = request
@@ -180,16 +170,13 @@ class Transport:
     ) -> Result | Failure:
         """Send a request, retry it while that may help, and return the parsed response or the last Failure.
 
+        `once` sends it without retries.
+
         All tries of a create carry one Idempotency-Key. Should the API have made the task and the response have got
         lost, it answers the next try with that task. But the API also saves responses that are errors, and repeats
         them for 24 hours. So a create that was answered 5xx is retried under a new key IF its unique_id rules out a
         second task. Without a unique_id the key is kept, though the same 5xx may come back each time: a failure is
         better than two tasks, and the error says what to do.
-
-        Args:
-            request: The request.
-            read: Parses the response.
-            once: Don't retry.
         """
         maybe_done = False
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lidarprep.api._conflicts import first_difference, task_named_in
+from lidarprep.api._conflicts import first_difference
+from lidarprep.api._responses import task_named_in
 from lidarprep.api._task import Task
 from lidarprep.errors import ConflictError, ParameterError, ServerError
 

@@ -14,7 +14,7 @@ from lidarprep.api import AsyncScaleClient, ScaleClient, parameters
 from lidarprep.api._listing import TaskFilters
 from lidarprep.api._responses import ERRORS_BY_STATUS
 from lidarprep.api._task_types import TASK_TYPES
-from lidarprep.api.parameters import PYTHON_NAMES
+from lidarprep.api.parameters._base import PYTHON_NAMES
 from lidarprep.errors import ServerError
 from lidarprep.sandbox.app import ROUTES
 from lidarprep.sandbox.responses import default_response

@@ -1,6 +1,6 @@
 """Typed parameters: one model for each task type."""
 
-from lidarprep.api.parameters._base import PYTHON_NAMES, TaskParameters, parameter_error
+from lidarprep.api.parameters._base import TaskParameters
 from lidarprep.api.parameters._general import (
     Annotation,
     AnnotationExample,
@@ -39,11 +39,10 @@ from lidarprep.api.parameters._nested import (
     Polygon,
     Quaternion,
 )
-from lidarprep.api.parameters._values import MAX_TAGS, Metadata, Strictness, nearest
+from lidarprep.api.parameters._values import MAX_TAGS, Metadata, Strictness
 
 __all__ = [
     "MAX_TAGS",
-    "PYTHON_NAMES",
     "Annotation",
     "AnnotationAttribute",
     "AnnotationExample",
@@ -79,6 +78,4 @@ __all__ = [
     "Strictness",
     "TaskParameters",
     "Transcription",
-    "nearest",
-    "parameter_error",
 ]

@@ -193,13 +193,7 @@ def _details(error: ValidationError) -> list[InitErrorDetails]:
 
 
 def parameter_error(subject: str, known: Collection[str], error: ValidationError) -> ParameterError:
-    """Turn pydantic's error into one that lists all problems, a line each.
-
-    Args:
-        subject: The task type, mostly.
-        known: Names of all parameters.
-        error: Error of the validation.
-    """
+    """Turn pydantic's error into one that lists all problems, a line each; `known` are the parameters' names."""
     # All frames' URLs often break the same rule, so equal problems in one list are reported once, and counted.
     alike: dict[tuple[object, ...], list[Mapping[str, Any]]] = {}
     for part in error.errors(include_url=False):
