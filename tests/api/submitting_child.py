@@ -32,8 +32,9 @@ def submit(url: str, numbers: list[int], stop_after: int) -> list[Task]:
 
     def create(number: int) -> Task:
         task = client.create_task("multistage", parameters(number))
-        if next(made) >= stop_after:
-            print("stopped", flush=True)
+        if (count := next(made)) >= stop_after:
+            if count == stop_after:
+                print("stopped", flush=True)
             threading.Event().wait()
         return task
 
@@ -49,8 +50,9 @@ async def submit_async(url: str, numbers: list[int], stop_after: int) -> list[As
 
     async def create(number: int) -> AsyncTask:
         task = await client.create_task("multistage", parameters(number))
-        if next(made) >= stop_after:
-            print("stopped", flush=True)
+        if (count := next(made)) >= stop_after:
+            if count == stop_after:
+                print("stopped", flush=True)
             await asyncio.Event().wait()
         return task
 
