@@ -1,4 +1,4 @@
-"""What is done for each callback once it is stored: a Python function, or a command."""
+"""Handle stored callbacks by a Python function or a command, each at least once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from lidarprep.callbacks.callback import Callback
-from lidarprep.callbacks.store import CallbackStore
+from lidarprep.callbacks._store import Callback, CallbackStore
 from lidarprep.errors import LidarprepError
 
 log = logging.getLogger(__name__)
@@ -24,12 +23,12 @@ AUTH_VARIABLE = "SCALE_CALLBACK_AUTH"
 
 STDERR = 2
 
-# How long commands that run may go on when the server ends.
+# Time that running commands get when the server ends.
 GRACE_S = 10.0
 
 
 class CommandFailedError(LidarprepError):
-    """A command that was run for a callback did not succeed."""
+    """A command that ran for a callback failed."""
 
     exit_code = 1
 
@@ -37,12 +36,12 @@ class CommandFailedError(LidarprepError):
 class Command:
     """A command to run for each callback: the JSON on its stdin, TASK_ID in its environment.
 
-    No shell takes part. CALLBACK_VERSION tells the first result of a task from its corrections; the callback's auth key
-    is not in the command's environment. What the command prints goes to stderr.
+    It runs without a shell. CALLBACK_VERSION tells the first result of a task from its corrections. The auth key is
+    removed from the command's environment. Its output goes to stderr.
 
     Args:
         words: The command and its arguments.
-        timeout_s: Seconds after which it is stopped, with all that it started, and counts as failed.
+        timeout_s: Seconds after which it is killed with all that it started, and counts as failed.
     """
 
     def __init__(self, words: Sequence[str], *, timeout_s: float) -> None:
@@ -53,7 +52,7 @@ class Command:
         self._stopped = False
 
     def __call__(self, callback: Callback) -> None:
-        """Runs it to its end.
+        """Run it to its end.
 
         Raises:
             CommandFailedError: It can't be run, did not end with 0, or took too long.
@@ -85,7 +84,7 @@ class Command:
             raise CommandFailedError(f"{name} ended with {process.returncode}")
 
     def stop(self) -> None:
-        """Stops what runs; nothing is run after this."""
+        """Kill the running commands, and run no more."""
         with self._lock:
             self._stopped = True
             for process in self._running:
@@ -99,17 +98,17 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 class CallbackHandler:
-    """Calls a function for each callback of a store, each at least once, in threads of its own.
+    """Call a function for each callback of a store, at least once, in threads.
 
-    A callback is marked in the store once the function has returned. One that it raised for stays unmarked, as does one
-    that the process died over: `catch_up` takes them again, which is done at each start. So the function may be called
-    twice for the same callback, and should do no harm then. Results of one task are never handled at once, but one
-    after the other as they came; one that is taken again may come after a newer one: `as_of` and `version` tell.
+    A callback is marked in the store once the function has returned. It stays unmarked if the function raises or the
+    process dies; `catch_up` then handles it at the next start. So the function may be called twice for a callback, and
+    must tolerate that. Results of one task are handled one after the other, in order of arrival. A repeated one may
+    follow a newer one: `as_of` and `version` tell.
 
     Args:
-        store: Where the callbacks are.
-        function: What is called; may be a coroutine function.
-        at_once: How many calls run at once.
+        store: The store of callbacks.
+        function: Function that is called; may be a coroutine function.
+        at_once: Number of calls that run at once.
     """
 
     def __init__(self, store: CallbackStore, function: Callable[[Callback], object], *, at_once: int = 4) -> None:
@@ -119,12 +118,12 @@ class CallbackHandler:
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._caught_up = False
-        # Versions by task, the first of which is being handled; a task leaves when there are no more.
+        # Versions by task; the first one is being handled.
         self._waiting: dict[str, deque[int]] = {}
         self._closed = False
 
     def catch_up(self) -> None:
-        """Handles what is in the store without a mark. Does nothing when called again.
+        """Handle the callbacks that have no mark. Does nothing when called again.
 
         Raises:
             StorageError: The store can't be read.
@@ -132,7 +131,7 @@ class CallbackHandler:
         with self._lock:
             if self._caught_up:
                 return
-            left = list(self._store.unhandled())
+            left = self._store.unhandled()
             self._caught_up = True
         if left:
             log.info("%d callbacks are left to be handled", len(left))
@@ -140,10 +139,10 @@ class CallbackHandler:
             self.handle(task_id, version)
 
     def handle(self, task_id: str, version: int) -> None:
-        """Has a stored callback handled, soon."""
+        """Queue a stored callback."""
         with self._lock:
             if self._closed:
-                return  # it has no mark, so the next start takes it
+                return  # it has no mark, so the next start handles it
             if task_id in self._waiting:
                 if version not in self._waiting[task_id]:
                     self._waiting[task_id].append(version)
@@ -152,7 +151,7 @@ class CallbackHandler:
             self._pool.submit(self._handle_all_of, task_id)
 
     def close(self) -> None:
-        """Waits for the calls that run, and begins no more. Commands are stopped after a while; functions are not."""
+        """Wait for running calls, and begin no more. Commands are killed after a while; functions are not."""
         with self._idle:
             self._closed = True
             idle = self._idle.wait_for(lambda: not self._waiting, GRACE_S)
@@ -177,7 +176,7 @@ class CallbackHandler:
         try:
             callback = self._store.get(task_id, version)
             if callback is None:
-                return  # taken out of the store since
+                return  # removed from the store since
             result = self._function(callback)
             if inspect.iscoroutine(result):
                 asyncio.run(result)
