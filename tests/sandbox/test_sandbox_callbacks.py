@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from lidarprep.sandbox import Sandbox, SandboxOptions, SandboxStore, running_sandbox
-from lidarprep.sandbox.callbacks import CallbackSender, wait_before_try_s
+from lidarprep.sandbox import Sandbox, SandboxOptions, running_sandbox
+from lidarprep.sandbox._background import wait_before_try_s
 
 QUICK = SandboxOptions(callback_auth_key="callback-key", callback_pace=1e-6)
 CATEGORIZATION = {
@@ -150,7 +150,7 @@ def test_an_address_that_only_looks_like_one_fails_and_the_others_go_on(url: str
 
 
 def test_a_receiver_that_never_answers_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lidarprep.sandbox.callbacks.LONGEST_ANSWER_S", 1.0)
+    monkeypatch.setattr("lidarprep.sandbox._background.GRACE_S", 0.0)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         running_sandbox(options=QUICK) as sandbox,
@@ -188,19 +188,6 @@ def test_the_body_of_an_answer_is_not_waited_for() -> None:
     thread.join()
 
 
-def test_what_is_due_when_the_sandbox_ends_stays_for_the_next_one(tmp_path: Path) -> None:
-    """Not one callback after the other is sent while somebody waits for the end."""
-    with SandboxStore(tmp_path / "tasks.db") as store, receiving() as receiver:
-        sender = CallbackSender(store, QUICK)
-        task = store.create({**CATEGORIZATION, "callback_url": receiver.url})
-        store.jobs.add("callback", task["task_id"])
-        sender.end()
-        with sender:
-            sender.send(store.jobs.due(["callback"]))
-        assert receiver.received == []
-        assert store.jobs.counts() == {"callback": 1}
-
-
 def test_dependents_that_cannot_be_made_keep_no_task_from_being_completed(caplog: pytest.LogCaptureFixture) -> None:
     """Neither theirs nor, by ending the thread that completes tasks, any other."""
     definition = {"type": "lidarsegmentation", "labels": ["car"], "instruction": "Colour.", "unique_id": "taken"}
@@ -213,7 +200,7 @@ def test_dependents_that_cannot_be_made_keep_no_task_from_being_completed(caplog
         dependents = {"defs": [{**definition, "unique_id": "free"}, definition]}
         made = http.post("/task/lidarannotation", json={**lidar, "dependents": dependents}).json()["task_id"]
         soon(lambda: sandbox.store.get(made)["status"] == "completed")
-        soon(lambda: "its dependent tasks can't be made" in caplog.text)
+        soon(lambda: "its dependent tasks can't be created" in caplog.text)
         other = create(http, "someone@example.com")
         soon(lambda: sandbox.store.get(other)["status"] == "completed")
         assert http.get("/tasks", params={"type": "lidarsegmentation"}).json()["total"] == 0  # none rather than half
@@ -227,7 +214,7 @@ def test_a_task_that_nobody_thought_of_does_not_end_the_others(monkeypatch: pyte
         raise KeyError("categories")
 
     with running_sandbox(options=SandboxOptions(complete_after_s=0.0)) as sandbox, talking_to(sandbox) as http:
-        monkeypatch.setattr("lidarprep.sandbox.lifecycle.default_response", broken)
+        monkeypatch.setattr("lidarprep.sandbox._lifecycle.fake_result", broken)
         bad = create(http, "someone@example.com")
         soon(lambda: "complete" not in sandbox.store.jobs.counts())
         monkeypatch.undo()

@@ -1,12 +1,12 @@
-"""Faults on request: a sandbox that behaves like a bad day of the network and the service.
+"""Choose faults for requests, as on a bad day of the network and the service.
 
-A fault comes by chance (`Faults.rate`, seeded), by a schedule, or by a request's own header:
+A fault comes by chance (`Faults.rate`, seeded), by a schedule, or by the request's own header:
 
     X-Sandbox-Fault: cut-after            one fault
     X-Sandbox-Fault: latency=0.5          0.5 seconds
     X-Sandbox-Fault: rate-limit=2         429 with Retry-After: 2
 
-Cuts are real: the TCP connection is reset, before the request is carried out or after it.
+A cut resets the TCP connection, before the request is carried out or after it.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ LONGEST_LATENCY_S = 3600.0
 
 @dataclass(frozen=True)
 class Faults:
-    """Which faults to make, and how often.
+    """Kinds and frequency of faults.
 
     Args:
         rate: Share of requests that meet a fault, 0 to 1.
-        kinds: The kinds to choose from, each as likely. latency: the answer comes late. rate-limit: 429 with
-            Retry-After. error-before, error-after: 500 without the work, 502 though it is done. cut-before, cut-after:
-            the connection is reset before the work, or when it is done. truncate: half of the answer's body, then the
-            connection ends.
+        kinds: The kinds to choose from, all equally likely. latency: the answer is late. rate-limit: 429 with
+            Retry-After. error-before, error-after: 500 without the work, 502 after it. cut-before, cut-after: the
+            connection is reset before the work, or after it. truncate: half of the answer's body, then the connection
+            ends.
         seed: The same seed gives the same faults to the same sequence of requests.
-        schedule: Faults of the next requests, one each, before chance begins; None for one without.
-        latency_s: How late, in seconds.
-        retry_after_s: What Retry-After says, in whole seconds.
+        schedule: Faults of the next requests, one each, before chance begins; None for a request without.
+        latency_s: Delay of a late answer, seconds.
+        retry_after_s: Value of Retry-After, whole seconds.
 
     Raises:
         ValueError: A value makes no sense.
@@ -70,10 +70,10 @@ class Faults:
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
-        """Faults from a JSON object with these names.
+        """Read faults from a JSON object with these names.
 
         Raises:
-            ValueError: It is no such object.
+            ValueError: It is not such an object.
         """
         if not isinstance(content, Mapping) or set(content) - set(cls.__dataclass_fields__):
             raise ValueError(f"faults are an object of {', '.join(cls.__dataclass_fields__)}")
@@ -84,12 +84,12 @@ class Faults:
 
 
 class Fault(NamedTuple):
-    """What happens to one request.
+    """The fault of one request.
 
     Args:
-        kind: The kind of fault.
-        latency_s: How late the answer comes.
-        retry_after_s: What Retry-After says.
+        kind: Kind of fault.
+        latency_s: Delay of a late answer, seconds.
+        retry_after_s: Value of Retry-After, whole seconds.
     """
 
     kind: FaultKind
@@ -98,10 +98,10 @@ class Fault(NamedTuple):
 
 
 class FaultSource:
-    """Says of each request which fault it meets. Safe to use from several threads.
+    """Chooses the fault of each request. Safe to use from several threads.
 
     Args:
-        faults: Which faults to make; none by default.
+        faults: The faults; none by default.
     """
 
     def __init__(self, faults: Faults | None = None) -> None:
@@ -109,7 +109,7 @@ class FaultSource:
         self.set(faults or Faults())
 
     def set(self, faults: Faults) -> None:
-        """Begins anew with other faults."""
+        """Start over with other faults."""
         with self._lock:
             self._faults = faults
             self._schedule = list(faults.schedule)
@@ -117,19 +117,19 @@ class FaultSource:
             self._made = dict.fromkeys(FAULT_KINDS, 0)
 
     def clear(self) -> None:
-        """No faults any more."""
+        """Make no faults from now on."""
         self.set(Faults())
 
     def describe(self) -> dict[str, Any]:
-        """What is set, the schedule as far as it is still to come, and how many faults were made of each kind."""
+        """Return the settings, the rest of the schedule, and the number of faults of each kind so far."""
         with self._lock:
             return {**asdict(self._faults), "schedule": list(self._schedule), "made": dict(self._made)}
 
     def next(self, header: str | None = None) -> Fault | None:
-        """The fault of the next request, if any.
+        """Return the fault of the next request, if any.
 
         Args:
-            header: What the request's own header asks for.
+            header: Value of the request's own header.
 
         Raises:
             ValueError: The header names no fault.
@@ -165,4 +165,4 @@ def _number(read: Callable[[str], Number], text: str) -> Number:
     try:
         return read(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no {'whole ' if read is int else ''}number") from None
+        raise ValueError(f"{text!r} is not a {'whole ' if read is int else ''}number") from None

@@ -1,8 +1,8 @@
-"""What the sandbox answers in the labellers' place, where nobody says what a task is to be completed with.
+"""Invent results of tasks, in the labellers' place.
 
-The general tasks' responses have the shapes of the reference's "Response on Callback" sections. A cuboid task's
-response links to a file with the cuboids of each frame, as Scale's own lidar toolkit reads it. The responses of the
-other lidar tasks are not printed in the reference: theirs are ASSUMED to be like it.
+General tasks get the shapes of the reference's "Response on Callback" sections. The response of a cuboid task links to
+a file with the cuboids of each frame, as Scale's own lidar toolkit reads it. The reference does not print responses of
+the other lidar tasks: theirs are ASSUMED to be like it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-# Makes a file of these bytes that can be fetched, and gives its URL.
+# Publishes a file of these bytes, and returns its URL.
 Publish = Callable[[bytes], str]
 
 
-def default_response(task: Mapping[str, Any], publish: Publish) -> dict[str, Any]:
-    """A response that a task of this type could be completed with; the same for the same task.
+def fake_result(task: Mapping[str, Any], publish: Publish) -> dict[str, Any]:
+    """Return an invented response for a task of this type; the same for the same task.
 
     Args:
         task: The task, as it is answered.
@@ -94,13 +94,13 @@ def _shapes(params: Mapping[str, Any], chance: random.Random) -> list[dict[str, 
 
 
 def _cuboids(labels: Sequence[str], frames: int, chance: random.Random) -> list[dict[str, Any]]:
-    """One cuboid a label, that drives straight ahead through the frames; metres and radians, in the world frame."""
-    things = []
+    """Return one cuboid a label and frame, each driving straight ahead; metres and radians, in the world frame."""
+    objects = []
     for label in labels:
         yaw = chance.uniform(-math.pi, math.pi)
         start = (chance.uniform(-20, 20), chance.uniform(-20, 20))
-        things.append((label, _uuid(chance), yaw, start, chance.choice((0.0, 0.5))))
-    answer = []
+        objects.append((label, _uuid(chance), yaw, start, chance.choice((0.0, 0.5))))
+    listed = []
     for frame in range(frames):
         cuboids = [
             {
@@ -117,10 +117,10 @@ def _cuboids(labels: Sequence[str], frames: int, chance: random.Random) -> list[
                 "camera_used": None,
                 "attributes": {},
             }
-            for label, name, yaw, (x, y), speed in things
+            for label, name, yaw, (x, y), speed in objects
         ]
-        answer.append({"cuboids": cuboids})
-    return answer
+        listed.append({"cuboids": cuboids})
+    return listed
 
 
 def _frame_count(params: Mapping[str, Any]) -> int:
@@ -128,7 +128,7 @@ def _frame_count(params: Mapping[str, Any]) -> int:
 
 
 def _names(labels: Iterable[Any] | None) -> list[str]:
-    """The names of labels that are strings or objects with a choice; of a choice with subchoices, the subchoices'."""
+    """Return the names of labels: strings, or objects with a choice; subchoices take the place of their choice."""
     names: list[str] = []
     for label in labels or ():
         if isinstance(label, Mapping):
