@@ -67,13 +67,7 @@ def serve_until_stopped(
 
 @contextmanager
 def serving_in_thread(app: ASGIApp, what: str, *, port: int = 0, max_connections: int | None = None) -> Iterator[str]:
-    """Serve on loopback in a thread while the `with` statement lasts; yields the origin.
-
-    Args:
-        app: ASGI application.
-        what: Subject of messages: "the sandbox".
-        port: Port; 0 for any free one.
-        max_connections: Connections beyond this number are answered 503.
+    """Serve on loopback in a thread while the `with` statement lasts; yield the origin. Arguments are as above.
 
     Raises:
         TransportError: The port is taken, or the server does not start.

@@ -46,47 +46,43 @@ class Database:
         self.path = fspath(path)
         self.what = what
         self._lock = threading.RLock()
-        fix = f"Name the file of a {what}, or a new file in a folder that exists."
-        problem: str | None
         try:
             self._connection = sqlite3.connect(
                 self.path, check_same_thread=False, isolation_level=None, timeout=LONGEST_WAIT_FOR_LOCK_S
             )
+            try:
+                # FULL syncs the files. EXTRA also syncs the folder that the journal is removed from: without that, a
+                # power cut could bring the journal back and undo the commit.
+                self._connection.execute(f"PRAGMA synchronous = {'EXTRA' if durable else 'NORMAL'}")
+                self._create(schema, version, application_id)
+                if not durable:
+                    self._connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.Error:
+                self._connection.close()
+                raise
         except sqlite3.Error as cause:
-            raise StorageError(f"the {what} {self.path} can't be opened: {cause}", fix=fix) from None
-        try:
-            # FULL syncs the files. EXTRA also syncs the folder that the journal is removed from: without that, a power
-            # cut could bring the journal back and undo the commit.
-            self._connection.execute(f"PRAGMA synchronous = {'EXTRA' if durable else 'NORMAL'}")
-            problem = self._create(schema, version, application_id)
-            if not problem and not durable:
-                self._connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.Error as cause:
-            problem = str(cause)
-        if problem:
-            self._connection.close()
-            raise StorageError(f"{self.path} can't be opened as a {what}: {problem}", fix=fix)
+            raise StorageError(
+                f"{self.path} can't be opened as a {what}: {cause}",
+                fix=f"Name the file of a {what}, or a new file in a folder that exists.",
+            ) from None
 
-    def _create(self, schema: Sequence[str], version: int, application_id: int) -> str | None:
-        """Create the tables in an empty file; return what is wrong with a file that holds something else."""
+    def _create(self, schema: Sequence[str], version: int, application_id: int) -> None:
+        """Create the tables in an empty file; refuse a file that holds something else."""
 
         def number(query: str) -> int:
             return int(self._connection.execute(query).fetchone()[0])
 
         with self._atomic():  # of two processes that find it empty, one creates the tables
-            found = number("PRAGMA user_version"), number("PRAGMA application_id")
-            if found == (0, 0) and not number("SELECT count(*) FROM sqlite_schema"):
-                for statement in (
-                    *schema,
-                    f"PRAGMA application_id = {application_id}",
-                    f"PRAGMA user_version = {version}",
-                ):
+            found, mark = number("PRAGMA user_version"), number("PRAGMA application_id")
+            if (found, mark, number("SELECT count(*) FROM sqlite_schema")) == (0, 0, 0):
+                for statement in schema:
                     self._connection.execute(statement)
-            elif found[1] != application_id or found[0] == 0:
-                return "it is a database of something else"
-            elif found[0] != version:
-                return f"it has version {found[0]}; this lidarprep reads version {version}"
-        return None
+                self._connection.execute(f"PRAGMA application_id = {application_id}")
+                self._connection.execute(f"PRAGMA user_version = {version}")
+            elif found == 0 or mark != application_id:
+                raise sqlite3.DatabaseError("it is a database of something else")
+            elif found != version:
+                raise sqlite3.DatabaseError(f"it has version {found}; this lidarprep reads version {version}")
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return all rows of a SELECT."""

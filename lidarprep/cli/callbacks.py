@@ -42,9 +42,7 @@ def serve(
     at_once: Annotated[int, typer.Option(min=1, metavar="N", help="Number of commands that run at once.")] = 4,
     exec_timeout: Annotated[
         float,
-        typer.Option(
-            min=0.001, max=1e6, metavar="S", help="Seconds after which a command is killed, as failed."
-        ),
+        typer.Option(min=0.001, max=1e6, metavar="S", help="Seconds after which a command is killed, as failed."),
     ] = 600.0,
     max_body: Annotated[
         float, typer.Option(min=0.001, max=1e6, metavar="MB", help="Largest callback, in megabytes.")

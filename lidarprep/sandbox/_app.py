@@ -60,11 +60,7 @@ FILES = "/sandbox/files/"
 
 
 class _Keys(AuthenticationBackend):
-    """HTTP basic auth: the API key is the user name, the password is ignored.
-
-    Args:
-        api_keys: The keys that are accepted; any key if None.
-    """
+    """HTTP basic auth: the API key is the user name, the password is ignored. None accepts any key."""
 
     def __init__(self, api_keys: Collection[str] | None) -> None:
         self._api_keys = None if api_keys is None else [key.encode() for key in api_keys]
@@ -87,12 +83,7 @@ class _Keys(AuthenticationBackend):
 
 
 class _FaultMiddleware:
-    """Make requests of the API, whose paths begin with /v1/, meet the faults of a source.
-
-    Args:
-        app: The application behind it.
-        source: Chooses the faults.
-    """
+    """Make requests of the API, whose paths begin with /v1/, meet the faults of a source."""
 
     def __init__(self, app: ASGIApp, source: FaultSource) -> None:
         self._app = app
@@ -303,14 +294,7 @@ def running_sandbox(
     options: SandboxOptions | None = None,
     faults: Faults | None = None,
 ) -> Iterator[Sandbox]:
-    """Run a sandbox in a thread while the `with` statement lasts.
-
-    Args:
-        port: Port; 0 for any free one.
-        database: SQLite file that keeps its tasks; ":memory:" for none.
-        api_keys: The keys that are accepted; any key if None.
-        options: Options of the sandbox.
-        faults: Faults to make.
+    """Run a sandbox on loopback, in a thread, while the `with` statement lasts; arguments are as in `serve`.
 
     Raises:
         StorageError: The file can't be opened.

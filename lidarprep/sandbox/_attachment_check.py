@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path, PurePosixPath
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -40,9 +40,6 @@ async def find_problem(task: Document) -> str | None:
 
     Only the attachments of lidar and multistage tasks have formats to check; other tasks pass. A check that is
     cancelled ends at once.
-
-    Args:
-        task: The task.
     """
     attachments = attachments_of(task)
     for number, (url, kind) in enumerate(attachments, start=1):
@@ -95,28 +92,17 @@ async def _check(url: str, kind: str) -> None:
 
 async def _in_daemon_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function that may block for ever; when cancelled, the thread is abandoned, and no exit waits for it."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.done():  # cancelled
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()  # from here on it can't be cancelled, and takes a late result
 
     def work() -> None:
-        result, error = None, None
         try:
-            result = function(*args, **kwargs)
-        except BaseException as raised:  # noqa: BLE001 — it is raised where the result is awaited
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, error)
+            future.set_result(function(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 — it is raised where the result is awaited
+            future.set_exception(error)
 
     threading.Thread(target=work, name="lidarprep-sandbox-check", daemon=True).start()
-    return await future
+    return await asyncio.wrap_future(future)
 
 
 def _read_file(path: Path) -> bytes:

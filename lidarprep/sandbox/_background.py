@@ -46,9 +46,6 @@ class Background:
 
     Each job is a task of its own, so that a slow receiver or attachment delays no other. A job that has not ended stays
     in the store, for the next sandbox on the same file.
-
-    Args:
-        lifecycle: Changes the state of the tasks.
     """
 
     def __init__(self, lifecycle: Lifecycle) -> None:
@@ -88,13 +85,13 @@ class Background:
         while not self._ending:
             try:
                 changes, running = self._jobs.changes, [job.number for job in self._running]
-                due = await asyncio.to_thread(self._jobs.due, besides=running)
+                upcoming = await asyncio.to_thread(self._jobs.upcoming, besides=running)
+                due = [job for in_s, job in upcoming if in_s <= 0]
                 for job in due:
                     self._running[job] = asyncio.create_task(self._do(job))
                 if not due:
-                    next_in_s = await asyncio.to_thread(self._jobs.next_in_s, besides=running)
-                    sleep_s = LONGEST_SLEEP_S if next_in_s is None else min(next_in_s, LONGEST_SLEEP_S)
-                    await asyncio.to_thread(self._jobs.wait, changes, sleep_s)
+                    next_in_s = min([LONGEST_SLEEP_S, *(in_s for in_s, _ in upcoming)])
+                    await asyncio.to_thread(self._jobs.wait, changes, next_in_s)
             except StorageError:
                 # The disk is full, or another process holds the file: it may pass, and the jobs are still there.
                 log.exception("the sandbox's database fails; the jobs are tried again")

@@ -22,16 +22,14 @@ from lidarprep.api.checks import checked_metadata
 from lidarprep.errors import ParameterError
 from lidarprep.sandbox._faults import Faults, FaultSource
 from lidarprep.sandbox._http import (
+    BAD_PAGE,
     RequestError,
     read_boolean,
     read_fields,
     read_filter,
     read_json,
-    read_limit,
-    read_offset,
-    read_token,
+    read_page,
     token_after,
-    unknown_token,
 )
 from lidarprep.sandbox._lifecycle import STRICTNESS, Lifecycle
 from lidarprep.sandbox._store import (
@@ -117,11 +115,11 @@ def get_task(request: Request) -> Document:
 def list_tasks(request: Request) -> Document:
     """GET /v1/tasks."""
     query = request.query_params
-    wanted, limit, after, offset = read_filter(query), read_limit(query), read_token(query), read_offset(query)
+    wanted, (limit, after, offset) = read_filter(query), read_page(query)
     try:
         page = _store(request).page(wanted, limit=limit, after=after, offset=offset or 0)
     except UnknownTaskError:
-        raise unknown_token() from None
+        raise RequestError(BAD_PAGE) from None
     content: Document = {"docs": page.tasks, "total": page.total, "limit": limit}
     if offset is not None:
         content["offset"] = offset
@@ -235,7 +233,7 @@ def set_faults(request: Request) -> Document:
     """PUT /sandbox/faults, with the fields of `Faults`."""
     content = _json(request)
     try:
-        _faults(request).set(Faults.from_json(content))
+        _faults(request).set(Faults.read(content))
     except ValueError as error:
         raise RequestError(f"{error}.") from None
     return _faults(request).describe()

@@ -19,12 +19,7 @@ Publish = Callable[[bytes], str]
 
 
 def fake_result(task: Mapping[str, Any], publish: Publish) -> dict[str, Any]:
-    """Return an invented response for a task of this type; the same for the same task.
-
-    Args:
-        task: The task, as it is answered.
-        publish: Keeps a file that the response links to.
-    """
+    """Return an invented response for a task of this type; the same for the same task."""
     params, chance = task["params"], random.Random(task["task_id"])  # noqa: S311 — no secret
     match task["type"]:
         case "categorization":

@@ -13,22 +13,20 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, Self, TypeVar, get_args
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, Self, get_args
+
+from pydantic import BaseModel, Field, ValidationError
 
 FaultKind = Literal["latency", "rate-limit", "error-before", "error-after", "cut-before", "cut-after", "truncate"]
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 HEADER = "x-sandbox-fault"
 
-Number = TypeVar("Number", int, float)
-
 LONGEST_LATENCY_S = 3600.0
 
 
-@dataclass(frozen=True)
-class Faults:
+class Faults(BaseModel, frozen=True, strict=True, extra="forbid"):
     """Kinds and frequency of faults.
 
     Args:
@@ -46,51 +44,30 @@ class Faults:
         ValueError: A value makes no sense.
     """
 
-    rate: float = 0.0
-    kinds: Sequence[FaultKind] = FAULT_KINDS
+    rate: float = Field(default=0.0, ge=0, le=1)
+    kinds: Sequence[FaultKind] = Field(default=FAULT_KINDS, min_length=1)
     seed: int | None = None
     schedule: Sequence[FaultKind | None] = ()
-    latency_s: float = 0.05
-    retry_after_s: int = 1
-
-    def __post_init__(self) -> None:
-        if isinstance(self.rate, bool) or not isinstance(self.rate, (int, float)) or not 0 <= self.rate <= 1:
-            raise ValueError(f"rate is {self.rate!r}; it must be from 0 to 1")
-        for kind in (*self.kinds, *(kind for kind in self.schedule if kind is not None)):
-            if kind not in FAULT_KINDS:
-                raise ValueError(f"there is no fault {kind!r}; there are {', '.join(FAULT_KINDS)}")
-        if not self.kinds:
-            raise ValueError("kinds is empty")
-        if self.seed is not None and not isinstance(self.seed, int):
-            raise ValueError(f"seed is {self.seed!r}; it must be a whole number")
-        if not isinstance(self.latency_s, (int, float)) or not 0 <= self.latency_s <= LONGEST_LATENCY_S:
-            raise ValueError(f"latency_s is {self.latency_s!r}; it must be from 0 to {LONGEST_LATENCY_S:.0f}")
-        if not isinstance(self.retry_after_s, int) or self.retry_after_s < 0:
-            raise ValueError(f"retry_after_s is {self.retry_after_s!r}; it must be a whole number, at least 0")
+    latency_s: float = Field(default=0.05, ge=0, le=LONGEST_LATENCY_S)
+    retry_after_s: int = Field(default=1, ge=0)
 
     @classmethod
-    def from_json(cls, content: Any) -> Self:
-        """Read faults from a JSON object with these names.
+    def read(cls, content: Any, *, strict: bool = True) -> Self:
+        """Read faults from a JSON object with these names; values may be text unless `strict`.
 
         Raises:
-            ValueError: It is not such an object.
+            ValueError: It is not such an object; the message is one sentence.
         """
-        if not isinstance(content, Mapping) or set(content) - set(cls.__dataclass_fields__):
-            raise ValueError(f"faults are an object of {', '.join(cls.__dataclass_fields__)}")
-        for name in ("kinds", "schedule"):
-            if not isinstance(content.get(name, []), list):
-                raise ValueError(f"{name} must be a list")
-        return cls(**content)
+        try:
+            return cls.model_validate(content, strict=strict)
+        except ValidationError as error:
+            problem = error.errors()[0]
+        name = ".".join(map(str, problem["loc"])) or "faults"
+        raise ValueError(f"{name} is {problem['input']!r}: {problem['msg']}")
 
 
 class Fault(NamedTuple):
-    """The fault of one request.
-
-    Args:
-        kind: Kind of fault.
-        latency_s: Delay of a late answer, seconds.
-        retry_after_s: Value of Retry-After, whole seconds.
-    """
+    """The fault of one request; `latency_s` and `retry_after_s` are those of `Faults`."""
 
     kind: FaultKind
     latency_s: float
@@ -123,7 +100,7 @@ class FaultSource:
     def describe(self) -> dict[str, Any]:
         """Return the settings, the rest of the schedule, and the number of faults of each kind so far."""
         with self._lock:
-            return {**asdict(self._faults), "schedule": list(self._schedule), "made": dict(self._made)}
+            return {**self._faults.model_dump(), "schedule": list(self._schedule), "made": dict(self._made)}
 
     def next(self, header: str | None = None) -> Fault | None:
         """Return the fault of the next request, if any.
@@ -151,18 +128,10 @@ class FaultSource:
     def _asked(self, header: str) -> Fault:
         kind, _, value = (part.strip() for part in header.partition("="))
         faults = self._faults
-        if value and kind == "latency":
-            faults = Faults(latency_s=_number(float, value))
-        elif value:
-            faults = Faults(retry_after_s=_number(int, value))
+        if value:
+            name = "latency_s" if kind == "latency" else "retry_after_s"
+            faults = Faults.read({name: value}, strict=False)
         for known in FAULT_KINDS:
             if known == kind:
                 return Fault(known, faults.latency_s, faults.retry_after_s)
         raise ValueError(f"there is no fault {kind!r}; there are {', '.join(FAULT_KINDS)}")
-
-
-def _number(read: Callable[[str], Number], text: str) -> Number:
-    try:
-        return read(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a {'whole ' if read is int else ''}number") from None

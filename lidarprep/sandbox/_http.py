@@ -29,6 +29,7 @@ DEEPEST_BRACKETS = 8
 
 MOST_TASKS_A_PAGE = 100
 MOST_DIGITS = 12
+BAD_PAGE = "next_token is not one that the sandbox issued."
 
 KNOWN_QUERIES = frozenset(
     (
@@ -70,12 +71,7 @@ def _finite(number: str) -> float:
 
 
 def read_fields(text: bytes, content_type: str, model: type[BaseModel] | None = None) -> dict[str, Any]:
-    """Return the fields of a body that is a JSON object or a form.
-
-    Args:
-        text: The body.
-        content_type: Value of the Content-Type header.
-        model: Model whose types the fields of a form get; they are all text.
+    """Return the fields of a body that is a JSON object or a form, whose texts get the types of the model.
 
     Raises:
         RequestError: It is neither.
@@ -206,45 +202,47 @@ def read_filter(query: QueryParams) -> TaskFilter:
             log.warning("GET /tasks: the unknown query parameter %s is ignored", name)
     read_boolean(query, "include_attachment_url")  # no effect: attachments keep the URLs that they were given by
     return TaskFilter(
-        created=(_moment(query, "start_time", up=True), _moment(query, "end_time")),
-        completed=(_moment(query, "completed_after", up=True), _moment(query, "completed_before")),
-        updated=(_moment(query, "updated_after", up=True), _moment(query, "updated_before")),
-        statuses=_one_of(query, "status", STATUSES),
-        types=_listed(query, "type"),
-        projects=query.getlist("project"),
-        batches=query.getlist("batch"),
-        unique_ids=_listed_or_whole(query, "unique_id"),
-        tags=_listed_or_whole(query, "tags"),
-        review_statuses=_one_of(query, "customer_review_status", REVIEW_STATUSES),
+        between={
+            "created_at": (_moment(query, "start_time", up=True), _moment(query, "end_time")),
+            "completed_at": (_moment(query, "completed_after", up=True), _moment(query, "completed_before")),
+            "updated_at": (_moment(query, "updated_after", up=True), _moment(query, "updated_before")),
+        },
+        among={
+            "status": _one_of(query, "status", STATUSES),
+            "type": _listed(query, "type"),
+            "project": query.getlist("project"),
+            "batch": query.getlist("batch"),
+            "unique_id": _listed_or_whole(query, "unique_id"),
+            "tags": _listed_or_whole(query, "tags"),
+            "audits": _one_of(query, "customer_review_status", REVIEW_STATUSES),
+        },
     )
 
 
-def read_limit(query: QueryParams) -> int:
-    """Return the number of tasks a page.
+def read_page(query: QueryParams) -> tuple[int, str | None, int | None]:
+    """Return the size of a page, the id of the task that it follows, and the number of tasks to skip.
+
+    A next_token names the task. The number to skip is a parameter of the reference's older text; None if not given.
 
     Raises:
-        RequestError: It is not a number from 1 to 100.
+        RequestError: A value does not fit its parameter, or both next_token and offset are given.
     """
-    text = query.get("limit", str(MOST_TASKS_A_PAGE))
-    if not _is_number(text) or not 1 <= int(text) <= MOST_TASKS_A_PAGE:
-        raise RequestError(f"limit is {text!r}; it must be a number between 1 and {MOST_TASKS_A_PAGE}.")
-    return int(text)
-
-
-def read_offset(query: QueryParams) -> int | None:
-    """Return the number of tasks to skip, a parameter of the reference's older text; None if not given.
-
-    Raises:
-        RequestError: It is not a number, or next_token is given too.
-    """
-    text = query.get("offset")
-    if text is None:
-        return None
-    if not _is_number(text):
-        raise RequestError(f"offset is {text!r}; it must be a number, at least 0.")
-    if "next_token" in query:
+    limit, offset, token = query.get("limit", str(MOST_TASKS_A_PAGE)), query.get("offset"), query.get("next_token")
+    task_id = None
+    if not _is_number(limit) or not 1 <= int(limit) <= MOST_TASKS_A_PAGE:
+        raise RequestError(f"limit is {limit!r}; it must be a number between 1 and {MOST_TASKS_A_PAGE}.")
+    if offset is not None and not _is_number(offset):
+        raise RequestError(f"offset is {offset!r}; it must be a number, at least 0.")
+    if offset is not None and token is not None:
         raise RequestError("offset and next_token are given; they exclude each other.")
-    return int(text)
+    if token is not None:
+        try:
+            task_id = json.loads(base64.urlsafe_b64decode(token))["task_id"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise RequestError(BAD_PAGE) from None
+        if not isinstance(task_id, str):
+            raise RequestError(BAD_PAGE)
+    return int(limit), task_id, None if offset is None else int(offset)
 
 
 def _is_number(text: str) -> bool:
@@ -255,29 +253,6 @@ def token_after(task: Mapping[str, Any]) -> str:
     """Return the next_token of a page that ends with this task."""
     content = {name: task[name] for name in ("task_id", "created_at")}
     return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
-
-
-def read_token(query: QueryParams) -> str | None:
-    """Return the id of the task that the page before ended with.
-
-    Raises:
-        RequestError: The sandbox did not issue the token.
-    """
-    token = query.get("next_token")
-    if token is None:
-        return None
-    try:
-        task_id = json.loads(base64.urlsafe_b64decode(token))["task_id"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        task_id = None
-    if not isinstance(task_id, str):
-        raise unknown_token()
-    return task_id
-
-
-def unknown_token() -> RequestError:
-    """Return the error of a next_token that the sandbox did not issue."""
-    return RequestError("next_token is not one that the sandbox issued.")
 
 
 def read_boolean(query: QueryParams, name: str) -> bool:

@@ -22,14 +22,7 @@ WAITING = """
 
 
 class Job(NamedTuple):
-    """Work for a task, to be done later or again.
-
-    Args:
-        number: Number in the store.
-        kind: Kind of work.
-        task_id: Id of the task.
-        tries: Number of earlier tries.
-    """
+    """Work for a task, to be done later or again; `number` is its key in the store."""
 
     number: int
     kind: JobKind
@@ -38,12 +31,7 @@ class Job(NamedTuple):
 
 
 class JobList:
-    """Jobs with their due times.
-
-    Args:
-        database: The database.
-        now: Returns the time, with time zone.
-    """
+    """Jobs with their due times; `now` returns the time, with time zone."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
@@ -59,27 +47,21 @@ class JobList:
         )
         self.wake()
 
-    def due(self, *, besides: Collection[int] = (), limit: int = 50) -> list[Job]:
-        """Return jobs that are due, the longest due first. They stay until `done`, so that a crash repeats them.
+    def upcoming(self, *, besides: Collection[int] = (), limit: int = 50) -> list[tuple[float, Job]]:
+        """Return the next jobs and the seconds until they are due, the longest due first.
+
+        They stay until `done`, so that a crash repeats them.
 
         Args:
             besides: Numbers of jobs that are running.
             limit: Largest number of jobs.
         """
+        now = self._now().timestamp()
         rows = self._database.rows(
-            "SELECT number, kind, task_id, tries FROM jobs"  # noqa: S608 — a constant
-            f" WHERE due_at <= ? AND {WAITING} ORDER BY due_at, number LIMIT ?",
-            (self._now().timestamp(), json.dumps(list(besides)), limit),
+            f"SELECT due_at, number, kind, task_id, tries FROM jobs WHERE {WAITING} ORDER BY due_at, number LIMIT ?",  # noqa: S608
+            (json.dumps(list(besides)), limit),
         )
-        return [Job(*row) for row in rows]
-
-    def next_in_s(self, *, besides: Collection[int] = ()) -> float | None:
-        """Return the seconds until the next job is due; None if there is none."""
-        (due_at,) = self._database.row(
-            f"SELECT min(due_at) FROM jobs WHERE {WAITING}",  # noqa: S608 — a constant
-            (json.dumps(list(besides)),),
-        )
-        return None if due_at is None else max(0.0, float(due_at) - self._now().timestamp())
+        return [(due_at - now, Job(*job)) for due_at, *job in rows]
 
     def done(self, job: Job) -> None:
         """Remove a job."""

@@ -87,6 +87,8 @@ class SandboxOptions:
 class Lifecycle:
     """Change the state of tasks, with all that follows from it.
 
+    Methods that take a task's id raise UnknownTaskError if there is no such task.
+
     Args:
         store: The store of the tasks.
         options: Options of the sandbox.
@@ -131,7 +133,6 @@ class Lifecycle:
             response: Response of the task; an invented one by default.
 
         Raises:
-            UnknownTaskError: No task has that id.
             WrongStatusError: It is not pending.
         """
         with self.store.transaction():
@@ -146,7 +147,6 @@ class Lifecycle:
         """End a pending task in an error, and send its callback.
 
         Raises:
-            UnknownTaskError: No task has that id.
             WrongStatusError: It is not pending.
         """
         with self.store.transaction():
@@ -158,7 +158,6 @@ class Lifecycle:
         """Add the customer's audit of a completed task; approval creates its dependent tasks.
 
         Raises:
-            UnknownTaskError: No task has that id.
             WrongStatusError: It is not completed.
             ParameterError: There is no such audit result.
         """
@@ -180,7 +179,6 @@ class Lifecycle:
         """Change the definitions of a task's dependents, or whether they wait for an audit; the rest stays.
 
         Raises:
-            UnknownTaskError: No task has that id.
             WrongStatusError: It is completed.
             ParameterError: The options are malformed.
         """
@@ -200,7 +198,6 @@ class Lifecycle:
             The task itself; its `dependents` name the new ones, as `task_ids`.
 
         Raises:
-            UnknownTaskError: No task has that id.
             WrongStatusError: It is not completed.
             SandboxError: No dependents are defined, or they exist already.
         """
@@ -269,12 +266,7 @@ def checked_dependents(options: Any) -> dict[str, Any]:
 
 
 def task_fields(parameters: TaskParameters, *, is_test: bool) -> dict[str, Any]:
-    """Return a new task in the shape of the reference's examples, without what the store adds: id, times, status.
-
-    Args:
-        parameters: Parameters of the task.
-        is_test: The request came with a test key.
-    """
+    """Return a new task in the shape of the reference's examples, without what the store adds: id, times, status."""
     params = parameters.to_wire()
     beside = {name: params.pop(name) for name in TOP_LEVEL if name in params}
     if parameters.task_type == "lidarlinking":

@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from os import PathLike
 from types import TracebackType
@@ -26,6 +26,13 @@ REVIEW_STATUSES = ("accepted", "fixed", "commented", "rejected")
 
 # Columns that lists are filtered and ordered by. SQLite reads them from the document, so that there is one truth.
 LISTED = ("status", "type", "project", "batch", "created_at", "updated_at", "completed_at")
+
+# Filters of values in a list of the document.
+IN_LISTS = {
+    "tags": "EXISTS (SELECT 1 FROM json_each(document, '$.tags') WHERE value IN ({}))",
+    "audits": "EXISTS (SELECT 1 FROM json_each(document, '$.audits')"
+    " WHERE json_extract(value, '$.audit_result') IN ({}))",
+}
 
 SCHEMA_VERSION = 2
 SCHEMA = (
@@ -99,10 +106,6 @@ class UniqueIdTakenError(SandboxError):
         super().__init__(f'The unique_id ("{unique_id}") is already used for a different task ({task_id}).', 409)
 
 
-class TooManyTagsError(SandboxError):
-    """The task would have more tags than allowed."""
-
-
 class IdempotencyKeyTakenError(SandboxError):
     """The Idempotency-Key was used for a request with other parameters, or of another caller."""
 
@@ -118,13 +121,7 @@ class SavedAnswer(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A page of tasks, newest first.
-
-    Args:
-        tasks: The tasks.
-        total: Number of tasks on all pages.
-        has_more: More tasks follow.
-    """
+    """A page of tasks, newest first; `total` counts the tasks of all pages."""
 
     tasks: list[Document]
     total: int
@@ -135,47 +132,25 @@ class Page(NamedTuple):
 class TaskFilter:
     """Filter of a list of tasks; an empty sequence or None does not narrow it.
 
-    Times are text as the service writes it, so they compare as text. Both ends belong to the range.
+    Args:
+        between: First and last moment by column, as the service writes them, so that they compare as text.
+        among: Accepted values by column, or by one of the lists in `IN_LISTS`.
     """
 
-    created: tuple[str | None, str | None] = (None, None)
-    completed: tuple[str | None, str | None] = (None, None)
-    updated: tuple[str | None, str | None] = (None, None)
-    statuses: Sequence[str] = ()
-    types: Sequence[str] = ()
-    projects: Sequence[str] = ()
-    batches: Sequence[str] = ()
-    unique_ids: Sequence[str] = ()
-    tags: Sequence[str] = ()
-    review_statuses: Sequence[str] = ()
+    between: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    among: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def where(self) -> tuple[str, list[str]]:
         """Return the condition of a SELECT, and the values of its placeholders."""
         conditions, values = ["1"], []
-        for column, (first, last) in (
-            ("created_at", self.created),
-            ("completed_at", self.completed),
-            ("updated_at", self.updated),
-        ):
-            for sign, moment in ((">=", first), ("<=", last)):
+        for column, moments in self.between.items():
+            for sign, moment in zip((">=", "<="), moments, strict=True):
                 if moment is not None:
                     conditions.append(f"{column} {sign} ?")
                     values.append(moment)
-        for condition, wanted in (
-            ("status IN ({})", self.statuses),
-            ("type IN ({})", self.types),
-            ("project IN ({})", self.projects),
-            ("batch IN ({})", self.batches),
-            ("unique_id IN ({})", self.unique_ids),
-            ("EXISTS (SELECT 1 FROM json_each(document, '$.tags') WHERE value IN ({}))", self.tags),
-            (
-                "EXISTS (SELECT 1 FROM json_each(document, '$.audits')"
-                " WHERE json_extract(value, '$.audit_result') IN ({}))",
-                self.review_statuses,
-            ),
-        ):
+        for name, wanted in self.among.items():
             if wanted:
-                conditions.append(condition.format(", ".join("?" * len(wanted))))
+                conditions.append(IN_LISTS.get(name, name + " IN ({})").format(", ".join("?" * len(wanted))))
                 values += wanted
         return " AND ".join(conditions), values
 
@@ -191,13 +166,15 @@ def time_text(moment: datetime) -> str:
 class SandboxStore:
     """The sandbox's tasks. Several threads and processes may share a file.
 
+    Methods that take a task's id raise UnknownTaskError if there is no such task. All raise StorageError if the file
+    can't be read or written.
+
     Args:
         path: SQLite file, created if missing; ":memory:" for none.
         now: Returns the time, with time zone.
 
     Raises:
-        StorageError: The file can't be opened, or holds something else. Methods raise it where the file can't be read
-            or written.
+        StorageError: The file can't be opened, or holds something else.
     """
 
     def __init__(
@@ -237,11 +214,7 @@ class SandboxStore:
             return task
 
     def get(self, task_id: str) -> Document:
-        """Return a task.
-
-        Raises:
-            UnknownTaskError: No task has that id.
-        """
+        """Return a task."""
         row = self._database.row("SELECT document FROM tasks WHERE task_id = ?", (task_id,))
         if row is None:
             raise UnknownTaskError(task_id)
@@ -257,7 +230,6 @@ class SandboxStore:
         """Cancel a pending task; a canceled one stays canceled.
 
         Raises:
-            UnknownTaskError: No task has that id.
             WrongStatusError: It is completed, or ended in an error.
         """
         with self.transaction():
@@ -272,7 +244,6 @@ class SandboxStore:
         """Complete a pending task with a response, as labellers would.
 
         Raises:
-            UnknownTaskError: No task has that id.
             WrongStatusError: It is not pending.
         """
         with self.transaction():
@@ -285,7 +256,6 @@ class SandboxStore:
         """End a pending task in an error, and free its unique_id if the task asks for that.
 
         Raises:
-            UnknownTaskError: No task has that id.
             WrongStatusError: It is not pending.
         """
         with self.transaction():
@@ -295,11 +265,7 @@ class SandboxStore:
             return self._update(task, status="error", response={"error": message})
 
     def change(self, task_id: str, **fields: Any) -> Document:
-        """Set fields of a task, whatever its status; None removes one.
-
-        Raises:
-            UnknownTaskError: No task has that id.
-        """
+        """Set fields of a task, whatever its status; None removes one."""
         with self.transaction():
             return self._update(self.get(task_id), **fields)
 
@@ -307,7 +273,6 @@ class SandboxStore:
         """Give a task another unique_id, or none.
 
         Raises:
-            UnknownTaskError: No task has that id.
             UniqueIdTakenError: Another task has it.
         """
         with self.transaction():
@@ -319,14 +284,13 @@ class SandboxStore:
         """Replace a task's tags by what `change` makes of them; each tag is kept once.
 
         Raises:
-            UnknownTaskError: No task has that id.
-            TooManyTagsError: The result has more tags than a task may have.
+            SandboxError: The result has more tags than a task may have.
         """
         with self.transaction():
             task = self.get(task_id)
             tags = list(dict.fromkeys(change(list(task.get("tags") or []))))
             if len(tags) > MAX_TAGS:
-                raise TooManyTagsError(f"The task would have {len(tags)} tags; at most {MAX_TAGS} are allowed.")
+                raise SandboxError(f"The task would have {len(tags)} tags; at most {MAX_TAGS} are allowed.")
             return self._update(task, tags=tags)
 
     def page(self, wanted: TaskFilter = EVERY_TASK, *, limit: int, after: str | None = None, offset: int = 0) -> Page:
@@ -417,7 +381,6 @@ class SandboxStore:
         """Return a task of that status.
 
         Raises:
-            UnknownTaskError: No task has that id.
             WrongStatusError: It has another status.
         """
         task = self.get(task_id)

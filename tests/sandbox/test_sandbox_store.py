@@ -15,9 +15,9 @@ from lidarprep.errors import StorageError
 from lidarprep.sandbox import SandboxStore
 from lidarprep.sandbox._store import (
     IdempotencyKeyTakenError,
+    SandboxError,
     SavedAnswer,
     TaskFilter,
-    TooManyTagsError,
     UniqueIdTakenError,
     UnknownTaskError,
     WrongStatusError,
@@ -177,15 +177,15 @@ def test_two_stores_on_one_file_see_each_others_tasks(tmp_path: Path) -> None:
 def test_jobs_wait_for_their_time_and_for_being_done(store: SandboxStore, clock: Clock) -> None:
     store.jobs.add("callback", "late", in_s=60)
     store.jobs.add("callback", "now")
-    (job,) = store.jobs.due()
-    assert (job.task_id, job.tries) == ("now", 0)
-    assert store.jobs.due(besides=[job.number]) == []
+    (in_s, job), (later_s, late) = store.jobs.upcoming()
+    assert (job.task_id, job.tries, late.task_id) == ("now", 0, "late")
+    assert (in_s, later_s) == (0, pytest.approx(60, abs=1e-3))
+    assert [other for _, other in store.jobs.upcoming(besides=[job.number])] == [late]
     store.jobs.again(job, in_s=120)
-    assert store.jobs.due() == []
-    assert store.jobs.next_in_s() == pytest.approx(60, abs=1e-3)
     clock.time += timedelta(seconds=121)
-    first, second = store.jobs.due()
+    (_, first), (in_s, second) = store.jobs.upcoming()
     assert (first.task_id, second.task_id, second.tries) == ("late", "now", 1)
+    assert in_s == pytest.approx(-1, abs=1e-3)
     store.jobs.done(first)
     assert store.jobs.counts() == {"callback": 1}
 
@@ -193,10 +193,10 @@ def test_jobs_wait_for_their_time_and_for_being_done(store: SandboxStore, clock:
 def test_a_task_is_completed_once_it_is_checked_and_others_do_not_wait(store: SandboxStore) -> None:
     for kind, task_id in (("check", "a"), ("complete", "a"), ("complete", "b")):
         store.jobs.add(kind, task_id)  # type: ignore[arg-type]
-    check, other = store.jobs.due()
+    (_, check), (_, other) = store.jobs.upcoming()
     assert (check.kind, other.task_id) == ("check", "b")
     store.jobs.done(check)
-    assert [(job.kind, job.task_id) for job in store.jobs.due()] == [("complete", "a"), ("complete", "b")]
+    assert [(job.kind, job.task_id) for _, job in store.jobs.upcoming()] == [("complete", "a"), ("complete", "b")]
 
 
 names = st.sampled_from(["a", "b", "c", "d"])
@@ -271,7 +271,7 @@ class StoreMachine(RuleBasedStateMachine):
     def add_tags(self, task: str, tags: list[str]) -> None:
         wanted = list(dict.fromkeys([*self.tags[task], *tags]))
         if len(wanted) > 5:
-            with pytest.raises(TooManyTagsError):
+            with pytest.raises(SandboxError, match="tags; at most 5"):
                 self.store.change_tags(task, lambda old: [*old, *tags])
             return
         self.store.change_tags(task, lambda old: [*old, *tags])
@@ -299,7 +299,7 @@ class StoreMachine(RuleBasedStateMachine):
         counts = self.store.counts()
         assert sum(counts.values()) == len(self.order)
         for tag in ("a", "e"):
-            found = self.store.page(TaskFilter(tags=[tag]), limit=100)
+            found = self.store.page(TaskFilter(among={"tags": [tag]}), limit=100)
             assert {task["task_id"] for task in found.tasks} == {t for t, tags in self.tags.items() if tag in tags}
 
 
