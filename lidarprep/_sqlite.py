@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, Self
 
 from lidarprep.errors import StorageError
 
@@ -128,7 +128,7 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Close the connection; what is in memory is lost."""
+        """Close the connection."""
         with self._lock:
             self._connection.close()
 
@@ -139,3 +139,21 @@ class Database:
                 yield
         except sqlite3.Error as cause:
             raise StorageError(f"the {self.what} {self.path} can't be {doing}: {cause}") from None
+
+
+class SqliteStore:
+    """Base of the stores: closes the database at the end of a `with` statement."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.path = database.path
+
+    def close(self) -> None:
+        """Close the file; what is in memory is lost."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

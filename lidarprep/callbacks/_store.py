@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, Self
 
-from lidarprep._sqlite import Database
+from lidarprep._sqlite import Database, SqliteStore
 from lidarprep.errors import StorageError
 
 # Ids are 24 hex digits. The pattern is wider, and still safe in an environment variable and a log line.
@@ -141,7 +140,7 @@ class Kept(NamedTuple):
     is_new: bool
 
 
-class CallbackStore:
+class CallbackStore(SqliteStore):
     """Callbacks in an SQLite file, each with a mark once it is handled. Several threads and processes may share it.
 
     Iterating yields all callbacks in order of arrival; a task may have several versions.
@@ -159,15 +158,16 @@ class CallbackStore:
             raise StorageError(
                 f"{path} is a folder; callbacks are kept in an SQLite file", fix=f"Name a file: {Path(path)}.db"
             )
-        self._database = Database(
-            path,
-            "store of callbacks",
-            SCHEMA,
-            version=SCHEMA_VERSION,
-            application_id=APPLICATION_ID,
-            durable=True,
+        super().__init__(
+            Database(
+                path,
+                "store of callbacks",
+                SCHEMA,
+                version=SCHEMA_VERSION,
+                application_id=APPLICATION_ID,
+                durable=True,
+            )
         )
-        self.path = self._database.path
 
     def add(self, callback: Callback) -> Kept:
         """Store a callback, unless its content is there already. It is on disk when this returns, power cut or not.
@@ -223,18 +223,6 @@ class CallbackStore:
         while (row := self._database.row(query, (number,))) is not None:
             number = row[0]
             yield _callback(row[1:])
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _select(self, which: str, *values: Any) -> list[Callback]:
         query = f"SELECT {COLUMNS} FROM callbacks {which}"  # noqa: S608 — constants of this file

@@ -44,7 +44,7 @@ except ModuleNotFoundError:
 
 from lidarprep.sandbox._background import Background
 from lidarprep.sandbox._endpoints import ROUTES
-from lidarprep.sandbox._faults import HEADER, Fault, Faults, FaultSource
+from lidarprep.sandbox._faults import HEADER, Faults, FaultSource
 from lidarprep.sandbox._lifecycle import Lifecycle, SandboxOptions
 from lidarprep.sandbox._store import Document, SandboxError, SandboxStore
 
@@ -90,32 +90,30 @@ class _FaultMiddleware:
         self._source = source
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        fault: Fault | None = None
+        fault = None
         if scope["type"] == "http" and scope["path"].startswith("/v1/"):
             try:
                 fault = self._source.next(Headers(scope=scope).get(HEADER))
             except ValueError as error:
                 return await error_answer(400, f"{HEADER}: {error}")(scope, receive, send)
-        if fault is None:
-            return await self._app(scope, receive, send)
         answer: ASGIApp = self._app
-        match fault.kind:
-            case "latency":
-                await asyncio.sleep(fault.latency_s)
-            case "rate-limit":
-                wait = {"Retry-After": str(fault.retry_after_s)}
+        match fault:
+            case "latency", faults:
+                await asyncio.sleep(faults.latency_s)
+            case "rate-limit", faults:
+                wait = {"Retry-After": str(faults.retry_after_s)}
                 answer = error_answer(429, "Too many requests (a fault on request).", wait)
-            case "error-before":
+            case "error-before", _:
                 answer = error_answer(500, "Internal server error (a fault on request).")
-            case "error-after":
+            case "error-after", _:
                 await self._carry_out(scope, receive)
                 answer = error_answer(502, "Bad gateway (a fault on request).")
-            case "cut-before":
+            case "cut-before", _:
                 return await _cut(scope, receive)
-            case "cut-after":
+            case "cut-after", _:
                 await self._carry_out(scope, receive)
                 return await _cut(scope, receive)
-            case "truncate":
+            case "truncate", _:
                 start, body = await self._carry_out(scope, receive)
                 await send(start)  # with the length of the whole body
                 await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})

@@ -99,7 +99,7 @@ class Background:
 
     async def _do(self, job: Job) -> None:
         try:
-            if await self._is_done(job):
+            if await self._work(job):
                 await asyncio.to_thread(self._jobs.done, job)
         except StorageError:
             log.exception("task %s: the job %r is tried again, as the database fails", job.task_id, job.kind)
@@ -108,8 +108,8 @@ class Background:
             del self._running[job]
             self._jobs.wake()
 
-    async def _is_done(self, job: Job) -> bool:
-        """Do a job once; return whether it is done, or is to be tried again."""
+    async def _work(self, job: Job) -> bool:
+        """Do a job once; return whether it is to be removed now."""
         try:
             match job.kind:
                 case "check":
@@ -135,20 +135,23 @@ class Background:
             await asyncio.to_thread(self._lifecycle.fail, job.task_id, problem)
 
     async def _call(self, job: Job) -> bool:
-        """Try a callback once; return whether the job is done."""
+        """Try a callback once; return whether the job is needless."""
         task = await asyncio.to_thread(self._store.get, job.task_id)
         if not self._may_call(task):
             return True
         accepted = await self._post(task)
+        await asyncio.to_thread(self._note, job, accepted)
+        return False
+
+    def _note(self, job: Job, accepted: bool) -> None:
         tries = job.tries + 1
-        if not accepted and tries < self._options.callback_tries:
-            wait_s = wait_before_try_s(tries) * self._options.callback_pace
-            await asyncio.to_thread(self._jobs.again, job, in_s=wait_s)
-            return False
-        # The older text calls it callback_succeeded, the newer one's example callback_completed.
-        outcome = {"callback_succeeded": accepted, "callback_completed": accepted}
-        await asyncio.to_thread(self._store.change, job.task_id, **outcome)
-        return True
+        with self._store.transaction():
+            if accepted or tries >= self._options.callback_tries:
+                # The older text calls it callback_succeeded, the newer one's example callback_completed.
+                self._store.change(job.task_id, callback_succeeded=accepted, callback_completed=accepted)
+                self._jobs.done(job)
+            else:
+                self._jobs.again(job, in_s=wait_before_try_s(tries) * self._options.callback_pace)
 
     def _may_call(self, task: Document) -> bool:
         url = task.get("callback_url") or ""

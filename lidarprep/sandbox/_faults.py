@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -66,20 +66,8 @@ class Faults(BaseModel, frozen=True, strict=True, extra="forbid"):
         raise ValueError(f"{name} is {problem['input']!r}: {problem['msg']}")
 
 
-class Fault(NamedTuple):
-    """The fault of one request; `latency_s` and `retry_after_s` are those of `Faults`."""
-
-    kind: FaultKind
-    latency_s: float
-    retry_after_s: int
-
-
 class FaultSource:
-    """Chooses the fault of each request. Safe to use from several threads.
-
-    Args:
-        faults: The faults; none by default.
-    """
+    """Chooses the fault of each request; none by default. Safe to use from several threads."""
 
     def __init__(self, faults: Faults | None = None) -> None:
         self._lock = threading.Lock()
@@ -102,36 +90,30 @@ class FaultSource:
         with self._lock:
             return {**self._faults.model_dump(), "schedule": list(self._schedule), "made": dict(self._made)}
 
-    def next(self, header: str | None = None) -> Fault | None:
-        """Return the fault of the next request, if any.
+    def next(self, header: str | None = None) -> tuple[FaultKind, Faults] | None:
+        """Return the kind and the settings of the next request's fault, if any.
 
-        Args:
-            header: Value of the request's own header.
-
-        Raises:
-            ValueError: The header names no fault.
+        The request's own header comes first; a ValueError says that it names no fault.
         """
         with self._lock:
-            fault = self._asked(header) if header is not None else self._chosen()
-            if fault is not None:
-                self._made[fault.kind] += 1
-            return fault
+            kind, faults = self._asked(header) if header is not None else (self._chosen(), self._faults)
+            if kind is None:
+                return None
+            self._made[kind] += 1
+            return kind, faults
 
-    def _chosen(self) -> Fault | None:
-        kind: FaultKind | None = None
+    def _chosen(self) -> FaultKind | None:
         if self._schedule:
-            kind = self._schedule.pop(0)
-        elif self._faults.rate and self._chance.random() < self._faults.rate:
-            kind = self._chance.choice(self._faults.kinds)
-        return None if kind is None else Fault(kind, self._faults.latency_s, self._faults.retry_after_s)
+            return self._schedule.pop(0)
+        if self._faults.rate and self._chance.random() < self._faults.rate:
+            return self._chance.choice(self._faults.kinds)
+        return None
 
-    def _asked(self, header: str) -> Fault:
-        kind, _, value = (part.strip() for part in header.partition("="))
-        faults = self._faults
-        if value:
-            name = "latency_s" if kind == "latency" else "retry_after_s"
-            faults = Faults.read({name: value}, strict=False)
-        for known in FAULT_KINDS:
-            if known == kind:
-                return Fault(known, faults.latency_s, faults.retry_after_s)
-        raise ValueError(f"there is no fault {kind!r}; there are {', '.join(FAULT_KINDS)}")
+    def _asked(self, header: str) -> tuple[FaultKind, Faults]:
+        name, _, value = (part.strip() for part in header.partition("="))
+        setting = "latency_s" if name == "latency" else "retry_after_s"
+        faults = Faults.read({setting: value}, strict=False) if value else self._faults
+        for kind in FAULT_KINDS:
+            if kind == name:
+                return kind, faults
+        raise ValueError(f"there is no fault {name!r}; there are {', '.join(FAULT_KINDS)}")

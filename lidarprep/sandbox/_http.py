@@ -1,4 +1,7 @@
-"""Read requests: bodies in JSON, or HTML forms as curl's -d sends them, and the query of a list of tasks."""
+"""Read requests: bodies in JSON, or HTML forms as curl's -d sends them, and the query of a list of tasks.
+
+All of it raises RequestError for what can't be read.
+"""
 
 from __future__ import annotations
 
@@ -45,11 +48,7 @@ class RequestError(SandboxError):
 
 
 def read_json(text: bytes) -> Any:
-    """Return the JSON value of a body.
-
-    Raises:
-        RequestError: It is not JSON.
-    """
+    """Return the JSON value of a body."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
         if b"\\u" in text:
@@ -71,11 +70,7 @@ def _finite(number: str) -> float:
 
 
 def read_fields(text: bytes, content_type: str, model: type[BaseModel] | None = None) -> dict[str, Any]:
-    """Return the fields of a body that is a JSON object or a form, whose texts get the types of the model.
-
-    Raises:
-        RequestError: It is neither.
-    """
+    """Return the fields of a body that is a JSON object or a form, whose texts get the types of the model."""
     if content_type.partition(";")[0].strip().lower() == FORM:
         fields = read_form(text)
         return fields if model is None else typed_as(model, fields)
@@ -86,11 +81,7 @@ def read_fields(text: bytes, content_type: str, model: type[BaseModel] | None = 
 
 
 def read_form(text: bytes) -> dict[str, Any]:
-    """Return the fields of a form: repeated names are lists, `a[b]` and `a[0][b]` nest, all values are strings.
-
-    Raises:
-        RequestError: It is not a form, or its names contradict one another.
-    """
+    """Return the fields of a form: repeated names are lists, `a[b]` and `a[0][b]` nest, all values are strings."""
     try:
         pairs = parse_qsl(
             text.decode(), keep_blank_values=True, strict_parsing=bool(text), max_num_fields=MOST_FORM_FIELDS
@@ -191,11 +182,7 @@ def _plain(wanted: Any) -> Any:
 
 
 def read_filter(query: QueryParams) -> TaskFilter:
-    """Return the filter of a list of tasks.
-
-    Raises:
-        RequestError: A value does not fit its parameter.
-    """
+    """Return the filter of a list of tasks."""
     for name in query:
         if name not in KNOWN_QUERIES:
             # As with unknown parameters of a task: a client may know more. Logged, as it may be a slip.
@@ -222,11 +209,7 @@ def read_filter(query: QueryParams) -> TaskFilter:
 def read_page(query: QueryParams) -> tuple[int, str | None, int | None]:
     """Return the size of a page, the id of the task that it follows, and the number of tasks to skip.
 
-    A next_token names the task. The number to skip is a parameter of the reference's older text; None if not given.
-
-    Raises:
-        RequestError: A value does not fit its parameter, or both next_token and offset are given.
-    """
+    A next_token names the task. The number to skip is a parameter of the reference's older text; None if not given."""
     limit, offset, token = query.get("limit", str(MOST_TASKS_A_PAGE)), query.get("offset"), query.get("next_token")
     task_id = None
     if not _is_number(limit) or not 1 <= int(limit) <= MOST_TASKS_A_PAGE:
@@ -256,11 +239,7 @@ def token_after(task: Mapping[str, Any]) -> str:
 
 
 def read_boolean(query: QueryParams, name: str) -> bool:
-    """Return a query parameter that is true or false; false if missing.
-
-    Raises:
-        RequestError: It is something else.
-    """
+    """Return a query parameter that is true or false; false if missing."""
     text = query.get(name, "false").lower()
     if text not in ("true", "false", "1", "0", ""):
         raise RequestError(f"{name} is {text!r}; it must be true or false.")

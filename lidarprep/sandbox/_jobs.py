@@ -48,13 +48,9 @@ class JobList:
         self.wake()
 
     def upcoming(self, *, besides: Collection[int] = (), limit: int = 50) -> list[tuple[float, Job]]:
-        """Return the next jobs and the seconds until they are due, the longest due first.
+        """Return the next jobs besides some, and the seconds until they are due, the longest due first.
 
         They stay until `done`, so that a crash repeats them.
-
-        Args:
-            besides: Numbers of jobs that are running.
-            limit: Largest number of jobs.
         """
         now = self._now().timestamp()
         rows = self._database.rows(

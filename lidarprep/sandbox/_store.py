@@ -9,10 +9,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from os import PathLike
-from types import TracebackType
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, cast
 
-from lidarprep._sqlite import IN_MEMORY, Database
+from lidarprep._sqlite import IN_MEMORY, Database, SqliteStore
 from lidarprep.api.parameters.values import MAX_TAGS
 from lidarprep.sandbox._jobs import JobList
 
@@ -163,7 +162,7 @@ def time_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class SandboxStore:
+class SandboxStore(SqliteStore):
     """The sandbox's tasks. Several threads and processes may share a file.
 
     Methods that take a task's id raise UnknownTaskError if there is no such task. All raise StorageError if the file
@@ -180,10 +179,9 @@ class SandboxStore:
     def __init__(
         self, path: str | PathLike[str] = IN_MEMORY, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
+        super().__init__(Database(path, "sandbox database", SCHEMA, version=SCHEMA_VERSION))
         self.now = now
-        self._database = Database(path, "sandbox database", SCHEMA, version=SCHEMA_VERSION)
         self.jobs = JobList(self._database, now)
-        self.path = self._database.path
 
     def transaction(self) -> AbstractContextManager[None]:
         """Keep all changes of the `with` statement, or none of them."""
@@ -364,18 +362,6 @@ class SandboxStore:
         """Return the content of a kept file; None if there is none."""
         row = self._database.row("SELECT content FROM files WHERE name = ?", (name,))
         return None if row is None else cast(bytes, row[0])
-
-    def close(self) -> None:
-        """Close the database; tasks in memory are lost."""
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def require(self, task_id: str, status: str) -> Document:
         """Return a task of that status.

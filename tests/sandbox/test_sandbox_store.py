@@ -291,13 +291,13 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_store_says_what_the_model_says(self) -> None:
-        for task_id in self.order:
-            task = self.store.get(task_id)
-            assert task.get("unique_id") == self.unique_ids.get(task_id)
-            assert task.get("tags", []) == self.tags[task_id]
-            assert task["status"] == self.statuses[task_id]
-        counts = self.store.counts()
-        assert sum(counts.values()) == len(self.order)
+        tasks = self.store.page(limit=1000).tasks
+        assert [task["task_id"] for task in tasks] == self.order[::-1]
+        for task in tasks:
+            assert task.get("unique_id") == self.unique_ids.get(task["task_id"])
+            assert task.get("tags", []) == self.tags[task["task_id"]]
+            assert task["status"] == self.statuses[task["task_id"]]
+        assert sum(self.store.counts().values()) == len(self.order)
         for tag in ("a", "e"):
             found = self.store.page(TaskFilter(among={"tags": [tag]}), limit=100)
             assert {task["task_id"] for task in found.tasks} == {t for t, tags in self.tags.items() if tag in tags}
