@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lidarprep.callbacks._app import create_app as create_app
     from lidarprep.callbacks._app import running_callbacks as running_callbacks
     from lidarprep.callbacks._app import serve as serve
+    from lidarprep.callbacks._handling import AUTH_VARIABLE as AUTH_VARIABLE
     from lidarprep.callbacks._handling import CallbackHandler as CallbackHandler
     from lidarprep.callbacks._handling import Command as Command
     from lidarprep.callbacks._handling import CommandFailedError as CommandFailedError
@@ -31,7 +32,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_app": ["AuthKeys", "CallbackServer", "create_app", "running_callbacks", "serve"],
-        "_handling": ["CallbackHandler", "Command", "CommandFailedError"],
+        "_handling": ["AUTH_VARIABLE", "CallbackHandler", "Command", "CommandFailedError"],
         "_store": ["Callback", "CallbackStore", "open_callback_store"],
     },
 )

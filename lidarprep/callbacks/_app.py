@@ -207,18 +207,13 @@ def serve(
     on_start: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> None:
-    """Receive callbacks until Ctrl-C.
+    """Receive callbacks until Ctrl-C; the arguments that are not listed here are those of `create_app`.
 
     Args:
-        store: As in `create_app`.
-        auth_key: As in `create_app`.
-        on_callback: As in `create_app`.
         host: Address to listen at. Scale comes from outside: put a proxy that speaks TLS before the loopback address,
             since the auth key is readable on an unencrypted connection.
         port: Port; 0 for any free one.
-        path: Path that callbacks are posted to.
         on_start: Called with the URL once callbacks are accepted.
-        settings: The further settings of `create_app`.
 
     Raises:
         MissingKeyError: There is no auth key.

@@ -57,9 +57,8 @@ def serve(
 
     Listen at the loopback address, and have a proxy that speaks TLS pass on Scale's requests.
     """
-    from lidarprep.callbacks import AuthKeys, Command, open_callback_store
+    from lidarprep.callbacks import AUTH_VARIABLE, AuthKeys, Command, open_callback_store
     from lidarprep.callbacks import serve as serve_callbacks
-    from lidarprep.callbacks._handling import AUTH_VARIABLE
 
     if not path.startswith("/") or {"{", "?", "#"} & set(path):
         raise RecipeError(f"--path is {path!r}; expected the path of a URL, like /callback")

@@ -176,8 +176,7 @@ def _change(
 
 
 def _in_file(db: Path, work: Callable[[Lifecycle], dict[str, Any]]) -> dict[str, Any]:
-    from lidarprep.sandbox import Lifecycle, SandboxOptions, SandboxStore
-    from lidarprep.sandbox._store import SandboxError
+    from lidarprep.sandbox import Lifecycle, SandboxError, SandboxOptions, SandboxStore
 
     if not db.is_file():
         raise StorageError(f"there is no sandbox database {db}", fix="Name the file that the sandbox was served with.")
@@ -219,13 +218,13 @@ def _request(
 
 
 def _read_response(path: Path) -> dict[str, Any]:
-    from lidarprep.sandbox._http import RequestError, read_json
+    from lidarprep.sandbox import SandboxError, read_json
 
     try:
         content = read_json(path.read_bytes())
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from None
-    except RequestError:
+    except SandboxError:
         raise ParameterError(f"{path} is not JSON") from None
     if not isinstance(content, dict):
         raise ParameterError(f"{path} does not hold a JSON object; a response is one")

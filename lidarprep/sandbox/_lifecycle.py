@@ -87,7 +87,8 @@ class SandboxOptions:
 class Lifecycle:
     """Change the state of tasks, with all that follows from it.
 
-    Methods that take a task's id raise UnknownTaskError if there is no such task.
+    Methods raise the errors of SandboxStore, SandboxError for dependents that are missing or exist already, and
+    ParameterError for malformed dependents, a lidar task that is not completed, or an unknown audit result.
 
     Args:
         store: The store of the tasks.
@@ -105,10 +106,6 @@ class Lifecycle:
             parameters: Parameters of the task.
             is_test: The request came with a test key.
             origin: Address of the sandbox, for links in responses: "http://127.0.0.1:8080".
-
-        Raises:
-            ParameterError: Its lidar task is not completed, or its dependents are malformed.
-            UniqueIdTakenError: Another task has its unique_id.
         """
         with self.store.transaction():
             fields = task_fields(parameters, is_test=is_test)
@@ -131,9 +128,6 @@ class Lifecycle:
         Args:
             task_id: Id of the task.
             response: Response of the task; an invented one by default.
-
-        Raises:
-            WrongStatusError: It is not pending.
         """
         with self.store.transaction():
             if response is None:
@@ -144,23 +138,14 @@ class Lifecycle:
             return task if dependents.get("require_audit") else self._followed(task)
 
     def fail(self, task_id: str, message: str) -> Document:
-        """End a pending task in an error, and send its callback.
-
-        Raises:
-            WrongStatusError: It is not pending.
-        """
+        """End a pending task in an error, and send its callback."""
         with self.store.transaction():
             task = self.store.fail(task_id, message)
             self._send_callback(task)
             return task
 
     def audit(self, task_id: str, audit_result: str | None, *, audited_by: str = "sandbox@example.com") -> Document:
-        """Add the customer's audit of a completed task; approval creates its dependent tasks.
-
-        Raises:
-            WrongStatusError: It is not completed.
-            ParameterError: There is no such audit result.
-        """
+        """Add the customer's audit of a completed task; approval creates its dependent tasks."""
         if audit_result not in REVIEW_STATUSES:
             raise ParameterError(f"audit_result is {audit_result!r}; it must be one of {', '.join(REVIEW_STATUSES)}")
         with self.store.transaction():
@@ -176,12 +161,7 @@ class Lifecycle:
             return self._followed(task) if audit_result in APPROVED else task
 
     def set_dependents(self, task_id: str, options: Mapping[str, Any]) -> Document:
-        """Change the definitions of a task's dependents, or whether they wait for an audit; the rest stays.
-
-        Raises:
-            WrongStatusError: It is completed.
-            ParameterError: The options are malformed.
-        """
+        """Change the definitions of a task's dependents, or whether they wait for an audit; the rest stays."""
         options = checked_dependents(options)
         with self.store.transaction():
             task = self.store.get(task_id)
@@ -196,10 +176,6 @@ class Lifecycle:
 
         Returns:
             The task itself; its `dependents` name the new ones, as `task_ids`.
-
-        Raises:
-            WrongStatusError: It is not completed.
-            SandboxError: No dependents are defined, or they exist already.
         """
         with self.store.transaction():
             task = self.store.get(task_id)

@@ -165,8 +165,9 @@ def time_text(moment: datetime) -> str:
 class SandboxStore(SqliteStore):
     """The sandbox's tasks. Several threads and processes may share a file.
 
-    Methods that take a task's id raise UnknownTaskError if there is no such task. All raise StorageError if the file
-    can't be read or written.
+    What a caller may not do raises a SandboxError: UnknownTaskError for an id that no task has, WrongStatusError if the
+    task's status does not allow the change, UniqueIdTakenError if another task has the unique_id. Methods raise
+    StorageError if the file can't be read or written.
 
     Args:
         path: SQLite file, created if missing; ":memory:" for none.
@@ -193,9 +194,6 @@ class SandboxStore(SqliteStore):
         Args:
             fields: The rest of the task, as it is answered.
             origin: Address of the sandbox that it was sent to, for links in its response.
-
-        Raises:
-            UniqueIdTakenError: Another task has its unique_id.
         """
         with self.transaction():
             now = self.now()
@@ -225,11 +223,7 @@ class SandboxStore(SqliteStore):
         return None if row is None else cast("str | None", row[0])
 
     def cancel(self, task_id: str, *, clear_unique_id: bool = False) -> Document:
-        """Cancel a pending task; a canceled one stays canceled.
-
-        Raises:
-            WrongStatusError: It is completed, or ended in an error.
-        """
+        """Cancel a pending task; a canceled one stays canceled."""
         with self.transaction():
             task = self.get(task_id)
             if task["status"] not in ("pending", "canceled"):
@@ -239,11 +233,7 @@ class SandboxStore(SqliteStore):
             return self._update(task, status="canceled")
 
     def complete(self, task_id: str, response: Mapping[str, Any]) -> Document:
-        """Complete a pending task with a response, as labellers would.
-
-        Raises:
-            WrongStatusError: It is not pending.
-        """
+        """Complete a pending task with a response, as labellers would."""
         with self.transaction():
             task = self.require(task_id, "pending")
             return self._update(
@@ -251,11 +241,7 @@ class SandboxStore(SqliteStore):
             )
 
     def fail(self, task_id: str, message: str) -> Document:
-        """End a pending task in an error, and free its unique_id if the task asks for that.
-
-        Raises:
-            WrongStatusError: It is not pending.
-        """
+        """End a pending task in an error, and free its unique_id if the task asks for that."""
         with self.transaction():
             task = self.require(task_id, "pending")
             if task.get("clear_unique_id_on_error"):
@@ -268,22 +254,14 @@ class SandboxStore(SqliteStore):
             return self._update(self.get(task_id), **fields)
 
     def set_unique_id(self, task_id: str, unique_id: str | None) -> Document:
-        """Give a task another unique_id, or none.
-
-        Raises:
-            UniqueIdTakenError: Another task has it.
-        """
+        """Give a task another unique_id, or none."""
         with self.transaction():
             task = self.get(task_id)
             self._require_free(unique_id, task_id)
             return self._update(task, unique_id=unique_id)
 
     def change_tags(self, task_id: str, change: Callable[[list[str]], Iterable[str]]) -> Document:
-        """Replace a task's tags by what `change` makes of them; each tag is kept once.
-
-        Raises:
-            SandboxError: The result has more tags than a task may have.
-        """
+        """Replace a task's tags by what `change` makes of them; each tag is kept once."""
         with self.transaction():
             task = self.get(task_id)
             tags = list(dict.fromkeys(change(list(task.get("tags") or []))))
@@ -299,9 +277,6 @@ class SandboxStore(SqliteStore):
             limit: Largest number of tasks.
             after: Id of the last task of the page before: tasks that are created meanwhile do not shift the pages.
             offset: Number of tasks to skip at the beginning.
-
-        Raises:
-            UnknownTaskError: There is no task `after`.
         """
         condition, values = wanted.where()  # made of fixed words; what a caller says is among the values
         with self.transaction():
@@ -331,9 +306,6 @@ class SandboxStore(SqliteStore):
             idempotency_key: The caller's name for the request.
             request_digest: Digest of everything in the request that has to be the same.
             answer: Carries the request out.
-
-        Raises:
-            IdempotencyKeyTakenError: The key was used for another request.
         """
         with self.transaction():
             now = self.now()
@@ -364,11 +336,7 @@ class SandboxStore(SqliteStore):
         return None if row is None else cast(bytes, row[0])
 
     def require(self, task_id: str, status: str) -> Document:
-        """Return a task of that status.
-
-        Raises:
-            WrongStatusError: It has another status.
-        """
+        """Return a task of that status."""
         task = self.get(task_id)
         if task["status"] != status:
             raise WrongStatusError(f"The task {task_id} is {task['status']}, which doesn't allow that.")

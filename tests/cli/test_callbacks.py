@@ -78,3 +78,12 @@ def test_list_makes_no_store(run: Run, tmp_path: Path) -> None:
     assert ended.code == 1
     assert "there is no store of callbacks" in ended.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["serve", "list"])
+def test_a_folder_is_not_a_store(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    monkeypatch.setenv("SCALE_CALLBACK_AUTH", "key")
+    ended = run("callbacks", verb, "--store", tmp_path)
+    assert ended.code == 1
+    assert f"{tmp_path} is a folder; callbacks are kept in an SQLite file" in ended.err
+    assert list(tmp_path.iterdir()) == []
