@@ -12,7 +12,7 @@ import httpx
 
 from lidarprep.api.address import is_loopback, is_web_address
 from lidarprep.errors import StorageError
-from lidarprep.sandbox._attachment_check import find_problem
+from lidarprep.sandbox._attachment_check import attachments_of, find_problem
 from lidarprep.sandbox._jobs import Job
 from lidarprep.sandbox._lifecycle import Lifecycle
 from lidarprep.sandbox._store import Document, UnknownTaskError, WrongStatusError
@@ -25,11 +25,11 @@ AUTH_HEADER = "scale-callback-auth"
 LONGEST_SLEEP_S = 0.5
 
 CALLBACKS_AT_ONCE = 8
-CHECKS_AT_ONCE = 2
+CHECKS_AT_ONCE = 8
 LONGEST_ANSWER_S = 10.0
 
 # Time that callbacks under way get when the sandbox ends.
-GRACE_S = 2.0
+GRACE_S = 1.0
 
 # The waits between tries grow by half each: 19.5 s, 29 s, … 8 hours. The 19 waits between 20 tries are 24 hours.
 FIRST_WAIT_S = 19.5
@@ -113,8 +113,7 @@ class Background:
         try:
             match job.kind:
                 case "check":
-                    async with self._checks:
-                        await self._check(job)
+                    await self._check(job)
                 case "complete":
                     await asyncio.to_thread(self._lifecycle.complete, job.task_id)
                 case "callback":
@@ -130,7 +129,11 @@ class Background:
 
     async def _check(self, job: Job) -> None:
         task = await asyncio.to_thread(self._store.get, job.task_id)
-        if task["status"] == "pending" and (problem := await find_problem(task)):
+        if task["status"] != "pending" or not attachments_of(task):  # it waits for no other
+            return
+        async with self._checks:
+            problem = await find_problem(task)
+        if problem:
             log.info("task %s ends in an error: %s", job.task_id, problem)
             await asyncio.to_thread(self._lifecycle.fail, job.task_id, problem)
 
