@@ -108,8 +108,8 @@ def _refuse_options_of_serving(context: typer.Context, verb: str) -> None:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             raise RecipeError(
-                f"--{name.replace('_', '-')} stands before {verb!r}, where it has no effect",
-                fix=f"Options of {verb!r} stand behind it: lidarprep sandbox {verb} --help",
+                f"--{name.replace('_', '-')} comes before {verb!r}, where it has no effect",
+                fix=f"Put the options of {verb!r} behind it: lidarprep sandbox {verb} --help",
             )
 
 

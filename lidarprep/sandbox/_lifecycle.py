@@ -87,8 +87,8 @@ class SandboxOptions:
 class Lifecycle:
     """Change the state of tasks, with all that follows from it.
 
-    Methods raise the errors of SandboxStore, SandboxError for dependents that are missing or exist already, and
-    ParameterError for malformed dependents, a lidar task that is not completed, or an unknown audit result.
+    Methods raise the errors of SandboxStore, and SandboxError for dependents that are missing or exist already. They
+    raise ParameterError for malformed dependents, a lidar task that is not completed, or an unknown audit result.
 
     Args:
         store: The store of the tasks.
