@@ -44,9 +44,9 @@ _NAMES: dict[str, str] = {
     "pandaset": "pandaset.layout",
     "nuscenes": "nuscenes.layout",
     "argoverse2": "argoverse2.layout",
-    "ros1": "ros.ros1",
-    "ros2": "ros.ros2",
-    "mcap": "ros.mcap",
+    "ros1": "ros:ROS1",
+    "ros2": "ros:ROS2",
+    "mcap": "ros:MCAP",
     "folder": "folder",
     "file": "single_file",
     "attachments": "attachments",
@@ -57,14 +57,16 @@ class Layouts(Mapping[str, Layout]):
     """Layouts by name, in the order in which they are tried: each is imported when it is its turn.
 
     Args:
-        modules: The full name of each one's module.
+        modules: The full name of each one's module; or MODULE:NAME of an object in one.
     """
 
     def __init__(self, modules: Mapping[str, str]) -> None:
         self.modules = modules
 
     def __getitem__(self, name: str) -> Layout:
-        return cast(Layout, import_module(self.modules[name]))
+        module, _, attribute = self.modules[name].partition(":")
+        found = import_module(module)
+        return cast(Layout, getattr(found, attribute) if attribute else found)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.modules)

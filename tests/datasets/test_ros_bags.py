@@ -57,8 +57,8 @@ def check_scene(path: Path, recorded: Recording, layout: str) -> None:
         if expected.point_times is not None:
             assert cloud.timestamp is not None
             np.testing.assert_array_equal(cloud.timestamp, expected.point_times)
-        pictures = {image.camera.name: image.content() for image in frame.images if image.content}
-        assert pictures == expected.pictures
+        images = {image.camera.name: image.content() for image in frame.images if image.content}
+        assert images == expected.pictures
         for image, camera in zip(frame.images, recorded.cameras, strict=True):
             world_from_camera = Pose.from_matrix(expected.world_from_ego @ camera.ego_from_camera)
             assert image.world_from_camera is not None
@@ -142,7 +142,7 @@ def test_opening_reads_no_points(bags: dict[str, Path], monkeypatch: pytest.Monk
     def refuse(*_: object) -> None:
         raise AssertionError("points were read")
 
-    monkeypatch.setattr("lidarprep.datasets.ros.clouds.read_cloud", refuse)
+    monkeypatch.setattr("lidarprep.datasets.ros._clouds.read_cloud", refuse)
     scene = open_scene(bags["ros1"])
     with pytest.raises(AssertionError, match="points were read"):
         scene[0].points()
@@ -178,7 +178,7 @@ def test_a_library_that_is_missing_names_its_extra(
     recorded: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, missing: str
 ) -> None:
     path = WRITERS[name](recorded, tmp_path)
-    monkeypatch.delitem(sys.modules, "lidarprep.datasets.ros.storage_ros1", raising=False)
+    monkeypatch.delitem(sys.modules, "lidarprep.datasets.ros._ros1", raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
     if missing == "lz4":  # of no use to a file compressed with Zstandard
         assert len(open_scene(path)) == len(recorded.frames)

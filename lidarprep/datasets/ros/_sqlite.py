@@ -14,26 +14,25 @@ from urllib.parse import quote
 from weakref import finalize
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lidarprep.datasets.ros.storage import Front, Rows, Storage, Topic
+from lidarprep.datasets.ros._storage import Prefix, Storage, Topic, add_topic
 from lidarprep.errors import FormatError
 
 _MAGIC = b"SQLite format 3\0"
 
-_FIX = "A recorder that crashed leaves such a file: `ros2 bag reindex` mends it."
+_FIX = "A recorder that crashed leaves such a file: `ros2 bag reindex` repairs it."
 
 
 class SqliteStorage(Storage):
-    """One .db3 file. A message's place is its row's id.
+    """One .db3 file. A message's offset is its row's id; there are no chunks.
 
     Raises:
         FormatError: It is cut, damaged, or no such database.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        # One connection for each thread that reads at this moment; a thread takes one, and hands it back.
+        super().__init__(path)
+        # A thread takes a connection for a read, and returns it: as many are open as threads ever read at once.
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         finalize(self, _close_all, self._idle)
         with path.open("rb") as file:
@@ -41,39 +40,29 @@ class SqliteStorage(Storage):
                 raise FormatError(path, place="byte 0", found="other bytes", expected="the magic of SQLite 3")
         with self._connection() as connection:
             topics = connection.execute("SELECT id, name, type, serialization_format FROM topics").fetchall()
-            rows = connection.execute("SELECT topic_id, timestamp, id FROM messages").fetchall()
-            columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
-        self._rows: dict[str, list[NDArray[np.int64]]] = {}
-        self.topics = {}
+            rows = connection.execute("SELECT topic_id, timestamp, 0, id FROM messages").fetchall()
+            columns = np.array(rows, dtype=np.int64).reshape(-1, 4)
         for key, name, kind, form in topics:
             if not (isinstance(name, str) and isinstance(kind, str)):
-                raise FormatError(
-                    path, place="table topics", found=f"the name {name!r} and the type {kind!r}", fix=_FIX
-                )
-            self._rows.setdefault(name, []).append(columns[columns[:, 0] == key])
-            count = sum(map(len, self._rows[name]))
-            self.topics[name] = Topic(name, kind, count, "cdr" if form == "cdr" else None)
-
-    def rows(self, topic: str) -> Rows:
-        """Times and places of a topic's messages, in the order of the file."""
-        parts = self._rows.get(topic, [])
-        return Rows.joined(
-            [part[:, 1] for part in parts], [np.zeros(len(part)) for part in parts], [part[:, 2] for part in parts]
-        )
+                found = f"the name {name!r} and the type {kind!r}"
+                raise FormatError(path, place="table topics", found=found, fix=_FIX)
+            mine = columns[columns[:, 0] == key, 1:]
+            self.parts.setdefault(name, []).append(mine)
+            add_topic(self.topics, Topic(name, kind, len(mine), "cdr" if form == "cdr" else None))
 
     def read(self, chunk: int, offset: int) -> bytes:
-        """The message of that row."""
+        """Return the message of that row."""
         with self._connection() as connection:
             return self._row(connection, offset)
 
-    def fronts(self, places: Sequence[Front]) -> Iterator[bytes]:
-        """The first bytes of messages; SQLite reads no more of a large one than that."""
+    def prefixes(self, places: Sequence[Prefix]) -> Iterator[bytes]:
+        """Yield the first bytes of messages; SQLite reads no more of a large one."""
         with self._connection() as connection:
             for _, row, limit in places:
                 yield self._row(connection, row, limit)
 
     def _row(self, connection: sqlite3.Connection, row: int, limit: int | None = None) -> bytes:
-        # Reading a value as a stream is several times as fast as a query that gives it whole.
+        # Reading a value as a stream is several times as fast as a query for the whole value.
         with connection.blobopen("messages", "data", row, readonly=True) as blob:
             return blob.read() if limit is None else blob.read(limit)
 
@@ -83,7 +72,7 @@ class SqliteStorage(Storage):
             try:
                 connection = self._idle.get_nowait()
             except Empty:
-                # Not written to by anyone: no locks, and no journal beside a file that may lie on a read-only disk.
+                # Immutable: no locks, and no journal beside a file that may be on a read-only disk.
                 address = f"file:{quote(str(self.path.absolute()))}?mode=ro&immutable=1"
                 connection = sqlite3.connect(address, uri=True, check_same_thread=False)
                 connection.execute(f"PRAGMA mmap_size = {1 << 40}")
