@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import struct
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from lidarprep.errors import FormatError, MissingExtraError
 from lidarprep.scene import Pose
 from tests.datasets import write_ros
 from tests.datasets.generated import Recording, generated
+from tests.datasets.test_ros_poses import CLOUDS
 from tests.datasets.write_ros import ROS1, ROS2, Message, recorded_messages, write_bag
 
 WRITERS: dict[str, Callable[[Recording, Path], Path]] = {
@@ -126,6 +128,7 @@ def test_a_split_bag_reads_as_one(recorded: Recording, tmp_path: Path) -> None:
     metadata.write_text(text.replace("- whole.db3\n", "- whole.db3\n  - later.db3\n", 1))
     assert "later.db3" in metadata.read_text()
     check_scene(whole, recorded, "ros2")
+    assert source_names(whole) == ["whole.db3", "later.db3"]
 
 
 def test_frames_can_be_read_in_another_process_and_by_many_threads(bags: dict[str, Path]) -> None:
@@ -136,6 +139,36 @@ def test_frames_can_be_read_in_another_process_and_by_many_threads(bags: dict[st
         with ThreadPoolExecutor(8) as threads:
             for positions, cloud in zip(expected * 8, threads.map(lambda read: read(), again * 8), strict=True):
                 np.testing.assert_array_equal(cloud.positions, positions)
+
+
+def source_names(path: Path) -> list[str]:
+    scene = open_scene(path)
+    assert all(frame.sources is scene[0].sources for frame in scene)
+    for source in scene[0].sources:
+        assert source.bytes == Path(source.location).stat().st_size
+        assert source.version == str(Path(source.location).stat().st_mtime_ns)
+    return [Path(source.location).name for source in scene[0].sources]
+
+
+def test_the_sources_of_all_frames_are_the_files_of_the_bag(
+    bags: dict[str, Path], recorded: Recording, tmp_path: Path
+) -> None:
+    assert source_names(bags["ros1"]) == ["drive.bag"]
+    assert source_names(bags["mcap"]) == ["drive_alone.mcap"]
+    assert source_names(bags["ros2 mcap"]) == ["drive_mcap.mcap"]
+    compressed = write_bag(tmp_path / "packed", "sqlite3", recorded_messages(recorded), "file")
+    assert source_names(compressed) == ["packed.db3.zstd"]
+    path = Path(shutil.copytree(bags["ros2 sqlite3"], tmp_path / "drive"))
+    (path / "drive_sqlite3.db3-wal").write_bytes(b"")
+    assert source_names(path) == ["drive_sqlite3.db3", "drive_sqlite3.db3-wal"]
+
+
+def test_a_file_of_a_bag_that_changed_is_read_again(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "drive", "mcap", CLOUDS)
+    assert len(open_scene(path)) == 3
+    other = write_bag(tmp_path / "other", "mcap", CLOUDS[:2])
+    (other / "other.mcap").replace(path / "drive.mcap")
+    assert len(open_scene(path)) == 2
 
 
 def test_opening_reads_no_points(bags: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def describe(path: Path, content: bytes | bytearray, names: Collection[tuple[str
         names: (module, name) of all that it may refer to.
 
     Raises:
-        FormatError: It refers to something else, has an instruction that is not followed, or is no pickle.
+        FormatError: It refers to something else, has an instruction that is not followed, or is not a pickle.
     """
     program = _Program(content)
     unpickler = _InertUnpickler(program, names)
@@ -137,7 +137,7 @@ class _Program:
             return handler
         name = next((name for name, code in _OPCODES.items() if code == opcode), None)
         if name is None:
-            raise _Refused(f"{bytes((opcode,))!r}, which is no instruction of a pickle")
+            raise _Refused(f"{bytes((opcode,))!r}, which is not an instruction of a pickle")
         raise _Refused(f"the instruction {name}, which is refused", "a table of numbers, which needs none")
 
 

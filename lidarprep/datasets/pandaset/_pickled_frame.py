@@ -70,7 +70,7 @@ _NAMES = frozenset().union(
     },
 )
 
-# Point tables shrink to a half or so. What unpacks to more than both of these is no such table.
+# Point tables shrink to a half or so. What unpacks to more than both of these is refused.
 LARGEST_RATIO = 100
 LARGEST_UNPACKED_ANYWAY = 64 * 2**20
 
@@ -87,7 +87,7 @@ def read_frame(path: Path) -> dict[str, NDArray[Any]]:
         path: The pickle, plain or packed with gzip, whatever its name says.
 
     Raises:
-        FormatError: It is no pickle, no DataFrame of numbers, refers to anything that such a frame does not need, or
+        FormatError: It is not a pickled DataFrame of numbers, refers to anything that such a frame does not need, or
             its arrays do not fit together.
     """
     frame = describe(path, _unpacked(path), _NAMES)
@@ -195,7 +195,7 @@ class _Frame:
             bounds = value.arguments
             whole = [number is None or (isinstance(number, int) and abs(number) < 2**31) for number in bounds]
             if not (1 <= len(bounds) <= 3 and all(whole) and (len(bounds) < 3 or bounds[2] != 0)):
-                raise self.fail("a block's placement that is no slice of columns", "start, stop, step")
+                raise self.fail("a block's placement that is not a slice of columns", "start, stop, step")
             return list(range(count))[slice(*bounds)]
         places = self.array(value)
         if places.dtype.kind not in "iu" or places.ndim != 1 or ((places < 0) | (places >= count)).any():
@@ -215,7 +215,7 @@ class _Frame:
             array = self.expect(data, _RECONSTRUCT, "the columns' names")
             labels = array.state[4] if isinstance(array.state, tuple) and len(array.state) == 5 else None
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-            raise self.fail("columns whose names are no text", "x, y, z, …")
+            raise self.fail("columns whose names are not text", "x, y, z, …")
         if len(set(labels)) != len(labels):
             raise self.fail("two columns of one name", "one of each")
         return labels

@@ -119,7 +119,7 @@ def read_pandaset_points(path: Path, frame: ReferenceFrame, devices: tuple[int, 
         devices: Device ids of the lidars whose points to return; None: all.
 
     Raises:
-        FormatError: It cannot be read, is no table of points, or does not say which lidar saw a point.
+        FormatError: It cannot be read, is not a table of points, or does not say which lidar saw a point.
     """
     try:
         columns = read_frame(path)

@@ -150,7 +150,7 @@ class Bag:
         )
         for number, storage in enumerate(self.storages):
             mine = [job for job in jobs if job[0] == number]
-            places = [Prefix(chunk, offset, stored[which]) for _, chunk, offset, which, _ in mine]
+            places: list[Prefix] = [(chunk, offset, stored[which]) for _, chunk, offset, which, _ in mine]
             for (*_, which, row), data in zip(mine, storage.prefixes(places), strict=True):
                 found[which][row] = self._decompressed(data, limits[which]) if by_message else data
         return found

@@ -258,7 +258,10 @@ def image_series(
     ego_from_camera = tree.between(ego, frame_id)
     fixed, moving = (None, ego_from_camera) if isinstance(ego_from_camera, Trajectory) else (ego_from_camera, None)
     made = Camera(camera.name, camera.index, intrinsics, fixed)
-    images = PictureSeries(made, series.timestamps.tolist(), partial(_image, made, series))
+
+    def image(row: int) -> CameraImage:
+        return CameraImage(made, content=partial(_read_image_of, series.source(row)))
+
     notes = []
     if camera.others:
         notes.append(f"camera {camera.name}: {series.name} is read, and not {listed(camera.others)}")
@@ -267,11 +270,8 @@ def image_series(
             f"camera {camera.name}: P of {info_topic} moves it against the first camera of its pair; it is taken to be "
             f"where the frame {frame_id} is"
         )
+    images = PictureSeries(made, series.timestamps.tolist(), image)
     return PosedSeries(images, moving, (series.name, info_topic), tuple(notes))
-
-
-def _image(camera: Camera, series: Series, row: int) -> CameraImage:
-    return CameraImage(camera, content=partial(_read_image_of, series.source(row)))
 
 
 def _read_image_of(message: MessageSource) -> bytes:

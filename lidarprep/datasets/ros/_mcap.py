@@ -26,7 +26,7 @@ _INDEX_ENTRY = np.dtype([("time", "<u8"), ("offset", "<u8")])
 _FOOTER_BYTES = 9 + 20
 _MESSAGE_HEAD = 9 + 22
 
-# The number of the chunk that stands for the whole file, for messages outside of chunks.
+# The number of the chunk that is the whole file, for messages outside of chunks.
 _NO_CHUNK = -1
 
 # By a channel's message encoding.

@@ -23,9 +23,7 @@ except ImportError:
 
 _MESSAGE, _CONNECTION = 2, 7
 
-_LONGEST_HEAD = 4096
-
-# What rosbags raises over bytes that are no index of a bag.
+# What rosbags raises over bytes that are not the index of a bag.
 _DAMAGED = (
     ReaderError, struct.error, AssertionError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError,
 )  # fmt: skip
@@ -70,8 +68,7 @@ class Ros1Storage(ChunkedStorage):
 
     def _take_index(self, reader: Reader) -> None:
         for start, chunk in reader.chunks.items():
-            length = min(chunk.datapos - start, _LONGEST_HEAD)
-            head = Header.read(BytesIO(self.exactly(start, length, "a chunk")))
+            head = Header.read(BytesIO(self.exactly(start, min(chunk.datapos - start, 4096), "a chunk")))
             if chunk.datapos + chunk.datasize > self.size:
                 raise ReaderError(f"a chunk at byte {start} goes beyond the file's end")
             size, compression = head.get_uint32("size"), head.get_string("compression")

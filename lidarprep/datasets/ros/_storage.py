@@ -59,12 +59,8 @@ def add_topic(topics: dict[str, Topic], topic: Topic) -> None:
     topics[topic.name] = topic
 
 
-class Prefix(NamedTuple):
-    """The first `limit` bytes (None: all) of the message at a place."""
-
-    chunk: int
-    offset: int
-    limit: int | None
+# The chunk and the offset of a message, and how many of its first bytes to read; None: all.
+Prefix = tuple[int, int, int | None]
 
 
 class Storage(ABC):

@@ -7,7 +7,7 @@ others of its length with the same names of frames are read as columns at the sa
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -97,7 +97,6 @@ def read_poses(path: Path, messages: Messages, raws: Sequence[bytes]) -> list[Tr
         FormatError: A message is cut.
     """
     wire = messages.wire
-    read = _record_reader(messages.topic.kind)
     found: dict[tuple[str, str], list[tuple[NDArray[np.int64], Transforms]]] = defaultdict(list)
     of_length: dict[int, list[int]] = defaultdict(list)
     for row, raw in enumerate(raws):
@@ -107,7 +106,7 @@ def read_poses(path: Path, messages: Messages, raws: Sequence[bytes]) -> list[Tr
         table = np.frombuffer(b"".join(raws[row] for row in listed), dtype=np.uint8).reshape(len(listed), length)
         while len(rows):
             cursor = Cursor(path, messages.name(int(rows[0])), table[0].data, wire)
-            records = read(cursor)
+            records = _records(cursor, messages.topic.kind)
             alike = _alike(table, records, wire)
             for record in records:
                 transforms = _columns(table[alike], record, cursor.order, wire)
@@ -166,17 +165,14 @@ def _pose(cursor: Cursor, *, with_child: bool) -> _Record:
     return _Record(parent, child, stamp_at, numbers_at, (parent_at, child_at))
 
 
-def _transforms(cursor: Cursor) -> list[_Record]:
+def _records(cursor: Cursor, kind: str) -> list[_Record]:
+    """Return where the poses of a message are."""
+    if kind not in TRANSFORMS:
+        return [_pose(cursor, with_child=kind in (ODOMETRY, STAMPED_TRANSFORM))]
     count = cursor.number("I")
     if count > _MOST_TRANSFORMS:
         raise FormatError(cursor.path, place=cursor.place, found=f"{count} transforms in one message")
     return [_pose(cursor, with_child=True) for _ in range(count)]
-
-
-def _record_reader(kind: str) -> Callable[[Cursor], list[_Record]]:
-    if kind in TRANSFORMS:
-        return _transforms
-    return lambda cursor: [_pose(cursor, with_child=kind in (ODOMETRY, STAMPED_TRANSFORM))]
 
 
 @dataclass(frozen=True)
