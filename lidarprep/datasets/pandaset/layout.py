@@ -21,14 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from lidarprep.datasets.asked_for import chosen, listed, unused_options
-from lidarprep.datasets.counted_files import counted_files, folders_in
+from lidarprep.datasets.association import ImageSeries, match_images
+from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, visible
 from lidarprep.datasets.json_values import pose_of, read_json, read_object
-from lidarprep.datasets.matching import PictureSeries, match_pictures
-from lidarprep.datasets.numbered import IMAGE_SUFFIXES, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pandaset._pickled_frame import read_frame
-from lidarprep.datasets.poses.table import decimal_nanoseconds, table_of_poses
+from lidarprep.datasets.pose_table import decimal_nanoseconds, table_of_poses
+from lidarprep.datasets.selection import listed, refuse_poses, selected, unused_options
 from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles.fields import cloud_from_fields
@@ -60,11 +59,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
             than there are frames; poses are given, which would not be read.
         FormatError: Poses, times or intrinsics are not what they should be.
     """
-    if options.poses is not None:
-        raise SceneError(
-            f"{path} is PandaSet, which has its own poses; {options.poses} would not be read",
-            fix="Leave the poses file out.",
-        )
+    refuse_poses(path, options, "PandaSet, which has its own poses")
     sequence = path if _is_sequence(path) else _chosen_sequence(path, options.scene)
     folder = sequence / "lidar"
     files, notes = counted_files(folder, *_SUFFIXES)
@@ -74,7 +69,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     unused = len(poses) - len(files)
     if unused:
         notes.append(f"lidar: {unused} of {len(poses)} poses belong to no frame")
-    lidars = chosen(LIDARS, options.lidars, "lidar")
+    lidars = selected(LIDARS, options.lidars, "lidar")
     devices = None if len(lidars) == len(LIDARS) else tuple(LIDARS.index(name) for name in lidars)
     points_frame = options.points_frame or "world"
     times = [stamps[number] for number in files]
@@ -87,7 +82,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
             world_from_ego=poses[number],
             timestamp=stamps[number],
             images=of_frame,
-            sources=source_files([file, *(image.path for image in of_frame if image.path is not None)]),
+            sources=source_files([file], of_frame),
         )
         for index, ((number, file), of_frame) in enumerate(zip(files.items(), images, strict=True))
     )
@@ -220,15 +215,15 @@ def _images(
         options: For the cameras and the tolerance.
     """
     names = [place.name for place in folders_in(folder)]
-    series: list[PictureSeries] = []
+    series: list[ImageSeries] = []
     notes: list[str] = []
     taken: dict[Path | None, tuple[int, Pose]] = {}
-    for name in chosen(names, options.cameras, "camera"):
+    for name in selected(names, options.cameras, "camera"):
         one, of_images, more = _series(folder / name, names.index(name))
         series.append(one)
         taken.update(of_images)
         notes += more
-    matched, more = match_pictures(list(times.values()), series, None, options)
+    matched, more = match_images(list(times.values()), series, None, options)
     by_frame = [tuple(replace(image, world_from_camera=taken[image.path][1]) for image in images) for images in matched]
     shifted = Counter(
         image.camera.name
@@ -243,7 +238,7 @@ def _images(
     return tuple(one.camera for one in series), by_frame, notes + more
 
 
-def _series(folder: Path, index: int) -> tuple[PictureSeries, dict[Path | None, tuple[int, Pose]], list[str]]:
+def _series(folder: Path, index: int) -> tuple[ImageSeries, dict[Path | None, tuple[int, Pose]], list[str]]:
     """Return the images of a camera's folder; the number and world_from_camera of each by its path; and notes."""
     files, notes = counted_files(folder, *IMAGE_SUFFIXES)
     intrinsics_path = folder / "intrinsics.json"
@@ -260,5 +255,5 @@ def _series(folder: Path, index: int) -> tuple[PictureSeries, dict[Path | None, 
     if files:
         _check_counts(folder, files, poses, times)
     images = [CameraImage(camera, file) for file in files.values()]
-    series = PictureSeries(camera, [times[number] for number in files], images.__getitem__)
+    series = ImageSeries(camera, [times[number] for number in files], images.__getitem__)
     return series, {file: (number, poses[number]) for number, file in files.items()}, notes

@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lidarprep.datasets.asked_for import listed
 from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.selection import listed
 from lidarprep.errors import FormatError
 from lidarprep.scene import Scene
 

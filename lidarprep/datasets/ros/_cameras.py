@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from lidarprep.datasets.asked_for import listed
-from lidarprep.datasets.matching import PictureSeries
+from lidarprep.datasets.association import ImageSeries
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.ros._bag import Bag
 from lidarprep.datasets.ros._messages import Cursor, MessageSource, Series, frame_name
 from lidarprep.datasets.ros._storage import Topic
 from lidarprep.datasets.ros._topics import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
 from lidarprep.datasets.ros._transforms import TransformTree
+from lidarprep.datasets.selection import listed
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import Camera, CameraImage, Trajectory
 from lidarprep.scene.camera import CameraModel, Distortion, Intrinsics
@@ -231,7 +231,7 @@ class PosedSeries:
         notes: What was odd.
     """
 
-    images: PictureSeries
+    images: ImageSeries
     ego_from_camera: Trajectory | None
     topics: tuple[str, ...]
     notes: tuple[str, ...] = ()
@@ -270,7 +270,7 @@ def image_series(
             f"camera {camera.name}: P of {info_topic} moves it against the first camera of its pair; it is taken to be "
             f"where the frame {frame_id} is"
         )
-    images = PictureSeries(made, series.timestamps.tolist(), image)
+    images = ImageSeries(made, series.timestamps.tolist(), image)
     return PosedSeries(images, moving, (series.name, info_topic), tuple(notes))
 
 

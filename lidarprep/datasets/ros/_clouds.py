@@ -5,7 +5,7 @@ with gaps between them; rows may be padded; numbers may be big-endian. Rows of N
 kept.
 
 A frame is one cloud of the first lidar, with those of the others nearest in time. A cloud belongs to one frame at most.
-It is placed by its lidar's extrinsics at the message's time. `several_lidars` describes how the device's motion between
+It is placed by its lidar's extrinsics at the message's time. `multi_lidar` describes how the device's motion between
 the clouds of one frame is handled.
 """
 
@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.datasets.asked_for import listed
-from lidarprep.datasets.matching import paired
+from lidarprep.datasets.association import paired
+from lidarprep.datasets.multi_lidar import CloudTransform, cloud_transforms, merge, motion_note
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.ros._messages import Cursor, MessageSource, Series
 from lidarprep.datasets.ros._transforms import TransformTree
-from lidarprep.datasets.several_lidars import WayToFrame, merge, motion_note, ways_to_frames
+from lidarprep.datasets.selection import listed
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles.fields import FIELD_NAMES, cloud_from_fields
 from lidarprep.scene import Lidar, PointCloud, Pose, ReferenceFrame, Trajectory
@@ -167,7 +167,7 @@ class CloudSource:
 
     message: MessageSource
     lidar: Lidar
-    to_frame: WayToFrame
+    to_frame: CloudTransform
 
     def read(self, points_frame: ReferenceFrame) -> PointCloud:
         """Read the points, in the lidar's frame of reference; in the world if they are said to be."""
@@ -228,8 +228,8 @@ def placed_clouds(
             rows = np.arange(len(series))
         matched = np.flatnonzero(rows >= 0)
         stamps, times = series.timestamps[rows[matched]].tolist(), found[0].timestamps[matched].tolist()
-        motions = ways_to_frames(stamps, times, device, options)
-        placed: list[WayToFrame] = []
+        motions = cloud_transforms(stamps, times, device, options)
+        placed: list[CloudTransform] = []
         unplaced = 0
         for frame, row, to_frame in zip(matched.tolist(), rows[matched].tolist(), motions, strict=True):
             if index and not of_frame[frame]:

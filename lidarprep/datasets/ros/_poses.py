@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lidarprep.datasets.asked_for import listed
 from lidarprep.datasets.options import OpenOptions
-from lidarprep.datasets.poses.file import read_poses as read_poses_file
+from lidarprep.datasets.pose_files import read_poses as read_poses_file
 from lidarprep.datasets.ros._bag import Bag
 from lidarprep.datasets.ros._messages import Series
 from lidarprep.datasets.ros._topics import pose_topic
 from lidarprep.datasets.ros._transforms import TransformTree, read_poses
+from lidarprep.datasets.selection import listed
 from lidarprep.errors import SceneError
 from lidarprep.scene import Pose, Trajectory
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from lidarprep.datasets.asked_for import unused_options
-from lidarprep.datasets.matching import match_pictures, poses_at
+from lidarprep.datasets.association import match_images, poses_at
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.ros._bag import Bag, opened
 from lidarprep.datasets.ros._cameras import Calibrations, CameraTopics, PosedSeries, camera_topics, image_series
@@ -22,6 +21,7 @@ from lidarprep.datasets.ros._messages import PREFIX_BYTES, Series, read_headers
 from lidarprep.datasets.ros._poses import device_poses, ego_frame
 from lidarprep.datasets.ros._topics import lidar_topics, streams, transform_topics
 from lidarprep.datasets.ros._transforms import TransformTree, read_poses
+from lidarprep.datasets.selection import unused_options
 from lidarprep.errors import SceneError
 from lidarprep.scene import CameraImage, Frame, Pose, Scene, Trajectory
 
@@ -61,7 +61,7 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
     if device.trajectory is not None:
         world_from_ego, pose_notes = poses_at(timestamps, device.trajectory, options)
         notes += pose_notes
-    images, image_notes = match_pictures(timestamps, [one.images for one in cameras], device.trajectory, options)
+    images, image_notes = match_images(timestamps, [one.images for one in cameras], device.trajectory, options)
     images = _with_moving_cameras(images, cameras, device.trajectory)
     points_frame = options.points_frame or "ego"
     # Frames are named by their times, or numbered where times are not unique.

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-from lidarprep.datasets.asked_for import listed
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.ros._bag import Bag
 from lidarprep.datasets.ros._messages import PREFIX_BYTES, read_headers
 from lidarprep.datasets.ros._storage import Topic
+from lidarprep.datasets.selection import listed
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import Stream
 
