@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import sqlite3
 import struct
 import sys
 from collections.abc import Callable
@@ -160,6 +161,26 @@ def test_the_sources_of_all_frames_are_the_files_of_the_bag(
     path = Path(shutil.copytree(bags["ros2 sqlite3"], tmp_path / "drive"))
     (path / "drive_sqlite3.db3-wal").write_bytes(b"")
     assert source_names(path) == ["drive_sqlite3.db3", "drive_sqlite3.db3-wal"]
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_messages_in_the_write_ahead_log_of_a_killed_recorder_are_read(tmp_path: Path, readable: bool) -> None:
+    path = write_bag(tmp_path / "drive", "sqlite3", CLOUDS)
+    writer = sqlite3.connect(path / "drive.db3", isolation_level=None)
+    last = writer.execute("SELECT * FROM messages ORDER BY timestamp DESC LIMIT 1").fetchone()
+    writer.execute("DELETE FROM messages WHERE id = ?", last[:1])
+    writer.execute("PRAGMA journal_mode = wal")
+    writer.execute(f"INSERT INTO messages VALUES ({', '.join('?' * len(last))})", last)
+    for name in ("drive.db3", "drive.db3-wal", "metadata.yaml"):
+        (tmp_path / "killed").mkdir(exist_ok=True)
+        shutil.copy(path / name, tmp_path / "killed")
+    writer.close()
+    if not readable:  # as in a read-only folder, SQLite cannot make the log's index
+        (tmp_path / "killed" / "drive.db3-shm").symlink_to("gone")
+    scene = open_scene(tmp_path / "killed")
+    assert len(scene) == (3 if readable else 2)
+    assert len(scene[-1].read_points()) > 0
+    assert any("drive.db3: messages in its write-ahead log" in note for note in scene.notes) != readable
 
 
 def test_a_file_of_a_bag_that_changed_is_read_again(tmp_path: Path) -> None:

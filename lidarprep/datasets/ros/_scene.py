@@ -49,7 +49,8 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
     bag = opened(path, check_files=True)
     found = _read_headers(bag, options)
     first = found.lidars[0]
-    notes = [note for series in (*found.lidars, *found.cameras.values()) for note in series.notes] + found.tree.notes
+    notes = [note for storage in bag.storages for note in storage.notes]
+    notes += [note for series in (*found.lidars, *found.cameras.values()) for note in series.notes] + found.tree.notes
     ego, guessed = ego_frame(found.tree, first.frame_ids[0], options)
     device = device_poses(bag, found.tree, first, ego, options)
     notes += [*guessed, *device.notes]

@@ -1,6 +1,7 @@
 """The SQLite files of ROS 2 bags (.db3): a table of topics, and one with a row a message.
 
-Schema versions 1 to 4 of rosbag2_storage_sqlite3 all have the columns that are read here.
+Schema versions 1 to 4 of rosbag2_storage_sqlite3 all have the columns that are read here. A recorder that was killed
+may leave messages in a write-ahead log (.db3-wal): they are read, too.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class SqliteStorage(Storage):
         # A thread takes a connection for a read, and returns it: as many are open as threads ever read at once.
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         finalize(self, _close_all, self._idle)
+        log = path.with_name(f"{path.name}-wal")
+        self._has_log = log.exists() and log.stat().st_size > 0
         with path.open("rb") as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise FormatError(path, place="byte 0", found="other bytes", expected="the magic of SQLite 3")
@@ -66,16 +69,34 @@ class SqliteStorage(Storage):
         with connection.blobopen("messages", "data", row, readonly=True) as blob:
             return blob.read() if limit is None else blob.read(limit)
 
+    def _connect(self) -> sqlite3.Connection:
+        if self._has_log:
+            try:
+                return self._open("mode=ro")
+            except sqlite3.OperationalError as error:
+                self._has_log = False
+                self.notes.append(f"{self.path.name}: messages in its write-ahead log (-wal) are not read ({error})")
+        # Immutable: no locks, and no file beside one that may be on a read-only disk.
+        return self._open("mode=ro&immutable=1")
+
+    def _open(self, mode: str) -> sqlite3.Connection:
+        address = f"file:{quote(str(self.path.absolute()))}?{mode}"
+        connection = sqlite3.connect(address, uri=True, check_same_thread=False)
+        try:
+            connection.execute(f"PRAGMA mmap_size = {1 << 40}")
+            connection.execute("SELECT 1 FROM sqlite_master").fetchall()  # opens the log
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
             try:
                 connection = self._idle.get_nowait()
             except Empty:
-                # Immutable: no locks, and no journal beside a file that may be on a read-only disk.
-                address = f"file:{quote(str(self.path.absolute()))}?mode=ro&immutable=1"
-                connection = sqlite3.connect(address, uri=True, check_same_thread=False)
-                connection.execute(f"PRAGMA mmap_size = {1 << 40}")
+                connection = self._connect()
             try:
                 yield connection
             finally:

@@ -70,6 +70,7 @@ class Storage(ABC):
         self.path = path
         self.topics: dict[str, Topic] = {}
         self.parts: dict[str, list[NDArray[np.int64]]] = {}
+        self.notes: list[str] = []
 
     def rows(self, topic: str) -> NDArray[np.int64]:
         """Return (K, 3) of a topic's messages, in the order of the file.
