@@ -35,11 +35,6 @@ def main_job(language: str) -> str:
     """The first example below "The main job"."""
     return blocks(README.read_text().partition("\n## The main job\n")[2], language)[0]
 
-    # The main job\n")[2]
-    found = re.search(rf"^```{language}\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found.group(1)
-
 
 # The main job
 
@@ -186,9 +181,9 @@ def commands(page: Path) -> Iterator[str]:
 
 
 def options_of(command: Any) -> set[str]:
-    return {"--help", "--debug"} | {
-        name for option in command.params for name in [*option.opts, *option.secondary_opts]
-    }
+    """The names of a command's options, and those that every command has."""
+    names = {name for option in command.params for name in [*option.opts, *option.secondary_opts]}
+    return names | {"--help", "--debug"}
 
 
 def resolve(words: list[str]) -> Any:
