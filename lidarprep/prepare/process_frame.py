@@ -138,7 +138,6 @@ class FrameProcessor:
                 for image, stem in zip(prepared.frame.images, task.image_stems, strict=True)
                 if stem is not None
             ]
-            self._require_unchanged(task.frame)
         except BAD_FRAME as error:
             return self._recorded(task, store, self.skipped(task, error))
         attachment, data, notes = self._encoded(task, prepared, images, store)
@@ -158,6 +157,8 @@ class FrameProcessor:
             store.put(attachment.key, data, content_type, sha256=sha256, encoding="gzip")
         else:
             store.put(attachment.key, data, content_type, sha256=attachment.sha256)
+        # Here once more: a store may have shared the blocks of an image's file.
+        self._require_unchanged(task.frame)
         result = FrameResult(
             frame=record, attachment=attachment, images=[image.record(task.frame.id, store) for image in images]
         )
