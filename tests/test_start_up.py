@@ -62,9 +62,9 @@ def test_a_run_with_nothing_to_do_imports_only_what_it_takes_to_see_that(tmp_pat
         "api",
         "kernels",
         "cli.tasks",
-        "recordings.attachments",
-        "readers.layouts.folder",
-        "readers.layouts.nuscenes",
+        "datasets.attachments",
+        "datasets.folder",
+        "datasets.nuscenes",
     )
     assert imported.isdisjoint([*others, *(f"lidarprep.{name}" for name in ours)])
 
@@ -72,7 +72,7 @@ def test_a_run_with_nothing_to_do_imports_only_what_it_takes_to_see_that(tmp_pat
 def test_each_layout_is_imported_when_it_is_tried() -> None:
     told = "import sys; print(*(name for name in sys.modules if name.startswith('lidarprep.datasets.')))"
     assert "datasets.kitti" not in run(f"import lidarprep as lp; lp.known_layouts(); {told}").stdout
-    assert "datasets.kitti.raw" in run(f"import lidarprep as lp; dict(lp.known_layouts()); {told}").stdout
+    assert "datasets.kitti_raw" in run(f"import lidarprep as lp; dict(lp.known_layouts()); {told}").stdout
 
 
 def test_each_command_is_imported_when_it_is_named() -> None:

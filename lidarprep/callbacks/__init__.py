@@ -12,7 +12,7 @@ The server needs the `callbacks` extra. Each name is imported when it is first u
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
+import lazy_loader  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from lidarprep.callbacks._app import AuthKeys as AuthKeys

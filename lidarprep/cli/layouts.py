@@ -9,9 +9,8 @@ from lidarprep.cli.options import Json
 def command(json: Json = False) -> None:
     """List the layouts of recordings that can be opened, in the order in which they are tried."""
     from lidarprep.datasets import known_layouts
-    from lidarprep.datasets.layouts import installed_layouts
 
-    layouts = {**installed_layouts(), **known_layouts()}
+    layouts = known_layouts()
     if json:
         print_json({name: layout.LOOKS_LIKE for name, layout in layouts.items()})
     else:

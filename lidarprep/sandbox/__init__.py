@@ -8,7 +8,7 @@ The server needs the `sandbox` extra. Each name is imported when it is first use
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
+import lazy_loader  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from lidarprep.sandbox._app import Sandbox as Sandbox

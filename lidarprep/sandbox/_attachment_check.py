@@ -18,7 +18,7 @@ from lidarprep.attachments import FrameFormat, format_of_suffix, get_format
 from lidarprep.errors import FormatError, LidarprepError, StorageError
 from lidarprep.sandbox._store import Document
 from lidarprep.storage import open_store
-from lidarprep.storage.store import picture_type
+from lidarprep.storage.media_types import image_type
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +80,7 @@ async def _check(url: str, kind: str) -> None:
     if scheme in ("http", "https"):
         data = await _fetch(url)
     elif scheme == "s3":
-        bucket_and_prefix, _, key = url.rpartition("/")
-        data = await _in_daemon_thread(lambda: open_store(bucket_and_prefix).get(key))
+        data = await _in_daemon_thread(_read_object, url)
     elif scheme in ("", "file"):
         data = await _in_daemon_thread(_read_file, Path(unquote(urlsplit(url).path) if scheme else url))
     else:
@@ -103,6 +102,14 @@ async def _in_daemon_thread(function: Callable[P, T], *args: P.args, **kwargs: P
 
     threading.Thread(target=work, name="lidarprep-sandbox-check", daemon=True).start()
     return await asyncio.wrap_future(future)
+
+
+def _read_object(url: str) -> bytes:
+    bucket_and_prefix, _, key = url.rpartition("/")
+    found = open_store(bucket_and_prefix).get(key)
+    if found is None:
+        raise StorageError(f"{url} does not exist")
+    return found
 
 
 def _read_file(path: Path) -> bytes:
@@ -131,7 +138,7 @@ async def _fetch(url: str) -> bytes:
 def _decode(data: bytes, kind: str, url: str) -> None:
     """Decode all of it: a scene opens without its points."""
     if kind == IMAGE:
-        picture_type(url, data)
+        image_type(url, data)
         return
     attachment_format = get_format(kind)
     name = PurePosixPath(urlsplit(url).path).name
