@@ -12,30 +12,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from lidarprep._serving import (
+    LOOPBACK,
+    answer_failure,
+    answer_http_exception,
+    error_answer,
+    read_body,
+    serve_until_stopped,
+    serving_in_thread,
+)
 from lidarprep.callbacks._handling import AUTH_VARIABLE, CallbackHandler
 from lidarprep.callbacks._store import Callback, CallbackStore, NotACallbackError
-from lidarprep.errors import LidarprepError, MissingExtraError, MissingKeyError
-
-try:
-    from starlette.applications import Starlette
-    from starlette.background import BackgroundTask
-    from starlette.concurrency import run_in_threadpool
-    from starlette.exceptions import HTTPException
-    from starlette.requests import ClientDisconnect, Request
-    from starlette.responses import JSONResponse, Response
-    from starlette.routing import Route
-
-    from lidarprep._serving import (
-        LOOPBACK,
-        answer_failure,
-        answer_http_exception,
-        error_answer,
-        read_body,
-        serve_until_stopped,
-        serving_in_thread,
-    )
-except ModuleNotFoundError:
-    raise MissingExtraError("the server of callbacks", "callbacks") from None
+from lidarprep.errors import LidarprepError, MissingKeyError
 
 log = logging.getLogger(__name__)
 

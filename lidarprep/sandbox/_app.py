@@ -13,35 +13,30 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
 
+from starlette.applications import Starlette
+from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, SimpleUser
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lidarprep._serving import (
+    LOOPBACK,
+    TRANSPORT,
+    answer_failure,
+    answer_http_exception,
+    error_answer,
+    read_body,
+    serve_until_stopped,
+    serving_in_thread,
+)
 from lidarprep._sqlite import IN_MEMORY
-from lidarprep.errors import MissingExtraError, ParameterError
-
-try:
-    from starlette.applications import Starlette
-    from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, SimpleUser
-    from starlette.concurrency import run_in_threadpool
-    from starlette.datastructures import Headers
-    from starlette.exceptions import HTTPException
-    from starlette.middleware import Middleware
-    from starlette.middleware.authentication import AuthenticationMiddleware
-    from starlette.requests import HTTPConnection, Request
-    from starlette.responses import JSONResponse, Response
-    from starlette.routing import Route
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-    from lidarprep._serving import (
-        LOOPBACK,
-        TRANSPORT,
-        answer_failure,
-        answer_http_exception,
-        error_answer,
-        read_body,
-        serve_until_stopped,
-        serving_in_thread,
-    )
-except ModuleNotFoundError:
-    raise MissingExtraError("the sandbox", "sandbox") from None
-
+from lidarprep.errors import ParameterError
 from lidarprep.sandbox._background import Background
 from lidarprep.sandbox._endpoints import ROUTES
 from lidarprep.sandbox._faults import HEADER, Faults, FaultSource

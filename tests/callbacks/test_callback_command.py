@@ -22,7 +22,6 @@ import httpx
 import pytest
 
 from lidarprep.callbacks import Callback, Command, CommandFailedError, open_callback_store
-from lidarprep.errors import MissingExtraError
 from tests.callbacks.conftest import AUTH_KEY, TASK_ID, posted
 
 AUTH = {"scale-callback-auth": AUTH_KEY}
@@ -182,17 +181,6 @@ def test_a_command_is_stopped_when_the_server_ends() -> None:
         stopped.result()
     with pytest.raises(CommandFailedError, match="the server ends"):
         command(callback())
-
-
-@pytest.mark.parametrize("library", ["starlette.applications", "uvicorn"])
-def test_without_its_libraries_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
-    callbacks = importlib.import_module("lidarprep.callbacks")
-    monkeypatch.setitem(sys.modules, library, None)
-    for module in ("lidarprep._serving", "lidarprep.callbacks._app"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.delitem(vars(callbacks), "create_app", raising=False)
-    with pytest.raises(MissingExtraError, match=r"pip install 'lidarprep\[callbacks\]'"):
-        callbacks.create_app  # noqa: B018
 
 
 def test_reading_a_store_loads_neither_server_nor_framework() -> None:

@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from lidarprep.cli import main
-from lidarprep.errors import MissingExtraError
 from lidarprep.sandbox import Sandbox, SandboxOptions, SandboxStore, running_sandbox
 
 SERVE = """
@@ -54,17 +53,6 @@ def test_what_was_acknowledged_outlives_a_killed_server(tmp_path: Path) -> None:
             server.kill()
     with SandboxStore(tmp_path / "tasks.db") as store:
         assert {task["task_id"] for task in store.page(limit=100).tasks} == set(known)
-
-
-@pytest.mark.parametrize("library", ["starlette.applications", "uvicorn"])
-def test_without_its_libraries_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
-    sandbox = importlib.import_module("lidarprep.sandbox")
-    monkeypatch.setitem(sys.modules, library, None)
-    for module in ("lidarprep._serving", "lidarprep.sandbox._app"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.delitem(vars(sandbox), "create_app", raising=False)
-    with pytest.raises(MissingExtraError, match=r"pip install 'lidarprep\[sandbox\]'"):
-        sandbox.create_app  # noqa: B018
 
 
 def test_the_package_itself_loads_neither_server_nor_framework() -> None:
