@@ -132,7 +132,7 @@ def test_rows_without_a_header_go_by_their_count(save: Save, name: str, separato
         with pytest.raises(FormatError, match=f"line 1: {len(odd)} values in a file without a header"):
             cloud_of(odd)
     for row in ([1, 2, 3, 4, 5, 256], [1, 2, 3, 0.5, 0, 0], [1, 2, 3, -1, 0, 0]):
-        with pytest.raises(FormatError, match="no colours, in 6 columns without a header"):
+        with pytest.raises(FormatError, match="not colours, in 6 columns without a header"):
             cloud_of([1, 2, 3, 4, 5, 6], row)
 
 
@@ -171,7 +171,7 @@ def test_text_files_are_point_files_only_where_they_are_named(tmp_path: Path) ->
     ("content", "message"),
     [
         (b"", "a.csv: an empty file"),
-        (b" \n\r\n# nothing\n", "no row and no header"),
+        (b" \n\r\n# nothing\n", "neither a row nor a header"),
         ("x,y,z\n1,2,3\n".encode("utf-16"), "text in UTF-16"),
         ("x,y,z\n1,2,3\n".encode("utf-16-le"), "text in UTF-16"),
         (b"x,y\n1,2\n", "columns x, y: no z"),

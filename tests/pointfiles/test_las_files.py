@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lidarprep.errors import EncodingError, FormatError, MissingExtraError
-from lidarprep.pointfiles import CHUNKED_ABOVE, las, laz, point_chunks, read_points, write_points
-from lidarprep.pointfiles.gps_time import adjusted_gps_seconds, unix_nanoseconds
+from lidarprep.pointfiles import CHUNKED_ABOVE, _laz, las, point_chunks, read_points, write_points
+from lidarprep.pointfiles.timestamps import adjusted_gps_seconds, unix_nanoseconds
 from lidarprep.scene import PointCloud
 
 # A file that is written anew for each example may share its folder with the others.
@@ -232,7 +232,7 @@ def test_long_records_are_decoded_fewer_at_once(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "a.laz"
     path.write_bytes(as_bytes(some_points("1.4", 7), compressed=True))
     whole = read_points(path)
-    monkeypatch.setattr(laz, "_BYTES_AT_ONCE", 7 * 36)
+    monkeypatch.setattr(_laz, "_BYTES_AT_ONCE", 7 * 36)
     assert_same(read_points(path), whole)
 
 
@@ -341,7 +341,7 @@ def test_more_points_than_a_laz_file_can_hold_are_refused(tmp_path: Path) -> Non
 
 
 def test_panics_of_lazrs_become_one_error_and_ctrl_c_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lidarprep.pointfiles import laz
+    from lidarprep.pointfiles import _laz
 
     class PanicException(BaseException):
         """As pyo3 raises it: no Exception."""
@@ -351,7 +351,7 @@ def test_panics_of_lazrs_become_one_error_and_ctrl_c_does_not(tmp_path: Path, mo
     def decoder(*_: object) -> None:
         raise raised.pop(0)("within lazrs")
 
-    monkeypatch.setattr(laz.lazrs, "ParLasZipDecompressor", decoder)
+    monkeypatch.setattr(_laz.lazrs, "ParLasZipDecompressor", decoder)
     content, _, _ = laz_parts(7)
     (tmp_path / "a.laz").write_bytes(content)
     with pytest.raises(FormatError, match="within lazrs"):
@@ -406,9 +406,8 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path: Path, monkeypatch: 
     for module in ("lazrs", "laspy"):
         monkeypatch.setitem(sys.modules, module, None)
     package = sys.modules["lidarprep.pointfiles"]
-    for name in ("laz", "las_writing"):
-        monkeypatch.delitem(sys.modules, f"lidarprep.pointfiles.{name}", raising=False)
-        monkeypatch.delattr(package, name, raising=False)
+    monkeypatch.delitem(sys.modules, "lidarprep.pointfiles._laz", raising=False)
+    monkeypatch.delattr(package, "_laz", raising=False)
     with pytest.raises(MissingExtraError, match=r"lidarprep\[las\]"):
         read_points(tmp_path / "a.laz")
     with pytest.raises(MissingExtraError, match=r"lidarprep\[las\]"):

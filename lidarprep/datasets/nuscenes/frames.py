@@ -12,7 +12,7 @@ from lidarprep.datasets.matching import PictureSeries, nearest
 from lidarprep.datasets.nuscenes.tables import Channel, Reading
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.errors import FormatError
-from lidarprep.pointfiles import nuscenes_bin, read_points
+from lidarprep.pointfiles import bin_files, read_points
 from lidarprep.scene import Camera, CameraImage, PointCloud, Pose, Trajectory
 
 # One lidar's part of a frame: its file, the pose of its frame in the frame's ego, its number where there are several.
@@ -42,7 +42,7 @@ def _read_part(path: Path, ego_from_lidar: Pose, device: int | None) -> PointClo
     try:
         # Whatever ends in .bin is rows of five here, also where no .pcd stands before it.
         is_rows = path.name.lower().endswith(".bin")
-        cloud = nuscenes_bin.read(path, "sensor") if is_rows else read_points(path, "sensor")
+        cloud = bin_files.read_nuscenes(path, "sensor") if is_rows else read_points(path, "sensor")
     except OSError as error:
         raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
     cloud = cloud.moved(ego_from_lidar, "ego")

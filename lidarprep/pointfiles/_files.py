@@ -1,22 +1,54 @@
-"""What writing a point file has in common over the formats: named columns, exact casts, and files that appear whole."""
+"""Helpers that several point formats share: trailing bytes, exact casts, columns to write, atomic file creation."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from lidarprep.errors import FormatError
 from lidarprep.scene import PointCloud
+
+
+def read_from(stream: FileIO, start: int) -> bytes:
+    """Read a file from an offset on, unbuffered.
+
+    The body gets an allocation of its own: NumPy copies numbers fastest from aligned addresses.
+    """
+    stream.seek(start)
+    return stream.readall()
+
+
+def check_trailing(path: Path, trailing: bytes, promised: str) -> None:
+    """Accept zeros and white space after the data, which pad a file to a block's size.
+
+    Args:
+        path: The file, for the error.
+        trailing: The bytes after the last point, up to the file's end.
+        promised: The header's claim: "100 points of 16 bytes".
+
+    Raises:
+        FormatError: Other bytes follow; they may be points that the header does not count.
+    """
+    if trailing.strip(b"\0 \t\r\n"):
+        raise FormatError(
+            path,
+            place=f"byte {path.stat().st_size - len(trailing)}",
+            found=f"{len(trailing)} bytes more than the header promises",
+            expected=f"the end of the file after {promised}",
+            fix="Write the file again: its header and its data belong to different point counts.",
+        )
 
 
 @contextmanager
 def appearing_whole(path: Path) -> Iterator[BinaryIO]:
-    """A stream to write the file through: it gets its name when all is written, and is gone if writing fails."""
+    """Open a stream whose file gets its name once all is written, and is removed if writing fails."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as stream:
@@ -27,9 +59,9 @@ def appearing_whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def scalar_columns(cloud: PointCloud) -> dict[str, NDArray[Any]]:
-    """The cloud as (N,) columns, by names that `fields.py` reads back as the same columns.
+    """Return the cloud as (N,) columns, by names that `fields.py` maps back to the same columns.
 
-    The timestamp's name says its unit, so that no reader has to guess it.
+    The timestamp's name includes its unit, so that no reader has to guess it.
     """
     columns: dict[str, NDArray[Any]] = {axis: cloud.positions[:, k] for k, axis in enumerate("xyz")}
     for name, column in cloud.columns.items():
@@ -43,7 +75,7 @@ def scalar_columns(cloud: PointCloud) -> dict[str, NDArray[Any]]:
 
 
 def records(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.void]:
-    """(N,) structured array, little-endian and packed, with a field for each column in order."""
+    """Return an (N,) structured array, little-endian and packed, with a field for each column in order."""
     dtype = np.dtype([(name, column.dtype.newbyteorder("<")) for name, column in columns.items()])
     table = np.empty(len(next(iter(columns.values()))), dtype=dtype)
     for name, column in columns.items():
@@ -52,7 +84,7 @@ def records(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.void]:
 
 
 def cast(column: NDArray[Any], dtype: DTypeLike) -> tuple[NDArray[Any], bool]:
-    """The column as `dtype`, and whether every value is held exactly."""
+    """Return the column as `dtype`, and whether every value is preserved exactly."""
     with np.errstate(over="ignore", invalid="ignore"):
         held = column.astype(dtype)
         exact = np.array_equal(held.astype(column.dtype), column, equal_nan=column.dtype.kind == "f")
@@ -60,11 +92,11 @@ def cast(column: NDArray[Any], dtype: DTypeLike) -> tuple[NDArray[Any], bool]:
 
 
 def storable(column: NDArray[Any], types: Collection[str]) -> tuple[NDArray[Any], bool]:
-    """The column in a type that a format has, and whether every value is held exactly.
+    """Return the column in a type that a format has, and whether every value is preserved exactly.
 
     Args:
         column: (N,) numbers or booleans.
-        types: What the format has, as NumPy's codes: "u1", "f4", …; f4 and f8 at least.
+        types: The format's types as NumPy codes: "u1", "f4", …; f4 and f8 at least.
     """
     if column.dtype.kind == "b":
         return column.astype(np.uint8), True

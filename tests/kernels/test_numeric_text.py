@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lidarprep.errors import FormatError
-from lidarprep.pointfiles.text_rows import BLANKS, WHOLE, Column, count_rows, read_columns
+from lidarprep.pointfiles._numeric_text import BLANKS, WHOLE, Column, count_rows, read_columns
 
 per_example = settings(max_examples=150)
 
