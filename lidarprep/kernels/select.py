@@ -109,3 +109,15 @@ def transform_and_select(
             out[row, 1] = y[source]
             out[row, 2] = z[source]
     return total
+
+
+@kernel
+def all_within(values: Any, lowest: Any, highest: Any) -> Any:
+    """Return whether all of `values` (N,) float32 lie within `lowest` and `highest`; NaN does not.
+
+    Without an early end, so that it compiles to vector instructions.
+    """
+    within = True
+    for row in range(values.shape[0]):
+        within &= (values[row] >= lowest) & (values[row] <= highest)
+    return within

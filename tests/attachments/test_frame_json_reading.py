@@ -199,7 +199,7 @@ def test_optional_parts_may_be_null_or_left_out() -> None:
     assert (frame.timestamp, frame.gps, frame.images, frame.radar()) == (None, None, (), None)
 
 
-def test_a_picture_needs_only_its_required_keys() -> None:
+def test_an_image_needs_only_its_required_keys() -> None:
     image = (
         b'{"image_url":"u","position":{"x":1,"y":2,"z":3},"heading":{"w":1,"x":0,"y":0,"z":0},'
         b'"fx":1,"fy":2,"cx":3,"cy":4}'

@@ -19,8 +19,8 @@ from tests.attachments.frames import (
     assert_same_points,
     assert_same_surroundings,
     bits,
+    camera_image,
     frames,
-    picture,
     world_frame,
 )
 
@@ -127,7 +127,7 @@ def test_every_field_has_its_name() -> None:
         900.0, 901.0, 640.0, 360.0, 0.5, distortion=Distortion(k1=0.1, k2=0.2, p1=0.01, p2=0.02, k6=0.3, lx=1, ly=2)
     )
     heading = Pose.from_euler(0.1, 0.2, 0.3, (4.0, 5.0, 6.0))
-    image = picture(
+    image = camera_image(
         intrinsics, world_from_camera=heading, timestamp=12, scale_factor=2.0, priority=3, metadata={"a": [1]}
     )
     frame = world_frame(

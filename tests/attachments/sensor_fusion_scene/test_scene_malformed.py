@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from lidarprep.attachments.sensor_fusion_scene import encode_scene
 from lidarprep.errors import FormatError
-from tests.attachments.sensor_fusion_scene.scenes import T0, cloud, decoded, frame, picture, radar
+from tests.attachments.sensor_fusion_scene.scenes import T0, camera_image, cloud, decoded, frame, radar
 
 points = cloud(3, intensity=True, device=True, colour=True, timestamp=T0 + np.arange(3) * 1000)
-SEED = encode_scene([frame(points, images=(picture(),), radar=radar(2))], odometry=True)
+SEED = encode_scene([frame(points, images=(camera_image(),), radar=radar(2))], odometry=True)
 HEADER = SEED[: SEED.index(0)]
 
 

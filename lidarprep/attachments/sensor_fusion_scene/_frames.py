@@ -1,4 +1,4 @@
-"""What a scene's sensors recorded, put together to frames: the points are made when they are asked for."""
+"""Frames of a scene, gathered from its sensors; points are made on demand."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.attachments.sensor_fusion_scene.clock import NS_PER_US
-from lidarprep.attachments.sensor_fusion_scene.pose_path import PosePath
+from lidarprep.attachments.sensor_fusion_scene._conventions import NS_PER_US, PosePath
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import CameraImage, Frame, PointCloud, Pose, RadarPoints
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """One frame of a lidar or radar: when it was, and its arrays, still views of the file."""
+    """One frame of a lidar or radar: its time, and its arrays as views of the file."""
 
     time_us: int
     arrays: dict[str, NDArray[Any]]
@@ -47,7 +46,7 @@ class SweepingSensor:
 
 @dataclass(frozen=True)
 class _Part:
-    """What one sensor adds to a frame; `world_from_source` is None where its points are in the world."""
+    """One sensor's share of a frame; `world_from_source` is None if its points are in the world."""
 
     device: int
     sweep: Sweep
@@ -63,7 +62,7 @@ class _Part:
 
 @dataclass
 class _Gathered:
-    """What belongs to one frame."""
+    """The parts of one frame."""
 
     clouds: list[_Part] = field(default_factory=list)
     radars: list[_Part] = field(default_factory=list)
@@ -72,13 +71,13 @@ class _Gathered:
 
 @dataclass(frozen=True)
 class Recorded:
-    """All that the sensors of a scene recorded.
+    """The content of a scene.
 
     Args:
         source: Names the scene in errors.
-        offset_us: Microseconds since the Unix epoch that all times count from.
+        offset_us: Origin of all times, microseconds since the Unix epoch.
         lidars, radars: The sensors, at least one lidar.
-        images: The pictures of all cameras, each with its time.
+        images: The images of all cameras, each with its time.
         device_poses: The device's poses.
     """
 
@@ -91,10 +90,10 @@ class Recorded:
 
 
 def frames_of(scene: Recorded, notes: list[str]) -> tuple[Frame, ...]:
-    """One frame for each time at which a lidar has one; what could not be merged goes into `notes`.
+    """Return one frame for each time at which a lidar has one; adds to `notes` what could not be merged.
 
     Raises:
-        FormatError: The id of a lidar is no device id.
+        FormatError: The id of a lidar is not a device id.
     """
     times = sorted({sweep.time_us for lidar in scene.lidars for sweep in lidar.sweeps})
     gathered = {time: _Gathered() for time in times}
@@ -124,7 +123,7 @@ def frames_of(scene: Recorded, notes: list[str]) -> tuple[Frame, ...]:
 
 
 def _devices(scene: Recorded, notes: list[str]) -> list[int]:
-    """The device number of each lidar."""
+    """Return the device number of each lidar."""
     numbers = [lidar.id for lidar in scene.lidars if isinstance(lidar.id, int)]
     if any(not 0 <= number < 2**32 for number in numbers):
         raise FormatError(
@@ -166,13 +165,13 @@ def _part(sensor: SweepingSensor, sweep: Sweep, device: int) -> _Part:
 
 
 def _in_part(parts: Sequence[_Part], name: str) -> bool:
-    """Whether some of the parts that have points have that array, and some have not."""
+    """Return whether only some of the parts with points have that array."""
     having = [name in part.sweep.arrays for part in parts if len(part.sweep)]
     return any(having) and not all(having)
 
 
 def _merged(parts: Sequence[_Part], name: str) -> NDArray[Any] | None:
-    """An array of all parts one after the other; None where one that has points lacks it."""
+    """Concatenate an array of all parts; None if a part with points lacks it."""
     arrays = [part.sweep.arrays.get(name) for part in parts if len(part.sweep)]
     present = [array for array in arrays if array is not None]
     if not arrays or len(present) < len(arrays):
@@ -202,7 +201,7 @@ def _cloud(parts: Sequence[_Part], offset_us: int, with_device: bool) -> PointCl
 
 
 def _radar(parts: Sequence[_Part], source: str) -> RadarPoints:
-    """The radar returns of one frame, of all its radars."""
+    """Return the radar returns of one frame, of all its radars."""
     directions = [
         part.sweep.arrays["directions"]
         if part.world_from_source is None
