@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lidarprep.attachments.frame_json import decode
@@ -119,7 +119,6 @@ def point_lists(draw: st.DrawFn) -> list[dict[str, Any]]:
     return points
 
 
-@settings(max_examples=250)
 @given(point_lists(), st.integers(0, 2**32))
 def test_any_way_of_writing_reads_as_json_reads_it(points: list[dict[str, Any]], seed: int) -> None:
     assert_as_json_reads(Writer(seed).frame(points))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lidarprep.errors import FormatError
@@ -204,7 +204,6 @@ def test_a_first_row_that_is_an_ordinary_count_is_no_header(save: Save) -> None:
     st.lists(st.tuples(*[st.floats(width=64)] * 3), max_size=8),
     st.sampled_from([".csv", ".tsv", ".xyz", ".asc", ".txt", ".pts"]),
 )
-@settings(max_examples=60)
 def test_coordinates_that_are_written_are_read_back_bit_by_bit(
     tmp_path: Path, points: list[tuple[float, float, float]], suffix: str
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import laspy
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lidarprep.errors import EncodingError, FormatError, MissingExtraError
@@ -22,8 +22,6 @@ from lidarprep.pointfiles.timestamps import adjusted_gps_seconds, unix_nanosecon
 from lidarprep.scene import PointCloud
 
 # A file that is written anew for each example may share its folder with the others.
-per_example = settings(max_examples=40)
-
 VERSIONS = {"1.1": range(2), "1.2": range(4), "1.3": range(6), "1.4": range(11)}
 KINDS = [(version, number) for version, numbers in VERSIONS.items() for number in numbers]
 
@@ -100,7 +98,6 @@ def test_version_1_0_is_read_as_1_1_is(tmp_path: Path) -> None:
     offset=st.floats(-1e9, 1e9),
     integers=st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=9),
 )
-@per_example
 def test_coordinates_are_scaled_as_laspy_scales_them(
     tmp_path: Path, scale: float, offset: float, integers: list[int]
 ) -> None:
@@ -137,7 +134,6 @@ def test_standard_gps_time_is_unix_time_with_its_leap_seconds(moment: tuple[int,
 
 
 @given(seconds=st.lists(st.floats(-1.3e9, 3e9), min_size=1, max_size=20))
-@per_example
 def test_times_in_any_order_are_converted_alike_by_kernel_and_numpy(tmp_path: Path, seconds: list[float]) -> None:
     points = some_points(count=len(seconds), gps_time=np.array([*seconds[:-1], 1.0]))
     (tmp_path / "a.las").write_bytes(as_bytes(points))
@@ -262,7 +258,6 @@ def test_a_file_without_points_is_read(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("compressed", [False, True])
 @given(data=st.data())
-@per_example
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path, compressed: bool, data: st.DataObject) -> None:
     content = as_bytes(some_points("1.4", 7), compressed=compressed)
     path = tmp_path / "a.laz"
@@ -274,7 +269,6 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path, compressed: bool, data: 
 
 @pytest.mark.parametrize("compressed", [False, True])
 @given(data=st.data())
-@per_example
 def test_a_damaged_file_is_read_or_refused(tmp_path: Path, compressed: bool, data: st.DataObject) -> None:
     content = bytearray(as_bytes(some_points("1.4", 7, count=20), compressed=compressed))
     for _ in range(data.draw(st.integers(1, 3))):
