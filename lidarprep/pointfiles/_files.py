@@ -46,6 +46,12 @@ def check_trailing(path: Path, trailing: bytes, promised: str) -> None:
         )
 
 
+def cut_short(path: Path, at: int, expected: str, found: str = "the file ends here") -> FormatError:
+    """Return the error of a file that ends at byte `at`, before its content does."""
+    fix = "The file was cut while it was copied or written: get it again."
+    return FormatError(path, place=f"byte {at}", found=found, expected=expected, fix=fix)
+
+
 @contextmanager
 def appearing_whole(path: Path) -> Iterator[BinaryIO]:
     """Open a stream whose file gets its name once all is written, and is removed if writing fails."""

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from lidarprep.errors import FormatError
+from lidarprep.pointfiles._files import cut_short
 
 # Bytes of the header of each minor version, and of a variable length record's own header.
 HEADER_BYTES = (227, 227, 227, 235, 375)
@@ -124,18 +125,18 @@ class _HeaderReader:
             found = "an empty file" if not self.head else f"{self.head[:4]!r}"
             self.fail("byte 0", found, "'LASF', which every LAS and LAZ file begins with")
         if len(self.head) < HEADER_BYTES[0]:
-            self.fail_cut(HEADER_BYTES[0], "the header")
+            raise cut_short(self.path, self.size, f"at least {HEADER_BYTES[0]} bytes: the header")
         major, minor = self.head[24:26]
         if major != 1 or minor >= len(HEADER_BYTES):
             self.fail("byte 24", f"version {major}.{minor}", "1.0 to 1.4")
         if len(self.head) < HEADER_BYTES[minor]:
-            self.fail_cut(HEADER_BYTES[minor], "the header")
+            raise cut_short(self.path, self.size, f"at least {HEADER_BYTES[minor]} bytes: the header")
         encoding: int = self.number("<H", 6) if minor >= 2 else 0
         header_bytes, begins, vlrs = struct.unpack_from("<HII", self.head, 94)
         if not HEADER_BYTES[minor] <= header_bytes <= begins:
             self.fail("byte 94", f"a header of {header_bytes} bytes, and points from byte {begins}", "a header first")
         if begins > self.size:
-            self.fail_cut(begins, "what stands before the points")
+            raise cut_short(self.path, self.size, f"at least {begins} bytes: the header and its records")
         if vlrs * _VLR_BYTES > begins - header_bytes:
             self.fail("byte 100", f"{vlrs} records in {begins - header_bytes} bytes", f"{_VLR_BYTES} bytes for each")
         scales, offsets = struct.unpack_from("<3d", self.head, 131), struct.unpack_from("<3d", self.head, 155)
@@ -149,7 +150,11 @@ class _HeaderReader:
         dtype, extra_names = self.record_type(point_format, records.get(("LASF_Spec", 4), b""))
         extended = minor >= 4 and self.number("<I", 243) > 0
         if laz_record is None and begins + count * dtype.itemsize > self.size:
-            self.fail_cut(begins + count * dtype.itemsize, f"{count} points of {dtype.itemsize} bytes")
+            raise cut_short(
+                self.path,
+                self.size,
+                f"at least {begins + count * dtype.itemsize} bytes: {count} points of {dtype.itemsize} bytes",
+            )
         return LasHeader(
             version=minor,
             point_format=point_format,
@@ -219,15 +224,6 @@ class _HeaderReader:
             found[user.split(b"\0")[0].decode("latin-1"), number] = content[at : at + length]
             at += length
         return found
-
-    def fail_cut(self, needed: int, what: str) -> NoReturn:
-        raise FormatError(
-            self.path,
-            place=f"byte {self.size}",
-            found="the file ends here",
-            expected=f"at least {needed} bytes: {what}",
-            fix="The file was cut while it was copied or written: get it again.",
-        )
 
     def fail(self, place: str, found: str, expected: str) -> NoReturn:
         raise FormatError(self.path, place=place, found=found, expected=expected)

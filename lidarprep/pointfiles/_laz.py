@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError, MissingExtraError
+from lidarprep.pointfiles._files import cut_short
 from lidarprep.pointfiles._las_header import LasHeader
 
 try:
@@ -115,7 +116,7 @@ class LazRecords:
         if table_at == -1:  # a writer that could not go back leaves it at the end
             table_at = self._number(stream, size - 8, "<q", size)
         if not begins <= table_at <= size - 8:
-            self._fail_cut(size, f"a table of chunks at byte {table_at}")
+            raise cut_short(self.path, size, f"a table of chunks at byte {table_at}")
         chunks = self._number(stream, table_at + 4, "<I", size)
         least = header.records.itemsize
         if chunks * least > table_at - begins:
@@ -148,7 +149,7 @@ class LazRecords:
         stream.seek(max(at, 0))
         content = stream.read(struct.calcsize(code))
         if at < 0 or len(content) < struct.calcsize(code):
-            self._fail_cut(size, "compressed points")
+            raise cut_short(self.path, size, "compressed points")
         value: int = struct.unpack(code, content)[0]
         return value
 
@@ -168,15 +169,6 @@ class LazRecords:
                 expected=f"{self.header.count} points, as the header says",
                 fix="The file was cut or changed: get it again.",
             ) from error
-
-    def _fail_cut(self, size: int, expected: str) -> NoReturn:
-        raise FormatError(
-            self.path,
-            place=f"byte {size}",
-            found="the file ends here",
-            expected=expected,
-            fix="The file was cut while it was copied or written: get it again.",
-        )
 
     def _fail(self, place: str, found: str, expected: str) -> NoReturn:
         raise FormatError(self.path, place=place, found=found, expected=expected)

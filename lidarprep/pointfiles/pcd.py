@@ -17,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
-from lidarprep.pointfiles._files import appearing_whole, check_trailing, read_from, records, scalar_columns, storable
+from lidarprep.pointfiles._files import (
+    appearing_whole,
+    check_trailing,
+    cut_short,
+    read_from,
+    records,
+    scalar_columns,
+    storable,
+)
 from lidarprep.pointfiles._numeric_text import Column, read_promised
 from lidarprep.pointfiles.fields import FIELD_NAMES, cloud_from_fields
 from lidarprep.scene import PointCloud, ReferenceFrame
@@ -185,7 +193,7 @@ def _packed_colour(numbers: NDArray[np.float64], axes: list[NDArray[Any]]) -> ND
 def _read_table(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] | None]:
     """Return (N,) or (N, count) for each field of a binary body."""
     if len(body) < header.data_bytes:
-        _fail_short(path, header, body, f"{header.data_bytes} bytes: {header.promise}")
+        raise _cut_short(path, header, body, f"{header.data_bytes} bytes: {header.promise}")
     check_trailing(path, body[header.data_bytes :], header.promise)
     numbers = zip(header.types, header.counts, strict=True)
     dtype = np.dtype([(f"{k}", code, (count,) * (count > 1)) for k, (code, count) in enumerate(numbers)])
@@ -199,7 +207,7 @@ def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[A
         check_trailing(path, body, header.promise)
         return [np.empty(0, code) for code in header.types]
     if len(body) < 8:
-        _fail_short(path, header, body, "8 bytes of sizes, then the compressed points")
+        raise _cut_short(path, header, body, "8 bytes of sizes, then the compressed points")
     packed_bytes, unpacked_bytes = struct.unpack_from("<II", body)
     mismatch = unpacked_bytes != header.data_bytes
     if mismatch or unpacked_bytes > packed_bytes * MAX_LZF_RATIO:
@@ -215,7 +223,7 @@ def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[A
             else "The file is damaged: get it again.",
         )
     if len(body) < 8 + packed_bytes:
-        _fail_short(path, header, body, f"{8 + packed_bytes} bytes: {header.promise}")
+        raise _cut_short(path, header, body, f"{8 + packed_bytes} bytes: {header.promise}")
     check_trailing(path, body[8 + packed_bytes :], header.promise)
     try:
         unpacked = lzf.decompress(body[8 : 8 + packed_bytes], unpacked_bytes)
@@ -237,14 +245,9 @@ def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[A
     return values
 
 
-def _fail_short(path: Path, header: _Header, body: bytes, expected: str) -> NoReturn:
-    raise FormatError(
-        path,
-        place=f"byte {header.size_bytes + len(body)}",
-        found=f"the file ends {len(body)} bytes after its header",
-        expected=expected,
-        fix="The file was cut while it was copied or written: get it again.",
-    )
+def _cut_short(path: Path, header: _Header, body: bytes, expected: str) -> FormatError:
+    found = f"the file ends {len(body)} bytes after its header"
+    return cut_short(path, header.size_bytes + len(body), expected, found)
 
 
 class _HeaderParser:

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from plyfile import PlyData, PlyElement, PlyParseError
 
 from lidarprep.errors import FormatError
-from lidarprep.pointfiles._files import appearing_whole, check_trailing, read_from, records, scalar_columns, storable
+from lidarprep.pointfiles._files import (
+    appearing_whole,
+    check_trailing,
+    cut_short,
+    read_from,
+    records,
+    scalar_columns,
+    storable,
+)
 from lidarprep.pointfiles._numeric_text import Column, read_promised
 from lidarprep.pointfiles.fields import cloud_from_fields
 from lidarprep.pointfiles.timestamps import to_nanoseconds
@@ -141,7 +149,7 @@ def _read_with_plyfile(path: Path, header: _Header, body: bytes) -> dict[str, ND
     if header.encoding == "ascii":  # a digit and a blank for each value, but no line's end is needed at the end
         least = max(sum(e.count * 2 * len(e.properties) for e in header.elements) - 1, 0)
     if len(body) - body_start < least:
-        _fail_short(path, header, len(body) - body_start, least)
+        raise _cut_short(path, header, len(body) - body_start, least)
     # Text is passed in memory, since plyfile would leave such a file open; the rest it maps into memory.
     with io.BytesIO(body) if header.encoding == "ascii" else path.open("rb") as stream:
         try:
@@ -159,7 +167,7 @@ def _read_with_plyfile(path: Path, header: _Header, body: bytes) -> dict[str, ND
 def _read_table(path: Path, header: _Header, body: bytes) -> dict[str, NDArray[Any]]:
     whole = sum(e.count * e.least_row_bytes for e in header.elements)
     if len(body) < whole:
-        _fail_short(path, header, len(body), whole)
+        raise _cut_short(path, header, len(body), whole)
     check_trailing(path, body[whole:], header.promise)
     order = "<" if header.encoding == "binary_little_endian" else ">"
     dtype = np.dtype([(p.name, order + p.type) for p in header.vertex.properties])
@@ -178,14 +186,9 @@ def _read_text(path: Path, header: _Header, content: bytes) -> dict[str, NDArray
     return {column.name: numbers for column, numbers in zip(columns, values, strict=True)}
 
 
-def _fail_short(path: Path, header: _Header, body_bytes: int, least: int) -> NoReturn:
-    raise FormatError(
-        path,
-        place=f"byte {header.size_bytes + body_bytes}",
-        found=f"the file ends {body_bytes} bytes after its header",
-        expected=f"at least {least} bytes: {header.promise}",
-        fix="The file was cut while it was copied or written: get it again.",
-    )
+def _cut_short(path: Path, header: _Header, body_bytes: int, least: int) -> FormatError:
+    found = f"the file ends {body_bytes} bytes after its header"
+    return cut_short(path, header.size_bytes + body_bytes, f"at least {least} bytes: {header.promise}", found)
 
 
 def _read_header(path: Path, start: bytes) -> _Header:
