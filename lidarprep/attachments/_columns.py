@@ -62,6 +62,33 @@ class AttachmentColumns:
         )
 
 
+class DocumentReader:
+    """Checks the types of values in a JSON document; errors name the place.
+
+    Args:
+        source: Names the document in errors.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def refuse(self, place: str, found: Any, expected: str) -> FormatError:
+        """Return the error of an unexpected value."""
+        return FormatError(self.source, place=place, found=f"{found!r}"[:80], expected=expected)
+
+    def listed(self, value: Any, place: str) -> list[Any]:
+        """Return a value that must be an array."""
+        if not isinstance(value, list):
+            raise self.refuse(place, value, "an array")
+        return value
+
+    def mapping(self, value: Any, place: str) -> dict[str, Any]:
+        """Return a value that must be an object."""
+        if not isinstance(value, dict):
+            raise self.refuse(place, value, "an object")
+        return value
+
+
 def require_world(what: str, reference: ReferenceFrame, frame_id: str) -> None:
     """Check that points or radar points are in the world frame.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lidarprep.attachments._columns import (
     AttachmentColumns,
+    DocumentReader,
     device_pose,
     linked_image,
     require_all_or_none,
@@ -288,11 +289,8 @@ def _read_points(data: bytes, text: NDArray[np.uint8], start: int, source: str) 
     return cloud, end
 
 
-class _FrameReader:
+class _FrameReader(DocumentReader):
     """Reads a frame without its points; errors name the key."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
 
     def read(self, described: dict[str, Any], points: PointCloud) -> Frame:
         points = replace(points, ignored_fields=(*points.ignored_fields, *self.ignored(described)))
@@ -324,23 +322,10 @@ class _FrameReader:
                 names |= {f"{key}.{name}" for name in set(row) - known} if isinstance(row, dict) else set()
         return sorted(names)
 
-    def refuse(self, place: str, found: Any, expected: str) -> FormatError:
-        return FormatError(self.source, place=place, found=f"{found!r}"[:80], expected=expected)
-
     def required(self, mapping: Mapping[str, Any], key: str, place: str) -> Any:
         if key not in mapping:
             raise FormatError(self.source, place=place or "the frame", found=f"no {key!r}")
         return mapping[key]
-
-    def listed(self, value: Any, place: str) -> list[Any]:
-        if not isinstance(value, list):
-            raise self.refuse(place, value, "an array")
-        return value
-
-    def mapping(self, value: Any, place: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise self.refuse(place, value, "an object")
-        return value
 
     def number(self, value: Any, place: str) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):

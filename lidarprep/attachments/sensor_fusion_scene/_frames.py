@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -60,18 +60,16 @@ class _Part:
             return self.world_from_source.apply(positions).astype(np.float32)
 
 
-@dataclass
-class _Gathered:
-    """The parts of one frame."""
-
-    clouds: list[_Part] = field(default_factory=list)
-    radars: list[_Part] = field(default_factory=list)
-    images: list[CameraImage] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """The content of a scene.
+def frames_of(
+    source: str,
+    offset_us: int,
+    lidars: Sequence[SweepingSensor],
+    radars: Sequence[SweepingSensor],
+    images: Sequence[tuple[int, CameraImage]],
+    device_poses: PosePath,
+    notes: list[str],
+) -> tuple[Frame, ...]:
+    """Return one frame for each time at which a lidar has one.
 
     Args:
         source: Names the scene in errors.
@@ -79,62 +77,55 @@ class Recorded:
         lidars, radars: The sensors, at least one lidar.
         images: The images of all cameras, each with its time.
         device_poses: The device's poses.
-    """
-
-    source: str
-    offset_us: int
-    lidars: list[SweepingSensor]
-    radars: list[SweepingSensor]
-    images: list[tuple[int, CameraImage]]
-    device_poses: PosePath
-
-
-def frames_of(scene: Recorded, notes: list[str]) -> tuple[Frame, ...]:
-    """Return one frame for each time at which a lidar has one; adds to `notes` what could not be merged.
+        notes: Gets a note for what could not be merged.
 
     Raises:
         FormatError: The id of a lidar is not a device id.
     """
-    times = sorted({sweep.time_us for lidar in scene.lidars for sweep in lidar.sweeps})
-    gathered = {time: _Gathered() for time in times}
-    devices = _devices(scene, notes)
-    for lidar, device in zip(scene.lidars, devices, strict=True):
+    times = sorted({sweep.time_us for lidar in lidars for sweep in lidar.sweeps})
+    clouds_at: dict[int, list[_Part]] = {time: [] for time in times}
+    radars_at: dict[int, list[_Part]] = {time: [] for time in times}
+    images_at: dict[int, list[CameraImage]] = {time: [] for time in times}
+    for lidar, device in zip(lidars, _devices(lidars, source, notes), strict=True):
         for sweep in lidar.sweeps:
-            gathered[sweep.time_us].clouds.append(_part(lidar, sweep, device))
-    for radar in scene.radars:
+            clouds_at[sweep.time_us].append(_part(lidar, sweep, device))
+    for radar in radars:
         for sweep in radar.sweeps:
-            gathered[_nearest(times, sweep.time_us)].radars.append(_part(radar, sweep, 0))
-    for time, image in scene.images:
-        gathered[_nearest(times, time)].images.append(image)
-    _note_partial_columns(list(gathered.values()), notes)
-    with_device = len(scene.lidars) > 1 or isinstance(scene.lidars[0].id, int)
+            radars_at[_nearest(times, sweep.time_us)].append(_part(radar, sweep, 0))
+    for time, image in images:
+        images_at[_nearest(times, time)].append(image)
+    for name in ("intensities", "timestamps", "colors"):
+        count = sum(_in_part(clouds, name) for clouds in clouds_at.values())
+        if count:
+            notes.append(f"in {count} frames only some of the lidars have {name}, which are left out there")
+    with_device = len(lidars) > 1 or isinstance(lidars[0].id, int)
     return tuple(
         Frame(
             id=str(index),
             index=index,
-            read_points=partial(_cloud, parts.clouds, scene.offset_us, with_device),
-            read_radar=partial(_radar, parts.radars, scene.source) if parts.radars else None,
-            world_from_ego=scene.device_poses.at(time),
-            timestamp=(scene.offset_us + time) * NS_PER_US,
-            images=tuple(parts.images),
+            read_points=partial(_cloud, clouds_at[time], offset_us, with_device),
+            read_radar=partial(_radar, radars_at[time], source) if radars_at[time] else None,
+            world_from_ego=device_poses.at(time),
+            timestamp=(offset_us + time) * NS_PER_US,
+            images=tuple(images_at[time]),
         )
-        for index, (time, parts) in enumerate(gathered.items())
+        for index, time in enumerate(times)
     )
 
 
-def _devices(scene: Recorded, notes: list[str]) -> list[int]:
+def _devices(lidars: Sequence[SweepingSensor], source: str, notes: list[str]) -> list[int]:
     """Return the device number of each lidar."""
-    numbers = [lidar.id for lidar in scene.lidars if isinstance(lidar.id, int)]
+    numbers = [lidar.id for lidar in lidars if isinstance(lidar.id, int)]
     if any(not 0 <= number < 2**32 for number in numbers):
         raise FormatError(
-            scene.source,
+            source,
             place="sensors",
             found=f"lidars with the ids {numbers}"[:80],
             expected="integers from 0 to 2³²−1, the device ids of points",
         )
     taken, free = set(numbers), 0
     devices = []
-    for lidar in scene.lidars:
+    for lidar in lidars:
         if isinstance(lidar.id, int):
             devices.append(lidar.id)
             continue
@@ -142,16 +133,9 @@ def _devices(scene: Recorded, notes: list[str]) -> list[int]:
             free += 1
         taken.add(free)
         devices.append(free)
-        if len(scene.lidars) > 1:
+        if len(lidars) > 1:
             notes.append(f"points of lidar {lidar.id!r} have the device id {free}")
     return devices
-
-
-def _note_partial_columns(frames: Sequence[_Gathered], notes: list[str]) -> None:
-    for name in ("intensities", "timestamps", "colors"):
-        count = sum(_in_part(parts.clouds, name) for parts in frames)
-        if count:
-            notes.append(f"in {count} frames only some of the lidars have {name}, which are left out there")
 
 
 def _nearest(times: Sequence[int], time: int) -> int:

@@ -8,9 +8,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from lidarprep.attachments._columns import DocumentReader
 from lidarprep.attachments.sensor_fusion_scene._container import Buffer, read_container
 from lidarprep.attachments.sensor_fusion_scene._conventions import DISTORTION_PARAMETERS, NS_PER_US, PosePath
-from lidarprep.attachments.sensor_fusion_scene._frames import Recorded, Sweep, SweepingSensor, frames_of
+from lidarprep.attachments.sensor_fusion_scene._frames import Sweep, SweepingSensor, frames_of
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import Camera, CameraImage, CameraModel, Distortion, Intrinsics, Scene
 
@@ -60,11 +61,9 @@ def decode(data: Buffer, source: str = "scene.sfs") -> Scene:
         raise FormatError(source, found=error.message) from error
 
 
-class _SceneReader:
-    """Reads a document; errors name the place in it."""
-
+class _SceneReader(DocumentReader):
     def __init__(self, source: str) -> None:
-        self.source = source
+        super().__init__(source)
         self.offset_us = 0
         self.notes: list[str] = []
         self.lidars: list[SweepingSensor] = []
@@ -89,18 +88,12 @@ class _SceneReader:
         unread = [key for key in _NOT_READ if document.get(key)]
         if unread:
             self.notes.append(f"the scene's {', '.join(unread)} are not read")
-        recorded = Recorded(
-            source=self.source,
-            offset_us=self.offset_us,
-            lidars=self.lidars,
-            radars=self.radars,
-            images=self.images,
-            device_poses=self.device_poses or self.lidars[0].poses,
-        )
+        device_poses = self.device_poses or self.lidars[0].poses
+        frames = frames_of(self.source, self.offset_us, self.lidars, self.radars, self.images, device_poses, self.notes)
         return Scene(
             source=self.source,
             layout="sensor_fusion_scene",
-            frames=frames_of(recorded, self.notes),
+            frames=frames,
             cameras=tuple(self.cameras),
             points_frame="world",
             notes=tuple(self.notes),
@@ -257,19 +250,6 @@ class _SceneReader:
         return camera
 
     # ---- values ----------------------------------------------------------------------------------------------------
-
-    def refuse(self, place: str, found: Any, expected: str) -> FormatError:
-        return FormatError(self.source, place=place, found=f"{found!r}"[:80], expected=expected)
-
-    def listed(self, value: Any, place: str) -> list[Any]:
-        if not isinstance(value, list):
-            raise self.refuse(place, value, "an array")
-        return value
-
-    def mapping(self, value: Any, place: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise self.refuse(place, value, "an object")
-        return value
 
     def time(self, value: Any, place: str) -> int:
         if type(value) is not int or not 0 <= value <= LARGEST_TIME_US:
