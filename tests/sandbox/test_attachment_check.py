@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -43,11 +42,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("attachments")
     for name, suffix in SUFFIXES.items():
         (folder / f"good{suffix}").write_bytes(get_format(name).encode(FRAME))
-    spool, out = BytesIO(), BytesIO()
-    writer = get_format("sfs").writer(spool, frames=1, pictures=0)
-    writer.add(FRAME)
-    writer.finish(out)
-    (folder / "good.sfs").write_bytes(out.getvalue())
+    with (folder / "good.sfs").open("w+b") as file:
+        writer = get_format("sfs").writer(file, frames=1, images=0)
+        writer.add(FRAME)
+        writer.finish()
     (folder / "good.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(8))
     return folder
 

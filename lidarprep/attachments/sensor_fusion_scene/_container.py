@@ -1,22 +1,43 @@
-"""The file under a Sensor Fusion Scene, as it is read: nothing that it says is believed before it is checked."""
+"""The file under a Sensor Fusion Scene: a JSON header with the place of each array, then the arrays.
+
+    {"version": ..., "positions": "", ..., "$items": [{"keys": ["positions"], "length": ..., "offset": 4, ...}]}␠
+    0 0 0 0  block  padding  block  padding …
+
+Offsets count from the header's end. The header is padded with spaces, and each block with zeros, by 1 to 4 bytes to a
+multiple of 4; so the file's first zero byte ends the header.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from mmap import mmap
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from lidarprep.attachments.sensor_fusion_scene.container import ALIGNMENT, DTYPES, ITEMS_KEY, ArraySpec, padding
-from lidarprep.errors import FormatError
+from lidarprep.errors import EncodingError, FormatError
+
+ALIGNMENT = 4
+ITEMS_KEY = "$items"
 
 Buffer = bytes | bytearray | memoryview | mmap
 
-# The spec's arrays need no deeper nesting than 6; annotations a few more. A parser must not follow a hostile file down.
+# The types of arrays that are read from foreign files: numbers only, never objects or text.
+DTYPES = {
+    name: np.dtype(name).newbyteorder("<")
+    for name in (
+        *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+        *("float16", "float32", "float64"),
+    )
+}
+
+# The spec's arrays are nested 6 deep at most, annotations a little more. A parser must not follow a hostile file down.
 MAX_DEPTH = 64
 MAX_DIMENSIONS = 8
 
@@ -24,19 +45,133 @@ MAX_DIMENSIONS = 8
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"[ \t\r\n]*+(:?)')
 
 
-def read_container(data: Buffer, source: str = "scene.sfs") -> dict[str, Any]:
-    """The document of a file, with an array for each of its `$items`.
+@dataclass(frozen=True)
+class ArraySpec:
+    """An array in a document, as the header describes it.
 
     Args:
-        data: The whole file; a memory map reads only what is looked at.
+        dtype: NumPy name of its numbers' type, little-endian: "float32".
+        shape: Its shape, C order.
+        offset: Bytes from the header's end to its block.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        """Length of its bytes, without padding."""
+        count = 1
+        for extent in self.shape:
+            count *= extent
+        return count * DTYPES[self.dtype].itemsize
+
+
+# ---- writing ----
+
+
+def header_of(document: dict[str, Any], at_least: int = 0) -> bytes:
+    """Return the padded header of a document.
+
+    Args:
+        document: JSON values in dicts and lists, with an ArraySpec in place of each array.
+        at_least: Smallest size in bytes, a multiple of 4; a shorter header gets spaces after its opening brace.
+
+    Raises:
+        EncodingError: The document holds a value that JSON does not have.
+    """
+    found: list[tuple[list[str | int], ArraySpec]] = []
+    described = dict(_without_arrays(document, [], found))
+    found.sort(key=lambda entry: entry[1].offset)
+    described[ITEMS_KEY] = [
+        {"keys": keys, "length": spec.nbytes, "offset": spec.offset, "dtype": spec.dtype, "shape": spec.shape}
+        for keys, spec in found
+    ]
+    try:
+        text = orjson.dumps(described)
+    except TypeError as error:  # another type, a lone surrogate, an integer of more than 64 bits
+        raise EncodingError(f"a Sensor Fusion Scene cannot hold it: {error}") from error
+    header = text + b" " * _padding(len(text))
+    return header[:1] + b" " * (at_least - len(header)) + header[1:]
+
+
+def _without_arrays(value: Any, keys: list[str | int], found: list[tuple[list[str | int], ArraySpec]]) -> Any:
+    if isinstance(value, ArraySpec):
+        found.append((keys, value))
+        return ""
+    if isinstance(value, dict):
+        return {key: _without_arrays(part, [*keys, key], found) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_arrays(part, [*keys, number], found) for number, part in enumerate(value)]
+    return value
+
+
+class BlockWriter:
+    """Appends arrays to the part of a file that follows the header; `size` counts all bytes so far.
+
+    Args:
+        out: The file to write to, from its current position on, to which offsets refer.
+    """
+
+    def __init__(self, out: BinaryIO) -> None:
+        self.out = out
+        self.size = write_all(out, bytes(ALIGNMENT))
+
+    def append(self, dtype: str, shape: tuple[int, ...], chunks: Iterable[NDArray[Any]]) -> ArraySpec:
+        """Write one array and its padding.
+
+        Args:
+            dtype: NumPy name of its numbers' type.
+            shape: Its shape.
+            chunks: Its numbers in C order, little-endian, in any number of contiguous pieces.
+
+        Returns:
+            The array's description for the header.
+
+        Raises:
+            ValueError: The pieces do not add up to the shape.
+        """
+        spec = ArraySpec(dtype, shape, self.size)
+        written = 0
+        for chunk in chunks:
+            little = chunk if sys.byteorder == "little" else chunk.astype(chunk.dtype.newbyteorder("<"), copy=False)
+            written += write_all(self.out, little.reshape(-1).view(np.uint8).data)
+        if written != spec.nbytes:
+            raise ValueError(f"an array {dtype} {shape} has {spec.nbytes} bytes, but {written} were given")
+        self.size += written + write_all(self.out, bytes(_padding(written)))
+        return spec
+
+
+def write_all(out: BinaryIO, data: bytes | memoryview) -> int:
+    """Write all of `data`, also to an unbuffered file that takes a part at a time; return its length."""
+    written = out.write(data)
+    while written < len(data):
+        written += out.write(data[written:])
+    return written
+
+
+def _padding(length: int) -> int:
+    """Return the number of zeros or spaces after that many bytes."""
+    return ALIGNMENT - length % ALIGNMENT
+
+
+# ---- reading ----
+
+
+def read_container(data: Buffer, source: str = "scene.sfs") -> dict[str, Any]:
+    """Read the document of a file, with an array for each of its `$items`.
+
+    Args:
+        data: The whole file; of a memory map only the header and the arrays in use are read.
         source: Names the file in errors.
 
     Returns:
         The header's JSON object, without `$items`; its arrays are read-only views of `data`, little-endian.
 
     Raises:
-        FormatError: It is no such file; names the byte, or the item, and what stands there. Nothing is built before
-            all of it is known to lie within the file.
+        FormatError: The file is malformed; names the byte, or the item, and its content. Arrays are built only after
+            all blocks are known to lie within the file.
     """
     return _ContainerReader(memoryview(data).cast("B").toreadonly(), source).read()
 
@@ -65,7 +200,7 @@ class _ContainerReader:
         return FormatError(self.source, place=place, found=found[:200], expected=expected)
 
     def header_end(self) -> int:
-        """Where the first zero byte is; looked for piecewise, since a memoryview cannot find."""
+        """Return the offset of the first zero byte; searched piecewise, since a memoryview has no `find`."""
         step = 1 << 16
         for start in range(0, len(self.view), step):
             at = bytes(self.view[start : start + step]).find(0)
@@ -94,7 +229,7 @@ class _ContainerReader:
         return document
 
     def count_keys(self, document: dict[str, Any]) -> int:
-        """How many keys the parser kept; of two that are the same it keeps one."""
+        """Count the keys that the parser kept; of two equal ones it keeps one."""
         count = 0
         level: list[Any] = [document]
         for _ in range(MAX_DEPTH):
@@ -111,7 +246,7 @@ class _ContainerReader:
         raise self.refuse("the header", f"nested deeper than {MAX_DEPTH}")
 
     def item(self, item: Any, number: int, room: int) -> tuple[list[str | int], ArraySpec]:
-        """What one entry of `$items` says, once its block is known to lie in the `room` bytes after the header."""
+        """Parse one entry of `$items`; its block must lie in the `room` bytes after the header."""
         place = f"{ITEMS_KEY}[{number}]"
         if not isinstance(item, dict):
             raise self.refuse(place, repr(item), "an object")
@@ -130,7 +265,7 @@ class _ContainerReader:
             raise self.refuse(place, f"{length} bytes for {dtype} {shape}", f"{spec.nbytes}")
         if offset < ALIGNMENT or offset % ALIGNMENT:
             raise self.refuse(f"{place}.offset", f"{offset}", "a multiple of 4, at least 4")
-        if offset + length + padding(length) > room:
+        if offset + length + _padding(length) > room:
             raise self.refuse(
                 place,
                 f"{length} bytes and padding at offset {offset}, but {room} follow the header",
@@ -145,19 +280,16 @@ class _ContainerReader:
         return value
 
     def require_apart(self, placed: list[tuple[list[str | int], ArraySpec]]) -> None:
-        """No two blocks share bytes: else a small file could be made to unfold into a large scene."""
+        """Check that blocks do not overlap: else a small file could unfold into a large scene."""
         behind = 0
-        order = sorted(range(len(placed)), key=lambda number: placed[number][1].offset or 0)
-        for number in order:
+        for number in sorted(range(len(placed)), key=lambda number: placed[number][1].offset):
             spec = placed[number][1]
-            if spec.nbytes and spec.offset is not None:
-                if spec.offset < behind:
-                    raise self.refuse(f"{ITEMS_KEY}[{number}].offset", f"{spec.offset}, within another block")
-                behind = spec.offset + spec.nbytes
+            if spec.nbytes and spec.offset < behind:
+                raise self.refuse(f"{ITEMS_KEY}[{number}].offset", f"{spec.offset}, within another block")
+            behind = spec.offset + spec.nbytes if spec.nbytes else behind
 
     def array(self, blocks: memoryview, spec: ArraySpec, number: int) -> NDArray[Any]:
-        start = spec.offset or 0
-        raw = np.frombuffer(blocks[start : start + spec.nbytes], dtype=np.uint8)
+        raw = np.frombuffer(blocks[spec.offset : spec.offset + spec.nbytes], dtype=np.uint8)
         if spec.dtype == "bool" and raw.size and raw.max() > 1:
             raise self.refuse(f"{ITEMS_KEY}[{number}]", f"a bool of value {raw.max()}", "0 or 1")
         try:
@@ -166,7 +298,7 @@ class _ContainerReader:
             raise self.refuse(f"{ITEMS_KEY}[{number}].shape", repr(spec.shape), "a shape that fits memory") from error
 
     def put(self, document: Any, keys: list[str | int], array: NDArray[Any], place: str) -> None:
-        """Puts the array where the document holds "" for it."""
+        """Put the array into the document in place of its ""."""
         container: Any = None
         value = document
         for key in keys:
@@ -187,7 +319,7 @@ def _is_size(value: Any) -> bool:
 
 
 def _first_duplicate(text: bytes) -> str | None:
-    """The first key that stands twice in one object of a valid JSON text."""
+    """Return the first key that occurs twice in one object of a valid JSON text."""
     found: list[str] = []
 
     def note(pairs: list[tuple[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Rows of numbers as text to columns, for all formats that have them: ASCII PLY, ASCII PCD and delimited text."""
+"""Rows of numbers in text to columns, for ASCII PLY, ASCII PCD and delimited text."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
-from lidarprep.kernels import text_rows as kernels
+from lidarprep.kernels import numeric_text as kernels
 
 BLANKS = " "
 
-# What a column's values are read as beside NumPy's types ("<f4"): integers as long as all of them are, else float64.
+# Types of a column beside NumPy's ("<f4"): integers if all values are, else float64.
 WHOLE = "whole"
 
-# Read as WHOLE is, but passed over as text if one of its values is no integer and no flag.
+# Read like WHOLE, but skipped as text if a value is neither an integer nor a flag.
 FLAG = "flag"
 
-# Numbers that the kernel leaves to Python before it is called again.
+# Numbers that the kernel leaves to Python in one call.
 _SLOW_AT_ONCE = 1024
 
 _SAMPLE_BYTES = 1 << 16
@@ -32,8 +32,8 @@ class Column:
     """One value of each row.
 
     Args:
-        name: What the file calls it.
-        type: NumPy's code of its numbers, WHOLE, FLAG, or None for text that is passed over.
+        name: Its name in the file.
+        type: NumPy code of its numbers, WHOLE, FLAG, or None for text, which is skipped.
     """
 
     name: str
@@ -43,22 +43,22 @@ class Column:
 def read_columns(
     path: Path, text: bytes, start: int, columns: Sequence[Column], separator: str
 ) -> list[NDArray[Any] | None]:
-    """The rows from `start` to the text's end as columns.
+    """Read the rows from `start` to the text's end as columns.
 
     Args:
         path: The file, for errors.
         text: All of it.
-        start: Where the first row begins.
-        columns: What a row is made of.
-        separator: What stands between two values: one of these, or any number of blanks and tabs for BLANKS.
+        start: Offset of the first row.
+        columns: The values of a row.
+        separator: The character between two values, or BLANKS for any number of blanks and tabs.
 
     Returns:
         (N,) for each column, a view into one table; None for text.
 
     Raises:
-        FormatError: A row has another count of values, or something that its column's type cannot hold.
+        FormatError: A row has another number of values, or a value that its column's type cannot hold.
     """
-    rows = _room(text, start, columns, _likely_rows(text, start))
+    rows = _capacity(text, start, columns, _likely_rows(text, start))
     table, not_whole, _ = _read(path, text, start, columns, rows, separator, grow=True)
     if not_whole.any():
         broken = zip(columns, not_whole, strict=True)
@@ -79,21 +79,21 @@ def read_promised(
     before: int = 0,
     after: int = 0,
 ) -> list[NDArray[Any]]:
-    """As many rows as a header promises, parted by blanks and tabs, as columns, none of which is text.
+    """Read as many rows as a header promises, separated by blanks and tabs, as columns of numbers.
 
     Args:
         path, text, start, columns: As for `read_columns`.
-        rows: How many there are to be.
-        promise: What the header says, for errors.
-        before: How many rows of other things come first.
-        after: How many follow.
+        rows: The number of rows promised.
+        promise: The header's claim, for errors.
+        before: Number of rows of other elements before them.
+        after: Number of rows of other elements after them.
 
     Raises:
         FormatError: There are more rows or fewer; or as for `read_columns`.
     """
     at = behind_rows(text, start, before) if before else start
     table = None
-    if _room(text, at, columns, rows) == rows:
+    if _capacity(text, at, columns, rows) == rows:
         table, _, at = _read(path, text, at, columns, rows, BLANKS)
     if table is None or len(table) != rows or after or at < len(text):
         found, total = count_rows(text, start), before + rows + after
@@ -109,38 +109,38 @@ def read_promised(
 
 
 def _likely_rows(text: bytes, start: int) -> int:
-    """About as many rows as there are, and rather more than less, judged by how long the first lines are."""
+    """Estimate the number of rows, rather too high than too low, from the length of the first lines."""
     sample = text[start : start + _SAMPLE_BYTES]
     lines = sample.count(b"\n") + sample.count(b"\r") + 1
     return lines * (len(text) - start) // max(len(sample), 1) * 9 // 8 + 16
 
 
-def _room(text: bytes, start: int, columns: Sequence[Column], rows: int) -> int:
-    """So many rows, or fewer if no text of this size could hold them: each value has a byte behind it."""
+def _capacity(text: bytes, start: int, columns: Sequence[Column], rows: int) -> int:
+    """Return `rows`, or fewer if text of this size could not hold them: a byte follows each value."""
     return min(rows, (len(text) - start) // len(columns) + 1)
 
 
 def count_rows(text: bytes, start: int) -> int:
-    """How many lines from `start` on are not blank."""
+    """Count the lines from `start` on that are not blank."""
     rows: int = kernels.count_rows(np.frombuffer(text, np.uint8), start, len(text))[0]
     return rows
 
 
 def behind_rows(text: bytes, start: int, rows: int) -> int:
-    """Where the text goes on behind so many lines that are not blank."""
+    """Return the offset behind that many lines that are not blank."""
     offset: int = kernels.count_rows(np.frombuffer(text, np.uint8), start, rows)[1]
     return offset
 
 
 def line_of(text: bytes, offset: int) -> int:
-    """The number of the line that an offset is in, from 1; lines end in LF, CRLF or CR."""
+    """Return the number of the line at an offset, from 1; lines end in LF, CRLF or CR."""
     return 1 + text.count(b"\n", 0, offset) + text.count(b"\r", 0, offset) - text.count(b"\r\n", 0, offset)
 
 
 def _read(
     path: Path, text: bytes, start: int, columns: Sequence[Column], rows: int, separator: str, *, grow: bool = False
 ) -> tuple[NDArray[np.void], NDArray[np.bool_], int]:
-    """Up to `rows` records, or all that there are; which of the columns are not whole; where the text goes on."""
+    """Return up to `rows` records, or with `grow` all; which columns are not whole; the offset behind."""
     kept = [(str(k), "<i8" if c.type in (WHOLE, FLAG) else c.type) for k, c in enumerate(columns) if c.type is not None]
     dtype = np.dtype(kept)
     fields, limits = _fields(columns, dtype)
@@ -157,7 +157,7 @@ def _read(
             with np.errstate(over="ignore"):  # beyond float32 is infinite
                 data[place : place + width].view(f"<f{width}")[0] = np.float64(float(text[first:end]))
         if status == kernels.MORE_ROWS and grow:
-            before, rows = table, _room(text, start, columns, rows + rows // 2 + 16)
+            before, rows = table, _capacity(text, start, columns, rows + rows // 2 + 16)
             table, data = _table(rows, dtype)
             table[:row] = before
         elif status in (kernels.OK, kernels.MORE_ROWS):
@@ -167,13 +167,13 @@ def _read(
 
 
 def _table(rows: int, dtype: np.dtype[np.void]) -> tuple[NDArray[np.void], NDArray[np.uint8]]:
-    """Room for records, and its bytes."""
+    """Allocate records; return them, and their bytes."""
     table = np.empty(rows, dtype)
     return table, table.view(np.uint8).reshape(-1) if dtype.itemsize else np.empty(0, np.uint8)
 
 
 def _fields(columns: Sequence[Column], dtype: np.dtype[np.void]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """What the kernel wants to know of each column."""
+    """Describe each column for the kernel."""
     fields = np.zeros((len(columns), 3), np.int64)
     limits = np.zeros((len(columns), 2), np.uint64)
     offsets = {name: field[1] for name, field in (dtype.fields or {}).items()}
@@ -222,7 +222,7 @@ def _line_at(text: bytes, start: int) -> bytes:
 
 
 def _value_at(text: bytes, at: int, separator: str) -> bytes:
-    """The value that begins there, for an error."""
+    """Return the value at an offset, for an error."""
     rest = _line_at(text, at)
     if separator == BLANKS:
         return (rest.split(maxsplit=1) or [b""])[0]

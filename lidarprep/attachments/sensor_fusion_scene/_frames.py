@@ -1,25 +1,24 @@
-"""What a scene's sensors recorded, put together to frames: the points are made when they are asked for."""
+"""Frames of a scene, gathered from its sensors; points are made on demand."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.attachments.sensor_fusion_scene.clock import NS_PER_US
-from lidarprep.attachments.sensor_fusion_scene.pose_path import PosePath
+from lidarprep.attachments.sensor_fusion_scene._conventions import NS_PER_US, PosePath
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import CameraImage, Frame, PointCloud, Pose, RadarPoints
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """One frame of a lidar or radar: when it was, and its arrays, still views of the file."""
+    """One frame of a lidar or radar: its time, and its arrays as views of the file."""
 
     time_us: int
     arrays: dict[str, NDArray[Any]]
@@ -47,7 +46,7 @@ class SweepingSensor:
 
 @dataclass(frozen=True)
 class _Part:
-    """What one sensor adds to a frame; `world_from_source` is None where its points are in the world."""
+    """One sensor's share of a frame; `world_from_source` is None if its points are in the world."""
 
     device: int
     sweep: Sweep
@@ -61,81 +60,72 @@ class _Part:
             return self.world_from_source.apply(positions).astype(np.float32)
 
 
-@dataclass
-class _Gathered:
-    """What belongs to one frame."""
-
-    clouds: list[_Part] = field(default_factory=list)
-    radars: list[_Part] = field(default_factory=list)
-    images: list[CameraImage] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """All that the sensors of a scene recorded.
+def frames_of(
+    source: str,
+    offset_us: int,
+    lidars: Sequence[SweepingSensor],
+    radars: Sequence[SweepingSensor],
+    images: Sequence[tuple[int, CameraImage]],
+    device_poses: PosePath,
+    notes: list[str],
+) -> tuple[Frame, ...]:
+    """Return one frame for each time at which a lidar has one.
 
     Args:
         source: Names the scene in errors.
-        offset_us: Microseconds since the Unix epoch that all times count from.
+        offset_us: Origin of all times, microseconds since the Unix epoch.
         lidars, radars: The sensors, at least one lidar.
-        images: The pictures of all cameras, each with its time.
+        images: The images of all cameras, each with its time.
         device_poses: The device's poses.
-    """
-
-    source: str
-    offset_us: int
-    lidars: list[SweepingSensor]
-    radars: list[SweepingSensor]
-    images: list[tuple[int, CameraImage]]
-    device_poses: PosePath
-
-
-def frames_of(scene: Recorded, notes: list[str]) -> tuple[Frame, ...]:
-    """One frame for each time at which a lidar has one; what could not be merged goes into `notes`.
+        notes: Gets a note for what could not be merged.
 
     Raises:
-        FormatError: The id of a lidar is no device id.
+        FormatError: The id of a lidar is not a device id.
     """
-    times = sorted({sweep.time_us for lidar in scene.lidars for sweep in lidar.sweeps})
-    gathered = {time: _Gathered() for time in times}
-    devices = _devices(scene, notes)
-    for lidar, device in zip(scene.lidars, devices, strict=True):
+    times = sorted({sweep.time_us for lidar in lidars for sweep in lidar.sweeps})
+    clouds_at: dict[int, list[_Part]] = {time: [] for time in times}
+    radars_at: dict[int, list[_Part]] = {time: [] for time in times}
+    images_at: dict[int, list[CameraImage]] = {time: [] for time in times}
+    for lidar, device in zip(lidars, _devices(lidars, source, notes), strict=True):
         for sweep in lidar.sweeps:
-            gathered[sweep.time_us].clouds.append(_part(lidar, sweep, device))
-    for radar in scene.radars:
+            clouds_at[sweep.time_us].append(_part(lidar, sweep, device))
+    for radar in radars:
         for sweep in radar.sweeps:
-            gathered[_nearest(times, sweep.time_us)].radars.append(_part(radar, sweep, 0))
-    for time, image in scene.images:
-        gathered[_nearest(times, time)].images.append(image)
-    _note_partial_columns(list(gathered.values()), notes)
-    with_device = len(scene.lidars) > 1 or isinstance(scene.lidars[0].id, int)
+            radars_at[_nearest(times, sweep.time_us)].append(_part(radar, sweep, 0))
+    for time, image in images:
+        images_at[_nearest(times, time)].append(image)
+    for name in ("intensities", "timestamps", "colors"):
+        count = sum(_in_part(clouds, name) for clouds in clouds_at.values())
+        if count:
+            notes.append(f"in {count} frames only some of the lidars have {name}, which are left out there")
+    with_device = len(lidars) > 1 or isinstance(lidars[0].id, int)
     return tuple(
         Frame(
             id=str(index),
             index=index,
-            read_points=partial(_cloud, parts.clouds, scene.offset_us, with_device),
-            read_radar=partial(_radar, parts.radars, scene.source) if parts.radars else None,
-            world_from_ego=scene.device_poses.at(time),
-            timestamp=(scene.offset_us + time) * NS_PER_US,
-            images=tuple(parts.images),
+            read_points=partial(_cloud, clouds_at[time], offset_us, with_device),
+            read_radar=partial(_radar, radars_at[time], source) if radars_at[time] else None,
+            world_from_ego=device_poses.at(time),
+            timestamp=(offset_us + time) * NS_PER_US,
+            images=tuple(images_at[time]),
         )
-        for index, (time, parts) in enumerate(gathered.items())
+        for index, time in enumerate(times)
     )
 
 
-def _devices(scene: Recorded, notes: list[str]) -> list[int]:
-    """The device number of each lidar."""
-    numbers = [lidar.id for lidar in scene.lidars if isinstance(lidar.id, int)]
+def _devices(lidars: Sequence[SweepingSensor], source: str, notes: list[str]) -> list[int]:
+    """Return the device number of each lidar."""
+    numbers = [lidar.id for lidar in lidars if isinstance(lidar.id, int)]
     if any(not 0 <= number < 2**32 for number in numbers):
         raise FormatError(
-            scene.source,
+            source,
             place="sensors",
             found=f"lidars with the ids {numbers}"[:80],
             expected="integers from 0 to 2³²−1, the device ids of points",
         )
     taken, free = set(numbers), 0
     devices = []
-    for lidar in scene.lidars:
+    for lidar in lidars:
         if isinstance(lidar.id, int):
             devices.append(lidar.id)
             continue
@@ -143,16 +133,9 @@ def _devices(scene: Recorded, notes: list[str]) -> list[int]:
             free += 1
         taken.add(free)
         devices.append(free)
-        if len(scene.lidars) > 1:
+        if len(lidars) > 1:
             notes.append(f"points of lidar {lidar.id!r} have the device id {free}")
     return devices
-
-
-def _note_partial_columns(frames: Sequence[_Gathered], notes: list[str]) -> None:
-    for name in ("intensities", "timestamps", "colors"):
-        count = sum(_in_part(parts.clouds, name) for parts in frames)
-        if count:
-            notes.append(f"in {count} frames only some of the lidars have {name}, which are left out there")
 
 
 def _nearest(times: Sequence[int], time: int) -> int:
@@ -166,13 +149,13 @@ def _part(sensor: SweepingSensor, sweep: Sweep, device: int) -> _Part:
 
 
 def _in_part(parts: Sequence[_Part], name: str) -> bool:
-    """Whether some of the parts that have points have that array, and some have not."""
+    """Return whether only some of the parts with points have that array."""
     having = [name in part.sweep.arrays for part in parts if len(part.sweep)]
     return any(having) and not all(having)
 
 
 def _merged(parts: Sequence[_Part], name: str) -> NDArray[Any] | None:
-    """An array of all parts one after the other; None where one that has points lacks it."""
+    """Concatenate an array of all parts; None if a part with points lacks it."""
     arrays = [part.sweep.arrays.get(name) for part in parts if len(part.sweep)]
     present = [array for array in arrays if array is not None]
     if not arrays or len(present) < len(arrays):
@@ -202,7 +185,7 @@ def _cloud(parts: Sequence[_Part], offset_us: int, with_device: bool) -> PointCl
 
 
 def _radar(parts: Sequence[_Part], source: str) -> RadarPoints:
-    """The radar returns of one frame, of all its radars."""
+    """Return the radar returns of one frame, of all its radars."""
     directions = [
         part.sweep.arrays["directions"]
         if part.world_from_source is None

@@ -1,4 +1,4 @@
-"""What every attachment asks of a frame's points before they are written."""
+"""Checks that all attachment formats share, and a frame's points in the types that attachments hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import EncodingError, FormatError
-from lidarprep.kernels.check import all_within
+from lidarprep.kernels.select import all_within
 from lidarprep.scene import CameraImage, Frame, PointCloud, Pose, ReferenceFrame
 
 
@@ -34,7 +34,7 @@ class AttachmentColumns:
 
     @classmethod
     def of(cls, points: PointCloud, frame_id: str) -> AttachmentColumns:
-        """The columns of `points`.
+        """Convert and check the columns of `points`.
 
         Raises:
             EncodingError: They are not in the world frame, not finite as float32, or the intensity is not 0–1.
@@ -62,8 +62,35 @@ class AttachmentColumns:
         )
 
 
+class DocumentReader:
+    """Checks the types of values in a JSON document; errors name the place.
+
+    Args:
+        source: Names the document in errors.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def refuse(self, place: str, found: Any, expected: str) -> FormatError:
+        """Return the error of an unexpected value."""
+        return FormatError(self.source, place=place, found=f"{found!r}"[:80], expected=expected)
+
+    def listed(self, value: Any, place: str) -> list[Any]:
+        """Return a value that must be an array."""
+        if not isinstance(value, list):
+            raise self.refuse(place, value, "an array")
+        return value
+
+    def mapping(self, value: Any, place: str) -> dict[str, Any]:
+        """Return a value that must be an object."""
+        if not isinstance(value, dict):
+            raise self.refuse(place, value, "an object")
+        return value
+
+
 def require_world(what: str, reference: ReferenceFrame, frame_id: str) -> None:
-    """Sees that points or radar points are in the world frame.
+    """Check that points or radar points are in the world frame.
 
     Raises:
         EncodingError: They are in another.
@@ -72,24 +99,24 @@ def require_world(what: str, reference: ReferenceFrame, frame_id: str) -> None:
         raise EncodingError(f"frame {frame_id}: its {what} are in the {reference} frame; attachments want world")
 
 
-def linked_picture(image: CameraImage, frame_id: str) -> tuple[str, Pose]:
-    """The URL and the pose in the world that a picture must have where an attachment links to it.
+def linked_image(image: CameraImage, frame_id: str) -> tuple[str, Pose]:
+    """Return an image's URL and pose in the world, which an attachment that links to it needs.
 
     Raises:
         EncodingError: It lacks one.
     """
     if image.url is None or image.world_from_camera is None:
         lacking = "URL" if image.url is None else "pose"
-        raise EncodingError(f"frame {frame_id}: the picture of {image.camera.name} has no {lacking}")
+        raise EncodingError(f"frame {frame_id}: the image of {image.camera.name} has no {lacking}")
     return image.url, image.world_from_camera
 
 
 def require_all_or_none(any_seen: int, all_seen: int, bits: Mapping[int, str], source: str) -> None:
-    """Sees that a column which some points of an attachment have is one that all have.
+    """Check that each column belongs to all points of an attachment, or to none.
 
     Args:
         any_seen, all_seen: Bits of the columns that any point, and that every point has.
-        bits: The names that columns have in attachments, by their bits.
+        bits: The columns' names in attachments, by their bits.
         source: Names the attachment in the error.
 
     Raises:
@@ -103,7 +130,7 @@ def require_all_or_none(any_seen: int, all_seen: int, bits: Mapping[int, str], s
 
 
 def device_pose(frame: Frame) -> Pose:
-    """The frame's device pose, which every attachment must have.
+    """Return the frame's device pose, which every attachment must have.
 
     Raises:
         EncodingError: It has none.
@@ -114,7 +141,7 @@ def device_pose(frame: Frame) -> Pose:
 
 
 def _contiguous(column: NDArray[Any], dtype: type[Any]) -> NDArray[Any]:
-    # Writeable, too: for one that is not, Numba would compile every kernel once more.
+    # Writeable, too: for read-only arrays Numba would compile every kernel again.
     return np.require(column, dtype, ("C", "W"))
 
 

@@ -1,7 +1,7 @@
-"""The compressed points of a LAZ file, decoded by lazrs after all sizes were held against the file's.
+"""The compressed points of a LAZ file, decoded by lazrs after all sizes were checked against the file's.
 
-A LAZ file keeps its points in chunks, and a table of their sizes. lazrs sets aside what these numbers promise before it
-reads, and an absurd one ends the process. So they are checked here first: the record that describes the
+A LAZ file stores its points in chunks, and a table of their sizes. lazrs allocates what these numbers promise before
+it reads, and an absurd one ends the process. So three things are checked first: the record that describes the
 compression, the table, and the sizes of the layers that each chunk of point formats 6 to 10 begins with.
 """
 
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError, MissingExtraError
-from lidarprep.pointfiles.las_header import LasHeader
+from lidarprep.pointfiles._files import cut_short
+from lidarprep.pointfiles._las_header import LasHeader
 
 try:
     import lazrs
@@ -30,8 +31,8 @@ POINTS_AT_ONCE = 1_000_000
 # But no more than this in bytes, whatever extra bytes a header gives each point.
 _BYTES_AT_ONCE = 256 << 20
 
-# More records than this are not believed of a compressed file, in bytes: a fixed room, and a multiple of the file.
-# Real points are compressed to a tenth; those of a still wall that repeat in all but time to a hundredth.
+# The most bytes of records that are believed of a compressed file: a fixed amount, and a multiple of the file. Real
+# points are compressed to a tenth; those of a still wall that repeat in all but time to a hundredth.
 _ROOM_BYTES = 64 << 20
 _LARGEST_RATIO = 2000
 
@@ -50,7 +51,7 @@ class LazRecords:
     Args:
         path: The file, for errors.
         stream: The file, open for reading.
-        header: Its head.
+        header: Its header.
         scan: Decode only classification, GPS time and colour, where that is faster; the rest is then undefined.
 
     Raises:
@@ -70,7 +71,7 @@ class LazRecords:
             self.decoder = lazrs.ParLasZipDecompressor(stream, record, _selection(header, scan=scan))
 
     def blocks(self, count: int) -> Iterator[NDArray[np.void]]:
-        """The next `count` records, in arrays that are overwritten by the next."""
+        """Yield the next `count` records in arrays, each overwritten by the next."""
         at_once = min(POINTS_AT_ONCE, _BYTES_AT_ONCE // self.header.records.itemsize)
         buffer = np.empty(min(count, at_once), dtype=self.header.records)
         for begin in range(0, count, at_once):
@@ -80,7 +81,7 @@ class LazRecords:
             yield part
 
     def _check_record(self, record: bytes) -> int:
-        """How many layers a chunk has, 0 if it is not layered."""
+        """Return the number of layers of a chunk, 0 if it is not layered."""
         if len(record) < 34:
             self._fail("the record of LAZ", f"{len(record)} bytes", "34 or more")
         compressor, coder = struct.unpack_from("<HH", record)
@@ -108,14 +109,14 @@ class LazRecords:
         return layers
 
     def _check_chunks(self, stream: BinaryIO, record: bytes, layers: int) -> None:
-        """Holds the table of chunks, and what each begins with, against the file."""
+        """Check the table of chunks, and the beginning of each, against the file."""
         header, size = self.header, stream.seek(0, 2)
         begins = header.data_begins + 8
         table_at = self._number(stream, header.data_begins, "<q", size)
         if table_at == -1:  # a writer that could not go back leaves it at the end
             table_at = self._number(stream, size - 8, "<q", size)
         if not begins <= table_at <= size - 8:
-            self._fail_cut(size, f"a table of chunks at byte {table_at}")
+            raise cut_short(self.path, size, f"a table of chunks at byte {table_at}")
         chunks = self._number(stream, table_at + 4, "<I", size)
         least = header.records.itemsize
         if chunks * least > table_at - begins:
@@ -128,7 +129,7 @@ class LazRecords:
             self._fail("the table of chunks", f"room for {promised} points", f"{header.count} in the bytes before it")
         at = begins
         for count, length in table:
-            # lazrs sets aside room for a whole chunk, however few points the last one has.
+            # lazrs allocates a whole chunk, however few points the last one has.
             if not self._believable(count * least, length) or length < least:
                 self._fail(f"byte {at}", f"a chunk of {count} points in {length} bytes", "more bytes")
             if layers:
@@ -148,13 +149,13 @@ class LazRecords:
         stream.seek(max(at, 0))
         content = stream.read(struct.calcsize(code))
         if at < 0 or len(content) < struct.calcsize(code):
-            self._fail_cut(size, "compressed points")
+            raise cut_short(self.path, size, "compressed points")
         value: int = struct.unpack(code, content)[0]
         return value
 
     @contextmanager
     def _one_error(self) -> Iterator[None]:
-        """What lazrs raises, as one error; where its code panics, that is no Exception."""
+        """Turn the errors of lazrs into FormatError; a panic of its code is not an Exception."""
         try:
             yield
         except BaseException as error:
@@ -164,26 +165,17 @@ class LazRecords:
             raise FormatError(
                 self.path,
                 place="the compressed points",
-                found=f"no readable LAZ ({error})",
+                found=f"not readable LAZ ({error})",
                 expected=f"{self.header.count} points, as the header says",
                 fix="The file was cut or changed: get it again.",
             ) from error
-
-    def _fail_cut(self, size: int, expected: str) -> NoReturn:
-        raise FormatError(
-            self.path,
-            place=f"byte {size}",
-            found="the file ends here",
-            expected=expected,
-            fix="The file was cut while it was copied or written: get it again.",
-        )
 
     def _fail(self, place: str, found: str, expected: str) -> NoReturn:
         raise FormatError(self.path, place=place, found=found, expected=expected)
 
 
 def _selection(header: LasHeader, *, scan: bool) -> Any:
-    """What is decoded of point formats 6 to 10; of older ones lazrs decodes all."""
+    """Return the fields to decode of point formats 6 to 10; of older ones lazrs decodes all."""
     wanted = lazrs.SELECTIVE_DECOMPRESS_CLASSIFICATION | lazrs.SELECTIVE_DECOMPRESS_GPS_TIME
     wanted |= lazrs.SELECTIVE_DECOMPRESS_RGB | lazrs.SELECTIVE_DECOMPRESS_XY_RETURNS_CHANNEL
     if not scan:

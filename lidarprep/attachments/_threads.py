@@ -1,4 +1,4 @@
-"""How many threads write one frame: as many as are worth it, and as have a core free."""
+"""Threads that encode one frame: as many as are worth it, and as have a core free."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 
-# Below this many points, handing work over costs more than it saves.
+# Below this many points a thread, dispatch costs more than it saves.
 POINTS_A_THREAD = 20_000
 
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -19,12 +19,12 @@ _lock = threading.Lock()
 
 @cache
 def thread_pool() -> ThreadPoolExecutor:
-    """The threads that help those who encode; kernels release the GIL."""
+    """Return the pool of threads that help encode; kernels release the GIL."""
     return ThreadPoolExecutor(_CORES, thread_name_prefix="lidarprep-encode")
 
 
 def _after_fork() -> None:
-    """A child process inherits neither the threads nor what they were doing; it starts anew."""
+    """Reset the state in a child process, which does not inherit the threads."""
     global _writing, _lock
     _writing, _lock = 0, threading.Lock()
     thread_pool.cache_clear()
@@ -36,11 +36,11 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def writing_threads(points: int, wanted: int | None) -> Iterator[int]:
-    """How many threads to write so many points with; those who write at the same time share the cores.
+    """Yield the number of threads to write that many points with; concurrent writers share the cores.
 
     Args:
-        points: How many there are.
-        wanted: So many, whatever is free; None to be told.
+        points: Number of points.
+        wanted: The number of threads to use; None to choose it.
     """
     global _writing
     with _lock:

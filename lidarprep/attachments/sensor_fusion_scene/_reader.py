@@ -1,32 +1,24 @@
-"""A Sensor Fusion Scene to frames of the world.
-
-What the header says is checked at once; points are made when they are asked for.
-"""
+"""A Sensor Fusion Scene to frames of the world: the header is checked at once, points are made on demand."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.attachments.sensor_fusion_scene.cameras import (
-    DISTORTION_PARAMETERS,
-    intrinsics_from,
-    is_known_model,
-)
-from lidarprep.attachments.sensor_fusion_scene.clock import NS_PER_US
-from lidarprep.attachments.sensor_fusion_scene.container_reader import Buffer, read_container
-from lidarprep.attachments.sensor_fusion_scene.frames import Recorded, Sweep, SweepingSensor, frames_of
-from lidarprep.attachments.sensor_fusion_scene.pose_path import PosePath
+from lidarprep.attachments._columns import DocumentReader
+from lidarprep.attachments.sensor_fusion_scene._container import Buffer, read_container
+from lidarprep.attachments.sensor_fusion_scene._conventions import DISTORTION_PARAMETERS, NS_PER_US, PosePath
+from lidarprep.attachments.sensor_fusion_scene._frames import Sweep, SweepingSensor, frames_of
 from lidarprep.errors import FormatError, SceneError
-from lidarprep.scene import Camera, CameraImage, Scene
+from lidarprep.scene import Camera, CameraImage, CameraModel, Distortion, Intrinsics, Scene
 
 # Offset and time together stay within int64 nanoseconds.
 LARGEST_TIME_US = (2**63 - 1) // NS_PER_US // 2
 
-# Arrays of a lidar's and of a radar's points: type and how many numbers a point has.
+# Arrays of a lidar's and of a radar's points: type, and numbers a point.
 _LIDAR_ARRAYS = {
     "positions": ("float32", 3),
     "intensities": ("uint8", 1),
@@ -43,24 +35,24 @@ _NOT_READ = ("annotations", "attributes", "metadata")
 
 
 def decode(data: Buffer, source: str = "scene.sfs") -> Scene:
-    """A Sensor Fusion Scene as a recording in the world.
+    """Decode a Sensor Fusion Scene as a recording in the world.
 
-    A frame is made for each time at which a lidar has one; the lidars that have one then become one cloud, with the
-    sensors' ids in `device`: an integer id as it is, another as the next free number. Pictures and radar returns go to
-    the frame that is nearest in time. Points in "ego" coordinates are brought to the world by their sensor's pose.
+    A frame is made for each time at which a lidar has one. The lidars of that time become one cloud, with the sensors'
+    ids in `device`: an integer id unchanged, another as the next free number. Images and radar returns go to the frame
+    nearest in time. Points in "ego" coordinates are transformed to the world by their sensor's pose.
 
     Args:
-        data: The whole file: bytes, or a memory map, of which only what is asked for is read. It must stay as it is
-            while the scene is in use.
+        data: The whole file: bytes, or a memory map, which is read on demand. It must not change while the scene is
+            in use.
         source: Names it in errors, and becomes the scene's `source`.
 
     Returns:
-        The scene. Frames have timestamps in nanoseconds (`time_offset` added) and points with float32 positions,
-        float32 intensity 0–1, int64 timestamps; pictures give their encoded bytes by `content`. Its
-        notes say what was left out: video, camera models that lidarprep does not know, annotations.
+        The scene. Frames have timestamps in nanoseconds (`time_offset` added), and points with float32 positions,
+        float32 intensity 0–1, int64 timestamps. Images give their encoded bytes by `content`. Its notes name what
+        was left out: video, unknown camera models, annotations.
 
     Raises:
-        FormatError: It is not a scene of version 1.0; names the place and what stands there.
+        FormatError: It is not a scene of version 1.0; names the place and its content.
     """
     document = read_container(data, source)
     try:
@@ -69,11 +61,9 @@ def decode(data: Buffer, source: str = "scene.sfs") -> Scene:
         raise FormatError(source, found=error.message) from error
 
 
-class _SceneReader:
-    """Reads a document; every error says where in it."""
-
+class _SceneReader(DocumentReader):
     def __init__(self, source: str) -> None:
-        self.source = source
+        super().__init__(source)
         self.offset_us = 0
         self.notes: list[str] = []
         self.lidars: list[SweepingSensor] = []
@@ -98,18 +88,12 @@ class _SceneReader:
         unread = [key for key in _NOT_READ if document.get(key)]
         if unread:
             self.notes.append(f"the scene's {', '.join(unread)} are not read")
-        recorded = Recorded(
-            source=self.source,
-            offset_us=self.offset_us,
-            lidars=self.lidars,
-            radars=self.radars,
-            images=self.images,
-            device_poses=self.device_poses or self.lidars[0].poses,
-        )
+        device_poses = self.device_poses or self.lidars[0].poses
+        frames = frames_of(self.source, self.offset_us, self.lidars, self.radars, self.images, device_poses, self.notes)
         return Scene(
             source=self.source,
             layout="sensor_fusion_scene",
-            frames=frames_of(recorded, self.notes),
+            frames=frames,
             cameras=tuple(self.cameras),
             points_frame="world",
             notes=tuple(self.notes),
@@ -213,12 +197,12 @@ class _SceneReader:
                 mapping.get("model"),
                 self.listed(mapping.get("params"), f"{place}.intrinsics.distortion.params"),
             )
-        if not is_known_model(model):
-            if not isinstance(model, str):
-                raise self.refuse(f"{place}.intrinsics.distortion.model", model, "a string")
+        if not isinstance(model, str):
+            raise self.refuse(f"{place}.intrinsics.distortion.model", model, "a string")
+        if model not in DISTORTION_PARAMETERS:
             self.notes.append(f"camera {sensor['id']!r} has the model {model!r}, which is not known: it is left out")
             return
-        camera = self.add_camera(sensor["id"], described, str(model), params, f"{place}.intrinsics")
+        camera = self.add_camera(sensor["id"], described, model, params, f"{place}.intrinsics")
         poses = self.poses(sensor, place)
         times: list[int] = []
         for number, image in enumerate(self.listed(sensor["images"], f"{place}.images")):
@@ -228,13 +212,11 @@ class _SceneReader:
             if not isinstance(content, np.ndarray) or content.dtype != np.uint8:
                 raise self.refuse(f"{at}.content", type(content).__name__, "an array of uint8")
             times.append(self.time(mapping.get("timestamp"), f"{at}.timestamp"))
-            picture = CameraImage(
-                camera,
-                world_from_camera=poses.at(times[-1]),
-                timestamp=self.nanoseconds(times[-1]),
-                content=content.tobytes,
+            timestamp = (self.offset_us + times[-1]) * NS_PER_US
+            pose = poses.at(times[-1])
+            self.images.append(
+                (times[-1], CameraImage(camera, world_from_camera=pose, timestamp=timestamp, content=content.tobytes))
             )
-            self.images.append((times[-1], picture))
         self.require_increasing(times, f"{place}.images")
 
     def add_camera(
@@ -246,15 +228,16 @@ class _SceneReader:
         for key in ("width", "height"):
             if type(described.get(key)) is not int or described[key] < 1:
                 raise self.refuse(f"{place}.{key}", described.get(key), "a whole number of pixels")
-        names = DISTORTION_PARAMETERS[model]  # type: ignore[index]
+        names = DISTORTION_PARAMETERS[cast(CameraModel, model)]
         if len(params) > len(names) or not all(map(_is_number, params)):
             raise self.refuse(f"{place}.distortion.params", params, f"up to {len(names)} numbers for {model}")
         try:
-            intrinsics = intrinsics_from(
-                {key: float(described[key]) for key in ("fx", "fy", "cx", "cy")},
-                (described["width"], described["height"]),
-                model,
-                [float(value) for value in params],
+            intrinsics = Intrinsics(
+                **{key: float(described[key]) for key in ("fx", "fy", "cx", "cy")},
+                model=cast(CameraModel, model),
+                distortion=Distortion(**dict(zip(names, map(float, params), strict=False))),
+                width=described["width"],
+                height=described["height"],
             )
         except SceneError as error:
             raise FormatError(self.source, place=place, found=error.message) from error
@@ -268,26 +251,10 @@ class _SceneReader:
 
     # ---- values ----------------------------------------------------------------------------------------------------
 
-    def refuse(self, place: str, found: Any, expected: str) -> FormatError:
-        return FormatError(self.source, place=place, found=f"{found!r}"[:80], expected=expected)
-
-    def listed(self, value: Any, place: str) -> list[Any]:
-        if not isinstance(value, list):
-            raise self.refuse(place, value, "an array")
-        return value
-
-    def mapping(self, value: Any, place: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise self.refuse(place, value, "an object")
-        return value
-
     def time(self, value: Any, place: str) -> int:
         if type(value) is not int or not 0 <= value <= LARGEST_TIME_US:
             raise self.refuse(place, value, f"whole microseconds from 0 to {LARGEST_TIME_US}")
         return value
-
-    def nanoseconds(self, time_us: int) -> int:
-        return (self.offset_us + time_us) * NS_PER_US
 
     def require_increasing(self, times: Sequence[int], place: str) -> None:
         for number in range(1, len(times)):

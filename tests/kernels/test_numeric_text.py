@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lidarprep.errors import FormatError
-from lidarprep.pointfiles.text_rows import BLANKS, WHOLE, Column, count_rows, read_columns
-
-per_example = settings(max_examples=150)
+from lidarprep.pointfiles._numeric_text import BLANKS, WHOLE, Column, count_rows, read_columns
 
 # What the kernel reads from 32 bytes at once stands elsewhere near a text's end; each is to be read in both places.
 BEHIND = b"\n" + b"0 0\n" * 12
@@ -51,7 +49,6 @@ NOTATIONS = ("{!r}", "{:.17e}", "{:.18e}", "{:.3f}", "{:.10f}", "{:.30f}", "{:g}
 @example(5e-324, "{!r}")
 @example(1.7976931348623157e308, "{:.30f}")
 @example(9007199254740993.0, "{:.18e}")
-@per_example
 def test_a_double_in_any_notation_is_read_as_python_reads_it(value: float, notation: str) -> None:
     text = notation.format(value)
     assert bits(read_one(text, "<f8")) == bits(float(text))
@@ -60,7 +57,6 @@ def test_a_double_in_any_notation_is_read_as_python_reads_it(value: float, notat
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False), st.sampled_from(NOTATIONS))
 @example(3.4028234663852886e38, "{:.17e}")
 @example(1e-45, "{!r}")
-@per_example
 def test_a_float_is_the_rounded_double_as_numpy_and_pcl_have_it(value: float, notation: str) -> None:
     text = notation.format(value)
     with np.errstate(over="ignore"):
@@ -75,7 +71,6 @@ def test_a_float_is_the_rounded_double_as_numpy_and_pcl_have_it(value: float, no
 @example("1.00000000000000011102230246251565404")  # just above a half, beyond 19 digits
 @example("1.00000000000000011102230246251565403")
 @example("123456.")
-@per_example
 def test_whatever_the_grammar_allows_is_read_as_python_reads_it(text: str) -> None:
     assert bits(read_one(text, "<f8")) == bits(float(text))
 
@@ -84,7 +79,6 @@ def test_whatever_the_grammar_allows_is_read_as_python_reads_it(text: str) -> No
 @example(2**63 - 1)
 @example(-(2**63))
 @example(1_700_000_000_123_456_789)
-@per_example
 def test_integers_of_64_bits_are_exact(value: int) -> None:
     assert int(read_one(str(value), "<i8")) == value
     assert int(read_one(f"{value:+030d}", "<i8")) == value
@@ -94,7 +88,6 @@ def test_integers_of_64_bits_are_exact(value: int) -> None:
 @given(st.integers(0, 2**64 - 1))
 @example(2**64 - 1)
 @example(10**19)
-@per_example
 def test_unsigned_integers_of_64_bits_are_exact(value: int) -> None:
     assert int(read_one(str(value), "<u8")) == value
 
@@ -234,7 +227,6 @@ def test_many_numbers_that_need_a_slower_reader_are_all_exact() -> None:
 
 
 @given(st.lists(st.text('0123456789.eE+-naif,;\t \n\r"#', max_size=30), max_size=5))
-@per_example
 def test_any_text_is_read_as_rows_of_python_numbers_or_refused(parts: list[str]) -> None:
     text = " ".join(parts)
     rows = [line.split() for line in text.replace("\r", "\n").split("\n") if line.strip()]

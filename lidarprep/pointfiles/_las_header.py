@@ -1,4 +1,4 @@
-"""The head of a LAS or LAZ file, versions 1.0 to 1.4: what it promises, held against the file's size.
+"""The header of a LAS or LAZ file, versions 1.0 to 1.4, checked against the file's size.
 
 Sources: the LAS specification of the ASPRS, 1.0 to 1.4-R15; for the record that LAZ adds, the laszip format.
 """
@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from lidarprep.errors import FormatError
+from lidarprep.pointfiles._files import cut_short
 
 # Bytes of the header of each minor version, and of a variable length record's own header.
 HEADER_BYTES = (227, 227, 227, 235, 375)
@@ -42,7 +43,7 @@ POINT_FIELDS: tuple[list[tuple[str, str]], ...] = (
     [*_NEW_FIELDS, *_COLOUR_FIELDS, _NIR, _WAVE],
 )
 
-# What is not read of them, by the names of the specification's parts.
+# Fields that are not read, by the names of the specification's parts.
 _FLAGS = (
     *("return_number", "number_of_returns", "scan_direction_flag", "edge_of_flight_line"),
     *("synthetic", "key_point", "withheld", "user_data", "point_source_id"),
@@ -58,18 +59,18 @@ _EXTRA_TYPES = ("u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f4", "<f
 
 @dataclass(frozen=True)
 class LasHeader:
-    """What the head of a file says.
+    """The content of a header.
 
     Args:
         version: The minor version: 4 for LAS 1.4.
         point_format: The number of the point format, 0 to 10.
-        count: How many points there are.
-        records: A point's record; extra bytes are `extra K` in the order of `extra_names`.
+        count: Number of points.
+        records: Type of a point's record; extra bytes are `extra K` in the order of `extra_names`.
         extra_names: The names of the extra bytes' fields.
         scales, offsets: x = X · scale + offset, metres or whatever the coordinate system has.
         data_begins: The first byte of the points.
         standard_time: Whether GPS times are adjusted standard ones; otherwise they are seconds of a week.
-        has_more: Whether something may stand after the points: wave packets or extended records.
+        has_more: Whether wave packets or extended records may follow the points.
         has_crs: Whether the file names a coordinate reference system.
         laz_record: The record that LAZ adds, for its decoder; None where points are not compressed.
     """
@@ -89,13 +90,13 @@ class LasHeader:
 
     @property
     def places(self) -> dict[str, int]:
-        """At which byte of a record each field stands."""
+        """Offset of each field in a record, bytes."""
         fields: Any = self.records.fields or {}
         return {name: place[1] for name, place in fields.items()}
 
     @property
     def unread(self) -> tuple[str, ...]:
-        """The standard fields that fill no column."""
+        """The standard fields that do not fill a column."""
         new = self.point_format >= 6
         names = [*_FLAGS, *(("overlap", "scanner_channel", "scan_angle") if new else ("scan_angle_rank",))]
         fields = self.records.names or ()
@@ -103,17 +104,17 @@ class LasHeader:
 
 
 def read_header(path: Path, stream: BinaryIO) -> LasHeader:
-    """Read the head of a LAS or LAZ file.
+    """Read the header of a LAS or LAZ file.
 
     Raises:
-        FormatError: It is none, or promises what the file's size cannot hold.
+        FormatError: The file is not LAS, or promises more than its size can hold.
     """
     size = stream.seek(0, 2)
     stream.seek(0)
-    return _HeadReader(path, size, stream.read(HEADER_BYTES[-1])).read(stream)
+    return _HeaderReader(path, size, stream.read(HEADER_BYTES[-1])).read(stream)
 
 
-class _HeadReader:
+class _HeaderReader:
     def __init__(self, path: Path, size: int, head: bytes) -> None:
         self.path = path
         self.size = size
@@ -124,18 +125,18 @@ class _HeadReader:
             found = "an empty file" if not self.head else f"{self.head[:4]!r}"
             self.fail("byte 0", found, "'LASF', which every LAS and LAZ file begins with")
         if len(self.head) < HEADER_BYTES[0]:
-            self.fail_cut(HEADER_BYTES[0], "the header")
+            raise cut_short(self.path, self.size, f"at least {HEADER_BYTES[0]} bytes: the header")
         major, minor = self.head[24:26]
         if major != 1 or minor >= len(HEADER_BYTES):
             self.fail("byte 24", f"version {major}.{minor}", "1.0 to 1.4")
         if len(self.head) < HEADER_BYTES[minor]:
-            self.fail_cut(HEADER_BYTES[minor], "the header")
+            raise cut_short(self.path, self.size, f"at least {HEADER_BYTES[minor]} bytes: the header")
         encoding: int = self.number("<H", 6) if minor >= 2 else 0
         header_bytes, begins, vlrs = struct.unpack_from("<HII", self.head, 94)
         if not HEADER_BYTES[minor] <= header_bytes <= begins:
             self.fail("byte 94", f"a header of {header_bytes} bytes, and points from byte {begins}", "a header first")
         if begins > self.size:
-            self.fail_cut(begins, "what stands before the points")
+            raise cut_short(self.path, self.size, f"at least {begins} bytes: the header and its records")
         if vlrs * _VLR_BYTES > begins - header_bytes:
             self.fail("byte 100", f"{vlrs} records in {begins - header_bytes} bytes", f"{_VLR_BYTES} bytes for each")
         scales, offsets = struct.unpack_from("<3d", self.head, 131), struct.unpack_from("<3d", self.head, 155)
@@ -149,7 +150,11 @@ class _HeadReader:
         dtype, extra_names = self.record_type(point_format, records.get(("LASF_Spec", 4), b""))
         extended = minor >= 4 and self.number("<I", 243) > 0
         if laz_record is None and begins + count * dtype.itemsize > self.size:
-            self.fail_cut(begins + count * dtype.itemsize, f"{count} points of {dtype.itemsize} bytes")
+            raise cut_short(
+                self.path,
+                self.size,
+                f"at least {begins + count * dtype.itemsize} bytes: {count} points of {dtype.itemsize} bytes",
+            )
         return LasHeader(
             version=minor,
             point_format=point_format,
@@ -170,7 +175,7 @@ class _HeadReader:
         return value
 
     def count(self, minor: int) -> int:
-        """How many points; version 1.4 counts with 64 bits, and repeats it with 32 for older readers or leaves 0."""
+        """Return the number of points; version 1.4 counts in 64 bits, and repeats it in 32 for older readers, or 0."""
         old = self.number("<I", 107)
         if minor < 4:
             return old
@@ -180,7 +185,7 @@ class _HeadReader:
         return count
 
     def point_format(self, *, compressed: bool) -> int:
-        """The number of the point format; LAZ sets its uppermost bit."""
+        """Return the number of the point format; LAZ sets its uppermost bit."""
         number = self.head[104]
         if number & 0x3F >= len(POINT_FIELDS) or number & 0x40:
             self.fail("byte 104", f"point format {number}", f"0 to {len(POINT_FIELDS) - 1}, with 128 more in LAZ")
@@ -192,7 +197,7 @@ class _HeadReader:
         return number & 0x3F
 
     def record_type(self, point_format: int, described: bytes) -> tuple[np.dtype[Any], tuple[str, ...]]:
-        """A point's record with its extra bytes, and their names: one for all where their description does not fit."""
+        """Return the type of a point's record, and the names of its extra bytes: one for all if undescribed."""
         fields = list(POINT_FIELDS[point_format])
         least, length = np.dtype(fields).itemsize, self.number("<H", 105)
         if length < least:
@@ -204,7 +209,7 @@ class _HeadReader:
         return np.dtype(fields), tuple(name for name, _ in extra)
 
     def records(self, content: bytes, count: int) -> dict[tuple[str, int], bytes]:
-        """The variable length records by user and number."""
+        """Return the variable length records by user and number."""
         found = {}
         at = 0
         for _ in range(count):
@@ -220,21 +225,12 @@ class _HeadReader:
             at += length
         return found
 
-    def fail_cut(self, needed: int, what: str) -> NoReturn:
-        raise FormatError(
-            self.path,
-            place=f"byte {self.size}",
-            found="the file ends here",
-            expected=f"at least {needed} bytes: {what}",
-            fix="The file was cut while it was copied or written: get it again.",
-        )
-
     def fail(self, place: str, found: str, expected: str) -> NoReturn:
         raise FormatError(self.path, place=place, found=found, expected=expected)
 
 
 def _extra_field(description: bytes) -> tuple[str, str]:
-    """Name and type of one field of extra bytes; bare bytes where it is an array, scaled or of no type."""
+    """Return name and type of one field of extra bytes; bare bytes for arrays, scaled and untyped ones."""
     kind, options = description[2:4]
     name = description[4:36].split(b"\0")[0].decode("utf-8", "replace")
     if kind == 0:

@@ -1,8 +1,8 @@
-"""Rows of numbers as text, straight from a file's bytes into records of typed fields.
+"""Rows of numbers in text, from a file's bytes into records of typed fields.
 
-A row is a line; lines end in LF, CRLF or CR, and blank ones don't count. Values are parted by runs of blanks and tabs,
-or by one separator each, with blanks around it and quotes around a value. A number is what C and Python take for one:
-a sign, leading zeros, a point at either end, an exponent, nan and inf in any case, with what Windows adds to them.
+A row is a line; lines end in LF, CRLF or CR, and blank ones are skipped. Values are separated by runs of blanks and
+tabs, or by one separator each, with blanks around it and quotes around a value. Numbers follow C and Python: a sign,
+leading zeros, a point at either end, an exponent, nan and inf in any case, and the forms that Windows prints.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from lidarprep.kernels.memory import (
     view_of,
 )
 
-# What a value is read as. WHOLE is a signed 8-byte integer, or a flag, as long as every value of the column is one.
+# Kinds of values. WHOLE is a signed 8-byte integer, or a flag, if all values of the column are.
 SKIPPED, FLOAT, INTEGER, WHOLE = 0, 1, 2, 3
 
-# How reading ended; the place is returned beside it.
+# Statuses; the offset is returned with them.
 OK = 0
 MORE_ROWS = 1
 TOO_FEW_VALUES = 2
@@ -49,7 +49,7 @@ SLOW_FULL = 6
 BLANK = 32
 _TAB, _LF, _CR, _QUOTE, _HASH = 9, 10, 13, 34, 35
 
-# What a 20-digit number has at least, and so does what is left of it if it did not overflow a uint64.
+# The smallest 20-digit number; a smaller value has overflowed a uint64.
 _TWENTY_DIGITS = np.uint64(10**19)
 
 
@@ -60,7 +60,7 @@ def _ends_line(text: Any, at: Any) -> Any:
 
 @inlined
 def _skip_blanks(text: Any, at: Any, separator: Any) -> Any:
-    """Behind blanks, and behind tabs where they separate nothing by themselves."""
+    """Skip blanks, and tabs unless they are the separator."""
     while at < text[1] and (byte_at(text, at) == BLANK or (byte_at(text, at) == _TAB and separator != _TAB)):
         at += 1
     return at
@@ -68,7 +68,7 @@ def _skip_blanks(text: Any, at: Any, separator: Any) -> Any:
 
 @inlined
 def _is_empty(text: Any, at: Any, separator: Any, quoted: Any) -> Any:
-    """Whether a value ends where it begins."""
+    """Return whether a value is empty."""
     if quoted:
         return at < text[1] and byte_at(text, at) == _QUOTE
     return _ends_line(text, at) or byte_at(text, at) == separator
@@ -76,7 +76,7 @@ def _is_empty(text: Any, at: Any, separator: Any, quoted: Any) -> Any:
 
 @inlined
 def _skip_text(text: Any, at: Any, separator: Any) -> Any:
-    """Behind a value of any kind. In quotes it may hold anything, and a quote as two of them."""
+    """Skip a value of any kind. In quotes it may hold anything, and a quote as two of them."""
     if at < text[1] and byte_at(text, at) == _QUOTE:
         at += 1
         while at < text[1]:
@@ -95,7 +95,7 @@ def _skip_text(text: Any, at: Any, separator: Any) -> Any:
 
 @inlined
 def _lower(text: Any, at: Any) -> Any:
-    """The letter at an offset in lower case, 0 behind the text's end."""
+    """Return the letter at an offset in lower case, 0 behind the text's end."""
     return byte_at(text, at) | 32 if at < text[1] else 0
 
 
@@ -106,7 +106,7 @@ def _spells(text: Any, at: Any, a: Any, b: Any, c: Any) -> Any:
 
 @kernel
 def _word(address: Any, size: Any, at: Any, flags: Any) -> Any:
-    """(behind, value): nan, inf, infinity, -nan(ind), 1.#QNAN and, where flags may be, true and false; -1: none."""
+    """Read nan, inf, infinity, -nan(ind), 1.#QNAN and, with flags, true and false: (offset behind or -1, value)."""
     text = address, size
     if _spells(text, at, 110, 97, 110):  # nan
         at += 3
@@ -138,10 +138,9 @@ def _word(address: Any, size: Any, at: Any, flags: Any) -> Any:
 
 @kernel
 def _long_number(address: Any, size: Any, first: Any, end: Any, exponent: Any) -> Any:
-    """(value, exact) of more than 19 digits, from `first` to `end` with a point among them, times 10^exponent.
+    """Read more than 19 digits from `first` to `end`, with a point, times 10^exponent: (value, exact).
 
-    The first 19 that count, and the same with one more in the last place, have the number between them: where both
-    are rounded to one value, that is it.
+    The number lies between its first 19 significant digits and those plus one. If both round to one value, it is exact.
     """
     text = address, size
     digits, taken, more = np.uint64(0), np.int64(0), False
@@ -163,7 +162,7 @@ def _long_number(address: Any, size: Any, first: Any, end: Any, exponent: Any) -
 
 @kernel
 def _fits_uint64(address: Any, size: Any, first: Any, end: Any, digits: Any) -> Any:
-    """Whether the whole number of more than 19 digits from `first` to `end` did not overflow when read as `digits`."""
+    """Return whether a whole number of more than 19 digits from `first` to `end` fits `digits` without overflow."""
     text = address, size
     while first < end and byte_at(text, first) == 48:
         first += 1
@@ -174,7 +173,7 @@ def _fits_uint64(address: Any, size: Any, first: Any, end: Any, digits: Any) -> 
 
 @inlined
 def _take_decimal(text: Any, at: Any) -> Any:
-    """(behind, digits, count of them, how many behind a point, or -1 without one), as far as there are any."""
+    """Read digits: (offset behind, value, their number, how many behind a point, or -1 without one)."""
     first = at
     at, digits = take_digits(text, at, np.uint64(0))
     if at >= text[1] or byte_at(text, at) != 46:
@@ -186,18 +185,18 @@ def _take_decimal(text: Any, at: Any) -> Any:
 
 @inlined
 def _take_plain(text: Any, at: Any, separator: Any) -> Any:
-    """(behind or -1, negative, digits, exponent of ten, whether whole): a number as nearly all are.
+    """Read a number of the usual form: (offset behind or -1, negative, digits, exponent of ten, whether whole).
 
-    That is up to 19 digits, up to 7 of them before a point, with the separator or a line's end behind. Where the next
-    number starts, and the processor can begin with it, hangs on no digit's value: it is found first, among 32 bytes at
-    once. Digits from both sides of the point are joined to words of eight.
+    It has up to 19 digits, up to 7 of them before a point, and a separator or a line's end behind. Its end is found
+    first, among 32 bytes at once and independent of the digits' values, so the processor can start on the next number.
+    Digits from both sides of the point are joined to words of eight.
     """
     none = np.int64(-1), False, np.uint64(0), np.int64(0), False
     if at + 32 > text[1]:
         return none
     sign = byte_at(text, at)
     negative = sign == 45
-    signs = np.int64(negative) + np.int64(sign == 43)  # without a branch: no one can foretell signs
+    signs = np.int64(negative) + np.int64(sign == 43)  # without a branch: signs are unpredictable
     first = at + signs
     gaps = np.uint64(non_digits_at(text, at)) >> np.uint64(signs)
     whole = trailing_zeros(gaps)
@@ -247,7 +246,7 @@ def _store_integer(address: Any, bits: Any, width: Any) -> None:
 
 @kernel
 def count_rows(text: Any, at: int, most: int) -> Any:
-    """(rows, offset): how many rows there are from `at`, up to `most` of them, and where the next would begin."""
+    """Count the rows from `at`, up to `most`: (rows, offset of the next)."""
     view = view_of(text)
     rows = 0
     while rows < most:
@@ -275,26 +274,25 @@ def read_rows(
     slow: Any,
     not_whole: Any,
 ) -> Any:
-    """Reads rows from `at` on into records from `row` on, up to `rows` of them in all.
+    """Read rows from `at` on into records from `row` on, up to `rows` of them in all.
 
     Args:
         text: (N,) uint8, all of the file.
-        at: Where a row begins, or blank lines before it.
-        row: The record to begin with.
-        rows: How many records the table has room for.
+        at: Offset of a row, or of blank lines before it.
+        row: The first record to fill.
+        rows: Number of records in the table.
         separator: The byte between two values; BLANK: runs of blanks and tabs.
-        fields: (3 F,) int64: for each value of a row what it is, its bytes in a record, and where they begin there.
-        limits: (F, 2) uint64: the largest magnitude of an integer that is not negative, and of one that is.
-        table: (rows × record_bytes,) uint8, which gets the records.
+        fields: (3 F,) int64: for each value of a row its kind, its bytes in a record, and its offset there.
+        limits: (F, 2) uint64: the largest magnitude of a non-negative integer, and of a negative one.
+        table: (rows × record_bytes,) uint8; gets the records.
         record_bytes: Bytes of a record.
-        slow: int64 (K, 4), K ≥ F: gets where in the table, in how many bytes, a float is to stand that needs a slower
-            reader to be exact, and from where to where its text reaches.
-        not_whole: (F,) bool: gets True for each WHOLE field that a value cannot be held in; then what the field holds
-            is not to be used.
+        slow: int64 (K, 4), K ≥ F: gets place and width in the table, start and end in the text, of each float that
+            Python has to read to be exact.
+        not_whole: (F,) bool: gets True for each WHOLE field with a value that does not fit; the field is then invalid.
 
     Returns:
-        (status, offset, row, field, slow numbers). OK: the text has ended, `row` is the count of records. SLOW_FULL and
-        MORE_ROWS: the offset of a row that was not read. Else: what is wrong, and with which value.
+        (status, offset, row, field, slow numbers). OK: the text has ended, `row` counts the records. SLOW_FULL and
+        MORE_ROWS: the offset of the next row. Else: an error, and the value's field.
     """
     view = view_of(text)
     size = view[1]
