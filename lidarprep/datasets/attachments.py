@@ -26,7 +26,7 @@ from lidarprep.attachments import FrameFormat, SceneFormat, format_of_suffix
 from lidarprep.datasets.attachment_files import open_frame_file, read_scene_file
 from lidarprep.datasets.filenames import files_by_frame, visible
 from lidarprep.datasets.options import OpenOptions
-from lidarprep.datasets.selection import listed, unused_options
+from lidarprep.datasets.selection import select_part, unused_options
 from lidarprep.datasets.sources import source_files
 from lidarprep.errors import SceneError
 from lidarprep.scene import Camera, CameraImage, Frame, Scene
@@ -137,7 +137,8 @@ def _folder(folder: Path, options: OpenOptions, notes: list[str]) -> Scene:
     files = files_by_frame(folder, lambda name: _stem_of_frame(folder / name))
     scenes = [path for path in visible(folder) if path.suffix.lower() == ".sfs" and _is_attachment(path)]
     if not files and scenes:
-        return _file(_one_of(scenes, options.scene, folder))
+        asked = None if options.scene is None else options.scene.removesuffix(".sfs")
+        return _file(select_part(folder, "scene", {path.stem: path for path in scenes}, asked))
     if not files:
         raise SceneError(f"{folder} holds no attachment", fix=f"Expected are {LOOKS_LIKE}.")
     taken = {path.name for path in files.values()}
@@ -152,14 +153,6 @@ def _folder(folder: Path, options: OpenOptions, notes: list[str]) -> Scene:
 def _stem_of_frame(path: Path) -> str | None:
     is_frame = isinstance(format_of_suffix(path.suffix), FrameFormat) and _is_attachment(path)
     return path.stem if is_frame else None
-
-
-def _one_of(scenes: Sequence[Path], wanted: str | None, folder: Path) -> Path:
-    found = [path for path in scenes if wanted in (None, path.stem, path.name)]
-    if len(found) != 1:
-        what = f"{folder} holds {len(scenes)} scenes: {listed([path.stem for path in scenes])}"
-        raise SceneError(what, fix="Choose one with --scene-name NAME.")
-    return found[0]
 
 
 def _scene_of(files: Sequence[Path], title: str) -> Scene:
