@@ -17,7 +17,7 @@ from lidarprep.pointfiles import is_point_file, point_suffixes, read_points, wri
 from lidarprep.scene import CameraImage, Frame, Pose
 from lidarprep.steps import StepReport
 from lidarprep.steps.intensity import NormaliseIntensity, guess_intensity_scale
-from lidarprep.storage import LocalFolder
+from lidarprep.storage.files import move_file, temporary_file, writing
 
 Format = FrameFormat | SceneFormat
 
@@ -87,7 +87,9 @@ def convert(
     if isinstance(to_format, SceneFormat):
         return _to_scene(frames, target, to_format, notes, progress)
     data = to_format.encode(frames[0], precision=precision)
-    LocalFolder(target.parent).put(target.name, data, to_format.content_type)
+    with temporary_file(target) as file, writing(target):
+        file.write(data)
+        move_file(file, target)
     return Conversion(len(frames[0].points()), [*notes, *to_format.losses(frames[0]).values()])
 
 
@@ -189,9 +191,8 @@ def _to_scene(
     notes: list[str],
     progress: Callable[[int, int], None],
 ) -> Conversion:
-    folder = LocalFolder(target.parent)
     points, losses = 0, dict[str, str]()
-    with folder.spool(target.name) as spool:
+    with temporary_file(target) as spool:
         writer = to_format.writer(spool, frames=len(frames), pictures=sum(len(frame.images) for frame in frames))
         for done, frame in enumerate(frames, start=1):
             cloud = frame.points()
@@ -201,7 +202,8 @@ def _to_scene(
             losses = to_format.losses(held) | losses  # the first sentence of each kind
             progress(done, len(frames))
         writer.finish_in_place()
-        folder.put_file(target.name, spool, to_format.content_type)
+        with writing(target):
+            move_file(spool, target)
     return Conversion(points, [*notes, *losses.values(), *writer.notes])
 
 

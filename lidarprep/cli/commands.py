@@ -18,6 +18,7 @@ _NAMES = (
     "layouts",
     "prepare",
     "verify",
+    "prune",
     "convert",
     "submit",
     "run",
