@@ -94,13 +94,7 @@ def unused_options(options: OpenOptions, used: Sequence[str]) -> list[str]:
 
 
 def refuse_poses(path: Path, options: OpenOptions, what: str, fix: str = "Leave the poses file out.") -> None:
-    """Refuse a poses file for a recording that has its own.
-
-    Args:
-        path: The recording.
-        options: The user's options.
-        what: What the recording is: "a toolkit folder, which has its own poses".
-        fix: What to do.
+    """Refuse a poses file for a recording that has its own; `what` is "a toolkit folder, which has its own poses".
 
     Raises:
         SceneError: There is a poses file.
