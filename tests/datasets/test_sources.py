@@ -13,7 +13,6 @@ from lidarprep.datasets.sources import source_file
 from tests.datasets.generated import Recording, generated
 from tests.datasets.test_every_layout import LAYOUTS, Layout
 
-
 # Each frame of a bag has the bag's files, which may be open already: tests of bags see to them.
 BAGS = ("ros1", "ros2", "ros2-mcap", "mcap")
 
