@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lidarprep.checks import Finding, Sample
-from lidarprep.checks.finding import recipe_option
+from lidarprep.checks import recipe_option
 from lidarprep.errors import RecipeError
 from lidarprep.inspection.results import CameraInspection, FrameInspection
 from lidarprep.scene import Scene

@@ -30,7 +30,7 @@ class Deskew:
     p' = world_from_ego(frame)⁻¹ · world_from_ego(point) · p, the poses linear in translation and slerp in rotation
     between those of the device's path. Just beyond the path's ends the motion is taken as going on steadily, which is
     noted. Positions keep their dtype; the points' timestamps still say when each was measured, on the frames' clock.
-    Radar returns and pictures stay as they are.
+    Radar returns and images stay as they are.
 
     Args:
         path: world_from_ego over time.

@@ -37,7 +37,7 @@ class HeightBand:
 
 @dataclass(frozen=True)
 class ToWorld:
-    """Brings a frame's points, radar returns and pictures into one world frame and drops the points not wanted.
+    """Brings a frame's points, radar returns and images into one world frame and drops the points not wanted.
 
     A point that is dropped is counted once, by the first of these reasons: not_finite, region, height.
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lidarprep.checks import check_scene, motion_within_sweeps, refuse, sample_of
-from lidarprep.checks.finding import Finding
-from lidarprep.checks.samples import thinned
-from lidarprep.checks.views import picture_size
+from lidarprep.checks._cameras import image_size
+from lidarprep.checks._finding import Finding
+from lidarprep.checks._samples import thinned
 from lidarprep.errors import RecipeError, SceneError
 from lidarprep.scene import Camera, CameraImage, Frame, Intrinsics, Lidar, PointCloud, Pose, Scene, Trajectory
 from lidarprep.steps.intensity import guess_intensity_scale
@@ -316,18 +316,18 @@ def test_few_points_are_of_every_laser() -> None:
     assert len(np.unique(few.ring)) == 64
 
 
-def test_the_size_of_a_picture_is_its_calibrations_or_its_own(tmp_path: Path) -> None:
+def test_the_size_of_a_image_is_its_calibrations_or_its_own(tmp_path: Path) -> None:
     unsized = Camera("camera", 0, Intrinsics(400.0, 400.0, 319.5, 239.6))
     encoded = io.BytesIO()
     Image.new("RGB", (320, 200)).save(encoded, "PNG")
     (tmp_path / "a.png").write_bytes(encoded.getvalue())
-    (tmp_path / "b.png").write_bytes(b"no picture")
-    assert picture_size(CameraImage(replace(unsized, intrinsics=WIDE), tmp_path / "a.png")) == (640, 480)
-    assert picture_size(CameraImage(unsized, tmp_path / "a.png")) == (320, 200)
-    assert picture_size(CameraImage(unsized, content=encoded.getvalue)) == (320, 200)
-    assert picture_size(CameraImage(unsized, tmp_path / "a.png", scale_factor=2.0)) == (640, 400)
+    (tmp_path / "b.png").write_bytes(b"no image")
+    assert image_size(CameraImage(replace(unsized, intrinsics=WIDE), tmp_path / "a.png")) == (640, 480)
+    assert image_size(CameraImage(unsized, tmp_path / "a.png")) == (320, 200)
+    assert image_size(CameraImage(unsized, content=encoded.getvalue)) == (320, 200)
+    assert image_size(CameraImage(unsized, tmp_path / "a.png", scale_factor=2.0)) == (640, 400)
     for unreadable in (tmp_path / "b.png", tmp_path / "c.png", None):
-        assert picture_size(CameraImage(unsized, unreadable)) == (639, 479)
+        assert image_size(CameraImage(unsized, unreadable)) == (639, 479)
 
 
 def test_a_strict_run_ends_with_every_finding() -> None:

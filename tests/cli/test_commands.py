@@ -204,7 +204,7 @@ def test_inspect_json_has_the_figures(lidarprep: Any, scene_folder: Path) -> Non
 def test_inspect_warns_of_what_looks_odd(lidarprep: Any, scene_folder: Path) -> None:
     (scene_folder / "cameras/left/10.jpg").unlink()
     found = json.loads(lidarprep("inspect", scene_folder, "--json").out)
-    assert [finding["message"] for finding in found["findings"]] == ["camera left has pictures for 2 of 3 frames"]
+    assert [finding["message"] for finding in found["findings"]] == ["camera left has images for 2 of 3 frames"]
 
 
 def test_a_cloud_goes_through_every_format_and_comes_back(lidarprep: Any, scene_folder: Path, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_convert_takes_the_chosen_frame_of_a_scene(lidarprep: Any, scene_folder:
     assert "--frame" in ended.err
     ended = lidarprep("convert", tmp_path / "out/scene.sfs", tmp_path / "a.json", "--frame", "2")
     assert ended.code == 0
-    assert "2 pictures have no URL" in ended.err
+    assert "2 images have no URL" in ended.err
     assert len(json.loads((tmp_path / "a.json").read_bytes())["points"]) == 500
 
 

@@ -73,7 +73,7 @@ def test_frames_without_times_have_no_column_for_them(scene_folder: Path, capsys
     assert inspect_scene(open_scene(scene_folder)).rate_hz is None
 
 
-def test_the_share_of_points_in_view_is_of_the_pictures_own_size(scene_folder: Path) -> None:
+def test_the_share_of_points_in_view_is_of_the_images_own_size(scene_folder: Path) -> None:
     points = np.array([[10.0, 0, 0]] * 3 + [[-10.0, 0, 0], [10.0, 9.0, 0]])
     scene = open_scene(scene_folder)
     level = replace(
