@@ -1,34 +1,35 @@
-"""One point file or attachment to another: what both can hold is kept, and what is dropped is named."""
+"""Convert one point file or attachment to another; what the target cannot hold is named and dropped."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from lidarprep.attachments import FORMATS, FrameFormat, SceneFormat, format_of_suffix
 from lidarprep.datasets.attachment_files import read_frame_file, read_scene_file
-from lidarprep.errors import FormatError, RecipeError
+from lidarprep.errors import FormatError, RecipeError, StorageError
 from lidarprep.pointfiles import is_point_file, point_suffixes, read_points, write_points
 from lidarprep.scene import CameraImage, Frame, Pose
 from lidarprep.steps import StepReport
 from lidarprep.steps.intensity import NormaliseIntensity, guess_intensity_scale
-from lidarprep.storage import LocalFolder
 
 Format = FrameFormat | SceneFormat
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion did.
+    """The result of a conversion.
 
     Args:
-        points: How many points were written.
-        notes: What was dropped, rounded or guessed, a sentence each.
+        points: Number of points written.
+        notes: Losses and guesses, a sentence each.
     """
 
     points: int
@@ -45,25 +46,25 @@ def convert(
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Conversion:
-    """Converts a point file or an attachment to another, by the suffixes of their names.
+    """Convert a point file or an attachment to another, by the suffixes of their names.
 
-    The points of a point file go into an attachment as they stand: its frame of reference becomes the world, with the
-    device at the origin. A Sensor Fusion Scene goes whole into another one; into anything else goes one frame of it.
+    The positions of a point file go unchanged into an attachment: its frame of reference becomes the world, with the
+    device at the origin. A Sensor Fusion Scene goes whole into another one; anything else takes one frame of it.
 
     Args:
-        source: The file that is read.
-        target: The file that is written, whole or not at all.
-        intensity_scale: The intensity of a point file that becomes 1 in an attachment; guessed where it is None.
-        precision: Decimals of a Frame JSON's points; exact where it is None.
-        frame: Which frame of a scene: its id, or its number from 0.
-        overwrite: Whether to replace the target, if it is there.
-        progress: Told after each frame of a scene how many of how many are written.
+        source: The file to read.
+        target: The file to write, whole or not at all.
+        intensity_scale: The intensity of a point file that becomes 1 in an attachment; None guesses it.
+        precision: Decimals of a Frame JSON's points; None keeps them exact.
+        frame: A frame of a scene: its id, or its number from 0.
+        overwrite: Whether to replace an existing target.
+        progress: Called after each frame of a scene with (frames written, frames in all).
 
     Raises:
-        FormatError: A name's end is unknown, or the source is not what it claims to be.
+        FormatError: A suffix is unknown, or the source is not what it claims to be.
         RecipeError: The target is there already; the intensity's scale is in doubt; the scene has no such frame, or
             several and none is chosen.
-        EncodingError: The target cannot hold what the source has.
+        EncodingError: The target cannot hold a value of the source.
         StorageError: The target cannot be written.
     """
     source, target = Path(source), Path(target)
@@ -83,11 +84,12 @@ def convert(
         return _to_point_file(frames[0], target, notes, is_attachment=from_format is not None)
     if from_format is None:
         frames = [_as_attachments_want(frames[0], intensity_scale, notes)]
-    frames = _with_pictures_that_fit(frames, to_format, notes)
+    frames = _with_images_that_fit(frames, to_format, notes)
     if isinstance(to_format, SceneFormat):
         return _to_scene(frames, target, to_format, notes, progress)
     data = to_format.encode(frames[0], precision=precision)
-    LocalFolder(target.parent).put(target.name, data, to_format.content_type)
+    with _replacing(target) as file:
+        file.write(data)
     return Conversion(len(frames[0].points()), [*notes, *to_format.losses(frames[0]).values()])
 
 
@@ -95,7 +97,7 @@ def convert(
 
 
 def _read(source: Path, attachment_format: Format | None) -> tuple[list[Frame], list[str]]:
-    """The frames of a file, and what reading them has left out."""
+    """Read the frames of a file, and the notes of what was left out."""
     if attachment_format is None:
         if not is_point_file(source, named=True):
             raise FormatError(source, found=f"unknown kind {source.suffix!r}", expected=f"one of {_known_suffixes()}")
@@ -108,7 +110,7 @@ def _read(source: Path, attachment_format: Format | None) -> tuple[list[Frame], 
 
 
 def _chosen(frames: list[Frame], wanted: str | None, source: Path) -> Frame:
-    """The one frame that is wanted: by its id, else by its number."""
+    """Choose a frame by its id, else by its number."""
     if wanted is None:
         if len(frames) == 1:
             return frames[0]
@@ -124,11 +126,11 @@ def _chosen(frames: list[Frame], wanted: str | None, source: Path) -> Frame:
     return found[0]
 
 
-# ---- what the target can hold --------------------------------------------------------------------------------------
+# ---- fitting the target --------------------------------------------------------------------------------------------
 
 
 def _as_attachments_want(frame: Frame, intensity_scale: float | None, notes: list[str]) -> Frame:
-    """A point file's points with intensities from 0 to 1, and without those that are not finite."""
+    """Normalise the intensities of a point file's frame, and drop its points that are not finite."""
     points = frame.points()
     if intensity_scale is None:
         intensity_scale, reason = guess_intensity_scale([points])
@@ -142,8 +144,8 @@ def _as_attachments_want(frame: Frame, intensity_scale: float | None, notes: lis
     return frame.with_data(points)
 
 
-def _with_pictures_that_fit(frames: list[Frame], to_format: Format, notes: list[str]) -> list[Frame]:
-    """The frames without the pictures that have not what the format holds of one: a URL, or their bytes."""
+def _with_images_that_fit(frames: list[Frame], to_format: Format, notes: list[str]) -> list[Frame]:
+    """Drop images that lack what the format holds of one: a URL, or their bytes."""
 
     def fits(image: CameraImage) -> bool:
         if to_format.pictures == "url":
@@ -155,7 +157,7 @@ def _with_pictures_that_fit(frames: list[Frame], to_format: Format, notes: list[
         return frames
     lacks = "no URL, which is what" if to_format.pictures == "url" else "a URL only, and their bytes are what"
     notes.append(
-        f"{len(unfit)} pictures have {lacks} {to_format.name} attachments hold; they are dropped: "
+        f"{len(unfit)} images have {lacks} {to_format.name} attachments hold; they are dropped: "
         f"{', '.join(dict.fromkeys(unfit))}"
     )
     return [replace(frame, images=tuple(filter(fits, frame.images))) for frame in frames]
@@ -177,7 +179,7 @@ def _to_point_file(frame: Frame, target: Path, notes: list[str], *, is_attachmen
         beside += ["its GPS pose"] if frame.gps is not None else []
         beside += ["the frame's timestamp"] if frame.timestamp is not None else []
         beside += [f"{len(radar)} radar points"] if radar is not None else []
-        beside += [f"{len(frame.images)} pictures"] if frame.images else []
+        beside += [f"{len(frame.images)} images"] if frame.images else []
         notes.append(f"{target.suffix} holds points only; dropped: {', '.join(beside)}")
     return Conversion(len(points), notes)
 
@@ -189,10 +191,9 @@ def _to_scene(
     notes: list[str],
     progress: Callable[[int, int], None],
 ) -> Conversion:
-    folder = LocalFolder(target.parent)
     points, losses = 0, dict[str, str]()
-    with folder.spool(target.name) as spool:
-        writer = to_format.writer(spool, frames=len(frames), pictures=sum(len(frame.images) for frame in frames))
+    with _replacing(target) as file:
+        writer = to_format.writer(file, frames=len(frames), pictures=sum(len(frame.images) for frame in frames))
         for done, frame in enumerate(frames, start=1):
             cloud = frame.points()
             held = frame.with_data(cloud, frame.radar())  # its points are read once
@@ -201,8 +202,29 @@ def _to_scene(
             losses = to_format.losses(held) | losses  # the first sentence of each kind
             progress(done, len(frames))
         writer.finish_in_place()
-        folder.put_file(target.name, spool, to_format.content_type)
     return Conversion(points, [*notes, *losses.values(), *writer.notes])
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside the target, and give it the target's name once it is written.
+
+    Raises:
+        StorageError: The target cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        try:
+            with temporary.open("w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
 def _known_suffixes() -> str:
