@@ -1,7 +1,7 @@
 """The command line: parses, prints, draws progress; decides nothing.
 
-What programs read goes to stdout, and only with `--json`; everything else goes to stderr. Each command imports what it
-needs when it runs, and is itself imported only then, so that each starts at once.
+Output for programs goes to stdout, and only with `--json`; everything else goes to stderr. A command's module is
+imported when the command is named, and imports what it needs when the command runs, so that each starts at once.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import gc
 import os
 import signal
 import sys
-import traceback
-from typing import Annotated
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
-from lidarprep.cli.commands import Commands
 from lidarprep.cli.console import print_error
 from lidarprep.errors import LidarprepError
 
@@ -35,10 +36,58 @@ EPILOG = """Worked examples:
   lidarprep callbacks serve --store callbacks.db --exec ./take-in
 """
 
+# Each command's module and function, or Typer app of several commands, in the order of the help.
+_COMMANDS = {
+    "demo": "demo:demo",
+    "sample": "demo:sample",
+    "inspect": "recordings:inspect",
+    "layouts": "recordings:layouts",
+    "prepare": "prepare:command",
+    "verify": "verify:command",
+    "convert": "recordings:convert",
+    "submit": "submit:command",
+    "run": "run:command",
+    "whoami": "tasks:whoami",
+    "warm-up": "demo:warm_up",
+    "tasks": "tasks:app",
+    "sandbox": "sandbox:app",
+    "callbacks": "callbacks:app",
+}
+
+
+class _Commands(TyperGroup):
+    """The group of all commands, each imported when it is asked for."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = cast(Any, dict.fromkeys(_COMMANDS))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return _command(cmd_name) if cmd_name in _COMMANDS else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands with their first sentences, in full."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _command(name).get_short_help_str(limit=1000)) for name in _COMMANDS])
+
+
+@cache
+def _command(name: str) -> Any:
+    module, attribute = _COMMANDS[name].split(":")
+    command = getattr(import_module(f"{__name__}.{module}"), attribute)
+    alone = typer.Typer(add_completion=False)
+    if isinstance(command, typer.Typer):
+        alone.add_typer(command, name=name)
+    else:
+        alone.command(name)(command)
+    return typer.main.get_group(alone).commands[name]
+
+
 app = typer.Typer(
     name="lidarprep",
-    cls=Commands,
-    help="Turns lidar recordings into the attachments and tasks that Scale labels.",
+    cls=_Commands,
+    rich_markup_mode=None,  # Rich takes longer to import than all else; the help of each command uses it
+    help="Turn lidar recordings into the attachments and tasks that Scale labels.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
@@ -62,23 +111,23 @@ def general_options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
-    """Options that every command has; main() has taken `--debug` out before they are read."""
+    """Declare the options of every command; main() handles `--debug` itself, wherever it is given."""
 
 
 def _spare_the_garbage_collector() -> None:
-    """Lets garbage be looked for more rarely, and not at all at the end.
+    """Collect garbage rarely, and not at all at the end.
 
-    Nearly all that a command makes as it starts is needed until it ends: to look through it time and again takes as
-    long as a fifth of a run that has nothing to do. What frames are made of is freed without the collector.
+    Nearly all objects that a command makes as it starts live until it ends, and searching them for garbage takes up to
+    a fifth of a run with nothing to do. The data of frames is freed without the collector.
     """
-    gc.set_threshold(50_000)
+    gc.set_threshold(250_000)
     atexit.register(gc.freeze)
 
 
 def _end_when_asked() -> None:
-    """Lets a run that is asked to end keep what is done, as it does for Ctrl-C, and say how to go on."""
+    """Stop a run on SIGTERM and SIGHUP as on Ctrl-C: it keeps what is done and says how to go on."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # A terminal that is closed asks, too; but not what was started by nohup.
+    # A closed terminal sends SIGHUP; nohup ignores it.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _hang_up)
 
@@ -86,15 +135,28 @@ def _end_when_asked() -> None:
 def _hang_up(*_: object) -> None:
     try:
         os.write(2, b"hung up: stopping\n")
-    except OSError:  # there is no terminal any more: what is still said must not fail
+    except OSError:  # the terminal is gone: what is still printed must not fail
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
     sys.exit(129)
 
 
+def return_freed_memory() -> None:
+    """Have the C library return each large freed block to the system at once, rather than keep it.
+
+    By default it keeps blocks up to the largest size freed so far, at most 32 MB: of frames' size, in each thread. With
+    16 threads the gaps between them take as much memory again as what is in use.
+    """
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of the GNU C library, mallopt(3)
+    if mallopt is not None:
+        mallopt(-3, 1 << 20)  # M_MMAP_THRESHOLD
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line and ends the process.
+    """Run the command line and end the process.
 
     Exit codes: 2 for wrong usage or input, 1 for what failed outside.
     """
@@ -102,12 +164,14 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is None:
         _spare_the_garbage_collector()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words  # wherever it stands, before or behind the command
+    debug = "--debug" in words  # before or after the command
     words = [word for word in words if word != "--debug"]
     try:
         app(words)  # ends the process itself, and says what is wrong with the words
     except LidarprepError as error:
         if debug:
+            import traceback
+
             traceback.print_exc()
         else:
             print_error(str(error))

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lidarprep.errors import RecipeError
+from lidarprep.errors import ParameterError, RecipeError
 
 if TYPE_CHECKING:
+    from lidarprep.api import ScaleClient
     from lidarprep.datasets.options import OpenOptions
     from lidarprep.recipe import Recipe, StorageOptions
     from lidarprep.scene import RegionOfInterest3D
@@ -36,6 +37,8 @@ UniqueId = Annotated[
         "again gives the task that is there.",
     ),
 ]
+Live = Annotated[bool, typer.Option("--live", help="Submit with a live key: people do the task, and it costs money.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask for nothing; a live key is used as if with --live.")]
 ApiUrl = Annotated[
     str | None, typer.Option("--api-url", help="Address of the API; else SCALE_API_URL, else Scale's own.")
 ]
@@ -331,10 +334,26 @@ def overridden(base: Recipe, given: dict[str, Any]) -> Recipe:
 
 
 def said(given: dict[str, Any]) -> dict[str, Any]:
-    """What of the flags was said at all."""
+    """Drop flags that were not given."""
     return {name: value for name, value in given.items() if value is not None}
 
 
 def storage_from(base: StorageOptions, given: dict[str, Any]) -> StorageOptions:
     """The storage options with the flags that were given in place of their own fields."""
     return type(base)(**(base.model_dump() | said(given)))
+
+
+def require_said(client: ScaleClient, *, live: bool, yes: bool) -> None:
+    """Refuse a live key, whose tasks cost money, unless a flag says that it is meant.
+
+    The rule is the same at a terminal and in a pipe or CI: a script that was tried with a test key must not cost money
+    by a change of its environment alone.
+
+    Raises:
+        ParameterError: The key is a live one, and neither flag was given.
+    """
+    if client.requires_confirmation and not (live or yes):
+        raise ParameterError(
+            f"the API key is a live one: people do the task at {client.api_url}, and it costs money",
+            fix="Add --live (or --yes) if that is meant. Tasks of a test key cost nothing.",
+        )

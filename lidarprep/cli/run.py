@@ -9,7 +9,6 @@ import typer
 
 from lidarprep.cli import options as o
 from lidarprep.cli.console import print_json, say_notes_of_a_stop, tell_of_compiling
-from lidarprep.cli.live import Live, Yes, require_said
 from lidarprep.cli.prepare import show_manifest
 from lidarprep.cli.progress import progress
 from lidarprep.cli.submit import say_next, show_task
@@ -22,18 +21,18 @@ def command(
     out: Annotated[str | None, typer.Option(metavar="DEST", help="Another destination than the file's.")] = None,
     param: o.Param = None,
     unique_id: o.UniqueId = None,
-    live: Live = False,
-    yes: Yes = False,
+    live: o.Live = False,
+    yes: o.Yes = False,
     api_url: o.ApiUrl = None,
     json: o.Json = False,
     **flags: Any,
 ) -> None:
     """Prepare, store and submit as a recipe file says; flags override it."""
-    from lidarprep.cli.memory import give_back_what_is_freed
+    from lidarprep.cli import return_freed_memory
     from lidarprep.recipe import RunRecipe, TaskRecipe
     from lidarprep.run import run as run_recipe
 
-    give_back_what_is_freed()
+    return_freed_memory()
     base = RunRecipe.from_yaml(recipe)
     merged = o.overridden(base.recipe, o.recipe_flags(flags))
     storage = o.storage_from(base.storage, o.storage_flags(flags))
@@ -64,7 +63,7 @@ def command(
             from lidarprep.api import ScaleClient
 
             client = stack.enter_context(ScaleClient(api_url=task.api_url))
-            require_said(client, live=live, yes=yes)
+            o.require_said(client, live=live, yes=yes)
         with say_notes_of_a_stop(), progress("preparing", on_start=tell_of_compiling) as bar:
             result = run_recipe(
                 whole,
