@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -457,19 +456,6 @@ def test_the_demo_does_the_whole_job(lidarprep: Any, tmp_path: Path) -> None:
     assert "lidarannotation" in lines[-2]
     assert "multistage" in lines[-1]
     assert lidarprep("demo", "--out", tmp_path / "demo", "--frames", "2").code == 0
-
-
-def test_help_and_import_load_neither_numba_nor_boto3_nor_httpx() -> None:
-    heavy = "{'numba', 'llvmlite', 'boto3', 'botocore', 'httpx'}"
-    check = f"import sys; found = {heavy} & set(sys.modules); assert not found, found"
-    for program in (
-        f"import lidarprep; {check}",
-        f"import lidarprep\nlidarprep.Recipe(); lidarprep.open_scene; {check}",
-        f"from lidarprep.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    {check}",
-        f"from lidarprep.cli import main\ntry:\n    main(['prepare', '--help'])\nexcept SystemExit:\n    {check}",
-    ):
-        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ)
-        assert ended.returncode == 0, ended.stderr
 
 
 def test_every_public_name_can_be_had() -> None:

@@ -8,9 +8,10 @@ import re
 import socket
 import subprocess
 import sys
-import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -125,8 +126,15 @@ def test_a_filter_that_makes_no_sense_ends_with_2(run: Run, sandbox: Sandbox) ->
     assert "status is 'done'; it must be one of pending" in ended.err
 
 
-def test_wait_ends_with_0_once_the_task_is_completed(run: Run, sandbox: Sandbox, task: Task) -> None:
-    threading.Timer(0.5, sandbox.complete, (task.id, {"category": "red"})).start()
+def between_polls(monkeypatch: pytest.MonkeyPatch, step: Callable[[float], object]) -> None:
+    """Has the clients that commands make do this in place of waiting."""
+    monkeypatch.setitem(cast(Any, ScaleClient.__init__).__kwdefaults__, "sleep", step)
+
+
+def test_wait_ends_with_0_once_the_task_is_completed(
+    run: Run, sandbox: Sandbox, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between_polls(monkeypatch, lambda _: sandbox.complete(task.id, {"category": "red"}))
     ended = run("tasks", "wait", task.id, "--timeout", 60, "--json")
     assert ended.code == 0
     assert json.loads(ended.out)["response"] == {"category": "red"}
@@ -137,12 +145,12 @@ def test_wait_ends_with_1_for_a_task_that_came_to_nothing(
     run: Run, sandbox: Sandbox, client: ScaleClient, task: Task, way: str
 ) -> None:
     if way == "fail":
-        sandbox.fail(task.id, "the picture is no \x1b[31mpicture")
+        sandbox.fail(task.id, "the image is not an \x1b[31mimage")
     else:
         client.cancel_task(task.id)
     ended = run("tasks", "wait", task.id)
     assert ended.code == 1
-    assert ("canceled" if way == "cancel" else "the picture is no") in ended.err
+    assert ("canceled" if way == "cancel" else "the image is not an") in ended.err
     assert "\x1b" not in ended.err
     assert "next:" not in ended.err
 
@@ -158,7 +166,7 @@ def test_wait_shows_a_line_of_progress_at_a_terminal(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes stderr for a terminal
     monkeypatch.setenv("TERM", "xterm")
-    threading.Timer(1.0, sandbox.complete, (task.id,)).start()
+    between_polls(monkeypatch, lambda _: (time.sleep(0.2), sandbox.complete(task.id)))
     ended = run("tasks", "wait", task.id)
     assert ended.code == 0
     assert f"task {task.id}: pending, 0 min 00 s" in ended.err
@@ -281,8 +289,13 @@ def test_a_filter_that_makes_no_sense_is_named_as_it_was_typed(
 def test_an_api_that_is_not_there_is_said_to_be_asked_again_and_soon_given_up(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
+    program = (
+        "from lidarprep.api import ScaleClient; from lidarprep.cli import main\n"
+        "ScaleClient.__init__.__kwdefaults__['sleep'] = lambda seconds: None\n"
+        f"main(['tasks', 'list', '--api-url', 'http://127.0.0.1:{port}/v1'])\n"
+    )
     ended = subprocess.run(
-        [sys.executable, "-m", "lidarprep", "tasks", "list", "--api-url", f"http://127.0.0.1:{port}/v1"],
+        [sys.executable, "-c", program],
         env={**os.environ, "SCALE_API_KEY": "test_x"},
         capture_output=True,
         text=True,
