@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -174,14 +175,12 @@ def test_a_recording_that_is_not_sound_is_one_clear_error_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_debug_shows_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
-    for words in (["--debug", "inspect", "nowhere"], ["inspect", "nowhere", "--debug"]):
-        ended = subprocess.run(
-            [sys.executable, "-m", "lidarprep", *words], capture_output=True, text=True, cwd=tmp_path
-        )
-        assert ended.returncode == 2
-        assert "Traceback" in ended.stderr
-        assert "nowhere: there is no such file or folder" in ended.stderr
+def test_debug_shows_the_traceback_wherever_it_stands(lidarprep: Any, tmp_path: Path) -> None:
+    for words in (["--debug", "inspect", tmp_path / "nowhere"], ["inspect", tmp_path / "nowhere", "--debug"]):
+        ended = lidarprep(*words)
+        assert ended.code == 2
+        assert "Traceback" in ended.err
+        assert "nowhere: there is no such file or folder" in ended.err
 
 
 def test_inspect_shows_what_a_recording_is(lidarprep: Any, scene_folder: Path) -> None:
@@ -448,7 +447,8 @@ def test_a_terminal_that_is_closed_stops_a_run_unless_it_was_started_by_nohup(
     assert not (tmp_path / "out/.lidarprep-run/lock").exists()
 
 
-def test_the_demo_does_the_whole_job(lidarprep: Any, tmp_path: Path) -> None:
+def test_the_demo_does_the_whole_job(lidarprep: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lidarprep.sample.write_sample", partial(lp.write_sample, columns=400, image_width=96))
     ended = lidarprep("demo", "--out", tmp_path / "demo", "--frames", "2")
     assert ended.code == 0, ended.err
     lines = ended.err.strip().splitlines()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -42,7 +42,6 @@ def downsampled(frame: Frame, size: float, **options: Any) -> tuple[Frame, StepR
     return VoxelDownsample(size, **options)(frame, report), report
 
 
-@settings(max_examples=100)
 @given(
     hnp.arrays(np.float32, st.integers(0, 80).map(lambda n: (n, 3)), elements=st.floats(-3, 3, width=32)),
     st.sampled_from([0.05, 0.5, 1.0, 10.0]),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -205,7 +205,6 @@ def test_columns_that_are_views_of_wider_rows_are_read() -> None:
 numbers = st.floats(-200, 200)
 
 
-@settings(max_examples=100)
 @given(st.integers(0, 2**32 - 1), st.tuples(numbers, numbers, numbers), st.floats(-3, 3), st.floats(1, 100))
 def test_random_frames_are_as_numpy_has_them(
     seed: int, place: tuple[float, float, float], angle: float, length: float

@@ -1,4 +1,4 @@
-"""What `lidarprep inspect` shows of a recording; tests/checks has what it warns of."""
+"""`inspect_scene`, and the tables of `lidarprep inspect`; tests/checks has the findings."""
 
 from __future__ import annotations
 
