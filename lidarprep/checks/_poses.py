@@ -117,7 +117,8 @@ def _steps(frames: list[Frame]) -> NDArray[np.float64]:
 def _too_fast(frames: list[Frame], max_speed: float) -> list[Finding]:
     """Judge frames in time order, one a time, by their speed."""
     steps = _steps(frames)
-    seconds = np.diff(np.array([frame.timestamp for frame in frames], dtype=np.int64)) / 1e9
+    times = np.array([frame.timestamp for frame in frames], dtype=np.int64)
+    seconds = np.diff(times) / 1e9
     speeds = np.where(steps > SHORTEST_JUMP_M, steps / seconds, 0.0)
     fast = int((speeds > max_speed).sum())
     if not fast:
