@@ -7,6 +7,9 @@ LidarprepError                 anything lidarprep says no to, in one clear messa
 ├── EncodingError              an attachment format cannot hold a value that the frame has
 ├── MissingExtraError          an optional library is needed and not installed
 ├── StorageError               a place to store at cannot be read or written
+├── ConflictError              somebody else was first
+│   ├── ManifestConflictError      a manifest was replaced meanwhile (a StorageError, too)
+│   └── UniqueIdConflictError      409  the unique_id or Idempotency-Key is taken by something else (an ApiError, too)
 └── ApiError                   the Scale API, or the way to it, said no
     ├── ParameterError         a task parameter was refused before anything was sent
     ├── BadRequestError        400  the server refused the parameters
@@ -14,7 +17,6 @@ LidarprepError                 anything lidarprep says no to, in one clear messa
     │   └── MissingKeyError         no key is set, or what is set can't be one
     ├── NotEnabledError        402  the task type is not enabled for the account
     ├── NotFoundError          404  no such task
-    ├── ConflictError          409  the unique_id or Idempotency-Key is taken by something else
     ├── RateLimitError         429  too many requests
     ├── ServerError            5xx  the server failed
     ├── WaitTimeoutError       a task was waited for and is not done yet
@@ -116,6 +118,26 @@ class StorageError(LidarprepError):
     exit_code = 1
 
 
+class ConflictError(LidarprepError):
+    """Somebody else was first."""
+
+    exit_code = 1
+
+
+class ManifestConflictError(ConflictError, StorageError):
+    """A manifest was replaced since it was read: another run has ended at the same destination.
+
+    Args:
+        location: The manifest.
+    """
+
+    def __init__(self, location: str | PathLike[str]) -> None:
+        super().__init__(
+            f"{place_name(location)} was replaced meanwhile: another run has ended at this destination",
+            fix="Run the command again.",
+        )
+
+
 class ApiError(LidarprepError):
     """The Scale API, or the way to it, said no.
 
@@ -172,7 +194,7 @@ class NotFoundError(ApiError):
     """404: no such task."""
 
 
-class ConflictError(ApiError):
+class UniqueIdConflictError(ConflictError, ApiError):
     """409: the unique_id or the Idempotency-Key is taken by something else.
 
     Args:

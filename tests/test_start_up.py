@@ -69,13 +69,18 @@ def test_each_layout_is_imported_when_it_is_tried() -> None:
     program = f"import sys, lidarprep as lp\nlp.known_layouts(); {told}\ndict(lp.known_layouts()); {told}"
     listed, tried = run(program).stdout.splitlines()
     assert "datasets.kitti" not in listed
-    assert "datasets.kitti" in tried
+    assert "datasets.kitti_raw" in tried
 
 
 def test_each_command_is_imported_when_it_is_named() -> None:
     told = "print('lidarprep.cli.prepare' in sys.modules, file=sys.stderr)\n"
-    program = f"import sys\n{main(['layouts', '--help'])}{told}{main(['--help'])}{told}"
+    program = f"import sys\n{main(['--help'])}{main(['layouts', '--help'])}{told}{main(['prepare', '--help'])}{told}"
     assert run(program).stderr.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize("name", cli._COMMANDS)
+def test_the_list_of_commands_says_of_each_what_its_own_help_begins_with(name: str) -> None:
+    assert cli._command(name).get_short_help_str(limit=1000) == cli._COMMANDS[name].help
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")

@@ -20,11 +20,11 @@ from lidarprep.api.retry import LONGEST_RETRY_AFTER_S
 from lidarprep.api.task import Task, TaskState
 from lidarprep.errors import (
     BadRequestError,
-    ConflictError,
     NotFoundError,
     ParameterError,
     ServerError,
     TransportError,
+    UniqueIdConflictError,
     WaitTimeoutError,
 )
 
@@ -78,14 +78,14 @@ class Flows:
             return outcome
         sent = json.loads(request.body or b"{}")
         unique_id = sent.get("unique_id")
-        if not isinstance(outcome.error, ConflictError) or unique_id is None:
+        if not isinstance(outcome.error, UniqueIdConflictError) or unique_id is None:
             raise outcome.error
         found = yield from self._task_with(unique_id, outcome.error.task_id)
         if found is None:
             raise outcome.error
         difference = first_difference(task_type, sent, found)
         if difference is not None:
-            raise ConflictError(
+            raise UniqueIdConflictError(
                 f"the unique_id {unique_id!r} is taken by task {found.id}, which is another task: {difference}",
                 method=outcome.error.method,
                 path=outcome.error.path,
@@ -124,7 +124,7 @@ class Flows:
         outcome = yield from _tried(Call(request, self._protocol.read.maybe_task))
         if isinstance(outcome, Failure):
             refused = outcome.error
-            if not (outcome.maybe_done and isinstance(refused, BadRequestError | ConflictError)):
+            if not (outcome.maybe_done and isinstance(refused, BadRequestError | UniqueIdConflictError)):
                 raise refused
             task = yield from self.task(self._protocol.get_task(task_id))
             if task.status != "completed":

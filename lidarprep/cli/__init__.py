@@ -13,7 +13,7 @@ import signal
 import sys
 from functools import cache
 from importlib import import_module
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import typer
 from typer.core import TyperGroup
@@ -36,44 +36,88 @@ EPILOG = """Worked examples:
   lidarprep callbacks serve --store callbacks.db --exec ./take-in
 """
 
-# Each command's module and function, or Typer app of several commands, in the order of the help.
+
+class _Listed(NamedTuple):
+    """A command as the help of all commands lists it: that help imports none of them.
+
+    Args:
+        place: Its module and its function there, or its Typer app of several commands.
+        help: The first sentence of its own help.
+    """
+
+    place: str
+    help: str
+
+
 _COMMANDS = {
-    "demo": "demo:demo",
-    "sample": "demo:sample",
-    "inspect": "recordings:inspect",
-    "layouts": "recordings:layouts",
-    "prepare": "prepare:command",
-    "verify": "verify:command",
-    "convert": "recordings:convert",
-    "submit": "submit:command",
-    "run": "run:command",
-    "whoami": "tasks:whoami",
-    "warm-up": "demo:warm_up",
-    "tasks": "tasks:app",
-    "sandbox": "sandbox:app",
-    "callbacks": "callbacks:app",
+    "demo": _Listed(
+        "demo:demo",
+        "Try the whole job: a generated recording is prepared, stored, and submitted to a local sandbox.",
+    ),
+    "sample": _Listed(
+        "demo:sample",
+        "Write a generated recording: a lidar, three cameras and a radar driven down a small street.",
+    ),
+    "inspect": _Listed(
+        "recordings:inspect",
+        "Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd.",
+    ),
+    "layouts": _Listed(
+        "recordings:layouts",
+        "List the layouts of recordings that can be opened, in the order in which they are tried.",
+    ),
+    "prepare": _Listed(
+        "prepare:command",
+        "Prepare a recording: into one world frame, cropped and filtered, as attachments, and store them.",
+    ),
+    "verify": _Listed(
+        "verify:command",
+        "Check every object that a manifest names against its SHA-256 and size.",
+    ),
+    "prune": _Listed(
+        "prune:command",
+        "Delete what earlier runs left at a destination, and its manifest no longer names.",
+    ),
+    "convert": _Listed(
+        "recordings:convert",
+        "Convert one point file or attachment to another; what is dropped is named.",
+    ),
+    "submit": _Listed("submit:command", "Submit what prepare stored as a task."),
+    "run": _Listed("run:command", "Prepare, store and submit as a recipe file says; flags override it."),
+    "whoami": _Listed(
+        "tasks:whoami",
+        "Show whether the API key is a test or a live one, and whether the API takes it.",
+    ),
+    "warm-up": _Listed(
+        "demo:warm_up",
+        "Compile everything now, so that no later run has to: once a machine, or when an image is built.",
+    ),
+    "tasks": _Listed("tasks:app", "Look at tasks, wait for them and change them."),
+    "sandbox": _Listed("sandbox:app", "Serve a local sandbox of the Scale API, or complete tasks in one."),
+    "callbacks": _Listed("callbacks:app", "Receive the results that Scale posts when tasks are done."),
 }
 
 
 class _Commands(TyperGroup):
-    """The group of all commands, each imported when it is asked for."""
+    """The group of all commands, each imported when it is named."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = cast(Any, dict.fromkeys(_COMMANDS))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import a command."""
         return _command(cmd_name) if cmd_name in _COMMANDS else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """List the commands with their first sentences, in full."""
+        """List the commands."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _command(name).get_short_help_str(limit=1000)) for name in _COMMANDS])
+            formatter.write_dl([(name, listed.help) for name, listed in _COMMANDS.items()])
 
 
 @cache
 def _command(name: str) -> Any:
-    module, attribute = _COMMANDS[name].split(":")
+    module, attribute = _COMMANDS[name].place.split(":")
     command = getattr(import_module(f"{__name__}.{module}"), attribute)
     alone = typer.Typer(add_completion=False)
     if isinstance(command, typer.Typer):

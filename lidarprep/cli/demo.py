@@ -25,7 +25,7 @@ def demo(
     from lidarprep.sample import DEVICE_HEIGHT_M, write_sample
     from lidarprep.sandbox import running_sandbox
     from lidarprep.scene import RegionOfInterest3D
-    from lidarprep.submission import submit
+    from lidarprep.submit import submit
 
     tell_of_compiling()
     folder = Path(out)

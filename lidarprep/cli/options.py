@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from inspect import Parameter, signature
 from math import radians
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lidarprep.datasets.options import NAME_LISTS, Doc, flag_of, option_docs
 from lidarprep.errors import ParameterError, RecipeError
 
 if TYPE_CHECKING:
@@ -43,63 +43,46 @@ ApiUrl = Annotated[
     str | None, typer.Option("--api-url", help="Address of the API; else SCALE_API_URL, else Scale's own.")
 ]
 
+
 # Options that several commands take together, by the names of their parameters; `takes` hands them out. What is not
 # given is None, so that what a file says stands.
-BUCKET: dict[str, Any] = {
-    "endpoint_url": Annotated[str | None, typer.Option(help="Address of an S3-compatible store.")],
-    "profile": Annotated[str | None, typer.Option(help="Profile of the AWS tools' configuration.")],
-    "region": Annotated[str | None, typer.Option(help="AWS region.")],
-    "role_arn": Annotated[str | None, typer.Option("--role-arn", metavar="ARN", help="AWS role to assume.")],
-    "path_style": Annotated[
-        bool | None,
-        typer.Option("--path-style", help="The bucket's name goes into the URL's path.", show_default=False),
-    ],
-    "requester_pays": Annotated[
-        bool | None,
-        typer.Option("--requester-pays", help="Pay for requests on another's bucket.", show_default=False),
-    ],
-    "checksums": Annotated[
-        str | None,
-        typer.Option(metavar="sha256|crc32|when_required", help="What S3 verifies; when_required for older stores."),
-    ],
-    "give_up_after": Annotated[
-        float | None, typer.Option(metavar="MINUTES", help="How long a request that fails is tried again; else 10.")
-    ],
-}
+def _storage_options(*groups: str) -> dict[str, Any]:
+    """Return the options of a store, as its model declares them, by the names of the model's fields."""
+    from lidarprep.storage.options import StorageOptions
+
+    found = {}
+    for name, model_field in StorageOptions.model_fields.items():
+        extra = model_field.json_schema_extra
+        assert isinstance(extra, dict)  # noqa: S101  # every field of it declares them
+        if extra["group"] not in groups:
+            continue
+        flag = str(extra.get("flag", f"--{name.replace('_', '-')}"))
+        kind: Any = {bool: bool, float: float, tuple: list[str]}.get(type(model_field.default), str)
+        kind = float if name == "presign_hours" else kind
+        metavar = str(extra["metavar"]) if "metavar" in extra else None
+        option = typer.Option(flag, metavar=metavar, help=model_field.description, show_default=False)
+        found[name] = Annotated[kind | None, option]
+    return found
+
+
+BUCKET = _storage_options("bucket")
+
+
+def _opening_parameter(name: str) -> str:
+    """Return the parameter of a command that an option of opening has: scene_name of scene."""
+    return flag_of(name).removeprefix("--").replace("-", "_")
+
+
+def _opening_option(name: str, kind: Any, doc: Doc) -> Any:
+    on_the_line = list[str] if name in NAME_LISTS else kind if kind in (bool, float) else str
+    return Annotated[on_the_line | None, typer.Option(flag_of(name), metavar=doc.metavar, help=doc.help)]
+
+
 OPENING: dict[str, Any] = {
     "layout": Annotated[
         str | None, typer.Option(help="The recording's layout, else guessed; see `lidarprep layouts`.")
     ],
-    "poses": Annotated[
-        str | None, typer.Option(metavar="FILE", help="Poses for a plain folder: KITTI, TUM, CSV or JSON.")
-    ],
-    "points_frame": Annotated[str | None, typer.Option(metavar="ego|world", help="Frame of reference of the points.")],
-    "scene_name": Annotated[str | None, typer.Option(metavar="NAME", help="Which scene, log or sequence of several.")],
-    "lidars": Annotated[
-        list[str] | None, typer.Option("--lidar", metavar="NAME", help="Only this lidar or topic. Repeatable.")
-    ],
-    "cameras": Annotated[
-        list[str] | None, typer.Option("--camera", metavar="NAME", help="Only this camera or topic. Repeatable.")
-    ],
-    "all_sweeps": Annotated[
-        bool | None, typer.Option("--all-sweeps", help="Every sweep as a frame, not the keyframes alone.")
-    ],
-    "image_tolerance": Annotated[
-        float | None, typer.Option(metavar="S", help="Seconds that a frame's picture may be away from it; else 0.05.")
-    ],
-    "max_pose_gap": Annotated[
-        float | None, typer.Option(metavar="S", help="Seconds between poses that are bridged; else 1.")
-    ],
-    "frame_order": Annotated[
-        str | None, typer.Option(metavar="recorded|time", help="Frames as recorded, or sorted by time, one a time.")
-    ],
-    "invert_extrinsics": Annotated[
-        list[str] | None,
-        typer.Option(metavar="CAMERA", help="This camera's extrinsics are camera from ego: invert them. Repeatable."),
-    ],
-    "ego_frame": Annotated[str | None, typer.Option(metavar="NAME", help="The device's frame in a bag's transforms.")],
-    "world_frame": Annotated[str | None, typer.Option(metavar="NAME", help="The world's frame in a bag's transforms.")],
-    "pose_topic": Annotated[str | None, typer.Option(metavar="TOPIC", help="A bag's poses, in place of transforms.")],
+    **{_opening_parameter(name): _opening_option(name, kind, doc) for name, (kind, doc) in option_docs().items()},
 }
 RECIPE: dict[str, Any] = {
     "format": Annotated[
@@ -174,43 +157,19 @@ CHECKS: dict[str, Any] = {
         float | None, typer.Option(metavar="M/S", help="Speed from which the device's way is odd; else 80.")
     ],
 }
-OBJECTS: dict[str, Any] = {
-    "cache_control": Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Cache-Control header of attachments and pictures.")
-    ],
-    "sse": Annotated[str | None, typer.Option(metavar="AES256|aws:kms", help="Server-side encryption.")],
-    "kms_key": Annotated[str | None, typer.Option(metavar="KEY", help="Id or ARN of the key of aws:kms.")],
-    "acl": Annotated[str | None, typer.Option(metavar="NAME", help="Canned ACL, like bucket-owner-full-control.")],
-    "storage_class": Annotated[str | None, typer.Option(metavar="CLASS", help="Like INTELLIGENT_TIERING.")],
-    "tags": Annotated[
-        list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag of each object. Repeatable.")
-    ],
-}
+OBJECTS = _storage_options("objects")
 STORAGE: dict[str, Any] = {
     "overwrite": Annotated[
         bool | None,
-        typer.Option("--overwrite", help="Replace what an earlier run left at the destination.", show_default=False),
+        typer.Option(
+            "--overwrite", help="Replace the manifest of another run; its objects stay until prune.", show_default=False
+        ),
     ],
     "workers": Annotated[
         int | None, typer.Option(min=1, help="Frames worked on at once; by default as many as cores.")
     ],
     **BUCKET,
-    "url_base": Annotated[str | None, typer.Option(help="Prefix of the URLs, in place of s3:// or a path.")],
-    "presign": Annotated[
-        float | None, typer.Option(metavar="HOURS", help="Sign the URLs that Scale gets, for so many hours; S3 only.")
-    ],
-    "gzip": Annotated[
-        bool | None,
-        typer.Option("--gzip", help="Store Frame JSON compressed; needs --presign or --url-base.", show_default=False),
-    ],
-    "link_images": Annotated[
-        bool | None,
-        typer.Option(
-            "--link-images",
-            help="In a local folder, pictures are hard links to the recording's: a change of one is a change of both.",
-            show_default=False,
-        ),
-    ],
+    **_storage_options("urls"),
     **OBJECTS,
 }
 
@@ -283,8 +242,6 @@ def band_from(text: str) -> tuple[float, float]:
 
 # The flags that are fields of a recipe or of the storage options by another name, or as text.
 _RECIPE_TEXTS = {"roi": ("region_of_interest_3d", region_from), "height_band": ("height_band", band_from)}
-_STORAGE_NAMES = {"presign": "presign_hours"}
-_OPENING_NAMES = {"scene_name": "scene"}
 
 
 def recipe_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -301,22 +258,17 @@ def storage_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a command's flags that are storage options, by the options' names; the others are left out."""
     from lidarprep.recipe import StorageOptions
 
-    named = {_STORAGE_NAMES.get(flag, flag): value for flag, value in flags.items()}
-    return {name: value for name, value in named.items() if name in StorageOptions.model_fields}
+    return {name: value for name, value in flags.items() if name in StorageOptions.model_fields}
 
 
 def opening_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a command's flags that say how a recording is opened, by the names of `open_scene`'s options."""
-    given = said({_OPENING_NAMES.get(name, name): flags[name] for name in OPENING if name != "layout"})
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return said({name: flags[_opening_parameter(name)] for name in option_docs()})
 
 
 def overridden_opening(base: OpenOptions, flags: Mapping[str, Any]) -> OpenOptions:
     """The options with the flags that were given in place of its own."""
-    given = opening_flags(flags)
-    if "poses" in given:
-        given["poses"] = Path(given["poses"])
-    return replace(base, **given)
+    return replace(base, **opening_flags(flags))
 
 
 def recipe_from(recipe_file: str | None, given: dict[str, Any]) -> Recipe:

@@ -60,7 +60,7 @@ def prepare_scene(
     """Prepares a scene under a progress bar, and shows what became of it."""
     from lidarprep.cli import return_freed_memory
     from lidarprep.datasets import open_scene
-    from lidarprep.pipeline import prepare
+    from lidarprep.prepare import prepare
 
     return_freed_memory()
     with say_notes_of_a_stop(), progress("preparing", on_start=tell_of_compiling) as bar:
@@ -83,13 +83,13 @@ def show_manifest(manifest: Manifest, *, anew: bool = True) -> None:
     count = len(manifest.attachments)
     stored = f"{count} attachment{'s' if count > 1 else ''}"
     if manifest.images:
-        stored += f" and {len(manifest.images)} pictures"
+        stored += f" and {len(manifest.images)} images"
     if manifest.skipped:
         bad = len(manifest.skipped)
         say(f"{bad} bad frame{'s' if bad > 1 else ''} left out; the manifest says why")
     if manifest.images_expire_at is not None:
         until = datetime.fromtimestamp(manifest.images_expire_at, UTC)
-        say(f"the signed URLs of its pictures hold until {until:%Y-%m-%d %H:%M} UTC: Scale fetches them by then")
+        say(f"the signed URLs of its images are valid until {until:%Y-%m-%d %H:%M} UTC: Scale fetches them by then")
         _warn_of_little_time(manifest, manifest.images_expire_at - time.time())
     say(f"{stored}, {total / 1e6:.1f} MB; manifest: {place_name(manifest.location)}")
 
@@ -98,8 +98,8 @@ def _warn_of_little_time(manifest: Manifest, seconds_left: float) -> None:
     hours = manifest.presign_hours or 0.0
     if seconds_left < hours * 1800:
         say(
-            f"of the {hours:g} h that they were signed for, {max(seconds_left, 0) / 3600:.1f} h are left; submit signs "
-            "them anew where less than an hour is"
+            f"of the {hours:g} h that they were signed for, {max(seconds_left, 0) / 3600:.1f} h are left; submit "
+            "renews them where less than an hour is"
         )
 
 

@@ -13,7 +13,7 @@ from lidarprep.cli.progress import progress
 
 if TYPE_CHECKING:
     from lidarprep.checks import Finding
-    from lidarprep.inspection import FrameInspection, Inspection
+    from lidarprep.inspect import FrameInspection, Inspection
 
 
 @o.takes(o.OPENING, o.CHECKS)
@@ -25,7 +25,7 @@ def inspect(
     """Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd."""
     from lidarprep.checks import strictly
     from lidarprep.datasets import open_scene
-    from lidarprep.inspection import inspect_scene
+    from lidarprep.inspect import inspect_scene
 
     scene = open_scene(path, layout=flags["layout"], **o.opening_flags(flags))
     with progress("reading") as bar:
@@ -62,7 +62,7 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT, if it is there.")] = False,
 ) -> None:
     """Convert one point file or attachment to another; what is dropped is named."""
-    from lidarprep.conversion import convert
+    from lidarprep.convert import convert
 
     tell_of_compiling()
     with progress("converting") as bar:

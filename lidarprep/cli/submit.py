@@ -33,7 +33,8 @@ def command(
     """Submit what prepare stored as a task. The API key comes from SCALE_API_KEY."""
     from lidarprep.api import ScaleClient, parse_params
     from lidarprep.recipe import StorageOptions
-    from lidarprep.submission import AUTO, load_manifest, submit, unique_id_of
+    from lidarprep.storage import load_manifest
+    from lidarprep.submit import AUTO, submit, unique_id_of
     from lidarprep.yaml_files import read_yaml
 
     storage = o.storage_from(StorageOptions(), o.storage_flags(flags))

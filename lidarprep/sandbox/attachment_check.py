@@ -15,7 +15,7 @@ from lidarprep.attachments import FrameFormat, format_of_suffix, get_format
 from lidarprep.errors import FormatError, LidarprepError, StorageError
 from lidarprep.sandbox.records import Document
 from lidarprep.storage import open_store
-from lidarprep.storage.store import picture_type, read_file
+from lidarprep.storage.media_types import image_type
 
 log = logging.getLogger(__name__)
 
@@ -86,12 +86,15 @@ def read_attachment(url: str, *, stop: Stop = lambda: False) -> bytes | None:
         return _fetch(url, stop)
     if parts.scheme == "s3":
         bucket_and_prefix, _, key = url.rpartition("/")
-        return open_store(bucket_and_prefix).get(key)
+        found = open_store(bucket_and_prefix).get(key)
+        if found is None:
+            raise StorageError(f"{url} is not there")
+        return found
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path) if parts.scheme else url)
         if path.exists() and not path.is_file():  # a pipe or a device may never come to an end
             raise StorageError(f"{path} cannot be read: it is no file")
-        return read_file(path)
+        return path.read_bytes()
     log.info("%s is not checked: the sandbox can't read %s://", url, parts.scheme)
     return None
 
@@ -116,7 +119,7 @@ def _fetch(url: str, stop: Stop) -> bytes:
 def _decode(data: bytes, kind: str, url: str) -> None:
     """Reads all of it: a scene opens without its points."""
     if kind == PICTURE:
-        picture_type(url, data)
+        image_type(url, data)
         return
     attachment_format = get_format(kind)
     name = PurePosixPath(urlsplit(url).path).name

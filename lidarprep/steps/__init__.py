@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lidarprep.scene import Frame
 
 
@@ -19,12 +22,18 @@ class StepReport:
     Args:
         points_in: How many points the recording has.
         dropped: How many points were dropped, by reason.
+        kept: (K,) int64 rows of the recording's points that are kept, increasing; None while all are.
         notes: Notes for the user, a sentence by kind, so that one which many frames share can be told once.
     """
 
     points_in: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    kept: NDArray[np.int64] | None = None
     notes: dict[str, str] = field(default_factory=dict)
+
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        """Record that a step has kept these rows, increasing, of the points that it was given."""
+        self.kept = rows if self.kept is None else self.kept[rows]
 
 
 class Step(Protocol):

@@ -52,4 +52,6 @@ class VoxelDownsample:
         else:
             count = voxel_rows(positions, self.size, self.keep == "nearest", rows)
         report.dropped["voxel"] = len(points) - count
+        if count < len(points):
+            report.keep(rows[:count])
         return frame.with_data(points.take(rows[:count]), frame.radar())

@@ -65,12 +65,17 @@ class ToWorld:
         offset = np.array(self.offset)
         dropped = np.zeros(3, dtype=np.int64)
         kept: list[PointCloud] = []
+        rows: list[NDArray[np.int64]] = []
         for chunk in frame.chunks():
             # Every chunk is in the frame of reference of the first.
             world_from_ego = self._device_pose(frame, chunk)
+            cloud, kept_rows = self._kept(chunk, world_from_ego, offset, dropped, compact=frame.read_chunks is not None)
+            kept.append(cloud)
+            rows.append(kept_rows + report.points_in if report.points_in else kept_rows)
             report.points_in += len(chunk)
-            kept.append(self._kept(chunk, world_from_ego, offset, dropped, compact=frame.read_chunks is not None))
             del chunk  # before the next one is read
+        if sum(map(len, rows)) < report.points_in:
+            report.keep(np.concatenate(rows))
         report.dropped |= {
             "region": int(dropped[REGION]),
             "height": int(dropped[HEIGHT]),
@@ -107,8 +112,11 @@ class ToWorld:
         dropped: NDArray[np.int64],
         *,
         compact: bool,
-    ) -> PointCloud:
-        """Select the points to keep, in the world, and count the others in `dropped`; `compact` frees spare memory."""
+    ) -> tuple[PointCloud, NDArray[np.int64]]:
+        """Return the points that are kept, in the world, and their rows; add to `dropped` the others.
+
+        `compact`: in no more memory than they need.
+        """
         world_from_source = Pose.identity() if points.frame == "world" else world_from_ego
         positions = np.require(points.positions, requirements=("C", "W"))
         moved = np.empty_like(positions)
@@ -124,8 +132,10 @@ class ToWorld:
             dropped,
         )
         rows, moved = kept[:count], moved[:count]
-        columns: dict[str, Any] = {name: column[rows] for name, column in points.columns.items()}
-        return replace(points, positions=moved.copy() if compact else moved, frame="world", **columns)
+        columns: dict[str, Any] = points.columns
+        if count < len(points):
+            columns = {name: column[rows] for name, column in columns.items()}
+        return replace(points, positions=moved.copy() if compact else moved, frame="world", **columns), rows
 
     def _region_parameters(self) -> NDArray[np.float64]:
         if self.region is None:

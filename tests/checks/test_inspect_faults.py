@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lidarprep.cli import main
 from lidarprep.datasets import open_scene
-from lidarprep.inspection import inspect_scene
+from lidarprep.inspect import inspect_scene
 from tests.checks import faults as f
 
 # Where the device starts, so near the origin that both lie amid the points.

@@ -155,7 +155,7 @@ def check_times(times: list[Any], recording: Recording, timed: str | None) -> No
 
 
 def check_camera(frames: list[dict[str, Any]], recording: Recording, name: str, *, distortion: bool) -> None:
-    """In each frame there is one picture whose pixels and pose are the camera's."""
+    """In each frame there is one image whose pixels and pose are the camera's."""
     camera = next(one for one in recording.cameras if one.name == name)
     for frame, expected in zip(frames, recording.frames, strict=True):
         world_from_camera = expected.world_from_ego @ camera.ego_from_camera
@@ -164,7 +164,7 @@ def check_camera(frames: list[dict[str, Any]], recording: Recording, name: str, 
             for image in frame["images"]
             if np.allclose(vector(image["position"]), world_from_camera[:3, 3], atol=POSITIONS_WITHIN_M)
         ]
-        assert len(fitting) == 1, f"{len(fitting)} pictures stand where {name} is"
+        assert len(fitting) == 1, f"{len(fitting)} images are where {name} is"
         (image,) = fitting
         for key in ("fx", "fy", "cx", "cy"):
             assert image[key] == pytest.approx(getattr(camera, key), rel=1e-6)

@@ -102,7 +102,7 @@ def test_pictures_are_those_nearest_in_time_whatever_their_number(sequence: Path
     assert left[0][0].world_from_camera is not None
     assert left[0][0].world_from_camera.translation[0] == poses[1]["position"]["x"]
     assert left[2] == []
-    assert any("camera left_camera: 1 of 3 frames have no picture" in note for note in scene.notes)
+    assert any("camera left_camera: 1 of 3 frames have no image" in note for note in scene.notes)
     assert any("left_camera: the picture nearest in time has another number" in note for note in scene.notes)
 
 

@@ -13,8 +13,7 @@ import lz4.frame
 import numpy as np
 import pytest
 
-from lidarprep.datasets import open_scene
-from lidarprep.datasets.layouts import LAYOUTS
+from lidarprep.datasets import known_layouts, open_scene
 from lidarprep.errors import FormatError, MissingExtraError
 from lidarprep.scene import Pose
 from tests.datasets import write_ros
@@ -95,7 +94,7 @@ def test_every_compression_is_read(
 
 def test_each_bag_is_taken_by_one_layout_only(bags: dict[str, Path]) -> None:
     for name, path in bags.items():
-        assert [layout for layout, module in LAYOUTS.items() if module.detect(path)] == [name.split()[0]]
+        assert [layout for layout, module in known_layouts().items() if module.detect(path)] == [name.split()[0]]
 
 
 def test_the_db3_file_of_a_bag_can_be_opened_by_itself(bags: dict[str, Path], recorded: Recording) -> None:

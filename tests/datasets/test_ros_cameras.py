@@ -211,7 +211,7 @@ def test_a_picture_is_posed_at_its_own_time(tmp_path: Path) -> None:
     assert found.timestamp == T0 + 30 * MS
     assert found.world_from_camera is not None
     np.testing.assert_allclose(found.world_from_camera.matrix, matrix(0, 3) @ matrix(0.3, 1.5), atol=1e-9)
-    assert any("2 of 3 frames have no picture" in note for note in scene.notes)
+    assert any("2 of 3 frames have no image" in note for note in scene.notes)
 
 
 def test_a_camera_that_turns_on_the_device_is_posed_at_each_time(tmp_path: Path) -> None:

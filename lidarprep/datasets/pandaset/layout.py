@@ -21,14 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from lidarprep.datasets.asked_for import chosen, listed, unused_options
-from lidarprep.datasets.counted_files import counted_files, folders_in
+from lidarprep.datasets.association import ImageSeries as PictureSeries
+from lidarprep.datasets.association import match_images as match_pictures
+from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, visible
 from lidarprep.datasets.json_values import pose_of, read_json, read_object
-from lidarprep.datasets.matching import PictureSeries, match_pictures
-from lidarprep.datasets.numbered import IMAGE_SUFFIXES, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pandaset.pickled_frame import read_frame
-from lidarprep.datasets.poses.table import decimal_nanoseconds, table_of_poses
+from lidarprep.datasets.pose_table import decimal_nanoseconds, table_of_poses
+from lidarprep.datasets.selection import listed, unused_options
+from lidarprep.datasets.selection import selected as chosen
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles.fields import cloud_from_fields
 from lidarprep.scene import Camera, CameraImage, Frame, Lidar, PointCloud, Pose, ReferenceFrame, Scene

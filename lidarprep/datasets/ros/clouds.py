@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lidarprep.datasets.multi_lidar import CloudTransform as WayToFrame
+from lidarprep.datasets.multi_lidar import merge
 from lidarprep.datasets.ros.headers import MessageSource
 from lidarprep.datasets.ros.images import read_picture
 from lidarprep.datasets.ros.point_cloud2 import read_cloud
-from lidarprep.datasets.several_lidars import WayToFrame, merge
 from lidarprep.scene import Lidar, PointCloud, ReferenceFrame
 
 

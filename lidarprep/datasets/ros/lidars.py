@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.datasets.asked_for import listed
-from lidarprep.datasets.matching import paired
+from lidarprep.datasets.association import paired
+from lidarprep.datasets.multi_lidar import CloudTransform as WayToFrame
+from lidarprep.datasets.multi_lidar import cloud_transforms as ways_to_frames
+from lidarprep.datasets.multi_lidar import motion_note
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.ros.clouds import CloudSource
 from lidarprep.datasets.ros.headers import Series, message_source, place_of
 from lidarprep.datasets.ros.point_cloud2 import has_point_times
 from lidarprep.datasets.ros.transforms import TransformTree
-from lidarprep.datasets.several_lidars import WayToFrame, motion_note, ways_to_frames
+from lidarprep.datasets.selection import listed
 from lidarprep.scene import Lidar, Pose, Trajectory
 
 Placed = tuple[tuple[Lidar, ...], list[tuple[CloudSource, ...]], list[str]]

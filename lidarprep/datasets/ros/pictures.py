@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lidarprep.datasets.asked_for import listed
-from lidarprep.datasets.matching import PictureSeries
+from lidarprep.datasets.association import ImageSeries as PictureSeries
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.ros.bag import Bag
 from lidarprep.datasets.ros.camera_info import CameraInfo, read_camera_info
@@ -23,6 +22,7 @@ from lidarprep.datasets.ros.images import COMPRESSED_IMAGE, IMAGE, unreadable
 from lidarprep.datasets.ros.storage import Topic
 from lidarprep.datasets.ros.topics import of_kind
 from lidarprep.datasets.ros.transforms import TransformTree
+from lidarprep.datasets.selection import listed
 from lidarprep.errors import SceneError
 from lidarprep.scene import Camera, CameraImage, Trajectory
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lidarprep.datasets.asked_for import listed
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.ros.pose_messages import Transforms
 from lidarprep.datasets.ros.transforms import TransformTree
+from lidarprep.datasets.selection import listed
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import Pose, Trajectory
 

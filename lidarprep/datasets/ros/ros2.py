@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from lidarprep.datasets.asked_for import listed
 from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.selection import listed
 from lidarprep.errors import FormatError
 from lidarprep.scene import Scene
 

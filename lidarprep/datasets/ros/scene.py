@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lidarprep.datasets.asked_for import unused_options
-from lidarprep.datasets.matching import match_pictures, poses_at
+from lidarprep.datasets.association import match_images as match_pictures
+from lidarprep.datasets.association import poses_at
 from lidarprep.datasets.options import OpenOptions
-from lidarprep.datasets.poses.file import read_poses as read_poses_file
+from lidarprep.datasets.pose_files import read_poses as read_poses_file
 from lidarprep.datasets.ros import pictures, poses, topics
 from lidarprep.datasets.ros.bag import Bag, Messages, opened
 from lidarprep.datasets.ros.clouds import read_frame
@@ -27,6 +27,7 @@ from lidarprep.datasets.ros.pictures import PosedSeries
 from lidarprep.datasets.ros.pose_messages import Transforms, read_poses
 from lidarprep.datasets.ros.storage import Topic
 from lidarprep.datasets.ros.transforms import TransformTree
+from lidarprep.datasets.selection import unused_options
 from lidarprep.errors import SceneError
 from lidarprep.scene import CameraImage, Frame, Pose, Scene, Trajectory
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from lidarprep.datasets.asked_for import listed
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.ros.bag import Bag
 from lidarprep.datasets.ros.headers import FRONT_BYTES, read_headers
 from lidarprep.datasets.ros.images import COMPRESSED_IMAGE, IMAGE
 from lidarprep.datasets.ros.pose_messages import ODOMETRY, POSES, TRANSFORMS
 from lidarprep.datasets.ros.storage import Topic
+from lidarprep.datasets.selection import listed
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import Stream
 
