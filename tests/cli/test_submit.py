@@ -22,7 +22,7 @@ from lidarprep.api import ScaleClient
 from lidarprep.errors import ConflictError, ParameterError
 from lidarprep.sandbox import Sandbox
 from lidarprep.storage import Manifest
-from lidarprep.submission import submit, unique_id_of
+from lidarprep.submit import submit, unique_id_of
 from tests.cli.conftest import Run
 from tests.scenes import write_toolkit_scene
 
