@@ -7,6 +7,7 @@ imported when the command is named, and imports what it needs when the command r
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import os
 import signal
@@ -169,7 +170,7 @@ def _spare_the_garbage_collector() -> None:
 
 
 def _end_when_asked() -> None:
-    """Stop a run on SIGTERM and SIGHUP as on Ctrl-C: it keeps what is done and says how to go on."""
+    """End on SIGTERM and SIGHUP as on Ctrl-C: say what is kept and how to go on."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # A closed terminal sends SIGHUP; nohup ignores it.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
@@ -199,10 +200,22 @@ def return_freed_memory() -> None:
         mallopt(-3, 1 << 20)  # M_MMAP_THRESHOLD
 
 
+# Exit codes of a process that SIGHUP, SIGINT or SIGTERM has stopped.
+_STOPPED = (129, 130, 143)
+
+
+def _leave_at_once(code: int) -> None:
+    """End the process without waiting for its threads: whatever moment that is, what is stored is whole."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process.
 
-    Exit codes: 2 for wrong usage or input, 1 for what failed outside.
+    Exit codes: 2 for wrong usage or input, 1 for what failed outside; 128 and the number of the signal that stopped it.
     """
     _end_when_asked()
     if arguments is None:
@@ -212,6 +225,10 @@ def main(arguments: list[str] | None = None) -> None:
     words = [word for word in words if word != "--debug"]
     try:
         app(words)  # ends the process itself, and says what is wrong with the words
+    except SystemExit as stop:
+        if stop.code in _STOPPED:
+            _leave_at_once(int(stop.code))
+        raise
     except LidarprepError as error:
         if debug:
             import traceback

@@ -284,10 +284,7 @@ class Run:
         """
         disk = DiskSpace(self.store, tasks, free)
         empty: list[EmptyFrame] = []
-        with (
-            ThreadPoolExecutor(self.workers + _STORING, thread_name_prefix="lidarprep") as threads,
-            _abandoned(threads),
-        ):
+        with _worker_threads(self.workers + _STORING) as threads:
 
             def submit(task: FrameTask, admission: Admission) -> Future[FrameResult | EmptyFrame]:
                 task = replace(task, points=settings.points.pop(task.frame.id, None))
@@ -320,8 +317,7 @@ class Run:
         self.progress.start(len(self.tasks), 0)
         kept: list[tuple[FrameTask, FrameResult, bytes | None]] = []
         with (
-            ThreadPoolExecutor(self.workers, thread_name_prefix="lidarprep") as threads,
-            _abandoned(threads),
+            _worker_threads(self.workers) as threads,
             SceneFileWriter.open(self.scene, processor, self.store, self.tasks) as scene_file,
         ):
             executor = self.executor or threads
@@ -412,13 +408,17 @@ def _points_held(result: PreparedFrame | FrameResult) -> int:
 
 
 @contextmanager
-def _abandoned(threads: ThreadPoolExecutor) -> Iterator[None]:
-    """Cancel what is queued, and wait for nothing, if the process is to stop."""
+def _worker_threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a thread pool; whoever stops the process does not wait for its threads."""
+    threads = ThreadPoolExecutor(count, thread_name_prefix="lidarprep")
+    wait = True
     try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        threads.shutdown(wait=False, cancel_futures=True)
+        yield threads
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        wait = False
         raise
+    finally:
+        threads.shutdown(wait=wait, cancel_futures=True)
 
 
 def _advise(failure: BaseException, advice: str) -> None:
