@@ -260,8 +260,9 @@ class TestChunks:
         cloud = self.whole()
         expected, expected_report = prepared(Frame("7", 0, lambda: cloud, world_from_ego=QUARTER), step)
         found, report = prepared(self.chunked(cloud), step)
-        assert report == expected_report
-        assert report.points_in == self.COUNT
+        assert (report.dropped, report.notes) == (expected_report.dropped, expected_report.notes)
+        assert report.points_in == expected_report.points_in == self.COUNT
+        np.testing.assert_array_equal(report.kept, expected_report.kept)
         assert found.read_chunks is None
         assert 100 < len(found.points()) < self.COUNT / 4
         np.testing.assert_array_equal(found.points().positions, expected.points().positions)
