@@ -80,7 +80,7 @@ def test_each_command_is_imported_when_it_is_named() -> None:
 
 @pytest.mark.parametrize("name", cli._COMMANDS)
 def test_the_list_of_commands_says_of_each_what_its_own_help_begins_with(name: str) -> None:
-    assert cli._command(name).get_short_help_str(limit=1000) == cli._COMMANDS[name].help
+    assert cli._command(name).get_short_help_str(limit=1000) == cli._COMMANDS[name][1]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")

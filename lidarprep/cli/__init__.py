@@ -14,7 +14,7 @@ import signal
 import sys
 from functools import cache
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -38,64 +38,54 @@ EPILOG = """Worked examples:
 """
 
 
-class _Listed(NamedTuple):
-    """A command as the help of all commands lists it: that help imports none of them.
-
-    Args:
-        place: Its module and its function there, or its Typer app of several commands.
-        help: The first sentence of its own help.
-    """
-
-    place: str
-    help: str
-
-
+# Each command's module and function, or Typer app of several commands; and the first sentence of its help, so that the
+# list of commands imports none of them.
 _COMMANDS = {
-    "demo": _Listed(
+    "demo": (
         "demo:demo",
         "Try the whole job: a generated recording is prepared, stored, and submitted to a local sandbox.",
     ),
-    "sample": _Listed(
+    "sample": (
         "demo:sample",
         "Write a generated recording: a lidar, three cameras and a radar driven down a small street.",
     ),
-    "inspect": _Listed(
+    "inspect": (
         "recordings:inspect",
         "Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd.",
     ),
-    "layouts": _Listed(
+    "layouts": (
         "recordings:layouts",
         "List the layouts of recordings that can be opened, in the order in which they are tried.",
     ),
-    "prepare": _Listed(
+    "prepare": (
         "prepare:command",
         "Prepare a recording: into one world frame, cropped and filtered, as attachments, and store them.",
     ),
-    "verify": _Listed(
+    "verify": (
         "verify:command",
         "Check every object that a manifest names against its SHA-256 and size.",
     ),
-    "prune": _Listed(
+    "prune": (
         "prune:command",
         "Delete what earlier runs left at a destination, and its manifest no longer names.",
     ),
-    "convert": _Listed(
+    "convert": (
         "recordings:convert",
         "Convert one point file or attachment to another; what is dropped is named.",
     ),
-    "submit": _Listed("submit:command", "Submit what prepare stored as a task."),
-    "run": _Listed("run:command", "Prepare, store and submit as a recipe file says; flags override it."),
-    "whoami": _Listed(
+    "submit": ("submit:command", "Submit what prepare stored as a task."),
+    "run": ("run:command", "Prepare, store and submit as a recipe file says; flags override it."),
+    "whoami": (
         "tasks:whoami",
         "Show whether the API key is a test or a live one, and whether the API takes it.",
     ),
-    "warm-up": _Listed(
+    "warm-up": (
         "demo:warm_up",
         "Compile everything now, so that no later run has to: once a machine, or when an image is built.",
     ),
-    "tasks": _Listed("tasks:app", "Look at tasks, wait for them and change them."),
-    "sandbox": _Listed("sandbox:app", "Serve a local sandbox of the Scale API, or complete tasks in one."),
-    "callbacks": _Listed("callbacks:app", "Receive the results that Scale posts when tasks are done."),
+    "tasks": ("tasks:app", "Look at tasks, wait for them and change them."),
+    "sandbox": ("sandbox:app", "Serve a local sandbox of the Scale API, or complete tasks in one."),
+    "callbacks": ("callbacks:app", "Receive the results that Scale posts when tasks are done."),
 }
 
 
@@ -113,12 +103,12 @@ class _Commands(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, listed.help) for name, listed in _COMMANDS.items()])
+            formatter.write_dl([(name, help) for name, (_, help) in _COMMANDS.items()])
 
 
 @cache
 def _command(name: str) -> Any:
-    module, attribute = _COMMANDS[name].place.split(":")
+    module, attribute = _COMMANDS[name][0].split(":")
     command = getattr(import_module(f"{__name__}.{module}"), attribute)
     alone = typer.Typer(add_completion=False)
     if isinstance(command, typer.Typer):

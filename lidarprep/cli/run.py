@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -34,8 +35,8 @@ def command(
 
     return_freed_memory()
     base = RunRecipe.from_yaml(recipe)
-    merged = o.overridden(base.recipe, o.recipe_flags(flags))
-    storage = o.storage_from(base.storage, o.storage_flags(flags))
+    merged = o.recipe_from(base.recipe, flags)
+    storage = o.storage_from(base.storage, flags)
     task = base.task
     if task is not None:
         from lidarprep.api import parse_params
@@ -50,7 +51,7 @@ def command(
         scene=scene or base.scene,
         out=out or base.out,
         layout=flags["layout"] or base.layout,
-        opening=o.overridden_opening(base.opening, flags),
+        opening=replace(base.opening, **o.opening_flags(flags)),
         recipe=merged,
         storage=storage,
         task=task,

@@ -37,7 +37,7 @@ def command(
     from lidarprep.submit import AUTO, submit, unique_id_of
     from lidarprep.yaml_files import read_yaml
 
-    storage = o.storage_from(StorageOptions(), o.storage_flags(flags))
+    storage = o.storage_from(StorageOptions(), flags)
     parameters = (read_yaml(params, "the parameter file") if params else {}) | parse_params(param or [], type)
     loaded = load_manifest(manifest, storage)
     with ScaleClient(api_url=api_url) as client:
