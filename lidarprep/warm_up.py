@@ -1,4 +1,4 @@
-"""Compiles every kernel that a command could use, by using it on next to nothing."""
+"""Compile every kernel that a command could use, by running it on a point or two."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from lidarprep.steps import StepReport
 
 
 def warm_up(on_step: Callable[[int, int], None] | None = None) -> int:
-    """Compiles what is not compiled yet, and keeps it for later runs.
+    """Compile every kernel that is not compiled yet, and cache it for later runs.
 
     Args:
-        on_step: Told (steps done, steps in all).
+        on_step: Called with (steps done, steps in all).
 
     Returns:
-        How many steps there were.
+        The number of steps.
     """
     steps = list(_steps())
     for done, step in enumerate(steps, 1):
@@ -67,7 +67,7 @@ def _frame(
     is_ground: bool = False,
     positions: Any = None,
 ) -> Frame:
-    """A frame of one point, with the optional columns that are named."""
+    """Make a frame of one point with the chosen optional columns."""
     points = PointCloud(
         np.zeros((1, 3), dtype=np.float32) if positions is None else positions,
         frame="world",
@@ -87,7 +87,7 @@ def _text() -> None:
 
 
 def _las() -> None:
-    """A LAS file of one point of format 3, which has GPS time and colour; without laspy, which may be missing."""
+    """Read a LAS file of one point of format 3, which has GPS time and colour; laspy may not be installed."""
     head = bytearray(227)
     struct.pack_into("<4s20xBB", head, 0, b"LASF", 1, 2)
     struct.pack_into("<HII", head, 94, len(head), len(head), 0)
