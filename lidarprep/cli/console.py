@@ -1,6 +1,6 @@
 """Output: tables, notes and errors for people on stderr, JSON for programs on stdout.
 
-A pipe or CI gets no control codes. Rich is imported only to draw or colour: a command that prints a line or two does without.
+A pipe or CI gets no control codes. Rich is imported only to draw or colour: printing a line does without.
 """
 
 from __future__ import annotations

@@ -4,46 +4,47 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import PurePosixPath
 
 from lidarprep.datasets.options import OpenOptions
-from lidarprep.datasets.ros.bag import Bag
-from lidarprep.datasets.ros.headers import FRONT_BYTES, read_headers
-from lidarprep.datasets.ros.images import COMPRESSED_IMAGE, IMAGE
-from lidarprep.datasets.ros.pose_messages import ODOMETRY, POSES, TRANSFORMS
-from lidarprep.datasets.ros.storage import Topic
+from lidarprep.datasets.ros._bag import Bag
+from lidarprep.datasets.ros._messages import PREFIX_BYTES, read_headers
+from lidarprep.datasets.ros._storage import Topic
 from lidarprep.datasets.selection import listed
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import Stream
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+TRANSFORMS = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
+ODOMETRY = "nav_msgs/msg/Odometry"
+STAMPED_TRANSFORM = "geometry_msgs/msg/TransformStamped"
+POSES = (
+    ODOMETRY, "geometry_msgs/msg/PoseStamped", "geometry_msgs/msg/PoseWithCovarianceStamped", STAMPED_TRANSFORM,
+)  # fmt: skip
 
-# What topics of points are called that no lidar sends itself, but what works on its points.
+# Parts of the names of topics whose points were derived from a lidar's.
 _DERIVED = (
     "filter", "map", "ground", "debug", "cluster", "segment", "obstacle", "object", "downsample", "voxel", "crop",
     "accumulat", "aggregat", "registered", "transformed", "merged", "concat",
 )  # fmt: skip
 
-# A topic a line; what goes beyond is counted.
+# A topic a line; further ones are counted.
 _LISTED_TOPICS = 40
 
 
-def of_kind(bag: Bag, kinds: Iterable[str]) -> list[Topic]:
-    """The topics of these types that have messages which can be read."""
-    return [topic for topic in bag.topics.values() if topic.kind in kinds and topic.messages and topic.wire]
-
-
 def lidar_topics(bag: Bag, options: OpenOptions) -> list[Topic]:
-    """The lidars' topics: those chosen, in the order chosen, or the only one that has points.
+    """Return the lidars' topics: those selected, in that order, or the only one that has points.
 
     Raises:
-        SceneError: There is none, or there are several and none is chosen; a chosen one is not there, has other
+        SceneError: There is none, or there are several and none is selected; a selected one is not there, has other
             messages, or none.
     """
-    clouds = of_kind(bag, (POINT_CLOUD,))
+    clouds = bag.of_kind(POINT_CLOUD)
     if options.lidars:
-        return [_chosen(bag, name, clouds) for name in dict.fromkeys(options.lidars)]
+        return [_selected(bag, name, clouds) for name in dict.fromkeys(options.lidars)]
     if len(clouds) == 1:
         return clouds
     if clouds:
@@ -59,15 +60,15 @@ def lidar_topics(bag: Bag, options: OpenOptions) -> list[Topic]:
 
 
 def _unlikeliness(topic: Topic) -> tuple[bool, int, str]:
-    """The topic of a lidar itself has the most messages, and is not named after what was made of its points."""
+    """Return a key to sort by: a lidar's own topic has the most messages and no name of derived points."""
     return any(word in topic.name.lower() for word in _DERIVED), -topic.messages, topic.name
 
 
 def _choices(bag: Bag, clouds: Sequence[Topic]) -> list[str]:
-    """The topics that there are to choose from, a line each: those of points first, likeliest first."""
-    kinds = (("pictures", (IMAGE, COMPRESSED_IMAGE)), ("poses", POSES), ("transforms", TRANSFORMS))
+    """Return the topics to choose from, a line each: those of points first, the most likely one at the top."""
+    kinds = (("images", (IMAGE, COMPRESSED_IMAGE)), ("poses", POSES), ("transforms", TRANSFORMS))
     rows = [("points", topic, _rate_and_frame(bag, topic)) for topic in sorted(clouds, key=_unlikeliness)]
-    rows += [(what, topic, "") for what, kind in kinds for topic in of_kind(bag, kind)]
+    rows += [(what, topic, "") for what, kind in kinds for topic in bag.of_kind(*kind)]
     width = max(len(topic.name) for _, topic, _ in rows[:_LISTED_TOPICS])
     lines = [
         f"  {what:<10}  {topic.name:<{width}}  {topic.messages} messages{more}"
@@ -78,19 +79,19 @@ def _choices(bag: Bag, clouds: Sequence[Topic]) -> list[str]:
 
 
 def _rate_and_frame(bag: Bag, topic: Topic) -> str:
-    """How often a topic's messages were recorded, and the frame of reference of the first."""
+    """Return how often a topic's messages were recorded, and the frame of reference of the first."""
     messages = bag.messages(topic.name)
     seconds = int(messages.times[-1] - messages.times[0]) / 1e9
     rate = f", {(len(messages) - 1) / seconds:.1f} Hz" if seconds > 0 else ""
-    first = replace(messages, times=messages.times[:1], places=messages.places[:1])
+    first = messages.first()
     try:
-        frame = read_headers(bag.path, first, bag.fronts([(first, FRONT_BYTES)])[0]).frame_ids[0]
+        frame = read_headers(bag.path, first, bag.prefixes([(first, PREFIX_BYTES)])[0]).frame_ids[0]
     except FormatError:
-        return rate  # a damaged message is refused where the topic is chosen
+        return rate  # a damaged message is refused when the topic is selected
     return f"{rate}, frame {frame}" if frame else rate
 
 
-def _chosen(bag: Bag, name: str, clouds: list[Topic]) -> Topic:
+def _selected(bag: Bag, name: str, clouds: list[Topic]) -> Topic:
     for topic in clouds:
         if topic.name == name:
             return topic
@@ -103,20 +104,20 @@ def _chosen(bag: Bag, name: str, clouds: list[Topic]) -> Topic:
 
 
 def transform_topics(bag: Bag) -> tuple[list[Topic], list[Topic]]:
-    """The topics of transforms that move, and of static ones, in whatever namespace."""
-    found = of_kind(bag, TRANSFORMS)
+    """Return the topics of transforms that move, and of static ones, in any namespace."""
+    found = bag.of_kind(*TRANSFORMS)
     static = [topic for topic in found if PurePosixPath(topic.name).name == "tf_static"]
     return [topic for topic in found if topic not in static], static
 
 
 def pose_topic(bag: Bag, options: OpenOptions) -> tuple[Topic | None, list[str]]:
-    """The topic of the device's poses: the chosen one, or else the only one of odometry; and a note on several.
+    """Return the topic of the device's poses: the selected one, or the only one of odometry; and a note on several.
 
     Raises:
-        SceneError: The chosen one is not there, or has no poses.
+        SceneError: The selected one is not there, or has no poses.
     """
     if options.pose_topic is not None:
-        known = of_kind(bag, POSES)
+        known = bag.of_kind(*POSES)
         for topic in known:
             if topic.name == options.pose_topic:
                 return topic, []
@@ -126,7 +127,7 @@ def pose_topic(bag: Bag, options: OpenOptions) -> tuple[Topic | None, list[str]]
             if known
             else "It has no topics with poses: leave --pose-topic out, or give a file with --poses.",
         )
-    odometry = of_kind(bag, (ODOMETRY,))
+    odometry = bag.of_kind(ODOMETRY)
     if len(odometry) == 1:
         return odometry[0], []
     names = ", ".join(topic.name for topic in odometry)
@@ -134,6 +135,6 @@ def pose_topic(bag: Bag, options: OpenOptions) -> tuple[Topic | None, list[str]]
 
 
 def streams(bag: Bag, used: Iterable[str]) -> tuple[Stream, ...]:
-    """All topics, for the scene."""
+    """Return all topics, for the scene."""
     names = set(used)
     return tuple(Stream(topic.name, topic.kind, topic.messages, topic.name in names) for topic in bag.topics.values())

@@ -1,7 +1,7 @@
 """An open bag: its topics, the times and places of their messages, and the messages themselves.
 
 A place is a handful of numbers, so that what reads a frame can be sent to another process. There, and in each thread,
-the bag is opened by its path; the last few that were opened stay so.
+the bag is opened by its path; the last few bags stay open.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -20,10 +20,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from lidarprep.datasets.ros.chunks import zstd
-from lidarprep.datasets.ros.cursor import Wire
-from lidarprep.datasets.ros.storage import Front, Storage, Topic
+from lidarprep.datasets.ros._storage import Prefix, Storage, Topic, Wire, add_topic, zstd
+from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, SceneError
+from lidarprep.scene import SourceFile
 
 METADATA = "metadata.yaml"
 
@@ -34,7 +34,7 @@ _KEPT_OPEN = 4
 
 
 class Place(NamedTuple):
-    """Where a message is: the file's number in the bag, and the two numbers that its storage gave."""
+    """Where a message is: the file's number in the bag, and the two numbers of its storage."""
 
     file: int
     chunk: int
@@ -70,8 +70,16 @@ class Messages:
         return self.topic.wire
 
     def place(self, row: int) -> Place:
-        """The place of the message of that row."""
+        """Return the place of the message of that row."""
         return Place(*self.places[row].tolist())
+
+    def name(self, row: int) -> str:
+        """Return what errors call the message of that row."""
+        return f"topic {self.topic.name}, message {row} at {int(self.times[row])} ns"
+
+    def first(self) -> Messages:
+        """Return the first message alone."""
+        return Messages(self.topic, self.times[:1], self.places[:1])
 
 
 class Bag:
@@ -88,27 +96,41 @@ class Bag:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._unpacked: tempfile.TemporaryDirectory[str] | None = None
-        self._zstd_messages = False
-        files = self._files_of(path) if path.is_dir() else [path]
-        self.storages = [_storage(file) for file in files]
-        self.topics = _all_topics(self.storages)
+        self._compression = "none"
+        self.files = self._listed_files() if path.is_dir() else [path]
+        # Taken before the files are read: one that changes meanwhile has another version later.
+        self.sources = self.current_sources()
+        self.storages = [_storage(self._unpack(file) if self._compression == "file" else file) for file in self.files]
+        topics: dict[str, Topic] = {}
+        for storage in self.storages:
+            for topic in storage.topics.values():
+                add_topic(topics, topic)
+        self.topics = dict(sorted(topics.items()))
+
+    def current_sources(self) -> tuple[SourceFile, ...]:
+        """Return the identity of the files as they are now, write-ahead logs of .db3 files included."""
+        logs = [file.with_name(f"{file.name}-wal") for file in self.files if file.suffix.lower() == ".db3"]
+        return source_files([*self.files, *(log for log in logs if log.exists())])
+
+    def of_kind(self, *kinds: str) -> list[Topic]:
+        """Return the topics of these types that have messages which can be read."""
+        return [topic for topic in self.topics.values() if topic.kind in kinds and topic.messages and topic.wire]
 
     def messages(self, topic: str) -> Messages:
-        """The messages of a topic."""
-        rows = [storage.rows(topic) for storage in self.storages]
-        files = np.repeat(np.arange(len(rows)), [len(one.times) for one in rows])
-        times = np.concatenate([one.times for one in rows])
-        chunks, offsets = (np.concatenate([getattr(one, name) for one in rows]) for name in ("chunks", "offsets"))
-        order = np.argsort(times, kind="stable")
-        return Messages(self.topics[topic], times[order], np.column_stack((files, chunks, offsets))[order])
+        """Return the messages of a topic."""
+        parts = [storage.rows(topic) for storage in self.storages]
+        files = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        rows = np.concatenate(parts)
+        order = np.argsort(rows[:, 0], kind="stable")
+        return Messages(self.topics[topic], rows[order, 0], np.column_stack((files, rows[:, 1:]))[order])
 
     def read(self, place: Place) -> bytes | memoryview:
-        """One message."""
+        """Read one message."""
         data = self.storages[place.file].read(place.chunk, place.offset)
-        return self._decompressed(data, None) if self._zstd_messages else data
+        return self._decompressed(data, None) if self._compression == "message" else data
 
-    def fronts(self, wanted: Sequence[tuple[Messages, int | None]]) -> list[list[bytes]]:
-        """The first bytes of all messages of some topics, in one way through the files.
+    def prefixes(self, wanted: Collection[tuple[Messages, int | None]]) -> list[list[bytes]]:
+        """Read the first bytes of all messages of some topics, in one pass over the files.
 
         Args:
             wanted: Messages, and how many bytes of each; None: all.
@@ -116,24 +138,22 @@ class Bag:
         Returns:
             For each of them the bytes of its messages, in their order.
         """
+        by_message = self._compression == "message"
         found: list[list[bytes]] = [[b""] * len(messages) for messages, _ in wanted]
-        jobs = [
+        limits = [limit for _, limit in wanted]
+        # A block of Zstandard is 128 KiB at most.
+        stored = [limit if limit is None or not by_message else limit + (1 << 17) for limit in limits]
+        jobs = sorted(
             (*place, which, row)
             for which, (messages, _) in enumerate(wanted)
             for row, place in enumerate(messages.places.tolist())
-        ]
-        jobs.sort()
+        )
         for number, storage in enumerate(self.storages):
             mine = [job for job in jobs if job[0] == number]
-            places = [Front(chunk, offset, self._stored_limit(wanted[which][1])) for _, chunk, offset, which, _ in mine]
-            for (*_, which, row), data in zip(mine, storage.fronts(places), strict=True):
-                limit = wanted[which][1]
-                found[which][row] = self._decompressed(data, limit) if self._zstd_messages else data
+            places: list[Prefix] = [(chunk, offset, stored[which]) for _, chunk, offset, which, _ in mine]
+            for (*_, which, row), data in zip(mine, storage.prefixes(places), strict=True):
+                found[which][row] = self._decompressed(data, limits[which]) if by_message else data
         return found
-
-    def _stored_limit(self, limit: int | None) -> int | None:
-        """How many bytes to read for that many decompressed ones: a block of Zstandard is 128 KiB at most."""
-        return None if limit is None else limit + (1 << 17 if self._zstd_messages else 0)
 
     def _decompressed(self, data: bytes | memoryview, limit: int | None) -> bytes:
         stream = zstd().ZstdDecompressor()
@@ -145,9 +165,9 @@ class Bag:
             raise FormatError(self.path, found="a message whose zstd data is cut")
         return out
 
-    def _files_of(self, folder: Path) -> list[Path]:
-        """The files of a ROS 2 bag, as its metadata lists them; unpacked where they are compressed as a whole."""
-        path = folder / METADATA
+    def _listed_files(self) -> list[Path]:
+        """Return the files of a ROS 2 bag that its metadata lists, and note their compression."""
+        folder, path = self.path, self.path / METADATA
         if not path.is_file():
             raise FormatError(folder, found=f"no {METADATA}", expected="the folder of a ROS 2 bag", fix=REINDEX)
         try:
@@ -162,16 +182,16 @@ class Bag:
         form = information.get("compression_format")
         if mode not in ("none", "file", "message") or (mode != "none" and form != "zstd"):
             raise FormatError(path, found=f"compression {form!r} by {mode!r}", expected="zstd by file or message")
-        self._zstd_messages = mode == "message"
-        # Older releases wrote paths from the folder above; the files lie beside the metadata in every release.
+        self._compression = mode
+        # Older releases wrote paths from the folder above; the files are beside the metadata in every release.
         files = [folder / Path(name).name for name in names]
         for file in files:
             if not file.is_file():
                 raise FormatError(path, place="'relative_file_paths'", found=f"{file.name}, which is not there")
-        return [self._unpack(file) for file in files] if mode == "file" else files
+        return files
 
     def _unpack(self, file: Path) -> Path:
-        """The file decompressed into a temporary folder, which goes when the bag does."""
+        """Decompress a file into a temporary folder, which is deleted with the bag."""
         if self._unpacked is None:
             self._unpacked = tempfile.TemporaryDirectory(prefix="lidarprep-bag-")
             finalize(self, self._unpacked.cleanup)
@@ -193,40 +213,38 @@ def _entry(path: Path, value: Any, key: str, kind: type[Any]) -> Any:
 
 
 def _storage(path: Path) -> Storage:
-    """The file, opened by what its name ends in."""
+    """Open a file by its suffix; the library that its kind needs is imported here."""
     suffix = path.suffix.lower()
     if suffix == ".mcap":
-        from lidarprep.datasets.ros.storage_mcap import McapStorage
+        from lidarprep.datasets.ros._mcap import McapStorage
 
         return McapStorage(path)
     if suffix == ".db3":
-        from lidarprep.datasets.ros.storage_sqlite import SqliteStorage
+        from lidarprep.datasets.ros._sqlite import SqliteStorage
 
         return SqliteStorage(path)
-    from lidarprep.datasets.ros.storage_ros1 import Ros1Storage
+    from lidarprep.datasets.ros._ros1 import Ros1Storage
 
     return Ros1Storage(path)
-
-
-def _all_topics(storages: Sequence[Storage]) -> dict[str, Topic]:
-    topics: dict[str, Topic] = {}
-    for storage in storages:
-        for name, topic in storage.topics.items():
-            earlier = topics.get(name)
-            topics[name] = topic if earlier is None else earlier.joined(topic)
-    return dict(sorted(topics.items()))
 
 
 _open_bags: OrderedDict[tuple[str, int, int, int], Bag] = OrderedDict()
 _lock = Lock()
 
 
-def opened(path: Path) -> Bag:
-    """The bag at the path, from those that are open if it has not changed since."""
+def opened(path: Path, *, check_files: bool = False) -> Bag:
+    """Return the bag at the path: an open one if it has not changed since.
+
+    Args:
+        path: The bag.
+        check_files: Look for changes in all its files; else, of a folder, only in the metadata.
+    """
     status = (path / METADATA if path.is_dir() else path).stat()
     key = (os.fspath(path.absolute()), status.st_mtime_ns, status.st_size, os.getpid())
     with _lock:
-        bag = _open_bags.pop(key, None) or Bag(path)
+        bag = _open_bags.pop(key, None)
+        if bag is None or (check_files and bag.current_sources() != bag.sources):
+            bag = Bag(path)
         _open_bags[key] = bag
         while len(_open_bags) > _KEPT_OPEN:
             _open_bags.popitem(last=False)  # closed when the last read of it is over

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lidarprep.datasets.ros.cursor import Wire
-from lidarprep.datasets.ros.point_cloud2 import read_cloud
+from lidarprep.datasets.ros._clouds import read_cloud
+from lidarprep.datasets.ros._messages import Cursor, frame_name
+from lidarprep.datasets.ros._storage import Wire
 from lidarprep.errors import FormatError, LidarprepError
 from lidarprep.scene import PointCloud
 from tests.datasets.write_ros import ROS1, ROS2, STEPS, made, point_cloud
@@ -27,12 +28,15 @@ def serialised(fields: dict[str, Any], wire: Wire = "cdr") -> bytes:
     return bytes(ROS2.serialize_cdr(made(ROS2, KIND, fields), KIND))
 
 
+def cursor(data: bytes | bytearray, wire: Wire = "cdr") -> Cursor:
+    return Cursor(PATH, "message 0", data, wire)
+
+
 def read(points: np.ndarray[Any, Any], wire: Wire = "cdr", stamp: int = STAMP, **changes: Any) -> PointCloud:
-    header, cloud = read_cloud(
-        PATH, "message 0", serialised(point_cloud(stamp, "/velodyne", points, **changes), wire), wire
-    )
-    assert (header.stamp, header.frame_id) == (stamp, "velodyne")
-    return cloud
+    data = serialised(point_cloud(stamp, "/velodyne", points, **changes), wire)
+    found, name = cursor(data, wire).header()
+    assert (found, frame_name(name)) == (stamp, "velodyne")
+    return read_cloud(cursor(data, wire))
 
 
 def xyz(count: int, *more: tuple[str, str]) -> np.ndarray[Any, Any]:
@@ -146,14 +150,14 @@ def test_unknown_types_and_second_fields_of_a_name_are_named_as_ignored() -> Non
     fields = point_cloud(STAMP, "velodyne", xyz(2, ("a", "f4"), ("b", "f4")))
     fields["fields"][3]["datatype"] = 99
     fields["fields"][4]["name"] = "x"
-    _, cloud = read_cloud(PATH, "message 0", serialised(fields), "cdr")
+    cloud = read_cloud(cursor(serialised(fields)))
     assert cloud.ignored_fields == ("a", "x")
 
 
 def test_a_count_of_zero_means_one() -> None:
     fields = point_cloud(STAMP, "velodyne", xyz(2))
     fields["fields"][0]["count"] = 0
-    _, cloud = read_cloud(PATH, "message 0", serialised(fields), "cdr")
+    cloud = read_cloud(cursor(serialised(fields)))
     np.testing.assert_array_equal(cloud.positions[:, 0], [0, 3])
 
 
@@ -178,7 +182,7 @@ def test_a_message_cut_anywhere_is_refused(wire: Wire) -> None:
     data = serialised(point_cloud(STAMP, "velodyne", xyz(3)), wire)
     for length in range(len(data) - 1):
         with pytest.raises(FormatError, match="message 0"):
-            read_cloud(PATH, "message 0", data[:length], wire)
+            read_cloud(cursor(data[:length], wire))
 
 
 @given(st.data())
@@ -187,7 +191,7 @@ def test_damaged_bytes_give_points_or_one_clear_error(data: st.DataObject) -> No
     for _ in range(data.draw(st.integers(1, 4))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     try:
-        _, cloud = read_cloud(PATH, "message 0", bytes(raw), "cdr")
+        cloud = read_cloud(cursor(raw))
     except LidarprepError:
         return
     assert cloud.positions.shape[1] == 3

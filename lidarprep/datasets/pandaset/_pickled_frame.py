@@ -1,6 +1,6 @@
-"""A pickled pandas DataFrame of numbers, as NumPy columns: read from the description of what the pickle would build.
+"""Read a pickled pandas DataFrame of numbers as NumPy columns, from the description of what the pickle would build.
 
-The pickle is not run (see `inert_pickle`), and pandas is not needed. What pandas writes has changed over its versions:
+The pickle is not run (see `_inert_pickle`), and pandas is not needed. What pandas writes has changed over its versions:
 
 | pandas   | the frame's state                                                                                 |
 |----------|---------------------------------------------------------------------------------------------------|
@@ -23,7 +23,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.datasets.pandaset.inert_pickle import Described, Name, describe
+from lidarprep.datasets.pandaset._inert_pickle import Described, describe, kind_of
 from lidarprep.errors import FormatError
 
 # What pickles of such frames refer to, by version after version of pandas and NumPy.
@@ -70,7 +70,7 @@ _NAMES = frozenset().union(
     },
 )
 
-# Point tables shrink to a half or so. What unpacks to more than both of these is no such table.
+# Point tables shrink to a half or so. What unpacks to more than both of these is refused.
 LARGEST_RATIO = 100
 LARGEST_UNPACKED_ANYWAY = 64 * 2**20
 
@@ -81,13 +81,13 @@ _NUMBERS = {"f2", "f4", "f8", "b1", *(f"{kind}{size}" for kind in "iu" for size 
 
 
 def read_frame(path: Path) -> dict[str, NDArray[Any]]:
-    """The columns of a pickled DataFrame, by name: (N,) each, views of its blocks.
+    """Return the columns of a pickled DataFrame by name: (N,) each, views of its blocks.
 
     Args:
         path: The pickle, plain or packed with gzip, whatever its name says.
 
     Raises:
-        FormatError: It is no pickle, no DataFrame of numbers, refers to anything that such a frame has no need of, or
+        FormatError: It is not a pickled DataFrame of numbers, refers to anything that such a frame does not need, or
             its arrays do not fit together.
     """
     frame = describe(path, _unpacked(path), _NAMES)
@@ -95,13 +95,13 @@ def read_frame(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _unpacked(path: Path) -> bytes | bytearray:
-    """The file's content, without its packing if it has one."""
+    """Return the file's content, without its compression if it has one."""
     packed = path.read_bytes()
     if packed[:2] != b"\x1f\x8b":
         return packed
     limit = max(LARGEST_UNPACKED_ANYWAY, LARGEST_RATIO * len(packed))
-    # A gzip file ends in its unpacked size. To have the room at once, and to unpack by small pieces, takes a third less
-    # time than to let the room grow; where the size is a lie, it grows all the same.
+    # A gzip file ends in its unpacked size. Allocating that at once and unpacking by small pieces takes a third less
+    # time than growing. Where the size is wrong, the buffer grows.
     unpacked = bytearray(min(limit, int.from_bytes(packed[-4:], "little")))
     filled = 0
     member = zlib.decompressobj(wbits=31)
@@ -135,7 +135,7 @@ def _unpacked(path: Path) -> bytes | bytearray:
 
 
 class _Frame:
-    """Reads the description of a DataFrame."""
+    """Reader of the description of a DataFrame; errors name the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -145,7 +145,7 @@ class _Frame:
 
     def expect(self, value: Any, names: set[tuple[str, str]], what: str, *, arguments: int = 0) -> Described:
         if not _is(value, names) or len(value.arguments) < arguments:
-            raise self.fail(_kind(value), what)
+            raise self.fail(kind_of(value), what)
         return value
 
     def columns(self, value: Any) -> dict[str, NDArray[Any]]:
@@ -155,7 +155,7 @@ class _Frame:
         manager = self.expect(state.get("_mgr", state.get("_data")), _BLOCK_MANAGER, "a DataFrame's BlockManager")
         axes, blocks = self.axes_and_blocks(manager)
         if not (isinstance(axes, list | tuple) and len(axes) == 2):
-            raise self.fail(f"{_kind(axes)} for the axes", "two of them")
+            raise self.fail(f"{kind_of(axes)} for the axes", "two of them")
         names = self.labels(axes[0])
         columns: dict[int, NDArray[Any]] = {}
         for values, placement in blocks:
@@ -173,11 +173,11 @@ class _Frame:
         return {name: columns[k] for k, name in enumerate(names)}
 
     def axes_and_blocks(self, manager: Described) -> tuple[Any, list[tuple[Any, Any]]]:
-        """The axes, and each block's values and placement."""
+        """Return the axes, and each block's values and placement."""
         if len(manager.arguments) >= 2:
             parts, axes = manager.arguments[:2]
             if not isinstance(parts, list | tuple):
-                raise self.fail(f"{_kind(parts)} for the blocks", "a tuple of them")
+                raise self.fail(f"{kind_of(parts)} for the blocks", "a tuple of them")
             blocks = [self.expect(part, _BLOCK, "a block", arguments=2) for part in parts]
             return axes, [(block.arguments[0], block.arguments[1]) for block in blocks]
         state = manager.state
@@ -190,12 +190,12 @@ class _Frame:
         return held.get("axes"), [(part["values"], part["mgr_locs"]) for part in held["blocks"]]
 
     def places(self, value: Any, count: int) -> list[int]:
-        """Which of the frame's columns a block holds."""
+        """Return which of the frame's columns a block holds."""
         if _is(value, _SLICE):
             bounds = value.arguments
             whole = [number is None or (isinstance(number, int) and abs(number) < 2**31) for number in bounds]
             if not (1 <= len(bounds) <= 3 and all(whole) and (len(bounds) < 3 or bounds[2] != 0)):
-                raise self.fail("a block's placement that is no slice of columns", "start, stop, step")
+                raise self.fail("a block's placement that is not a slice of columns", "start, stop, step")
             return list(range(count))[slice(*bounds)]
         places = self.array(value)
         if places.dtype.kind not in "iu" or places.ndim != 1 or ((places < 0) | (places >= count)).any():
@@ -203,7 +203,7 @@ class _Frame:
         return [int(place) for place in places]
 
     def labels(self, axis: Any) -> list[str]:
-        """The names of the columns."""
+        """Return the names of the columns."""
         index = self.expect(axis, _INDEX_MAKER, "an Index of the columns' names", arguments=2)
         held = index.arguments[1]
         data: Any = held.get("data") if isinstance(held, dict) else None
@@ -215,13 +215,13 @@ class _Frame:
             array = self.expect(data, _RECONSTRUCT, "the columns' names")
             labels = array.state[4] if isinstance(array.state, tuple) and len(array.state) == 5 else None
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-            raise self.fail("columns whose names are no text", "x, y, z, …")
+            raise self.fail("columns whose names are not text", "x, y, z, …")
         if len(set(labels)) != len(labels):
             raise self.fail("two columns of one name", "one of each")
         return labels
 
     def arrow_strings(self, value: Any) -> list[str]:
-        """The strings of an Arrow array: (validity, offsets, text) after Arrow's columnar format."""
+        """Return the strings of an Arrow array: (validity, offsets, text) after Arrow's columnar format."""
         array = self.expect(value, _ARROW_ARRAY, "an Arrow array of strings", arguments=1).arguments[0]
         if not (isinstance(array, tuple) and len(array) >= 5 and isinstance(array[4], list) and len(array[4]) == 3):
             raise self.fail("an Arrow array without its buffers", "three")
@@ -241,29 +241,29 @@ class _Frame:
             raise self.fail("an Arrow array whose offsets lead beyond its text", "offsets within it")
         return [text[start:stop].decode("utf-8", "replace") for start, stop in pairwise(ends)]
 
-    def bytes_of(self, value: Any) -> memoryview:
-        """Bytes, or a description of what makes some: protocol 2 has none of its own, and writes them as text."""
+    def bytes_of(self, value: Any) -> bytes | memoryview:
+        """Return the bytes of a value or of a description of them: protocol 2 has no bytes, and writes text."""
         for _ in range(3):  # py_buffer(bytearray(bytes))
             if _is(value, _BYTES) and 1 <= len(value.arguments) <= 2:
                 value = value.arguments[0]
         if isinstance(value, str):
             try:
-                value = memoryview(value.encode("latin-1"))
+                value = value.encode("latin-1")
             except UnicodeEncodeError:
                 raise self.fail("text that holds no bytes", "an array's bytes") from None
-        if not isinstance(value, memoryview):
-            raise self.fail(f"{_kind(value)} for an array's content", "bytes")
+        if not isinstance(value, bytes | memoryview):
+            raise self.fail(f"{kind_of(value)} for an array's content", "bytes")
         return value
 
     def array(self, value: Any) -> NDArray[Any]:
-        """A NumPy array of numbers, as a view of the pickle's bytes."""
+        """Return a NumPy array of numbers, as a view of the pickle's bytes."""
         if _is(value, _FROM_BUFFER) and len(value.arguments) == 4:
             content, dtype, shape, order = value.arguments
         elif _is(value, _RECONSTRUCT) and isinstance(value.state, tuple) and len(value.state) == 5:
             _, shape, dtype, by_columns, content = value.state
             order = "F" if by_columns is True else "C"
         else:
-            raise self.fail(f"{_kind(value)} for a block's values", "a NumPy array")
+            raise self.fail(f"{kind_of(value)} for a block's values", "a NumPy array")
         kind = self.dtype(dtype)
         if not (
             isinstance(shape, tuple) and len(shape) <= 2 and all(isinstance(n, int) and 0 <= n < 2**40 for n in shape)
@@ -287,10 +287,3 @@ class _Frame:
 
 def _is(value: Any, names: set[tuple[str, str]]) -> TypeGuard[Described]:
     return isinstance(value, Described) and (value.name.module, value.name.name) in names
-
-
-def _kind(value: Any) -> str:
-    """What a value is, without its content, which may be endless."""
-    if isinstance(value, Described | Name):
-        return str(value.name if isinstance(value, Described) else value)
-    return "nothing" if value is None else f"a {type(value).__name__}"
