@@ -29,15 +29,16 @@ def warm_up(on_step: Callable[[int, int], None] | None = None) -> int:
     Returns:
         The number of steps.
     """
-    steps = list(_steps())
-    for done, step in enumerate(steps, 1):
-        step()
-        if on_step is not None:
-            on_step(done, len(steps))
+    with TemporaryDirectory() as folder:
+        steps = list(_steps(Path(folder)))
+        for done, step in enumerate(steps, 1):
+            step()
+            if on_step is not None:
+                on_step(done, len(steps))
     return len(steps)
 
 
-def _steps() -> Iterator[Callable[[], Any]]:
+def _steps(folder: Path) -> Iterator[Callable[[], Any]]:
     from lidarprep.steps.deskew import Deskew
     from lidarprep.steps.voxel import VoxelDownsample
     from lidarprep.steps.world import ToWorld
@@ -55,9 +56,10 @@ def _steps() -> Iterator[Callable[[], Any]]:
         yield partial(attachment_format.decode, attachment_format.encode(_frame()))
         for present in product((False, True), repeat=4):
             yield partial(attachment_format.encode, _frame(*present))
-    yield _text
-    yield _las
-    yield _sample
+    (folder / "points.csv").write_text("x,y,z\n1,2,3\n")
+    yield partial(read_points, folder / "points.csv")
+    yield partial(read_points, _las_file(folder / "points.las"))
+    yield partial(write_sample, folder / "sample", frames=1, columns=8, image_width=16)
 
 
 def _frame(
@@ -79,26 +81,12 @@ def _frame(
     return Frame("warm-up", 0, lambda: points, world_from_ego=Pose.identity())
 
 
-def _text() -> None:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "points.csv"
-        path.write_text("x,y,z\n1,2,3\n")
-        read_points(path)
-
-
-def _las() -> None:
-    """Read a LAS file of one point of format 3, which has GPS time and colour; laspy may not be installed."""
+def _las_file(path: Path) -> Path:
+    """Write a LAS file of one point of format 3, which has GPS time and colour; laspy may not be installed."""
     head = bytearray(227)
     struct.pack_into("<4s20xBB", head, 0, b"LASF", 1, 2)
     struct.pack_into("<HII", head, 94, len(head), len(head), 0)
     struct.pack_into("<BHI", head, 104, 3, 34, 1)
     struct.pack_into("<6d", head, 131, 1, 1, 1, 0, 0, 0)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "points.las"
-        path.write_bytes(bytes(head) + bytes(34))
-        read_points(path)
-
-
-def _sample() -> None:
-    with TemporaryDirectory() as folder:
-        write_sample(Path(folder) / "sample", frames=1, columns=8, image_width=16)
+    path.write_bytes(bytes(head) + bytes(34))
+    return path

@@ -112,11 +112,11 @@ def test_warming_up_compiles_all_that_reading_a_las_file_takes(tmp_path: Path) -
     points.gps_time[:] = points.red[:] = 5
     points.write(tmp_path / "a.las")
     program = (
-        "import sys\n"
+        "import pathlib, sys\n"
         "sys.modules['laspy'] = None\n"
         "from lidarprep import read_points, warm_up\n"
-        "from lidarprep.warm_up import _las\n"
-        "_las()\n"
+        "from lidarprep.warm_up import _las_file\n"
+        f"read_points(_las_file(pathlib.Path({str(tmp_path / 'warm.las')!r})))\n"
         "from lidarprep.kernels.las_records import unpack, unpack_colours, unpack_times\n"
         "def compiled(): return [len(kernel.signatures) for kernel in (unpack, unpack_colours, unpack_times)]\n"
         "before = compiled()\n"
