@@ -15,7 +15,7 @@ from lidarprep.scene.pose import UNIT_TOLERANCE
 # A rotation that is further off unit than this is not explained by the rounding of a file with five decimals.
 ODD_DEVIATION = 1e-4
 
-# Jitter of a pose in a very short time is no jump: shorter steps pass at any speed.
+# Jitter of a pose in a very short time is not a jump: shorter steps pass at any speed.
 SHORTEST_JUMP_M = 1.0
 
 # Without timestamps a step of the device is a jump if it is both this long and so many times the usual step.

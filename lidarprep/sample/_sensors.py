@@ -1,4 +1,4 @@
-"""What the sensors of the car see: a spinning lidar of 64 beams, three cameras and a radar.
+"""The sensors of the car: a spinning lidar of 64 beams, three cameras and a radar.
 
 Each is given a `Moment`: the street at one instant, ready for rays to be cast in it.
 """
@@ -135,7 +135,7 @@ def sweep(
     columns: int,
     motion_compensated: bool,
 ) -> Sweep:
-    """One sweep, whose middle is `seconds` into the drive.
+    """Measure one sweep, whose middle is `seconds` into the drive.
 
     Args:
         moment: The world at that second.
@@ -255,7 +255,7 @@ def camera_rig(width: int) -> tuple[RigCamera, ...]:
 
 
 def pixel_rays(intrinsics: Intrinsics, width: int, height: int) -> NDArray[np.float64]:
-    """What each pixel of a image looks along: (H, W, 3) float64 unit vectors in the camera's frame.
+    """Rays of the pixels of an image: (H, W, 3) float64 unit vectors in the camera's frame.
 
     Distortion has no closed inverse. Each ray is corrected by what its projection misses the pixel by; as the
     distortion is mild, every round leaves a fraction of the miss, until it is below a thousandth of a pixel.
@@ -275,7 +275,7 @@ def pixel_rays(intrinsics: Intrinsics, width: int, height: int) -> NDArray[np.fl
 
 
 def take_image(moment: Moment, world_from_ego: Pose, camera: RigCamera) -> NDArray[np.uint8]:
-    """What a camera sees when the car is at `world_from_ego`: (H, W, 3) uint8 red, green, blue (sRGB)."""
+    """Render the image of a camera with the car at `world_from_ego`: (H, W, 3) uint8 red, green, blue (sRGB)."""
     world_from_camera = world_from_ego @ camera.ego_from_camera
     rays = camera.rays.reshape(-1, 3)
     image = np.empty(rays.shape, dtype=np.uint8)

@@ -24,7 +24,7 @@ DEVICE_HEIGHT_M = 1.8
 FRAME_SECONDS = 0.1
 FIRST_FRAME_NS = 1_700_000_000_000_000_000
 
-# Where things stand across the street, metres from its middle.
+# Positions across the street, metres from its middle.
 LANE_M = 1.75
 LANE_EDGE_M = 3.5
 PARKED_M = 4.6
@@ -50,7 +50,7 @@ class Mover:
         along: Where it is at second 0, metres.
         across: Metres left of the street's middle.
         speed: Metres a second along the street's middle; negative against its direction.
-        height: Of what it stands on, metres.
+        height: Of the ground below it, metres.
     """
 
     kind: str
@@ -80,7 +80,7 @@ class Street:
     """The street, from before the drive's start to beyond its end.
 
     Args:
-        rng: Decides what stands where.
+        rng: Places all things.
         duration: Seconds that the drive lasts.
         travel: Metres that it covers.
     """

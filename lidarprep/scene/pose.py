@@ -219,7 +219,7 @@ def _off_unit(x: Row, y: Row, z: Row) -> tuple[float, float]:
     Plain Python: NumPy takes ten times as long for so few numbers, and a recording has thousands of poses.
     """
     deviation = max(
-        # Squares come first: where a product of huge numbers is no number, these are infinite.
+        # Squares come first: of huge numbers they are infinite, where a product may be NaN.
         abs(_dot(x, x) - 1.0),
         abs(_dot(y, y) - 1.0),
         abs(_dot(z, z) - 1.0),
