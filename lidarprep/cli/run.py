@@ -29,11 +29,11 @@ def command(
     **flags: Any,
 ) -> None:
     """Prepare, store and submit as a recipe file says; flags override it."""
-    from lidarprep.cli import return_freed_memory
+    from lidarprep.cli import configure_malloc
     from lidarprep.recipe import RunRecipe, TaskRecipe
     from lidarprep.run import run as run_recipe
 
-    return_freed_memory()
+    configure_malloc()
     base = RunRecipe.from_yaml(recipe)
     merged = o.recipe_from(base.recipe, flags)
     storage = o.storage_from(base.storage, flags)
