@@ -8,7 +8,7 @@ from math import degrees
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks.samples import finite
+from lidarprep.checks import finite
 from lidarprep.errors import LidarprepError
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
 from lidarprep.scene import Frame, Pose, RegionOfInterest3D

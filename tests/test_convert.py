@@ -51,7 +51,7 @@ def cloud(seed: int = 0) -> lp.PointCloud:
     )
 
 
-def picture(name: str = "front", **how: Any) -> lp.CameraImage:
+def an_image(name: str = "front", **how: Any) -> lp.CameraImage:
     camera = lp.Camera(name, 0, lp.Intrinsics(500.0, 501.0, 4.0, 3.0))
     return lp.CameraImage(camera, world_from_camera=lp.Pose.from_euler(0.1, 0.2, 0.3, (1, 2, 3)), timestamp=T0, **how)
 
@@ -141,35 +141,35 @@ def require_same_surroundings(found: lp.Frame, expected: lp.Frame) -> None:
         np.testing.assert_array_equal(getattr(radar, name), getattr(expected_radar, name))
 
 
-class TestPictures:
+class TestImages:
     """are kept where both formats hold the same of them: a URL, or the bytes."""
 
     def test_urls_go_between_frame_json_and_protobuf(self, tmp_path: Path) -> None:
-        source = write(tmp_path / "a.json", frame(images=(picture(url="https://example.com/1.jpg"),)))
-        assert not any("picture" in note for note in lp.convert(source, tmp_path / "b.pb").notes)
+        source = write(tmp_path / "a.json", frame(images=(an_image(url="https://example.com/1.jpg"),)))
+        assert not any("dropped" in note for note in lp.convert(source, tmp_path / "b.pb").notes)
         (image,) = read(tmp_path / "b.pb").images
         assert image.url == "https://example.com/1.jpg"
 
     @pytest.mark.parametrize("suffix", [".json", ".pb"])
     def test_those_with_a_url_only_are_dropped_from_a_scene_and_named(self, tmp_path: Path, suffix: str) -> None:
-        source = write(tmp_path / f"a{suffix}", frame(images=(picture(url="https://example.com/1.jpg"),)))
+        source = write(tmp_path / f"a{suffix}", frame(images=(an_image(url="https://example.com/1.jpg"),)))
         notes = lp.convert(source, tmp_path / "b.sfs").notes
-        assert any(note.startswith("1 pictures have a URL only") for note in notes)
+        assert any(note.startswith("1 images have a URL only") for note in notes)
         assert read(tmp_path / "b.sfs").images == ()
 
     @pytest.mark.parametrize("suffix", [".json", ".pb"])
     def test_those_in_a_scene_have_no_url_and_are_dropped_and_named(self, tmp_path: Path, suffix: str) -> None:
-        source = write(tmp_path / "a.sfs", frame(images=(picture(content=jpeg), picture("left", content=jpeg))))
+        source = write(tmp_path / "a.sfs", frame(images=(an_image(content=jpeg), an_image("left", content=jpeg))))
         notes = lp.convert(source, tmp_path / f"b{suffix}").notes
-        assert any("2 pictures have no URL" in note and note.endswith("front, left") for note in notes)
+        assert any("2 images have no URL" in note and note.endswith("front, left") for note in notes)
         assert read(tmp_path / f"b{suffix}").images == ()
 
     def test_a_point_file_holds_none(self, tmp_path: Path) -> None:
-        source = write(tmp_path / "a.sfs", frame(images=(picture(content=jpeg),)))
-        assert any("1 pictures" in note for note in lp.convert(source, tmp_path / "b.ply").notes)
+        source = write(tmp_path / "a.sfs", frame(images=(an_image(content=jpeg),)))
+        assert any("1 images" in note for note in lp.convert(source, tmp_path / "b.ply").notes)
 
     def test_a_scene_keeps_them_in_another_scene(self, tmp_path: Path) -> None:
-        source = write(tmp_path / "a.sfs", frame(images=(picture(content=jpeg),)))
+        source = write(tmp_path / "a.sfs", frame(images=(an_image(content=jpeg),)))
         lp.convert(source, tmp_path / "b.sfs")
         (image,) = read(tmp_path / "b.sfs").images
         assert image.content is not None

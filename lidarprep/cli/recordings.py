@@ -1,4 +1,4 @@
-"""`lidarprep inspect PATH`."""
+"""`lidarprep inspect PATH`, `lidarprep layouts` and `lidarprep convert IN OUT`."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lidarprep.cli.console import console, print_error, print_json, print_notes, print_table
-from lidarprep.cli.options import CHECKS, OPENING, Json, opening_flags, said, takes
+from lidarprep.cli import options as o
+from lidarprep.cli.console import console, print_error, print_json, print_notes, print_table, say, tell_of_compiling
 from lidarprep.cli.progress import progress
 
 if TYPE_CHECKING:
     from lidarprep.checks import Finding
-    from lidarprep.inspection import FrameInspection, Inspection
+    from lidarprep.inspect import FrameInspection, Inspection
 
 
-@takes(OPENING, CHECKS)
-def command(
+@o.takes(o.OPENING, o.CHECKS)
+def inspect(
     path: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file.")],
-    json: Json = False,
+    json: o.Json = False,
     **flags: Any,
 ) -> None:
     """Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd."""
     from lidarprep.checks import strictly
     from lidarprep.datasets import open_scene
-    from lidarprep.inspection import inspect_scene
+    from lidarprep.inspect import inspect_scene
 
-    scene = open_scene(path, layout=flags["layout"], **opening_flags(flags))
+    scene = open_scene(path, layout=flags["layout"], **o.opening_flags(flags))
     with progress("reading") as bar:
-        inspection = inspect_scene(scene, on_frame=bar.reach, **said({"max_speed": flags["max_speed"]}))
+        inspection = inspect_scene(scene, on_frame=bar.reach, **o.said({"max_speed": flags["max_speed"]}))
     if json:
         print_json(inspection.to_dict())
     else:
@@ -37,6 +37,46 @@ def command(
     if flags["strict"] and inspection.findings:
         print_error(strictly(len(inspection.findings)))
         raise typer.Exit(2)
+
+
+def layouts(json: o.Json = False) -> None:
+    """List the layouts of recordings that can be opened, in the order in which they are tried."""
+    from lidarprep.datasets import known_layouts
+    from lidarprep.datasets.layouts import installed_layouts
+
+    looks = {name: layout.LOOKS_LIKE for name, layout in {**installed_layouts(), **known_layouts()}.items()}
+    if json:
+        print_json(looks)
+    else:
+        print_table("layouts", ("layout", "looks like"), list(looks.items()))
+
+
+def convert(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A point file or an attachment.")],
+    target: Annotated[str, typer.Argument(metavar="OUT", help="Any point file or attachment, by its suffix.")],
+    intensity_scale: o.IntensityScale = None,
+    precision: o.Precision = None,
+    frame: Annotated[
+        str | None, typer.Option(metavar="N|ID", help="Which frame of a .sfs: its id, or its number from 0.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT, if it is there.")] = False,
+) -> None:
+    """Convert one point file or attachment to another; what is dropped is named."""
+    from lidarprep.convert import convert
+
+    tell_of_compiling()
+    with progress("converting") as bar:
+        conversion = convert(
+            source,
+            target,
+            intensity_scale=intensity_scale,
+            precision=precision,
+            frame=frame,
+            overwrite=overwrite,
+            progress=bar.reach,
+        )
+    print_notes(conversion.notes)
+    say(f"{target}: {conversion.points:,} points")
 
 
 def _show(inspection: Inspection) -> None:
@@ -54,13 +94,13 @@ def _show(inspection: Inspection) -> None:
     if inspection.cameras:
         print_table(
             "cameras",
-            ("camera", "model", "pixels", "pictures", "points in view"),
+            ("camera", "model", "pixels", "images", "points in view"),
             [
                 (
                     camera.name,
                     camera.model,
                     "unknown" if camera.size is None else f"{camera.size[0]} × {camera.size[1]}",
-                    f"{camera.pictures}",
+                    f"{camera.images}",
                     "unknown" if camera.points_in_view is None else f"{camera.points_in_view:.1%}",
                 )
                 for camera in inspection.cameras
@@ -104,7 +144,7 @@ def _show_summary(inspection: Inspection) -> None:
 
 
 def _show_frames(frames: Sequence[FrameInspection]) -> None:
-    """With the times as offsets from the first one, where frames have any."""
+    """Show a table of frames, with their times as offsets from the first one."""
     start = _start(frames)
     rows = []
     for frame in frames:
@@ -120,7 +160,7 @@ def _show_frames(frames: Sequence[FrameInspection]) -> None:
             )
         )
     times = [] if start is None else ["ms"]
-    print_table("frames", ("frame", *times, "points", "radar", "pictures", "device x, y, z"), rows)
+    print_table("frames", ("frame", *times, "points", "radar", "images", "device x, y, z"), rows)
 
 
 def _start(frames: Sequence[FrameInspection]) -> int | None:
@@ -129,7 +169,7 @@ def _start(frames: Sequence[FrameInspection]) -> int | None:
 
 
 def _show_findings(findings: Sequence[Finding]) -> None:
-    """Warnings, each with what settles it on a second line."""
+    """Show warnings, each with its cure on a second line."""
     from rich.text import Text
 
     for finding in findings:

@@ -1,4 +1,4 @@
-"""What `lidarprep inspect` shows of a recording; tests/checks has what it warns of."""
+"""`inspect_scene`, and the tables of `lidarprep inspect`; tests/checks has the findings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from lidarprep.cli import main
 from lidarprep.datasets import open_scene
 from lidarprep.errors import FormatError, MissingExtraError, SceneError
-from lidarprep.inspection import inspect_scene
+from lidarprep.inspect import inspect_scene
 from lidarprep.scene import Frame, Lidar, PointCloud, Pose, RadarPoints, Scene, Stream
 from tests.scenes import write_json, write_toolkit_scene
 
@@ -73,7 +73,7 @@ def test_frames_without_times_have_no_column_for_them(scene_folder: Path, capsys
     assert inspect_scene(open_scene(scene_folder)).rate_hz is None
 
 
-def test_the_share_of_points_in_view_is_of_the_pictures_own_size(scene_folder: Path) -> None:
+def test_the_share_of_points_in_view_is_of_the_images_own_size(scene_folder: Path) -> None:
     points = np.array([[10.0, 0, 0]] * 3 + [[-10.0, 0, 0], [10.0, 9.0, 0]])
     scene = open_scene(scene_folder)
     level = replace(

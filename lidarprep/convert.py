@@ -1,4 +1,4 @@
-"""One point file or attachment to another: what both can hold is kept, and what is dropped is named."""
+"""Convert one point file or attachment to another; what the target cannot hold is named and dropped."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Format = FrameFormat | SceneFormat
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion did.
+    """The result of a conversion.
 
     Args:
-        points: How many points were written.
-        notes: What was dropped, rounded or guessed, a sentence each.
+        points: Number of points written.
+        notes: Losses and guesses, a sentence each.
     """
 
     points: int
@@ -45,25 +45,25 @@ def convert(
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Conversion:
-    """Converts a point file or an attachment to another, by the suffixes of their names.
+    """Convert a point file or an attachment to another, by the suffixes of their names.
 
-    The points of a point file go into an attachment as they stand: its frame of reference becomes the world, with the
-    device at the origin. A Sensor Fusion Scene goes whole into another one; into anything else goes one frame of it.
+    The positions of a point file go unchanged into an attachment: its frame of reference becomes the world, with the
+    device at the origin. A Sensor Fusion Scene goes whole into another one; anything else takes one frame of it.
 
     Args:
-        source: The file that is read.
-        target: The file that is written, whole or not at all.
-        intensity_scale: The intensity of a point file that becomes 1 in an attachment; guessed where it is None.
-        precision: Decimals of a Frame JSON's points; exact where it is None.
-        frame: Which frame of a scene: its id, or its number from 0.
-        overwrite: Whether to replace the target, if it is there.
-        progress: Told after each frame of a scene how many of how many are written.
+        source: The file to read.
+        target: The file to write, whole or not at all.
+        intensity_scale: The intensity of a point file that becomes 1 in an attachment; None guesses it.
+        precision: Decimals of a Frame JSON's points; None keeps them exact.
+        frame: A frame of a scene: its id, or its number from 0.
+        overwrite: Whether to replace an existing target.
+        progress: Called after each frame of a scene with (frames written, frames in all).
 
     Raises:
-        FormatError: A name's end is unknown, or the source is not what it claims to be.
+        FormatError: A suffix is unknown, or the source is not what it claims to be.
         RecipeError: The target is there already; the intensity's scale is in doubt; the scene has no such frame, or
             several and none is chosen.
-        EncodingError: The target cannot hold what the source has.
+        EncodingError: The target cannot hold a value of the source.
         StorageError: The target cannot be written.
     """
     source, target = Path(source), Path(target)
@@ -83,7 +83,7 @@ def convert(
         return _to_point_file(frames[0], target, notes, is_attachment=from_format is not None)
     if from_format is None:
         frames = [_as_attachments_want(frames[0], intensity_scale, notes)]
-    frames = _with_pictures_that_fit(frames, to_format, notes)
+    frames = _with_images_that_fit(frames, to_format, notes)
     if isinstance(to_format, SceneFormat):
         return _to_scene(frames, target, to_format, notes, progress)
     data = to_format.encode(frames[0], precision=precision)
@@ -97,7 +97,7 @@ def convert(
 
 
 def _read(source: Path, attachment_format: Format | None) -> tuple[list[Frame], list[str]]:
-    """The frames of a file, and what reading them has left out."""
+    """Read the frames of a file, and the notes of what was left out."""
     if attachment_format is None:
         if not is_point_file(source, named=True):
             raise FormatError(source, found=f"unknown kind {source.suffix!r}", expected=f"one of {_known_suffixes()}")
@@ -110,7 +110,7 @@ def _read(source: Path, attachment_format: Format | None) -> tuple[list[Frame], 
 
 
 def _chosen(frames: list[Frame], wanted: str | None, source: Path) -> Frame:
-    """The one frame that is wanted: by its id, else by its number."""
+    """Choose a frame by its id, else by its number."""
     if wanted is None:
         if len(frames) == 1:
             return frames[0]
@@ -126,11 +126,11 @@ def _chosen(frames: list[Frame], wanted: str | None, source: Path) -> Frame:
     return found[0]
 
 
-# ---- what the target can hold --------------------------------------------------------------------------------------
+# ---- fitting the target --------------------------------------------------------------------------------------------
 
 
 def _as_attachments_want(frame: Frame, intensity_scale: float | None, notes: list[str]) -> Frame:
-    """A point file's points with intensities from 0 to 1, and without those that are not finite."""
+    """Normalise the intensities of a point file's frame, and drop its points that are not finite."""
     points = frame.points()
     if intensity_scale is None:
         intensity_scale, reason = guess_intensity_scale([points])
@@ -144,8 +144,8 @@ def _as_attachments_want(frame: Frame, intensity_scale: float | None, notes: lis
     return frame.with_data(points)
 
 
-def _with_pictures_that_fit(frames: list[Frame], to_format: Format, notes: list[str]) -> list[Frame]:
-    """The frames without the pictures that have not what the format holds of one: a URL, or their bytes."""
+def _with_images_that_fit(frames: list[Frame], to_format: Format, notes: list[str]) -> list[Frame]:
+    """Drop images that lack what the format holds of one: a URL, or their bytes."""
 
     def fits(image: CameraImage) -> bool:
         if to_format.images == "url":
@@ -157,7 +157,7 @@ def _with_pictures_that_fit(frames: list[Frame], to_format: Format, notes: list[
         return frames
     lacks = "no URL, which is what" if to_format.images == "url" else "a URL only, and their bytes are what"
     notes.append(
-        f"{len(unfit)} pictures have {lacks} {to_format.name} attachments hold; they are dropped: "
+        f"{len(unfit)} images have {lacks} {to_format.name} attachments hold; they are dropped: "
         f"{', '.join(dict.fromkeys(unfit))}"
     )
     return [replace(frame, images=tuple(filter(fits, frame.images))) for frame in frames]
@@ -179,7 +179,7 @@ def _to_point_file(frame: Frame, target: Path, notes: list[str], *, is_attachmen
         beside += ["its GPS pose"] if frame.gps is not None else []
         beside += ["the frame's timestamp"] if frame.timestamp is not None else []
         beside += [f"{len(radar)} radar points"] if radar is not None else []
-        beside += [f"{len(frame.images)} pictures"] if frame.images else []
+        beside += [f"{len(frame.images)} images"] if frame.images else []
         notes.append(f"{target.suffix} holds points only; dropped: {', '.join(beside)}")
     return Conversion(len(points), notes)
 
@@ -192,8 +192,8 @@ def _to_scene(
     progress: Callable[[int, int], None],
 ) -> Conversion:
     points, losses = 0, dict[str, str]()
-    with temporary_file(target) as spool:
-        writer = to_format.writer(spool, frames=len(frames), images=sum(len(frame.images) for frame in frames))
+    with temporary_file(target) as file:
+        writer = to_format.writer(file, frames=len(frames), images=sum(len(frame.images) for frame in frames))
         for done, frame in enumerate(frames, start=1):
             cloud = frame.points()
             held = frame.with_data(cloud, frame.radar())  # its points are read once
@@ -203,7 +203,7 @@ def _to_scene(
             progress(done, len(frames))
         writer.finish()
         with writing(target):
-            move_file(spool, target)
+            move_file(file, target)
     return Conversion(points, [*notes, *losses.values(), *writer.notes])
 
 

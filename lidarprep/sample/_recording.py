@@ -1,4 +1,4 @@
-"""Writes a generated recording as a toolkit folder: points, poses, pictures with their calibration, radar returns."""
+"""Write a generated recording as a toolkit folder: points, poses, images with their calibration, radar returns."""
 
 from __future__ import annotations
 
@@ -9,26 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from lidarprep.errors import RecipeError, StorageError
-from lidarprep.sample.drive import DEVICE_HEIGHT_M, FRAME_SECONDS, Drive, frame_timestamp, travel
+from lidarprep.sample._sensors import Moment, RigCamera, Sweep, camera_rig, radar_returns, sweep, take_image
+from lidarprep.sample._street import DEVICE_HEIGHT_M, FRAME_SECONDS, Drive, Street, frame_timestamp, travel
 from lidarprep.scene import Pose
-
-# What casts rays brings Numba; it is imported when there are rays to cast.
-if TYPE_CHECKING:
-    from lidarprep.sample.cameras import RigCamera
-    from lidarprep.sample.lidar import Sweep
-    from lidarprep.sample.street import Street
 
 JPEG_QUALITY = 88
 
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """What was written.
+    """A written recording in figures.
 
     Args:
         path: The recording's folder.
@@ -55,19 +51,19 @@ def write_sample(
     image_width: int = 960,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> SampleSummary:
-    """Drives a car with a lidar, three cameras and a radar down a made-up street, and writes what they see.
+    """Drive a car with a lidar, three cameras and a radar down a generated street, and write what they see.
 
     The recording is a toolkit folder: `pointcloud/N.ply` (x, y, z in ego, metres; i from 0 to 255),
     `poses/N.json` (world from ego), `cameras/NAME/` (ego from camera) and `radar_points/N.txt`, ten frames a second,
-    N from 0. A frame's pose, pictures and radar returns are of its timestamp, when its sweep is half done. The same
+    N from 0. A frame's pose, images and radar returns are of its timestamp, when its sweep is half done. The same
     arguments give the same bytes, on the same versions of NumPy, Numba and Pillow and the same kind of processor.
 
     Args:
         out: Folder to write; it must not exist, or be empty. It appears when all is written.
         frames: How many frames.
-        seed: Decides what stands and moves in the street, and the noise.
-        motion_compensated: Points are in ego at their frame's timestamp. If False, each is left in ego as it was at
-            the point's own time, which the points then carry: `t`, float64 nanoseconds since the Unix epoch.
+        seed: Seed of the street, its traffic and the noise.
+        motion_compensated: Points are in ego at their frame's timestamp. If False, each is in ego at its own time,
+            which the points then carry: `t`, float64 nanoseconds since the Unix epoch.
         columns: How often the lidar fires in a turn; 64 rays each.
         image_width: Pixels; the height is 5/8 of it.
         on_frame: Called in this thread after each frame with how many are done, and how many there will be.
@@ -101,7 +97,7 @@ def write_sample(
 
 
 def _reveal(recording: Path, folder: Path) -> None:
-    """Gives the finished recording its name. A folder that is there is filled, not replaced: someone may be in it."""
+    """Rename the finished recording. An existing folder is filled, not replaced: someone may be in it."""
     if not folder.exists():
         recording.rename(folder)
         return
@@ -110,23 +106,20 @@ def _reveal(recording: Path, folder: Path) -> None:
 
 
 class _Studio:
-    """Records frames, each on its own, so that they can be recorded side by side in threads."""
+    """Records frames independently of one another, so that threads can share them."""
 
     def __init__(
         self, folder: Path, frames: int, seed: int, motion_compensated: bool, columns: int, image_width: int
     ) -> None:
-        from lidarprep.sample.cameras import camera_rig
-        from lidarprep.sample.street import Street
-
         self.folder, self.frames, self.seed = folder, frames, seed
         self.motion_compensated, self.columns = motion_compensated, columns
         duration = frames * FRAME_SECONDS
-        self.street: Street = Street(np.random.default_rng([seed, 0]), duration, float(travel(duration)))
+        self.street = Street(np.random.default_rng([seed, 0]), duration, float(travel(duration)))
         self.drive = Drive(self.street)
         self.cameras = camera_rig(image_width)
 
     def record(self, on_frame: Callable[[int, int], None] | None) -> int:
-        """Writes every frame, and how many points they have together."""
+        """Write every frame; return how many points they have together."""
         for name in ("pointcloud", "poses", "radar_points"):
             (self.folder / name).mkdir()
         for camera in self.cameras:
@@ -140,14 +133,7 @@ class _Studio:
         return total
 
     def record_frame(self, frame: int) -> int:
-        """Writes one frame, and how many points it has."""
-        from PIL import Image
-
-        from lidarprep.sample.cameras import take_picture
-        from lidarprep.sample.lidar import sweep
-        from lidarprep.sample.radar import radar_returns
-        from lidarprep.sample.world import Moment
-
+        """Write one frame; return how many points it has."""
         seconds = frame * FRAME_SECONDS
         rng = np.random.default_rng([self.seed, 1, frame])
         world_from_ego = self.drive.pose(seconds)
@@ -165,9 +151,8 @@ class _Studio:
         lines = "".join(", ".join(f"{value:.6f}" for value in row) + "\n" for row in radar)
         (self.folder / "radar_points" / f"{frame}.txt").write_text(lines, encoding="ascii")
         for camera in self.cameras:
-            picture = take_picture(moment, world_from_ego, camera)
             path = self.folder / "cameras" / camera.name / f"{frame}.jpg"
-            Image.fromarray(picture).save(path, quality=JPEG_QUALITY)
+            Image.fromarray(take_image(moment, world_from_ego, camera)).save(path, quality=JPEG_QUALITY)
         return len(points.positions)
 
 

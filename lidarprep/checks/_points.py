@@ -1,4 +1,4 @@
-"""Points: whether they are in the frame of reference that they are taken to be in, how far out, and their intensity."""
+"""Points: in the wrong frame of reference, too far out for float32, or of zero intensity."""
 
 from __future__ import annotations
 
@@ -9,32 +9,31 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks.finding import Finding, opening_option, recipe_option
-from lidarprep.checks.samples import Sample
+from lidarprep.checks._finding import Finding, opening_option, recipe_option
+from lidarprep.checks._samples import Sample
 from lidarprep.scene import Scene
 from lidarprep.scene.points import LARGEST_EXACT_M
 from lidarprep.steps.recentre import scene_offset
 
 FAR_COORDINATES = "far-coordinates"
 
-# A cloud lies round a place that is at most so far outside the box around most of its points: a lidar that looks one
-# way has its origin at the edge of its cloud. It lies apart from a place beyond that and beyond half the box's side.
+# A cloud lies round a place that is at most so far outside the box around most of its points: the origin of a lidar
+# that looks one way is at the edge of its cloud. A place beyond that and beyond half the box's side is apart from it.
 ROUND_M, APART_BOXES = 5.0, 0.5
 
 # No lidar on the ground sees so far: points that all lie beyond have coordinates of the world.
 BEYOND_REACH_M = 1000.0
 
-# Round itself a lidar on a vehicle is blind: nothing (but a stray point or two) lies within the first radius, where as
-# many as EXPECTED would lie if there were as many points a square metre as within the second, in each sector of which
-# there are some. Such a hole at one of two places, and none at the other, tells them apart where the cloud reaches
-# both; nearer to one another than the third, it does not.
+# A lidar on a vehicle is blind round itself: at most STRAY_POINTS lie within the first radius. At the density within
+# the second radius, which has points in every sector, at least EXPECTED would lie there. Such a hole at one of two
+# places and MANY_POINTS at the other tell them apart, unless they are nearer to one another than the third distance.
 BLIND_M, AROUND_M, TELLING_M = 1.5, 10.0, 4.0
 STRAY_POINTS, MANY_POINTS, EXPECTED, SECTORS, POINTS_IN_SECTOR = 2, 10, 20, 8, 3
 
-# A lidar sees about as much on each side of itself wherever it goes: the middle of its points moves little, seen from
-# the device. Points are read wrongly if it moves, from one frame to another, by more than half of them are away from
-# it, and by less than this part of that if they are read the other way. But points of a map, or cropped to a region,
-# keep their middle too: they end along the same lines, to so many metres, on so many of four sides.
+# A lidar sees about as much on each side of itself wherever it goes: seen from the device, the median of its points
+# moves little. Points are in the wrong frame if their median moves by more than half of them are away from it, and in
+# the other frame by less than STEADIER of that. Points of a map, or cropped to a region, keep their median too: their
+# edges stay, to so many metres, on so many of four sides.
 STEADIER, SAME_EDGE_M, SAME_EDGES = 1 / 3, 0.5, 2
 
 Place = NDArray[np.float64]  # (2,) x, y in metres
@@ -44,10 +43,10 @@ Offset = tuple[float, float, float]  # metres
 
 
 def wrong_points_frame(scene: Scene, samples: Sequence[Sample]) -> list[Finding]:
-    """Points taken to be in ego that lie round the device's place in the world, and the other way round.
+    """Find points taken to be in ego that lie round the device's place in the world, or the reverse.
 
-    It takes more than half of the frames that can tell, and none can while the device is near the origin of the world;
-    or two frames between which the device has moved far enough.
+    It takes more than half of the frames in which the device is away from the origin of the world, or two frames
+    between which the device has moved far enough.
     """
     if scene.points_frame_is_certain:
         return []
@@ -75,7 +74,7 @@ def wrong_points_frame(scene: Scene, samples: Sequence[Sample]) -> list[Finding]
 
 
 def _why_in_world(positions: Places, device: Place) -> str | None:
-    """Why points (N, 2) that are said to be in ego look as if they were in the world; `device` is its place there."""
+    """Explain why points (N, 2) read as ego look like world; `device` (2,) is the device's place in the world."""
     from_origin, from_device, apart = _distances(positions, device)
     place = f"({device[0]:.1f}, {device[1]:.1f})"
     if from_origin > apart and from_device <= ROUND_M:
@@ -88,7 +87,7 @@ def _why_in_world(positions: Places, device: Place) -> str | None:
 
 
 def _why_in_ego(positions: Places, device: Place) -> str | None:
-    """Why points (N, 2) that are said to be in the world look as if they were in ego; `device` is its place there."""
+    """Explain why points (N, 2) read as world look like ego; `device` (2,) is the device's place in the world."""
     from_origin, from_device, apart = _distances(positions, device)
     place = f"({device[0]:.1f}, {device[1]:.1f})"
     if from_device > apart and from_origin <= ROUND_M:
@@ -99,10 +98,10 @@ def _why_in_ego(positions: Places, device: Place) -> str | None:
 
 
 def _unsteady(scene: Scene, samples: Sequence[Sample]) -> str | None:
-    """Why points look as if they were in the other frame of reference, by how their middle moves."""
+    """Explain by how their median moves why points look as if they were in the other frame of reference."""
     middles = [middle for sample in samples if (middle := _middle_of(scene, sample)) is not None]
     for one, two in combinations(middles, 2):
-        # By the device's axes and by the world's: beside a wall, a device that turns sees the same side of the world.
+        # In the device's axes and in the world's: beside a wall, a device that turns sees the same side of the world.
         as_said = float(np.linalg.norm(two.as_said - one.as_said, axis=1).min())
         otherwise = float(np.linalg.norm(two.otherwise - one.otherwise, axis=1).max())
         cropped = (np.abs(two.edges - one.edges) < SAME_EDGE_M).sum() >= SAME_EDGES
@@ -116,13 +115,13 @@ def _unsteady(scene: Scene, samples: Sequence[Sample]) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class _Middle:
-    """Where the middle of a frame's points is as seen from the device, metres.
+    """Median of a frame's points as seen from the device, metres.
 
     Args:
         frame_id: The frame.
-        as_said: The middle by the device's axes and by the world's (2, 3), if the points are read as said, and
-        otherwise: if they are read the other way.
-        spread: Half of the points are no further from it, in x and y.
+        as_said: (2, 3) in the device's axes and in the world's, with the points read as said.
+        otherwise: (2, 3) the same, with the points read the other way.
+        spread: Median distance of the points from it, in x and y.
         edges: (2, 2) the lowest and the highest coordinates, read the other way.
     """
 
@@ -151,14 +150,14 @@ def _middle_of(scene: Scene, sample: Sample) -> _Middle | None:
 
 
 def _distances(positions: Places, device: Place) -> tuple[float, float, float]:
-    """How far origin and device are outside of most of the points, and from where on that is apart; metres."""
+    """Distances of origin and device from the box of most points, and the least distance of a place apart; metres."""
     lowest, highest = np.percentile(positions, (1, 99), axis=0)
     apart = max(ROUND_M, APART_BOXES * float((highest - lowest).max()))
     return _outside(np.zeros(2), lowest, highest), _outside(device, lowest, highest), apart
 
 
 def _blind_at(positions: Places, place: Place, *, not_at: Place) -> bool:
-    """Whether the points leave such a hole at one place as a lidar leaves round itself, and none at the other."""
+    """Whether the points leave a lidar's blind hole at one place and none at the other."""
     if np.linalg.norm(place - not_at) < TELLING_M:
         return False
     x, y = (positions - place).T
@@ -175,12 +174,12 @@ def _blind_at(positions: Places, place: Place, *, not_at: Place) -> bool:
 
 
 def _outside(place: Place, lowest: Place, highest: Place) -> float:
-    """How far a place (2,) is from a box, metres; 0 inside."""
+    """Distance of a place (2,) from a box, metres; 0 inside."""
     return float(np.linalg.norm(np.maximum(0, np.maximum(lowest - place, place - highest))))
 
 
 def far_coordinates(scene: Scene, samples: Sequence[Sample], offset: Offset | None = None) -> list[Finding]:
-    """Coordinates that 32-bit floats round, which is what Scale holds; `offset` is what `prepare` takes, if known."""
+    """Find coordinates that float32, which Scale holds, rounds; `offset` is the one that `prepare` takes, if known."""
     if offset is None:
         first = next((sample.points for sample in samples if sample.frame.index == 0), None)
         poses_say = scene.points_frame == "ego" and len(scene) > 1
@@ -198,7 +197,7 @@ def far_coordinates(scene: Scene, samples: Sequence[Sample], offset: Offset | No
 
 
 def zero_intensity(samples: Sequence[Sample]) -> list[Finding]:
-    """Intensities that are all 0, and so say nothing."""
+    """Find intensities that are all 0."""
     columns = [sample.points.intensity for sample in samples if sample.points.intensity is not None]
     points = sum(len(column) for column in columns)
     if not points or any(column.any() for column in columns):

@@ -1,24 +1,30 @@
-"""A small street that winds a little, and everything in it, placed by a seeded random generator.
+"""A small street that winds a little, everything in it, and the drive of the car with the sensors down it.
 
-Places along it are given as `along` (metres along its middle) and `across` (metres left of its middle). The world has
-z up, with z = 0 the surface of the road.
+A seeded random generator places the things. Places are given as `along` (metres along the street's middle) and
+`across` (metres left of it). The world has z up, with z = 0 the surface of the road.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import pi
+from math import pi, radians
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import lidarprep.sample._solids as things
 from lidarprep.kernels.raycast import Solids
-from lidarprep.sample import things
-from lidarprep.sample.drive import FRAME_SECONDS
-from lidarprep.sample.solids import box, join, place, take
+from lidarprep.sample._solids import box, join, place, take
+from lidarprep.scene import Pose
 
-# Where things stand across the street, metres from its middle.
+# The ego frame is the lidar's: x forward, y left, z up, its origin this high above the road.
+DEVICE_HEIGHT_M = 1.8
+
+FRAME_SECONDS = 0.1
+FIRST_FRAME_NS = 1_700_000_000_000_000_000
+
+# Positions across the street, metres from its middle.
 LANE_M = 1.75
 LANE_EDGE_M = 3.5
 PARKED_M = 4.6
@@ -44,7 +50,7 @@ class Mover:
         along: Where it is at second 0, metres.
         across: Metres left of the street's middle.
         speed: Metres a second along the street's middle; negative against its direction.
-        height: Of what it stands on, metres.
+        height: Of the ground below it, metres.
     """
 
     kind: str
@@ -57,7 +63,7 @@ class Mover:
 
 @dataclass(frozen=True)
 class Reflector:
-    """What a radar sees well: a car, a post, a sign.
+    """A strong radar target: a car, a post, a sign.
 
     Args:
         position: (3,) float64 of its middle in the world, metres.
@@ -74,7 +80,7 @@ class Street:
     """The street, from before the drive's start to beyond its end.
 
     Args:
-        rng: Decides what stands where.
+        rng: Places all things.
         duration: Seconds that the drive lasts.
         travel: Metres that it covers.
     """
@@ -109,13 +115,13 @@ class Street:
         return np.column_stack([np.interp(along, self._steps, self._path[:, axis]) for axis in range(2)])
 
     def at(self, seconds: float, eye: NDArray[np.float64]) -> Solids:
-        """Every solid within VIEW_M of `eye` (3,), as it stands at that second of the drive, with its velocity."""
+        """Every solid within VIEW_M of `eye` (3,) at that second of the drive, with its velocity."""
         away = np.hypot(*(self._static.centre[:, :2] - eye[:2]).T)
         moving = [self.place(mover, seconds) for mover in self.movers if self._in_view(mover, seconds, eye)]
         return join([take(self._static, away < VIEW_M), *moving])
 
     def reflectors(self, seconds: float, eye: NDArray[np.float64]) -> list[Reflector]:
-        """What a radar may see within VIEW_M of `eye` (3,) at that second of the drive."""
+        """Reflectors within VIEW_M of `eye` (3,) at that second of the drive."""
         found = [r for r in self._reflectors if np.hypot(*(r.position - eye)[:2]) < VIEW_M]
         for mover in self.movers:
             if mover.kind != "person" and self._in_view(mover, seconds, eye):
@@ -246,3 +252,56 @@ class Street:
                 across = side * rng.uniform(7.4, 9.2)
                 solids = things.person(str(rng.choice(things.CLOTHS)))
                 yield Mover("person", solids, along + rng.uniform(-6, 6), across, speed, KERB_HEIGHT_M)
+
+
+# ---- the drive ----------------------------------------------------------------------------------------------------
+
+_SPEED, _SURGE_M, _SURGE_SECONDS = 8.0, 0.3, 7.0
+_PITCH, _PITCH_SECONDS = radians(0.20), 2.3
+_ROLL, _ROLL_SECONDS = radians(0.25), 3.1
+
+
+def travel(seconds: ArrayLike) -> NDArray[np.float64]:
+    """Metres along the street that the car has covered after so many seconds."""
+    seconds = np.asarray(seconds, dtype=np.float64)
+    surge: NDArray[np.float64] = np.sin(2 * pi / _SURGE_SECONDS * seconds)
+    return _SPEED * seconds + _SURGE_M * surge
+
+
+def frame_timestamp(frame: int) -> int:
+    """Nanoseconds since the Unix epoch at which a frame's images were taken; frames count from 0."""
+    return FIRST_FRAME_NS + frame * round(FRAME_SECONDS * 1e9)
+
+
+class Drive:
+    """A drive down the right lane of a street."""
+
+    def __init__(self, street: Street) -> None:
+        self._street = street
+
+    def poses(self, seconds: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """world_from_ego at each of (N,) seconds: (N, 3, 3) rotations, and (N, 3) translations in metres."""
+        seconds = np.atleast_1d(np.asarray(seconds, dtype=np.float64))
+        along = travel(seconds)
+        yaw = self._street.heading(along)
+        pitch = _PITCH * np.sin(2 * pi / _PITCH_SECONDS * seconds)
+        roll = _ROLL * np.sin(2 * pi / _ROLL_SECONDS * seconds)
+        rotations = _about(2, yaw) @ _about(1, pitch) @ _about(0, roll)
+        height = np.full(len(seconds), DEVICE_HEIGHT_M)
+        return rotations, np.column_stack((self._street.position(along, -LANE_M), height))
+
+    def pose(self, seconds: float) -> Pose:
+        """world_from_ego at one second."""
+        rotations, translations = self.poses(seconds)
+        return Pose(rotations[0], translations[0])
+
+
+def _about(axis: int, angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 3, 3) rotations about one axis by (N,) radians."""
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    rotations = np.zeros((len(angles), 3, 3))
+    rotations[:, axis, axis] = 1.0
+    rotations[:, i, i] = rotations[:, j, j] = np.cos(angles)
+    rotations[:, j, i] = np.sin(angles)
+    rotations[:, i, j] = -rotations[:, j, i]
+    return rotations

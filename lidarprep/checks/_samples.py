@@ -1,4 +1,4 @@
-"""A few points of a frame, which tell what all of them would."""
+"""Samples: a few points of a frame, enough for the checks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from lidarprep.scene import Frame, PointCloud
 
-# So many points of a frame are looked at: enough for shares to a tenth of a percent, few enough to cost nothing.
+# Points of a frame that are looked at: enough for shares to a tenth of a percent, few enough to cost nothing.
 SAMPLE_POINTS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A frame, and a few of its points.
+    """A frame and a few of its points.
 
     Args:
         frame: The frame.
@@ -31,9 +31,14 @@ class Sample:
         return finite(self.points.positions).astype(np.float64)
 
 
+def sample_of(frame: Frame, points: PointCloud) -> Sample:
+    """Sample a frame's points, so that the points themselves can be freed."""
+    return Sample(frame, thinned(points))
+
+
 def finite(positions: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Those of positions (N, 3) that are finite; the same array where all are."""
-    # A look at the whole array is many times as fast as one at each row, and mostly enough.
+    """Select the finite ones of positions (N, 3); the same array if all are."""
+    # Testing the whole array is many times as fast as testing each row, and mostly enough.
     return positions if np.isfinite(positions).all() else positions[_finite_rows(positions)]
 
 
@@ -43,23 +48,23 @@ def _finite_rows(positions: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def thinned(points: PointCloud, most: int = SAMPLE_POINTS) -> PointCloud:
-    """About `most` of a cloud's points, from all over its order.
+    """Sample about `most` of a cloud's points, spread over its order.
 
-    The outermost points of each axis and the rows that tell the scale of the intensities (lowest, highest, and one
-    with a fraction) are among them, so that extent, offset and scale come out as from all of the points.
+    Among them are the outermost points of each axis and the lowest, the highest and one fractional intensity. So
+    extent, offset and intensity scale come out as from all of the points.
     """
     if len(points) <= most:
         return points
     rows = [_scattered(len(points), most), _outermost(points.positions)]
     if points.intensity is not None:
-        rows.append(_telling(points.intensity))
+        rows.append(_scale_rows(points.intensity))
     return points.take(np.unique(np.concatenate(rows)))
 
 
 def _scattered(points: int, most: int) -> NDArray[np.int64]:
-    """A row out of each stretch of rows, the same at each call.
+    """A random row of each stretch of rows, the same at each call.
 
-    Not the first of each: points mostly come in turns of the lasers, and each stretch might begin with the same one.
+    The first row of each could always be of the same laser: points mostly come in turns of the lasers.
     """
     stretch = -(-points // most)
     starts = np.arange(0, points, stretch)
@@ -76,15 +81,13 @@ def _outermost(positions: NDArray[np.floating]) -> NDArray[np.int64]:
     return outermost
 
 
-def _telling(intensity: NDArray[np.generic]) -> NDArray[np.int64]:
+def _scale_rows(intensity: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Rows of the lowest, the highest and one fractional intensity."""
     values = intensity.astype(np.float64)
     known = np.flatnonzero(~np.isnan(values))
     if not known.size:
         return known
     values = values[known]
-    rows = [int(values.argmin()), int(values.argmax())]
-    broken = values != np.rint(values)
-    if broken.any():
-        rows.append(int(broken.argmax()))
-    telling: NDArray[np.int64] = known[np.array(rows)]
-    return telling
+    fractional = np.flatnonzero(values != np.rint(values))[:1]
+    rows: NDArray[np.int64] = known[np.array([values.argmin(), values.argmax(), *fractional])]
+    return rows

@@ -1,4 +1,10 @@
-"""What each camera would see of a scene's points: with its pose as given, the other way round, and read as a body's."""
+"""Extrinsics of cameras: inverted, in the axes of a body, or such that a camera sees too little.
+
+Each camera's pose is read in three ways, as given, inverted and as a body's, and judged by its attitude and by the
+points that fall into its image. Up is the device's z, or the world's on a device that is tilted: an inverted pose must
+look so by both. A camera that looks to the right at a right angle has extrinsics whose rotation is its own inverse:
+there, neither attitude nor points can tell one reading from the other.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +16,35 @@ from math import atan, cos, pi, radians, tau
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks.samples import Sample
+from lidarprep.checks._finding import Finding, opening_option
+from lidarprep.checks._samples import Sample
 from lidarprep.scene import Camera, CameraImage, Intrinsics, Pose, Scene
 
 # Optical axes (z forward, x right, y down) of a camera whose pose is that of a body: x forward, y left, z up.
 BODY_FROM_OPTICAL = Pose(np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), np.zeros(3))
 
-# A device may be tilted: up in the world counts beside its own z, if it is no further from that than this.
+# A device may be tilted by up to this: then up in the world counts beside the device's own z.
 MOST_TILT_DEGREES = 60.0
 
-# Points lie all round the device if this many of the sectors that its horizon is cut into have some of them.
+# Points surround the device if so many of the sectors of its horizon have so many of them.
 SECTORS, SECTORS_WITH_POINTS, POINTS_IN_SECTOR = 36, 33, 3
+
+# An image is turned if its downward axis is further from down than the first angle, upright if nearer than the second.
+TURNED_DEGREES, UPRIGHT_DEGREES = 60.0, 45.0
+
+# An image that is rolled by more than the first angle, and inverted by less than the second, has inverted extrinsics:
+# nobody mounts a camera askew such that its inverse is level.
+ROLLED_DEGREES, LEVEL_DEGREES = 10.0, 3.0
+
+# A camera whose z axis points higher than this has its pose in the axes of a body.
+HIGHEST_ELEVATION_DEGREES = 60.0
+
+# A camera sees too little if fewer points than this part of the expected ones fall into its image, and at least so many
+# are expected.
+TOO_LITTLE, FEWEST_EXPECTED = 0.02, 50.0
+
+# A pose is not inverted if its inverse sees less than this part of what it sees as given.
+WORSE_VIEW = 0.2
 
 Array = NDArray[np.float64]
 
@@ -34,18 +58,18 @@ class View:
 
     Args:
         pose: Pose of the optical frame on the device, by this reading.
-        seen: How many of the points fall into the picture.
+        seen: How many of the points fall into the image.
     """
 
     pose: Pose
     seen: int
 
     def down_degrees(self, up: Array = OWN_UP) -> float:
-        """Angle between the picture's downward axis and down; `up` is a unit vector (3,) on the device."""
+        """Angle between the image's downward axis and down; `up` is a unit vector (3,) on the device."""
         return float(np.degrees(np.arccos(np.clip(-self.pose.rotation[:, 1] @ up, -1, 1))))
 
     def roll_degrees(self, up: Array = OWN_UP) -> float:
-        """Angle between the picture's rows and the horizontal plane."""
+        """Angle between the image's rows and the horizontal plane."""
         return float(np.degrees(np.arcsin(np.clip(abs(self.pose.rotation[:, 0] @ up), 0, 1))))
 
     @property
@@ -56,18 +80,18 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class CameraView:
-    """What a camera would see of the samples.
+    """The points of a sample that a camera sees.
 
     Args:
         camera: The camera.
-        width, height: Size of its pictures, pixels.
+        width, height: Size of its images, pixels.
         points: How many finite points were looked at.
-        expected: How many would fall into the picture if it were level, and those of its height spread evenly round
-            the horizon.
+        expected: How many would fall into a level image, if the points at its height were spread evenly round the
+            horizon.
         surrounded: Whether points lie all round the device.
-        ups: Unit vectors (3,) on the device that may point up: its z axis, and what is up in the world.
+        ups: Unit vectors (3,) on the device that may point up: its z axis, and the world's.
         given: With its pose as given.
-        inverted: With its pose the other way round: camera from ego, or camera from world.
+        inverted: With its pose inverted: camera from ego, or camera from world.
         as_body: With its pose taken for that of a body, x forward and z up.
     """
 
@@ -84,17 +108,17 @@ class CameraView:
 
     @property
     def share(self) -> float | None:
-        """The share of the points that fall into the picture; None where there are no points."""
+        """Share of the points that fall into the image; None if there are no points."""
         return self.given.seen / self.points if self.points else None
 
 
 def camera_views(scene: Scene, samples: Sequence[Sample]) -> dict[str, CameraView]:
-    """By name, each camera that has a picture and a pose in one of the samples; of several, the first is taken."""
+    """Read each camera, by name, from the first sample in which it has an image and a pose."""
     views: dict[str, CameraView] = {}
     for sample in samples:
         for image in sample.frame.images:
             if image.camera.name not in views:
-                with np.errstate(over="ignore", invalid="ignore"):  # of coordinates beyond all measure
+                with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates
                     view = _view(sample, image)
                 if view is not None:
                     views[image.camera.name] = view
@@ -107,7 +131,7 @@ def _view(sample: Sample, image: CameraImage) -> CameraView | None:
         return None
     base_from_points, given, inverted = readings
     points = base_from_points.apply(sample.finite)
-    width, height = picture_size(image)
+    width, height = image_size(image)
     sized = replace(image.camera.intrinsics, width=width, height=height)
 
     def seen_from(pose: Pose) -> View:
@@ -129,7 +153,7 @@ def _view(sample: Sample, image: CameraImage) -> CameraView | None:
 
 
 def _readings(sample: Sample, image: CameraImage) -> tuple[Pose, Pose, Pose] | None:
-    """Ego (or else the world) from the points, and in it the camera's pose as given and the other way round."""
+    """Ego (else the world) from the points, and the camera's pose in it as given and inverted."""
     world_from_ego, world_from_camera = sample.frame.world_from_ego, image.world_from_camera
     ego_from_camera = image.camera.ego_from_camera
     in_world = sample.points.frame == "world"
@@ -148,10 +172,10 @@ def _readings(sample: Sample, image: CameraImage) -> tuple[Pose, Pose, Pose] | N
     return ego_from_points, ego_from_world @ world_from_camera, ego_from_world @ world_from_camera.inverse()
 
 
-def picture_size(image: CameraImage) -> tuple[int, int]:
-    """(width, height) in the pixels of the intrinsics: as they say, else as the picture says, else guessed.
+def image_size(image: CameraImage) -> tuple[int, int]:
+    """(width, height) in the pixels of the intrinsics: by the calibration, else by the image file.
 
-    Where neither says it, the principal point is taken for the picture's middle.
+    Else the principal point is taken for the centre of the image.
     """
     intrinsics = image.camera.intrinsics
     if intrinsics.width is not None and intrinsics.height is not None:
@@ -163,21 +187,21 @@ def picture_size(image: CameraImage) -> tuple[int, int]:
 
 
 def _size_in_header(image: CameraImage) -> tuple[int, int] | None:
-    """What the encoded picture says; no pixel is decoded. None where there is no picture, or none that can be read."""
+    """(width, height) by the header of the image file; None if there is none that can be read."""
     from PIL import Image, UnidentifiedImageError  # only where a calibration leaves the size out
 
     source = image.path if image.content is None else BytesIO(image.content())
     if source is None:
         return None
     try:
-        with Image.open(source) as picture:
-            return picture.size
+        with Image.open(source) as opened:
+            return opened.size
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
         return None
 
 
 def _ups(world_from_ego: Pose | None) -> tuple[Array, ...]:
-    """What may be up on a device: its own z axis, and the world's, unless that world's z is hardly up."""
+    """Candidates for up on a device: its own z axis, and the world's, unless that is tilted too far."""
     if world_from_ego is None:
         return (OWN_UP,)
     up: Array = world_from_ego.rotation[2]
@@ -185,22 +209,77 @@ def _ups(world_from_ego: Pose | None) -> tuple[Array, ...]:
 
 
 def _at_height_of(points: Array, intrinsics: Intrinsics, height: int) -> int:
-    """How many points (N, 3) are no further above or below the horizon than half the height of a picture."""
+    """Count points (N, 3) that are no further above or below the horizon than half the height of an image."""
     half = min(_angle_across(intrinsics, intrinsics.fy, intrinsics.cy, height) / 2, pi / 2)
     return int((np.abs(np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1]))) <= half).sum())
 
 
 def _angle_across(intrinsics: Intrinsics, focal: float, middle: float, pixels: int) -> float:
-    """The angle that a picture covers along one of its sides, radians."""
+    """Angle that an image covers along one of its sides, radians."""
     if intrinsics.model == "brown_conrady":
-        # Half a picture each side of the principal point, wherever that lies.
+        # The principal point may lie off the centre.
         return float(np.clip(atan(middle / focal) + atan((pixels - middle) / focal), 0, pi))
     return min(pixels / focal, tau)
 
 
 def _all_round(points: Array) -> bool:
-    """Whether points (N, 3) lie in nearly every direction of the horizon, none of them on the device itself."""
+    """Whether points (N, 3) lie in nearly every direction of the horizon, not counting those on the device."""
     x, y = points[:, 0], points[:, 1]
     angles = np.arctan2(y, x)[np.hypot(x, y) > 1.0]
     counts, _ = np.histogram(angles, bins=SECTORS, range=(-pi, pi))
     return int((counts >= POINTS_IN_SECTOR).sum()) >= SECTORS_WITH_POINTS
+
+
+def odd_extrinsics(view: CameraView) -> Finding | None:
+    """Find what is odd about a camera's pose."""
+    if _looks_inverted(view):
+        return _inverted(view)
+    seen = (
+        f"{view.given.seen} of {view.points} points that were looked at fall into its image of "
+        f"{view.width} × {view.height} pixels"
+    )
+    if view.given.elevation_degrees > HIGHEST_ELEVATION_DEGREES and view.as_body.seen >= view.given.seen:
+        return Finding(
+            "extrinsics-body-axes",
+            f"camera {view.camera.name} looks {view.given.elevation_degrees:.0f}° upwards, as if its pose were in the "
+            f"axes of a body; {seen}",
+            "give the pose of its optical frame: z forward, x right, y down",
+        )
+    if view.surrounded and view.expected >= FEWEST_EXPECTED and view.given.seen < TOO_LITTLE * view.expected:
+        return Finding(
+            "extrinsics-see-little",
+            f"camera {view.camera.name} sees too little: {seen}, though there are points all round the device",
+            "mend its extrinsics: the pose on the device, metres, of its optical frame (z forward, x right, y down)",
+        )
+    return None
+
+
+def _looks_inverted(view: CameraView) -> bool:
+    return view.inverted.seen >= WORSE_VIEW * view.given.seen and all(_upright_if_inverted(view, up) for up in view.ups)
+
+
+def _upright_if_inverted(view: CameraView, up: Array) -> bool:
+    given, inverted = view.given, view.inverted
+    if inverted.down_degrees(up) >= UPRIGHT_DEGREES:
+        return False
+    rolled = given.roll_degrees(up) > ROLLED_DEGREES and inverted.roll_degrees(up) < LEVEL_DEGREES
+    return rolled or given.down_degrees(up) > TURNED_DEGREES
+
+
+def _inverted(view: CameraView) -> Finding:
+    name = view.camera.name
+    cure = "give its poses as world from camera"
+    if view.camera.ego_from_camera is not None:
+        cure = opening_option("--invert-extrinsics", name, "invert_extrinsics", f"[{name!r}]")
+    return Finding(
+        "extrinsics-inverted",
+        f"the extrinsics of camera {name} look inverted: as given, {_attitude(view, view.given)}; "
+        f"inverted, {_attitude(view, view.inverted)}",
+        cure,
+    )
+
+
+def _attitude(view: CameraView, reading: View) -> str:
+    """The attitude of the image, and the share of points in it."""
+    seen = f" and {reading.seen / view.points:.1%} of the points fall into it" if view.points else ""
+    return f"its image is {reading.down_degrees():.0f}° from upright{seen}"
