@@ -9,6 +9,8 @@ Importing this package is cheap: each name that __init__.pyi lists brings its mo
 it is first used.
 """
 
+import sys
+from types import ModuleType
 from typing import Any
 
 import lazy_loader
@@ -22,3 +24,17 @@ def __getattr__(name: str) -> Any:
 
         return version("lidarprep")
     return _public_name(name)
+
+
+class _Package(ModuleType):
+    """The package, whose public functions are not hidden by the modules that they are named after.
+
+    Importing `lidarprep.prepare` would set the attribute `prepare` to the module; `lidarprep.prepare` is the function.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and name in __all__):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -2,7 +2,7 @@
 
 from .api import AsyncScaleClient, AsyncTask, Cuboid, FrameAnnotations, ScaleClient, Task, TaskPage, WhoAmI
 from .attachments import FORMATS, get_format
-from .conversion import convert
+from .convert import convert
 from .datasets import OpenOptions, known_layouts, open_scene
 from .errors import (
     ApiError,
@@ -11,6 +11,7 @@ from .errors import (
     EncodingError,
     FormatError,
     LidarprepError,
+    ManifestConflictError,
     MissingExtraError,
     MissingKeyError,
     NotEnabledError,
@@ -24,12 +25,15 @@ from .errors import (
     StorageError,
     TransportError,
     UnauthorizedError,
+    UniqueIdConflictError,
     WaitTimeoutError,
 )
-from .inspection import Inspection, inspect_scene
-from .pipeline import prepare
+from .inspect import Inspection, inspect_scene
 from .pointfiles import read_points, write_points
-from .recipe import Recipe, RunRecipe, StorageOptions, TaskRecipe
+from .prepare import Progress, prepare
+from .prune import Pruning, prune
+from .recipe import Recipe, RunRecipe, TaskRecipe
+from .repair import Repair, repair
 from .run import RunResult, run
 from .sample import write_sample
 from .scene import (
@@ -47,8 +51,9 @@ from .scene import (
     Scene,
     Trajectory,
 )
-from .storage import Manifest
-from .submission import load_manifest, submit
+from .storage import Manifest, StorageOptions, load_manifest
+from .submit import submit
+from .verify import DamagedObject, Verification, verify
 
 __version__: str
 
@@ -62,6 +67,7 @@ __all__ = [
     "CameraImage",
     "ConflictError",
     "Cuboid",
+    "DamagedObject",
     "Distortion",
     "EncodingError",
     "FormatError",
@@ -73,6 +79,7 @@ __all__ = [
     "Lidar",
     "LidarprepError",
     "Manifest",
+    "ManifestConflictError",
     "MissingExtraError",
     "MissingKeyError",
     "NotEnabledError",
@@ -81,11 +88,14 @@ __all__ = [
     "ParameterError",
     "PointCloud",
     "Pose",
+    "Progress",
+    "Pruning",
     "RadarPoints",
     "RateLimitError",
     "Recipe",
     "RecipeError",
     "RegionOfInterest3D",
+    "Repair",
     "RequestTimeoutError",
     "RunRecipe",
     "RunResult",
@@ -101,6 +111,8 @@ __all__ = [
     "Trajectory",
     "TransportError",
     "UnauthorizedError",
+    "UniqueIdConflictError",
+    "Verification",
     "WaitTimeoutError",
     "WhoAmI",
     "__version__",
@@ -111,9 +123,12 @@ __all__ = [
     "load_manifest",
     "open_scene",
     "prepare",
+    "prune",
     "read_points",
+    "repair",
     "run",
     "submit",
+    "verify",
     "write_points",
     "write_sample",
 ]

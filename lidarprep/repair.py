@@ -1,18 +1,20 @@
-"""What is missing or damaged at a destination is made again from the recording, and stored only if it is the same."""
+"""Repair: the run of a manifest is executed again, for what is missing or damaged of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from lidarprep.pipeline.mending import Mending
-from lidarprep.recipe import StorageOptions
+from lidarprep.errors import RecipeError, place_name
+from lidarprep.prepare.progress import NoProgress, Progress
+from lidarprep.prepare.run import Run
+from lidarprep.recipe import Recipe, StorageOptions
 from lidarprep.scene import Scene
 from lidarprep.storage import Manifest
-from lidarprep.storage.lock import locked
-from lidarprep.storage.manifest import FrameRecord, SkippedRecord
-from lidarprep.stored import require_current, store_of
-from lidarprep.verification import Finding
+from lidarprep.storage.open import destination_of, options_of
+from lidarprep.verify import DamagedObject, verify
 
 
 @dataclass(frozen=True)
@@ -20,77 +22,67 @@ class Repair:
     """What became of what was damaged.
 
     Args:
-        restored: Keys of what is as the manifest says again.
-        unlike: What could not be restored: made again, it is not what the manifest says.
+        manifest: The manifest that is at the destination now.
+        restored: Keys of the objects that are as the old manifest says again.
+        replaced: Keys of damaged objects that the new manifest no longer names: attachments with signed URLs, which
+            no second run makes again, have new objects.
     """
 
+    manifest: Manifest
     restored: tuple[str, ...]
-    unlike: tuple[Finding, ...]
+    replaced: tuple[str, ...]
 
 
 def repair(
     manifest: Manifest,
-    findings: Sequence[Finding],
     scene: Scene,
     storage: StorageOptions | None = None,
     *,
+    findings: Sequence[DamagedObject] | None = None,
     workers: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
 ) -> Repair:
-    """Prepares the frames that `verify` has found something wrong with once more, and stores what is as it was.
-
-    What then has not the SHA-256 that the manifest says, since the recording or lidarprep is another, is not stored.
+    """Process the frames again whose objects are missing or damaged, and store them as the run did.
 
     Args:
-        manifest: As it was loaded from beside its objects; it stays as it is.
-        findings: What is wrong.
+        manifest: As it was loaded from beside its objects.
         scene: The recording, opened as it was for the run.
-        storage: How S3 is reached. What objects are stored with is what the manifest says; only where it does not, it
-            is what stands here.
-        workers: Frames worked on at once; as many as cores where it is None.
-        progress: Told after each frame how many of how many are done.
+        storage: How S3 is reached. How objects are stored is what the manifest says.
+        findings: What `verify` has found; it is called where this is None.
+        workers: Frames prepared at once; as many as cores where it is None.
+        executor: Runs the frames in place of a thread pool of our own.
+        progress: Told of each frame that is stored.
 
     Raises:
-        RecipeError: The storage options are not those that the run stored with.
-        SceneError, FormatError: The recording is not sound, or not the manifest's.
-        StorageError: It cannot be stored, another run is at it, or has been since the manifest was loaded; or an
-            attachment is to be made that held signed URLs, which no second run makes again.
+        RecipeError: The recording, or how it was opened, is not the run's; the storage options are not those that the
+            run stored with; or the manifest is of lidarprep 0.1.
+        SceneError, FormatError: The recording is not sound.
+        StorageError: It cannot be stored.
+        ManifestConflictError: Another run has ended there since the manifest was loaded.
     """
-    if not findings:
-        return Repair((), ())
-    store = store_of(manifest, storage, to_write=True)
-    with locked(store) as lock:
-        require_current(manifest, store)
-        store.sweep([key for key, _ in manifest.objects()])
-        keys = [finding.key for finding in findings]
-        restored = Mending(manifest, scene, store, lock, keys).run(_Counting(progress), workers=workers)
-    return Repair(
-        tuple(key for key in keys if key in restored),
-        tuple(finding for finding in findings if finding.key not in restored),
+    if manifest.settings is None:
+        raise RecipeError(
+            f"{place_name(manifest.location)} is of lidarprep 0.1, and does not say what a repair needs",
+            fix="Prepare again with --overwrite.",
+        )
+    options = options_of(manifest, storage, to_write=True)
+    damaged = [finding.key for finding in (verify(manifest, storage).findings if findings is None else findings)]
+    if not damaged:
+        return Repair(manifest, (), ())
+    recipe = Recipe(**manifest.recipe)
+    if recipe.points_frame is not None:
+        scene = scene.with_points_in(recipe.points_frame)
+    run = Run(
+        scene,
+        recipe,
+        destination_of(manifest),
+        options,
+        workers=workers or os.cpu_count() or 1,
+        executor=executor,
+        progress=progress or NoProgress(),
+        distrusted=damaged,
     )
-
-
-class _Counting:
-    """Counts the frames that it is told of.
-
-    Args:
-        progress: Told how many of how many are done.
-    """
-
-    def __init__(self, progress: Callable[[int, int], None]) -> None:
-        self._progress = progress
-        self._done = self._total = 0
-
-    def start(self, frames: int, done: int) -> None:
-        """So many are to be made, but for those that need not."""
-        self._total = frames - done
-
-    def advance(self, frame: FrameRecord, stored_bytes: int) -> None:
-        """One more is made."""
-        self._done += 1
-        self._progress(self._done, self._total)
-
-    def skip(self, frame: SkippedRecord) -> None:
-        """One more is bad, and left out."""
-        self._done += 1
-        self._progress(self._done, self._total)
+    new = run.execute(overwrite=False)
+    named = {key for key, _ in new.objects()}
+    return Repair(new, tuple(key for key in damaged if key in named), tuple(key for key in damaged if key not in named))

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lidarprep.datasets import open_scene
-from lidarprep.pipeline import Progress, prepare
+from lidarprep.prepare import Progress, prepare
 from lidarprep.recipe import RunRecipe
 from lidarprep.storage import Manifest
-from lidarprep.submission import check_task, submit
+from lidarprep.submit import check_task, submit
 
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient, Task

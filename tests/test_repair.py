@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lidarprep.stored import recorded
+from lidarprep.submission import load_manifest
+from lidarprep.verification import verify
 
 import lidarprep as lp
 from lidarprep.cli import main
 from lidarprep.errors import RecipeError, SceneError, StorageError
 from lidarprep.repair import repair
-from lidarprep.stored import recorded
-from lidarprep.submission import load_manifest
-from lidarprep.verification import verify
 from tests.prepare.stopped_runs import stop_at
 from tests.scenes import write_toolkit_scene
 from tests.storage.conftest import BUCKET, bucket, moto

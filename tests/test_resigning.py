@@ -11,20 +11,20 @@ from typing import Any
 
 import httpx
 import pytest
-
-import lidarprep as lp
-from lidarprep.api import ScaleClient
-from lidarprep.attachments import FrameFormat, get_format
-from lidarprep.cli import main
-from lidarprep.errors import StorageError
 from lidarprep.resigning import resign, runs_out_soon
-from lidarprep.sandbox import running_sandbox
 from lidarprep.storage.lock import locked
 from lidarprep.storage.object_lock import LOCK_KEY
 from lidarprep.storage.s3.prefix import S3Prefix
 from lidarprep.stored import store_of
 from lidarprep.submission import load_manifest, submit, unique_id_of
 from lidarprep.verification import verify
+
+import lidarprep as lp
+from lidarprep.api import ScaleClient
+from lidarprep.attachments import FrameFormat, get_format
+from lidarprep.cli import main
+from lidarprep.errors import StorageError
+from lidarprep.sandbox import running_sandbox
 from tests.prepare.stopped_runs import Killed, Place, fails_from
 from tests.scenes import write_toolkit_scene
 from tests.storage.conftest import BUCKET, bucket, moto

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lidarprep.submission import load_manifest
+from lidarprep.verification import frames_of, verify
 
 import lidarprep as lp
 from lidarprep.cli import main
@@ -20,8 +22,6 @@ from lidarprep.errors import FormatError, StorageError
 from lidarprep.recipe import Recipe, StorageOptions
 from lidarprep.storage import Manifest, Store, open_store
 from lidarprep.storage.manifest import AttachmentRecord, DroppedPoints, FrameRecord, ImageRecord
-from lidarprep.submission import load_manifest
-from lidarprep.verification import frames_of, verify
 from tests.storage.conftest import BUCKET, bucket, moto
 
 __all__ = ["bucket", "moto"]

@@ -9,7 +9,7 @@
 _transport.py. _client.py has the two clients: one blocks, the other is awaited.
 """
 
-from lidarprep.api._access import DEFAULT_API_URL, WhoAmI, checked_api_url, is_loopback
+from lidarprep.api._access import DEFAULT_API_URL, WhoAmI, checked_api_url, is_loopback, is_web_address
 from lidarprep.api._annotations import Cuboid, FrameAnnotations
 from lidarprep.api._client import AsyncScaleClient, ScaleClient
 from lidarprep.api._conflicts import unsigned
@@ -91,6 +91,7 @@ __all__ = [
     "checked_api_url",
     "checked_metadata",
     "is_loopback",
+    "is_web_address",
     "parse_param",
     "parse_params",
     "read_dependents",

@@ -14,7 +14,7 @@ from lidarprep.api._requests import ApiRequest, list_request, task_request
 from lidarprep.api._responses import Failure
 from lidarprep.api._task import Task
 from lidarprep.api._transport import Transport
-from lidarprep.errors import ApiError, BadRequestError, ConflictError, NotFoundError
+from lidarprep.errors import ApiError, BadRequestError, NotFoundError, UniqueIdConflictError
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +41,14 @@ async def existing_task(transport: Transport, task_type: str, request: ApiReques
     """
     sent = json.loads(request.body or b"{}")
     unique_id = sent.get("unique_id")
-    if not isinstance(error, ConflictError) or unique_id is None:
+    if not isinstance(error, UniqueIdConflictError) or unique_id is None:
         raise error
     found = await _task_with(transport, unique_id, error.task_id)
     if found is None:
         raise error
     difference = first_difference(task_type, sent, found)
     if difference is not None:
-        raise ConflictError(
+        raise UniqueIdConflictError(
             f"the unique_id {unique_id!r} is taken by task {found.id}, which is another task: {difference}",
             method=error.method,
             path=error.path,

@@ -39,9 +39,9 @@ from lidarprep.api._task_types import check_dependents
 from lidarprep.api._transport import LONGEST_RETRY_AFTER_S, HttpRequest, Sleep, Transport
 from lidarprep.errors import (
     BadRequestError,
-    ConflictError,
     ParameterError,
     TransportError,
+    UniqueIdConflictError,
     WaitTimeoutError,
 )
 
@@ -135,7 +135,7 @@ class Operations(ClientBase, Generic[AnyTask]):
                 same task. A new one for each call by default, kept over its retries.
 
         Raises:
-            ConflictError: Another task has the unique_id, or another request had the idempotency_key.
+            UniqueIdConflictError: Another task has the unique_id, or another request had the idempotency_key.
         """
         request = create_request(self.api_url, task_type, parameters, idempotency_key)
         outcome = await self._transport.send(request, self._read.task)
@@ -203,7 +203,7 @@ class Operations(ClientBase, Generic[AnyTask]):
         """Set a task's unique_id.
 
         Raises:
-            ConflictError: Another task has it.
+            UniqueIdConflictError: Another task has it.
         """
         return await self._change("POST", task_id, "/unique_id", {"unique_id": checked_text("unique_id", unique_id)})
 
@@ -270,7 +270,7 @@ class Operations(ClientBase, Generic[AnyTask]):
         # The API refuses to create dependents twice, or of a task that is not completed. Where the response to an
         # earlier try was lost, the refusal of a completed task means that they were created.
         refused = outcome.error
-        if not (outcome.maybe_done and isinstance(refused, BadRequestError | ConflictError)):
+        if not (outcome.maybe_done and isinstance(refused, BadRequestError | UniqueIdConflictError)):
             raise refused
         task = await self._get(task_id)
         if task.status != "completed":

@@ -20,7 +20,6 @@ from lidarprep.api._task import Task
 from lidarprep.errors import (
     ApiError,
     BadRequestError,
-    ConflictError,
     NotEnabledError,
     NotFoundError,
     RateLimitError,
@@ -28,6 +27,7 @@ from lidarprep.errors import (
     ServerError,
     TransportError,
     UnauthorizedError,
+    UniqueIdConflictError,
 )
 
 LONGEST_SERVER_MESSAGE = 500
@@ -41,7 +41,7 @@ ERRORS_BY_STATUS: Mapping[int, type[ApiError]] = {
     403: UnauthorizedError,
     404: NotFoundError,
     REQUEST_TIMEOUT: RequestTimeoutError,
-    409: ConflictError,
+    409: UniqueIdConflictError,
     TOO_MANY_REQUESTS: RateLimitError,
 }
 
@@ -220,7 +220,7 @@ class ResponseReader:
 def _error(kind: type[ApiError], request: ApiRequest, found: str, status: int, *, fix: str | None) -> ApiError:
     message = f"{request.method} {request.path} was answered {status}: {found}"
     error = kind(message, method=request.method, path=request.path, status=status, fix=fix)
-    if isinstance(error, ConflictError):
+    if isinstance(error, UniqueIdConflictError):
         error.task_id = task_named_in(found)
     return error
 

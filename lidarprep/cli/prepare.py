@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_notes, print_table, say, say_notes_of_a_stop, tell_of_compiling
+from lidarprep.cli.console import print_json, print_notes, print_table, say, say_how_to_go_on, tell_of_compiling
 from lidarprep.cli.progress import progress
 from lidarprep.errors import place_name
 
@@ -28,10 +28,10 @@ def command(
     **flags: Any,
 ) -> None:
     """Prepare a recording: into one world frame, cropped and filtered, as attachments, and store them."""
-    from lidarprep.recipe import StorageOptions
+    from lidarprep.recipe import Recipe, StorageOptions
 
-    merged = o.recipe_from(recipe, o.recipe_flags(flags))
-    storage = o.storage_from(StorageOptions(), o.storage_flags(flags))
+    merged = o.recipe_from(Recipe() if recipe is None else Recipe.from_yaml(recipe), flags)
+    storage = o.storage_from(StorageOptions(), flags)
     manifest = prepare_scene(
         scene,
         out,
@@ -58,12 +58,12 @@ def prepare_scene(
     overwrite: bool = False,
 ) -> Manifest:
     """Prepares a scene under a progress bar, and shows what became of it."""
-    from lidarprep.cli.memory import give_back_what_is_freed
+    from lidarprep.cli import configure_malloc
     from lidarprep.datasets import open_scene
-    from lidarprep.pipeline import prepare
+    from lidarprep.prepare import prepare
 
-    give_back_what_is_freed()
-    with say_notes_of_a_stop(), progress("preparing", on_start=tell_of_compiling) as bar:
+    configure_malloc()
+    with say_how_to_go_on(), progress("preparing", on_start=tell_of_compiling) as bar:
         scene = open_scene(path, layout=layout, **{"points_frame": recipe.points_frame, **(opening or {})})
         manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)
     show_manifest(manifest, anew=bar.started)
@@ -83,13 +83,13 @@ def show_manifest(manifest: Manifest, *, anew: bool = True) -> None:
     count = len(manifest.attachments)
     stored = f"{count} attachment{'s' if count > 1 else ''}"
     if manifest.images:
-        stored += f" and {len(manifest.images)} pictures"
+        stored += f" and {len(manifest.images)} images"
     if manifest.skipped:
         bad = len(manifest.skipped)
         say(f"{bad} bad frame{'s' if bad > 1 else ''} left out; the manifest says why")
     if manifest.images_expire_at is not None:
         until = datetime.fromtimestamp(manifest.images_expire_at, UTC)
-        say(f"the signed URLs of its pictures hold until {until:%Y-%m-%d %H:%M} UTC: Scale fetches them by then")
+        say(f"the signed URLs of its images are valid until {until:%Y-%m-%d %H:%M} UTC: Scale fetches them by then")
         _warn_of_little_time(manifest, manifest.images_expire_at - time.time())
     say(f"{stored}, {total / 1e6:.1f} MB; manifest: {place_name(manifest.location)}")
 
@@ -98,8 +98,8 @@ def _warn_of_little_time(manifest: Manifest, seconds_left: float) -> None:
     hours = manifest.presign_hours or 0.0
     if seconds_left < hours * 1800:
         say(
-            f"of the {hours:g} h that they were signed for, {max(seconds_left, 0) / 3600:.1f} h are left; submit signs "
-            "them anew where less than an hour is"
+            f"of the {hours:g} h that they were signed for, {max(seconds_left, 0) / 3600:.1f} h are left; submit "
+            "renews them where less than an hour is"
         )
 
 

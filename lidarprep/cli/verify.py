@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_table, say, say_notes_of_a_stop, tell_of_compiling
+from lidarprep.cli.console import print_json, print_table, say, say_how_to_go_on, tell_of_compiling
 from lidarprep.cli.progress import progress
 
 if TYPE_CHECKING:
     from lidarprep.recipe import StorageOptions
     from lidarprep.repair import Repair
     from lidarprep.storage import Manifest
-    from lidarprep.verification import Verification
+    from lidarprep.verify import Verification
 
 
 @o.takes(o.OPENING, o.BUCKET, o.OBJECTS)
@@ -32,25 +32,25 @@ def command(
 ) -> None:
     """Check every object that a manifest names against its SHA-256 and size. Ends with 1 if something is wrong.
 
-    To repair, the recording is to be opened as it was for the run, by the same options. What is made again is stored
-    as the run did (--acl, --cache-control and the like): the manifest says how, and other options are refused.
+    To repair, open the recording as it was opened for the run, by the same options. Objects are stored again as the run
+    stored them (--acl, --cache-control and the like): the manifest says how, and other options are refused.
     """
     from lidarprep.recipe import StorageOptions
-    from lidarprep.submission import load_manifest
-    from lidarprep.verification import verify
+    from lidarprep.storage import load_manifest
+    from lidarprep.verify import verify
 
-    storage = o.storage_from(StorageOptions(), o.storage_flags(flags))
+    storage = o.storage_from(StorageOptions(), flags)
     loaded = load_manifest(manifest, storage)
     with progress("checking", "objects") as bar:
         found = verify(loaded, storage, progress=bar.reach)
     _show(found)
-    _show_signing(loaded)
+    _show_expiry(loaded)
     told = asdict(found) | {"sound": not found.findings}
     sound = not found.findings
     if repair is not None and not sound:
         done = _repaired(loaded, found, repair, storage, flags)
-        told |= {"restored": list(done.restored), "unlike": [finding.key for finding in done.unlike]}
-        sound = not done.unlike
+        told |= {"restored": list(done.restored), "replaced": list(done.replaced)}
+        sound = True
     if json:
         print_json(told)
     if not sound:
@@ -60,26 +60,19 @@ def command(
 def _repaired(
     manifest: Manifest, found: Verification, path: str, storage: StorageOptions, flags: Mapping[str, Any]
 ) -> Repair:
-    """Repairs what was found, and says what became of it."""
+    """Repair what was found, and say what became of it."""
     from lidarprep.datasets import open_scene
     from lidarprep.repair import repair
 
     tell_of_compiling()
-    if manifest.storage is None and manifest.location.startswith("s3://"):
-        say("the manifest does not say how its objects are stored: what is restored is stored as the options here say")
     opening = {"points_frame": manifest.recipe.get("points_frame"), **o.opening_flags(flags)}
-    scene = open_scene(path, layout=flags["layout"], **opening)
-    with say_notes_of_a_stop(), progress("repairing") as bar:
-        done = repair(manifest, found.findings, scene, storage, progress=bar.reach)
+    with say_how_to_go_on(), progress("repairing") as bar:
+        scene = open_scene(path, layout=flags["layout"], **opening)
+        done = repair(manifest, scene, storage, findings=found.findings, progress=bar)
     if done.restored:
         say(f"{len(done.restored)} objects are restored")
-    if done.unlike:
-        print_table(
-            f"{len(done.unlike)} objects are not what the manifest says when they are made again",
-            ("object", "of frames"),
-            [(finding.key, _listed(finding.frames)) for finding in done.unlike],
-        )
-        say("the recording, how it is opened, or lidarprep is another: prepare again with --overwrite")
+    if done.replaced:
+        say(f"{len(done.replaced)} objects with signed URLs are replaced by new ones, which the new manifest names")
     return done
 
 
@@ -97,14 +90,12 @@ def _show(found: Verification) -> None:
     say(f"{found.objects} objects, {found.bytes / 1e6:.1f} MB: all are there, and as the manifest says")
 
 
-def _show_signing(manifest: Manifest) -> None:
-    """Until when the signed URLs hold that stand in the attachments."""
-    if manifest.is_being_signed:
-        say("the URLs of its pictures were being signed anew when that was stopped: submit, or prepare again, goes on")
-    elif manifest.images_expire_at is not None:
+def _show_expiry(manifest: Manifest) -> None:
+    """Say until when the signed URLs in the attachments are valid."""
+    if manifest.images_expire_at is not None:
         until = datetime.fromtimestamp(manifest.images_expire_at, UTC)
-        hold = "ran out" if manifest.images_have_expired else "hold until"
-        say(f"the signed URLs of its pictures {hold} {until:%Y-%m-%d %H:%M} UTC; submit signs them anew where it must")
+        what = "expired at" if manifest.images_have_expired else "are valid until"
+        say(f"the signed URLs of its images {what} {until:%Y-%m-%d %H:%M} UTC; submit renews them where it must")
 
 
 def _listed(frames: tuple[str, ...], most: int = 3) -> str:

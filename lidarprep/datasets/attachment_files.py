@@ -1,4 +1,4 @@
-"""Files of attachments as frames: whole, or opened with their points left where they are."""
+"""Files of attachments as frames: read whole, or opened with their points left unread."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import Literal, TypeVar, cast
 import orjson
 
 from lidarprep.attachments import FrameFormat, SceneFormat, get_format
+from lidarprep.datasets.sources import source_file
 from lidarprep.errors import FormatError
 from lidarprep.scene import Frame, PointCloud, RadarPoints, Scene
 
 Value = TypeVar("Value")
 FrameFormatName = Literal["json", "protobuf"]
 
-# How much of a Frame JSON is read to find its points; four times as much each time that they are not in it.
+# How many bytes of a Frame JSON are read to find its points; four times as many at each further try.
 FIRST_LOOK = 64 * 1024
 # The last point of a Frame JSON, and the ends of the array and of the frame behind it.
 _TAIL = 1024
@@ -29,38 +30,39 @@ _POINT_KEYS = frozenset({"x", "y", "z", "i", "d", "t", "is_ground"})
 
 
 def read_scene_file(path: Path, attachment_format: SceneFormat) -> Scene:
-    """A file that holds a whole scene; its points are read when they are asked for.
+    """Read a file that holds a whole scene; its points are read when they are asked for.
 
     Raises:
-        FormatError: It cannot be read, or is not what the format asks for.
+        FormatError: It cannot be read, or breaks the format.
     """
 
     def read() -> Scene:
-        # A map, since a scene may be larger than memory; it lasts as long as the frames that look into it.
+        # A map, since a scene may be larger than memory; it lasts as long as the frames that read from it.
         with path.open("rb") as file:
             mapped = mmap(file.fileno(), 0, access=ACCESS_READ) if path.stat().st_size else b""
         return attachment_format.decode(mapped, source=str(path))
 
-    return _readable(path, read)
+    scene, source = _readable(path, read), source_file(path)
+    return replace(scene, frames=tuple(replace(frame, sources=(source,)) for frame in scene))
 
 
 def read_frame_file(path: Path, attachment_format: FrameFormat) -> Frame:
-    """A file that holds one frame, with its points.
+    """Read a file that holds one frame, with its points.
 
     Raises:
-        FormatError: It cannot be read, or is not what the format asks for.
+        FormatError: It cannot be read, or breaks the format.
     """
     return _readable(path, lambda: attachment_format.decode(path.read_bytes(), source=str(path)))
 
 
 def open_frame_file(path: Path, attachment_format: FrameFormat) -> Frame:
-    """A file that holds one frame, whose points and radar returns are read when they are asked for.
+    """Open a file that holds one frame, whose points and radar returns are read when they are asked for.
 
-    Of a Frame JSON that has its points last, as lidarprep writes it, what stands before them is read and no more. Any
-    other attachment has to be decoded to find what stands behind its points, which are let go again.
+    Of a Frame JSON that has its points last, as lidarprep writes it, only the part before them is read. Any other
+    attachment has to be decoded for what follows its points, which are not kept.
 
     Raises:
-        FormatError: It cannot be read, or what was read of it is not what the format asks for.
+        FormatError: It cannot be read, or the part that was read breaks the format.
     """
     name = cast(FrameFormatName, attachment_format.name)
     head = _readable(path, lambda: json_head(path)) if name == "json" else None
@@ -71,16 +73,17 @@ def open_frame_file(path: Path, attachment_format: FrameFormat) -> Frame:
     return replace(
         frame,
         id=path.stem,
+        sources=(source_file(path),),
         read_points=partial(_read_points, path, name, _surroundings(frame)),
         read_radar=None if frame.read_radar is None else partial(_read_radar, path, name),
     )
 
 
 def json_head(path: Path) -> bytes | None:
-    """A Frame JSON without its points, where those are the last that it holds; None where they are not.
+    """Return a Frame JSON without its points, if those are its last part; else None.
 
-    Only the beginning and the end of the file are read. That the points are the last is taken from how it ends: with
-    an object that has a point's keys and no others, an array's end, and the frame's.
+    Only the beginning and the end of the file are read. The points are last if it ends with an object that has a
+    point's keys and no others, an array's end, and the frame's.
     """
     import numpy as np
 
@@ -117,7 +120,7 @@ def _ends_with_points(tail: bytes) -> bool:
 
 
 def _surroundings(frame: Frame) -> tuple[object, ...]:
-    """What a frame has beside its points, in brief."""
+    """Return a digest of a frame without its points."""
     return frame.world_from_ego, frame.timestamp, frame.gps, len(frame.images)
 
 
@@ -127,7 +130,7 @@ def _read_points(path: Path, format_name: FrameFormatName, surroundings: tuple[o
         raise FormatError(
             path,
             place="behind its points",
-            found="other poses, pictures or times than before them",
+            found="other poses, images or times than before them",
             fix="Leave the file as it is while the recording is open, and each key once in it.",
         )
     return frame.points()

@@ -2,14 +2,15 @@
 
     NAME.sfs              a Sensor Fusion Scene
     NAME.json, NAME.pb    one frame as Frame JSON or LidarFrame protobuf; or a folder of such files, one a frame
-    manifest.json         what a run of `prepare` stored; or the folder that it lies in
+    manifest.json         what a run of `prepare` stored, with its frames in frames/; or the folder that it lies in
 
-Points are in the world of the attachments, intensity is from 0 to 1. A camera has the name that the manifest knows its
-pictures by, or else its `camera_index`, and no extrinsics: attachments hold poses in the world. Pictures whose URLs are
-relative are files beside the attachment; of others only the URL is known.
+Points are in the world of the attachments, intensity is from 0 to 1. A camera has the name that the manifest gives its
+images, or else its `camera_index`, and no extrinsics: attachments hold poses in the world. Images whose URLs are
+relative are files beside the attachment or, if that lies in frames/, beside this folder; of others only the URL is
+known.
 
-Opening reads no points of a Sensor Fusion Scene and of Frame JSON files as lidarprep writes them. A LidarFrame has what
-belongs to its pictures behind its points, and so has to be decoded, in threads; its points are not kept.
+Opening reads no points of a Sensor Fusion Scene and of Frame JSON files as lidarprep writes them. A LidarFrame has its
+images behind its points, and so has to be decoded, in threads; its points are not kept.
 """
 
 from __future__ import annotations
@@ -23,20 +24,23 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from lidarprep.attachments import FrameFormat, SceneFormat, format_of_suffix
-from lidarprep.datasets.asked_for import listed, unused_options
 from lidarprep.datasets.attachment_files import open_frame_file, read_scene_file
-from lidarprep.datasets.numbered import files_by_frame, visible
+from lidarprep.datasets.filenames import files_by_frame, visible
 from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.selection import select_part, unused_options
+from lidarprep.datasets.sources import source_files
 from lidarprep.errors import SceneError
 from lidarprep.scene import Camera, CameraImage, Frame, Scene
 
 # The manifest's name: storage.store.MANIFEST_KEY, which is not imported to look for it, since storage brings pydantic.
 MANIFEST_KEY = "manifest.json"
+# The folder that `prepare` stores frames in: URLs of images start from the folder above it.
+FRAMES_FOLDER = "frames"
 
 LOOKS_LIKE = "attachments: NAME.sfs, NAME.json or NAME.pb, a folder of the latter, or what `prepare` stored"
 USED_OPTIONS = ("points_frame", "cameras")
 
-# What stands in the beginning of an attachment and of a manifest, and in no other JSON file of a recording.
+# Found at the beginning of an attachment and of a manifest, and in no other JSON file of a recording.
 _LOOK = 64 * 1024
 _FRAME_JSON = re.compile(rb'"device_position"\s*:\s*\{|"points"\s*:\s*\[\s*(\]|\{)')
 _MANIFEST = (b'"lidarprep"', b'"attachments"')
@@ -46,7 +50,7 @@ _ROUNDING_NS = 1000
 
 
 def detect(path: Path) -> str | None:
-    """Why these are attachments, or None."""
+    """Say why these are attachments; None if they are not."""
     if path.is_dir():
         if _is_manifest(path / MANIFEST_KEY):
             return f"its {MANIFEST_KEY} is that of attachments"
@@ -64,7 +68,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     Raises:
         SceneError: There is none; their points are said to be in another frame of reference; two belong to one frame;
             a folder has several scenes; one that the manifest names is missing.
-        FormatError: One is not what its format asks for.
+        FormatError: One breaks its format.
     """
     notes: list[str] = []
     if path.name == MANIFEST_KEY or (path.is_dir() and _is_manifest(path / MANIFEST_KEY)):
@@ -90,11 +94,11 @@ def open(path: Path, options: OpenOptions) -> Scene:
     )
 
 
-# ---- what it looks like --------------------------------------------------------------------------------------------
+# ---- detection -----------------------------------------------------------------------------------------------------
 
 
 def _is_attachment(path: Path) -> bool:
-    """Whether a file begins as its suffix's attachments do."""
+    """Return whether a file begins as its suffix's attachments do."""
     known = format_of_suffix(path.suffix)
     if known is None or path.name == MANIFEST_KEY:
         return False
@@ -112,7 +116,7 @@ def _is_manifest(path: Path) -> bool:
 
 
 def _beginning(path: Path) -> bytes:
-    """The first bytes of a file, or none where it cannot be read."""
+    """Return the first bytes of a file, or none where it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(_LOOK)
@@ -136,7 +140,8 @@ def _folder(folder: Path, options: OpenOptions, notes: list[str]) -> Scene:
     files = files_by_frame(folder, lambda name: _stem_of_frame(folder / name))
     scenes = [path for path in visible(folder) if path.suffix.lower() == ".sfs" and _is_attachment(path)]
     if not files and scenes:
-        return _file(_one_of(scenes, options.scene, folder))
+        asked = None if options.scene is None else options.scene.removesuffix(".sfs")
+        return _file(select_part(folder, "scene", {path.stem: path for path in scenes}, asked))
     if not files:
         raise SceneError(f"{folder} holds no attachment", fix=f"Expected are {LOOKS_LIKE}.")
     taken = {path.name for path in files.values()}
@@ -153,16 +158,8 @@ def _stem_of_frame(path: Path) -> str | None:
     return path.stem if is_frame else None
 
 
-def _one_of(scenes: Sequence[Path], wanted: str | None, folder: Path) -> Path:
-    found = [path for path in scenes if wanted in (None, path.stem, path.name)]
-    if len(found) != 1:
-        what = f"{folder} holds {len(scenes)} scenes: {listed([path.stem for path in scenes])}"
-        raise SceneError(what, fix="Choose one with --scene-name NAME.")
-    return found[0]
-
-
 def _scene_of(files: Sequence[Path], title: str) -> Scene:
-    """A scene of files with one frame each: in time order where all have timestamps, else in the order given."""
+    """Make a scene of files with one frame each: in time order if all have timestamps, else in the order given."""
     frames = _open_frames(files)
     notes: tuple[str, ...] = ()
     if all(frame.timestamp is not None for frame in frames):
@@ -183,28 +180,30 @@ def _open_frame(path: Path) -> Frame:
     if not isinstance(known, FrameFormat):
         raise SceneError(f"{path} is not an attachment of one frame")
     frame = open_frame_file(path, known)
-    return replace(frame, images=tuple(_beside(image, path.parent) for image in frame.images))
+    return replace(frame, images=tuple(_with_file(image, path.parent) for image in frame.images))
 
 
-def _beside(image: CameraImage, folder: Path) -> CameraImage:
-    """The picture with its file, where its URL is relative and the file is there; no link leads out of the folder."""
+def _with_file(image: CameraImage, folder: Path) -> CameraImage:
+    """Return the image with its file, if its URL is relative and the file is there; no link leads out of the folder."""
     parts = urlsplit(image.url or "")
     name = PurePosixPath(unquote(parts.path))
     if parts.scheme or parts.netloc or not name.parts or name.is_absolute() or ".." in name.parts or "\0" in name.name:
         return image
-    path = folder.joinpath(*name.parts)
-    return replace(image, path=path) if path.is_file() else image
+    folders = (folder, folder.parent) if folder.name == FRAMES_FOLDER else (folder,)
+    path = next((path for path in (place.joinpath(*name.parts) for place in folders) if path.is_file()), None)
+    return image if path is None else replace(image, path=path)
 
 
-# ---- what `prepare` stored -----------------------------------------------------------------------------------------
+# ---- attachments with a manifest -----------------------------------------------------------------------------------
 
 
 def _prepared(folder: Path, notes: list[str]) -> Scene:
-    """The frames that a manifest names, in its order, with the ids and the exact times that it knows."""
+    """Open the frames that a manifest names, in its order, with the ids and the exact times that it has."""
     from lidarprep.storage import Manifest
 
     manifest = Manifest.load(folder)
-    paths = [_stored(folder, record.url) for record in manifest.attachments]
+    keys = [key for key, _ in manifest.objects()]  # those of the attachments first
+    paths = [_stored(folder, key) for key in keys[: len(manifest.attachments)]]
     if not paths:
         raise SceneError(f"{folder / MANIFEST_KEY} names no attachment")
     if any(manifest.world_offset):
@@ -231,11 +230,10 @@ def _prepared(folder: Path, notes: list[str]) -> Scene:
     return replace(scene, frames=tuple(named))
 
 
-def _stored(folder: Path, url: str) -> Path:
-    """The file of an attachment: a manifest's URLs may have a prefix, and attachments lie beside it."""
-    name = PurePosixPath(unquote(urlsplit(url).path)).name
-    path = folder / name
-    if not name or not path.is_file():
+def _stored(folder: Path, key: str) -> Path:
+    """Return the file of an attachment, by its key."""
+    path = folder / key
+    if not path.is_file():
         raise SceneError(
             f"{path} is missing, which {folder / MANIFEST_KEY} names",
             fix="Copy the whole folder that `prepare` stored, or prepare the recording once more.",
@@ -256,7 +254,7 @@ def _named(image: CameraImage, names: Mapping[str, str]) -> CameraImage:
 
 
 def _with_shared_cameras(scene: Scene, notes: list[str]) -> Scene:
-    """The scene with one camera for all pictures of a name that have the same intrinsics, and without lost pictures."""
+    """Return the scene with one camera for all images of a name and the same intrinsics, without missing images."""
     cameras: dict[str, Camera] = {camera.name: camera for camera in scene.cameras}
     changed: set[str] = set()
     lost: list[str] = []
@@ -273,10 +271,10 @@ def _with_shared_cameras(scene: Scene, notes: list[str]) -> Scene:
 
     frames = []
     for frame in scene:
-        images = [kept(image) for image in frame.images]
-        frames.append(replace(frame, images=tuple(image for image in images if image is not None)))
+        images = tuple(image for image in map(kept, frame.images) if image is not None)
+        frames.append(replace(frame, images=images, sources=(*frame.sources, *source_files([], images))))
     if lost:
-        notes.append(f"{len(lost)} pictures are not there and left out, such as {lost[0]}")
+        notes.append(f"{len(lost)} images are not there and left out, such as {lost[0]}")
     if changed:
         notes.append(f"the intrinsics of camera {', '.join(sorted(changed))} are not the same in all frames")
     in_order = sorted(cameras.values(), key=lambda camera: camera.index)

@@ -1,30 +1,31 @@
 """A plain folder of point files, one a frame; poses from one file beside.
 
-The frames are in the order of the numbers in the files' names; or of the times, where the names are times (see
-named_times), which the frames then have. Several lidars may stand side by side in it: see lidar_folders.
+The frames are in the order of the numbers in the files' names; or of the times, where the names are times, which the
+frames then have. Several lidars may lie side by side in it: see point_folder.
 
 The poses file is the one given, or else the first of POSES_NAMES in the folder, then in the folder above it; see
-poses/file.py for what may be in it, and poses/matching.py for how it is matched.
+pose_files for its kinds. Its poses are matched to the frames by name, by time, or in order.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lidarprep.datasets.asked_for import unused_options
-from lidarprep.datasets.lidar_folders import at_their_frames, has_lidars, lidar_sources
-from lidarprep.datasets.numbered import passed_over, visible
+from lidarprep.datasets.association import poses_at
+from lidarprep.datasets.filenames import FrameKey, passed_over, visible
 from lidarprep.datasets.options import OpenOptions
-from lidarprep.datasets.point_sources import PointSources, files_of
-from lidarprep.datasets.poses.file import read_poses
-from lidarprep.datasets.poses.matching import FramePoses, match_poses
-from lidarprep.datasets.poses.table import PoseTable
-from lidarprep.errors import SceneError
+from lidarprep.datasets.point_folder import PointSources, at_frame_times, files_of, has_lidars, lidar_sources
+from lidarprep.datasets.pose_files import read_poses
+from lidarprep.datasets.pose_table import PoseTable
+from lidarprep.datasets.selection import unused_options
+from lidarprep.datasets.sources import source_files
+from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import is_point_file
-from lidarprep.scene import Frame, Pose, Scene
+from lidarprep.scene import Frame, Pose, Scene, Trajectory
 
-# What this layout looks at; cameras, of which it has none, are refused by name once it is open.
+# The options that this layout looks at; cameras, of which it has none, are refused by name once it is open.
 USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras", "max_pose_gap")
 
 POSES_NAMES = ("poses.json", "poses.csv", "poses.txt", "poses.tum")
@@ -36,7 +37,7 @@ LOOKS_LIKE = (
 
 
 def detect(path: Path) -> str | None:
-    """Why this is a folder of point files, or None."""
+    """Say why this is a folder of point files; None if it is not."""
     if not path.is_dir():
         return None
     names = (file.name for file in visible(path) if is_point_file(file))
@@ -76,17 +77,21 @@ def open(path: Path, options: OpenOptions) -> Scene:
     return replace(scene, notes=tuple(notes))
 
 
+def _find_poses(folder: Path) -> Path | None:
+    candidates = (place / name for place in (folder, folder.absolute().parent) for name in POSES_NAMES)
+    return next((path for path in candidates if path.is_file()), None)
+
+
 def scene_of_files(
     path: Path, layout: str, sources: PointSources, table: PoseTable | None, options: OpenOptions
 ) -> Scene:
-    """Point files and their poses as a scene, whose notes say where the poses come from.
+    """Make a scene of point files and their poses; its notes say where the poses come from.
 
     Raises:
         SceneError: The poses cannot be matched to the files.
         FormatError: Two poses have the name of one frame.
     """
-    points_frame = options.points_frame or "ego"
-    poses = _without_poses(sources, options) if table is None else match_poses(sources, table, options)
+    poses = _without_poses(sources, options) if table is None else _match_poses(sources, table, options)
     frames = tuple(
         Frame(
             id=source.id,
@@ -95,33 +100,150 @@ def scene_of_files(
             read_chunks=source.read_chunks,
             world_from_ego=pose,
             timestamp=timestamp,
+            sources=source_files(source.files),
         )
         for index, (source, pose, timestamp) in enumerate(
             zip(sources.sources, poses.poses, poses.timestamps, strict=True)
         )
     )
-    notes = (*poses.notes, *sources.notes, *unused_options(options, (*USED_OPTIONS, *sources.used_options)))
-    lidars = sources.lidars
-    scene = Scene(str(path), layout, frames, (), points_frame, notes, lidars=lidars, trajectory=poses.trajectory)
-    return at_their_frames(scene, sources, options)
+    scene = Scene(
+        str(path),
+        layout,
+        frames,
+        points_frame=options.points_frame or "ego",
+        notes=(*poses.notes, *sources.notes, *unused_options(options, (*USED_OPTIONS, *sources.used_options))),
+        lidars=sources.lidars,
+        trajectory=poses.trajectory,
+    )
+    return at_frame_times(scene, sources, options, [] if table is None else [table.path] * len(frames))
 
 
-def _without_poses(sources: PointSources, options: OpenOptions) -> FramePoses:
+# ---- poses ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _FramePoses:
+    """The frames' poses, as far as they are known.
+
+    Args:
+        poses: world_from_ego, one a frame; None for a frame without.
+        timestamps: Nanoseconds since the Unix epoch, one a frame; None for a frame without.
+        trajectory: world_from_ego as dense as the file has it; None where it has no times.
+        notes: How they were matched, and what has no match, a sentence each.
+    """
+
+    poses: Sequence[Pose | None]
+    timestamps: Sequence[int | None]
+    trajectory: Trajectory | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _without_poses(sources: PointSources, options: OpenOptions) -> _FramePoses:
     count = len(sources.sources)
     times = [source.timestamp for source in sources.sources]
-    if count == 1 and options.points_frame != "world":
-        note = "no poses: the world is the file's own frame of reference, with the device at its origin"
-        return FramePoses([Pose.identity()], times, notes=(note,))
     if options.points_frame == "world":
         note = "no poses: where the device is in the world is not known"
+    elif count == 1:
+        note = "no poses: the world is the file's own frame of reference, with the device at its origin"
+        return _FramePoses([Pose.identity()], times, notes=(note,))
     else:
         note = (
             f"no poses: none of {', '.join(POSES_NAMES)} is in the folder or above it; "
             "without them points can only be used if they are in the world frame already"
         )
-    return FramePoses([None] * count, times, notes=(note,))
+    return _FramePoses([None] * count, times, notes=(note,))
 
 
-def _find_poses(folder: Path) -> Path | None:
-    candidates = (place / name for place in (folder, folder.absolute().parent) for name in POSES_NAMES)
-    return next((path for path in candidates if path.is_file()), None)
+def _match_poses(frames: PointSources, table: PoseTable, options: OpenOptions) -> _FramePoses:
+    """Match the poses of a file to the frames of a folder.
+
+    By name, where the file names one for each frame; or else by time, where the names of the point files are times and
+    the poses have some; or else one a frame, in their order.
+
+    Raises:
+        SceneError: There is no pose for a frame that the file should name, the counts differ, or no frame is within the
+            time of the poses.
+        FormatError: Two poses have the name of one frame.
+    """
+    has_times = frames.by_time and table.timestamps is not None and len(table) > 0
+    rows = None if table.names is None else _rows_by_name(frames, table, table.names, others_may_repeat=has_times)
+    if rows is not None and all(source.key in rows for source in frames.sources):
+        matched = _by_name(frames, table, rows)
+    elif has_times:
+        matched = _by_time(frames, table, options)
+    elif rows is not None:
+        lacking = next(source for source in frames.sources if source.key not in rows)
+        raise SceneError(f"{table.path} has no pose for {lacking.path.name}", fix="Add it under the file's stem.")
+    else:
+        matched = _in_order(frames, table)
+    first = matched.notes[0]
+    note = f"poses from {table.path}, read as {table.kind}, are taken as world from ego and matched {first}"
+    if table.kind == "KITTI":
+        note += "; KITTI odometry's own files give the pose of camera 0, which this layout does not correct for"
+    return replace(matched, notes=(note, *table.notes, *matched.notes[1:]))
+
+
+def _rows_by_name(
+    frames: PointSources, table: PoseTable, names: Sequence[str], *, others_may_repeat: bool
+) -> dict[FrameKey, int]:
+    """Return the row of each name; two of one frame are refused, since either may be the right one.
+
+    If the poses have times to match by, names of no frame may repeat, such as one frame of reference in each row.
+    """
+    wanted = {source.key for source in frames.sources}
+    rows: dict[FrameKey, int] = {}
+    for row, name in enumerate(names):
+        key = frames.key_of(name)
+        if rows.setdefault(key, row) != row and (key in wanted or not others_may_repeat):
+            raise FormatError(
+                table.path, place=table.places[row], found="a second pose of one frame", expected="one a frame"
+            )
+    return rows
+
+
+def _by_name(frames: PointSources, table: PoseTable, rows: dict[FrameKey, int]) -> _FramePoses:
+    chosen = [rows[source.key] for source in frames.sources]
+    left_over = len(table) - len(chosen)
+    notes = ["by name"]
+    trajectory = None
+    if table.timestamps is not None:
+        trajectory, more = table.trajectory()
+        notes += more
+    if left_over:
+        notes.append(f"{left_over} poses in {table.path.name} belong to no point file")
+    return _FramePoses(
+        [table.pose(row) for row in chosen], _timestamps(frames, table, chosen), trajectory, tuple(notes)
+    )
+
+
+def _by_time(frames: PointSources, table: PoseTable, options: OpenOptions) -> _FramePoses:
+    times = [source.time for source in frames.sources]
+    trajectory, notes = table.trajectory()
+    poses, missing = poses_at(times, trajectory, options)
+    if all(pose is None for pose in poses):
+        raise SceneError(
+            f"no point file is within the time of the poses: files are from {times[0]} to {times[-1]} ns, poses in "
+            f"{table.path} from {trajectory.timestamps[0]} to {trajectory.timestamps[-1]} ns, "
+            f"and gaps over {options.max_pose_gap:g} s are not bridged (--max-pose-gap)",
+            fix="Give both in the same clock; or name each file's pose, in a JSON object or a column 'file'.",
+        )
+    return _FramePoses(poses, times, trajectory, ("by time", *notes, *missing))
+
+
+def _in_order(frames: PointSources, table: PoseTable) -> _FramePoses:
+    count = len(frames.sources)
+    if len(table) != count:
+        raise SceneError(
+            f"{table.path} has {len(table)} poses for {count} point files",
+            fix="Give one pose a point file, in the files' order; or name each frame's, in a JSON object or a CSV's "
+            "column 'file'; or name the point files by their times, such as 1700000000123456789.pcd.",
+        )
+    rows = range(count)
+    return _FramePoses([table.pose(row) for row in rows], _timestamps(frames, table, rows), notes=("in order",))
+
+
+def _timestamps(frames: PointSources, table: PoseTable, rows: Sequence[int]) -> list[int | None]:
+    """Return the times of the frames: those in the files' names, else those of their poses."""
+    if frames.by_time:
+        return [source.timestamp for source in frames.sources]
+    return [None if table.timestamps is None else table.timestamps[row] for row in rows]

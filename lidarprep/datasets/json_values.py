@@ -21,10 +21,10 @@ class StampedPose:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """Read a JSON file.
 
     Raises:
-        FormatError: It is no JSON.
+        FormatError: It is not JSON.
     """
     try:
         return orjson.loads(path.read_bytes())
@@ -34,10 +34,10 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object.
+    """Read a JSON file that holds an object.
 
     Raises:
-        FormatError: It is no JSON, or holds something else.
+        FormatError: It is not JSON, or holds something else.
     """
     value = read_json(path)
     if not isinstance(value, dict):
@@ -46,15 +46,15 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def pose_of(path: Path, value: Any, place: str | None = None) -> StampedPose:
-    """The pose of an object {"heading": [w, x, y, z], "position": [x, y, z]}, metres, optionally with a "timestamp".
+    """Read a pose from {"heading": [w, x, y, z], "position": [x, y, z]}, metres, and its "timestamp" if it has one.
 
     Args:
         path: The file, for errors.
         value: The object, as JSON has it.
-        place: Where in the file it stands, for errors.
+        place: Its place in the file, for errors.
 
     Raises:
-        FormatError: It is no such object, the heading is no unit quaternion, or the timestamp no integer.
+        FormatError: It is another object, the heading is not a unit quaternion, or the timestamp not an integer.
     """
     if not isinstance(value, dict):
         raise FormatError(

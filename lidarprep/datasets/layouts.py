@@ -1,7 +1,7 @@
-"""One module a recording layout: path → Scene. None of them reads a point before a frame is asked for its points.
+"""The register of layouts: one module (or small package) each, path → Scene. None reads a point when it opens.
 
 Another package adds a layout through the entry-point group `lidarprep.layouts`: the entry's name is the layout's, and
-what it points to is a module, or an object, that offers what `Layout` says.
+it points to a module or an object that offers what `Layout` says.
 """
 
 from __future__ import annotations
@@ -17,71 +17,79 @@ from lidarprep.datasets.options import OpenOptions
 from lidarprep.errors import SceneError
 from lidarprep.scene import Scene
 
-__all__ = ["LAYOUTS", "Layout", "Layouts", "OpenOptions", "installed_layouts"]
-
 ENTRY_POINTS = "lidarprep.layouts"
 
 
 class Layout(Protocol):
-    """What each module of this package offers, and so may one from elsewhere."""
+    """What a layout's module offers."""
 
     LOOKS_LIKE: str
     """What such a recording looks like on the disk, for the error when none fits."""
 
     def detect(self, path: Path) -> str | None:
-        """Why the path is such a recording, as the end of "…, because"; None when it is not."""
+        """Say why the path is such a recording, as the end of "…, because"; None when it is not."""
 
     def open(self, path: Path, options: OpenOptions) -> Scene:
-        """The recording, without its points."""
+        """Open the recording, without its points."""
 
 
+# Each one's module, or MODULE:NAME of an object in one.
 # In the order in which they are tried: the more particular first, since a toolkit recording is a folder, too.
 # A module imports the library that its layout needs when it opens a recording, never when it looks at one.
 _NAMES: dict[str, str] = {
     "toolkit": "toolkit",
-    "kitti-raw": "kitti.raw",
-    "kitti-odometry": "kitti.odometry",
+    "kitti-raw": "kitti_raw",
+    "kitti-odometry": "kitti_odometry",
     "pandaset": "pandaset.layout",
-    "nuscenes": "nuscenes.layout",
-    "argoverse2": "argoverse2.layout",
-    "ros1": "ros.ros1",
-    "ros2": "ros.ros2",
-    "mcap": "ros.mcap",
+    "nuscenes": "nuscenes",
+    "argoverse2": "argoverse2",
+    "ros1": "ros:ROS1",
+    "ros2": "ros:ROS2",
+    "mcap": "ros:MCAP",
     "folder": "folder",
     "file": "single_file",
     "attachments": "attachments",
 }
 
 
-class Layouts(Mapping[str, Layout]):
-    """Layouts by name, in the order in which they are tried: each is imported when it is its turn.
+class _Layouts(Mapping[str, Layout]):
+    """Layouts by name, in the order in which they are tried; each of lidarprep's own is imported when it is its turn.
 
-    Args:
-        modules: The full name of each one's module.
+    Layouts of other packages come first, but cannot replace one of lidarprep's own name.
     """
 
-    def __init__(self, modules: Mapping[str, str]) -> None:
-        self.modules = modules
+    def __init__(self, installed: Mapping[str, Layout]) -> None:
+        self._installed = installed
 
     def __getitem__(self, name: str) -> Layout:
-        return cast(Layout, import_module(self.modules[name]))
+        if name not in _NAMES:
+            return self._installed[name]
+        module, _, attribute = _NAMES[name].partition(":")
+        found = import_module(f"{__package__}.{module}")
+        return cast(Layout, getattr(found, attribute) if attribute else found)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.modules)
+        return iter(dict.fromkeys([*self._installed, *_NAMES]))
 
     def __len__(self) -> int:
-        return len(self.modules)
+        return len({*self._installed, *_NAMES})
 
 
-LAYOUTS = Layouts({name: f"{__package__}.{module}" for name, module in _NAMES.items()})
+def known_layouts() -> Mapping[str, Layout]:
+    """Return the layouts by name, in the order in which they are tried: lidarprep's own, and those installed beside it.
+
+    Raises:
+        SceneError: A layout that another package offers cannot be imported, or offers too little.
+    """
+    return _Layouts(installed_layouts())
 
 
 @cache
 def installed_layouts() -> dict[str, Layout]:
-    """The layouts that other installed packages offer, by the names of their entry points.
+    """Return the layouts that other installed packages offer, by the names of their entry points.
 
     Raises:
-        SceneError: One cannot be imported, or is no layout.
+        SceneError: One cannot be imported, or offers too little.
     """
     layouts: dict[str, Layout] = {}
     for entry in entry_points(group=ENTRY_POINTS):

@@ -1,136 +1,123 @@
-"""Opens any recording: guesses its layout, and says what it guessed and why."""
+"""Open any recording: guess its layout, and say what was guessed and why."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any, Unpack, cast
 
-from lidarprep.datasets.choices import chosen
-from lidarprep.datasets.layouts import LAYOUTS, Layout, installed_layouts
-from lidarprep.datasets.options import FrameOrder, OpenOptions, PointsFrame
-from lidarprep.datasets.time_order import by_time
+from lidarprep.datasets.association import by_time
+from lidarprep.datasets.filenames import visible
+from lidarprep.datasets.layouts import Layout, known_layouts
+from lidarprep.datasets.options import OpenKeywords, OpenOptions
+from lidarprep.datasets.selection import select
 from lidarprep.errors import SceneError
+from lidarprep.pointfiles import point_suffixes
 from lidarprep.scene import Scene
 
+# How many folders, files and recordings an error names, and how many entries of a folder are searched for recordings.
+_SHOWN = 5
+_SEARCHED = 200
 
-def known_layouts() -> Mapping[str, Layout]:
-    """The layouts that lidarprep brings, by name, in the order in which they are tried."""
-    return LAYOUTS
+# This layout takes any file named as one of points, a list of poses in .txt among them: it gives no hint.
+_SINGLE_FILE = "file"
 
 
-def open_scene(
-    path: str | PathLike[str],
-    *,
-    layout: str | None = None,
-    points_frame: PointsFrame | None = None,
-    poses: str | PathLike[str] | None = None,
-    scene: str | None = None,
-    lidars: Sequence[str] = (),
-    cameras: Sequence[str] = (),
-    all_sweeps: bool = False,
-    image_tolerance: float = OpenOptions.image_tolerance,
-    max_pose_gap: float = OpenOptions.max_pose_gap,
-    frame_order: FrameOrder = OpenOptions.frame_order,
-    invert_extrinsics: Sequence[str] = (),
-    ego_frame: str | None = None,
-    world_frame: str | None = None,
-    pose_topic: str | None = None,
-) -> Scene:
+def open_scene(path: str | PathLike[str], *, layout: str | None = None, **options: Unpack[OpenKeywords]) -> Scene:
     """Open a recording. No point is read before a frame is asked for its points.
 
     Args:
         path: A folder or a file.
         layout: Its layout: "toolkit", "kitti-raw", "nuscenes", "mcap", "folder", … (all: `known_layouts()`); None:
             guess it.
-        points_frame: The frame of reference that its points are in, where it is not the layout's own.
-        poses: A file of poses for a plain folder or a file: KITTI rows, TUM rows, CSV or JSON, world from ego.
-        scene: Which scene, log or sequence of a recording that holds several.
-        lidars: Names of the lidars to read, by folder, channel or topic; empty: what the layout takes by default.
-        cameras: Names of the cameras to read; empty: all.
-        all_sweeps: Every sweep as a frame, where a recording has keyframes, too.
-        image_tolerance: How far in time a frame's pictures may be from it, seconds.
-        max_pose_gap: Poses further apart than this are not interpolated between, seconds.
-        frame_order: "recorded", or "time": sorted by time, one a time.
-        invert_extrinsics: Names of the cameras whose extrinsics are camera from ego and are to be inverted.
-        ego_frame: Name of the device's frame of reference in a bag's tree of transforms.
-        world_frame: Name of the world's.
-        pose_topic: The topic of a bag that gives the device's poses, in place of the tree.
+        options: What the recording doesn't say, by the names of the fields of `OpenOptions`: points_frame, poses,
+            scene, lidars, cameras, all_sweeps, image_tolerance, max_pose_gap, frame_order, invert_extrinsics,
+            ego_frame, world_frame, pose_topic.
 
     Returns:
         The scene; the first of its notes says what it was opened as, and why.
 
     Raises:
-        SceneError: There is nothing at the path, it is no recording that lidarprep knows, or it does not hang together.
+        SceneError: There is nothing at the path, no known layout fits it, or it does not hang together.
         FormatError: A file that belongs to it is not what it claims to be.
         MissingExtraError: Reading it needs a library that is not installed.
     """
-    options = OpenOptions(
-        points_frame=points_frame,
-        poses=None if poses is None else Path(poses),
-        scene=scene,
-        lidars=tuple(lidars),
-        cameras=tuple(cameras),
-        all_sweeps=all_sweeps,
-        image_tolerance=image_tolerance,
-        max_pose_gap=max_pose_gap,
-        frame_order=frame_order,
-        invert_extrinsics=tuple(invert_extrinsics),
-        ego_frame=ego_frame,
-        world_frame=world_frame,
-        pose_topic=pose_topic,
-    )
-    return open_layout(Path(path), layout, options)
-
-
-def open_layout(
-    path: Path, layout: str | None, options: OpenOptions, *, layouts: Mapping[str, Layout] = LAYOUTS
-) -> Scene:
-    """Open a recording. No point is read before a frame is asked for its points.
-
-    Args:
-        path: A folder or a file.
-        layout: Its layout, by its name; None: guess it.
-        options: What the recording doesn't say.
-        layouts: The layouts that are known, in the order in which they are tried; those that other packages install
-            come before them.
-
-    Returns:
-        The scene; the first of its notes says what it was opened as, and why.
-
-    Raises:
-        SceneError: There is nothing at the path, it is no recording of a known layout, or it does not hang together.
-        FormatError: A file that belongs to it is not what it claims to be.
-        MissingExtraError: The layout needs a library that is not installed.
-    """
-    installed = installed_layouts()
-    names = [*dict.fromkeys([*installed, *layouts])]
-    if layout is not None and layout not in names:
-        raise SceneError(f"there is no layout {layout!r}; known are {', '.join(sorted(names))}")
-
-    def named(name: str) -> Layout:
-        return layouts[name] if name in layouts else installed[name]
-
+    path, chosen = Path(path), OpenOptions(**cast(dict[str, Any], options))
+    layouts = known_layouts()
+    if layout is not None and layout not in layouts:
+        raise SceneError(f"there is no layout {layout!r}; known are {', '.join(sorted(layouts))}")
     try:
         if not path.exists():
             raise SceneError(f"{path}: there is no such file or folder")
-        name, reason = _guess(path, names, named) if layout is None else (layout, "as asked for")
-        scene = replace(named(name).open(path, options), source=fspath(path))
+        name, reason = _guess(path, layouts) if layout is None else (layout, "as asked for")
+        scene = replace(layouts[name].open(path, chosen), source=fspath(path))
     except OSError as error:
         raise SceneError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
-    scene = chosen(scene, options)
-    if options.frame_order == "time":
+    scene = select(scene, chosen)
+    if chosen.frame_order == "time":
         scene = by_time(scene)
     return replace(scene, notes=(f"opened as {name}: {reason}", *scene.notes))
 
 
-def _guess(path: Path, names: Sequence[str], named: Callable[[str], Layout]) -> tuple[str, str]:
-    """The first layout that fits, and why; those behind it are not even imported."""
-    for name in names:
-        reason = named(name).detect(path)
+def _guess(path: Path, layouts: Mapping[str, Layout]) -> tuple[str, str]:
+    """Return the first layout that fits, and why; those behind it are not even imported."""
+    for name, layout in layouts.items():
+        reason = layout.detect(path)
         if reason is not None:
             return name, reason
-    from lidarprep.datasets.unknown import unknown_recording
+    raise _unknown_recording(path, layouts)
 
-    raise unknown_recording(path, {name: named(name) for name in names})
+
+def _unknown_recording(path: Path, layouts: Mapping[str, Layout]) -> SceneError:
+    """Make the error for a path that no layout takes: what is there, and what in it may have been meant."""
+    problem = f"{path} is no recording that lidarprep knows"
+    looked_for = "\n".join(f"  {name}: {layout.LOOKS_LIKE}" for name, layout in layouts.items())
+    fix = f"Looked for were\n{looked_for}"
+    if path.is_dir():
+        entries = visible(path)
+        found = _recordings_in(entries, layouts)
+        return SceneError(f"{problem}: {_holds(entries)}", fix=_meant(found) if found else fix)
+    suffix = path.suffix.lower()
+    if suffix in (".yaml", ".yml"):
+        return SceneError(f"{problem}: it is a YAML file", fix=f"A recipe? lidarprep run {shlex.quote(str(path))}")
+    ends = f"its name ends in {suffix}" if suffix else "its name has no suffix"
+    return SceneError(f"{problem}: {ends}; names of point files end in {' '.join(sorted(point_suffixes()))}", fix=fix)
+
+
+def _holds(entries: Sequence[Path]) -> str:
+    """Say how many folders and files there are, with the first of them."""
+    folders = [entry.name for entry in entries if entry.is_dir()]
+    files = [entry.name for entry in entries if not entry.is_dir()]
+    parts = [
+        f"{len(names)} {kind}{'s' if len(names) > 1 else ''} "
+        f"({', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''})"
+        for kind, names in (("folder", folders), ("file", files))
+        if names
+    ]
+    return f"it holds {' and '.join(parts)}" if parts else "it is empty"
+
+
+def _recordings_in(entries: Sequence[Path], layouts: Mapping[str, Layout]) -> list[tuple[Path, str]]:
+    """Return the folders and files that a layout takes, each with the layout's name."""
+    found = []
+    for entry in entries[:_SEARCHED]:
+        try:
+            fits = (name for name, layout in layouts.items() if name != _SINGLE_FILE and layout.detect(entry))
+            name = next(fits, None)
+        except OSError:
+            continue  # a folder without permission to read it
+        if name is not None:
+            found.append((entry, name))
+    return found
+
+
+def _meant(found: Sequence[tuple[Path, str]]) -> str:
+    if len(found) == 1:
+        (path, name) = found[0]
+        return f"Did you mean {path} ({name})?"
+    shown = "\n".join(f"  {path} ({name})" for path, name in found[:_SHOWN])
+    more = len(found) - _SHOWN
+    return f"Did you mean one of these?\n{shown}" + (f"\n  and {more} more" if more > 0 else "")

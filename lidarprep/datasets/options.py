@@ -1,58 +1,90 @@
-"""What a user may say about a recording when it is opened, where the recording itself doesn't."""
+"""The options of opening a recording: declared once, for `open_scene`, for recipes and for the command line."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from os import PathLike
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Any, Literal, TypedDict, get_args, get_type_hints
 
 from lidarprep.errors import SceneError
 
 PointsFrame = Literal["ego", "world"]
 FrameOrder = Literal["recorded", "time"]
 
-# The longest tolerance or gap: some thirty years, which is far beyond any recording and well within int64 nanoseconds.
+# The longest tolerance or gap: some thirty years, far beyond any recording and well within int64 nanoseconds.
 LONGEST_S = 1e9
 
 
 @dataclass(frozen=True)
-class OpenOptions:
-    """How to open a recording. A layout that has no use for an option that was given says so in the scene's notes.
+class Doc:
+    """What an option means, and how the command line spells it.
 
     Args:
-        points_frame: The frame of reference that the points are in; None: the layout's own.
-        poses: A file of poses, world from ego, for layouts that have none of their own; None: look for one.
-        scene: Which scene, log or sequence of a recording that holds several: its name or its number.
-        lidars: Names of the lidars to read, by folder, channel or topic; empty: all that the layout takes by default.
-        cameras: Names of the cameras to read; empty: all.
-        all_sweeps: Every sweep as a frame, where a recording has keyframes, too.
-        image_tolerance: A picture belongs to the frame nearest in time if it is not further away than this, seconds.
-        max_pose_gap: Poses further apart than this are not interpolated between, seconds.
-        frame_order: Frames as they are recorded (numbered, named); or sorted by time, one a time.
-        invert_extrinsics: Names of the cameras whose extrinsics are camera from ego and are to be inverted.
-        ego_frame: Name of the device's frame of reference in a tree of transforms; None: the usual ones.
-        world_frame: Name of the world's, likewise.
-        pose_topic: The topic that gives the device's poses, in place of the tree of transforms.
+        help: A sentence.
+        metavar: What the command line shows for the value.
+        flag: Its flag, where that is not made of the option's name.
+    """
+
+    help: str
+    metavar: str | None = None
+    flag: str | None = None
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """How to open a recording: what the recording itself doesn't say. Each field's `Doc` says what it means.
+
+    An option that the layout does not use is named in the scene's notes. A single name may stand for a list of names.
 
     Raises:
         SceneError: A value makes no sense.
     """
 
-    points_frame: PointsFrame | None = None
-    poses: Path | None = None
-    scene: str | None = None
-    lidars: tuple[str, ...] = ()
-    cameras: tuple[str, ...] = ()
-    all_sweeps: bool = False
-    image_tolerance: float = 0.05
-    max_pose_gap: float = 1.0
-    frame_order: FrameOrder = "recorded"
-    invert_extrinsics: tuple[str, ...] = ()
-    ego_frame: str | None = None
-    world_frame: str | None = None
-    pose_topic: str | None = None
+    points_frame: Annotated[
+        PointsFrame | None, Doc("Frame of reference of the points, where it is not the layout's own.", "ego|world")
+    ] = None
+    poses: Annotated[
+        Path | None,
+        Doc("Poses for a plain folder or a file, world from ego: KITTI rows, TUM rows, CSV or JSON.", "FILE"),
+    ] = None
+    scene: Annotated[
+        str | None, Doc("Which scene, log or sequence of several, by name or number.", "NAME", "--scene-name")
+    ] = None
+    lidars: Annotated[
+        tuple[str, ...], Doc("Only this lidar, by folder, channel or topic. Repeatable.", "NAME", "--lidar")
+    ] = ()
+    cameras: Annotated[
+        tuple[str, ...], Doc("Only this camera, by folder, channel or topic. Repeatable.", "NAME", "--camera")
+    ] = ()
+    all_sweeps: Annotated[bool, Doc("Every sweep as a frame, not the keyframes alone.")] = False
+    image_tolerance: Annotated[
+        float, Doc("Seconds that a frame's image may be away from it in time; else 0.05.", "S")
+    ] = 0.05
+    max_pose_gap: Annotated[float, Doc("Seconds between poses that are interpolated over; else 1.", "S")] = 1.0
+    frame_order: Annotated[FrameOrder, Doc("Frames as recorded, or sorted by time, one per time.", "recorded|time")] = (
+        "recorded"
+    )
+    invert_extrinsics: Annotated[
+        tuple[str, ...],
+        Doc("This camera's extrinsics are camera from ego: invert them. Repeatable.", "CAMERA"),
+    ] = ()
+    ego_frame: Annotated[str | None, Doc("The device's frame in a bag's transforms; else the usual ones.", "NAME")] = (
+        None
+    )
+    world_frame: Annotated[str | None, Doc("The world's frame in a bag's transforms; else the usual ones.", "NAME")] = (
+        None
+    )
+    pose_topic: Annotated[str | None, Doc("The topic of a bag's poses, in place of transforms.", "TOPIC")] = None
 
     def __post_init__(self) -> None:
+        if self.poses is not None:
+            object.__setattr__(self, "poses", Path(self.poses))
+        for name in NAME_LISTS:
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
         for name, known in (("points_frame", get_args(PointsFrame)), ("frame_order", get_args(FrameOrder))):
             value = getattr(self, name)
             if value is not None and value not in known:
@@ -71,3 +103,36 @@ class OpenOptions:
     def max_pose_gap_ns(self) -> int:
         """The gap in nanoseconds."""
         return round(self.max_pose_gap * 1e9)
+
+
+NAME_LISTS = tuple(field.name for field in fields(OpenOptions) if field.default == ())
+
+
+class OpenKeywords(TypedDict, total=False):
+    """The fields of `OpenOptions` as keyword parameters, with all types that they are taken in."""
+
+    points_frame: PointsFrame | None
+    poses: str | PathLike[str] | None
+    scene: str | None
+    lidars: Sequence[str]
+    cameras: Sequence[str]
+    all_sweeps: bool
+    image_tolerance: float
+    max_pose_gap: float
+    frame_order: FrameOrder
+    invert_extrinsics: Sequence[str]
+    ego_frame: str | None
+    world_frame: str | None
+    pose_topic: str | None
+
+
+@cache
+def option_docs() -> dict[str, tuple[Any, Doc]]:
+    """Return the type and the `Doc` of each option, by its name."""
+    hints = get_type_hints(OpenOptions, include_extras=True)
+    return {field.name: get_args(hints[field.name])[:2] for field in fields(OpenOptions)}
+
+
+def flag_of(name: str) -> str:
+    """Return the command line's flag of an option: --scene-name of scene."""
+    return option_docs()[name][1].flag or "--" + name.replace("_", "-")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from lidarprep.datasets.folder import scene_of_files
 from lidarprep.datasets.options import OpenOptions
-from lidarprep.datasets.point_sources import file_source
-from lidarprep.datasets.poses.file import read_poses
+from lidarprep.datasets.point_folder import file_source
+from lidarprep.datasets.pose_files import read_poses
 from lidarprep.errors import SceneError
 from lidarprep.pointfiles import is_point_file, point_suffix, point_suffixes
 from lidarprep.scene import Scene
@@ -19,7 +19,7 @@ LOOKS_LIKE = f"a point file: {' '.join(sorted(point_suffixes(named=True)))}"
 
 
 def detect(path: Path) -> str | None:
-    """Why this is a point file, or None."""
+    """Say why this is a point file; None if it is not."""
     suffix = point_suffix(path, named=True)
     return f"its name ends in {suffix}" if suffix is not None and path.is_file() else None
 

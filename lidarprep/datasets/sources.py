@@ -1,4 +1,4 @@
-"""The identity of the files that a frame is made of, for `Frame.sources`."""
+"""The identity of the files that a frame is read from, for `Frame.sources`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from lidarprep.scene import SourceFile
+from lidarprep.scene import CameraImage, SourceFile
 
 
 def source_file(path: Path) -> SourceFile:
@@ -19,6 +19,7 @@ def source_file(path: Path) -> SourceFile:
     return SourceFile(location, status.st_size, str(status.st_mtime_ns))
 
 
-def source_files(paths: Iterable[Path]) -> tuple[SourceFile, ...]:
-    """Return the identity of each file, once, in the order given."""
-    return tuple(source_file(path) for path in dict.fromkeys(paths))
+def source_files(paths: Iterable[Path], images: Iterable[CameraImage] = ()) -> tuple[SourceFile, ...]:
+    """Return the identity of each file and of each image's file, once, in the order given."""
+    files = dict.fromkeys(paths) | dict.fromkeys(image.path for image in images if image.path is not None)
+    return tuple(map(source_file, files))

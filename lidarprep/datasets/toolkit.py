@@ -1,8 +1,8 @@
-"""The toolkit folder: a numbered file a frame of points, pose, pictures and radar.
+"""The toolkit folder: a numbered file a frame of points, pose, images and radar.
 
     pointcloud/N.ply              points, in ego; any point format; in place of it, where there are several lidars:
     lidars/NAME/N.ply             points of one lidar, in its own frame
-    lidars/NAME/extrinsics.json   {"heading", "position"}, ego from lidar; see lidar_folders
+    lidars/NAME/extrinsics.json   {"heading", "position"}, ego from lidar; see point_folder
     poses/N.json                  {"heading": [w, x, y, z], "position": [x, y, z]}, world from ego; "timestamp" if known
     cameras/NAME/extrinsics.json  {"heading", "position"}, ego from camera
     cameras/NAME/intrinsics.json  fx, fy, cx, cy, and what Frame JSON knows beside them
@@ -19,15 +19,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lidarprep.datasets.asked_for import unused_options
+import numpy as np
+
+from lidarprep.datasets.filenames import FrameKey, files_by_frame, image_stem, passed_over, stem_before, visible
 from lidarprep.datasets.json_values import StampedPose, pose_of, read_object
-from lidarprep.datasets.lidar_folders import FOLDER, at_their_frames, has_lidars, lidar_sources
-from lidarprep.datasets.numbered import FrameKey, files_by_frame, image_stem, passed_over, stem_before, visible
 from lidarprep.datasets.options import OpenOptions
-from lidarprep.datasets.point_sources import PointSource, PointSources, files_of
-from lidarprep.datasets.radar_text import read_radar
+from lidarprep.datasets.point_folder import (
+    LIDARS,
+    PointSource,
+    PointSources,
+    at_frame_times,
+    files_of,
+    has_lidars,
+    lidar_sources,
+)
+from lidarprep.datasets.selection import refuse_poses, unused_options
+from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, SceneError
-from lidarprep.scene import Camera, CameraImage, Frame, Pose, Scene
+from lidarprep.scene import Camera, CameraImage, Frame, Pose, RadarPoints, Scene
 from lidarprep.scene.camera import intrinsics_from_mapping
 
 LOOKS_LIKE = (
@@ -35,14 +44,16 @@ LOOKS_LIKE = (
     "cameras/NAME/N.jpg"
 )
 
-# The pictures of one camera, by the frame that they belong to.
-Pictures = dict[FrameKey, Path]
-# What a file's stem is matched by.
-KeyOf = Callable[[str], FrameKey]
+RADAR_COLUMNS = "x, y, z, dx, dy, dz, size"
+
+# The images of one camera, by the frame that they belong to.
+_Images = dict[FrameKey, Path]
+# Makes the key that a file is matched by of its stem.
+_KeyOf = Callable[[str], FrameKey]
 
 
 def detect(path: Path) -> str | None:
-    """Why this is a toolkit folder, or None."""
+    """Say why this is a toolkit folder; None if it is not."""
     if (path / "pointcloud").is_dir():
         return "it has a folder pointcloud/"
     return "it has folders lidars/ and poses/" if (path / "poses").is_dir() and has_lidars(path) else None
@@ -56,59 +67,60 @@ def open(path: Path, options: OpenOptions) -> Scene:
             frame; frames are out of time order.
         FormatError: A pose or a calibration is not what it should be.
     """
-    if options.poses is not None:
-        raise SceneError(
-            f"{path} is a toolkit folder, which has its own poses; {options.poses} would not be read",
-            fix="Leave the poses file out, or open the folder pointcloud/ with it.",
-        )
+    fix = "Leave the poses file out, or open the folder pointcloud/ with it."
+    refuse_poses(path, options, "a toolkit folder, which has its own poses", fix)
     clouds = path / "pointcloud"
     sources = files_of(clouds, options) if clouds.is_dir() else PointSources(())
     if not sources.sources and has_lidars(path):
-        clouds, sources = path / FOLDER, lidar_sources(path, options)
+        clouds, sources = path / LIDARS, lidar_sources(path, options)
     if not sources.sources:
         raise SceneError(f"{clouds} holds no point file", fix=f"Expected is {LOOKS_LIKE}.")
-    files = {source.key: source for source in sources.sources}
+    frame_files = {source.key: source for source in sources.sources}
     of_frame = partial(_files, key_of=sources.key_of)
-    found = of_frame(path / "poses", ".json")
-    poses = _read_poses(path / "poses", files, found)
+    pose_files = of_frame(path / "poses", ".json")
+    poses = _read_poses(path / "poses", frame_files, pose_files)
     cameras = _read_cameras(path / "cameras", sources.key_of)
     radar = of_frame(path / "radar_points", ".txt")
-    frames = tuple(
-        Frame(
-            id=source.id,
-            index=index,
-            read_points=source.read_points,
-            read_chunks=source.read_chunks,
-            read_radar=partial(read_radar, radar[key]) if key in radar else None,
-            world_from_ego=poses[key].pose,
-            timestamp=source.timestamp if poses[key].timestamp is None else poses[key].timestamp,
-            images=_images(cameras, key, poses[key].pose),
+    frames = []
+    for index, (key, source) in enumerate(frame_files.items()):
+        stamped = poses[key]
+        images = _images(cameras, key, stamped.pose)
+        frames.append(
+            Frame(
+                id=source.id,
+                index=index,
+                read_points=source.read_points,
+                read_chunks=source.read_chunks,
+                read_radar=partial(read_radar, radar[key]) if key in radar else None,
+                world_from_ego=stamped.pose,
+                timestamp=source.timestamp if stamped.timestamp is None else stamped.timestamp,
+                images=images,
+                sources=source_files([*source.files, *([radar[key]] if key in radar else [])], images),
+            )
         )
-        for index, (key, source) in enumerate(files.items())
-    )
     notes = [*sources.notes, *passed_over(clouds)]
     if not sources.lidars and has_lidars(path):
         notes.append("the folder lidars/ is not read, since there are point files in pointcloud/")
-    notes += _strays(files, path / "poses", found, complete=True)
-    for camera, pictures in cameras:
-        notes += _strays(files, path / "cameras" / camera.name, pictures)
+    notes += _strays(frame_files, path / "poses", pose_files, complete=True)
+    for camera, files in cameras:
+        notes += _strays(frame_files, path / "cameras" / camera.name, files)
     if radar:
-        notes += _strays(files, path / "radar_points", radar)
+        notes += _strays(frame_files, path / "radar_points", radar)
     notes += unused_options(options, ("points_frame", "lidars", "cameras", *sources.used_options))
     scene = Scene(
         str(path),
         "toolkit",
-        frames,
+        tuple(frames),
         tuple(camera for camera, _ in cameras),
         options.points_frame or "ego",
         tuple(notes),
         lidars=sources.lidars,
     )
-    return at_their_frames(scene, sources, options)
+    return at_frame_times(scene, sources, options, [pose_files[key] for key in frame_files])
 
 
-def _files(folder: Path, suffix: str, *, key_of: KeyOf) -> dict[FrameKey, Path]:
-    """The files with this suffix, by frame; none if there is no such folder."""
+def _files(folder: Path, suffix: str, *, key_of: _KeyOf) -> dict[FrameKey, Path]:
+    """Return the files with this suffix, by frame; none if there is no such folder."""
     if not folder.is_dir():
         return {}
     return files_by_frame(folder, lambda name: stem_before(name, suffix), key_of=key_of)
@@ -126,22 +138,22 @@ def _read_poses(
     return {key: pose_of(found[key], read_object(found[key])) for key in frames}
 
 
-def _read_cameras(folder: Path, key_of: KeyOf) -> list[tuple[Camera, Pictures]]:
-    """The cameras in the order of their names, each with its pictures."""
+def _read_cameras(folder: Path, key_of: _KeyOf) -> list[tuple[Camera, _Images]]:
+    """Return the cameras in the order of their names, each with its images."""
     if not folder.is_dir():
         return []
-    names = [path.name for path in visible(folder) if path.is_dir()]
-    return [_read_camera(folder / name, index, key_of) for index, name in enumerate(names)]
+    folders = [path for path in visible(folder) if path.is_dir()]
+    return [_read_camera(path, index, key_of) for index, path in enumerate(folders)]
 
 
-def _read_camera(folder: Path, index: int, key_of: KeyOf) -> tuple[Camera, Pictures]:
-    for name in ("extrinsics.json", "intrinsics.json"):
-        if not (folder / name).is_file():
+def _read_camera(folder: Path, index: int, key_of: _KeyOf) -> tuple[Camera, _Images]:
+    extrinsics, intrinsics = folder / "extrinsics.json", folder / "intrinsics.json"
+    for path in (extrinsics, intrinsics):
+        if not path.is_file():
             raise SceneError(
-                f"camera {folder.name} has no calibration: {folder / name} is missing",
+                f"camera {folder.name} has no calibration: {path} is missing",
                 fix="Add it, or move the camera's folder away to go without it.",
             )
-    extrinsics, intrinsics = folder / "extrinsics.json", folder / "intrinsics.json"
     ego_from_camera = pose_of(extrinsics, read_object(extrinsics)).pose
     values = {key: _unwrapped(value) for key, value in read_object(intrinsics).items()}
     try:
@@ -152,24 +164,56 @@ def _read_camera(folder: Path, index: int, key_of: KeyOf) -> tuple[Camera, Pictu
 
 
 def _unwrapped(value: Any) -> Any:
-    """A calibration's number may stand in a list of its own."""
+    """Return a calibration's number, which may stand in a list of its own."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _images(cameras: list[tuple[Camera, Pictures]], key: FrameKey, world_from_ego: Pose) -> tuple[CameraImage, ...]:
+def _images(cameras: list[tuple[Camera, _Images]], key: FrameKey, world_from_ego: Pose) -> tuple[CameraImage, ...]:
     return tuple(
-        CameraImage(camera, pictures[key], world_from_ego @ camera.ego_from_camera)
-        for camera, pictures in cameras
-        if key in pictures and camera.ego_from_camera is not None
+        CameraImage(camera, files[key], world_from_ego @ camera.ego_from_camera)
+        for camera, files in cameras
+        if key in files and camera.ego_from_camera is not None
     )
 
 
 def _strays(
     frames: dict[FrameKey, PointSource], folder: Path, files: dict[FrameKey, Path], *, complete: bool = False
 ) -> list[str]:
-    """Notes on the frames that have no file in the folder, and on the files there that belong to no frame."""
+    """Return notes on the frames without a file in the folder, and on the files there that belong to no frame."""
     place = f"{folder.parent.name}/{folder.name}" if folder.parent.name == "cameras" else folder.name
     missing = len(frames.keys() - files.keys())
     extra = len(files.keys() - frames.keys())
     notes = [f"{place}: {missing} of {len(frames)} frames have no file there"] if missing and not complete else []
     return [*notes, f"{place}: {extra} of {len(files)} files there belong to no frame"] if extra else notes
+
+
+def read_radar(path: Path) -> RadarPoints:
+    """Read a text file of radar returns, seven numbers a line parted by commas; blank lines don't count.
+
+    Returns:
+        Positions (N, 3) in metres and directions (N, 3), both in ego, and sizes (N,); all float64. N may be 0.
+
+    Raises:
+        FormatError: The file cannot be read, or a line is not seven finite numbers.
+    """
+    try:
+        text = path.read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = [float(value) for value in line.split(",")]
+        except ValueError:
+            row = []
+        if len(row) != 7:
+            expected = f"7 numbers: {RADAR_COLUMNS}"
+            raise FormatError(path, place=f"line {number}", found=repr(line[:80]), expected=expected)
+        rows.append(row)
+    table = np.array(rows, dtype=np.float64).reshape(-1, 7)
+    try:
+        return RadarPoints(table[:, :3].copy(), table[:, 3:6].copy(), table[:, 6].copy(), "ego")
+    except SceneError as error:
+        raise FormatError(path, found=error.message, expected=f"finite numbers: {RADAR_COLUMNS}") from error

@@ -1,6 +1,6 @@
-"""To the world frame, cropped to a region and a height band, freed of what is not finite: one pass over the points.
+"""Transform to the world frame and crop to a region and a height band, in one pass over the points.
 
-Points that come in chunks are cropped chunk by chunk while they are read: only what is kept of them is held.
+Points that come in chunks are cropped while they are read: only the kept ones are held.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class HeightBand:
 
 @dataclass(frozen=True)
 class ToWorld:
-    """Brings a frame's points, radar returns and pictures into one world frame and drops the points not wanted.
+    """Bring a frame's points, radar returns and images into one world frame, and drop unwanted points.
 
     A point that is dropped is counted once, by the first of these reasons: not_finite, region, height.
 
@@ -52,7 +52,7 @@ class ToWorld:
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __call__(self, frame: Frame, report: StepReport) -> Frame:
-        """The frame in the world.
+        """Return the frame in the world.
 
         Raises:
             SceneError: The frame has no pose, and its points are not in the world yet or a height is asked for.
@@ -65,12 +65,17 @@ class ToWorld:
         offset = np.array(self.offset)
         dropped = np.zeros(3, dtype=np.int64)
         kept: list[PointCloud] = []
+        rows: list[NDArray[np.int64]] = []
         for chunk in frame.chunks():
             # Every chunk is in the frame of reference of the first.
             world_from_ego = self._device_pose(frame, chunk)
+            cloud, kept_rows = self._kept(chunk, world_from_ego, offset, dropped, compact=frame.read_chunks is not None)
+            kept.append(cloud)
+            rows.append(kept_rows + report.points_in if report.points_in else kept_rows)
             report.points_in += len(chunk)
-            kept.append(self._kept(chunk, world_from_ego, offset, dropped, compact=frame.read_chunks is not None))
             del chunk  # before the next one is read
+        if sum(map(len, rows)) < report.points_in:
+            report.keep(np.concatenate(rows))
         report.dropped |= {
             "region": int(dropped[REGION]),
             "height": int(dropped[HEIGHT]),
@@ -88,7 +93,7 @@ class ToWorld:
         )
 
     def _device_pose(self, frame: Frame, points: PointCloud) -> Pose:
-        """The device's pose; where points are in the world and it is not known, at the origin of the shifted world."""
+        """The device's pose; if it is unknown and the points are in the world, the origin of the shifted world."""
         if frame.world_from_ego is not None:
             return frame.world_from_ego
         if points.frame == "world":
@@ -107,8 +112,11 @@ class ToWorld:
         dropped: NDArray[np.int64],
         *,
         compact: bool,
-    ) -> PointCloud:
-        """The points that are kept, in the world; adds to `dropped` the others. `compact`: in no more memory."""
+    ) -> tuple[PointCloud, NDArray[np.int64]]:
+        """Return the points that are kept, in the world, and their rows; add to `dropped` the others.
+
+        `compact`: in no more memory than they need.
+        """
         world_from_source = Pose.identity() if points.frame == "world" else world_from_ego
         positions = np.require(points.positions, requirements=("C", "W"))
         moved = np.empty_like(positions)
@@ -124,8 +132,10 @@ class ToWorld:
             dropped,
         )
         rows, moved = kept[:count], moved[:count]
-        columns: dict[str, Any] = {name: column[rows] for name, column in points.columns.items()}
-        return replace(points, positions=moved.copy() if compact else moved, frame="world", **columns)
+        columns: dict[str, Any] = points.columns
+        if count < len(points):
+            columns = {name: column[rows] for name, column in columns.items()}
+        return replace(points, positions=moved.copy() if compact else moved, frame="world", **columns), rows
 
     def _region_parameters(self) -> NDArray[np.float64]:
         if self.region is None:

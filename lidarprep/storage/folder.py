@@ -1,60 +1,300 @@
-"""What a store must know of a folder: whether it can be stored in, which file a key names, what its errors mean."""
+"""A local folder as store.
+
+Objects are written to a temporary name, synced and renamed, so that one is whole or not there. Their names become
+durable when the manifest is written: until then nothing says that they are there. Results of finished frames are not
+synced: one that a power cut damages is processed again.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
 
-from lidarprep.errors import StorageError
-from lidarprep.storage.durable import TEMPORARY
+from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
+from lidarprep.storage.files import (
+    TEMPORARY,
+    move,
+    move_file,
+    sync_folder,
+    temporary_file,
+    temporary_name,
+    write_new,
+    writing,
+)
+from lidarprep.storage.keys import is_key
+from lidarprep.storage.options import OBJECT_OPTIONS, StorageOptions
+from lidarprep.storage.reflink import Reflinks
+from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, FetchUrl, ObjectInfo
 
 
-class NoRoomError(StorageError):
-    """A disk has less room left than is needed."""
+class FolderStore:
+    """A store in a folder.
 
+    Its URLs are relative to the folder, so that the folder may be moved or copied to where Scale can fetch it; unless
+    the options give them a prefix.
 
-def check_folder(path: Path, needed_bytes: int | None = None) -> None:
-    """Sees that a folder is one, or can be made, and has room.
+    Args:
+        path: The folder; made when the first object is stored.
+        options: Prefix of the URLs, and whether images may become hard links.
 
     Raises:
-        StorageError: It is a file, leads nowhere, or may not be read and written.
-        NoRoomError: Its disk has not so many bytes left.
+        RecipeError: The options ask for what only S3 can do.
     """
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        pass  # looked into below
-    except OSError as error:  # such as a name that is too long, or a network disk that is gone
-        raise unwritten(path, error) from error
-    nearest = path
-    while not os.path.lexists(nearest) and nearest != nearest.parent:
-        nearest = nearest.parent
-    if not os.path.isdir(nearest):  # noqa: PTH112  # Path.is_dir raises what it does not know
-        what = "a link that leads to no folder" if nearest.is_symlink() else "not a folder"
-        raise StorageError(f"{nearest} is {what}", fix="Choose another destination.")
-    for mode, may_not_be in ((os.W_OK | os.X_OK, "writable"), (os.R_OK, "readable")):
-        if not os.access(nearest, mode):
-            raise StorageError(
-                f"{nearest} is not {may_not_be}", fix="Choose another destination, or change its permissions."
+
+    def __init__(self, path: str | Path, options: StorageOptions) -> None:
+        self.path = Path(path)
+        self.options = options
+        if options.presign_hours is not None:
+            raise RecipeError(f"URLs of a local folder ({path}) cannot be signed", fix="Store at s3://bucket/prefix.")
+        unheeded = [name for name in OBJECT_OPTIONS if getattr(options, name)]
+        if unheeded:
+            raise RecipeError(
+                f"{', '.join(unheeded)}: that is for s3://bucket/prefix, and {path} is a local folder",
+                fix="Leave that out, or store at s3://bucket/prefix.",
             )
-    free = None if needed_bytes is None else _free_bytes(nearest)
-    if needed_bytes is not None and free is not None and free < needed_bytes:
-        raise NoRoomError(
-            f"{nearest} has {_amount(free)} left, and about {_amount(needed_bytes)} are to be stored there",
-            fix=f"Make room for {_amount(needed_bytes - free)} more, or choose another destination.",
-        )
+        self._reflinks = Reflinks(hard_links=options.link_images)
+        self._made: set[Path] = set()
+        self._making = threading.Lock()
 
+    def check(self) -> int | None:
+        """Check that the folder is one, or can be made, and may be read and written; return the free space."""
+        with writing(self.path), contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            self.path.lstat()
+        nearest = self.path
+        while not os.path.lexists(nearest) and nearest != nearest.parent:
+            nearest = nearest.parent
+        if not os.path.isdir(nearest):  # noqa: PTH112  # Path.is_dir raises what it does not know
+            what = "a link that leads to no folder" if nearest.is_symlink() else "not a folder"
+            raise StorageError(f"{nearest} is {what}", fix="Choose another destination.")
+        for mode, may_not_be in ((os.W_OK | os.X_OK, "writable"), (os.R_OK, "readable")):
+            if not os.access(nearest, mode):
+                raise StorageError(
+                    f"{nearest} is not {may_not_be}", fix="Choose another destination, or change its permissions."
+                )
+        for name in ("frames", "images", "kept", CACHE_PREFIX.rstrip("/")):
+            below = self.path / name
+            if os.path.lexists(below):
+                self._require_folder(below)
+        return _free_bytes(nearest)
 
-def _amount(size: int) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.2f} MB"
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        content_type: str,
+        *,
+        sha256: str,
+        encoding: str | None = None,
+        source: Path | None = None,
+    ) -> None:
+        """Write the bytes, or share the blocks of their file."""
+        target = self._target(key)
+        with writing(target):
+            temporary = temporary_name(target)
+            if source is None or not self._reflinks.link(source, temporary):
+                write_new(temporary, data, durable=not key.startswith(CACHE_PREFIX))
+            move(temporary, target)
+
+    def temporary_file(self) -> contextlib.AbstractContextManager[BinaryIO]:
+        """Open a file with a temporary name in the folder."""
+        return temporary_file(self._target("scene"))
+
+    def put_file(self, key: str, file: BinaryIO, content_type: str, *, sha256: str) -> None:
+        """Sync the file, and move it to its key."""
+        target = self._target(key)
+        with writing(target):
+            move_file(file, target)
+
+    def get(self, key: str, start: int = 0, stop: int | None = None) -> bytes | None:
+        """Read the file, or a part of it."""
+        path = self._path(key)
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                return file.read(-1 if stop is None else stop - start)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+
+    def sizes(self, prefix: str) -> dict[str, ObjectInfo]:
+        """List the files; those with temporary names are left out."""
+        found = {}
+        for entry, key in self._entries(prefix):
+            if not entry.name.startswith(TEMPORARY) and key.startswith(prefix):
+                with contextlib.suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    found[key] = ObjectInfo(status.st_size, status.st_mtime)
+        return found
+
+    def delete(self, keys: Collection[str]) -> None:
+        """Delete the files, and the folders below this one that are empty then."""
+        for key in keys:
+            path = self._path(key)
+            with writing(path, "deleted"), contextlib.suppress(NotADirectoryError):
+                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not empty, or not there
+                while path.parent != self.path:
+                    path = path.parent
+                    path.rmdir()
+
+    def delete_unfinished(self, before: float) -> None:
+        """Delete temporary files that were last written before a time."""
+        for prefix in ("frames/", "images/", "kept/", CACHE_PREFIX, ""):
+            for entry, _ in self._entries(prefix):
+                if entry.name.startswith(TEMPORARY):
+                    with writing(Path(entry.path), "deleted"), contextlib.suppress(FileNotFoundError):
+                        if entry.stat(follow_symlinks=False).st_mtime < before:
+                            Path(entry.path).unlink()
+
+    def read_manifest(self) -> tuple[bytes, str] | None:
+        """Read the manifest; its version is the SHA-256 of its bytes."""
+        data = self.get(MANIFEST_KEY)
+        return None if data is None else (data, hashlib.sha256(data).hexdigest())
+
+    def write_manifest(self, data: bytes, *, if_version: str | None) -> None:
+        """Make all names durable, then put the manifest in place, and make that durable.
+
+        A manifest that is replaced is locked (flock) while its version is compared and the new one renamed over it.
+        Where the file system has no such locks, or no hard links, the last manifest wins.
+        """
+        target = self._target(MANIFEST_KEY)
+        with writing(target):
+            self._sync_names()
+            temporary = temporary_name(target)
+            write_new(temporary, data, durable=True)
+            try:
+                if if_version is None:
+                    self._create_manifest(temporary, target)
+                else:
+                    self._swap_manifest(temporary, target, if_version)
+            finally:
+                temporary.unlink(missing_ok=True)
+            sync_folder(self.path)
+
+    def url(self, key: str) -> str:
+        """Return the key under the prefix, or relative to the folder."""
+        return f"{self.options.url_base.rstrip('/')}/{quote(key)}" if self.options.url_base else quote(key)
+
+    def location(self, key: str) -> str:
+        """Return the file's own URL, file://…"""
+        return (self.path / key).resolve().as_uri()
+
+    def fetch_url(self, key: str) -> FetchUrl:
+        """Return the same as `url`: nothing is signed."""
+        return FetchUrl(self.url(key), None)
+
+    def close(self) -> None:
+        """Do nothing: no operation is tried again here."""
+
+    def _create_manifest(self, temporary: Path, target: Path) -> None:
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            raise self._conflict() from None
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+                raise
+            if target.exists():
+                raise self._conflict() from None
+            temporary.rename(target)
+
+    def _swap_manifest(self, temporary: Path, target: Path, if_version: str) -> None:
+        try:
+            current = target.open("rb")
+        except FileNotFoundError:
+            raise self._conflict() from None
+        with current:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(current.fileno(), fcntl.LOCK_EX)
+            # Who waited for the lock may hold that of a manifest which has been replaced meanwhile.
+            try:
+                is_current = os.path.samestat(os.fstat(current.fileno()), target.stat())
+            except FileNotFoundError:
+                is_current = False
+            if not is_current or hashlib.sha256(current.read()).hexdigest() != if_version:
+                raise self._conflict()
+            temporary.rename(target)
+
+    def _conflict(self) -> ManifestConflictError:
+        return ManifestConflictError(self.path / MANIFEST_KEY)
+
+    def _entries(self, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:
+        """Yield the files below the folder that a prefix ends in, with their keys; of the root, its own files only."""
+        start = prefix.rpartition("/")[0]
+        folders = [start]
+        while folders:
+            inner = folders.pop()
+            try:
+                with os.scandir(self.path / inner) as entries:
+                    for entry in entries:
+                        key = f"{inner}/{entry.name}" if inner else entry.name
+                        if not entry.is_dir(follow_symlinks=False):
+                            yield entry, key
+                        elif start:
+                            folders.append(key)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise StorageError(f"{self.path / inner} cannot be read: {error.strerror or error}") from error
+
+    def _path(self, key: str) -> Path:
+        if not is_key(key):
+            raise StorageError(f"{key!r} is not a name of something in {self.path}")
+        return self.path / key
+
+    def _target(self, key: str) -> Path:
+        """Return the file that a key names; its folder is made, and lies inside this one.
+
+        Raises:
+            StorageError: The folder cannot be made, or is a link that leads out.
+        """
+        path = self._path(key)
+        if path.parent not in self._made:
+            with self._making, writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._require_folder(path.parent)
+                self._made.add(path.parent)
+        return path
+
+    def _require_folder(self, below: Path) -> None:
+        """Check that a folder below this one is a folder, and that no link leads out of this one."""
+        try:
+            inside = below.resolve().is_relative_to(self.path.resolve())
+        except (OSError, RuntimeError):  # a link to itself
+            inside = False
+        if not inside:
+            raise StorageError(
+                f"{below} is a link that leads out of {self.path}", fix="Remove it, or choose another destination."
+            )
+        if not os.path.isdir(below):  # noqa: PTH112  # Path.is_dir raises what it does not know
+            raise StorageError(
+                f"{below} is not a folder, and files are to be stored in it",
+                fix="Remove it, or choose another destination.",
+            )
+
+    def _sync_names(self) -> None:
+        """Make the names of all objects durable, whichever run stored them, and of the folders that lead here."""
+        for inner, folders, _ in os.walk(self.path):
+            if Path(inner) == self.path:
+                folders[:] = [name for name in folders if name in ("frames", "images", "kept")]
+            sync_folder(Path(inner))
+        for folder in (self.path, *self.path.resolve().parents)[1:3]:
+            with contextlib.suppress(PermissionError):
+                sync_folder(folder)
 
 
 def _free_bytes(folder: Path) -> int | None:
-    """The room that is left on a folder's disk; None where that cannot be told."""
+    """Return the free space of a folder's disk; None where that is unknown."""
     try:
         usage = shutil.disk_usage(folder)
     except OSError:
@@ -63,141 +303,3 @@ def _free_bytes(folder: Path) -> int | None:
         return None
     # What is kept back for root can be used by root.
     return usage.free if os.geteuid() else usage.total - usage.used
-
-
-def within(folder: Path, key: str) -> Path:
-    """The file that a key names below a folder.
-
-    Raises:
-        StorageError: It is outside the folder, by its name or by a link on the way there.
-    """
-    if not key or "\0" in key or {"", ".", ".."} & set(key.split("/")):
-        raise StorageError(f"{key!r} is no name of something in {folder}")
-    target = folder / key
-    if target.parent != folder:
-        require_inside(folder, target.parent)
-    return target
-
-
-def require_inside(folder: Path, below: Path) -> None:
-    """Sees that no link leads from a folder below another to the outside.
-
-    Raises:
-        StorageError: One does, or goes round in circles.
-    """
-    try:
-        inside = below.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # a link to itself
-        inside = False
-    if not inside:
-        raise StorageError(
-            f"{below} is a link that leads out of {folder}", fix="Remove it, or choose another destination."
-        )
-
-
-def require_folders(folder: Path, names: Collection[str]) -> None:
-    """Sees that folders below one can be made where they are not there.
-
-    Raises:
-        StorageError: A file is in the place of one, or a link that leads out.
-    """
-    found = {below for name in names for below in (folder / name, *(folder / name).parents) if folder in below.parents}
-    for below in sorted(filter(os.path.lexists, found)):
-        require_inside(folder, below)
-        if not os.path.isdir(below):  # noqa: PTH112  # Path.is_dir raises what it does not know
-            raise StorageError(
-                f"{below} is not a folder, and files are to be stored in it",
-                fix="Remove it, or choose another destination.",
-            )
-
-
-def refuse_links(*folders: Path) -> None:
-    """Sees that no folder that is a run's own is a link: what it leads to would be cleared.
-
-    Raises:
-        StorageError: One is.
-    """
-    for folder in folders:
-        if os.path.islink(folder):  # noqa: PTH114  # Path.is_symlink raises what it does not know
-            raise StorageError(f"{folder} is a link, where a folder of a run is to be", fix="Remove it.")
-
-
-def keys_below(folder: Path, prefix: str, *, hidden: Collection[str]) -> Iterator[str]:
-    """The keys below a folder that begin with a prefix, in order, temporary names left out.
-
-    Args:
-        folder: The folder.
-        prefix: What they begin with.
-        hidden: Folders directly in it that are left out.
-    """
-    # Only the folder that the prefix ends in needs to be looked into.
-    for inner, folders, files in os.walk(folder / prefix.rpartition("/")[0]):
-        folders.sort()
-        if Path(inner) == folder:
-            folders[:] = [name for name in folders if name not in hidden]
-        for name in sorted(files):
-            key = (Path(inner) / name).relative_to(folder).as_posix()
-            if key.startswith(prefix) and not name.startswith(TEMPORARY):
-                yield key
-
-
-def size_of(file: Path) -> int | None:
-    """The size of a file; None if there is none.
-
-    Raises:
-        StorageError: That cannot be told.
-    """
-    try:
-        return file.lstat().st_size
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise StorageError(f"{file} cannot be read: {error.strerror or error}") from error
-
-
-def delete(folder: Path, file: Path) -> None:
-    """Deletes a file if it is there, and the folders above it that are empty then, up to a folder.
-
-    Raises:
-        StorageError: It cannot be deleted.
-    """
-    try:
-        file.unlink(missing_ok=True)
-    except NotADirectoryError:
-        return
-    except OSError as error:
-        raise unwritten(file, error, "deleted") from error
-    with contextlib.suppress(OSError):  # not empty, or not there: then it stays
-        while file.parent != folder:
-            file = file.parent
-            file.rmdir()
-
-
-def unwritten(path: Path, error: OSError, what: str = "written") -> StorageError:
-    """What is to be said of a file that cannot be written, or deleted."""
-    return StorageError(f"{path} cannot be {what}: {error.strerror or error}", fix=_FIXES.get(error.errno or 0))
-
-
-@contextlib.contextmanager
-def writing(path: Path, what: str = "written") -> Iterator[None]:
-    """Turns what goes wrong within the `with` statement into a StorageError that names a file."""
-    try:
-        yield
-    except OSError as error:
-        raise unwritten(path, error, what) from error
-
-
-_FIXES = {
-    errno.ENOSPC: "Make room there, or choose another destination.",
-    errno.EDQUOT: "The disk quota is used up: make room, or choose another destination.",
-    errno.EROFS: "The file system is read-only: choose another destination.",
-    errno.EACCES: "Choose another destination, or change its permissions.",
-    errno.EPERM: "Choose another destination, or change its permissions.",
-    errno.EFBIG: "The file system, or a limit (ulimit -f), takes no file so large: choose another destination.",
-    errno.EIO: "The disk failed: choose another destination.",
-    errno.ENAMETOOLONG: "Choose a destination with a shorter path.",
-    errno.EEXIST: "A file stands where a folder is needed: remove it, or choose another destination.",
-    errno.ENOTDIR: "A file stands where a folder is needed: remove it, or choose another destination.",
-    errno.ESTALE: "The network disk is gone: run the same command again when it is back.",
-    errno.ENOTCONN: "The network disk is gone: run the same command again when it is back.",
-}

@@ -1,4 +1,4 @@
-"""How keys are made of the names that recordings use."""
+"""Keys: safe, distinct stems made of the names that recordings use, and content-named objects."""
 
 from __future__ import annotations
 
@@ -6,18 +6,50 @@ import hashlib
 import re
 from functools import lru_cache
 
-# Longest part of a key that is made of a name; suffix and number come on top.
+# Longest part of a stem that is made of a name; number, digest and suffix come on top.
 _LONGEST_PART = 160
 _LONGEST_SUFFIX = 32
+
+_DIGEST_DIGITS = 12
+
+# The keys of content-named objects: nothing else is ever deleted from a destination.
+_NAME = r"[A-Za-z0-9._-]+"
+_CONTENT_KEY = re.compile(
+    rf"frames/{_NAME}-[0-9a-f]{{12}}\.(json|json\.gz|pb)"
+    rf"|kept/{_NAME}-[0-9a-f]{{12}}\.bits\.gz"
+    rf"|images/{_NAME}/{_NAME}-[0-9a-f]{{12}}(\.{_NAME})?"
+    r"|scene-[0-9a-f]{12}\.sfs"
+)
 
 
 @lru_cache(4096)  # a camera's name comes with every frame
 def _part(name: str) -> str:
-    """A name as part of a key; what is cut off is told apart by a checksum."""
+    """Return a name as part of a stem; what is cut off is told apart by a checksum."""
     part = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip(".") or "_"
     if len(part) <= _LONGEST_PART:
         return part
     return f"{part[: _LONGEST_PART - 17]}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
+class KeyMaker:
+    """Makes safe, distinct stems of the names that a recording uses."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, tuple[str, ...]] = {}
+
+    def stem(self, *names: str) -> str:
+        """Join names by "/", and replace what is not a letter, digit, `.`, `_` or `-` in them.
+
+        Names that differ in case only, or become the same, get a number: some file systems could not tell them apart.
+        Very long ones are cut: no file system takes more than 255 bytes, S3 no more than 1,024 in all.
+        """
+        stem = "/".join(_part(name) for name in names)
+        number = 1
+        candidate = stem
+        while self._taken.setdefault(candidate.lower(), names) != names:
+            number += 1
+            candidate = f"{stem}-{number}"
+        return candidate
 
 
 @lru_cache(64)
@@ -25,30 +57,23 @@ def _suffix(suffix: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", suffix)[:_LONGEST_SUFFIX]
 
 
-class KeyMaker:
-    """Makes safe, distinct keys of the names that a recording uses."""
+def content_key(stem: str, sha256: str, suffix: str) -> str:
+    """Return the key of an object: stem, 12 hex digits of its content's SHA-256, suffix."""
+    return f"{stem}-{sha256[:_DIGEST_DIGITS]}{_suffix(suffix)}"
 
-    def __init__(self) -> None:
-        self._taken: dict[str, tuple[str, ...]] = {}
 
-    def key(self, *names: str, suffix: str) -> str:
-        """`names` joined by "/", with what is not a letter, digit, `.`, `_` or `-` in them replaced, and `suffix`.
+def stem_of(key: str) -> str:
+    """Return the stem of a content-named key."""
+    return re.sub(r"-[0-9a-f]{12}(\.[A-Za-z0-9._-]*)?$", "", key)
 
-        Names that differ in case only, or become the same, get a number: some file systems could not tell them apart.
-        Very long ones are cut: no file system takes more than 255 bytes, S3 no more than 1,024 in all.
-        """
-        stem = "/".join(_part(name) for name in names)
-        suffix = _suffix(suffix)
-        number = 1
-        candidate = f"{stem}{suffix}"
-        while self._taken.setdefault(candidate.lower(), names) != names:
-            number += 1
-            candidate = f"{stem}-{number}{suffix}"
-        return candidate
+
+def is_content_key(key: str) -> bool:
+    """Tell whether a key is one that `content_key` makes for a run."""
+    return is_key(key) and _CONTENT_KEY.fullmatch(key) is not None
 
 
 def is_key(text: str) -> bool:
-    """Whether it is such a key as KeyMaker makes: one that stays inside the destination."""
+    """Tell whether a text is a key that stays inside the destination."""
     return re.fullmatch(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", text) is not None and not {".", ".."} & set(
         text.split("/")
     )

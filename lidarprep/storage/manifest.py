@@ -1,6 +1,6 @@
 """The manifest: the record of what one run stored, as `manifest.json` beside its attachments.
 
-It never holds a secret: URLs stand there unsigned, whatever Scale was given.
+It never holds a secret: its URLs are unsigned, whatever Scale was given.
 """
 
 from __future__ import annotations
@@ -20,26 +20,52 @@ from lidarprep.storage.store import MANIFEST_KEY
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
-class AttachmentRecord(_Record):
-    """One stored attachment.
+class ObjectRecord(_Record):
+    """One stored object.
 
     Args:
+        key: Its name at the destination; "" in manifests of lidarprep 0.1, whose URLs say it.
         url: Its URL; relative to the manifest where it lies in a local folder without `--url-base`.
-        bytes: Its size.
-        sha256: SHA-256 of its bytes, 64 hex digits.
-        frames: Ids of the frames that it holds, in order.
-        unsigned_sha256: The same of what it is with its pictures' keys in place of their signed URLs, which signing
-            anew does not change; None where none of its URLs is signed.
+        bytes: Size of its content.
+        sha256: SHA-256 of its content, 64 hex digits.
+        stored_bytes: Size as stored, where it is stored compressed (gzip); else None.
     """
 
+    key: str = ""
     url: str
     bytes: int
     sha256: str
+    stored_bytes: int | None = None
+
+
+class AttachmentRecord(ObjectRecord):
+    """One stored attachment.
+
+    Args:
+        frames: Ids of the frames that it holds, in order.
+        unsigned_sha256: SHA-256 of the attachment with its images' keys in place of their signed URLs, which renewing
+            them does not change; None where no URL is signed.
+        images_expire_at: When the first of its signed URLs expires, seconds since the Unix epoch; None: never.
+    """
+
     frames: list[str]
     unsigned_sha256: str | None = None
+    images_expire_at: int | None = None
+
+
+class ImageRecord(ObjectRecord):
+    """One stored image.
+
+    Args:
+        frame: Id of its frame.
+        camera: Name of its camera.
+    """
+
+    frame: str
+    camera: str
 
 
 class DroppedPoints(_Record):
@@ -49,7 +75,7 @@ class DroppedPoints(_Record):
     Args:
         region: Outside the region of interest.
         height: Outside the height band.
-        not_finite: With a coordinate that is no finite number.
+        not_finite: With a coordinate that is not a finite number.
         voxel: Beside another point of its voxel.
     """
 
@@ -61,6 +87,32 @@ class DroppedPoints(_Record):
     voxel: int = 0
 
 
+class PoseRecord(_Record):
+    """A pose in the recording's own coordinates, before the world offset is taken away.
+
+    Args:
+        quaternion: Rotation (w, x, y, z).
+        translation: (x, y, z) metres.
+    """
+
+    quaternion: tuple[float, float, float, float]
+    translation: tuple[float, float, float]
+
+
+class SourceRecord(_Record):
+    """A file that a frame was made of.
+
+    Args:
+        location: Path, relative to the recording where it lies in it, or URL.
+        bytes: Size; None where it was unknown.
+        version: Modification time in nanoseconds, or ETag; "" where neither was known.
+    """
+
+    location: str
+    bytes: int | None = None
+    version: str = ""
+
+
 class FrameRecord(_Record):
     """One prepared frame.
 
@@ -68,19 +120,30 @@ class FrameRecord(_Record):
         id: Its name in the recording.
         index: Its number in the recording, from 0.
         timestamp: Nanoseconds since the Unix epoch, or None.
+        world_from_ego: The device's pose; None where the recording has none.
         points_in: Points that the recording has.
         points_out: Points that the attachment has.
         dropped: Where the others went.
         labelled: Whether Scale labels the frame at the recipe's labeling_sample_rate.
+        kept: The object that says which of the recording's points the attachment has, as `prepare.kept_points` writes
+            it; None where it has all of them, in their order.
+        notes: What was found odd, or what the format cannot hold: a sentence for each kind.
+        sources: The files that it was made of.
+        fingerprint: What its result depends on, 64 hex digits; None where the sources are unknown.
     """
 
     id: str
     index: int
     timestamp: int | None
+    world_from_ego: PoseRecord | None = None
     points_in: int
     points_out: int
     dropped: DroppedPoints
-    labelled: bool
+    labelled: bool = False
+    kept: ObjectRecord | None = None
+    notes: dict[str, str] = {}
+    sources: list[SourceRecord] = []
+    fingerprint: str | None = None
 
 
 class SkippedRecord(_Record):
@@ -90,32 +153,79 @@ class SkippedRecord(_Record):
         id: Its name in the recording.
         index: Its number in the recording, from 0.
         error: What was wrong with it.
+        sources: As a frame's.
+        fingerprint: As a frame's.
     """
 
     id: str
     index: int
     error: str
+    sources: list[SourceRecord] = []
+    fingerprint: str | None = None
 
 
-class ImageRecord(_Record):
-    """One stored picture.
+class FrameResult(_Record):
+    """What became of one frame: what the cache holds of it until the manifest does.
 
     Args:
-        frame: Id of its frame.
-        camera: Name of its camera.
-        url: As an attachment's.
-        bytes: Its size.
-        sha256: SHA-256 of its bytes, 64 hex digits.
+        frame: The frame, if it was prepared.
+        attachment: Its own attachment; None in a Sensor Fusion Scene.
+        images: Its images that are stored beside the attachment.
+        skipped: The frame, if it was left out.
     """
 
-    frame: str
-    camera: str
-    url: str
-    bytes: int
-    sha256: str
+    frame: FrameRecord | None = None
+    attachment: AttachmentRecord | None = None
+    images: list[ImageRecord] = []
+    skipped: SkippedRecord | None = None
+
+    @property
+    def record(self) -> FrameRecord | SkippedRecord:
+        """The record of the frame, prepared or not."""
+        record = self.frame or self.skipped
+        assert record is not None  # noqa: S101  # one of them is always set
+        return record
+
+    def objects(self) -> list[ObjectRecord]:
+        """Return all objects that are stored for the frame."""
+        kept = self.frame.kept if self.frame is not None else None
+        found: list[ObjectRecord] = [*self.images]
+        return found + [record for record in (kept, self.attachment) if record is not None]
+
+    @property
+    def bytes(self) -> int:
+        """Size of what is stored for the frame."""
+        return sum(record.bytes for record in self.objects())
 
 
-ObjectRecord = AttachmentRecord | ImageRecord
+class FindingRecord(_Record):
+    """What a check of the recording found odd.
+
+    Args:
+        code: What kind it is.
+        message: What is odd, in a sentence with the figure.
+        option: What settles it.
+    """
+
+    code: str
+    message: str
+    option: str
+
+
+class SettingsRecord(_Record):
+    """Settings of a whole scene, estimated from sample frames.
+
+    Args:
+        offset: (x, y, z) metres that are taken from every world position.
+        intensity_scale: The intensity that becomes 1; None where intensities are left out.
+        notes: What was guessed or found odd.
+        findings: What the checks of the recording found.
+    """
+
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    intensity_scale: float | None = None
+    notes: list[str] = []
+    findings: list[FindingRecord] = []
 
 
 class Manifest(_Record):
@@ -127,16 +237,16 @@ class Manifest(_Record):
         format: Format of the attachments: "json", "protobuf" or "sfs".
         recipe: The recipe of the run, every field.
         world_offset: (x, y, z) metres that were taken from the recording's world coordinates.
+        settings: The settings of the scene; None in manifests of lidarprep 0.1.
         attachments: What was stored for the frames, in time order.
         frames: The frames, in time order.
-        images: The pictures that are stored beside the attachments, and not in them.
+        images: The images that are stored beside the attachments, and not in them.
         skipped: The frames that were left out, in time order; none, unless the recipe asks to skip bad frames.
         presign_hours: Hours that URLs are signed for when they are handed to Scale, or None.
-        images_expire_at: When the first of the signed URLs of pictures, which stand in the attachments, runs out:
-            seconds since the Unix epoch; 0 while they are signed anew, when the attachments may have other bytes than
-            the manifest says; None where none is signed.
-        storage: The options that its objects are stored with, those that are not the defaults; None where a version
-            wrote it that did not record them.
+        images_expire_at: When the first of the signed URLs of images, which are part of the attachments, expires:
+            seconds since the Unix epoch; None where none is signed.
+        storage: The options that show in what is stored, those that are not the defaults; None where a version wrote
+            it that did not record them.
         fingerprint: What all of this depends on, the recipe and the recording, as 64 hex digits; None where it cannot
             be told what the recording is read from.
         notes: What the run guessed or found odd, a sentence each.
@@ -147,6 +257,7 @@ class Manifest(_Record):
     format: str
     recipe: dict[str, Any]
     world_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    settings: SettingsRecord | None = None
     attachments: list[AttachmentRecord]
     frames: list[FrameRecord]
     images: list[ImageRecord] = []
@@ -158,26 +269,27 @@ class Manifest(_Record):
     notes: list[str] = []
 
     _location: str = PrivateAttr(default="")
+    _version: str = PrivateAttr(default="")
 
     @property
     def images_have_expired(self) -> bool:
-        """Whether a signed URL of a picture, in an attachment, has run out."""
+        """Whether a signed URL of an image has expired."""
         return self.images_expire_at is not None and self.images_expire_at <= time.time()
-
-    @property
-    def is_being_signed(self) -> bool:
-        """Whether the signing anew of its pictures' URLs is under way, or was stopped."""
-        return self.images_expire_at == 0
 
     @property
     def location(self) -> str:
         """URL of the manifest itself, which relative URLs in it start from."""
         return self._location
 
-    def at(self, location: str) -> Manifest:
-        """The same manifest, known to lie at the URL `location`."""
+    @property
+    def version(self) -> str:
+        """Version that the store gave it, for compare-and-swap; "" where it was read from a plain file."""
+        return self._version
+
+    def at(self, location: str, version: str = "") -> Manifest:
+        """Return the same manifest, known to lie at a URL and to have a version there."""
         copy = self.model_copy()
-        copy._location = location
+        copy._location, copy._version = location, version
         return copy
 
     @property
@@ -186,49 +298,71 @@ class Manifest(_Record):
         return [self.resolve(attachment.url) for attachment in self.attachments]
 
     def resolve(self, url: str) -> str:
-        """A URL of the manifest as an absolute one."""
+        """Return a URL of the manifest as an absolute one."""
         return url if urlsplit(url).scheme else f"{self._location.rpartition('/')[0]}/{url}"
 
     def objects(self) -> list[tuple[str, ObjectRecord]]:
-        """Key and record of each attachment, then of each picture, whatever their URLs begin with.
+        """Return key and record of each attachment, each image, then of each object of kept points.
 
         Raises:
-            FormatError: A URL is of nothing that a run would have stored beside the manifest.
+            FormatError: A key or URL is of nothing that a run would have stored beside the manifest.
         """
-        # An attachment's key has no "/" in it, so what stands before the last one is what all URLs begin with.
+        records: list[ObjectRecord] = [*self.attachments, *self.images]
+        records += [frame.kept for frame in self.frames if frame.kept is not None]
+        # Keys of 0.1 are not recorded. An attachment's had no "/" in it, so what is before the last one is the base.
         first = self.attachments[0].url if self.attachments else ""
         base = first[: first.rfind("/") + 1]
         found: list[tuple[str, ObjectRecord]] = []
-        records: list[ObjectRecord] = [*self.attachments, *self.images]
         for record in records:
-            key = unquote(record.url.removeprefix(base))
-            if not record.url.startswith(base) or not is_key(key):
+            key = record.key or (unquote(record.url.removeprefix(base)) if record.url.startswith(base) else "")
+            if not is_key(key):
                 raise FormatError(
                     self.location, found=f"the URL {record.url}", expected="one of an object beside the manifest"
                 )
             found.append((key, record))
         return found
 
+    def is_compressed(self, record: ObjectRecord) -> bool:
+        """Tell whether an object is stored compressed (gzip)."""
+        if self.settings is not None:
+            return record.stored_bytes is not None
+        # 0.1 did not record the size of what it compressed.
+        gzip = bool((self.storage or {}).get("gzip"))
+        return gzip and self.format == "json" and isinstance(record, AttachmentRecord)
+
+    def results(self) -> list[FrameResult]:
+        """Return what became of each frame, in time order."""
+        attachments = {record.frames[0]: record for record in self.attachments} if self.format != "sfs" else {}
+        images: dict[str, list[ImageRecord]] = {}
+        for image in self.images:
+            images.setdefault(image.frame, []).append(image)
+        results = [
+            FrameResult(frame=frame, attachment=attachments.get(frame.id), images=images.get(frame.id, []))
+            for frame in self.frames
+        ]
+        results += [FrameResult(skipped=skipped) for skipped in self.skipped]
+        return sorted(results, key=lambda result: result.record.index)
+
     def to_json(self) -> bytes:
-        """The manifest as it is stored: UTF-8 JSON, the same bytes for the same content."""
+        """Return the manifest as it is stored: UTF-8 JSON, the same bytes for the same content."""
         return self.model_dump_json(indent=2).encode() + b"\n"
 
     @classmethod
-    def from_json(cls, data: bytes, *, location: str) -> Manifest:
-        """A manifest from its bytes; `location` is its own URL.
+    def from_json(cls, data: bytes, *, location: str, version: str = "") -> Manifest:
+        """Read a manifest from its bytes; `location` is its own URL, `version` what the store calls these bytes.
 
         Raises:
             FormatError: It is not a manifest.
         """
         try:
-            return cls.model_validate_json(data).at(location)
+            return cls.model_validate_json(data).at(location, version)
         except ValidationError as error:
             fix = f"Name the {MANIFEST_KEY} that `prepare` wrote."
-            raise FormatError(location, fix=fix, **_what_is_wrong(error)) from None
+            raise FormatError(location, fix=fix, **_explain(error)) from None
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Manifest:
-        """Reads a manifest from a local file, or from the folder that holds it.
+        """Read a manifest from a local file, or from the folder that holds it.
 
         Raises:
             FormatError: It cannot be read, or is not a manifest.
@@ -245,14 +379,14 @@ class Manifest(_Record):
         return cls.from_json(data, location=file.resolve().as_uri())
 
 
-def _what_is_wrong(error: ValidationError) -> dict[str, str]:
-    """pydantic's findings in words, as arguments of a FormatError."""
+def _explain(error: ValidationError) -> dict[str, str]:
+    """Return pydantic's findings as arguments of a FormatError."""
     findings = error.errors(include_url=False)
     first = findings[0]
     if first["type"] == "json_invalid":
-        return {"found": "no JSON", "expected": "a manifest"}
+        return {"found": "not JSON", "expected": "a manifest"}
     if not first["loc"]:
-        return {"found": "JSON that is no object", "expected": "a manifest"}
+        return {"found": "JSON that is not an object", "expected": "a manifest"}
     missing = [".".join(map(str, finding["loc"])) for finding in findings if finding["type"] == "missing"]
     if missing:
         return {"found": f"JSON without {', '.join(missing)}", "expected": "a manifest, which has that"}

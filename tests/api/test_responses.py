@@ -35,7 +35,7 @@ def failure(status: int, body: bytes = b"", **headers: str) -> Failure:
         (404, errors.NotFoundError, False),
         (405, errors.BadRequestError, False),
         (408, errors.RequestTimeoutError, True),
-        (409, errors.ConflictError, False),
+        (409, errors.UniqueIdConflictError, False),
         (413, errors.BadRequestError, False),
         (422, errors.BadRequestError, False),
         (429, errors.RateLimitError, True),

@@ -15,8 +15,7 @@ import pandas as pd
 import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
-from lidarprep.datasets import open_scene
-from lidarprep.datasets.argoverse2 import layout as argoverse2
+from lidarprep.datasets import argoverse2, open_scene
 from lidarprep.errors import FormatError, MissingExtraError, SceneError
 from tests.datasets.generated import Recording, generated
 from tests.datasets.write_argoverse2 import LOG, write, write_argoverse2, write_poses
@@ -139,7 +138,7 @@ def test_cameras_have_their_calibration_without_distortion(written: Path, record
             )
 
 
-def test_a_picture_is_posed_where_the_vehicle_was_when_it_was_taken(log: Path, recorded: Recording) -> None:
+def test_an_image_is_posed_where_the_vehicle_was_when_it_was_taken(log: Path, recorded: Recording) -> None:
     first, second = recorded.frames[:2]
     taken = first.timestamp + 30_000_000
     folder = log / "sensors/cameras/left_camera"
@@ -156,7 +155,7 @@ def test_a_picture_is_posed_where_the_vehicle_was_when_it_was_taken(log: Path, r
     np.testing.assert_allclose(image.world_from_camera.matrix, expected, atol=1e-9)
     near = open_scene(log, image_tolerance=0.02)
     assert len(near[0].images) == 2
-    assert "camera left_camera: 1 of 3 frames have no picture within 0.02 s (--image-tolerance)" in near.notes
+    assert "camera left_camera: 1 of 3 frames have no image within 0.02 s (--image-tolerance)" in near.notes
 
 
 def test_poses_may_be_many_in_any_order_and_doubled(log: Path, recorded: Recording) -> None:
@@ -275,7 +274,7 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     (EXTRINSICS, {"sensor_name": "up_lidar"}, "the row of up_lidar: another row of that sensor"),
     (INTRINSICS, {"sensor_name": "left_camera"}, "the row of left_camera: another row of that sensor"),
     (INTRINSICS, {"fx_px": 0.0}, "the row of front_camera: intrinsics: focal lengths"),
-    (INTRINSICS, {"width_px": 0}, "the row of front_camera: a picture of 0"),
+    (INTRINSICS, {"width_px": 0}, "the row of front_camera: an image of 0"),
     (INTRINSICS, {"height_px": None}, "no height_px"),
 ]
 

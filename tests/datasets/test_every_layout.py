@@ -121,7 +121,7 @@ def recording_path() -> Path:
 def prepared(scene: lp.Scene, out: Path) -> list[dict[str, Any]]:
     """The frames as Scale would read them."""
     manifest = lp.prepare(scene, lp.Recipe(), out)
-    return [json.loads((out / Path(record.url).name).read_bytes()) for record in manifest.attachments]
+    return [json.loads((out / record.url).read_bytes()) for record in manifest.attachments]
 
 
 def column(frame: dict[str, Any], name: str) -> Any:
@@ -155,7 +155,7 @@ def check_times(times: list[Any], recording: Recording, timed: str | None) -> No
 
 
 def check_camera(frames: list[dict[str, Any]], recording: Recording, name: str, *, distortion: bool) -> None:
-    """In each frame there is one picture whose pixels and pose are the camera's."""
+    """In each frame there is one image whose pixels and pose are the camera's."""
     camera = next(one for one in recording.cameras if one.name == name)
     for frame, expected in zip(frames, recording.frames, strict=True):
         world_from_camera = expected.world_from_ego @ camera.ego_from_camera
@@ -164,7 +164,7 @@ def check_camera(frames: list[dict[str, Any]], recording: Recording, name: str, 
             for image in frame["images"]
             if np.allclose(vector(image["position"]), world_from_camera[:3, 3], atol=POSITIONS_WITHIN_M)
         ]
-        assert len(fitting) == 1, f"{len(fitting)} pictures stand where {name} is"
+        assert len(fitting) == 1, f"{len(fitting)} images are where {name} is"
         (image,) = fitting
         for key in ("fx", "fy", "cx", "cy"):
             assert image[key] == pytest.approx(getattr(camera, key), rel=1e-6)

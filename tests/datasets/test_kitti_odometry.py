@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lidarprep.datasets import open_scene
-from lidarprep.datasets.kitti import odometry as kitti_odometry
+from lidarprep.datasets import kitti_odometry, open_scene
 from lidarprep.errors import LidarprepError, SceneError
 from lidarprep.scene import Pose
 from tests.datasets.generated import Recording, generated
@@ -167,14 +166,14 @@ def test_missing_sweeps_keep_the_others_with_their_own_poses_and_times(saved: Pa
     assert scene[1].world_from_ego == whole[2].world_from_ego
     assert scene[1].timestamp == whole[2].timestamp
     assert any("1 poses in 00.txt belong to no sweep" in note for note in scene.notes)
-    assert any("camera image_2: 1 of 3 pictures belong to no frame" in note for note in scene.notes)
+    assert any("camera image_2: 1 of 3 images belong to no frame" in note for note in scene.notes)
 
 
-def test_missing_pictures_are_noted_and_never_taken_from_another_frame(dataset: Path) -> None:
+def test_missing_images_are_noted_and_never_taken_from_another_frame(dataset: Path) -> None:
     (dataset / "sequences/00/image_2/000001.png").unlink()
     scene = open_scene(dataset)
     assert [len(frame.images) for frame in scene] == [1, 0, 1]
-    assert any("camera image_2: 1 of 3 frames have no picture" in note for note in scene.notes)
+    assert any("camera image_2: 1 of 3 frames have no image" in note for note in scene.notes)
 
 
 def test_without_times_frames_have_none(dataset: Path) -> None:
@@ -193,7 +192,7 @@ def test_times_that_are_too_few_leave_the_last_frames_without(dataset: Path) -> 
 
 def test_a_sequence_is_chosen_by_name_or_number(dataset: Path) -> None:
     shutil.copytree(dataset / "sequences/00", dataset / "sequences/07")
-    with pytest.raises(SceneError, match=r"holds 2 sequences: 00, 07\n.*--scene-name"):
+    with pytest.raises(SceneError, match=r"holds 2 sequences\n.*--scene-name NAME: 00, 07"):
         open_scene(dataset)
     assert "07" in str(open_scene(dataset, scene="7")[0].images[0].path)
     assert "00" in str(open_scene(dataset, scene="00")[0].images[0].path)
@@ -220,7 +219,7 @@ def test_cameras_and_lidars_are_chosen_by_name(dataset: Path) -> None:
     assert any("--world-frame" in note for note in open_scene(dataset, world_frame="map").notes)
 
 
-def test_opening_reads_no_points_and_no_pictures(dataset: Path) -> None:
+def test_opening_reads_no_points_and_no_images(dataset: Path) -> None:
     for path in [*dataset.rglob("*.bin"), *dataset.rglob("*.png")]:
         path.write_bytes(b"")
     assert len(open_scene(dataset)) == 3

@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lidarprep.datasets import open_scene
-from lidarprep.datasets.nuscenes import layout as nuscenes
-from lidarprep.datasets.nuscenes import records as nuscenes_records
+from lidarprep.datasets import _nuscenes_tables as nuscenes_tables
+from lidarprep.datasets import nuscenes, open_scene
 from lidarprep.errors import FormatError, SceneError
 from tests.datasets.generated import Matrix, Recording, generated, pose_matrix, quaternion
 from tests.datasets.write_nuscenes import (
@@ -114,7 +113,7 @@ def test_the_lidar_is_named_with_its_place_on_the_vehicle(written: Path) -> None
     np.testing.assert_allclose(lidar.ego_from_lidar.matrix, EGO_FROM_LIDAR, atol=1e-6)
 
 
-def test_cameras_have_their_calibration_and_pictures_their_poses(written: Path, recorded: Recording) -> None:
+def test_cameras_have_their_calibration_and_images_their_poses(written: Path, recorded: Recording) -> None:
     scene = open_scene(written)
     for camera, expected in zip(scene.cameras, recorded.cameras, strict=True):
         assert (camera.name, camera.index) == (expected.name, recorded.cameras.index(expected))
@@ -132,7 +131,7 @@ def test_cameras_have_their_calibration_and_pictures_their_poses(written: Path, 
             )
 
 
-def test_a_picture_is_posed_where_the_vehicle_was_when_it_was_taken(dataset: Path, recorded: Recording) -> None:
+def test_an_image_is_posed_where_the_vehicle_was_when_it_was_taken(dataset: Path, recorded: Recording) -> None:
     then = pose_matrix([np.cos(0.1), 0, 0, np.sin(0.1)], [100, 50, 1])
     camera = recorded.cameras[1]
 
@@ -155,7 +154,7 @@ def test_a_picture_is_posed_where_the_vehicle_was_when_it_was_taken(dataset: Pat
 
     near = open_scene(dataset, image_tolerance=0.01)
     assert camera.name not in [image.camera.name for image in near[1].images]
-    assert f"camera {camera.name}: 1 of 3 frames have no picture within 0.01 s (--image-tolerance)" in near.notes
+    assert f"camera {camera.name}: 1 of 3 frames have no image within 0.01 s (--image-tolerance)" in near.notes
 
 
 def test_returns_of_all_radars_are_in_the_frame(written: Path, recorded: Recording) -> None:
@@ -318,7 +317,7 @@ def test_only_the_cameras_asked_for_are_read_under_their_own_numbers(written: Pa
         open_scene(written, lidars=["LIDAR_REAR"])
 
 
-def test_a_missing_picture_is_noted_and_left_out(dataset: Path) -> None:
+def test_a_missing_image_is_noted_and_left_out(dataset: Path) -> None:
     next(iter(sorted((dataset / "samples/left_camera").iterdir()))).unlink()
     scene = open_scene(dataset)
     assert [len(frame.images) for frame in scene] == [2, 3, 3]
@@ -515,7 +514,7 @@ def test_a_table_read_in_parts_has_the_records_of_the_whole(
     table = tmp_path_factory.mktemp("table") / "table.json"
     table.write_text(json.dumps(records, indent=indent))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(nuscenes_records, "PART_BYTES", part_bytes)
-        assert nuscenes_records.records(table) == records
+        patched.setattr(nuscenes_tables, "PART_BYTES", part_bytes)
+        assert nuscenes_tables.records(table) == records
         wanted = [record for record in records if record["wanted"] == "yes"]
-        assert nuscenes_records.records(table, "wanted", {"yes"}) == wanted
+        assert nuscenes_tables.records(table, "wanted", {"yes"}) == wanted

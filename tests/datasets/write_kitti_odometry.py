@@ -17,7 +17,7 @@ CAMERA_2_FROM_CAMERA_0 = np.array([0.06, -0.002, 0.003])
 def write_kitti_odometry(recording: Recording, folder: Path) -> Path:
     """Writes sequence 00; returns the dataset's folder.
 
-    The layout holds rectified pictures of cameras that are turned alike: of the recording's cameras it gets the first
+    The layout holds rectified images of cameras that are turned alike: of the recording's cameras it gets the first
     one, without its distortion, as image_2. Reflectance is 0 to 1.
     """
     sequence = folder / "sequences" / "00"

@@ -18,7 +18,7 @@ LATITUDE, LONGITUDE, ALTITUDE = 49.011212804408, 8.4228850417969, 112.8349227905
 def write_kitti_raw(recording: Recording, folder: Path) -> Path:
     """Writes one drive; returns the folder of its day.
 
-    The layout holds rectified pictures of cameras that are turned alike: of the recording's cameras it gets the first
+    The layout holds rectified images of cameras that are turned alike: of the recording's cameras it gets the first
     one, without its distortion, as image_02. Reflectance is 0 to 1.
     """
     day = folder / DATE

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lidarprep.pipeline import destination as destinations
+from lidarprep.storage.journal import journal_of
 
 import lidarprep as lp
-from lidarprep.pipeline import destination as destinations
 from lidarprep.storage import LocalFolder
-from lidarprep.storage.journal import journal_of
 from tests.storage.memory import Faulty, MemoryStore
 
 FRAMES = ["9", "10", "11", "12"]

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lidarprep.pipeline.fingerprint import Fingerprint, differences, files_that_differ, fingerprint_of
 
 import lidarprep as lp
-from lidarprep.pipeline.fingerprint import Fingerprint, differences, files_that_differ, fingerprint_of
 from tests.datasets.generated import Recording, generated
 from tests.datasets.test_every_layout import LAYOUTS, Layout
 from tests.scenes import write_toolkit_scene

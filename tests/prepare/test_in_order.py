@@ -8,10 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
-
-from lidarprep.errors import FormatError, StorageError
 from lidarprep.pipeline.in_flight import Flight, InFlight
 from lidarprep.pipeline.in_order import in_order
+
+from lidarprep.errors import FormatError, StorageError
 
 PATIENCE_S = 20
 

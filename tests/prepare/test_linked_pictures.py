@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from lidarprep.verification import verify
 
 import lidarprep as lp
 from lidarprep.storage import LocalFolder
-from lidarprep.verification import verify
 from tests.scenes import write_toolkit_scene
 
 LINKED = lp.StorageOptions(link_images=True)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lidarprep.pipeline import NoProgress
+from lidarprep.pipeline.mending import Mending
+from lidarprep.storage.object_lock import LOCK_KEY
 
 import lidarprep as lp
 from lidarprep.cli import main
-from lidarprep.pipeline import NoProgress
-from lidarprep.pipeline.mending import Mending
 from lidarprep.storage import LocalFolder
-from lidarprep.storage.object_lock import LOCK_KEY
 from tests.prepare.stopped_runs import Killed, Place, counted, fails_from, prepare, read
 from tests.scenes import write_toolkit_scene
 from tests.storage.conftest import BUCKET, bucket, moto

@@ -16,14 +16,14 @@ from typing import Any
 import laspy
 import numpy as np
 import pytest
+from lidarprep.pipeline import in_flight
+from lidarprep.pipeline.frame_work import BYTES_A_POINT
+from lidarprep.pipeline.settling import Settling
 from numpy.typing import NDArray
 
 import lidarprep as lp
 from lidarprep.attachments import get_format
 from lidarprep.attachments import lidar_frame_pb2 as pb
-from lidarprep.pipeline import in_flight
-from lidarprep.pipeline.frame_work import BYTES_A_POINT
-from lidarprep.pipeline.settling import Settling
 from lidarprep.pointfiles import las
 from lidarprep.storage import LocalFolder, StoredObject
 from tests.scenes import read_ply, read_pose, write_json, write_ply, write_toolkit_scene

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-import lidarprep as lp
 from lidarprep.pipeline import destination as destinations
-from lidarprep.storage import LocalFolder
 from lidarprep.storage.journal import FileJournal, journal_of
 from lidarprep.storage.object_lock import LOCK_KEY
+
+import lidarprep as lp
+from lidarprep.storage import LocalFolder
 from lidarprep.storage.store import RUN_FOLDER
 from tests.prepare.stopped_runs import FRAMES, Killed, Place, counted, fails_from, prepare, read, stop_at
 from tests.scenes import write_json, write_toolkit_scene

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-import lidarprep as lp
-from lidarprep.attachments.sensor_fusion_scene import writer as writers
 from lidarprep.pipeline.whole_scene import WholeScene
 from lidarprep.storage.journal import FileJournal
 from lidarprep.storage.object_lock import LOCK_KEY
+
+import lidarprep as lp
+from lidarprep.attachments.sensor_fusion_scene import writer as writers
 from lidarprep.storage.store import RUN_FOLDER
 from tests.prepare.stopped_runs import Killed, Place, counted, fails_from, prepare, read, stop_at
 from tests.scenes import write_toolkit_scene

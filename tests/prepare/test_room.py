@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from lidarprep.pipeline.room import FRAMES_TO_GO_BY
 
 import lidarprep as lp
-from lidarprep.pipeline.room import FRAMES_TO_GO_BY
 from tests.scenes import write_ply, write_toolkit_scene
 
 FRAMES = 30

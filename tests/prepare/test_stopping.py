@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-import lidarprep as lp
-from lidarprep.attachments import get_format
 from lidarprep.pipeline import preparation
 from lidarprep.pipeline.destination import Destination, RunStoppedError
 from lidarprep.pipeline.frame_work import FramePreparer
 from lidarprep.pipeline.plan import planned
 from lidarprep.pipeline.settling import Settling
 from lidarprep.pipeline.storing import FrameStorer
+
+import lidarprep as lp
+from lidarprep.attachments import get_format
 from lidarprep.storage import StoredObject, lock, object_journal
 from lidarprep.storage.store import RUN_FOLDER
 from tests.prepare.stopped_runs import FRAMES, Place, counted, prepare, read, stop_at

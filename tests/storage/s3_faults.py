@@ -8,7 +8,6 @@ from typing import Any
 
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
-
 from lidarprep.storage.s3.prefix import S3Prefix
 
 Fault = Callable[[Any], AWSResponse]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from lidarprep.storage.s3.prefix import S3Prefix
+
 import lidarprep as lp
 from lidarprep.storage import open_store
-from lidarprep.storage.s3.prefix import S3Prefix
 from tests.storage.conftest import BUCKET
 
 JSON = "application/json"

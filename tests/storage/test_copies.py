@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lidarprep.storage.copies import TakesFiles
 
 from lidarprep.storage import LocalFolder, StoredObject, copies
-from lidarprep.storage.copies import TakesFiles
 
 KEY = "images/front/1.jpg"
 PICTURE = b"\xff\xd8\xff picture"

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lidarprep.storage.durable import FolderSyncs
 
 from lidarprep.errors import StorageError
 from lidarprep.storage import LocalFolder, durable
-from lidarprep.storage.durable import FolderSyncs
 from lidarprep.storage.store import RUN_FOLDER
 
 KEY = "images/front/1.jpg"

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lidarprep.storage.holder import Holder, this_machine
 
 from lidarprep.storage import holder as holders
-from lidarprep.storage.holder import Holder, this_machine
 
 SAY_WHO = "import sys; from lidarprep.storage.holder import Holder; print(Holder.this().written().decode(), flush=True)"
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lidarprep.storage.journal import FileJournal, Journal, journal_of
+from lidarprep.storage.object_journal import ObjectJournal
 
 import lidarprep as lp
 from lidarprep.errors import StorageError
 from lidarprep.storage import object_journal
-from lidarprep.storage.journal import FileJournal, Journal, journal_of
-from lidarprep.storage.object_journal import ObjectJournal
 from lidarprep.storage.store import RUN_FOLDER
 from tests.scenes import write_toolkit_scene
 from tests.storage.conftest import BUCKET

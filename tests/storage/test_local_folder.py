@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lidarprep.storage.durable import FolderSyncs
 
 from lidarprep.errors import StorageError
 from lidarprep.storage import LocalFolder, durable
-from lidarprep.storage.durable import FolderSyncs
 from lidarprep.storage.keys import KeyMaker, is_key
 
 JSON = "application/json"

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lidarprep.storage.lock import locked
 
 import lidarprep as lp
 from lidarprep.storage import LocalFolder, object_lock
-from lidarprep.storage.lock import locked
 from lidarprep.storage.store import RUN_FOLDER
 from tests.storage.memory import MemoryStore
 

@@ -13,13 +13,13 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from lidarprep.storage.holder import Holder
+from lidarprep.storage.lock import locked
+from lidarprep.storage.object_lock import LOCK_KEY
 
 import lidarprep as lp
 from lidarprep.errors import StorageError
 from lidarprep.storage import object_lock
-from lidarprep.storage.holder import Holder
-from lidarprep.storage.lock import locked
-from lidarprep.storage.object_lock import LOCK_KEY
 from tests.storage.memory import MemoryStore
 from tests.storage.s3_stores import counted, opened
 

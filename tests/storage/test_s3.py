@@ -11,12 +11,12 @@ from urllib.request import urlopen
 
 import boto3
 import pytest
+from lidarprep.submission import fetch_urls
 from moto.server import ThreadedMotoServer
 
 import lidarprep as lp
 from lidarprep.sandbox import running_sandbox
 from lidarprep.storage import open_store
-from lidarprep.submission import fetch_urls
 from tests.scenes import write_toolkit_scene
 
 BUCKET = "scenes"

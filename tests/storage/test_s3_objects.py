@@ -10,9 +10,9 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from lidarprep.storage.s3.download import Download
 
 from lidarprep.errors import StorageError
-from lidarprep.storage.s3.download import Download
 from tests.storage.conftest import BUCKET
 from tests.storage.s3_stores import JSON, counted, head, opened
 

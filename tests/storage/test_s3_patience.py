@@ -6,9 +6,9 @@ import threading
 from typing import Any
 
 import pytest
+from lidarprep.storage.lock import locked
 
 from lidarprep.errors import StorageError
-from lidarprep.storage.lock import locked
 from lidarprep.storage.s3 import retries
 from tests.storage.s3_faults import Fault, answered, cut, failing
 from tests.storage.s3_stores import JSON, opened

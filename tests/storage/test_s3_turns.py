@@ -8,9 +8,9 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore.exceptions import ConnectionError
+from lidarprep.storage.s3.turns import Turns
 
 from lidarprep.storage.s3.retries import Patience
-from lidarprep.storage.s3.turns import Turns
 
 
 class Stopped(BaseException):

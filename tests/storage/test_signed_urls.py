@@ -9,11 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from botocore.credentials import RefreshableCredentials
+from lidarprep.storage.local import LocalFolder
+from lidarprep.storage.s3.expiry import expiry_of_credentials
 
 from lidarprep.errors import StorageError
 from lidarprep.storage import open_store
-from lidarprep.storage.local import LocalFolder
-from lidarprep.storage.s3.expiry import expiry_of_credentials
 
 HOURS = 24.0
 

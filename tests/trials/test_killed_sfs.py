@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from lidarprep.verification import verify
 
 import lidarprep as lp
-from lidarprep.verification import verify
 from tests.trials.children import (
     RUN_FOLDER,
     Runner,

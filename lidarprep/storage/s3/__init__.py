@@ -1,6 +1,9 @@
-"""S3, and stores that speak its language.
+"""S3, and stores that speak its language, through boto3's public interface.
 
-`prefix` is the store itself. It is made of `sending`, `fetching`, `staging` and `conditions`, which go by the
-requests of `bucket`. Below that, `client` opens the way to S3, `signing` signs what goes there, `retries` tries it
-again, and `errors` says what became of it. Where boto need not be, nothing but `options` may be imported.
+`store` has the operations, `session` the client and its credentials, `retries` the budget around boto's own retries,
+`errors` what boto's errors mean.
 """
+
+from lidarprep.storage.s3.store import S3Store
+
+__all__ = ["S3Store"]

@@ -1,4 +1,4 @@
-"""What boto raises, as one StorageError that says what failed and what to do about it."""
+"""boto's errors as one StorageError that says what failed and what to do about it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import botocore.exceptions
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -20,25 +21,23 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from lidarprep.errors import StorageError
-from lidarprep.storage.s3.retries import DamagedError, is_passing
+from lidarprep.storage.s3.retries import cause, is_passing
 
 # `aws login` is younger than the oldest boto that may be installed.
 _LOGIN_ERROR = getattr(botocore.exceptions, "LoginError", SSOError)
 
 _LOG_IN = "Log in again (aws sso login, or new AWS_* variables); then the same command goes on where this one stopped."
 _NO_BUCKET = "There is no such bucket: make it, or check its name, --region and --endpoint-url."
-_NOT_ALLOWED = "The credentials may not do that: check them, the bucket's policy and --profile."
+_DENIED = ("403", "AccessDenied", "AllAccessDisabled")
 _KMS = "The key of --kms-key cannot be used: check its name, its region and that the credentials may use it."
 
 _FIXES = {
     "404": _NO_BUCKET,
     "NoSuchKey": "Nothing is stored under that name: check it.",
     "NoSuchBucket": _NO_BUCKET,
-    "403": _NOT_ALLOWED,
-    "AccessDenied": _NOT_ALLOWED,
-    "AllAccessDisabled": _NOT_ALLOWED,
     "InvalidAccessKeyId": "The store does not know the credentials: check them and --profile.",
     "SignatureDoesNotMatch": "The secret key is not that of the access key: check the credentials.",
     "ExpiredToken": f"The credentials have run out. {_LOG_IN}",
@@ -62,64 +61,97 @@ _GO_ON = "Check the network and the store's health, then run the same command ag
 _CREDENTIALS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in and name a profile with --profile."
 
 
+# The permission that each operation needs: what one asks an administrator for.
+_PERMISSIONS = {
+    "ListObjectsV2": "s3:ListBucket on the bucket",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads on the bucket",
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject",
+    "PutObject": "s3:PutObject",
+    "DeleteObject": "s3:DeleteObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+}
+
+
 @contextmanager
-def reported(place: str, what: str, tried_s: float | None = None) -> Iterator[None]:
-    """Turns what boto raises into one StorageError: "`place` cannot `what`: …".
+def reported(place: str, what: str, budget_s: float) -> Iterator[None]:
+    """Turn an error of boto into one StorageError.
 
     Args:
-        place: s3://bucket.
-        what: What it was asked for.
-        tried_s: Seconds that passing errors were tried for.
+        place: s3://bucket, or s3://bucket/key.
+        what: What could not be done with it: "be listed".
+        budget_s: Seconds that passing errors were tried for.
     """
     try:
         yield
-    except NoCredentialsError as error:
-        raise StorageError(f"{place} cannot {what}: there are no AWS credentials", fix=_CREDENTIALS) from error
-    except PartialCredentialsError as error:
-        raise StorageError(f"{place} cannot {what}: {error}", fix=_CREDENTIALS) from error
-    except ProfileNotFound as error:
-        raise StorageError(f"{place} cannot {what}: {error}", fix="Name another with --profile.") from error
-    except (CredentialRetrievalError, SSOError, _LOGIN_ERROR, TokenRetrievalError, NoAuthTokenError) as error:
-        raise StorageError(f"{place} cannot {what}: {error}", fix=_LOG_IN) from error
-    except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        code = error.response.get("Error", {}).get("Code", "")
-        message = error.response.get("Error", {}).get("Message", "")
-        found = f"{place} cannot {what}: {code} {message}".rstrip()
-        if error.operation_name == "AssumeRole":
-            fix = "The role cannot be assumed: check --role-arn, its trust policy and the credentials."
-        elif is_passing(error):
-            found, fix = found + _tried(tried_s), _GO_ON
-        else:
-            fix = _FIXES.get(code) or _FIXES.get(str(status)) or "Check the options that it is stored with."
-        raise StorageError(found, fix=fix) from error
-    except DamagedError as error:
-        raise StorageError(
-            f"{place} cannot {what}: {error}", fix="`lidarprep verify` says what is damaged; store it again."
-        ) from error
-    except ResponseParserError as error:
-        raise StorageError(
-            f"{place} cannot {what}: its answer is not that of a store{_tried(tried_s)}",
-            fix="Check --endpoint-url; on a network that asks for a login first, log in there.",
-        ) from error
-    except (ParamValidationError, NoRegionError) as error:
-        raise StorageError(
-            f"{place} cannot {what}: {error}",
-            fix="Check the bucket's name, --region and the options that it is stored with.",
-        ) from error
-    except BotoCoreError as error:
-        tried = _tried(tried_s) if is_passing(error) else ""
-        raise StorageError(
-            f"{place} cannot {what}: {error}{tried}", fix="Check --endpoint-url and the network."
-        ) from error
-    except RuntimeError as error:
-        if "expired" not in str(error):
+    except (
+        BotoCoreError,
+        ClientError,
+        ResponseParserError,
+        S3UploadFailedError,
+        HTTPError,
+        RuntimeError,
+    ) as error:
+        reason, fix = _explain(cause(error))
+        if reason is None:
             raise
-        # botocore has no class of its own for credentials that tell themselves that they have run out.
-        raise StorageError(f"{place} cannot {what}: the credentials have run out", fix=_LOG_IN) from error
+        tried = f" (tried for {_duration(budget_s)})" if is_passing(error) else ""
+        raise StorageError(f"{place} cannot {what}: {reason}{tried}", fix=fix) from error
 
 
-def _tried(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return f" (tried for {seconds / 60:g} minutes)" if seconds >= 60 else f" (tried for {seconds:g} seconds)"
+def code_of(error: BaseException) -> str:
+    """Return what the store calls an error; "" for one that is not the store's."""
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def is_missing(error: ClientError) -> bool:
+    """Tell whether an error says that there is no such object; the answer to a HEAD has a status only."""
+    return code_of(error) in ("404", "NoSuchKey", "NotFound")
+
+
+def _explain(error: BaseException) -> tuple[str | None, str | None]:
+    """Return what is wrong, and what to do; (None, None) for an error that is not of the store or the way there."""
+    match error:
+        case ClientError():
+            return _explain_answer(error)
+        case NoCredentialsError():
+            return "there are no AWS credentials", _CREDENTIALS
+        case PartialCredentialsError():
+            return str(error), _CREDENTIALS
+        case ProfileNotFound():
+            return str(error), "Name another with --profile."
+        case CredentialRetrievalError() | SSOError() | TokenRetrievalError() | NoAuthTokenError():
+            return str(error), _LOG_IN
+        case ResponseParserError():
+            return (
+                "its answer is not that of a store",
+                "Check --endpoint-url; on a network that asks for a login first, log in there.",
+            )
+        case ParamValidationError() | NoRegionError():
+            return str(error), "Check the bucket's name, --region and the options that it is stored with."
+        case RuntimeError():
+            # botocore has no class of its own for credentials that tell themselves that they have expired.
+            expired = "expired" in str(error)
+            return ("the credentials have expired", _LOG_IN) if expired else (None, None)
+    return str(error), _LOG_IN if isinstance(error, _LOGIN_ERROR) else "Check --endpoint-url and the network."
+
+
+def _explain_answer(error: ClientError) -> tuple[str, str]:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    code = code_of(error)
+    found = f"{code} {error.response.get('Error', {}).get('Message', '')}".strip()
+    if error.operation_name == "AssumeRole":
+        return found, "The role cannot be assumed: check --role-arn, its trust policy and the credentials."
+    if is_passing(error):
+        return found, _GO_ON
+    if code in _DENIED or (status == 403 and code not in _FIXES):
+        permission = _PERMISSIONS.get(error.operation_name)
+        needs = f" ({permission})" if permission else ""
+        return found, f"The credentials may not do that{needs}: check them, the bucket's policy and --profile."
+    return found, _FIXES.get(code) or _FIXES.get(str(status)) or "Check the options that it is stored with."
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:g} minutes" if seconds >= 60 else f"{seconds:g} seconds"

@@ -1,51 +1,57 @@
-"""Trying again what S3, or the way there, has failed at.
+"""The retry budget: what S3, or the way there, fails at is tried again for minutes, around boto's own few retries.
 
-boto's adaptive mode slows down where the store asks for that; what fails is tried on here, for minutes: a laptop's
-Wi-Fi comes back, a store that is overloaded recovers. That happens in two places:
-inside boto for each request, so that of an upload in parts one part is sent again and not all; and around it for what
-boto notices only after a request has succeeded, such as an answer that was cut.
+A laptop's Wi-Fi comes back, a store that is overloaded recovers. The budget counts from the first failure of a request
+to its last attempt; what succeeds may take as long as it takes.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import logging
-import math
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import urlsplit
 
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError,
+    EndpointConnectionError,
     FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
+    ReadTimeoutError,
     SSLError,
 )
 from botocore.parsers import ResponseParserError
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
+from tenacity.nap import sleep_using_event
+from urllib3.exceptions import HTTPError
 
 Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
 
-_LONGEST_WAIT_S = 20.0
+# Errors of boto, of its answers' bodies, and of what it uploads in parts.
+BOTO_ERRORS = (BotoCoreError, ClientError, ResponseParserError, S3UploadFailedError, HTTPError)
 
-# What tidying up is tried for: somebody waits for the end, and the next run does what was not done.
-TIDY_S = 5.0
+# A server on this machine that refuses connections is not running: it is not waited for.
+_LOOPBACK_BUDGET_S = 5.0
 
-# Codes that speak of a passing state, or of bytes that were damaged on their way.
+# From so many seconds of failure on, a person is told.
+_SAY_AFTER_S = 3.0
+
+# Codes of a passing state, or of bytes that were damaged on their way.
 _PASSING_CODES = frozenset(
     {
         "BadDigest",
         "ConditionalRequestConflict",
         "IncompleteBody",
         "InternalError",
+        "NoSuchUpload",  # the answer to the last request of an upload in parts was lost, and that was sent again
         "OperationAborted",
         "PriorRequestNotComplete",
         "RequestTimeout",
@@ -63,157 +69,95 @@ _PASSING_CODES = frozenset(
     }
 )
 _PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-
 _PASSING_ERRORS = (
     ConnectionError,
     FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
+    ReadTimeoutError,
     ResponseParserError,
+    HTTPError,
 )
 
 
-# Less patience than a store has; of a context, and so of the requests that it lets others ask for.
-_at_most = ContextVar("_at_most", default=math.inf)
-
-
-@dataclass
-class _Trial:
-    """A request, or several on one errand, that are tried until they succeed.
-
-    Args:
-        failing_since: When the first of them failed, in seconds of the monotonic clock.
-    """
-
-    failing_since: float | None = None
-
-
-_trial = ContextVar[_Trial | None]("_trial", default=None)
-
-
-class DamagedError(Exception):
-    """What was fetched is not what was stored, by the checksum that was stored with it."""
+def cause(error: BaseException) -> BaseException:
+    """Return the error that an upload in parts failed with; any other error as it is."""
+    inner = error.__cause__ or error.__context__
+    return inner if isinstance(error, S3UploadFailedError) and isinstance(inner, BOTO_ERRORS) else error
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether an error may be gone the next time."""
+    """Tell whether an error may be gone the next time."""
+    error = cause(error)
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        return _is_passing_answer(status, error.response.get("Error", {}).get("Code"))
+        return error.response.get("Error", {}).get("Code") in _PASSING_CODES or status in _PASSING_STATUSES
     if isinstance(error, SSLError) and "certificate" in str(error).lower():
         return False
-    return isinstance(error, (*_PASSING_ERRORS, DamagedError))
+    return isinstance(error, _PASSING_ERRORS)
 
 
-def _is_passing_answer(status: int | None, code: str | None) -> bool:
-    # NoSuchUpload: the answer to the last request of an upload in parts was lost, and that was sent again.
-    return code in _PASSING_CODES or code == "NoSuchUpload" or status in _PASSING_STATUSES
-
-
-class Patience:
-    """How long one request is tried.
+class RetryBudget:
+    """How long requests to one store are tried.
 
     Args:
-        minutes: From its first failure to its last attempt; what goes well may take as long as it takes.
+        minutes: From a request's first failure to its last attempt.
+        endpoint: The store's address, which a message to a person names.
     """
 
-    def __init__(self, minutes: float) -> None:
+    def __init__(self, minutes: float, endpoint: str) -> None:
         self._seconds = minutes * 60
-        self._ended = threading.Event()
+        self._endpoint = endpoint
+        self._closed = threading.Event()
+        self._has_said = False
 
-    def end(self) -> None:
-        """From now on nothing is tried again; who waits to do so stops waiting."""
-        self._ended.set()
+    def close(self) -> None:
+        """Try nothing again from now on; a wait for the next attempt ends."""
+        self._closed.set()
 
     @property
-    def has_ended(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether nothing is tried again."""
-        return self._ended.is_set()
+        return self._closed.is_set()
 
-    @property
-    def seconds(self) -> float:
-        """Seconds that a request of this context is tried for."""
-        return min(self._seconds, _at_most.get())
+    def call(self, function: Callable[[], Value], *, at_most_s: float | None = None) -> Value:
+        """Call a function until it succeeds, fails for good, or the budget is used up; raise its last error."""
+        first_failure: list[float] = []
 
-    @contextmanager
-    def at_most(self, seconds: float) -> Iterator[None]:
-        """Less patience within the `with` statement: to be used where somebody waits for an answer.
+        def is_used_up(state: RetryCallState) -> bool:
+            now = time.monotonic()
+            first_failure.extend([now] if not first_failure else [])
+            error = state.outcome.exception() if state.outcome is not None else None
+            budget = min(self._seconds, at_most_s or self._seconds)
+            if isinstance(error, EndpointConnectionError) and _is_loopback(self._endpoint):
+                budget = min(budget, _LOOPBACK_BUDGET_S)
+            failing = now - first_failure[0]
+            self._say_once(error, failing, budget)
+            return self._closed.is_set() or failing + state.upcoming_sleep > budget
 
-        What is asked for there is an errand of its own, however long another was in vain before.
-        """
-        before, trial = _at_most.set(min(seconds, _at_most.get())), _trial.set(None)
-        try:
-            yield
-        finally:
-            _trial.reset(trial)
-            _at_most.reset(before)
+        retrying = Retrying(
+            retry=retry_if_exception(is_passing),
+            wait=wait_random_exponential(multiplier=0.2, min=0.05, max=20),
+            stop=is_used_up,
+            sleep=sleep_using_event(self._closed),
+            reraise=True,
+        )
+        return retrying(function)
 
-    def progressed(self) -> None:
-        """What has failed before within this errand has succeeded by a part: its patience begins anew."""
-        trial = _trial.get()
-        if trial is not None:
-            trial.failing_since = None
-
-    def watch(self, client: Any) -> None:
-        """Makes the client try each request so long; boto itself is to try it once."""
-        client.meta.events.register("needs-retry.s3", self._delay, unique_id="lidarprep-needs-retry")
-
-    def call(self, function: Callable[[], Value]) -> Value:
-        """Calls the function until it succeeds, fails for good, or patience ends.
-
-        Calls within it, and boto's own requests, have no more patience than is left of this one's.
-
-        Raises:
-            BotoCoreError, ClientError, DamagedError, ResponseParserError: The last error of it.
-        """
-        trial = _trial.get() or _Trial()
-        before = _trial.set(trial)
-        attempt = 0
-        try:
-            while True:
-                attempt += 1
-                try:
-                    return function()
-                except (BotoCoreError, ClientError, DamagedError, ResponseParserError) as error:
-                    if not is_passing(error) or not self._waits(attempt, trial):
-                        raise
-                    log.info("attempt %d failed: %s", attempt, error)
-        finally:
-            _trial.reset(before)
-
-    def _delay(
-        self,
-        response: tuple[Any, dict[str, Any]] | None,
-        attempts: int,
-        caught_exception: Exception | None,
-        request_dict: dict[str, Any],
-        **_: Any,
-    ) -> float | None:
-        """Answers boto's question whether a request is to be sent again: after how many seconds; None for no.
-
-        The waiting is done here, since here it can be ended.
-        """
-        if caught_exception is not None:
-            passing = is_passing(caught_exception)
-        else:
-            answer, parsed = response if response is not None else (None, {})
-            code = parsed.get("Error", {}).get("Code")
-            passing = _is_passing_answer(getattr(answer, "status_code", None), code) and code != "NoSuchUpload"
-        if not passing:
-            return None
-        # The threads that send parts don't have the context of who sends the whole: each part has a trial of its own.
-        trial = _trial.get() or request_dict.setdefault("context", {}).setdefault("lidarprep_trial", _Trial())
-        return 0.0 if self._waits(attempts, trial) else None
-
-    def _waits(self, attempts: int, trial: _Trial) -> bool:
-        """Waits before the next attempt; whether there is to be one."""
-        now = time.monotonic()
-        if trial.failing_since is None:
-            trial.failing_since = now
-        delay = _wait(attempts)
-        return now + delay - trial.failing_since < self.seconds and not self._ended.wait(delay)
+    def _say_once(self, error: BaseException | None, failing: float, budget: float) -> None:
+        if not self._has_said and failing > _SAY_AFTER_S and budget > _LOOPBACK_BUDGET_S:
+            self._has_said = True
+            log.warning(
+                "%s fails (%s); trying for %.3g minutes more (--give-up-after)",
+                self._endpoint,
+                cause(error) if error is not None else "no answer",
+                (budget - failing) / 60,
+            )
 
 
-def _wait(attempts: int) -> float:
-    """Seconds before the next attempt: a random share of a limit that doubles, so that many don't come at once."""
-    return random.uniform(0.05, min(_LONGEST_WAIT_S, 0.1 * 2 ** min(attempts, 10)))  # noqa: S311  # no secret
+def _is_loopback(endpoint: str) -> bool:
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

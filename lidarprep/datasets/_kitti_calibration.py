@@ -1,0 +1,138 @@
+"""KITTI's calibration files: lines of a name, a colon and numbers; and the cameras that they describe.
+
+Images of both layouts are rectified: the pixels of a point are P · [x, y, z, 1], with (x, y, z) in the frame of the
+rectified camera 0. P = K · [I | t] has the camera's own position in its last column, since rectified cameras have one
+rotation: a point (x, y, z) of camera 0's frame is (x, y, z) + t in the camera's own (Geiger et al., "Vision meets
+robotics: the KITTI dataset", 2013).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.errors import FormatError, SceneError
+from lidarprep.scene import Intrinsics, Pose
+
+# The rows of a calibration file are all shorter than this; a file that is much larger is something else.
+LARGEST_FILE = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The numbers of a calibration file, by name.
+
+    Args:
+        path: The file.
+        rows: The numbers of each line, by the name before its colon.
+    """
+
+    path: Path
+    rows: dict[str, NDArray[np.float64]]
+
+    def numbers(self, name: str, count: int, fix: str | None = None) -> NDArray[np.float64]:
+        """Return the numbers of a line.
+
+        Raises:
+            FormatError: There is no such line, or it has other than `count` finite numbers.
+        """
+        if name not in self.rows:
+            names = ", ".join(self.rows) or "nothing"
+            raise FormatError(self.path, found=f"no line '{name}:', only {names[:200]}", expected=name, fix=fix)
+        values = self.rows[name]
+        if len(values) != count or not np.isfinite(values).all():
+            raise FormatError(
+                self.path,
+                place=f"line '{name}:'",
+                found=f"{len(values)} numbers" if len(values) != count else "a number that is not finite",
+                expected=f"{count} numbers",
+            )
+        return values
+
+    def pose(self, rotation: str, translation: str | None = None) -> Pose:
+        """Return the transform of the lines with its (3, 3) rotation and, unless it is 0, its translation, metres.
+
+        Raises:
+            FormatError: A line is missing, or its matrix is not a rotation.
+        """
+        matrix = self.numbers(rotation, 9).reshape(3, 3)
+        offset = np.zeros(3) if translation is None else self.numbers(translation, 3)
+        return self.checked(rotation, np.column_stack((matrix, offset)))
+
+    def checked(self, name: str, matrix: NDArray[np.float64]) -> Pose:
+        """Return the pose of a (3, 4) matrix of the named line.
+
+        Raises:
+            FormatError: It is not a rigid transform.
+        """
+        try:
+            return Pose.from_matrix(matrix)
+        except SceneError as error:
+            raise FormatError(self.path, place=f"line '{name}:'", found=error.message, fix=error.fix) from error
+
+    def rectified_camera(
+        self, name: str, size: tuple[int, int] | None = None
+    ) -> tuple[Intrinsics, NDArray[np.float64]]:
+        """Split a projection matrix (3, 4) into the intrinsics, and t (3,), the offset from camera 0's frame.
+
+        Args:
+            name: The line that holds it: "P_rect_02", "P2".
+            size: Width and height of the images in pixels, where they are known.
+
+        Raises:
+            FormatError: It is not of a camera whose rows and columns are along its axes.
+        """
+        p = self.numbers(name, 12).reshape(3, 4)
+        width, height = size if size is not None else (None, None)
+        if p[1, 0] != 0 or not np.array_equal(p[2, :3], (0, 0, 1)):
+            raise FormatError(
+                self.path, place=f"line '{name}:'", found="no projection matrix", expected="fx s cx · 0 fy cy · 0 0 1 ·"
+            )
+        try:
+            intrinsics = Intrinsics(
+                fx=float(p[0, 0]),
+                fy=float(p[1, 1]),
+                cx=float(p[0, 2]),
+                cy=float(p[1, 2]),
+                skew=float(p[0, 1]),
+                width=width,
+                height=height,
+            )
+        except SceneError as error:
+            raise FormatError(self.path, place=f"line '{name}:'", found=error.message, fix=error.fix) from error
+        return intrinsics, np.asarray(np.linalg.solve(p[:, :3], p[:, 3]), dtype=np.float64)
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read a calibration file. Lines without numbers, such as the time of calibration, are passed over.
+
+    Raises:
+        SceneError: There is no such file.
+        FormatError: It is far too large for one, or has a name twice.
+    """
+    if not path.is_file():
+        raise SceneError(f"{path} is missing: where the sensors sit on the device is not known", fix="Put it there.")
+    if path.stat().st_size > LARGEST_FILE:
+        raise FormatError(path, found=f"{path.stat().st_size} bytes", expected="a few lines of calibration")
+    rows: dict[str, NDArray[np.float64]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        name, colon, rest = line.partition(":")
+        try:
+            values = np.array([float(word) for word in rest.split()])
+        except ValueError:
+            continue
+        if not colon:
+            continue
+        name = name.strip()
+        if name in rows:
+            raise FormatError(path, place=f"line {number}", found=f"a second line '{name}:'", expected="one")
+        rows[name] = values
+    return Calibration(path, rows)
+
+
+def moved_by(offset: NDArray[np.float64]) -> Pose:
+    """Return a transform that only translates, by (3,) metres."""
+    return Pose(np.eye(3), offset)

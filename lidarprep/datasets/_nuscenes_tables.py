@@ -1,0 +1,403 @@
+"""One scene of nuScenes from the tables: the readings of each sensor, its calibration, and the poses of ego.
+
+| table             | fields that are read                                                                           |
+|-------------------|------------------------------------------------------------------------------------------------|
+| scene             | token, name, nbr_samples                                                                       |
+| sample            | the keyframes: token, scene_token                                                              |
+| sample_data       | token, sample_token, ego_pose_token, calibrated_sensor_token, timestamp, is_key_frame,         |
+|                   | filename, and an image's width and height                                                      |
+| ego_pose          | rotation (w, x, y, z) and translation, the world (a map's frame) from ego                      |
+| calibrated_sensor | sensor_token, rotation and translation, ego from sensor; camera_intrinsic, 3×3                 |
+| sensor            | channel and modality: lidar, camera or radar                                                   |
+
+Tables are JSON lists of flat objects that name each other by tokens. Timestamps are in microseconds. Reference: the
+schema in the nuScenes development kit (docs/schema_nuscenes.md).
+
+The tables of all of nuScenes hold millions of records, of which a scene needs thousands: a table is read in parts, and
+unwanted records are dropped before the next part is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import orjson
+
+from lidarprep.datasets.json_values import read_json
+from lidarprep.datasets.selection import inside
+from lidarprep.errors import FormatError, SceneError
+from lidarprep.scene import Intrinsics, Pose, Trajectory
+
+Record = dict[str, Any]
+
+PART_BYTES = 1 << 24
+
+MICROSECOND_NS = 1000
+
+TABLES = ("scene", "sample", "sample_data", "ego_pose", "calibrated_sensor", "sensor")
+
+Modality = Literal["lidar", "camera", "radar"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The data of one sensor at one time, a record of sample_data.
+
+    Args:
+        token: The record's token.
+        path: The file.
+        timestamp: Nanoseconds since the Unix epoch.
+        is_key_frame: Whether it belongs to a sample, which nuScenes annotates; else it is of a sweep between.
+    """
+
+    token: str
+    path: Path
+    timestamp: int
+    is_key_frame: bool
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A sensor, and all of its readings in the scene.
+
+    Args:
+        name: LIDAR_TOP, CAM_FRONT, RADAR_FRONT, …
+        modality: Kind of sensor.
+        ego_from_sensor: Its pose on the vehicle. A camera's frame is that of its optics.
+        intrinsics: A camera's; else None. The images are rectified, so there is no distortion.
+        readings: In the order of time.
+    """
+
+    name: str
+    modality: Modality
+    ego_from_sensor: Pose
+    intrinsics: Intrinsics | None
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True)
+class SceneTables:
+    """One scene as the tables have it.
+
+    Args:
+        channels: The sensors, in the order of their names.
+        trajectory: world_from_ego at the time of every reading of every sensor.
+        notes: Oddities, a sentence each.
+    """
+
+    channels: tuple[Channel, ...]
+    trajectory: Trajectory
+    notes: tuple[str, ...]
+
+
+def read_scene(tables: Path, root: Path, scene: Record) -> SceneTables:
+    """Read the readings of a scene's sensors, without the files' content.
+
+    Args:
+        tables: The folder of the tables.
+        root: The folder that file names in the tables start from.
+        scene: The record of the table scene.
+
+    Raises:
+        FormatError: A table is missing or damaged, a record lacks something, a token or a pose is wrong.
+    """
+    samples = {
+        text(tables / "sample.json", sample, "token")
+        for sample in records(tables / "sample.json", "scene_token", {scene["token"]})
+    }
+    sample_data = tables / "sample_data.json"
+    readings = records(sample_data, "sample_token", samples)
+    if not readings:
+        raise FormatError(
+            sample_data,
+            found=f"nothing of scene {scene['name']}, which has {len(samples)} samples",
+            expected="a record for each file that its sensors recorded",
+        )
+    readings.sort(key=lambda reading: nanoseconds(sample_data, reading))
+    notes = []
+    if scene.get("nbr_samples", len(samples)) != len(samples):
+        notes.append(f"scene.json promises {scene['nbr_samples']} samples; sample.json has {len(samples)} of them")
+    channels = _channels(tables, root, readings)
+    trajectory, doubled = _trajectory(tables, readings)
+    if doubled:
+        notes.append(f"ego_pose.json has several poses at {doubled} times; of each the first is taken")
+    return SceneTables(channels, trajectory, tuple(notes))
+
+
+def _channels(tables: Path, root: Path, readings: list[Record]) -> tuple[Channel, ...]:
+    sample_data, calibration = tables / "sample_data.json", tables / "calibrated_sensor.json"
+    calibrated = by_token(calibration, {text(sample_data, one, "calibrated_sensor_token") for one in readings})
+    check_found(sample_data, readings, "calibrated_sensor_token", calibrated, "calibrated_sensor")
+    sensors = by_token(tables / "sensor.json", {text(calibration, one, "sensor_token") for one in calibrated.values()})
+    check_found(calibration, calibrated.values(), "sensor_token", sensors, "sensor")
+    recorded: dict[str, list[Record]] = {}
+    for one in readings:
+        sensor = sensors[calibrated[one["calibrated_sensor_token"]]["sensor_token"]]
+        recorded.setdefault(sensor["token"], []).append(one)
+    channels = [_channel(tables, root, sensors[token], calibrated, ones) for token, ones in recorded.items()]
+    names = [channel.name for channel in channels]
+    for name in names:
+        if names.count(name) > 1:
+            raise FormatError(
+                tables / "sensor.json", found=f"{names.count(name)} sensors of the channel {name}", expected="one"
+            )
+    return tuple(sorted(channels, key=lambda channel: channel.name))
+
+
+def _channel(
+    tables: Path, root: Path, sensor: Record, calibrated: dict[str, Record], readings: list[Record]
+) -> Channel:
+    sensor_table, sample_data = tables / "sensor.json", tables / "sample_data.json"
+    name, modality = text(sensor_table, sensor, "channel"), text(sensor_table, sensor, "modality")
+    if modality not in get_args(Modality):
+        raise FormatError(
+            sensor_table, place=place_of(sensor), found=f"the modality {modality!r}", expected="lidar, camera or radar"
+        )
+    calibration = _one_calibration(tables / "calibrated_sensor.json", name, calibrated, readings)
+    return Channel(
+        name=name,
+        modality=cast(Modality, modality),
+        ego_from_sensor=_pose(tables / "calibrated_sensor.json", calibration),
+        intrinsics=_intrinsics(tables, calibration, readings[0]) if modality == "camera" else None,
+        readings=tuple(
+            Reading(
+                token=text(sample_data, one, "token"),
+                path=inside(root, text(sample_data, one, "filename"), sample_data, place_of(one)),
+                timestamp=nanoseconds(sample_data, one),
+                is_key_frame=flag(sample_data, one, "is_key_frame"),
+            )
+            for one in readings
+        ),
+    )
+
+
+def _one_calibration(table: Path, name: str, calibrated: dict[str, Record], readings: list[Record]) -> Record:
+    """Return a channel's calibration for the whole scene: records that differ by their token alone are one."""
+    tokens = list(dict.fromkeys(one["calibrated_sensor_token"] for one in readings))
+    first = calibrated[tokens[0]]
+    for token in tokens[1:]:
+        if any(calibrated[token].get(key) != first.get(key) for key in ("rotation", "translation", "camera_intrinsic")):
+            raise FormatError(
+                table,
+                place=place_of(calibrated[token]),
+                found=f"another calibration of {name} than {place_of(first)}, both within the scene",
+                expected="one a sensor and scene",
+            )
+    return first
+
+
+def _intrinsics(tables: Path, calibration: Record, image: Record) -> Intrinsics:
+    table = tables / "calibrated_sensor.json"
+    (fx, skew, cx), (zero, fy, cy), last = matrix(table, calibration, "camera_intrinsic")
+    if zero != 0 or last != [0, 0, 1]:
+        raise FormatError(
+            table,
+            place=f"{place_of(calibration)}, field 'camera_intrinsic'",
+            found=repr(calibration["camera_intrinsic"])[:120],
+            expected="[[fx, skew, cx], [0, fy, cy], [0, 0, 1]]",
+        )
+    width, height = (
+        size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else None
+        for size in (image.get("width"), image.get("height"))
+    )
+    try:
+        return Intrinsics(fx, fy, cx, cy, skew, width=width, height=height)
+    except SceneError as error:
+        raise FormatError(table, place=place_of(calibration), found=error.message, fix=error.fix) from error
+
+
+def _trajectory(tables: Path, readings: Sequence[Record]) -> tuple[Trajectory, int]:
+    """Return world_from_ego at the readings' own times, by their tokens; and the count of times with several poses."""
+    sample_data, table = tables / "sample_data.json", tables / "ego_pose.json"
+    found = by_token(table, {text(sample_data, one, "ego_pose_token") for one in readings})
+    check_found(sample_data, readings, "ego_pose_token", found, "ego_pose")
+    first: dict[int, tuple[list[float], list[float]]] = {}
+    tokens: list[Record] = []
+    several: set[int] = set()
+    for one in readings:
+        time, record = nanoseconds(sample_data, one), found[one["ego_pose_token"]]
+        pose = numbers(table, record, "rotation", 4), numbers(table, record, "translation", 3)
+        if time not in first:
+            first[time] = pose
+            tokens.append(record)
+        elif pose != first[time]:
+            several.add(time)
+    rotations, translations = (np.array(values) for values in zip(*first.values(), strict=True))
+    try:
+        return Trajectory(np.array(list(first), dtype=np.int64), rotations, translations), len(several)
+    except SceneError:
+        for record in tokens:  # names the one at fault
+            _pose(table, record)
+        raise
+
+
+def _pose(table: Path, record: Record) -> Pose:
+    rotation, translation = numbers(table, record, "rotation", 4), numbers(table, record, "translation", 3)
+    try:
+        return Pose.from_quaternion(rotation, translation)
+    except SceneError as error:
+        raise FormatError(table, place=place_of(record), found=error.message, fix=error.fix) from error
+
+
+# ---- records ---------------------------------------------------------------------------------------------------------
+
+
+def records(table: Path, key: str = "token", wanted: Container[str] | None = None) -> list[Record]:
+    """Read the records of a table whose `key`, a string, is among those wanted; None: all.
+
+    Raises:
+        FormatError: There is no such table, it is not a JSON list of objects, or a record lacks the key.
+    """
+    if not table.is_file():
+        raise FormatError(
+            table,
+            found="the table is missing",
+            expected="a JSON list of records",
+            fix="Get the metadata again: each version's archive holds all tables of that version.",
+        )
+    try:
+        return [record for part in _parts(table) for record in _matching(table, part, key, wanted)]
+    except orjson.JSONDecodeError:  # a part is not whole where records hold objects; or the table is damaged
+        return list(_matching(table, read_json(table), key, wanted))
+
+
+def by_token(table: Path, tokens: Container[str]) -> dict[str, Record]:
+    """Read the records of a table with these tokens, by token.
+
+    Raises:
+        FormatError: As for `records`.
+    """
+    return {record["token"]: record for record in records(table, "token", tokens)}
+
+
+def check_found(table: Path, referring: Iterable[Record], key: str, found: Container[str], target: str) -> None:
+    """Make sure that each token that the records of `table` have under `key` was found in the table `target`.
+
+    Raises:
+        FormatError: One points nowhere.
+    """
+    for record in referring:
+        token = text(table, record, key)
+        if token not in found:
+            raise FormatError(
+                table,
+                place=place_of(record),
+                found=f"{key} {token!r}",
+                expected=f"the token of a record in {target}.json",
+                fix="The tables belong to different versions, or one was cut: get the metadata again.",
+            )
+
+
+def place_of(record: Record) -> str:
+    """Return the place of a record in its table, for errors."""
+    return f"record {record.get('token', '(without a token)')}"
+
+
+def text(table: Path, record: Record, key: str) -> str:
+    """Return a string of a record.
+
+    Raises:
+        FormatError: It is missing, or not a string.
+    """
+    value = _value(table, record, key)
+    if not isinstance(value, str):
+        raise _wrong(table, record, key, value, "a string")
+    return value
+
+
+def flag(table: Path, record: Record, key: str) -> bool:
+    """Return true or false of a record.
+
+    Raises:
+        FormatError: It is missing, or something else.
+    """
+    value = _value(table, record, key)
+    if not isinstance(value, bool):
+        raise _wrong(table, record, key, value, "true or false")
+    return value
+
+
+def nanoseconds(table: Path, record: Record) -> int:
+    """Return a record's timestamp in nanoseconds; tables have microseconds, as an integer or in some exports a float.
+
+    Raises:
+        FormatError: It is missing, or not a time.
+    """
+    value = _value(table, record, "timestamp")
+    if not _is_number(value) or not 0 <= value < 2**63 // MICROSECOND_NS:
+        raise _wrong(table, record, "timestamp", value, "microseconds since the Unix epoch")
+    whole = int(value)  # apart from its fraction: a float holds no nanoseconds since the epoch
+    fraction: float = value - whole
+    return whole * MICROSECOND_NS + round(fraction * MICROSECOND_NS)
+
+
+def numbers(table: Path, record: Record, key: str, count: int) -> list[float]:
+    """Return a list of `count` finite numbers.
+
+    Raises:
+        FormatError: It is missing, or something else.
+    """
+    value = _value(table, record, key)
+    if not (isinstance(value, list) and len(value) == count and all(map(_is_number, value))):
+        raise _wrong(table, record, key, value, f"{count} numbers")
+    return [float(number) for number in value]
+
+
+def matrix(table: Path, record: Record, key: str) -> list[list[float]]:
+    """Return three rows of three finite numbers.
+
+    Raises:
+        FormatError: It is missing, or something else.
+    """
+    value = _value(table, record, key)
+    rows = value if isinstance(value, list) else []
+    if len(rows) != 3 or not all(isinstance(row, list) and len(row) == 3 and all(map(_is_number, row)) for row in rows):
+        raise _wrong(table, record, key, value, "3 rows of 3 numbers")
+    return [[float(number) for number in row] for row in rows]
+
+
+def _parts(table: Path) -> Iterator[Any]:
+    """Yield the table's records in parts.
+
+    A part ends where one object ends and a comma follows. If that is within a record, neither part is JSON.
+    """
+    rest, first = b"", True
+    with table.open("rb") as stream:
+        while block := stream.read(PART_BYTES):
+            rest += block
+            end = rest.rfind(b"},")
+            if end < 0:
+                continue
+            yield orjson.loads((b"" if first else b"[") + rest[: end + 1] + b"]")
+            rest, first = rest[end + 2 :], False
+    yield orjson.loads(rest if first else b"[" + rest)
+
+
+def _matching(table: Path, part: Any, key: str, wanted: Container[str] | None) -> Iterator[Record]:
+    if not isinstance(part, list):
+        raise FormatError(table, found=f"a JSON {type(part).__name__}", expected="a list of records")
+    for record in part:
+        if not isinstance(record, dict):
+            raise FormatError(table, found=f"a {type(record).__name__} in the list", expected="records, JSON objects")
+        value = text(table, record, key)
+        if wanted is None or value in wanted:
+            yield record
+
+
+def _value(table: Path, record: Record, key: str) -> Any:
+    if key not in record:
+        raise FormatError(table, place=place_of(record), found=f"no {key!r}", expected="one in each record")
+    return record[key]
+
+
+def _wrong(table: Path, record: Record, key: str, value: Any, expected: str) -> FormatError:
+    return FormatError(table, place=f"{place_of(record)}, field {key!r}", found=repr(value)[:80], expected=expected)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

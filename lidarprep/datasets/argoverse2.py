@@ -1,0 +1,377 @@
+"""Argoverse 2: a log of the sensor dataset, or of the lidar and map-change datasets, which are laid out alike.
+
+    LOG/sensors/lidar/TIMESTAMP_NS.feather           one sweep of two stacked lidars, in ego
+    LOG/sensors/cameras/NAME/TIMESTAMP_NS.jpg        seven ring cameras and two stereo cameras, undistorted
+    LOG/city_SE3_egovehicle.feather                  poses, several hundred a second
+    LOG/calibration/egovehicle_SE3_sensor.feather    extrinsics
+    LOG/calibration/intrinsics.feather
+
+The path is a log, or a folder of logs, such as train/. Ego is what Argoverse 2 calls egovehicle: the middle of the rear
+axle, x ahead, y left. The world is the city's frame, z up. Points are where they would be at the sweep's reference
+time, by which its file is named: the vehicle's motion is compensated, so they are not to be deskewed again. Times are
+taken as they are: the published logs count from a day of their own, so that their dates are of 1980.
+
+| table                                | columns                                                         |
+|--------------------------------------|-----------------------------------------------------------------|
+| city_SE3_egovehicle                  | timestamp_ns, qw qx qy qz, tx_m ty_m tz_m: the city from ego    |
+| calibration/egovehicle_SE3_sensor    | sensor_name, qw qx qy qz, tx_m ty_m tz_m: ego from sensor       |
+| calibration/intrinsics               | sensor_name, fx_px fy_px cx_px cy_px, k1 k2 k3,                 |
+|                                      | height_px width_px                                              |
+| sensors/lidar/TIMESTAMP_NS           | x y z float16, intensity and laser_number uint8, offset_ns int32|
+
+References: the user guide of the sensor dataset in argoverse/av2-api (guide/src/datasets/sensor.md), and its issues 77
+and 82 for the lidar that each laser belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.datasets.association import ImageSeries, match_images, poses_at
+from lidarprep.datasets.filenames import folders_in, image_stem, visible
+from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.selection import listed, refuse_poses, select_part, selected, unused_options
+from lidarprep.datasets.sources import source_files
+from lidarprep.errors import FormatError, MissingExtraError, SceneError
+from lidarprep.pointfiles.fields import cloud_from_fields
+from lidarprep.scene import (
+    Camera,
+    CameraImage,
+    Frame,
+    Intrinsics,
+    Lidar,
+    PointCloud,
+    Pose,
+    ReferenceFrame,
+    Scene,
+    Trajectory,
+)
+
+LOOKS_LIKE = "an Argoverse 2 log, or a folder of logs: sensors/lidar/*.feather, city_SE3_egovehicle.feather"
+
+POSES = "city_SE3_egovehicle.feather"
+
+USED_OPTIONS = ("points_frame", "scene", "lidars", "cameras", "image_tolerance", "max_pose_gap")
+
+# How many folders are searched for a log.
+SEARCHED = 100
+
+QUATERNION = ("qw", "qx", "qy", "qz")
+TRANSLATION = ("tx_m", "ty_m", "tz_m")
+
+# Two stacked lidars of 32 lasers each: laser_number 0–31 is the upper one's, 32–63 the lower one's.
+LIDARS = ("up_lidar", "down_lidar")
+LASERS = 32
+
+SWEEP_COLUMNS = ("x", "y", "z", "intensity", "laser_number", "offset_ns")
+
+Table = dict[str, NDArray[Any]]
+
+
+def detect(path: Path) -> str | None:
+    """Say why this is an Argoverse 2 log or a folder of them; None if it is not."""
+    if _is_log(path):
+        return "it has sensors/lidar/ with Feather files"
+    log = next((folder for folder in islice(folders_in(path), SEARCHED) if _is_log(folder)), None)
+    return None if log is None else f"its folder {log.name} has sensors/lidar/ with Feather files"
+
+
+def open(path: Path, options: OpenOptions) -> Scene:
+    """Open one log.
+
+    Raises:
+        SceneError: Which log is meant is not clear, or there is none of that name; it has no sweep; a lidar or camera
+            is not known; an option contradicts the layout.
+        FormatError: A table is missing or damaged, or a file's name is no timestamp.
+        MissingExtraError: pyarrow is not installed.
+    """
+    refuse_poses(path, options, "an Argoverse 2 log, which has its own poses")
+    log = _find_log(path, options.scene)
+    sweeps = _stamped(log / "sensors" / "lidar", ".feather")
+    if not sweeps:
+        raise SceneError(f"{log / 'sensors' / 'lidar'} holds no sweep", fix=f"Expected is {LOOKS_LIKE}.")
+    lidars = tuple(LIDARS.index(name) for name in selected(LIDARS, options.lidars, "lidar"))
+    trajectory, doubled = _read_trajectory(log / POSES)
+    times = list(sweeps)
+    series, notes = _cameras(log, options)
+    poses, pose_notes = poses_at(times, trajectory, options)
+    images, image_notes = match_images(times, series, trajectory, options)
+    if doubled:
+        notes.append(f"{POSES}: {doubled} rows have the time of an earlier one; they are left out")
+    points_frame = options.points_frame or "ego"
+    frames = tuple(
+        Frame(
+            id=file.stem,
+            index=index,
+            read_points=partial(_read_sweep, file, time, lidars, points_frame),
+            world_from_ego=poses[index],
+            timestamp=time,
+            images=images[index],
+            sources=source_files([file], images[index]),
+        )
+        for index, (time, file) in enumerate(sweeps.items())
+    )
+    return Scene(
+        source=str(path),
+        layout="argoverse2",
+        frames=frames,
+        cameras=tuple(one.camera for one in series),
+        points_frame=points_frame,
+        motion_compensated=True,
+        notes=(
+            *([] if log == path else [f"log {log.name}"]),
+            "the points are motion-compensated already, though they have the times at which they were seen",
+            *unused_options(options, USED_OPTIONS),
+            *notes,
+            *pose_notes,
+            *image_notes,
+        ),
+        lidars=tuple(Lidar(name, index) for index, name in enumerate(LIDARS) if index in lidars),
+        trajectory=trajectory,
+    )
+
+
+def _is_log(path: Path) -> bool:
+    folder = path / "sensors" / "lidar"
+    if not folder.is_dir():
+        return False
+    return (path / POSES).is_file() or any(file.suffix == ".feather" for file in islice(folder.iterdir(), SEARCHED))
+
+
+def _find_log(path: Path, asked: str | None) -> Path:
+    """Return the log: the path, or the one asked for among the folders in it."""
+    if _is_log(path):
+        if asked not in (None, path.absolute().name):
+            raise SceneError(
+                f"{path} is one log, and not {asked!r}", fix="Leave --scene-name out, or point at the folder of logs."
+            )
+        return path
+    logs = {folder.name: folder for folder in folders_in(path) if _is_log(folder)}
+    if not logs:
+        raise SceneError(f"{path} holds no Argoverse 2 log", fix=f"Expected is {LOOKS_LIKE}.")
+    return select_part(path, "log", logs, asked)
+
+
+def _stamped(folder: Path, suffix: str | None = None) -> dict[int, Path]:
+    """Return the files of a folder by the nanoseconds in their names, in time order; of no suffix: images.
+
+    Raises:
+        FormatError: One has another name.
+    """
+    files: dict[int, Path] = {}
+    for file in visible(folder):
+        if (image_stem(file.name) is None) if suffix is None else file.suffix != suffix:
+            continue
+        stem = file.stem
+        if not (stem.isascii() and stem.isdigit() and int(stem) < 2**63):
+            raise FormatError(file, found="a name that is no time", expected="nanoseconds, such as 315967376859506000")
+        if int(stem) in files:
+            raise FormatError(file, found=f"the time of {files[int(stem)].name}, too", expected="one file a time")
+        files[int(stem)] = file
+    return dict(sorted(files.items()))
+
+
+def _cameras(log: Path, options: OpenOptions) -> tuple[list[ImageSeries], list[str]]:
+    """Return the cameras that have images, in the order of their names; and notes on those without a calibration."""
+    folder = log / "sensors" / "cameras"
+    known = [path.name for path in folders_in(folder)]
+    names = selected(known, options.cameras, "camera")
+    if not names:
+        return [], []
+    extrinsics = _read_extrinsics(log / "calibration" / "egovehicle_SE3_sensor.feather")
+    intrinsics = _read_intrinsics(log / "calibration" / "intrinsics.feather")
+    calibrated = [name for name in names if name in extrinsics and name in intrinsics]
+    left_out = [name for name in names if name not in calibrated]
+    if left_out and options.cameras:
+        raise SceneError(
+            f"{log / 'calibration'} has no extrinsics or no intrinsics of {listed(left_out)}",
+            fix=f"Leave them out; calibrated are {listed(calibrated)}.",
+        )
+    notes = ["the images are undistorted, so k1, k2 and k3 of intrinsics.feather are not applied"]
+    notes += [f"left out, since calibration/ lacks them: {listed(left_out)}"] if left_out else []
+    series = []
+    for name in calibrated:
+        camera = Camera(name, known.index(name), intrinsics[name], extrinsics[name])
+        stamped = _stamped(folder / name)
+        images = [CameraImage(camera, file) for file in stamped.values()]
+        series.append(ImageSeries(camera, list(stamped), images.__getitem__))
+    return series, notes
+
+
+# ---- tables --------------------------------------------------------------------------------------------------------
+
+
+def _read_sweep(path: Path, timestamp: int, lidars: Sequence[int], frame: ReferenceFrame) -> PointCloud:
+    """Read the points of one sweep.
+
+    Args:
+        path: The file.
+        timestamp: The sweep's reference time, which its file is named by, nanoseconds.
+        lidars: Which of LIDARS to take.
+        frame: The frame of reference that the points are in; Argoverse 2 gives them in ego.
+
+    Returns:
+        Positions (N, 3) float32, intensity 0 to 255, device (the number in LIDARS), ring (the laser within that
+        lidar), and timestamp: when the point was seen, though its position is that at the reference time.
+
+    Raises:
+        FormatError: The file is not a Feather table, or not of a sweep.
+    """
+    table = _read_table(path)
+    _require(path, table, SWEEP_COLUMNS)
+    for name in ("laser_number", "offset_ns"):
+        if table[name].dtype.kind not in "iu":
+            raise FormatError(path, place=f"column {name!r}", found=f"{table[name].dtype}", expected="integers")
+    lasers = table.pop("laser_number")
+    outside = np.flatnonzero((lasers < 0) | (lasers >= LASERS * len(LIDARS)))
+    if outside.size:
+        row = int(outside[0])
+        raise FormatError(
+            path,
+            place=f"row {row}, column 'laser_number'",
+            found=str(lasers[row]),
+            expected=f"0 to {LASERS * len(LIDARS) - 1}",
+        )
+    table["device"], table["ring"] = np.divmod(lasers, LASERS)
+    table["timestamp_ns"] = table.pop("offset_ns").astype(np.int64) + timestamp
+    cloud = cloud_from_fields(path, table, frame)
+    if len(lidars) == len(LIDARS):
+        return cloud
+    return cloud.take(np.isin(table["device"], lidars))
+
+
+def _read_trajectory(path: Path) -> tuple[Trajectory, int]:
+    """Read world_from_ego over time, in the city's frame; and count the rows that repeat another row's time.
+
+    Raises:
+        FormatError: The table is missing or empty, lacks a column, or a row is not a pose.
+    """
+    table = _read_table(path)
+    _require(path, table, ("timestamp_ns", *QUATERNION, *TRANSLATION))
+    if table["timestamp_ns"].dtype.kind not in "iu":
+        raise FormatError(
+            path, place="column 'timestamp_ns'", found=f"{table['timestamp_ns'].dtype}", expected="integer nanoseconds"
+        )
+    times, rows = np.unique(table["timestamp_ns"].astype(np.int64), return_index=True)
+    try:
+        trajectory = Trajectory(
+            times, _columns(path, table, QUATERNION)[rows], _columns(path, table, TRANSLATION)[rows]
+        )
+    except SceneError as error:
+        raise FormatError(path, found=error.message, fix=error.fix) from error
+    return trajectory, len(table["timestamp_ns"]) - len(times)
+
+
+def _read_extrinsics(path: Path) -> dict[str, Pose]:
+    """Read ego_from_sensor by the sensor's name.
+
+    Raises:
+        FormatError: The table is missing, lacks a column, or a row is not a pose.
+    """
+    table = _read_table(path)
+    _require(path, table, ("sensor_name", *QUATERNION, *TRANSLATION))
+    poses = {}
+    rows = zip(_names(path, table), _columns(path, table, QUATERNION), _columns(path, table, TRANSLATION), strict=True)
+    for name, quaternion, translation in rows:
+        try:
+            poses[name] = Pose.from_quaternion(quaternion, translation)
+        except SceneError as error:
+            raise FormatError(path, place=f"the row of {name}", found=error.message, fix=error.fix) from error
+    return poses
+
+
+def _read_intrinsics(path: Path) -> dict[str, Intrinsics]:
+    """Read intrinsics by the camera's name, without distortion: Argoverse 2's images are undistorted.
+
+    k1, k2 and k3 are the lens's distortion before that, and are not to be applied again.
+
+    Raises:
+        FormatError: The table is missing, lacks a column, or a row makes no sense.
+    """
+    table = _read_table(path)
+    pinhole = ("fx_px", "fy_px", "cx_px", "cy_px")
+    _require(path, table, ("sensor_name", *pinhole, "width_px", "height_px"))
+    intrinsics = {}
+    rows = zip(
+        _names(path, table),
+        _columns(path, table, pinhole),
+        _columns(path, table, ("width_px", "height_px")),
+        strict=True,
+    )
+    for name, numbers, size in rows:
+        try:
+            if not (np.isfinite(size).all() and (size >= 1).all()):
+                raise SceneError(f"an image of {size[0]} × {size[1]} pixels")
+            fx, fy, cx, cy = numbers.tolist()
+            intrinsics[name] = Intrinsics(fx, fy, cx, cy, width=int(size[0]), height=int(size[1]))
+        except SceneError as error:
+            raise FormatError(path, place=f"the row of {name}", found=error.message, fix=error.fix) from error
+    return intrinsics
+
+
+def _read_table(path: Path) -> Table:
+    """Read a Feather file's columns, (N,) each, in their own types.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+        FormatError: There is no such file, it is not a Feather file, or a value in it is missing.
+    """
+    try:
+        import pyarrow
+        from pyarrow import ipc
+    except ImportError as error:
+        raise MissingExtraError("Argoverse 2 logs", "tables") from error
+    try:
+        with pyarrow.OSFile(str(path)) as source, ipc.open_file(source) as reader:
+            table = reader.read_all()
+        # Lengths and offsets are taken from the file as they are: a damaged one would read foreign memory.
+        table.validate(full=True)
+        columns = [column.to_numpy() for column in table.columns]
+    except FileNotFoundError as error:
+        raise FormatError(path, found="no such file", expected="a Feather table of Argoverse 2") from error
+    except (pyarrow.ArrowException, OSError, MemoryError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0][:120] or "damaged"
+        raise FormatError(
+            path,
+            found=f"no Feather table that can be read ({reason})",
+            expected="a table as Argoverse 2 writes it",
+            fix="The file was cut or is damaged: get it again.",
+        ) from error
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if table.column_names.count(name) > 1:
+            raise FormatError(path, place=f"column {name!r}", found="more than one of that name", expected="one")
+        if column.null_count:
+            raise FormatError(path, place=f"column {name!r}", found="a missing value", expected="one in each row")
+    return dict(zip(table.column_names, columns, strict=True))
+
+
+def _require(path: Path, table: Table, names: Sequence[str]) -> None:
+    missing = [name for name in names if name not in table]
+    if missing:
+        raise FormatError(
+            path, found=f"columns {', '.join(table) or '(none)'}: no {', no '.join(missing)}", expected=", ".join(names)
+        )
+
+
+def _columns(path: Path, table: Table, names: Sequence[str]) -> NDArray[np.float64]:
+    """Return (N, len(names)) float64."""
+    for name in names:
+        if table[name].dtype.kind not in "iuf":
+            raise FormatError(path, place=f"column {name!r}", found=f"{table[name].dtype}", expected="numbers")
+    return np.column_stack([table[name].astype(np.float64) for name in names])
+
+
+def _names(path: Path, table: Table) -> list[str]:
+    """Return the sensors' names, one a row."""
+    names = [str(name) for name in table["sensor_name"].tolist()]
+    if len(set(names)) < len(names):
+        doubled = next(name for name in names if names.count(name) > 1)
+        raise FormatError(path, place=f"the row of {doubled}", found="another row of that sensor", expected="one")
+    return names

@@ -1,0 +1,172 @@
+"""Association by time: images, radar sweeps and poses, which have times of their own, to the lidar's frames.
+
+Data without a match is counted and noted, never replaced by other data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lidarprep.datasets.options import OpenOptions
+from lidarprep.errors import SceneError
+from lidarprep.scene import Camera, CameraImage, Pose, Scene, Trajectory
+
+
+def nearest(timestamps: ArrayLike, others: ArrayLike, tolerance_ns: int) -> NDArray[np.int64]:
+    """Return for each of (F,) times the row of the nearest of (K,) others, or -1; the earlier of two as near.
+
+    Args:
+        timestamps: (F,) int64 nanoseconds.
+        others: (K,) int64 nanoseconds, in any order.
+        tolerance_ns: How far away the nearest may be, included.
+    """
+    times = np.asarray(timestamps, dtype=np.int64)
+    unsorted = np.asarray(others, dtype=np.int64)
+    if not len(unsorted):
+        return np.full(len(times), -1, dtype=np.int64)
+    order = np.argsort(unsorted, kind="stable")
+    candidates = unsorted[order]
+    after = np.searchsorted(candidates, times).clip(0, len(candidates) - 1)
+    before = (after - 1).clip(0)
+    rows = np.where(np.abs(candidates[after] - times) < np.abs(candidates[before] - times), after, before)
+    near = np.abs(candidates[rows] - times) <= tolerance_ns
+    return np.where(near, order[rows], -1)
+
+
+def paired(timestamps: ArrayLike, others: ArrayLike, tolerance_ns: int) -> NDArray[np.int64]:
+    """Associate as `nearest` does, but give each of the others to one time at most.
+
+    The nearest pairs come first; of pairs as near the earlier one. A time whose nearest is given away gets its
+    neighbour on the other side, if that is within the tolerance: two series that alternate are paired in turn.
+
+    Args:
+        timestamps: (F,) int64 nanoseconds.
+        others: (K,) int64 nanoseconds, in any order.
+        tolerance_ns: How far apart a pair may be, included.
+
+    Returns:
+        (F,) rows of the others, or -1.
+    """
+    times = np.asarray(timestamps, dtype=np.int64)
+    unsorted = np.asarray(others, dtype=np.int64)
+    rows = np.full(len(times), -1, dtype=np.int64)
+    if not len(unsorted):
+        return rows
+    order = np.argsort(unsorted, kind="stable")
+    candidates = unsorted[order]
+    after = np.searchsorted(candidates, times)
+    neighbours = np.column_stack((after - 1, after))
+    inside = (neighbours >= 0) & (neighbours < len(candidates))
+    neighbours = neighbours.clip(0, len(candidates) - 1)
+    apart = np.abs(candidates[neighbours] - times[:, None])
+    frames, sides = np.nonzero(inside & (apart <= tolerance_ns))
+    chosen = neighbours[frames, sides]
+    free = np.ones(len(candidates), dtype=bool)
+    for pair in np.lexsort((chosen, times[frames], apart[frames, sides])).tolist():
+        frame, candidate = frames[pair], chosen[pair]
+        if rows[frame] < 0 and free[candidate]:
+            rows[frame], free[candidate] = order[candidate], False
+    return rows
+
+
+@dataclass(frozen=True)
+class ImageSeries:
+    """The images of one camera, as a recording has them.
+
+    Args:
+        camera: The camera, with its extrinsics.
+        timestamps: (K,) nanoseconds since the Unix epoch, in any order.
+        image: Makes the image of a row: its file, or the function that reads its encoded bytes. Pose and timestamp are
+            added by `match_images`.
+    """
+
+    camera: Camera
+    timestamps: Sequence[int]
+    image: Callable[[int], CameraImage]
+
+
+def match_images(
+    timestamps: Sequence[int], series: Sequence[ImageSeries], trajectory: Trajectory | None, options: OpenOptions
+) -> tuple[list[tuple[CameraImage, ...]], list[str]]:
+    """Find for each frame the nearest image of each camera, with the camera's pose at the image's own time.
+
+    Args:
+        timestamps: (F,) of the frames, nanoseconds.
+        series: The cameras' images.
+        trajectory: world_from_ego over time; None where it is not known: then images have no pose.
+        options: For the tolerance and the widest gap.
+
+    Returns:
+        The images of each frame, in the order of the series; and notes on those that were not matched.
+    """
+    found: list[list[CameraImage]] = [[] for _ in timestamps]
+    notes: list[str] = []
+    for one in series:
+        rows = nearest(timestamps, one.timestamps, options.image_tolerance_ns)
+        frames = np.flatnonzero(rows >= 0).tolist()
+        times = [int(one.timestamps[rows[frame]]) for frame in frames]
+        poses: Sequence[Pose | None] = [None] * len(times)
+        if trajectory is not None:
+            poses = trajectory.at_each(times, max_gap_ns=options.max_pose_gap_ns, then=one.camera.ego_from_camera)
+        unposed = 0
+        for frame, time, pose in zip(frames, times, poses, strict=True):
+            if trajectory is not None and pose is None:
+                unposed += 1
+                continue
+            world_from_camera = None if one.camera.ego_from_camera is None else pose
+            image = replace(
+                one.image(int(rows[frame])), camera=one.camera, world_from_camera=world_from_camera, timestamp=time
+            )
+            found[frame].append(image)
+        missing = int((rows < 0).sum())
+        if missing:
+            notes.append(
+                f"camera {one.camera.name}: {missing} of {len(rows)} frames have no image within "
+                f"{options.image_tolerance:g} s (--image-tolerance)"
+            )
+        if unposed:
+            notes.append(
+                f"camera {one.camera.name}: {unposed} images were taken where no pose is known; they are left out"
+            )
+    return [tuple(images) for images in found], notes
+
+
+def poses_at(
+    timestamps: Sequence[int], trajectory: Trajectory, options: OpenOptions
+) -> tuple[list[Pose | None], list[str]]:
+    """Interpolate the pose at each frame's time; None where there is none, and a note on how many lack one."""
+    poses = trajectory.at_each(timestamps, max_gap_ns=options.max_pose_gap_ns)
+    without = sum(pose is None for pose in poses)
+    if not without:
+        return poses, []
+    first, last = (int(trajectory.timestamps[k]) for k in (0, -1))
+    return poses, [
+        f"{without} of {len(poses)} frames have no pose: the poses reach from {first} to {last} ns, "
+        f"and gaps over {options.max_pose_gap:g} s are not bridged (--max-pose-gap)"
+    ]
+
+
+def by_time(scene: Scene) -> Scene:
+    """Return the scene with its frames sorted by time; of frames with one timestamp the first is kept.
+
+    Raises:
+        SceneError: A frame has no timestamp.
+    """
+    for frame in scene:
+        if frame.timestamp is None:
+            raise SceneError(
+                f"frame {frame.id} has no timestamp, so frames cannot be sorted by time",
+                fix="Leave --frame-order time out: frames come in the order in which they are recorded.",
+            )
+    kept = {frame.timestamp: frame for frame in reversed(scene.frames)}
+    frames = [kept[time] for time in sorted(time for time in kept if time is not None)]
+    doubled = len(scene) - len(frames)
+    notes = list(scene.notes)
+    if doubled:
+        notes.append(f"{doubled} of {len(scene)} frames have the timestamp of an earlier one; they are left out")
+    numbered = tuple(replace(frame, index=index) for index, frame in enumerate(frames))
+    return replace(scene, frames=numbered, notes=tuple(notes))

@@ -1,1 +1,0 @@
-"""KITTI: raw drives and odometry sequences."""

@@ -1,0 +1,333 @@
+"""KITTI raw: drives that are synchronised and rectified, a folder a day with the day's calibration.
+
+    DATE/calib_imu_to_velo.txt, DATE/calib_velo_to_cam.txt, DATE/calib_cam_to_cam.txt
+    DATE/DATE_drive_NNNN_sync/velodyne_points/{data/0000000000.bin, timestamps.txt}
+    DATE/DATE_drive_NNNN_sync/image_0[0-3]/{data/0000000000.png, timestamps.txt}
+    DATE/DATE_drive_NNNN_sync/oxts/{data/0000000000.txt, timestamps.txt}
+
+Ego is the frame of the Velodyne, which the points come in: x forward, y left, z up. The world is level: x east, y
+north, z up, its origin where the Velodyne is in the first frame. (The development kit inverts the whole first pose
+instead, so that its world leans as the device did when it started.) A line of a timestamps.txt belongs to the file of
+its number, counted from 0; a sweep's time is when the Velodyne faced forward. The time zone is taken as UTC.
+
+Poses come from the inertial and GPS unit, an OXTS RT 3003. A row has 30 numbers; the first six are latitude and
+longitude (degrees), altitude (metres), roll, pitch and yaw (radians; yaw 0 is east, counterclockwise). The unit's axes
+are x forward, y left, z up. As in the development kit's `convertOxtsToPose`, positions are those of a Mercator
+projection, scaled by the cosine of the first row's latitude; the rotation is Rz(yaw) · Ry(pitch) · Rx(roll).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.datasets._kitti_calibration import moved_by, read_calibration
+from lidarprep.datasets.association import ImageSeries, match_images, poses_at
+from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in
+from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.pose_table import table_of_poses
+from lidarprep.datasets.selection import refuse_poses, select_part, selected, unused_options
+from lidarprep.datasets.sources import source_files
+from lidarprep.errors import FormatError, SceneError
+from lidarprep.pointfiles import read_points
+from lidarprep.scene import Camera, CameraImage, Frame, GpsPose, Lidar, Pose, Scene, Trajectory
+
+LOOKS_LIKE = "KITTI raw: DATE_drive_NNNN_sync/velodyne_points/data/N.bin, with DATE/calib_velo_to_cam.txt above"
+
+CAMERAS = ("image_00", "image_01", "image_02", "image_03")
+LIDAR = "velodyne"
+USED_OPTIONS = ("points_frame", "lidars", "cameras", "image_tolerance", "max_pose_gap")
+
+EARTH_RADIUS_M = 6378137.0
+ROW_LENGTH = 30
+NO_ROWS = "no oxts rows: where the device is in the world is not known"
+
+# How far beyond the first and the last row poses are continued, at the speed between the nearest two: one sweep.
+LONGEST_CONTINUED_NS = 110_000_000
+
+# Years that nanoseconds since the epoch reach, in 64 bits.
+_TIME = re.compile(r"(19[7-9]\d|2[01]\d\d)-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9})?")
+_EXAMPLE_TIME = "2011-09-26 13:02:25.964389445"
+
+
+def detect(path: Path) -> str | None:
+    """Say why this is a drive of KITTI raw, or a day of them; None if it is not."""
+    if _is_drive(path):
+        return "it has a folder velodyne_points/data/"
+    drives = _drives(path)
+    return f"it holds the drive {drives[0].name}" if drives else None
+
+
+def open(path: Path, options: OpenOptions) -> Scene:
+    """Open a drive, or one of a day's.
+
+    Raises:
+        SceneError: There are several drives and none is named; a file of calibration or of times is missing; poses are
+            given, which would not be read.
+        FormatError: Calibration, times or oxts rows are not what they should be.
+    """
+    fix = "Leave the poses file out, or open the folder velodyne_points/data/ with it."
+    refuse_poses(path, options, "KITTI raw, which has its own poses in oxts/", fix)
+    drive = path if _is_drive(path) else _selected_drive(path, options.scene)
+    files, notes = counted_files(drive / "velodyne_points" / "data", ".bin")
+    if not files:
+        raise SceneError(
+            f"{drive / 'velodyne_points' / 'data'} holds no sweep 0000000000.bin",
+            fix="Drives whose name ends in _extract keep them as text: take the drive that ends in _sync.",
+        )
+    selected([LIDAR], options.lidars, "lidar")
+    day = drive.absolute().parent
+    stamps = _read_times(drive / "velodyne_points" / "timestamps.txt")
+    times = [stamps[number] for number in files if number in stamps]
+    notes += _gaps(files, stamps)
+    series, series_notes = _image_series(drive, day, options)
+    oxts, oxts_notes = _read_oxts(drive / "oxts")
+    trajectory = None
+    poses: list[Pose | None] = [None] * len(times)
+    if oxts is not None and times:
+        velodyne_from_imu = read_calibration(day / "calib_imu_to_velo.txt").pose("R", "T")
+        image_times = [time for one in series for time in one.timestamps]
+        trajectory, more = _trajectory(oxts, velodyne_from_imu, times, image_times)
+        poses, pose_notes = poses_at(times, trajectory, options)
+        world = "the world is level: x east, y north, z up, from where the first sweep was taken"
+        oxts_notes += [*more, *pose_notes, world]
+    images, image_notes = match_images(times, series, trajectory, options)
+    by_time = dict(zip(times, zip(poses, images, strict=True), strict=True))
+    points_frame = options.points_frame or "ego"
+    frames = []
+    for index, (number, file) in enumerate(files.items()):
+        time = stamps.get(number)
+        pose, taken = (None, ()) if time is None else by_time[time]
+        frames.append(
+            Frame(
+                id=file.stem,
+                index=index,
+                read_points=partial(read_points, file, points_frame),
+                world_from_ego=pose,
+                timestamp=time,
+                images=taken,
+                gps=oxts.gps(time) if oxts is not None and time is not None and pose is not None else None,
+                sources=source_files([file], taken),
+            )
+        )
+    return Scene(
+        str(path),
+        "kitti-raw",
+        tuple(frames),
+        tuple(one.camera for one in series),
+        points_frame,
+        (
+            *unused_options(options, USED_OPTIONS if drive == path else (*USED_OPTIONS, "scene")),
+            *notes,
+            *oxts_notes,
+            *series_notes,
+            *image_notes,
+            "times are taken as UTC",
+        ),
+        lidars=(Lidar(LIDAR, 0),),
+        trajectory=trajectory,
+    )
+
+
+def _is_drive(path: Path) -> bool:
+    return (path / "velodyne_points" / "data").is_dir()
+
+
+def _drives(path: Path) -> list[Path]:
+    return [folder for folder in folders_in(path) if "_drive_" in folder.name and _is_drive(folder)]
+
+
+def _selected_drive(path: Path, scene: str | None) -> Path:
+    """Return the drive that is asked for, by its name or its number."""
+    drives = {drive.name: drive for drive in _drives(path)}
+    return select_part(path, "drive", drives, scene, lambda name: name.split("_drive_")[1].split("_")[0])
+
+
+def _gaps(files: dict[int, Path], stamps: dict[int, int]) -> list[str]:
+    """Return notes on sweeps that are missing, and on those without a time."""
+    notes = []
+    missing = sorted(stamps.keys() - files.keys())
+    if missing:
+        notes.append(f"{len(missing)} sweeps have a time and no file, such as {missing[0]:010d}.bin; they are left out")
+    untimed = sorted(files.keys() - stamps.keys())
+    if untimed:
+        notes.append(f"{len(untimed)} sweeps have no time, such as {files[untimed[0]].name}: they get no pose")
+    return notes
+
+
+def _image_series(drive: Path, day: Path, options: OpenOptions) -> tuple[list[ImageSeries], list[str]]:
+    """Return the selected cameras that have images, and notes."""
+    known = [name for name in CAMERAS if (drive / name / "data").is_dir()]
+    names = selected(known, options.cameras, "camera")
+    if not names:
+        return [], []
+    camera_0_from_velodyne = read_calibration(day / "calib_velo_to_cam.txt").pose("R", "T")
+    calibration = read_calibration(day / "calib_cam_to_cam.txt")
+    rectified_from_velodyne = calibration.pose("R_rect_00") @ camera_0_from_velodyne
+    series: list[ImageSeries] = []
+    notes: list[str] = []
+    for name in names:
+        number = name.removeprefix("image_")
+        width, height = calibration.numbers(f"S_rect_{number}", 2).tolist()
+        intrinsics, offset = calibration.rectified_camera(f"P_rect_{number}", (int(width), int(height)))
+        ego_from_camera = (moved_by(offset) @ rectified_from_velodyne).inverse()
+        stamps = _read_times(drive / name / "timestamps.txt")
+        files, strange = counted_files(drive / name / "data", *IMAGE_SUFFIXES)
+        notes += strange
+        timed = [file for file in files if file in stamps]
+        if len(timed) < len(files):
+            notes.append(f"camera {name}: {len(files) - len(timed)} images have no time; they are left out")
+        camera = Camera(name, known.index(name), intrinsics, ego_from_camera)
+        images = [CameraImage(camera, files[file]) for file in timed]
+        series.append(ImageSeries(camera, [stamps[file] for file in timed], images.__getitem__))
+    return series, notes
+
+
+def _read_times(path: Path) -> dict[int, int]:
+    """Read a timestamps.txt: nanoseconds since the Unix epoch by the number of the file that they belong to.
+
+    KITTI names no time zone; they are taken as UTC. A blank line is a file that is missing.
+
+    Raises:
+        SceneError: There is no such file.
+        FormatError: A line is not a time.
+    """
+    if not path.is_file():
+        raise SceneError(f"{path} is missing: when the files beside it were recorded is not known")
+    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+    texts = {number: line for number, line in enumerate(lines) if line}
+    for number, text in texts.items():
+        if not _TIME.fullmatch(text):
+            place = f"line {number + 1}"
+            raise FormatError(path, place=place, found=repr(text[:60]), expected=f"a time such as {_EXAMPLE_TIME}")
+    try:
+        times = np.array(list(texts.values()), dtype="datetime64[ns]").astype(np.int64)
+    except ValueError as error:  # no such day or hour
+        raise FormatError(path, found=f"no time: {error}", expected=f"times such as {_EXAMPLE_TIME}") from None
+    return dict(zip(texts, times.tolist(), strict=True))
+
+
+# ---- poses ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Oxts:
+    """Rows of the inertial and GPS unit in time order.
+
+    Args:
+        timestamps: (M,) int64 nanoseconds since the Unix epoch.
+        latitude, longitude: (M,) degrees.
+        yaw: (M,) radians, counterclockwise from east, without jumps by a turn.
+        trajectory: The unit's poses: in axes x east, y north, z up, positions in the scaled Mercator projection.
+    """
+
+    timestamps: NDArray[np.int64]
+    latitude: NDArray[np.float64]
+    longitude: NDArray[np.float64]
+    yaw: NDArray[np.float64]
+    trajectory: Trajectory
+
+    def gps(self, timestamp: int) -> GpsPose:
+        """Interpolate the unit's position on the Earth between its rows; beyond them take the nearest row's."""
+        latitude, longitude, yaw = (
+            float(np.interp(timestamp - int(self.timestamps[0]), self.timestamps - self.timestamps[0], values))
+            for values in (self.latitude, self.longitude, self.yaw)
+        )
+        return GpsPose(latitude, longitude, (90.0 - math.degrees(yaw)) % 360.0)
+
+
+def _read_oxts(folder: Path) -> tuple[Oxts | None, list[str]]:
+    """Read the rows of a drive's folder oxts/, and return them with notes; None where it has none.
+
+    Raises:
+        FormatError: A row or a time is not what it should be.
+    """
+    files, notes = counted_files(folder / "data", ".txt")
+    if not files:
+        return None, [*notes, NO_ROWS]
+    times = _read_times(folder / "timestamps.txt")
+    timed = {number: time for number in files if (time := times.get(number)) is not None}
+    if len(timed) < len(files):
+        notes.append(f"{len(files) - len(timed)} oxts rows have no time; they are left out")
+    if not timed:
+        return None, [*notes, NO_ROWS]
+    rows = np.array([_read_row(files[number]) for number in timed])
+    latitude, longitude, altitude, roll, pitch, yaw = rows.T
+    scale = math.cos(math.radians(latitude[0]))
+    east = scale * EARTH_RADIUS_M * np.radians(longitude)
+    north = scale * EARTH_RADIUS_M * np.log(np.tan(np.radians(90 + latitude) / 2))
+    positions = np.column_stack((east, north, altitude))
+    poses = [Pose.from_euler(roll[row], pitch[row], yaw[row], positions[row]) for row in range(len(rows))]
+    stamps, places = list(timed.values()), [f"row {number}" for number in timed]
+    trajectory, more = table_of_poses(folder / "data", "KITTI", poses, places, stamps).trajectory()
+    _, kept = np.unique(np.array(stamps, dtype=np.int64), return_index=True)
+    by_time = Oxts(trajectory.timestamps, latitude[kept], longitude[kept], np.unwrap(yaw[kept]), trajectory)
+    return by_time, notes + more
+
+
+def _read_row(path: Path) -> list[float]:
+    """Read latitude, longitude, altitude, roll, pitch, yaw."""
+    words = path.read_text(encoding="utf-8", errors="replace").split()
+    try:
+        numbers = [float(word) for word in words[:6]]
+    except ValueError:
+        raise FormatError(path, found=repr(" ".join(words)[:60]), expected=f"{ROW_LENGTH} numbers") from None
+    if len(words) != ROW_LENGTH:
+        raise FormatError(path, found=f"{len(words)} values", expected=f"{ROW_LENGTH}, as the unit writes them")
+    if not all(map(math.isfinite, numbers)):
+        raise FormatError(path, found=f"a number that is not finite: {words[:6]}", expected="a pose")
+    if not (abs(numbers[0]) < 90 and abs(numbers[1]) <= 360):
+        raise FormatError(path, found=f"latitude {words[0]}, longitude {words[1]}", expected="degrees, off the poles")
+    return numbers
+
+
+def _trajectory(
+    oxts: Oxts, velodyne_from_imu: Pose, times: list[int], image_times: list[int]
+) -> tuple[Trajectory, list[str]]:
+    """Return world_from_ego, with the world's origin at the device's position at the first time that has a pose."""
+    mercator_from_ego = oxts.trajectory @ velodyne_from_imu.inverse()
+    mercator_from_ego, notes = _continued(mercator_from_ego, [*times, *image_times])
+    poses = (mercator_from_ego.at(time) for time in times)
+    first = next((pose for pose in poses if pose is not None), mercator_from_ego.pose(0))
+    return mercator_from_ego.seen_from(moved_by(-first.translation)), notes
+
+
+def _continued(trajectory: Trajectory, needed: Sequence[int]) -> tuple[Trajectory, list[str]]:
+    """Continue the trajectory to needed times beyond its ends that are at most about a sweep away; with a note if so.
+
+    A synchronised drive has one oxts row a sweep, whose time is some milliseconds off the sweep's and the images':
+    the first or the last of them lie beyond the rows. With one row only, the device is taken to stand still.
+
+    Args:
+        trajectory: The poses of the rows.
+        needed: Times at which poses are needed, nanoseconds.
+    """
+    times = trajectory.timestamps.tolist()
+    early = [time for time in needed if 0 < times[0] - time <= LONGEST_CONTINUED_NS]
+    late = [time for time in needed if 0 < time - times[-1] <= LONGEST_CONTINUED_NS]
+    if not early and not late:
+        return trajectory, []
+    poses = [trajectory.pose(row) for row in range(len(times))]
+    stamped = dict(zip(times, poses, strict=True))
+    longest = 0
+    for time, end, inner in ((min(early, default=None), 0, 1), (max(late, default=None), -1, -2)):
+        if time is None:
+            continue
+        longest = max(longest, abs(time - times[end]))
+        if len(times) == 1:
+            stamped[time] = poses[0]
+        else:
+            fraction = (time - times[end]) / (times[inner] - times[end])
+            stamped[time] = poses[end].interpolate(poses[inner], fraction)
+    in_order = sorted(stamped)
+    longer = Trajectory.from_poses(in_order, [stamped[time] for time in in_order])
+    return replace(longer, normalised_by=trajectory.normalised_by), [
+        f"poses are continued by up to {longest / 1e6:.1f} ms beyond the first and the last oxts row, at constant speed"
+    ]

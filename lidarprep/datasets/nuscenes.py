@@ -1,0 +1,405 @@
+"""nuScenes: tables of any version in a folder such as v1.0-trainval, and the files that they name beside it.
+
+    v1.0-*/scene.json, sample.json, …   the tables: see the module _nuscenes_tables
+    samples/LIDAR_TOP/*.pcd.bin         keyframes, in the lidar's own frame; sweeps/LIDAR_TOP/*.pcd.bin between them
+    samples/CAM_*/*.jpg                 six cameras; rectified
+    samples/RADAR_*/*.pcd               five radars
+
+The path is the dataset's top folder, or the folder of one version's tables, beside which the files are. Ego is what
+nuScenes calls ego: the middle of the rear axle, x ahead, y left. The world is the frame of the map of the place, in
+which z is up. Points of the lidar are moved into ego as they are read; so are those of the radars, each from where the
+vehicle was when they were seen. A frame is a keyframe, and has keyframes of the other sensors; with all_sweeps a frame
+is any sweep of the lidar, and has the nearest data in time of the others.
+
+Radar files are binary PCD of eighteen fields, of which position and velocity are read. x is ahead of the sensor and y
+to its left; z is 0, since the radars measure no height. vx_comp and vy_comp are the velocity in metres a second, with
+the vehicle's own motion taken out. Every return is kept, also those that the sensor marks as invalid or ambiguous,
+which the development kit leaves out unless told otherwise. A file without returns has one that is not a number.
+
+Other datasets with the same tables open, too: all their lidars are merged where none is named LIDAR_TOP.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.datasets._nuscenes_tables import (
+    TABLES,
+    Channel,
+    Modality,
+    Reading,
+    Record,
+    SceneTables,
+    read_scene,
+    records,
+    text,
+)
+from lidarprep.datasets.association import ImageSeries, match_images, nearest, poses_at
+from lidarprep.datasets.filenames import frame_key, visible
+from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.selection import listed, refuse_poses, selected, unused_options
+from lidarprep.datasets.sources import source_files
+from lidarprep.errors import FormatError, SceneError
+from lidarprep.pointfiles import bin_files, read_points
+from lidarprep.scene import Camera, CameraImage, Frame, Lidar, PointCloud, Pose, RadarPoints, Scene, Trajectory
+
+LOOKS_LIKE = "a nuScenes dataset: tables in v1.0-*/ (scene.json, sample_data.json, …), files in samples/ and sweeps/"
+
+MAIN_LIDAR = "LIDAR_TOP"
+
+VERSION_NAME = re.compile(r"v[0-9]+\.[0-9]+")
+
+USED_OPTIONS = ("points_frame", "scene", "lidars", "cameras", "all_sweeps", "image_tolerance", "max_pose_gap")
+
+
+POSITION_FIELDS = ("x", "y", "z")
+VELOCITY_FIELDS = ("vx_comp", "vy_comp")
+
+# One lidar's part of a frame: its file, the pose of its frame in the frame's ego, its number where there are several.
+_LidarPart = tuple[Path, Pose, int | None]
+
+# One radar's, likewise.
+_RadarPart = tuple[Path, Pose]
+
+
+def detect(path: Path) -> str | None:
+    """Say why this is a nuScenes dataset; None if it is not."""
+    versions = _versions(path)
+    return f"it holds nuScenes tables: {listed(list(map(_name, versions)))}" if versions else None
+
+
+def open(path: Path, options: OpenOptions) -> Scene:
+    """Open one scene of a nuScenes dataset.
+
+    Raises:
+        SceneError: Which scene is meant is not clear, or there is none of that name; a lidar or camera is not known;
+            there is no sweep; an option contradicts the layout.
+        FormatError: A table is missing or damaged, or a token in it points nowhere.
+    """
+    refuse_poses(path, options, "a nuScenes dataset, which has its own poses")
+    if options.points_frame == "world":
+        raise SceneError(
+            f"{path} is a nuScenes dataset, whose points are in their lidar's frame and are moved into ego",
+            fix="Leave --points-frame out.",
+        )
+    tables, record, notes = _find_scene(path, options.scene)
+    read = read_scene(tables, path if tables != path else path.absolute().parent, record)
+    lidars = _lidars(read, options)
+    cameras = _chosen(_of(read, "camera"), options.cameras, "camera")
+    radars = _of(read, "radar")
+
+    main = next(iter(lidars.values()))
+    readings = _wanted(main, options)
+    if not readings:
+        raise SceneError(f"{record['name']} has no keyframe of {main.name}", fix="Take --all-sweeps.")
+    if not any(reading.path.is_file() for reading in readings):
+        raise SceneError(
+            f"none of the {len(readings)} files of {main.name} that {tables / 'sample_data.json'} names for "
+            f"{record['name']} is there, such as {readings[0].path}",
+            fix="Get the archive of files that holds this scene, or name another scene with --scene-name.",
+        )
+    times = [reading.timestamp for reading in readings]
+    poses, pose_notes = poses_at(times, read.trajectory, options)
+    series, file_notes = _image_series(cameras, options)
+    images, image_notes = match_images(times, series, read.trajectory, options)
+    points, lidar_notes = _lidar_parts(lidars, readings, read.trajectory, options)
+    returns, radar_notes = _radar_parts(radars, times, read.trajectory, options)
+    if radars:
+        radar_notes.append(
+            "radar: all returns are kept, also those marked as invalid or ambiguous, which nuScenes' own kit leaves out"
+        )
+    # Points and radar returns are moved by these poses, which the frame itself does not have.
+    calibration = [tables / "calibrated_sensor.json", tables / "ego_pose.json"]
+    frames = tuple(
+        Frame(
+            id=reading.token,
+            index=index,
+            read_points=partial(read_frame, points[index]),
+            read_radar=partial(read_radars, returns[index]) if radars else None,
+            world_from_ego=poses[index],
+            timestamp=reading.timestamp,
+            images=images[index],
+            sources=source_files(
+                [*(path for path, *_ in points[index]), *(path for path, _ in returns[index]), *calibration],
+                images[index],
+            ),
+        )
+        for index, reading in enumerate(readings)
+    )
+    return Scene(
+        source=str(path),
+        layout="nuscenes",
+        frames=frames,
+        cameras=tuple(one.camera for one in series),
+        notes=(
+            *notes,
+            *read.notes,
+            *unused_options(options, USED_OPTIONS),
+            *lidar_notes,
+            *pose_notes,
+            *file_notes,
+            *image_notes,
+            *radar_notes,
+        ),
+        lidars=tuple(Lidar(lidar.name, index, lidar.ego_from_sensor) for index, lidar in lidars.items()),
+        trajectory=read.trajectory,
+    )
+
+
+def _versions(path: Path) -> list[Path]:
+    """Return the folders of tables: this one, or those in it."""
+    if not path.is_dir():
+        return []
+    if _has_tables(path):
+        return [path]
+    return [folder for folder in visible(path) if VERSION_NAME.match(folder.name) and _has_tables(folder)]
+
+
+def _name(version: Path) -> str:
+    return version.absolute().name  # of ".", too
+
+
+def _has_tables(folder: Path) -> bool:
+    # Two, since one may be missing, which is an error to report, and since other datasets have a scene.json, too.
+    return sum((folder / f"{table}.json").is_file() for table in TABLES) >= 2
+
+
+def _find_scene(path: Path, asked: str | None) -> tuple[Path, Record, list[str]]:
+    """Return the folder of tables that has the scene, the scene's record, and notes on the choice."""
+    versions = _versions(path)
+    if not versions:
+        raise SceneError(f"{path} holds no nuScenes tables", fix=f"Expected is {LOOKS_LIKE}.")
+    scenes = {version: records(version / "scene.json") for version in versions}
+    for version, found in scenes.items():
+        for record in found:
+            text(version / "scene.json", record, "name")
+    if asked is None and len(versions) > 1:
+        raise SceneError(
+            f"{path} holds tables of {len(versions)} versions: {listed(list(map(_name, versions)))}",
+            fix="Point at one of these folders, or name a scene with --scene-name NAME.",
+        )
+    matches = [
+        (version, record)
+        for version, found in scenes.items()
+        for record in found
+        if asked is None or _is_scene(record, asked)
+    ]
+    if not matches or (asked is None and len(matches) > 1):
+        names = sorted({record["name"] for found in scenes.values() for record in found}, key=frame_key)
+        problem = f"{path} holds {len(names)} scenes" if asked is None else f"{path} holds no scene {asked!r}"
+        raise SceneError(problem, fix=f"Name one with --scene-name NAME: {listed(names)}.")
+    # A scene of v1.0-mini is in v1.0-trainval, too, with the same records: the smaller tables are read faster.
+    version, record = min(matches, key=lambda match: _table_bytes(match[0]))
+    notes = [f"scene {record['name']} of {_name(version)}"] if len(matches) > 1 or asked is None else []
+    return version, record, notes
+
+
+def _is_scene(record: Record, asked: str) -> bool:
+    """Return whether a scene is meant by its name, its token, or the number in its name: scene-0061 is 61."""
+    number = record["name"].rpartition("-")[2]
+    same_number = number.isdecimal() and asked.isdecimal() and int(number) == int(asked)
+    return same_number or asked in (record["name"], record["token"])
+
+
+def _table_bytes(version: Path) -> int:
+    table = version / "sample_data.json"
+    return table.stat().st_size if table.is_file() else 0
+
+
+def _of(read: SceneTables, modality: Modality) -> list[Channel]:
+    return [channel for channel in read.channels if channel.modality == modality]
+
+
+def _chosen(channels: Sequence[Channel], names: Sequence[str], what: str) -> dict[int, Channel]:
+    """Return the channels of these names, or all, by their numbers among all."""
+    taken = selected([channel.name for channel in channels], names, what)
+    return {index: channel for index, channel in enumerate(channels) if channel.name in taken}
+
+
+def _lidars(read: SceneTables, options: OpenOptions) -> dict[int, Channel]:
+    """Return the lidars asked for; else LIDAR_TOP, or all if there is none. The first gives the frames."""
+    lidars = sorted(_of(read, "lidar"), key=lambda lidar: lidar.name != MAIN_LIDAR)
+    if not lidars:
+        raise SceneError("the scene has no lidar in sample_data.json")
+    default = (MAIN_LIDAR,) if lidars[0].name == MAIN_LIDAR else ()
+    return _chosen(lidars, options.lidars or default, "lidar")
+
+
+# ---- the data of a frame ---------------------------------------------------------------------------------------------
+
+
+def read_frame(parts: tuple[_LidarPart, ...]) -> PointCloud:
+    """Read the points of a frame's lidars, in ego: positions float32, intensity as stored (0 to 255), ring.
+
+    Raises:
+        FormatError: A file is missing, or is not what it should be.
+    """
+    return PointCloud.concatenate([_read_part(*part) for part in parts])
+
+
+def _read_part(path: Path, ego_from_lidar: Pose, device: int | None) -> PointCloud:
+    if not path.is_file():
+        raise FormatError(
+            path,
+            found="no such file, though sample_data.json names it",
+            expected="a sweep of the lidar",
+            fix="Get the archive of files that has it: each holds the files of a part of the scenes.",
+        )
+    try:
+        # Whatever ends in .bin is rows of five here, also where no .pcd stands before it.
+        is_rows = path.name.lower().endswith(".bin")
+        cloud = bin_files.read_nuscenes(path, "sensor") if is_rows else read_points(path, "sensor")
+    except OSError as error:
+        raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
+    cloud = cloud.moved(ego_from_lidar, "ego")
+    return cloud if device is None else replace(cloud, device=np.full(len(cloud), device, dtype=np.uint32))
+
+
+def _wanted(channel: Channel, options: OpenOptions) -> tuple[Reading, ...]:
+    """Return the channel's keyframes; with all_sweeps all of its readings."""
+    return tuple(reading for reading in channel.readings if reading.is_key_frame or options.all_sweeps)
+
+
+def _lidar_parts(
+    lidars: Mapping[int, Channel], readings: Sequence[Reading], trajectory: Trajectory, options: OpenOptions
+) -> tuple[list[tuple[_LidarPart, ...]], list[str]]:
+    """Return for each reading of the first lidar: it, and the nearest in time of each other lidar; and notes on gaps.
+
+    Points of another lidar are moved from where ego was when they were seen to where it is at the frame's time.
+
+    Args:
+        lidars: The lidars by their numbers.
+        readings: Of the first of them, one a frame.
+        trajectory: world_from_ego at the times of all readings.
+        options: For the tolerance.
+    """
+    (main, first), *others = lidars.items()
+    device = main if others else None
+    times = [reading.timestamp for reading in readings]
+    parts: list[list[_LidarPart]] = [[(reading.path, first.ego_from_sensor, device)] for reading in readings]
+    notes = _missing_files(first.name, readings, "reading their points is an error")
+    for device, lidar in others:
+        candidates = _wanted(lidar, options)
+        notes += _missing_files(lidar.name, candidates, "reading their points is an error")
+        matched = _nearest(times, candidates, options)
+        for frame, other in enumerate(matched):
+            if other is not None:
+                pose = _ego_from_sensor(lidar, trajectory, times[frame], other.timestamp)
+                parts[frame].append((other.path, pose, device))
+        notes += _unmatched(lidar.name, "sweep", [other is None for other in matched], options)
+    return [tuple(part) for part in parts], notes
+
+
+def _radar_parts(
+    radars: Sequence[Channel], times: Sequence[int], trajectory: Trajectory, options: OpenOptions
+) -> tuple[list[tuple[_RadarPart, ...]], list[str]]:
+    """Return for each frame the nearest file in time of each radar; and notes on gaps."""
+    parts: list[list[_RadarPart]] = [[] for _ in times]
+    notes = []
+    for radar in radars:
+        candidates = _wanted(radar, options)
+        notes += _missing_files(radar.name, candidates, "they are left out")
+        matched = _nearest(times, [one for one in candidates if one.path.is_file()], options)
+        for frame, reading in enumerate(matched):
+            if reading is not None:
+                pose = _ego_from_sensor(radar, trajectory, times[frame], reading.timestamp)
+                parts[frame].append((reading.path, pose))
+        notes += _unmatched(radar.name, "file", [reading is None for reading in matched], options)
+    return [tuple(part) for part in parts], notes
+
+
+def _image_series(cameras: Mapping[int, Channel], options: OpenOptions) -> tuple[list[ImageSeries], list[str]]:
+    """Return the images of each camera, by its number, that are on the disk; and notes on those that are not."""
+    series, notes = [], []
+    calibrated = [(index, one, one.intrinsics) for index, one in cameras.items() if one.intrinsics is not None]
+    for index, channel, intrinsics in calibrated:
+        camera = Camera(channel.name, index, intrinsics, channel.ego_from_sensor)
+        readings = _wanted(channel, options)
+        notes += _missing_files(channel.name, readings, "they are left out")
+        there = [reading for reading in readings if reading.path.is_file()]
+        images = [CameraImage(camera, reading.path) for reading in there]
+        series.append(ImageSeries(camera, [reading.timestamp for reading in there], images.__getitem__))
+    return series, notes
+
+
+def _nearest(times: Sequence[int], readings: Sequence[Reading], options: OpenOptions) -> list[Reading | None]:
+    rows = nearest(times, [reading.timestamp for reading in readings], options.image_tolerance_ns)
+    return [None if row < 0 else readings[row] for row in rows.tolist()]
+
+
+def _ego_from_sensor(channel: Channel, trajectory: Trajectory, time: int, recorded: int) -> Pose:
+    """Return the sensor's pose when it recorded, in ego at `time`: both are times of the trajectory."""
+    if time == recorded:
+        return channel.ego_from_sensor
+    now, then = (trajectory.pose(row) for row in np.searchsorted(trajectory.timestamps, (time, recorded)).tolist())
+    return now.inverse() @ then @ channel.ego_from_sensor
+
+
+def _missing_files(name: str, readings: Sequence[Reading], consequence: str) -> list[str]:
+    missing = [reading.path for reading in readings if not reading.path.is_file()]
+    if not missing:
+        return []
+    return [
+        f"{name}: {len(missing)} of {len(readings)} files that sample_data.json names are not there, such as "
+        f"{missing[0]}; {consequence}"
+    ]
+
+
+def _unmatched(name: str, what: str, missing: Sequence[bool], options: OpenOptions) -> list[str]:
+    if not any(missing):
+        return []
+    return [
+        f"{name}: {sum(missing)} of {len(missing)} frames have no {what} within {options.image_tolerance:g} s "
+        "(--image-tolerance)"
+    ]
+
+
+def read_radars(parts: tuple[_RadarPart, ...]) -> RadarPoints:
+    """Read the returns of several radars.
+
+    Args:
+        parts: Each radar's file, and the pose of the radar's frame in the ego frame that the returns are wanted in.
+
+    Returns:
+        Positions (N, 3) in metres and directions (N, 3), velocities in metres a second, both in ego; no sizes.
+
+    Raises:
+        FormatError: A file cannot be read, or is not what it should be.
+    """
+    positions, velocities = [np.zeros((0, 3))], [np.zeros((0, 3))]
+    for path, ego_from_radar in parts:
+        in_radar, velocity = _read_radar(path)
+        positions.append(ego_from_radar.apply(in_radar))
+        velocities.append(ego_from_radar.rotate(velocity))
+    return RadarPoints(np.concatenate(positions), np.concatenate(velocities))
+
+
+def _read_radar(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (N, 3) positions and (N, 3) velocities in the radar's frame."""
+    from lidarprep.pointfiles import pcd  # here, since it brings the kernels
+
+    try:
+        fields, _ = pcd.read_fields(path)
+    except OSError as error:
+        raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
+    missing = [name for name in (*POSITION_FIELDS, *VELOCITY_FIELDS) if name not in fields]
+    if missing:
+        raise FormatError(
+            path, place="the header", found=f"no field {' and no '.join(missing)}", expected="all of them"
+        )
+    with np.errstate(invalid="ignore"):  # some NaN say so when they are converted
+        positions = np.column_stack([fields[name].astype(np.float64) for name in POSITION_FIELDS])
+        velocities = np.zeros_like(positions)
+        velocities[:, :2] = np.column_stack([fields[name].astype(np.float64) for name in VELOCITY_FIELDS])
+    returned = np.isfinite(positions).all(axis=1)
+    velocities = velocities[returned]
+    if not np.isfinite(velocities).all():
+        raise FormatError(path, place=f"field {VELOCITY_FIELDS[0]!r}", found="a velocity that is not finite")
+    return positions[returned], velocities

@@ -1,1 +1,0 @@
-"""nuScenes: tables that name the files of every sensor."""

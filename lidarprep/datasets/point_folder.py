@@ -1,0 +1,317 @@
+"""The point files of a folder as the frames that they make: order, times, readers; of one lidar or of several.
+
+    N.pcd                        a frame; any point format. N is a number, or a time (see filenames)
+
+Or several lidars side by side:
+
+    lidars/NAME/N.pcd            points of one lidar, in its own frame
+    lidars/NAME/extrinsics.json  {"heading": [w, x, y, z], "position": [x, y, z]}, ego from lidar
+
+The lidars are numbered by the order of their names: that number is the device id (`d`) of their points. Files of one
+number belong to one frame. Where the names of the files are times, a frame is a sweep of the first lidar, and a sweep
+of another one belongs to the frame nearest to it within the tolerance of images (`image_tolerance`), each to one
+frame at most; multi_lidar says how a sweep of another time than its frame's is moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from lidarprep.datasets.association import paired
+from lidarprep.datasets.filenames import (
+    FrameKey,
+    files_by_frame,
+    frame_key,
+    point_stem,
+    times_in_names,
+    visible,
+    visible_names,
+)
+from lidarprep.datasets.json_values import pose_of, read_object
+from lidarprep.datasets.multi_lidar import CloudTransform, cloud_transforms, merge, motion_note
+from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.selection import selected
+from lidarprep.datasets.sources import source_files
+from lidarprep.errors import SceneError
+from lidarprep.pointfiles import is_point_file, point_chunks, read_points
+from lidarprep.scene import Lidar, PointCloud, ReferenceFrame, Scene
+
+LIDARS = "lidars"
+EXTRINSICS = "extrinsics.json"
+
+
+@dataclass(frozen=True)
+class LidarSweep:
+    """The file of one of several lidars whose points make a frame.
+
+    Args:
+        path: The file.
+        lidar: The lidar.
+        time: Nanoseconds since the Unix epoch, where the file's name says it.
+        transform: To the frame's timestamp, once that is known.
+    """
+
+    path: Path
+    lidar: Lidar
+    time: int | None
+    transform: CloudTransform | None = None
+
+
+@dataclass(frozen=True)
+class PointSource:
+    """The files and readers of one frame's points.
+
+    Args:
+        path: Its file; of several lidars the first one's.
+        key: Key that poses and images are matched by: the number in the file's name, or its time.
+        timestamp: Nanoseconds since the Unix epoch, where the file's name says it.
+        read_points: As Frame has it.
+        read_chunks: As Frame has it.
+        sweeps: The files of several lidars that it is put together from; empty where it is one file.
+    """
+
+    path: Path
+    key: FrameKey
+    timestamp: int | None
+    read_points: Callable[[], PointCloud]
+    read_chunks: Callable[[], Iterator[PointCloud]] | None = None
+    sweeps: tuple[LidarSweep, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The name of the frame."""
+        return point_stem(self.path.name) or self.path.stem
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that its points are read from."""
+        if not self.sweeps:
+            return [self.path]
+        extrinsics = [sweep.path.parent / EXTRINSICS for sweep in self.sweeps if sweep.lidar.ego_from_lidar is not None]
+        return [*(sweep.path for sweep in self.sweeps), *extrinsics]
+
+    @property
+    def time(self) -> int:
+        """The time in the file's name.
+
+        Raises:
+            SceneError: There is none.
+        """
+        if self.timestamp is None:
+            raise SceneError(f"{self.path} has no time in its name")
+        return self.timestamp
+
+
+@dataclass(frozen=True)
+class PointSources:
+    """The frames of a recording, as far as its point files tell.
+
+    Args:
+        sources: One a frame, in the order of their numbers, or of their times.
+        by_time: Whether the files' names are times.
+        lidars: The lidars that the points come from, where the recording names them.
+        notes: What was found odd, a sentence each.
+    """
+
+    sources: tuple[PointSource, ...]
+    by_time: bool = False
+    lidars: tuple[Lidar, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def used_options(self) -> tuple[str, ...]:
+        """The options that the frames were put together by, beside those that choose lidars and points."""
+        return ("image_tolerance", "max_pose_gap") if self.by_time and len(self.lidars) > 1 else ()
+
+    def key_of(self, name: str) -> FrameKey:
+        """Return the key of the frame of that name: the name of a point file, or its stem, in whatever folder."""
+        name = name.strip().replace("\\", "/").rpartition("/")[2]
+        stem = point_stem(name) or name
+        times = times_in_names([stem]) if self.by_time else None
+        return frame_key(stem) if times is None else frame_key(str(times[0]))
+
+
+def files_of(folder: Path, options: OpenOptions, *, but: Sequence[str] = ()) -> PointSources:
+    """Return the point files of a folder, one a frame, `but` for those of these names.
+
+    Raises:
+        SceneError: Two files belong to one frame.
+    """
+
+    def stem_of(name: str) -> str | None:
+        return None if name in but else point_stem(name)
+
+    stems = [stem for stem in map(stem_of, visible_names(folder)) if stem is not None]
+    times = times_in_names(stems)
+    if times is None:
+        files = files_by_frame(folder, stem_of)
+        return PointSources(tuple(_source(path, key, None, options) for key, path in files.items()))
+    time_of = dict(zip(stems, times, strict=True))
+    files = files_by_frame(folder, stem_of, key_of=lambda stem: frame_key(str(time_of[stem])))
+    sources = (_source(path, key, time_of[stem_of(path.name) or ""], options) for key, path in files.items())
+    return PointSources(tuple(sources), by_time=True)
+
+
+def file_source(path: Path, options: OpenOptions) -> PointSources:
+    """Return one point file as the only frame."""
+    stem = point_stem(path.name) or path.stem
+    times = times_in_names([stem])
+    if times is None:
+        return PointSources((_source(path, frame_key(stem), None, options),))
+    return PointSources((_source(path, frame_key(str(times[0])), times[0], options),), by_time=True)
+
+
+def _source(path: Path, key: FrameKey, timestamp: int | None, options: OpenOptions) -> PointSource:
+    points_frame = options.points_frame or "ego"
+    return PointSource(path, key, timestamp, partial(read_points, path, points_frame), point_chunks(path, points_frame))
+
+
+# ---- several lidars ------------------------------------------------------------------------------------------------
+
+_Group = list[tuple[Lidar, PointSource]]
+
+
+def has_lidars(path: Path) -> bool:
+    """Return whether a folder has a folder lidars/ with a folder of point files in it."""
+    folder = path / LIDARS
+    return folder.is_dir() and any(
+        any(map(is_point_file, visible(place))) for place in visible(folder) if place.is_dir()
+    )
+
+
+def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
+    """Return the frames of the lidars in the folder lidars/, as far as their files tell.
+
+    Raises:
+        SceneError: A lidar has no extrinsics or no point file; there is none of a name that is asked for.
+        FormatError: An extrinsics.json is not what it should be.
+    """
+    folders = [place for place in visible(path / LIDARS) if place.is_dir()]
+    taken = selected([folder.name for folder in folders], options.lidars, "lidar")
+    points_frame = options.points_frame or "ego"
+    found: list[tuple[Lidar, PointSources]] = []
+    notes: list[str] = []
+    for index, folder in enumerate(folders):
+        if folder.name not in taken:
+            continue
+        files = files_of(folder, options)
+        if not files.sources:
+            raise SceneError(f"lidar {folder.name} has no point file in {folder}", fix="Add them, or move it away.")
+        found.append((_lidar(folder, index, points_frame), files))
+        notes += files.notes
+    lidars = tuple(lidar for lidar, _ in found)
+    if len({files.by_time for _, files in found}) > 1:
+        timed = next(lidar.name for lidar, files in found if files.by_time)
+        raise SceneError(
+            f"the files of lidar {timed} are named by their times, and those of another lidar are not",
+            fix="Name the files of all lidars by number, or all by time.",
+        )
+    groups = _by_time(found, options, notes) if found[0][1].by_time else _by_number(found, notes)
+    sources = tuple(_merged(group, points_frame, with_device=len(lidars) > 1) for group in groups)
+    return PointSources(sources, by_time=found[0][1].by_time, lidars=lidars, notes=tuple(notes))
+
+
+def _lidar(folder: Path, index: int, points_frame: ReferenceFrame) -> Lidar:
+    if points_frame == "world":
+        return Lidar(folder.name, index)
+    extrinsics = folder / EXTRINSICS
+    if not extrinsics.is_file():
+        raise SceneError(
+            f"lidar {folder.name} has no extrinsics: {extrinsics} is missing",
+            fix='Add it as {"heading": [w, x, y, z], "position": [x, y, z]}, ego from lidar; '
+            "[1, 0, 0, 0] and [0, 0, 0] where its points are in ego already.",
+        )
+    return Lidar(folder.name, index, pose_of(extrinsics, read_object(extrinsics)).pose)
+
+
+def _by_number(found: list[tuple[Lidar, PointSources]], notes: list[str]) -> list[_Group]:
+    """Make a frame of each number that a lidar has."""
+    groups: dict[FrameKey, _Group] = {}
+    for lidar, files in found:
+        for source in files.sources:
+            groups.setdefault(source.key, []).append((lidar, source))
+    for lidar, files in found:
+        missing = len(groups) - len(files.sources)
+        if missing:
+            notes.append(f"lidar {lidar.name}: {missing} of {len(groups)} frames have no file there")
+    return [groups[key] for key in sorted(groups)]
+
+
+def _by_time(found: list[tuple[Lidar, PointSources]], options: OpenOptions, notes: list[str]) -> list[_Group]:
+    """Make a frame of each sweep of the first lidar."""
+    first, frames = found[0]
+    times = [source.time for source in frames.sources]
+    groups: list[_Group] = [[(first, source)] for source in frames.sources]
+    for lidar, files in found[1:]:
+        others = [source.time for source in files.sources]
+        rows = paired(times, others, options.image_tolerance_ns)
+        for group, row in zip(groups, rows.tolist(), strict=True):
+            if row >= 0:
+                group.append((lidar, files.sources[row]))
+        within = f"within {options.image_tolerance:g} s (--image-tolerance)"
+        missing, left_over = int((rows < 0).sum()), len(others) - int((rows >= 0).sum())
+        if missing:
+            notes.append(f"lidar {lidar.name}: {missing} of {len(times)} frames have no sweep of it {within}")
+        if left_over:
+            notes.append(f"lidar {lidar.name}: {left_over} of {len(others)} sweeps belong to no frame {within}")
+    if len(found) > 1:
+        notes.append(f"frames are the sweeps of lidar {first.name}; the others' are matched by time")
+    return groups
+
+
+def _merged(group: _Group, points_frame: ReferenceFrame, *, with_device: bool) -> PointSource:
+    first = group[0][1]
+    sweeps = tuple(LidarSweep(source.path, lidar, source.timestamp) for lidar, source in group)
+    # No chunks: a lidar's sweep fits the memory.
+    read = partial(_read_sweeps, sweeps, points_frame, with_device)
+    return PointSource(first.path, first.key, first.timestamp, read, sweeps=sweeps)
+
+
+def _read_sweeps(sweeps: tuple[LidarSweep, ...], points_frame: ReferenceFrame, with_device: bool) -> PointCloud:
+    clouds = [read_points(sweep.path, "world" if points_frame == "world" else "sensor") for sweep in sweeps]
+    if with_device:
+        return merge(clouds, [sweep.lidar for sweep in sweeps], [sweep.transform for sweep in sweeps])
+    # A single lidar's points have a device only where its files say one.
+    (cloud,), pose = clouds, sweeps[0].lidar.ego_from_lidar
+    return cloud if pose is None else cloud.moved(pose, "ego")
+
+
+def at_frame_times(scene: Scene, sources: PointSources, options: OpenOptions, pose_files: Sequence[Path]) -> Scene:
+    """Move the sweeps of several lidars to their frames' timestamps, if their names are times.
+
+    Args:
+        scene: Its frames are the sources', in their order, with what is known of their poses.
+        sources: The frames' points.
+        options: For the widest gap between poses.
+        pose_files: The file of each frame's pose; sweeps are moved by those of the frames around them, too.
+    """
+    if len(sources.lidars) < 2 or not sources.by_time or scene.points_frame == "world":
+        return scene
+    sweeps = {source.key: list(source.sweeps) for source in sources.sources}
+    trajectory, notes = scene.device_path(), []
+    for lidar in sources.lidars:
+        # Each of this lidar's sweeps: its frame, its index among the sweeps of that frame, and both times.
+        places = [
+            (source, place, sweep.time, frame.timestamp)
+            for source, frame in zip(sources.sources, scene.frames, strict=True)
+            for place, sweep in enumerate(source.sweeps)
+            if sweep.lidar.index == lidar.index and frame.timestamp is not None and sweep.time is not None
+        ]
+        transforms = cloud_transforms(
+            [stamp for *_, stamp, _ in places], [timestamp for *_, timestamp in places], trajectory, options
+        )
+        for (source, place, *_), transform in zip(places, transforms, strict=True):
+            sweeps[source.key][place] = replace(sweeps[source.key][place], transform=transform)
+        notes += motion_note(f"sweeps of lidar {lidar.name}", transforms, None)
+    frames = tuple(
+        replace(
+            frame,
+            read_points=partial(_read_sweeps, tuple(sweeps[source.key]), scene.points_frame, True),
+            sources=(*frame.sources, *source_files(pose_files[max(0, index - 1) : index + 2])),
+        )
+        for index, (source, frame) in enumerate(zip(sources.sources, scene.frames, strict=True))
+    )
+    return replace(scene, frames=frames, notes=(*scene.notes, *notes))

@@ -1,0 +1,403 @@
+"""Files of poses, world from ego, for the frames of point files that have none of their own.
+
+| kind  | content                                                                                          |
+|-------|---------------------------------------------------------------------------------------------------|
+| KITTI | a row a frame: the 12 numbers of [R | t], row by row                                              |
+| TUM   | a row a pose: timestamp in seconds, tx ty tz, qx qy qz qw (scalar last); # begins a comment       |
+| CSV   | a header that names the columns, then a row a pose                                                |
+| JSON  | a list of {"heading": [w, x, y, z], "position": [x, y, z]}, or an object of those by file stem;   |
+|       | each may have a "timestamp" in integer nanoseconds                                                |
+
+A file named .json is JSON. The first row of any other file tells its kind: a word that is not a number makes it a
+header, and else the count of its numbers tells KITTI from TUM. The columns of a CSV are found by their names, as people
+and exporters write them:
+
+| column     | names, in any case; beginnings such as `field.` or `pose.pose.` don't count                          |
+|------------|-------------------------------------------------------------------------------------------------------|
+| position   | x, tx, px, pos_x, position.x, translation_x, …: metres                                               |
+| rotation   | qw, q_w, orientation.w, rotation_w, …; or w x y z where the position has longer names;                |
+|            | or roll, pitch, yaw in radians (`_deg`: degrees), as Pose.from_euler has them                        |
+| time       | timestamp, stamp, time, t, ts, with `_ns`, `_us`, `_ms`, `_s`; or a pair such as secs and nsecs       |
+| which file | frame, file, filename, name, id, index                                                               |
+
+A time without a unit in its name has the unit that points.timestamps takes for such numbers, and the scene's notes say
+which. Times are read as text, so that none is rounded. Columns with other names are passed over.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.datasets.json_values import StampedPose, pose_of, read_json
+from lidarprep.datasets.pose_table import PoseTable, decimal_nanoseconds, table_of_poses
+from lidarprep.errors import FormatError, SceneError
+from lidarprep.pointfiles.timestamps import NANOSECONDS, TimeUnit, likely_unit
+from lidarprep.scene import Pose
+
+ROW_LENGTHS: dict[int, Literal["KITTI", "TUM"]] = {12: "KITTI", 8: "TUM"}
+
+# What precedes the axis in the name of a position's or a rotation's column, most particular first.
+_POSITION = ("position", "translation", "pos", "trans", "location", "p", "t", "")
+_QUATERNION = ("orientation", "rotation", "quaternion", "quat", "rot", "heading", "q", "")
+# How the tables of messages begin their columns' names.
+_BEGINNINGS = ("field", "pose", "transform", "header", "data", "msg")
+_TIMES = ("timestamp", "stamp", "time", "ts", "t")
+_UNITS: dict[str, TimeUnit] = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
+    **dict.fromkeys(("ms", "msec", "millis", "milliseconds"), "ms"),
+    **dict.fromkeys(("us", "usec", "micros", "microseconds"), "us"),
+    **dict.fromkeys(("ns", "nsec", "nsecs", "nanos", "nanosec", "nanosecs", "nanoseconds"), "ns"),
+}
+_FILES = ("file", "filename", "file_name", "frame", "name", "id", "index", "frame_index", "frame_number")
+
+
+def read_poses(path: Path) -> PoseTable:
+    """Read a file of poses.
+
+    Raises:
+        FormatError: It is of no kind above; a column is missing or there twice; a row is short or not a pose.
+    """
+    if path.suffix.lower() == ".json":
+        return _read_json(path)
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    first = next(_rows(path, lines), None)
+    if first is None:
+        raise FormatError(path, found="no row of numbers", expected="a pose a row")
+    header_line = first.number if first.is_header() else _commented_header(lines, first)
+    if header_line is not None:
+        return _CsvTable(path, lines, header_line).poses()
+    if len(first.words) not in ROW_LENGTHS:
+        first.fail(f"{len(first.words)} values", "12 numbers (KITTI) or 8 (TUM)")
+    rows = list(_rows(path, lines))
+    if ROW_LENGTHS[len(first.words)] == "TUM":
+        return _tum_table(path, rows)
+    return table_of_poses(path, "KITTI", [row.kitti_pose() for row in rows], [row.place for row in rows])
+
+
+def _read_json(path: Path) -> PoseTable:
+    value = read_json(path)
+    if isinstance(value, list):
+        places = [f"entry {k}" for k in range(len(value))]
+        return _json_table(
+            path, places, [pose_of(path, item, place) for item, place in zip(value, places, strict=True)]
+        )
+    if not isinstance(value, dict):
+        raise FormatError(path, found=f"a JSON {type(value).__name__}", expected="a list or an object of poses")
+    places = [f"entry '{stem}'" for stem in value]
+    poses = [pose_of(path, item, place) for item, place in zip(value.values(), places, strict=True)]
+    return _json_table(path, places, poses, names=list(value))
+
+
+def _json_table(path: Path, places: list[str], poses: list[StampedPose], names: list[str] | None = None) -> PoseTable:
+    times = [pose.timestamp for pose in poses if pose.timestamp is not None]
+    if 0 < len(times) < len(poses):
+        without = next(place for place, pose in zip(places, poses, strict=True) if pose.timestamp is None)
+        raise FormatError(
+            path, place=without, found="no timestamp, where others have one", expected="one for every pose, or for none"
+        )
+    return table_of_poses(path, "JSON", [pose.pose for pose in poses], places, times or None, names)
+
+
+def _tum_table(path: Path, rows: list[_Row]) -> PoseTable:
+    numbers = np.array([row.numbers(row.words[1:], 7) for row in rows])
+    return PoseTable(
+        path,
+        "TUM",
+        quaternions=numbers[:, [6, 3, 4, 5]],
+        translations=numbers[:, :3],
+        places=[row.place for row in rows],
+        timestamps=[row.nanoseconds() for row in rows],
+    )
+
+
+def _commented_header(lines: Sequence[str], first: _Row) -> int | None:
+    """Return the line of a comment that names the columns, right before the first row; None if they are TUM's."""
+    number = first.number - 1
+    if number < 1 or not _is_header(lines[number - 1]):
+        return None
+    words = _words(lines[number - 1].lstrip("# "))
+    is_tum = len(first.words) == 8 and [word.lower()[-1] for word in words[-4:]] == ["x", "y", "z", "w"]
+    return None if is_tum else number
+
+
+def _rows(path: Path, lines: Sequence[str]) -> Iterator[_Row]:
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield _Row(path, number, _words(line))
+
+
+def _words(line: str) -> list[str]:
+    return re.split(r"[\s,;]+", line.strip(" \t,;"))
+
+
+class _Row:
+    """One row, and its place."""
+
+    def __init__(self, path: Path, number: int, words: list[str]) -> None:
+        self.path = path
+        self.number = number
+        self.words = words
+
+    @property
+    def place(self) -> str:
+        return f"line {self.number}"
+
+    def is_header(self) -> bool:
+        """Return whether no word is a number, so that they can only be names."""
+        return len(self.words) >= 3 and not any(map(_is_number, self.words))
+
+    def kitti_pose(self) -> Pose:
+        numbers = self.numbers(self.words, 12)
+        return self.checked(lambda: Pose.from_matrix(np.reshape(numbers, (3, 4))))
+
+    def numbers(self, words: list[str], count: int) -> list[float]:
+        try:
+            numbers = [float(word) for word in words]
+        except ValueError:
+            self.fail(repr(" ".join(words)[:80]), f"{count} numbers")
+        if len(numbers) != count:
+            self.fail(f"{len(self.words)} values", f"{len(self.words) + count - len(words)}, as in the first row")
+        return numbers
+
+    def nanoseconds(self) -> int:
+        nanoseconds = decimal_nanoseconds(self.words[0], 10**9)
+        if nanoseconds is None:
+            self.fail(f"{self.words[0][:40]!r} as timestamp", "seconds since the Unix epoch")
+        return nanoseconds
+
+    def checked(self, make: Callable[[], Pose]) -> Pose:
+        try:
+            return make()
+        except SceneError as error:
+            raise FormatError(self.path, place=self.place, found=error.message, fix=error.fix) from error
+
+    def fail(self, found: str, expected: str) -> NoReturn:
+        raise FormatError(self.path, place=self.place, found=found, expected=expected)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        Decimal(word)
+    except ArithmeticError:
+        return False
+    return True
+
+
+# ---- CSV -----------------------------------------------------------------------------------------------------------
+
+
+def _is_header(line: str) -> bool:
+    """Return whether a line names the columns of a position and a rotation."""
+    try:
+        columns = _columns_of(_split([line.lstrip("# ")], line)[0])
+    except csv.Error:  # a name of more than 128 KiB
+        return False
+    position = _found(columns, _POSITION, "xyz", but=())
+    return position is not None and (
+        _found(columns, _QUATERNION, "wxyz", but=position) is not None or any("yaw" in name for name in columns)
+    )
+
+
+def _split(lines: Sequence[str], header: str) -> list[list[str]]:
+    """Split each line by the delimiter that the header has most of."""
+    delimiter = max(",;\t", key=header.count)
+    if delimiter not in header:
+        return [line.split() for line in lines]
+    return [[word.strip() for word in row] for row in csv.reader(lines, delimiter=delimiter)]
+
+
+def _columns_of(header: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the columns' names in parts, lower case, without the beginnings of messages' tables."""
+    columns = []
+    for name in header:
+        # A unit in brackets ("x [m]") is passed over, but for a time's.
+        parts = [part for part in re.split(r"[^a-z0-9]+", name.lower()) if part]
+        while len(parts) > 1 and parts[0] in _BEGINNINGS:
+            parts = parts[1:]
+        columns.append(tuple(parts))
+    return columns
+
+
+def _found(
+    columns: Sequence[tuple[str, ...]], names: Sequence[str], axes: str, *, but: Sequence[int]
+) -> list[int] | None:
+    """Return the columns of all axes under the first of the names that has them, or None."""
+    for name in names:
+        found = []
+        for axis in axes:
+            wanted = {(name, axis), (f"{name}{axis}",)} if name else {(axis,)}
+            rows = [
+                row for row, parts in enumerate(columns) if row not in but and parts and _without_unit(parts) in wanted
+            ]
+            found.append(rows)
+        if all(len(rows) == 1 for rows in found):
+            return [rows[0] for rows in found]
+    return None
+
+
+def _without_unit(parts: tuple[str, ...]) -> tuple[str, ...]:
+    return parts[:-1] if len(parts) > 1 and parts[-1] == "m" else parts
+
+
+class _CsvTable:
+    """The rows under a header; every error says the line."""
+
+    def __init__(self, path: Path, lines: Sequence[str], header_line: int) -> None:
+        self.path = path
+        header = lines[header_line - 1].lstrip().removeprefix("#")
+        self.header_line = header_line
+        numbered = [
+            (number, line)
+            for number, line in enumerate(lines[header_line:], header_line + 1)
+            if line.strip() and not line.lstrip().startswith("#")
+        ]
+        self.places = [f"line {number}" for number, _ in numbered]
+        try:
+            self.header, *self.rows = _split([header, *(line for _, line in numbered)], header)
+        except csv.Error as error:
+            raise FormatError(path, found=f"a row that is no CSV ({error})") from error
+        self.columns = _columns_of(self.header)
+        if not self.rows:
+            raise FormatError(path, found="a header without a row", expected="a pose a row")
+        if len(self.rows) != len(numbered):
+            raise FormatError(path, found="a quoted value that goes over several lines", expected="a pose a line")
+        for place, row in zip(self.places, self.rows, strict=True):
+            if len(row) != len(self.header):
+                raise FormatError(
+                    path, place=place, found=f"{len(row)} values", expected=f"{len(self.header)}, as in the header"
+                )
+        self.notes: list[str] = []
+
+    def poses(self) -> PoseTable:
+        position = _found(self.columns, _POSITION, "xyz", but=())
+        if position is None:
+            self.lacks("a position", "x, y, z; tx, ty, tz; position_x, position_y, position_z")
+        timestamps = self.timestamps()
+        return PoseTable(
+            self.path,
+            "CSV",
+            quaternions=self.quaternions(position),
+            translations=self.numbers(position),
+            places=self.places,
+            timestamps=timestamps,
+            names=self.names(),
+            notes=tuple(self.notes),
+        )
+
+    def quaternions(self, position: Sequence[int]) -> NDArray[np.float64]:
+        """Return (M, 4) w, x, y, z."""
+        rotation = _found(self.columns, _QUATERNION, "wxyz", but=position)
+        if rotation is not None:
+            return self.numbers(rotation)
+        angles = [self.angle(name) for name in ("roll", "pitch", "yaw")]
+        found = [angle for angle in angles if angle is not None]
+        if len(found) < 3:
+            self.lacks("a rotation", "qw, qx, qy, qz; orientation_w, …; or roll, pitch, yaw")
+        turned = self.numbers([row for row, _ in found]) * [factor for _, factor in found]
+        if not np.isfinite(turned).all():
+            row = int(np.argmin(np.isfinite(turned).all(axis=1)))
+            raise FormatError(self.path, place=self.places[row], found="an angle that is not finite")
+        return np.array([Pose.from_euler(*angles).quaternion for angles in turned.tolist()])
+
+    def angle(self, name: str) -> tuple[int, float] | None:
+        """Return the column of an angle, and the factor that makes its numbers radians."""
+        for row, parts in enumerate(self.columns):
+            if parts in ((name,), (name, "rad")):
+                return row, 1.0
+            if parts in ((name, "deg"), (name, "degrees")):
+                return row, float(np.pi / 180)
+        return None
+
+    def names(self) -> list[str] | None:
+        """Return the name of each pose's file or frame; None where no column has them."""
+        for name in _FILES:
+            for row, parts in enumerate(self.columns):
+                if "_".join(parts) == name:
+                    return [values[row] for values in self.rows]
+        return None
+
+    # ---- times -----------------------------------------------------------------------------------------------------
+
+    def timestamps(self) -> list[int] | None:
+        pair = self.pair()
+        if pair is not None:
+            seconds, nanoseconds = pair
+            return [self.seconds(row, seconds) + int(self.rows[row][nanoseconds]) for row in range(len(self.rows))]
+        for name in _TIMES:
+            for column, parts in enumerate(self.columns):
+                # `t` before an axis is a position's: its parts are ("t", "x") or ("tx",).
+                if name in parts[-2:] and (parts[-1] == name or parts[-1] in _UNITS):
+                    return self.times_of(column, _UNITS.get(parts[-1]))
+        for column, parts in enumerate(self.columns):
+            if len(parts) == 1 and len(parts[0]) > 2 and parts[0] in _UNITS:  # "seconds" for itself, but not "s"
+                return self.times_of(column, _UNITS[parts[0]])
+        return None
+
+    def pair(self) -> tuple[int, int] | None:
+        """Return two columns of one name but for the unit: whole seconds, and the nanoseconds beyond them."""
+        for column, parts in enumerate(self.columns):
+            if not parts or _UNITS.get(parts[-1]) != "s":
+                continue
+            for other, also in enumerate(self.columns):
+                if other != column and also[:-1] == parts[:-1] and also and _UNITS.get(also[-1]) == "ns":
+                    values = [row[other] for row in self.rows]
+                    if all(value.isdecimal() and len(value) < 10 for value in values):
+                        return column, other
+        return None
+
+    def times_of(self, column: int, unit: TimeUnit | None) -> list[int]:
+        words = [row[column] for row in self.rows]
+        if unit is None:
+            whole = all(word.lstrip("+-").isdecimal() for word in words)
+            numbers = [abs(float(self.number(row, column))) for row in range(len(words))]
+            unit = likely_unit(max(numbers), whole=whole)
+            self.notes.append(
+                f"column {self.header[column]!r} of {self.path.name} is taken as "
+                f"{ {'s': 'seconds', 'ms': 'milliseconds', 'us': 'microseconds', 'ns': 'nanoseconds'}[unit] }"
+            )
+        times = []
+        for row, word in enumerate(words):
+            time = decimal_nanoseconds(word, NANOSECONDS[unit])
+            if time is None:
+                self.refuse(row, column, "a time since the Unix epoch")
+            times.append(time)
+        return times
+
+    # ---- values ----------------------------------------------------------------------------------------------------
+
+    def numbers(self, columns: Sequence[int]) -> NDArray[np.float64]:
+        """Return (M, len(columns)) float64."""
+        return np.array([[self.number(row, column) for column in columns] for row in range(len(self.rows))])
+
+    def number(self, row: int, column: int) -> float:
+        try:
+            return float(self.rows[row][column])
+        except ValueError:
+            self.refuse(row, column, "a number")
+
+    def seconds(self, row: int, column: int) -> int:
+        """Return a whole number of seconds as nanoseconds; nanoseconds beyond them still fit int64."""
+        time = decimal_nanoseconds(self.rows[row][column], 10**9)
+        if time is None or time % 10**9 or time > 2**63 - 10**9:
+            self.refuse(row, column, "a whole number of seconds")
+        return time
+
+    def refuse(self, row: int, column: int, expected: str) -> NoReturn:
+        place = f"{self.places[row]}, column {self.header[column]!r}"
+        raise FormatError(self.path, place=place, found=repr(self.rows[row][column][:40]), expected=expected)
+
+    def lacks(self, what: str, names: str) -> NoReturn:
+        raise FormatError(
+            self.path,
+            place=f"line {self.header_line}",
+            found=f"no columns for {what} among {', '.join(self.header)}"[:200],
+            expected=f"each once, named as in {names}",
+        )

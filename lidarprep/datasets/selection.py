@@ -1,0 +1,199 @@
+"""The user's selection, validated against the recording: scenes, lidars and cameras by name, and unused options.
+
+A layout that reads only the selected lidars and cameras does so with `selected`. `select` then applies what holds for
+every layout, once a recording is open.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path, PurePosixPath
+
+from lidarprep.datasets.options import OpenOptions, flag_of
+from lidarprep.errors import FormatError, SceneError
+from lidarprep.scene import Camera, CameraImage, Frame, Scene
+
+# Options that every layout answers to: they are applied to the opened scene.
+_GENERAL = frozenset({"frame_order", "invert_extrinsics"})
+
+LISTED_NAMES = 12
+
+
+def selected(known: Iterable[str], wanted: Sequence[str], what: str) -> list[str]:
+    """Return the names among `known` that are wanted, in the order of `known`; all of them if `wanted` is empty.
+
+    Args:
+        known: The names that the recording has.
+        wanted: The names that the user gave.
+        what: What they name, in the singular: "camera".
+
+    Raises:
+        SceneError: A wanted name is not known.
+    """
+    names = list(known)
+    for name in wanted:
+        if name not in names:
+            raise SceneError(f"there is no {what} {name!r}", fix=known_are(names, what))
+    return [name for name in names if not wanted or name in wanted]
+
+
+def select_part(
+    path: Path, what: str, known: Mapping[str, Path], asked: str | None, number_of: Callable[[str], str] = str
+) -> Path:
+    """Return the part of a recording that is asked for by name or number; None asks for the only one.
+
+    Args:
+        path: The recording.
+        what: What its parts are, in the singular: "sequence".
+        known: The parts by name.
+        asked: The name or the number.
+        number_of: Makes the number of a name; by default the name itself, where it is one.
+
+    Raises:
+        SceneError: Not exactly one part is meant.
+    """
+
+    def is_meant(name: str) -> bool:
+        number = number_of(name)
+        same_number = asked is not None and asked.isdecimal() and number.isdecimal() and int(asked) == int(number)
+        return asked in (None, name) or same_number
+
+    found = [name for name in known if is_meant(name)]
+    if len(found) != 1:
+        count = f"{len(found)} {what}s" if found else f"no {what}"
+        problem = f"{path} holds {count}" + ("" if asked is None else f" {asked!r}")
+        raise SceneError(problem, fix=f"Name one with --scene-name NAME: {listed(list(known))}.")
+    return known[found[0]]
+
+
+def known_are(names: Sequence[str], what: str) -> str:
+    """Say which names there are to choose from; `what` is what they name, in the singular."""
+    return f"Known are {listed(names)}." if names else f"This recording names no {what}s."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first dozen names, and how many more there are; or "none"."""
+    if not names:
+        return "none"
+    more = len(names) - LISTED_NAMES
+    return ", ".join(names[:LISTED_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def unused_options(options: OpenOptions, used: Sequence[str]) -> list[str]:
+    """Return a note on the options that were given and that the layout does not use; or nothing.
+
+    Args:
+        options: The user's options.
+        used: Names of the options that the layout looks at.
+    """
+    given = [f.name for f in fields(options) if getattr(options, f.name) != f.default]
+    flags = ", ".join(flag_of(name) for name in given if name not in used and name not in _GENERAL)
+    return [f"without use for this layout, and so ignored: {flags}"] if flags else []
+
+
+def refuse_poses(path: Path, options: OpenOptions, what: str, fix: str = "Leave the poses file out.") -> None:
+    """Refuse a poses file for a recording that has its own; `what` is "a toolkit folder, which has its own poses".
+
+    Raises:
+        SceneError: There is a poses file.
+    """
+    if options.poses is not None:
+        raise SceneError(f"{path} is {what}; {options.poses} would not be read", fix=fix)
+
+
+def inside(root: Path, name: str, table: Path, place: str) -> Path:
+    """Return the file that a table names, by its path below the recording's top folder.
+
+    Raises:
+        FormatError: The name leads outside that folder.
+    """
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\0" in name:
+        raise FormatError(table, place=place, found=f"the file name {name[:80]!r}", expected="a path below the dataset")
+    return root.joinpath(*parts)
+
+
+# ---- for the scenes of all layouts ---------------------------------------------------------------------------------
+
+
+def select(scene: Scene, options: OpenOptions) -> Scene:
+    """Return the scene as the options want it: its cameras, their extrinsics, its lidars, the frame of its points.
+
+    Raises:
+        SceneError: There is no camera or lidar of a name; a camera whose extrinsics are to be inverted has none; the
+            layout cannot tell the lidars apart.
+    """
+    _check_lidars(scene, options.lidars)
+    scene = _with_inverted_extrinsics(scene, options.invert_extrinsics)
+    scene = _with_cameras(scene, options.cameras)
+    if options.points_frame is not None and scene.points_frame != options.points_frame:
+        scene = scene.with_points_in(options.points_frame)
+    return scene
+
+
+def _with_cameras(scene: Scene, names: Sequence[str]) -> Scene:
+    """Return the scene with the images of these cameras only, which keep their indices; of all if none is named."""
+    _require_known(scene, names)
+    if not names or all(camera.name in names for camera in scene.cameras):
+        return scene
+
+    def changed(frame: Frame) -> Frame:
+        images = tuple(image for image in frame.images if image.camera.name in names)
+        left_out = {os.fspath(image.path) for image in frame.images if image.path and image.camera.name not in names}
+        sources = tuple(file for file in frame.sources if file.location not in left_out)
+        return replace(frame, images=images, sources=sources)
+
+    cameras = tuple(camera for camera in scene.cameras if camera.name in names)
+    return replace(scene, cameras=cameras, frames=tuple(map(changed, scene)))
+
+
+def _with_inverted_extrinsics(scene: Scene, names: Sequence[str]) -> Scene:
+    """Return the scene with the extrinsics of these cameras inverted, and with the poses of their images to match."""
+    if not names:
+        return scene
+    _require_known(scene, names)
+    cameras = {camera.name: _inverted(camera) if camera.name in names else camera for camera in scene.cameras}
+
+    def posed(image: CameraImage) -> CameraImage:
+        old = image.camera.ego_from_camera
+        if image.camera.name not in names or old is None:
+            return image
+        if image.world_from_camera is None:
+            return replace(image, camera=replace(image.camera, ego_from_camera=old.inverse()))
+        # The device's pose at the time of the image, not of the frame.
+        world_from_ego = image.world_from_camera @ old.inverse()
+        return replace(image, camera=cameras[image.camera.name], world_from_camera=world_from_ego @ old.inverse())
+
+    note = f"the extrinsics of {', '.join(dict.fromkeys(names))} are inverted, as asked for"
+    frames = tuple(replace(frame, images=tuple(map(posed, frame.images))) for frame in scene)
+    return replace(scene, cameras=tuple(cameras.values()), frames=frames, notes=(*scene.notes, note))
+
+
+def _inverted(camera: Camera) -> Camera:
+    if camera.ego_from_camera is None:
+        raise SceneError(
+            f"camera {camera.name} has no extrinsics that could be inverted: the recording gives its images' poses "
+            "in the world"
+        )
+    return replace(camera, ego_from_camera=camera.ego_from_camera.inverse())
+
+
+def _require_known(scene: Scene, names: Iterable[str]) -> None:
+    known = [camera.name for camera in scene.cameras]
+    for name in names:
+        if name not in known:
+            raise SceneError(f"{scene.source} has no camera {name!r}", fix=known_are(known, "camera"))
+
+
+def _check_lidars(scene: Scene, names: Sequence[str]) -> None:
+    known = [lidar.name for lidar in scene.lidars]
+    for name in names:
+        if name not in known:
+            raise SceneError(f"{scene.source} has no lidar {name!r}", fix=known_are(known, "lidar"))
+    if names and set(known) != set(names):
+        raise SceneError(
+            f"{scene.source} cannot be read by lidar: the layout {scene.layout} always gives {', '.join(known)}",
+            fix="Leave --lidar out.",
+        )

@@ -1,0 +1,75 @@
+"""Whether what is left of a run fits on the disk, going by what the frames so far have taken.
+
+A run that would fit is never refused: how much space a frame takes is measured on the disk, where images may share
+blocks with the recording, and twice as much must be missing as is free. Frames are weighed by the sizes of their
+source files.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from lidarprep.errors import StorageError
+from lidarprep.prepare.plan import FrameTask
+from lidarprep.storage import Store
+
+log = logging.getLogger(__name__)
+
+# Frames that must be stored before the others are judged by them.
+FRAMES_TO_GO_BY = 8
+
+# The disk is looked at again after so many frames.
+_EVERY = 8
+
+
+class DiskSpace:
+    """Watches the free space of a destination.
+
+    Args:
+        store: The destination.
+        tasks: The frames that are to be stored, in their order.
+        free: Its free space before; None if that is unknown or unlimited.
+    """
+
+    def __init__(self, store: Store, tasks: Sequence[FrameTask], free: int | None) -> None:
+        self._store = store
+        self._free_before = free
+        self._weights = [max(1, sum(source.bytes or 0 for source in task.frame.sources)) for task in tasks]
+        self._total = sum(self._weights)
+        self._done = 0
+        self._frames = 0
+        self._has_warned = False
+
+    def stored(self) -> None:
+        """One more frame is stored: judge the frames that are left.
+
+        Raises:
+            StorageError: They do not fit by far.
+        """
+        self._done += self._weights[self._frames]
+        self._frames += 1
+        if self._free_before is None or self._frames % _EVERY or self._frames == len(self._weights):
+            return
+        free = self._store.check()
+        if free is None:
+            return
+        taken = self._free_before - free
+        needed = int(taken * (self._total - self._done) / self._done)
+        if needed <= free:
+            return
+        message = (
+            f"{self._store.location('').removeprefix('file://').rstrip('/')} has {_amount(free)} left, and about "
+            f"{_amount(needed)} are still to be stored there, going by the first {self._frames} frames"
+        )
+        if needed > 2 * free:
+            raise StorageError(
+                message, fix=f"Make room for {_amount(needed - free)} more, or choose another destination."
+            )
+        if not self._has_warned:
+            self._has_warned = True
+            log.warning("%s; where the disk is full the run stops, and can go on later", message)
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.2f} MB"

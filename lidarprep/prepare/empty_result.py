@@ -1,0 +1,57 @@
+"""The diagnosis of a recipe that keeps no point: where the points are, so that its user sees what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import degrees
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.checks import finite
+from lidarprep.errors import LidarprepError
+from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
+from lidarprep.scene import Frame, Pose, RegionOfInterest3D
+
+
+def explain_empty_result(frames: Sequence[Frame], recipe: Recipe) -> str | None:
+    """Return where the points of one frame are, against what the recipe keeps; None where that cannot be said.
+
+    The frame in the middle is read again, or the first part of it.
+    """
+    frame = frames[len(frames) // 2]
+    try:
+        points = next(frame.chunks())
+    except (LidarprepError, StopIteration):
+        return None
+    positions = finite(points.positions).astype(np.float64)
+    if not len(positions):
+        return None
+    pose = frame.world_from_ego or Pose.identity()
+    in_world = positions if points.frame == "world" else pose.apply(positions)
+    said = []
+    if recipe.region_of_interest_3d is not None:
+        said.append(
+            f"The points of frame {frame.id} are at {_bounds(in_world)} in the world; "
+            f"the region is {_region(recipe.region_of_interest_3d)}."
+        )
+    if recipe.device_height is not None:
+        in_ego = positions if points.frame == "ego" else pose.inverse().apply(positions)
+        above_ground = in_ego[:, 2] + recipe.device_height
+        lowest, highest = recipe.height_band or DEFAULT_HEIGHT_BAND
+        said.append(
+            f"The points of frame {frame.id} are {above_ground.min():.1f} to {above_ground.max():.1f} m above the "
+            f"ground, if the device is {recipe.device_height:g} m above it; the band is {lowest:g} to {highest:g} m."
+        )
+    return "\n".join(said) or None
+
+
+def _bounds(positions: NDArray[np.float64]) -> str:
+    (x0, y0), (x1, y1) = positions[:, :2].min(axis=0), positions[:, :2].max(axis=0)
+    return f"x {x0:.1f} to {x1:.1f} and y {y0:.1f} to {y1:.1f}"
+
+
+def _region(region: RegionOfInterest3D) -> str:
+    x, y, _ = region.position
+    turned = f", turned by {degrees(region.rotation):g}°" if region.rotation else ""
+    return f"{region.length:g} × {region.width:g} m around x {x:g} and y {y:g}{turned}"

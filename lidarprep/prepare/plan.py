@@ -1,0 +1,72 @@
+"""The plan of a run: its frames, and the stems that their objects are named by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from lidarprep.attachments import SceneFormat, get_format
+from lidarprep.errors import SceneError
+from lidarprep.recipe import Recipe
+from lidarprep.scene import CameraImage, Frame, PointCloud, Scene
+from lidarprep.steps.sampling import labelled_rows, select_frames
+from lidarprep.storage.keys import KeyMaker
+
+
+@dataclass(frozen=True)
+class FrameTask:
+    """One frame to be processed.
+
+    Args:
+        frame: The frame, as the recording has it.
+        stem: What the keys of its attachment and kept points begin with, below frames/ and kept/.
+        image_stems: The same of each of its images, below images/; None for one that is not stored, since only its
+            URL is known. Empty where the attachment holds the images itself.
+        fingerprint: What its result depends on; None where its sources are unknown.
+        points: Its points, if they are in memory already.
+    """
+
+    frame: Frame
+    stem: str
+    image_stems: tuple[str | None, ...]
+    fingerprint: str | None = None
+    points: PointCloud | None = None
+
+    def with_fingerprint(self, fingerprint: str | None) -> FrameTask:
+        """Return the same task with its fingerprint."""
+        return replace(self, fingerprint=fingerprint)
+
+
+def plan(scene: Scene, recipe: Recipe) -> list[FrameTask]:
+    """Return the frames to process, in time order.
+
+    Raises:
+        SceneError: The scene has no frames, or two of one id.
+        RecipeError: It has none of those that the recipe names.
+    """
+    ids = [frame.id for frame in scene]
+    if not ids:
+        raise SceneError(f"{scene.source} has no frames")
+    if len(set(ids)) < len(ids):
+        twice = next(frame_id for row, frame_id in enumerate(ids) if frame_id in ids[:row])
+        raise SceneError(f"{scene.source} has two frames with the id {twice!r}")
+    frames = select_frames(scene.frames, recipe.frames)
+    if recipe.only_labelled:
+        frames = [frames[row] for row in labelled_rows(len(frames), recipe.labeling_sample_rate or 1)]
+    keys = KeyMaker()
+    with_images = not isinstance(get_format(recipe.format), SceneFormat)
+    return [FrameTask(frame, keys.stem(frame.id), _image_stems(keys, frame) if with_images else ()) for frame in frames]
+
+
+def is_stored(image: CameraImage) -> bool:
+    """Tell whether an image is there to be stored; of another only the URL is known, and that is kept."""
+    return image.content is not None or image.path is not None or image.url is None
+
+
+def _image_stems(keys: KeyMaker, frame: Frame) -> tuple[str | None, ...]:
+    stems: list[str | None] = []
+    for row, image in enumerate(frame.images):
+        # A camera that is faster than the lidar has several images in a frame.
+        earlier = sum(other.camera.name == image.camera.name for other in frame.images[:row])
+        name = f"{frame.id}.{earlier}" if earlier else frame.id
+        stems.append(keys.stem("images", image.camera.name, name) if is_stored(image) else None)
+    return tuple(stems)

@@ -1,0 +1,109 @@
+"""Prune: what earlier runs left at a destination, and neither its manifest nor an unfinished run needs, is deleted."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from os import PathLike, fspath
+
+from pydantic import ValidationError
+
+from lidarprep.errors import RecipeError
+from lidarprep.storage import Manifest, StorageOptions, Store, open_store
+from lidarprep.storage.keys import is_content_key
+from lidarprep.storage.manifest import FrameResult
+from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, ObjectInfo
+
+# Objects of a run that is under way are not named by anything until its frame is finished.
+_HOUR_S = 3600.0
+
+# How long the results of a run that was stopped are kept for the same run again.
+_DAY_S = 24 * _HOUR_S
+
+_PREFIXES = ("frames/", "images/", "kept/", "scene-")
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What was deleted, or would be.
+
+    Args:
+        keys: The objects, in order.
+        bytes: Their size.
+        kept: How many objects stay.
+    """
+
+    keys: tuple[str, ...]
+    bytes: int
+    kept: int
+
+
+def prune(
+    out: str | PathLike[str],
+    storage: StorageOptions | None = None,
+    *,
+    dry_run: bool = False,
+    everything: bool = False,
+) -> Pruning:
+    """Delete the objects at a destination that neither its manifest nor an unfinished run names.
+
+    Only objects that lidarprep has named by their content are deleted, and only those older than an hour. Results of
+    unfinished runs are kept for a day, with their objects. Tasks that were submitted before an `--overwrite` lose
+    their attachments: prune when they are done.
+
+    Args:
+        out: A folder, or s3://bucket/prefix.
+        storage: How S3 is reached.
+        dry_run: Whether to delete nothing, and only tell what would be.
+        everything: Whether to delete what unfinished runs have left, too, whatever its age. Only for a destination
+            where no run is under way.
+
+    Raises:
+        RecipeError: There is no manifest at the destination, and `everything` is not asked for.
+        FormatError: What is there is not a manifest.
+        StorageError: The store cannot be reached, or lets nothing be deleted.
+    """
+    store = open_store(fspath(out), storage)
+    now = time.time()
+    found = store.read_manifest()
+    if found is None and not everything:
+        raise RecipeError(
+            f"{fspath(out)} has no {MANIFEST_KEY}: a run there is unfinished, or it is not a destination",
+            fix="Finish the run, or delete what it has left by --all.",
+        )
+    named = set()
+    if found is not None:
+        manifest = Manifest.from_json(found[0], location=store.location(MANIFEST_KEY))
+        named = {key for key, _ in manifest.objects()}
+    entries = store.sizes(CACHE_PREFIX)
+    stale = {key: info for key, info in entries.items() if everything or now - info.modified > _DAY_S}
+    named |= _named_by_entries(store, [key for key in entries if key not in stale])
+    objects: dict[str, ObjectInfo] = {}
+    for prefix in _PREFIXES:
+        objects |= {key: info for key, info in store.sizes(prefix).items() if is_content_key(key)}
+    unnamed = {
+        key: info for key, info in objects.items() if key not in named and (everything or now - info.modified > _HOUR_S)
+    }
+    doomed = unnamed | stale
+    if not dry_run:
+        # Entries go first: one that is there has all of its objects.
+        store.delete(sorted(stale))
+        store.delete(sorted(unnamed))
+        store.delete_unfinished(now if everything else now - _HOUR_S)
+    return Pruning(
+        tuple(sorted(doomed)),
+        sum(info.bytes for info in doomed.values()),
+        len(objects) + len(entries) - len(doomed) + (found is not None),
+    )
+
+
+def _named_by_entries(store: Store, keys: list[str]) -> set[str]:
+    named = set()
+    for key in keys:
+        data = store.get(key)
+        try:
+            result = FrameResult.model_validate_json(data or b"")
+        except ValidationError:
+            continue  # damaged by a power cut, or the settings of a scene
+        named |= {record.key for record in result.objects()}
+    return named

@@ -1,0 +1,127 @@
+"""The frame cache: finished frames of this and earlier runs, found by the fingerprint of what they depend on.
+
+Results are looked up in the manifest that is there and in the entries below CACHE_PREFIX, which a run writes as it
+finishes frames and deletes once its manifest names them. A result counts only if all of its objects are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+from pydantic import ValidationError
+
+from lidarprep.storage.manifest import FrameResult, Manifest, ObjectRecord, SettingsRecord
+from lidarprep.storage.store import CACHE_PREFIX, ObjectInfo, Store
+
+log = logging.getLogger(__name__)
+
+# Entries that are fetched at once.
+_FETCHES = 16
+
+
+def entry_key(fingerprint: str) -> str:
+    """Return the key of a finished frame's result."""
+    return f"{CACHE_PREFIX}{fingerprint}.json"
+
+
+def put_entry(store: Store, fingerprint: str, result: FrameResult | SettingsRecord) -> None:
+    """Store the result of a finished frame, or the settings of a scene, once all of its objects are stored."""
+    data = result.model_dump_json().encode()
+    store.put(entry_key(fingerprint), data, "application/json", sha256=hashlib.sha256(data).hexdigest())
+
+
+class FrameCache:
+    """What is finished already at a destination.
+
+    Args:
+        store: The destination.
+        manifest: The manifest that is there, or None.
+        distrusted: Keys of objects that are known to be damaged: a result that needs one does not count.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest | None, *, distrusted: Collection[str] = ()) -> None:
+        self._store = store
+        self._distrusted = distrusted
+        self._in_manifest = {
+            result.record.fingerprint: result
+            for result in (manifest.results() if manifest is not None else [])
+            if result.record.fingerprint is not None
+        }
+
+    @cached_property
+    def _entries(self) -> set[str]:
+        return set(self._store.sizes(CACHE_PREFIX))
+
+    def settings(self, fingerprint: str) -> SettingsRecord | None:
+        """Return the settings that an unfinished run with this fingerprint has stored."""
+        data = self._store.get(entry_key(fingerprint)) if entry_key(fingerprint) in self._entries else None
+        try:
+            return None if data is None else SettingsRecord.model_validate_json(data)
+        except ValidationError:
+            return None
+
+    def lookup(self, fingerprints: Iterable[str | None]) -> dict[str, FrameResult]:
+        """Return the results that are there, with all of their objects, by their fingerprints."""
+        wanted = [name for name in fingerprints if name is not None]
+        found = {name: self._in_manifest[name] for name in wanted if name in self._in_manifest}
+        missing = [name for name in wanted if name not in found and entry_key(name) in self._entries]
+        if missing:
+            with ThreadPoolExecutor(_FETCHES) as pool:
+                fetched = zip(missing, pool.map(self._fetch, missing), strict=True)
+                found |= {name: result for name, result in fetched if result is not None}
+        gone = missing_keys(self._store, [record for result in found.values() for record in result.objects()])
+        gone |= set(self._distrusted)
+        return {name: result for name, result in found.items() if gone.isdisjoint(one.key for one in result.objects())}
+
+    def drop(self, fingerprints: Iterable[str | None]) -> None:
+        """Delete the entries of frames that a manifest names by now."""
+        keys = {entry_key(name) for name in fingerprints if name is not None}
+        stale = sorted(keys & set(self._store.sizes(CACHE_PREFIX)))
+        self._store.delete(stale)
+
+    def _fetch(self, fingerprint: str) -> FrameResult | None:
+        data = self._store.get(entry_key(fingerprint))
+        try:
+            return None if data is None else FrameResult.model_validate_json(data)
+        except ValidationError:
+            log.info("a damaged cache entry is passed over: %s", entry_key(fingerprint))
+            return None
+
+
+def missing_keys(store: Store, records: Collection[ObjectRecord]) -> set[str]:
+    """Return the keys of the objects that are missing or have another size, as listings say; none is read."""
+    sizes = listed(store, [record.key for record in records])
+    expected = {record.key: record.stored_bytes or record.bytes for record in records}
+    return {key for key, size in expected.items() if key not in sizes or sizes[key].bytes != size}
+
+
+def missing_objects(manifest: Manifest, store: Store) -> list[str]:
+    """Return the keys of what a manifest names that is missing or has another size; nothing is read.
+
+    Raises:
+        FormatError: The manifest names what could not lie beside it.
+        StorageError: The store cannot be listed.
+    """
+    objects = manifest.objects()
+    sizes = listed(store, [key for key, _ in objects])
+    missing = []
+    for key, record in objects:
+        unknown = manifest.is_compressed(record) and record.stored_bytes is None
+        expected = record.stored_bytes or record.bytes
+        if key not in sizes or (sizes[key].bytes != expected and not unknown):
+            missing.append(key)
+    return missing
+
+
+def listed(store: Store, keys: Collection[str]) -> dict[str, ObjectInfo]:
+    """List the objects under the prefixes that some keys have: `frames/`, `images/`, `scene-`, …"""
+    # Not all that is at the destination: that may be a whole bucket, with millions of objects of others.
+    prefixes = {key.partition("/")[0] + "/" if "/" in key else key.partition("-")[0] for key in keys}
+    found: dict[str, ObjectInfo] = {}
+    for prefix in sorted(prefixes):
+        found |= store.sizes(prefix)
+    return found
