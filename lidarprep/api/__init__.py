@@ -5,8 +5,8 @@
         frames = task.wait().annotations()
 
 `parameters/` has a model for each task type, and _task_types.py the table of them. Requests and responses are values
-(_requests.py, _responses.py); _operations.py has what a client can do, as coroutines over the small `Exchange` of
-_transport.py. _client.py has the two clients: one blocks, the other is awaited.
+(_requests.py, _responses.py), which _transport.py exchanges with retries. _operations.py has the clients' operations,
+written once as coroutines; _client.py has the two clients: one runs them to their end, the other is awaited.
 """
 
 from lidarprep.api._access import DEFAULT_API_URL, WhoAmI, checked_api_url, is_loopback, is_web_address

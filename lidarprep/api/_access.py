@@ -24,7 +24,7 @@ def checked_api_url(url: str) -> str:
     """
     fix = f"The address looks like {DEFAULT_API_URL}; set it with SCALE_API_URL, --api-url or api_url."
     # The text before an @ may be the key, even in a text that is not a URL.
-    parts, shown = _parts(url), repr(url.rpartition("@")[2])
+    parts, shown = url_parts(url), repr(url.rpartition("@")[2])
     if parts is None:
         raise ParameterError(f"the API address {shown} is not a URL", fix=fix)
     if parts.username is not None or parts.password is not None:
@@ -42,11 +42,12 @@ def checked_api_url(url: str) -> str:
 
 def is_web_address(url: str) -> bool:
     """Whether a request can be sent to `url`: a whole http or https URL with a host."""
-    parts = _parts(url)
+    parts = url_parts(url)
     return parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def _parts(url: str) -> SplitResult | None:
+def url_parts(url: str) -> SplitResult | None:
+    """Split a URL; None if it is not one, or its port is not valid."""
     try:
         parts = urlsplit(url)
         _ = parts.port  # a bad port only shows when it is read

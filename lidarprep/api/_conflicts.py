@@ -119,7 +119,7 @@ def _difference(place: str, here: Any, there: Any) -> str | None:
         return next((found for n, (a, b) in items if (found := _difference(f"{place}[{n}]", a, b))), None)
     if isinstance(here, str) and isinstance(there, str):
         return None if unsigned(here) == unsigned(there) else f"{place} is {_shown(there)} there, {_shown(here)} here"
-    # True is no 1, but 5 is 5.0 once it went through JSON.
+    # True is not 1, but 5 is 5.0 once it went through JSON.
     same = here == there and isinstance(here, bool) == isinstance(there, bool)
     return None if same else f"{place} is {_shown(there)} there, {_shown(here)} here"
 

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential, wait_random
 
-from lidarprep.api._access import Access, is_loopback
+from lidarprep.api._access import Access, is_loopback, url_parts
 from lidarprep.api._requests import ApiRequest
 from lidarprep.api._responses import ApiResponse, Failure, ResponseReader
 from lidarprep.api._secrets import KeyAuth, keep_out_of_logs, without_frames
@@ -75,8 +74,9 @@ class ConnectionOptions:
                 raise ParameterError(f"{name}: there is no file {fspath(path)}")
         if self.client_key is not None and self.client_certificate is None:
             raise ParameterError("client_key is given without the client_certificate that it belongs to")
-        if self.proxy is not None and _scheme(self.proxy) not in PROXY_SCHEMES:
-            # The rest is not shown: it may hold a password.
+        proxy = None if self.proxy is None else url_parts(self.proxy)
+        if self.proxy is not None and (not proxy or not proxy.hostname or proxy.scheme not in PROXY_SCHEMES):
+            # The URL is not shown: it may hold a password.
             raise ParameterError("proxy is not the URL of a proxy", fix="It looks like http://proxy.example.com:3128.")
 
     def open(self, client: Callable[..., HttpClient], api_url: str, transport: object | None) -> HttpClient:
@@ -126,15 +126,6 @@ class ConnectionOptions:
         else:
             return context
         raise ParameterError(problem, fix="It must be a PEM file; a private key must not be encrypted.")
-
-
-def _scheme(url: str) -> str | None:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return None
-    return parts.scheme if parts.hostname else None
 
 
 class Transport:
