@@ -48,4 +48,6 @@ def read_content(store: Store, key: str, *, is_compressed: bool) -> Iterator[byt
         except zlib.error as error:
             raise StorageError(f"{key} says that it is compressed, and is not: {error}") from None
         if len(piece) < _PIECE:
-            return
+            break
+    if inflate is not None and start and (not inflate.eof or inflate.unused_data):
+        raise StorageError(f"{key} says that it is compressed, and is cut off, or goes on after its end")

@@ -34,13 +34,23 @@ class Reflinks:
         self._hard_links = hard_links
         self._devices_apart: set[int] = set()
 
-    def link(self, source: Path, new: Path) -> bool:
-        """Make `new` a durable copy of a file that takes no space; return whether that could be done."""
-        return (self._hard_links and self._hard_link(source, new)) or self._clone(source, new)
+    def link(self, source: Path, new: Path, data: bytes) -> bool:
+        """Make `new` a durable copy of a file that takes no space.
+
+        Returns:
+            Whether that could be done, and the file still has the bytes `data` that were read of it.
+        """
+        is_made = (self._hard_links and self._hard_link(source, new)) or self._clone(source, new)
+        if is_made and new.read_bytes() != data:
+            new.unlink()
+            return False
+        return is_made
 
     def _hard_link(self, source: Path, new: Path) -> bool:
         try:
             os.link(os.path.realpath(source), new)
+        except FileNotFoundError:  # the source was deleted meanwhile
+            return False
         except OSError as error:
             self._hard_links = False
             log.warning("images are copied, since no hard links can be made: %s", error.strerror or error)
@@ -48,17 +58,18 @@ class Reflinks:
         return True
 
     def _clone(self, source: Path, new: Path) -> bool:
-        device = source.stat().st_dev
-        if device in self._devices_apart:
-            return False
+        device = None
         try:
+            device = source.stat().st_dev
+            if device in self._devices_apart:
+                return False
             with source.open("rb") as original, new.open("xb") as copy:
                 fcntl.ioctl(copy.fileno(), _FICLONE, original.fileno())
                 os.fsync(copy.fileno())
         except OSError as error:
             with contextlib.suppress(OSError):
                 new.unlink(missing_ok=True)
-            if error.errno in _NEVER:
+            if error.errno in _NEVER and device is not None:
                 self._devices_apart.add(device)
             return False
         return True

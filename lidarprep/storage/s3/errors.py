@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -57,15 +59,20 @@ _FIXES = {
     "PermanentRedirect": "The bucket is in another region: name it with --region.",
     "400": "Check --region, --endpoint-url and the credentials.",
 }
+_CHECKSUMS = "The store does not know the checksums that are sent: go on with --checksums when_required."
 _GO_ON = "Check the network and the store's health, then run the same command again."
 _CREDENTIALS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in and name a profile with --profile."
 
+
+# A header that older stores refuse.
+_CHECKSUM_HEADER = re.compile(r"x-amz-(sdk-)?checksum", re.IGNORECASE)
 
 # The permission that each operation needs: what one asks an administrator for.
 _PERMISSIONS = {
     "ListObjectsV2": "s3:ListBucket on the bucket",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads on the bucket",
-    "GetObject": "s3:GetObject",
+    # Without the second, S3 denies that an object is missing.
+    "GetObject": "s3:GetObject, and s3:ListBucket on the bucket",
     "HeadObject": "s3:GetObject",
     "PutObject": "s3:PutObject",
     "DeleteObject": "s3:DeleteObject",
@@ -76,14 +83,14 @@ _PERMISSIONS = {
 
 
 @contextmanager
-def reported(place: str, what: str, budget_s: float) -> Iterator[None]:
-    """Turn an error of boto into one StorageError.
+def reported(place: str, what: str) -> Iterator[None]:
+    """Turn an error of boto into one StorageError; one that was tried again says for how long.
 
     Args:
         place: s3://bucket, or s3://bucket/key.
         what: What could not be done with it: "be listed".
-        budget_s: Seconds that passing errors were tried for.
     """
+    began = time.monotonic()
     try:
         yield
     except (
@@ -97,7 +104,7 @@ def reported(place: str, what: str, budget_s: float) -> Iterator[None]:
         reason, fix = _explain(cause(error))
         if reason is None:
             raise
-        tried = f" (tried for {_duration(budget_s)})" if is_passing(error) else ""
+        tried = f" (tried for {_duration(time.monotonic() - began)})" if is_passing(error) else ""
         raise StorageError(f"{place} cannot {what}: {reason}{tried}", fix=fix) from error
 
 
@@ -146,6 +153,8 @@ def _explain_answer(error: ClientError) -> tuple[str, str]:
         return found, "The role cannot be assumed: check --role-arn, its trust policy and the credentials."
     if is_passing(error):
         return found, _GO_ON
+    if _CHECKSUM_HEADER.search(found):
+        return found, _CHECKSUMS
     if code in _DENIED or (status == 403 and code not in _FIXES):
         permission = _PERMISSIONS.get(error.operation_name)
         needs = f" ({permission})" if permission else ""
@@ -154,4 +163,4 @@ def _explain_answer(error: ClientError) -> tuple[str, str]:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds / 60:g} minutes" if seconds >= 60 else f"{seconds:g} seconds"
+    return f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.1f} seconds"

@@ -60,7 +60,7 @@ class S3Store:
         self.options = options
         self._payer = {"RequestPayer": "requester"} if options.requester_pays else {}
         self._algorithm = {"sha256": "SHA256", "crc32": "CRC32"}.get(options.checksums)
-        with reported(f"s3://{self.bucket}", "be reached", 0):
+        with reported(f"s3://{self.bucket}", "be reached"):
             try:
                 self._session = shared_session(options)
                 endpoint = self._session.client.meta.endpoint_url
@@ -69,7 +69,6 @@ class S3Store:
                     f"s3://{self.bucket} cannot be reached: {error}", fix="Check --endpoint-url."
                 ) from error
         self._budget = RetryBudget(options.give_up_after, endpoint)
-        self._budget_s = options.give_up_after * 60
         self._transfer = TransferConfig(multipart_threshold=_IN_PARTS_FROM, multipart_chunksize=_PART)
 
     def __repr__(self) -> str:
@@ -239,7 +238,7 @@ class S3Store:
 
     def _reported(self, key: str, what: str) -> contextlib.AbstractContextManager[None]:
         place = self.location(key) if key else f"s3://{self.bucket}/{self.prefix}".rstrip("/")
-        return reported(place, what, self._budget_s)
+        return reported(place, what)
 
     def _ask(self, operation: str, key: str, what: str, *, at_most_s: float | None = None, **arguments: Any) -> Any:
         """Make one request on the bucket; an error names the key, or the prefix for ""."""
