@@ -184,7 +184,7 @@ class Run:
         data, version = found
         location = self.store.location(MANIFEST_KEY)
         try:
-            return Manifest.from_json(data, location=location, version=version), version
+            return Manifest.from_json(data, location=location), version
         except FormatError as error:
             if overwrite:
                 return None, version
