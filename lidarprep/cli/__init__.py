@@ -7,6 +7,7 @@ needs when it runs, and is itself imported only then, so that each starts at onc
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import os
 import signal
@@ -76,7 +77,7 @@ def _spare_the_garbage_collector() -> None:
 
 
 def _end_when_asked() -> None:
-    """Lets a run that is asked to end keep what is done, as it does for Ctrl-C, and say how to go on."""
+    """End on SIGTERM and SIGHUP as on Ctrl-C: say what is kept and how to go on."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # A terminal that is closed asks, too; but not what was started by nohup.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
@@ -93,10 +94,22 @@ def _hang_up(*_: object) -> None:
     sys.exit(129)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line and ends the process.
+# Exit codes of a process that SIGHUP, SIGINT or SIGTERM has stopped.
+_STOPPED = (129, 130, 143)
 
-    Exit codes: 2 for wrong usage or input, 1 for what failed outside.
+
+def _leave_at_once(code: int) -> None:
+    """End the process without waiting for its threads: whatever moment that is, what is stored is whole."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and end the process.
+
+    Exit codes: 2 for wrong usage or input, 1 for what failed outside; 128 and the number of the signal that stopped it.
     """
     _end_when_asked()
     if arguments is None:
@@ -106,6 +119,10 @@ def main(arguments: list[str] | None = None) -> None:
     words = [word for word in words if word != "--debug"]
     try:
         app(words)  # ends the process itself, and says what is wrong with the words
+    except SystemExit as stop:
+        if stop.code in _STOPPED:
+            _leave_at_once(int(stop.code))
+        raise
     except LidarprepError as error:
         if debug:
             traceback.print_exc()

@@ -9,9 +9,7 @@ import contextlib
 import json
 import os
 import re
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -103,35 +101,11 @@ def tell_of_compiling() -> None:
 
 
 @contextlib.contextmanager
-def say_notes_of_a_stop() -> Iterator[None]:
-    """Says what a run that is stopped, by Ctrl-C or a request to end, has noted about how to go on.
-
-    The first Ctrl-C says that it was heard, and waits for the frames that are under way to come to an early end; the
-    second one does not wait.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    here = threading.current_thread() is threading.main_thread()  # no other may set what a signal does
-
-    def interrupt(*_: object) -> None:
-        signal.signal(signal.SIGINT, end_at_once)
-        # Not through sys.stderr, in whose midst a signal may come. A bar is drawn anew below.
-        with contextlib.suppress(OSError):
-            os.write(2, (b"\r\x1b[2K" if os.isatty(2) else b"") + b"stopping; Ctrl-C again ends at once\n")
-        raise KeyboardInterrupt
-
-    def end_at_once(*_: object) -> None:
-        if os.isatty(2):
-            os.write(2, b"\x1b[?25h\r\n")  # the cursor, which a bar hides
-        os._exit(130)
-
+def say_how_to_go_on() -> Iterator[None]:
+    """Say in a last line what a run that is stopped, by Ctrl-C or SIGTERM, has kept, and how to go on."""
     try:
-        if here:
-            signal.signal(signal.SIGINT, interrupt)
         yield
     except (KeyboardInterrupt, SystemExit) as stop:
-        for note in getattr(stop, "__notes__", ()):
+        for note in getattr(stop, "__notes__", ()) or ("nothing was finished",):
             say(f"stopped: {note}")
         raise
-    finally:
-        if here:
-            signal.signal(signal.SIGINT, before)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_notes, print_table, say, say_notes_of_a_stop, tell_of_compiling
+from lidarprep.cli.console import print_json, print_notes, print_table, say, say_how_to_go_on, tell_of_compiling
 from lidarprep.cli.progress import progress
 from lidarprep.errors import place_name
 
@@ -63,7 +63,7 @@ def prepare_scene(
     from lidarprep.prepare import prepare
 
     give_back_what_is_freed()
-    with say_notes_of_a_stop(), progress("preparing", on_start=tell_of_compiling) as bar:
+    with say_how_to_go_on(), progress("preparing", on_start=tell_of_compiling) as bar:
         scene = open_scene(path, layout=layout, **{"points_frame": recipe.points_frame, **(opening or {})})
         manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)
     show_manifest(manifest, anew=bar.started)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, say_notes_of_a_stop, tell_of_compiling
+from lidarprep.cli.console import print_json, say_how_to_go_on, tell_of_compiling
 from lidarprep.cli.live import Live, Yes, require_said
 from lidarprep.cli.prepare import show_manifest
 from lidarprep.cli.progress import progress
@@ -65,7 +65,7 @@ def command(
 
             client = stack.enter_context(ScaleClient(api_url=task.api_url))
             require_said(client, live=live, yes=yes)
-        with say_notes_of_a_stop(), progress("preparing", on_start=tell_of_compiling) as bar:
+        with say_how_to_go_on(), progress("preparing", on_start=tell_of_compiling) as bar:
             result = run_recipe(
                 whole,
                 client=client,

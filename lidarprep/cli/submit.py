@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_table, say, say_notes_of_a_stop
+from lidarprep.cli.console import print_json, print_table, say, say_how_to_go_on
 from lidarprep.cli.live import Live, Yes, require_said
 from lidarprep.cli.progress import progress
 
@@ -45,7 +45,7 @@ def command(
         require_said(client, live=live, yes=yes)
         if unique_id == AUTO:
             unique_id = unique_id_of(loaded, type, parameters)
-        with say_notes_of_a_stop(), progress("submitting", "attachments signed anew") as bar:
+        with say_how_to_go_on(), progress("submitting", "attachments signed anew") as bar:
             known = _task_with(client, unique_id or parameters.get("unique_id"))
             task = submit(loaded, type, parameters, client, unique_id=unique_id, storage=storage, progress=bar.reach)
         if task.id == known:
