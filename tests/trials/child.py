@@ -23,7 +23,17 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-OPERATIONS = ("check", "put", "put_file", "get", "sizes", "delete", "delete_unfinished", "read_manifest", "write_manifest")
+OPERATIONS = (
+    "check",
+    "put",
+    "put_file",
+    "get",
+    "sizes",
+    "delete",
+    "delete_unfinished",
+    "read_manifest",
+    "write_manifest",
+)
 EVENTS = {"os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.link", "os.truncate"}
 
 
@@ -153,7 +163,7 @@ class _Watch:
         fsync = os.fsync
 
         def synced(handle: int) -> None:
-            self.event("os.fsync", (os.readlink(f"/proc/self/fd/{handle}"),))
+            self.event("os.fsync", (str(Path(f"/proc/self/fd/{handle}").readlink()),))
             fsync(handle)
 
         os.fsync = synced  # type: ignore[assignment]

@@ -137,9 +137,7 @@ class Bucket:
         """The bytes of everything below a prefix, by key."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-        return {
-            key.removeprefix(prefix): self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys
-        }
+        return {key.removeprefix(prefix): self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
 
     def uploads_under_way(self) -> list[Any]:
         found: list[Any] = self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])

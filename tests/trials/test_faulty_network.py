@@ -37,9 +37,7 @@ def complete_with(seeds: range, through: Runner, proxy: Proxy, bucket: Bucket, *
     return met
 
 
-def test_a_run_ends_complete_though_three_requests_in_ten_fail(
-    through: Runner, proxy: Proxy, bucket: Bucket
-) -> None:
+def test_a_run_ends_complete_though_three_requests_in_ten_fail(through: Runner, proxy: Proxy, bucket: Bucket) -> None:
     assert len(complete_with(range(1), through, proxy, bucket)) > 4
 
 
@@ -58,9 +56,7 @@ def test_ten_runs_end_complete_though_three_requests_in_ten_fail(
 
 @pytest.mark.trial
 @pytest.mark.parametrize("fault", [Fault.CORRUPT_REQUEST, Fault.RESET_AFTER, Fault.CUT_RESPONSE])
-def test_half_of_the_requests_fail_in_one_way(
-    through: Runner, proxy: Proxy, bucket: Bucket, fault: Fault
-) -> None:
+def test_half_of_the_requests_fail_in_one_way(through: Runner, proxy: Proxy, bucket: Bucket, fault: Fault) -> None:
     proxy.reset(seeded(1, 0.5, [fault]))
     through.prepared(bucket.place())
     assert proxy.done[fault] > 5

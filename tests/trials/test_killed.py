@@ -1,4 +1,4 @@
-"""SIGKILL at any moment is safe: a manifest that is there is whole, and the same command ends as if nothing had been."""
+"""SIGKILL at any moment is safe: a manifest that is there is whole, and the same command goes on and ends well."""
 
 from __future__ import annotations
 
@@ -76,9 +76,7 @@ class Trials:
 
 
 @pytest.fixture(params=["folder", "s3"])
-def trials(
-    request: pytest.FixtureRequest, runner: Runner, tmp_path: Path
-) -> Callable[[str], Trials]:
+def trials(request: pytest.FixtureRequest, runner: Runner, tmp_path: Path) -> Callable[[str], Trials]:
     """Gives trials of a kind of run."""
     if request.param == "folder":
         return lambda kind: folder_trials(kind, runner, tmp_path)

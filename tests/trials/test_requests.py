@@ -19,9 +19,7 @@ def requests(runner: Runner, proxy: Proxy, bucket: Bucket, *options: str) -> Cou
 def test_a_run_of_24_frames_and_72_images_that_replaces_another_makes_at_most_180(
     runner: Runner, proxy: Proxy, bucket: Bucket, tmp_path: Path
 ) -> None:
-    recording = write_toolkit_scene(
-        tmp_path / "recording", frames=24, points=20, cameras=("front", "left", "right")
-    )
+    recording = write_toolkit_scene(tmp_path / "recording", frames=24, points=20, cameras=("front", "left", "right"))
     runner = Runner(recording, tmp_path, runner.options)
     first = requests(runner, proxy, bucket)
     assert first["PUT"] == 24 * 6 + 3  # with the check, the settings and the manifest

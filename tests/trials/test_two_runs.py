@@ -89,5 +89,3 @@ def test_a_task_that_was_submitted_before_its_run_was_replaced_finds_its_attachm
     lp.prune(place.out, place.storage, everything=True)
     assert found(attachments | images) == [None] * len(attachments | images)
     place.assert_only_what_the_manifest_names()
-
-

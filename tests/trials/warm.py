@@ -7,16 +7,15 @@ import os
 import tempfile
 from pathlib import Path
 
-import pytest.__main__  # noqa: F401  # what a child imports again, as its parent's main module
-
-import lidarprep as lp
 import boto3.s3.inject  # noqa: F401
+import pytest.__main__  # noqa: F401  # what a child imports again, as its parent's main module
 import rich.table  # noqa: F401
 
+import lidarprep as lp
 import lidarprep.cli.memory
 import lidarprep.cli.prepare
 import lidarprep.cli.progress
-import lidarprep.storage.s3  # noqa: F401
+import lidarprep.storage.s3
 from tests.trials import child  # noqa: F401
 
 with tempfile.TemporaryDirectory() as folder:
