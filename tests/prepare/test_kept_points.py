@@ -34,7 +34,8 @@ def test_rows_come_back_as_they_went(kept: list[bool]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "found"), [(b"x", "not a gzip stream"), (gzip.compress(b"12")[:-9], "gzip"), (gzip.compress(b""), "0 bytes")]
+    ("data", "found"),
+    [(b"x", "not a gzip stream"), (gzip.compress(b"12")[:-9], "gzip"), (gzip.compress(b""), "0 bytes")],
 )
 def test_other_bytes_are_refused(data: bytes, found: str) -> None:
     with pytest.raises(lp.FormatError, match=f"mine.*{found}"):
