@@ -148,14 +148,14 @@ def _with_pictures_that_fit(frames: list[Frame], to_format: Format, notes: list[
     """The frames without the pictures that have not what the format holds of one: a URL, or their bytes."""
 
     def fits(image: CameraImage) -> bool:
-        if to_format.pictures == "url":
+        if to_format.images == "url":
             return image.url is not None
         return image.content is not None or image.path is not None
 
     unfit = [image.camera.name for frame in frames for image in frame.images if not fits(image)]
     if not unfit:
         return frames
-    lacks = "no URL, which is what" if to_format.pictures == "url" else "a URL only, and their bytes are what"
+    lacks = "no URL, which is what" if to_format.images == "url" else "a URL only, and their bytes are what"
     notes.append(
         f"{len(unfit)} pictures have {lacks} {to_format.name} attachments hold; they are dropped: "
         f"{', '.join(dict.fromkeys(unfit))}"
@@ -193,7 +193,7 @@ def _to_scene(
 ) -> Conversion:
     points, losses = 0, dict[str, str]()
     with temporary_file(target) as spool:
-        writer = to_format.writer(spool, frames=len(frames), pictures=sum(len(frame.images) for frame in frames))
+        writer = to_format.writer(spool, frames=len(frames), images=sum(len(frame.images) for frame in frames))
         for done, frame in enumerate(frames, start=1):
             cloud = frame.points()
             held = frame.with_data(cloud, frame.radar())  # its points are read once
@@ -201,7 +201,7 @@ def _to_scene(
             points += len(cloud)
             losses = to_format.losses(held) | losses  # the first sentence of each kind
             progress(done, len(frames))
-        writer.finish_in_place()
+        writer.finish()
         with writing(target):
             move_file(spool, target)
     return Conversion(points, [*notes, *losses.values(), *writer.notes])

@@ -43,7 +43,7 @@ def test_only_what_a_command_uses_is_compiled(tmp_path: Path) -> None:
     run(program, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
     compiled = {path.name.partition("-")[0] for path in (tmp_path / "cache").rglob("*.nbc")}
     outermost = {name for name in compiled if not name.partition(".")[2].startswith(("_", "store"))}
-    assert outermost == {"select.transform_and_select", "check.all_within", "wire.write_points"}
+    assert outermost == {"select.transform_and_select", "select.all_within", "wire.write_points"}
 
 
 def test_a_run_with_nothing_to_do_imports_only_what_it_takes_to_see_that(tmp_path: Path) -> None:

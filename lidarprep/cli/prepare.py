@@ -58,11 +58,11 @@ def prepare_scene(
     overwrite: bool = False,
 ) -> Manifest:
     """Prepares a scene under a progress bar, and shows what became of it."""
-    from lidarprep.cli.memory import give_back_what_is_freed
+    from lidarprep.cli.memory import configure_malloc
     from lidarprep.datasets import open_scene
     from lidarprep.prepare import prepare
 
-    give_back_what_is_freed()
+    configure_malloc()
     with say_how_to_go_on(), progress("preparing", on_start=tell_of_compiling) as bar:
         scene = open_scene(path, layout=layout, **{"points_frame": recipe.points_frame, **(opening or {})})
         manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)

@@ -29,11 +29,11 @@ def command(
     **flags: Any,
 ) -> None:
     """Prepare, store and submit as a recipe file says; flags override it."""
-    from lidarprep.cli.memory import give_back_what_is_freed
+    from lidarprep.cli.memory import configure_malloc
     from lidarprep.recipe import RunRecipe, TaskRecipe
     from lidarprep.run import run as run_recipe
 
-    give_back_what_is_freed()
+    configure_malloc()
     base = RunRecipe.from_yaml(recipe)
     merged = o.overridden(base.recipe, o.recipe_flags(flags))
     storage = o.storage_from(base.storage, o.storage_flags(flags))

@@ -17,7 +17,14 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from lidarprep.attachments import SceneFormat, get_format
-from lidarprep.errors import FormatError, LidarprepError, RecipeError, StorageError, place_name
+from lidarprep.errors import (
+    FormatError,
+    LidarprepError,
+    ManifestConflictError,
+    RecipeError,
+    StorageError,
+    place_name,
+)
 from lidarprep.prepare.disk_space import DiskSpace
 from lidarprep.prepare.empty_result import explain_empty_result
 from lidarprep.prepare.fingerprint import RunIdentity
@@ -165,7 +172,10 @@ class Run:
             builder.require_points()
             manifest = builder.build(self.scene, self.recipe, self.storage, settings, identity)
             self.require_stored(manifest)
-            self.store.write_manifest(manifest.to_json(), if_version=version)
+            try:
+                self.store.write_manifest(manifest.to_json(), if_version=version)
+            except ManifestConflictError:
+                manifest = self.manifest_of_equal_run(identity)
         try:
             cache.drop([identity.fingerprint, *(task.fingerprint for task in self.tasks)])
         except StorageError as failure:
@@ -189,6 +199,17 @@ class Run:
             if overwrite:
                 return None, version
             raise RecipeError(f"{error.message}: something else is there already", fix=_OTHER_RUN) from None
+
+    def manifest_of_equal_run(self, identity: RunIdentity) -> Manifest:
+        """Return the manifest that has been written meanwhile, if the run was equal to this one.
+
+        Raises:
+            ManifestConflictError: It was not.
+        """
+        other, _ = self.current_manifest(overwrite=True)
+        if other is None or other.fingerprint is None or other.fingerprint != identity.fingerprint:
+            raise ManifestConflictError(self.store.location(MANIFEST_KEY))
+        return other
 
     def require_same_run(self, current: Manifest, identity: RunIdentity) -> None:
         """Refuse to replace another run's manifest.
@@ -353,9 +374,9 @@ class Run:
             frames = [result.frame for _, result, _ in kept if result.frame is not None]
             if frames:
                 require_points(frames)
-            for task, result, bits in kept:
-                if result.frame is not None and bits is not None:
-                    record = processor.store_kept(task, self.store, bits)
+            records = threads.map(lambda one: processor.store_kept(one[0], self.store, one[2]), kept)
+            for (_, result, _), record in zip(kept, records, strict=True):
+                if result.frame is not None:
                     result = FrameResult(frame=result.frame.model_copy(update={"kept": record}))
                 builder.add(result)
             if frames:

@@ -47,7 +47,7 @@ class SceneFileWriter:
             writer = _format_of(processor).writer(
                 file,
                 frames=len(tasks),
-                pictures=sum(len(task.frame.images) for task in tasks),
+                images=sum(len(task.frame.images) for task in tasks),
                 lidars=len(scene.lidars),
                 odometry=processor.recipe.odometry,
             )
@@ -65,7 +65,7 @@ class SceneFileWriter:
 
     def store_scene(self, frames: list[str]) -> AttachmentRecord:
         """Finish the file, and store it under its content's name; `frames` are the ids of the frames in it."""
-        self.writer.finish_in_place()
+        self.writer.finish()
         self.file.seek(0)
         digest = hashlib.file_digest(self.file, "sha256").hexdigest()  # type: ignore[arg-type]  # has readinto, as files do
         size = self.file.tell()

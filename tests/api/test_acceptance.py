@@ -25,8 +25,7 @@ import pytest
 import lidarprep as lp
 from lidarprep.api import AsyncScaleClient, ScaleClient
 from lidarprep.errors import ApiError, RateLimitError, ServerError, TransportError
-from lidarprep.sandbox import running_sandbox
-from lidarprep.sandbox.faults import FAULT_KINDS, Faults
+from lidarprep.sandbox import FAULT_KINDS, Faults, running_sandbox
 from tests.api import submitting_child
 from tests.scenes import write_toolkit_scene
 

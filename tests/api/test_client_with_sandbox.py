@@ -11,8 +11,7 @@ import pytest
 
 from lidarprep.api import AsyncScaleClient, ScaleClient
 from lidarprep.errors import BadRequestError, ConflictError, ParameterError
-from lidarprep.sandbox import running_sandbox
-from lidarprep.sandbox.faults import Faults
+from lidarprep.sandbox import Faults, running_sandbox
 
 LIDAR = {"attachments": ["https://example.com/1.json"], "attachment_type": "json", "labels": ["car"]}
 

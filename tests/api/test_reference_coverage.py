@@ -15,8 +15,8 @@ from lidarprep.api.listing import TaskFilters
 from lidarprep.api.parameters.base import PYTHON_NAMES
 from lidarprep.api.task_types import TASK_TYPES
 from lidarprep.errors import ServerError
-from lidarprep.sandbox.app import ROUTES
-from lidarprep.sandbox.responses import default_response
+from lidarprep.sandbox._endpoints import ROUTES
+from lidarprep.sandbox._fake_results import fake_result
 from tests.api.reference_tables import (
     AUDIT,
     ENDPOINTS,
@@ -159,7 +159,7 @@ def test_each_field_of_a_response_is_a_row_of_the_page_and_in_a_response_of_the_
         assert documented[task_type, name] in names_of_tests()
         if name != "error":  # what comes of things that go well has none
             params = {**EXAMPLES[task_type], "category_ids": {"1": "red"}, "with_labels": True}
-            response = default_response({"task_id": "a", "type": task_type, "params": params}, lambda _: "")
+            response = fake_result({"task_id": "a", "type": task_type, "params": params}, lambda _: "")
             held, _, within = name.partition("[].")
             assert within in response[held][0] if within else held in response
 
