@@ -7,10 +7,11 @@ where it is, everything that it names is.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -45,9 +46,11 @@ from lidarprep.scene import Scene
 from lidarprep.signed_urls import renew
 from lidarprep.storage import Manifest, Store, open_store
 from lidarprep.storage.cache import FrameCache, missing_keys, put_entry
-from lidarprep.storage.manifest import AttachmentRecord, FrameResult
+from lidarprep.storage.manifest import AttachmentRecord, FrameResult, SettingsRecord
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY
+
+log = logging.getLogger(__name__)
 
 # Frames that are being stored side by side: a put is mostly waiting, for a network or for a disk.
 _STORING = 14
@@ -137,6 +140,7 @@ class Run:
         self.format = get_format(self.recipe.format)
         self.tasks: list[FrameTask] = []
         self.finished = 0
+        self.unstored_settings: tuple[str, SettingsRecord] | None = None
 
     def execute(self, *, overwrite: bool) -> Manifest:
         """Execute the run; return its manifest."""
@@ -146,11 +150,9 @@ class Run:
         if current is not None and not overwrite:
             self.require_same_run(current, identity)
         cache = FrameCache(self.store, current, distrusted=self.distrusted)
-        settings = self.known_settings(current, identity, cache)
-        free = None
-        if settings is None:
-            free = self.store.check()  # before any work is done
-            settings = self.estimated_settings(identity)
+        known = self.known_settings(current, identity, cache)
+        free = None if known else self.store.check()  # before any work is done
+        settings = known or self.estimated_settings(identity)
         if self.recipe.strict:
             settings.refuse_findings()
         self.tasks = [task.with_fingerprint(identity.of_frame(task.frame.id, settings.record)) for task in self.tasks]
@@ -162,7 +164,7 @@ class Run:
             and self.is_complete(results, whole_scene)
         ):
             return renew(current, self.storage) if current.images_have_expired else current
-        if free is None:
+        if known:
             free = self.store.check()
         builder = ManifestBuilder(self.tasks)
         with self.advice_on_failure():
@@ -174,7 +176,10 @@ class Run:
                 self.store.write_manifest(manifest.to_json(), if_version=version)
             except ManifestConflictError:
                 manifest = self.manifest_of_equal_run(identity)
-        cache.drop([identity.fingerprint, *(task.fingerprint for task in self.tasks)])
+        try:
+            cache.drop([identity.fingerprint, *(task.fingerprint for task in self.tasks)])
+        except StorageError as failure:
+            log.warning("the run is complete, but its cache entries stay: %s", failure.message)
         return manifest.at(self.store.location(MANIFEST_KEY))
 
     def current_manifest(self, *, overwrite: bool) -> tuple[Manifest | None, str | None]:
@@ -189,7 +194,7 @@ class Run:
         data, version = found
         location = self.store.location(MANIFEST_KEY)
         try:
-            return Manifest.from_json(data, location=location, version=version), version
+            return Manifest.from_json(data, location=location), version
         except FormatError as error:
             if overwrite:
                 return None, version
@@ -231,11 +236,17 @@ class Run:
         return None if record is None else SceneSettings(record)
 
     def estimated_settings(self, identity: RunIdentity) -> SceneSettings:
-        """Estimate the settings of the scene, and store them for a run that goes on with this one."""
+        """Estimate the settings of the scene; they are stored with its first frame, for a run that goes on."""
         settings = SceneSettings.estimate(self.scene, self.recipe, [task.frame for task in self.tasks])
-        if identity.fingerprint is not None and not self.recipe.strict:
-            put_entry(self.store, identity.fingerprint, settings.record)
+        if identity.fingerprint is not None and not isinstance(self.format, SceneFormat):
+            self.unstored_settings = (identity.fingerprint, settings.record)
         return settings
+
+    def store_settings(self) -> None:
+        """Store the settings of the scene, if that is still to be done."""
+        if self.unstored_settings is not None:
+            put_entry(self.store, *self.unstored_settings)
+            self.unstored_settings = None
 
     def stored_scene(self, current: Manifest | None, results: dict[str, FrameResult]) -> AttachmentRecord | None:
         """Return the attachment of a Sensor Fusion Scene that is stored already, with all frames of this run."""
@@ -305,7 +316,7 @@ class Run:
         """
         disk = DiskSpace(self.store, tasks, free)
         empty: list[EmptyFrame] = []
-        with _worker_threads(self.workers + _STORING) as threads:
+        with self.thread_pool(self.workers + _STORING) as threads:
 
             def submit(task: FrameTask, admission: Admission) -> Future[FrameResult | EmptyFrame]:
                 task = replace(task, points=settings.points.pop(task.frame.id, None))
@@ -320,25 +331,29 @@ class Run:
 
             for pending in (tasks, empty):
                 todo = [one.task if isinstance(one, EmptyFrame) else one for one in pending]
-                if pending is empty and not has_points:
+                if has_points:
+                    self.store_settings()
+                if pending is empty and empty and not has_points:
                     require_points([one.record for one in empty])
                 budget = MemoryBudget(self.workers + 1, self.workers + _STORING, expected=self.expected_bytes(settings))
-                done = ordered_map(submit, todo, budget, on_error=self.store.close)
-                for task, result in zip(todo, done, strict=True):
-                    if isinstance(result, EmptyFrame):
-                        empty.append(result)
-                        continue
-                    has_points = has_points or (result.frame is not None and result.frame.points_out > 0)
-                    self.tell(result)
-                    disk.stored()
-                    yield task, result
+                with closing(ordered_map(submit, todo, budget, on_error=self.store.close)) as done:
+                    for task, result in zip(todo, done, strict=True):
+                        if isinstance(result, EmptyFrame):
+                            empty.append(result)
+                            continue
+                        has_points = has_points or (result.frame is not None and result.frame.points_out > 0)
+                        if has_points:
+                            self.store_settings()
+                        self.tell(result)
+                        disk.stored()
+                        yield task, result
 
     def process_scene(self, processor: FrameProcessor, settings: SceneSettings, builder: ManifestBuilder) -> None:
         """Process all frames into one Sensor Fusion Scene, and store it."""
         self.progress.start(len(self.tasks), 0)
         kept: list[tuple[FrameTask, FrameResult, bytes | None]] = []
         with (
-            _worker_threads(self.workers) as threads,
+            self.thread_pool(self.workers) as threads,
             SceneFileWriter.open(self.scene, processor, self.store, self.tasks) as scene_file,
         ):
             executor = self.executor or threads
@@ -349,13 +364,13 @@ class Run:
                 )
 
             budget = MemoryBudget(self.workers + 1, 2 * self.workers + 1, expected=self.expected_bytes(settings))
-            done = ordered_map(submit, self.tasks, budget, hold=_points_held, on_error=self.store.close)
-            for task, prepared in zip(self.tasks, done, strict=True):
-                result = scene_file.add(task, prepared)
-                bits = prepared.kept if isinstance(prepared, PreparedFrame) and result.frame is not None else None
-                kept.append((task, result, bits))
-                del prepared
-                self.tell(result)
+            with closing(ordered_map(submit, self.tasks, budget, hold=_points_held, on_error=self.store.close)) as done:
+                for task, prepared in zip(self.tasks, done, strict=True):
+                    result = scene_file.add(task, prepared)
+                    bits = prepared.kept if isinstance(prepared, PreparedFrame) and result.frame is not None else None
+                    kept.append((task, result, bits))
+                    del prepared
+                    self.tell(result)
             frames = [result.frame for _, result, _ in kept if result.frame is not None]
             if frames:
                 require_points(frames)
@@ -367,6 +382,18 @@ class Run:
             if frames:
                 builder.attachments.append(scene_file.store_scene([frame.id for frame in frames]))
                 builder.scene_notes = tuple(scene_file.writer.notes)
+
+    @contextmanager
+    def thread_pool(self, threads: int) -> Iterator[ThreadPoolExecutor]:
+        """Open a thread pool; after a failure what is queued is cancelled, and a stop waits for nothing."""
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="lidarprep")
+        try:
+            yield pool
+        except BaseException as failure:
+            self.store.close()
+            pool.shutdown(wait=isinstance(failure, Exception), cancel_futures=True)
+            raise
+        pool.shutdown()
 
     def tell(self, result: FrameResult) -> None:
         """Tell of a frame that is done."""
@@ -406,6 +433,7 @@ class Run:
         try:
             yield
         except BaseException as failure:
+            self.store.close()
             if isinstance(failure, EmptyResultError):
                 failure.fix = explain_empty_result([task.frame for task in self.tasks], self.recipe) or failure.fix
             elif isinstance(failure, RecipeError):
@@ -415,8 +443,6 @@ class Run:
                 kept = f"{self.finished} of {len(self.tasks)} frames are done and kept"
                 _advise(failure, f"{kept}: run the same command again to go on.")
             raise
-        finally:
-            self.store.close()
 
 
 _OTHER_RUN = (
@@ -426,20 +452,6 @@ _OTHER_RUN = (
 
 def _points_held(result: PreparedFrame | FrameResult) -> int:
     return result.in_memory if isinstance(result, PreparedFrame) else 0
-
-
-@contextmanager
-def _worker_threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Give a thread pool; whoever stops the process does not wait for its threads."""
-    threads = ThreadPoolExecutor(count, thread_name_prefix="lidarprep")
-    wait = True
-    try:
-        yield threads
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        wait = False
-        raise
-    finally:
-        threads.shutdown(wait=wait, cancel_futures=True)
 
 
 def _advise(failure: BaseException, advice: str) -> None:
