@@ -18,10 +18,9 @@ from lidarprep.attachments import FrameFormat, get_format
 from lidarprep.errors import FormatError, ManifestConflictError, StorageError, place_name
 from lidarprep.storage import Manifest, Store, store_of
 from lidarprep.storage.cache import missing_objects
-from lidarprep.storage.compression import decompressed
+from lidarprep.storage.content import NewObject, decompressed
 from lidarprep.storage.keys import stem_of
 from lidarprep.storage.manifest import AttachmentRecord, ImageRecord
-from lidarprep.storage.new_object import NewObject
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY
 
@@ -92,9 +91,7 @@ def renew(
     renewed: list[AttachmentRecord] = []
     pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lidarprep-signing")
     try:
-        for record in pool.map(
-            lambda record: _renewed(manifest, store, record, images), manifest.attachments
-        ):
+        for record in pool.map(lambda record: _renewed(manifest, store, record, images), manifest.attachments):
             renewed.append(record)
             progress(len(renewed), len(manifest.attachments))
     except BaseException:

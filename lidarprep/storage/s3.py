@@ -18,11 +18,10 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
+from lidarprep.storage._s3_faults import RetryBudget, code_of, is_missing, reported
+from lidarprep.storage._s3_session import shared_session
 from lidarprep.storage.files import of_the_disk
 from lidarprep.storage.options import StorageOptions
-from lidarprep.storage.s3.errors import code_of, is_missing, reported
-from lidarprep.storage.s3.retries import RetryBudget
-from lidarprep.storage.s3.session import shared_session
 from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, FetchUrl, ObjectInfo
 
 Value = TypeVar("Value")
