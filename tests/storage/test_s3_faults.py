@@ -15,8 +15,7 @@ from botocore.parsers import ResponseParserError
 
 from lidarprep.errors import StorageError
 from lidarprep.storage import _s3_faults as retries
-from lidarprep.storage._s3_faults import reported
-from lidarprep.storage._s3_faults import RetryBudget, is_passing
+from lidarprep.storage._s3_faults import RetryBudget, is_passing, reported
 from tests.storage.s3 import Fault, answered, body, cut, network, no_waiting, opened, put, requests, unreachable
 
 
