@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -71,8 +72,8 @@ def prepare(recording: Path, out: str | Path, scratch: Path, *options: str) -> R
 
 
 @contextmanager
-def s3_server() -> Iterator[str]:
-    """The URL of moto's server in another process, for as long as the `with` statement lasts."""
+def s3_server(*, log: TextIO | None = None) -> Iterator[str]:
+    """The URL of moto's server in another process, for as long as the `with` statement lasts; it logs its requests."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -80,7 +81,7 @@ def s3_server() -> Iterator[str]:
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         env=os.environ | ACCOUNT,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=log or subprocess.DEVNULL,
     )
     try:
         url = f"http://127.0.0.1:{port}"

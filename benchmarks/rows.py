@@ -8,8 +8,9 @@ writing into a buffer that is ready.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,8 +26,8 @@ from scipy.spatial.transform import Rotation
 import lidarprep as lp
 from lidarprep.attachments import frame_json, get_format
 from lidarprep.attachments import lidar_frame_pb2 as pb
+from lidarprep.attachments.sensor_fusion_scene import SceneWriter
 from lidarprep.attachments.sensor_fusion_scene import decode as decode_scene
-from lidarprep.attachments.sensor_fusion_scene import write_scene
 from lidarprep.kernels import frame_json_writer, wire
 from lidarprep.scene import Frame, PointCloud, Pose, RegionOfInterest3D, Trajectory
 from lidarprep.steps import StepReport
@@ -341,9 +342,15 @@ class Rows:
 
         ready = list(frames(lambda: self.points))
 
-        def ours() -> int:
+        def write(made: Iterable[Frame]) -> int:
             with mine.open("w+b") as out:
-                return write_scene(out, ready).bytes
+                writer = SceneWriter(out, frames=SCENE_FRAMES)
+                for frame in made:
+                    writer.add(frame)
+                return writer.finish()
+
+        def ours() -> int:
+            return write(ready)
 
         def theirs() -> None:
             scale_json_binary.write_file(str(others), document)
@@ -358,11 +365,7 @@ class Rows:
 
         def memory() -> float:
             header = len(mine.read_bytes().partition(b"\0")[0].replace(b" ", b""))  # without the room left in it
-
-            def written() -> None:
-                with mine.open("w+b") as out:
-                    write_scene(out, frames(lambda: _copy(self.points)))
-
+            written = partial(write, frames(lambda: _copy(self.points)))
             return (peak_memory(written) - header) / self.columns.nbytes
 
         return Row(

@@ -18,8 +18,8 @@ from lidarprep.attachments import FrameFormat, get_format
 from lidarprep.errors import FormatError, ManifestConflictError, StorageError, place_name
 from lidarprep.storage import Manifest, Store, store_of
 from lidarprep.storage.cache import missing_objects
-from lidarprep.storage.compression import compressed, decompressed
-from lidarprep.storage.keys import content_key, stem_of
+from lidarprep.storage.content import NewObject, decompressed
+from lidarprep.storage.keys import stem_of
 from lidarprep.storage.manifest import AttachmentRecord, ImageRecord
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY
@@ -91,9 +91,7 @@ def renew(
     renewed: list[AttachmentRecord] = []
     pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lidarprep-signing")
     try:
-        for record in pool.map(
-            lambda record: _renewed(manifest, store, record, images), manifest.attachments
-        ):
+        for record in pool.map(lambda record: _renewed(manifest, store, record, images), manifest.attachments):
             renewed.append(record)
             progress(len(renewed), len(manifest.attachments))
     except BaseException:
@@ -160,27 +158,16 @@ def _renewed(
         expiries.extend([] if fetch_url.expires_at is None else [fetch_url.expires_at])
         return fetch_url.url
 
-    data = attachment_format.relink(data, signed, source=key)
-    sha256 = hashlib.sha256(data).hexdigest()
-    suffix = attachment_format.suffix + (".gz" if is_compressed else "")
     stem = stem_of(key) if key.startswith("frames/") else f"frames/{key.removesuffix(attachment_format.suffix)}"
-    new_key = content_key(stem, sha256, suffix)
-    new = record.model_copy(
-        update={
-            "key": new_key,
-            "url": store.url(new_key),
-            "bytes": len(data),
-            "sha256": sha256,
-            "images_expire_at": min(expiries, default=None),
-        }
+    new = NewObject.of(
+        stem,
+        attachment_format.relink(data, signed, source=key),
+        attachment_format.suffix,
+        attachment_format.content_type,
+        compress=is_compressed,
     )
-    if not is_compressed:
-        store.put(new_key, data, attachment_format.content_type, sha256=sha256)
-        return new
-    packed = compressed(data)
-    packed_sha256 = hashlib.sha256(packed).hexdigest()
-    store.put(new_key, packed, attachment_format.content_type, sha256=packed_sha256, encoding="gzip")
-    return new.model_copy(update={"stored_bytes": len(packed)})
+    new.put(store)
+    return record.model_copy(update={**new.fields(store), "images_expire_at": min(expiries, default=None)})
 
 
 def _is_sound(data: bytes, record: AttachmentRecord, attachment_format: FrameFormat, images: Collection[str]) -> bool:

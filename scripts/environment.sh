@@ -1,5 +1,5 @@
 # Sourced by the scripts here: makes .venv and installs what is missing into it, then puts it first on PATH.
-# LIDARPREP_EXTRAS names the extras that the caller needs; PYTHON the interpreter that makes the environment.
+# LIDARPREP_EXTRAS names the extras that the caller needs, if any; PYTHON the interpreter that makes the environment.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python="${PYTHON:-python3}"
@@ -13,11 +13,12 @@ if [ ! -x .venv/bin/python ]; then
   "$python" -m venv .venv
 fi
 
+package=".${LIDARPREP_EXTRAS:+[$LIDARPREP_EXTRAS]}"
 # What is installed is known by the extras and by pyproject.toml: a changed one installs again.
-stamp=".venv/installed-${LIDARPREP_EXTRAS}-$(cksum < pyproject.toml | tr ' ' '-')"
+stamp=".venv/installed-${LIDARPREP_EXTRAS:-plain}-$(cksum < pyproject.toml | tr ' ' '-')"
 if [ ! -e "$stamp" ]; then
-  echo "installing lidarprep[${LIDARPREP_EXTRAS}] into .venv" >&2
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[${LIDARPREP_EXTRAS}]"
+  echo "installing lidarprep${package#.} into .venv" >&2
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$package"
   touch "$stamp"
 fi
 PATH="$PWD/.venv/bin:$PATH"

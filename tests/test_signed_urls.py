@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from lidarprep.prepare.process_frame import FrameProcessor
 from lidarprep.sandbox import running_sandbox
 from lidarprep.signed_urls import expires_soon, renew
 from lidarprep.storage import Manifest, load_manifest, store_of
-from lidarprep.storage.compression import decompressed
+from lidarprep.storage.content import decompressed
 from lidarprep.storage.keys import is_content_key
 from lidarprep.submit import submit, unique_id_of
 from lidarprep.verify import verify
@@ -93,7 +94,7 @@ class Run:
 @pytest.fixture
 def signed(recording: Path, bucket: Any, moto: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run; each signature is another, though all are of the same second."""
-    monkeypatch.setattr("lidarprep.storage.s3.store.S3Store.fetch_url", _salted())
+    monkeypatch.setattr("lidarprep.storage.s3.S3Store.fetch_url", _salted())
     return Run(recording, bucket, moto)
 
 
@@ -105,7 +106,7 @@ def _salted() -> Any:
 
     def salted(self: S3Store, key: str) -> Any:
         found = fetch_url(self, key)
-        return found if found.expires_at is None else found._replace(url=f"{found.url}&n={next(numbers)}")
+        return found if found.expires_at is None else replace(found, url=f"{found.url}&n={next(numbers)}")
 
     return salted
 
@@ -321,7 +322,7 @@ def test_a_run_of_lidarprep_0_1_is_submitted(
 def test_credentials_that_expire_soon_are_not_signed_with_again_and_again(
     signed: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lidarprep.storage.s3.session._sessions", {})
+    monkeypatch.setattr("lidarprep.storage._s3_session._sessions", {})
     end = int(time.time()) + 1200
     monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", datetime.fromtimestamp(end, UTC).isoformat())
     signed.prepare()
@@ -333,7 +334,7 @@ def test_credentials_that_expire_soon_are_not_signed_with_again_and_again(
     assert renew(signed.manifest(), signed.reaching) == signed.manifest()
     assert signed.objects() == before
     monkeypatch.delenv("AWS_CREDENTIAL_EXPIRATION")
-    monkeypatch.setattr("lidarprep.storage.s3.session._sessions", {})
+    monkeypatch.setattr("lidarprep.storage._s3_session._sessions", {})
     assert not expires_soon(renew(signed.manifest(), signed.reaching))
 
 

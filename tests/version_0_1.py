@@ -11,7 +11,7 @@ import lidarprep as lp
 from lidarprep.attachments import FrameFormat, get_format
 from lidarprep.signed_urls import unsigned_sha256
 from lidarprep.storage import StorageOptions, open_store
-from lidarprep.storage.compression import compressed
+from lidarprep.storage.content import compressed
 
 _OBJECT_OPTIONS = {"gzip", "cache_control", "sse", "kms_key", "acl", "storage_class", "tags"}
 

@@ -1,4 +1,4 @@
-"""Frame JSON: one UTF-8 JSON object a frame. The points go through kernels, everything around them through orjson."""
+"""Frame JSON: one UTF-8 JSON object a frame. Kernels read and write the points, orjson everything around them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from lidarprep.attachments.columns import (
+from lidarprep.attachments._columns import (
     AttachmentColumns,
+    DocumentReader,
     device_pose,
-    linked_picture,
+    linked_image,
     require_all_or_none,
     require_world,
 )
-from lidarprep.attachments.threads import thread_pool, writing_threads
+from lidarprep.attachments._threads import thread_pool, writing_threads
 from lidarprep.errors import EncodingError, FormatError, RecipeError, SceneError
 from lidarprep.kernels import frame_json_reader as reader
 from lidarprep.kernels import frame_json_writer as writer
@@ -37,14 +38,14 @@ _WHAT_IS_WRONG = {
     reader.BAD_INTEGER: "not a whole number in range (d: 0 to 2³²−1, t: int64)",
     reader.NOT_A_BOOLEAN: "is_ground is neither true nor false",
     reader.ESCAPED_KEY: "a key with plain characters as \\u00xx escapes, which lidarprep does not read",
-    reader.DUPLICATE_POINTS: "the key 'points' stands there twice",
+    reader.DUPLICATE_POINTS: "the key 'points' occurs twice",
 }
 
 
-# What stands between the rest of a frame and the array of its points, which comes last.
+# The text between the rest of a frame and the array of its points, which comes last.
 _BEFORE_POINTS = b',"points":'
 
-# What a Frame JSON holds that has a place here; anything else that it holds is named, not lost in silence.
+# The keys of a Frame JSON that are read; all others are named as ignored.
 _POINT_KEYS = frozenset({"x", "y", "z", "i", "d", "t", "is_ground"})
 _CALIBRATION_KEYS = frozenset({"fx", "fy", "cx", "cy", "skew", "camera_model", *Distortion.__dataclass_fields__})
 _IMAGE_KEYS = _CALIBRATION_KEYS | {
@@ -60,16 +61,16 @@ _FRAME_KEYS = frozenset(
 
 
 def encode(frame: Frame, *, precision: int | None = None, threads: int | None = None) -> bytes:
-    """One frame in the world as Frame JSON.
+    """Encode one frame in the world as Frame JSON.
 
     Args:
-        frame: Points and radar in the world frame, intensity 0–1, pictures with poses and URLs.
+        frame: Points and radar in the world frame, intensity 0–1, images with poses and URLs.
         precision: Decimals (0–8) of the points' coordinates and intensity, correctly rounded; None for the shortest
             text that reads back as the same float32. Poses and calibration are always exact.
-        threads: How many write the points of this frame; None for as many as are worth it and have a core free.
+        threads: Number of threads for the points; None for as many as are worth it and have a core free.
 
     Raises:
-        EncodingError: A value cannot be written: not finite, not in the world, a picture without URL.
+        EncodingError: A value cannot be written: not finite, not in the world, an image without URL.
         RecipeError: The precision is out of range.
     """
     if precision is not None and not 0 <= precision <= MAX_DECIMALS:
@@ -77,14 +78,14 @@ def encode(frame: Frame, *, precision: int | None = None, threads: int | None = 
     columns = AttachmentColumns.of(frame.points(), frame.id)
     try:
         head = orjson.dumps(_describe(frame))
-    except TypeError as error:  # metadata that is no JSON, an integer of more than 64 bits
+    except TypeError as error:  # metadata of other types, an integer of more than 64 bits
         raise EncodingError(f"frame {frame.id}: Frame JSON cannot hold it: {error}") from error
     points = _points_text(columns, -1 if precision is None else precision, threads)
     return b"".join((head[:-1], _BEFORE_POINTS, b"[", *points, b"]}"))
 
 
 def _points_text(columns: AttachmentColumns, decimals: int, threads: int | None) -> list[memoryview]:
-    """The text of the points, in pieces that follow one another."""
+    """Return the text of the points in consecutive pieces."""
     count = len(columns.positions)
     optional = (columns.intensity, columns.device, columns.timestamp, columns.is_ground)
     present = sum(column is not None for column in optional)
@@ -104,7 +105,7 @@ def _points_text(columns: AttachmentColumns, decimals: int, threads: int | None)
 
 
 def _describe(frame: Frame) -> dict[str, Any]:
-    """Everything of a frame but its points."""
+    """Describe a frame without its points."""
     pose = device_pose(frame)
     described: dict[str, Any] = {
         "device_position": _vector(pose.translation),
@@ -151,7 +152,7 @@ def _radar_points(radar: RadarPoints, frame_id: str) -> list[dict[str, Any]]:
 
 def _image(image: CameraImage, frame_id: str) -> dict[str, Any]:
     camera, intrinsics = image.camera, image.camera.intrinsics
-    url, world_from_camera = linked_picture(image, frame_id)
+    url, world_from_camera = linked_image(image, frame_id)
     described: dict[str, Any] = {
         "image_url": url,
         "camera_index": camera.index,
@@ -178,7 +179,7 @@ def _image(image: CameraImage, frame_id: str) -> dict[str, Any]:
 
 
 def relink(data: bytes, url_of: Callable[[str], str], *, source: str = "frame.json") -> bytes:
-    """A Frame JSON that `encode` has made, each picture's URL replaced by what `url_of` gives for it.
+    """Return a Frame JSON that `encode` has made with each image's URL replaced by `url_of`'s.
 
     Raises:
         FormatError: `encode` has not made it.
@@ -188,7 +189,7 @@ def relink(data: bytes, url_of: Callable[[str], str], *, source: str = "frame.js
         raise _format_error(source, status, start, data)
     before = data[:start].removesuffix(_BEFORE_POINTS)
     described = _parse(before + b"}", source, lambda at: at)
-    # Its own text must come out again, or more than the URLs would be another.
+    # Its text must be reproduced exactly, or bytes beside the URLs would change.
     if orjson.dumps(described)[:-1] != before:
         raise FormatError(source, found="a Frame JSON that lidarprep has not written")
     for image in described.get("images", ()):
@@ -200,10 +201,10 @@ def relink(data: bytes, url_of: Callable[[str], str], *, source: str = "frame.js
 
 
 def decode(data: bytes, *, source: str = "frame.json") -> Frame:
-    """A Frame JSON as a frame in the world; `source` names it in errors and gives the frame its id.
+    """Decode a Frame JSON as a frame in the world; `source` names it in errors and becomes the frame's id.
 
     Raises:
-        FormatError: It is not a Frame JSON; names the byte, or the key, and what stands there.
+        FormatError: It is not a Frame JSON; names the byte, or the key, and its content.
     """
     text = np.frombuffer(data, dtype=np.uint8)
     status, start = reader.find_points(text, 0)
@@ -220,7 +221,7 @@ def decode(data: bytes, *, source: str = "frame.json") -> Frame:
 
 
 def _parse(text: bytes, source: str, place_of: Callable[[int], int]) -> Any:
-    """What `text` says; `place_of` gives the byte of the file that a byte of `text` is."""
+    """Parse `text`; `place_of` converts an offset in it to one in the file."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -242,8 +243,8 @@ def _format_error(source: str, status: int, at: int, data: bytes) -> FormatError
 
 
 def _read_points(data: bytes, text: NDArray[np.uint8], start: int, source: str) -> tuple[PointCloud, int]:
-    """The points of the array at `start`, and the offset behind it."""
-    # Room for as many points as the text could hold; what stays untouched of it takes no memory.
+    """Return the points of the array at `start`, and the offset behind it."""
+    # As many points as the text could hold; untouched pages take no memory.
     room = (len(text) - start) // reader.SHORTEST_POINT + 1
     positions = np.empty((room, 3), dtype=np.float32)
     intensity = np.zeros(room, dtype=np.float32)
@@ -251,7 +252,7 @@ def _read_points(data: bytes, text: NDArray[np.uint8], start: int, source: str) 
     timestamp = np.zeros(room, dtype=np.int64)
     is_ground = np.zeros(room, dtype=np.bool_)
     slow = np.empty((1024, 4), dtype=np.int64)
-    for _ in range(2):  # the second time with room for every number that has to be read slowly
+    for _ in range(2):  # the second time with room for all numbers that Python has to read
         status, end, count, slow_count, any_seen, all_seen = reader.read_points(
             text, start, positions, intensity, device, timestamp, is_ground, slow
         )
@@ -261,7 +262,7 @@ def _read_points(data: bytes, text: NDArray[np.uint8], start: int, source: str) 
             break
         slow = np.empty((slow_count, 4), dtype=np.int64)
     ignored: set[str] = set()
-    if any_seen & reader.HAS_OTHER:  # what the kernel passed over without a look
+    if any_seen & reader.HAS_OTHER:  # keys that the kernel skipped
         rows = _parse(data[start:end], source, lambda at: at + start)
         ignored = {key for row in rows for key in row} - _POINT_KEYS
     for row, column, first, behind in slow[:slow_count].tolist():
@@ -288,11 +289,8 @@ def _read_points(data: bytes, text: NDArray[np.uint8], start: int, source: str) 
     return cloud, end
 
 
-class _FrameReader:
-    """Reads what stands around the points; every error says under which key."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
+class _FrameReader(DocumentReader):
+    """Reads a frame without its points; errors name the key."""
 
     def read(self, described: dict[str, Any], points: PointCloud) -> Frame:
         points = replace(points, ignored_fields=(*points.ignored_fields, *self.ignored(described)))
@@ -316,7 +314,7 @@ class _FrameReader:
         return frame.with_data(points, self.radar(self.listed(described["radar_points"], "radar_points")))
 
     def ignored(self, described: dict[str, Any]) -> list[str]:
-        """Names of what stands around the points and has no place here."""
+        """Return the names of keys that are not read."""
         names = set(self.mapping(described, "the frame")) - _FRAME_KEYS
         for key, known in (("images", _IMAGE_KEYS), ("radar_points", _RADAR_KEYS)):
             rows = described.get(key)
@@ -324,23 +322,10 @@ class _FrameReader:
                 names |= {f"{key}.{name}" for name in set(row) - known} if isinstance(row, dict) else set()
         return sorted(names)
 
-    def refuse(self, place: str, found: Any, expected: str) -> FormatError:
-        return FormatError(self.source, place=place, found=f"{found!r}"[:80], expected=expected)
-
     def required(self, mapping: Mapping[str, Any], key: str, place: str) -> Any:
         if key not in mapping:
             raise FormatError(self.source, place=place or "the frame", found=f"no {key!r}")
         return mapping[key]
-
-    def listed(self, value: Any, place: str) -> list[Any]:
-        if not isinstance(value, list):
-            raise self.refuse(place, value, "an array")
-        return value
-
-    def mapping(self, value: Any, place: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise self.refuse(place, value, "an object")
-        return value
 
     def number(self, value: Any, place: str) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):

@@ -1,7 +1,7 @@
-"""LidarFrame protobuf. The points' wire bytes come from a kernel, everything around them from the generated classes.
+"""LidarFrame protobuf. Kernels read and write the points, the generated classes everything around them.
 
-A protobuf message may be written piecewise: fields 1 to 3, then the points (4), then fields 5 to 8 is byte for byte
-what the official class serialises.
+A protobuf message may be written piecewise: fields 1 to 3, then the points (4), then fields 5 to 8 are the same bytes
+as the official class serialises.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from lidarprep.attachments import lidar_frame_pb2 as pb
-from lidarprep.attachments.columns import (
+from lidarprep.attachments._columns import (
     AttachmentColumns,
     device_pose,
-    linked_picture,
+    linked_image,
     require_all_or_none,
     require_world,
 )
@@ -26,7 +26,7 @@ from lidarprep.errors import EncodingError, FormatError, RecipeError, SceneError
 from lidarprep.kernels import wire
 from lidarprep.scene import Camera, CameraImage, Distortion, Frame, GpsPose, Intrinsics, PointCloud, Pose, RadarPoints
 
-# Coefficients that each of the schema's camera models has a field for, and the field of the oneof.
+# Coefficients with a field in each of the schema's camera models, by the field of the oneof.
 _COEFFICIENTS: dict[str, tuple[str, ...]] = {
     "brown_conrady": ("k1", "k2", "p1", "p2", "k3"),
     "fisheye": ("k1", "k2", "k3", "k4"),
@@ -46,15 +46,15 @@ _WHAT_IS_WRONG = {
 
 
 def encode(frame: Frame, *, precision: int | None = None) -> bytes:
-    """One frame in the world as a LidarFrame.
+    """Encode one frame in the world as a LidarFrame.
 
     Args:
-        frame: Points and radar in the world frame, intensity 0–1, pictures with poses and URLs.
+        frame: Points and radar in the world frame, intensity 0–1, images with poses and URLs.
         precision: Must be None: the numbers are float32, not text.
 
     Raises:
-        RecipeError: A precision is asked for.
-        EncodingError: A value cannot be written: not finite, not in the world, a picture without URL, a camera model
+        RecipeError: A precision is given.
+        EncodingError: A value cannot be written: not finite, not in the world, an image without URL, a camera model
             or coefficient that the schema lacks.
     """
     if precision is not None:
@@ -62,7 +62,7 @@ def encode(frame: Frame, *, precision: int | None = None) -> bytes:
     columns = AttachmentColumns.of(frame.points(), frame.id)
     try:
         head, tail = _around_points(frame)
-    except ValueError as error:  # an integer beyond the field's type, a URL that is no text
+    except ValueError as error:  # an integer beyond the field's type, a URL that is not text
         raise EncodingError(f"frame {frame.id}: a LidarFrame cannot hold it: {error}") from error
     out = np.empty(wire.points_capacity(len(columns.positions)), dtype=np.uint8)
     # The schema's t is a double: nanoseconds since the epoch round to 256 ns.
@@ -72,7 +72,7 @@ def encode(frame: Frame, *, precision: int | None = None) -> bytes:
 
 
 def _around_points(frame: Frame) -> tuple[Any, Any]:
-    """Fields 1–3 and fields 5–8 of the frame, as two messages."""
+    """Return fields 1–3 and fields 5–8 of the frame as two messages."""
     head, tail = pb.LidarFrame(), pb.LidarFrame()
     pose = device_pose(frame)
     _set_vector(head.device_position, pose.translation, frame.id)
@@ -120,7 +120,7 @@ def _set_radar(message: Any, radar: RadarPoints, frame_id: str) -> None:
 
 def _set_image(message: Any, image: CameraImage, frame_id: str) -> None:
     camera, intrinsics = image.camera, image.camera.intrinsics
-    url, world_from_camera = linked_picture(image, frame_id)
+    url, world_from_camera = linked_image(image, frame_id)
     known = _COEFFICIENTS.get(intrinsics.model)
     coefficients = intrinsics.distortion.nonzero()
     foreign = None if known is None else sorted(set(coefficients) - set(known))
@@ -156,14 +156,14 @@ def _set_image(message: Any, image: CameraImage, frame_id: str) -> None:
 
 
 def relink(data: bytes, url_of: Callable[[str], str], *, source: str = "frame.pb") -> bytes:
-    """A LidarFrame that `encode` has made, each picture's URL replaced by what `url_of` gives for it.
+    """Return a LidarFrame that `encode` has made with each image's URL replaced by `url_of`'s.
 
     Raises:
         FormatError: `encode` has not made it.
     """
     *_, rest = _split(np.frombuffer(data, dtype=np.uint8), source)
     message = _parse(rest, source)
-    # What follows the points is written anew; it must be what stands there, or more than the URLs would be another.
+    # The fields after the points must be reproduced exactly, or bytes beside the URLs would change.
     for field in ("device_position", "device_heading", "device_gps_pose"):
         message.ClearField(field)
     before = message.SerializePartialToString()
@@ -178,10 +178,10 @@ def relink(data: bytes, url_of: Callable[[str], str], *, source: str = "frame.pb
 
 
 def decode(data: bytes, *, source: str = "frame.pb") -> Frame:
-    """A LidarFrame as a frame in the world; `source` names it in errors and gives the frame its id.
+    """Decode a LidarFrame as a frame in the world; `source` names it in errors and becomes the frame's id.
 
     Raises:
-        FormatError: The bytes are not a LidarFrame; names the byte and what stands there.
+        FormatError: The bytes are not a LidarFrame; names the byte and its content.
     """
     wire_bytes = np.frombuffer(data, dtype=np.uint8)
     points, rest = _read_points(wire_bytes, source)
@@ -198,7 +198,7 @@ def decode(data: bytes, *, source: str = "frame.pb") -> Frame:
 
 
 def _parse(rest: bytes, source: str) -> Any:
-    """A message without its points, by the official class."""
+    """Parse a message without its points by the official class."""
     message: Any = pb.LidarFrame()
     try:
         message.ParseFromString(rest)
@@ -208,7 +208,7 @@ def _parse(rest: bytes, source: str) -> Any:
 
 
 def _read_points(data: NDArray[np.uint8], source: str) -> tuple[PointCloud, bytes]:
-    """The points, and the message without them."""
+    """Return the points, and the message without them."""
     columns, any_seen, all_seen, rest = _split(data, source)
     positions, intensity, device, timestamp, is_ground = columns
     require_all_or_none(any_seen, all_seen, {wire.HAS_I: "i", wire.HAS_D: "d", wire.HAS_T: "t"}, source)
@@ -224,8 +224,8 @@ def _read_points(data: NDArray[np.uint8], source: str) -> tuple[PointCloud, byte
 
 
 def _split(data: NDArray[np.uint8], source: str) -> tuple[list[NDArray[Any]], int, int, bytes]:
-    """The points' columns, the HAS_ bits of any and of every point, and the message without them."""
-    # Room for as many points as the bytes could hold; what stays untouched of it takes no memory.
+    """Return the points' columns, the HAS_ bits of any and of every point, and the message without them."""
+    # As many points as the bytes could hold; untouched pages take no memory.
     room = len(data) // wire.SHORTEST_POINT
     positions = np.empty((room, 3), dtype=np.float32)
     intensity = np.zeros(room, dtype=np.float32)

@@ -1,51 +1,38 @@
-"""Receives the results that Scale posts to a task's callback_url, and keeps them.
+"""Receive the results that Scale posts to a task's callback_url, and keep them.
 
-    store = open_callback_store("callbacks.db")                    # or a folder of JSON files
+    store = open_callback_store("callbacks.db")
     app = create_app(store, auth_key, on_callback=take_in)         # ASGI: serve it, or mount it in an app of your own
-    for callback in store: ...                                     # what came, in any process
+    for callback in store: ...                                     # what arrived, in any process
 
-callback.py says what a callback is, store.py where it is kept, handling.py what is done for each, app.py speaks HTTP,
-server.py runs it. The HTTP side needs the `callbacks` extra, which is asked for only when it is used.
+Scale repeats a callback that is not answered with 200, up to 20 times within 24 hours. So the server answers 200 once a
+callback is on disk, never before; and the same callback may arrive more than once.
 
-The reference promises that a callback which is not answered with 200 is sent again, up to 20 times within 24 hours. So
-200 is answered once a callback is on disk, and never before; and the same callback may come more than once.
+The server needs the `callbacks` extra. Each name is imported when it is first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lidarprep.callbacks.callback import Callback
-from lidarprep.callbacks.handling import CallbackHandler, Command, CommandFailedError
-from lidarprep.callbacks.store import CallbackStore, open_callback_store
+import lazy_loader  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from lidarprep.callbacks.app import AuthKeys, create_app
-    from lidarprep.callbacks.server import CallbackServer, running_callbacks, serve
+    from lidarprep.callbacks._app import AuthKeys as AuthKeys
+    from lidarprep.callbacks._app import CallbackServer as CallbackServer
+    from lidarprep.callbacks._app import create_app as create_app
+    from lidarprep.callbacks._app import running_callbacks as running_callbacks
+    from lidarprep.callbacks._app import serve as serve
+    from lidarprep.callbacks._handling import AUTH_VARIABLE as AUTH_VARIABLE
+    from lidarprep.callbacks._handling import CallbackHandler as CallbackHandler
+    from lidarprep.callbacks._handling import Command as Command
+    from lidarprep.callbacks._handling import CommandFailedError as CommandFailedError
+    from lidarprep.callbacks._store import Callback as Callback
+    from lidarprep.callbacks._store import CallbackStore as CallbackStore
+    from lidarprep.callbacks._store import open_callback_store as open_callback_store
 
-__all__ = [
-    "AuthKeys",
-    "Callback",
-    "CallbackHandler",
-    "CallbackServer",
-    "CallbackStore",
-    "Command",
-    "CommandFailedError",
-    "create_app",
-    "open_callback_store",
-    "running_callbacks",
-    "serve",
-]
-
-_HOMES = {
-    "AuthKeys": "app",
-    "create_app": "app",
-    "CallbackServer": "server",
-    "running_callbacks": "server",
-    "serve": "server",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "_app": ["AuthKeys", "CallbackServer", "create_app", "running_callbacks", "serve"],
+        "_handling": ["AUTH_VARIABLE", "CallbackHandler", "Command", "CommandFailedError"],
+        "_store": ["Callback", "CallbackStore", "open_callback_store"],
+    },
+)

@@ -23,7 +23,7 @@ app = typer.Typer(
 
 Store = Annotated[
     str,
-    typer.Option("--store", metavar="FILE.db|FOLDER", help="SQLite file, or folder of JSON files, that keeps them."),
+    typer.Option("--store", metavar="FILE.db", help="SQLite file that keeps them."),
 ]
 
 
@@ -32,34 +32,33 @@ def serve(
     store: Store,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes any free one.")] = 8090,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    path: Annotated[str, typer.Option(metavar="/PATH", help="Where callbacks are posted.")] = "/callback",
+    path: Annotated[str, typer.Option(metavar="/PATH", help="Path that callbacks are posted to.")] = "/callback",
     exec: Annotated[
         str | None,
         typer.Option(
             "--exec", metavar="COMMAND", help="Run for each: the JSON on stdin, TASK_ID in the environment; no shell."
         ),
     ] = None,
-    at_once: Annotated[int, typer.Option(min=1, metavar="N", help="Commands that run at once.")] = 4,
+    at_once: Annotated[int, typer.Option(min=1, metavar="N", help="Number of commands that run at once.")] = 4,
     exec_timeout: Annotated[
         float,
-        typer.Option(min=0.001, max=1e6, metavar="S", help="Seconds after which a command is stopped, as failed."),
+        typer.Option(min=0.001, max=1e6, metavar="S", help="Seconds after which a command is killed, as failed."),
     ] = 600.0,
     max_body: Annotated[
-        float, typer.Option(min=0.001, max=1e6, metavar="MB", help="Megabytes that a callback may have at most.")
+        float, typer.Option(min=0.001, max=1e6, metavar="MB", help="Largest callback, in megabytes.")
     ] = 16.0,
 ) -> None:
     """Receive callbacks until Ctrl-C; each is on disk before it is answered.
 
-    The auth key comes from SCALE_CALLBACK_AUTH: the Live Callback Auth Key of your Scale dashboard. Several, separated
-    by white space, are all taken.
+    The auth key comes from SCALE_CALLBACK_AUTH: the Live Callback Auth Key of your Scale dashboard. Several keys,
+    separated by white space, are all accepted.
 
-    A command that fails is run again at the next start, so it may come to run twice for a callback.
+    A command that fails runs again at the next start, so it may run twice for a callback.
 
-    Listen at the loopback address and let a proxy that speaks TLS pass Scale's requests on.
+    Listen at the loopback address, and have a proxy that speaks TLS pass on Scale's requests.
     """
-    from lidarprep.callbacks import AuthKeys, Command, open_callback_store
+    from lidarprep.callbacks import AUTH_VARIABLE, AuthKeys, Command, open_callback_store
     from lidarprep.callbacks import serve as serve_callbacks
-    from lidarprep.callbacks.handling import AUTH_VARIABLE
 
     if not path.startswith("/") or {"{", "?", "#"} & set(path):
         raise RecipeError(f"--path is {path!r}; expected the path of a URL, like /callback")
@@ -74,7 +73,7 @@ def serve(
             host=host,
             port=port,
             path=path,
-            on_start=lambda url: say(f"callbacks are taken at {url} and kept in {store} (Ctrl-C stops it)"),
+            on_start=lambda url: say(f"callbacks are received at {url} and kept in {store} (Ctrl-C stops it)"),
             at_once=at_once,
             max_body_bytes=round(max_body * 1e6),
         )
@@ -82,14 +81,14 @@ def serve(
 
 @app.command("list")
 def list_(store: Store, json: o.Json = False) -> None:
-    """List the callbacks of a store, in the order they came; --json prints one a line, as Scale posted it."""
+    """List the callbacks of a store in order of arrival; --json prints one a line, as Scale posted it."""
     from pathlib import Path
 
     from lidarprep.callbacks import open_callback_store
     from lidarprep.errors import StorageError
 
     if not Path(store).exists():
-        raise StorageError(f"{store}: there is no such store of callbacks")
+        raise StorageError(f"{store}: there is no store of callbacks")
     with open_callback_store(store) as opened:
         if json:
             for callback in opened:
@@ -119,13 +118,13 @@ def _words(command: str) -> list[str]:
         raise RecipeError("--exec names no command")
     if shutil.which(words[0]) is None:
         raise RecipeError(
-            f"--exec: there is no command {words[0]!r}", fix="Name a file that can be executed; no shell takes part."
+            f"--exec: there is no command {words[0]!r}", fix="Name an executable file; it runs without a shell."
         )
     return words
 
 
 def _log_to_stderr() -> None:
-    """Each callback is a line of the server's log; the other commands keep silent about such."""
+    """Log each callback as one line; the other commands log nothing."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     for name in ("lidarprep.callbacks", "uvicorn.error"):

@@ -1,6 +1,6 @@
-"""What a person sees: tables, notes and errors, all on stderr. A pipe or CI gets no control codes.
+"""Output: tables, notes and errors for people on stderr, JSON for programs on stdout.
 
-Rich is imported where something is drawn or coloured: a command that says a line or two does without.
+A pipe or CI gets no control codes. Rich is imported only to draw or colour: printing a line does without.
 """
 
 from __future__ import annotations
@@ -9,24 +9,22 @@ import contextlib
 import json
 import os
 import re
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-# What makes Rich take a stderr that is none for a terminal.
+# Environment variables that make Rich take any stderr for a terminal.
 _FORCED_BY = {"FORCE_COLOR", "TTY_COMPATIBLE"}
 
-# Bell, backspace, vertical tab, form feed, carriage return: what Rich leaves out, too.
+# Bell, backspace, vertical tab, form feed and carriage return, which Rich leaves out, too.
 _CONTROL_CODES = dict.fromkeys((7, 8, 11, 12, 13))
 
 
 def console() -> Console:
-    """The console on the stderr of this moment; wide where nobody looks, so that no path is broken over two lines."""
+    """Make a console on the current stderr; a wide one if it is not a terminal, so that paths stay on one line."""
     from rich.console import Console
 
     stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -34,18 +32,18 @@ def console() -> Console:
 
 
 def is_watched() -> bool:
-    """Whether stderr is a terminal, as Rich sees it, which is asked only if it could be."""
+    """Whether stderr is a terminal for Rich, which is imported only if it could be."""
     return (sys.stderr.isatty() or not _FORCED_BY.isdisjoint(os.environ)) and console().is_terminal
 
 
 def say(message: str) -> None:
-    """One line for a person."""
+    """Print a line."""
     sys.stderr.write(message.translate(_CONTROL_CODES) + "\n")
     sys.stderr.flush()
 
 
 def print_notes(notes: Sequence[str], *, label: str = "note") -> None:
-    """Notes or warnings, a line each."""
+    """Print notes or warnings, a line each."""
     from rich.text import Text
 
     for note in notes:
@@ -53,7 +51,7 @@ def print_notes(notes: Sequence[str], *, label: str = "note") -> None:
 
 
 def print_error(message: str) -> None:
-    """One error: what is wrong, then what to do."""
+    """Print an error: the problem, then the fix."""
     from rich.text import Text
 
     first, _, rest = message.partition("\n")
@@ -61,21 +59,21 @@ def print_error(message: str) -> None:
 
 
 def print_json(data: Any) -> None:
-    """For programs: JSON on stdout."""
+    """Print JSON on stdout."""
     sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
 def print_json_line(data: Any) -> None:
-    """For programs that read one after the other: JSON on one line of stdout."""
+    """Print JSON on one line of stdout, for programs that read line by line."""
     line = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    # Half a surrogate pair, which JSON may hold, is no UTF-8: it stays the escape that it was.
+    # JSON may hold half a surrogate pair, which UTF-8 cannot: it stays an escape.
     sys.stdout.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
     sys.stdout.flush()
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; columns of figures are right-aligned, but for the first, which names things."""
+    """Print a table; columns of figures are right-aligned, except the first, which has names."""
     from rich.table import Table
     from rich.text import Text
 
@@ -89,49 +87,25 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def _mostly_figures(cells: Sequence[str]) -> bool:
-    """Whether most of what stands in a column is figures; one of them may be "unknown" all the same."""
+    """Whether most cells of a column are figures; some may be "unknown"."""
     written = [cell for cell in cells if cell]
     figures = [cell for cell in written if re.fullmatch(r"[-−+\d.,:%× ]+", cell)]
     return len(figures) * 2 > len(written)
 
 
 def tell_of_compiling() -> None:
-    """Says that kernels are compiled, if they have to be: the first run on a machine waits for it."""
+    """Say that kernels are being compiled, if they are: the first run on a machine waits for it."""
     from lidarprep.kernels import jit  # brings Numba
 
     jit.tell_of_compiling(lambda: say("first run: compiling the kernels it needs, a few seconds, once"))
 
 
 @contextlib.contextmanager
-def say_notes_of_a_stop() -> Iterator[None]:
-    """Says what a run that is stopped, by Ctrl-C or a request to end, has noted about how to go on.
-
-    The first Ctrl-C says that it was heard, and waits for the frames that are under way to come to an early end; the
-    second one does not wait.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    here = threading.current_thread() is threading.main_thread()  # no other may set what a signal does
-
-    def interrupt(*_: object) -> None:
-        signal.signal(signal.SIGINT, end_at_once)
-        # Not through sys.stderr, in whose midst a signal may come. A bar is drawn anew below.
-        with contextlib.suppress(OSError):
-            os.write(2, (b"\r\x1b[2K" if os.isatty(2) else b"") + b"stopping; Ctrl-C again ends at once\n")
-        raise KeyboardInterrupt
-
-    def end_at_once(*_: object) -> None:
-        if os.isatty(2):
-            os.write(2, b"\x1b[?25h\r\n")  # the cursor, which a bar hides
-        os._exit(130)
-
+def say_how_to_go_on() -> Iterator[None]:
+    """Say in a last line what a run that is stopped, by Ctrl-C or SIGTERM, has kept, and how to go on."""
     try:
-        if here:
-            signal.signal(signal.SIGINT, interrupt)
         yield
     except (KeyboardInterrupt, SystemExit) as stop:
-        for note in getattr(stop, "__notes__", ()):
+        for note in getattr(stop, "__notes__", ()) or ("nothing was finished",):
             say(f"stopped: {note}")
         raise
-    finally:
-        if here:
-            signal.signal(signal.SIGINT, before)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_notes, print_table, say, say_notes_of_a_stop, tell_of_compiling
+from lidarprep.cli.console import print_json, print_notes, print_table, say, say_how_to_go_on, tell_of_compiling
 from lidarprep.cli.progress import progress
 from lidarprep.errors import place_name
 
@@ -28,10 +28,10 @@ def command(
     **flags: Any,
 ) -> None:
     """Prepare a recording: into one world frame, cropped and filtered, as attachments, and store them."""
-    from lidarprep.recipe import StorageOptions
+    from lidarprep.recipe import Recipe, StorageOptions
 
-    merged = o.recipe_from(recipe, o.recipe_flags(flags))
-    storage = o.storage_from(StorageOptions(), o.storage_flags(flags))
+    merged = o.recipe_from(Recipe() if recipe is None else Recipe.from_yaml(recipe), flags)
+    storage = o.storage_from(StorageOptions(), flags)
     manifest = prepare_scene(
         scene,
         out,
@@ -58,12 +58,12 @@ def prepare_scene(
     overwrite: bool = False,
 ) -> Manifest:
     """Prepares a scene under a progress bar, and shows what became of it."""
-    from lidarprep.cli.memory import give_back_what_is_freed
+    from lidarprep.cli import configure_malloc
     from lidarprep.datasets import open_scene
     from lidarprep.prepare import prepare
 
-    give_back_what_is_freed()
-    with say_notes_of_a_stop(), progress("preparing", on_start=tell_of_compiling) as bar:
+    configure_malloc()
+    with say_how_to_go_on(), progress("preparing", on_start=tell_of_compiling) as bar:
         scene = open_scene(path, layout=layout, **{"points_frame": recipe.points_frame, **(opening or {})})
         manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)
     show_manifest(manifest, anew=bar.started)

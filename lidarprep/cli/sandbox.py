@@ -1,4 +1,4 @@
-"""`lidarprep sandbox`: a local Scale API, and what labellers would do in it."""
+"""`lidarprep sandbox`: serve a local Scale API, and complete tasks in it as labellers would."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lidarprep.sandbox import Lifecycle
 
 DEFAULT_PORT = 8080
-DEFAULT_KEY = "test_sandbox"  # the sandbox takes any key, unless it is told which
+DEFAULT_KEY = "test_sandbox"  # the sandbox accepts any key unless it was given some
 
 app = typer.Typer(
     help="Serve a local sandbox of the Scale API, or complete tasks in one.",
@@ -35,14 +35,14 @@ CheckAttachments = Annotated[
     bool, typer.Option("--check-attachments", help="Read each attachment; a bad one ends its task in an error.")
 ]
 CallbacksAnywhere = Annotated[
-    bool, typer.Option("--callbacks-anywhere", help="Send callbacks to other machines, too, not only to this one.")
+    bool, typer.Option("--callbacks-anywhere", help="Send callbacks to other machines too, not only to this one.")
 ]
 CallbackKey = Annotated[
     str | None,
-    typer.Option(envvar="SCALE_CALLBACK_AUTH", help="Sent with callbacks as scale-callback-auth; else made up."),
+    typer.Option(envvar="SCALE_CALLBACK_AUTH", help="Sent with callbacks as scale-callback-auth; else random."),
 ]
 CallbackPace = Annotated[
-    float, typer.Option(min=0, help="Factor on the waits between tries of a callback; at 1, 20 tries take 24 hours.")
+    float, typer.Option(min=0, help="Factor on the waits between tries of a callback; with 1, 20 tries take 24 hours.")
 ]
 FaultRate = Annotated[
     float, typer.Option(min=0, max=1, help="Share of requests that meet a fault: late, refused, cut off, …")
@@ -80,7 +80,7 @@ def serve_until_interrupted(
         return
     from lidarprep.sandbox import Faults, SandboxOptions, serve
 
-    # Of several, which `callbacks serve` takes from the same variable, the first.
+    # `callbacks serve` accepts several keys in the same variable; the first is sent.
     keys = (callback_auth_key or "").split()
     settings: dict[str, Any] = {"callback_auth_key": keys[0]} if keys else {}
     try:
@@ -103,13 +103,13 @@ def serve_until_interrupted(
 
 
 def _refuse_options_of_serving(context: typer.Context, verb: str) -> None:
-    """Refuses what stands before another command than that to serve: it would be ignored."""
+    """Refuse options of `serve` before another command, where they would be ignored."""
     for name in context.params:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             raise RecipeError(
-                f"--{name.replace('_', '-')} stands before {verb!r}, where it has no effect",
-                fix=f"Options of {verb!r} stand behind it: lidarprep sandbox {verb} --help",
+                f"--{name.replace('_', '-')} comes before {verb!r}, where it has no effect",
+                fix=f"Put the options of {verb!r} behind it: lidarprep sandbox {verb} --help",
             )
 
 
@@ -117,7 +117,7 @@ def _refuse_options_of_serving(context: typer.Context, verb: str) -> None:
 def complete_task(
     task_id: TaskId,
     response: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON file with the response; else a plausible one is made up.")
+        Path | None, typer.Option(metavar="FILE", help="JSON file with the response; else one is invented.")
     ] = None,
     db: FileOfTasks = None,
     api_url: ApiUrl = None,
@@ -132,7 +132,7 @@ def complete_task(
 @app.command("error")
 def fail_task(
     task_id: TaskId,
-    message: Annotated[str, typer.Option(help="What went wrong; it becomes response.error.")] = "The task failed.",
+    message: Annotated[str, typer.Option(help="Reason; it becomes response.error.")] = "The task failed.",
     db: FileOfTasks = None,
     api_url: ApiUrl = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the task as JSON on stdout.")] = False,
@@ -148,7 +148,7 @@ def show_status(
     api_url: ApiUrl = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON on stdout.")] = False,
 ) -> None:
-    """Say how many tasks a sandbox has of each status, and what it is still to do."""
+    """Show the number of a sandbox's tasks of each status, and of its jobs of each kind."""
     if db is None:
         status = _request("GET", "/sandbox/status", None, api_url, {"tasks", "jobs"})
     else:
@@ -158,7 +158,7 @@ def show_status(
         return
     rows = [("tasks", name, str(count)) for name, count in status["tasks"].items()]
     rows += [("jobs to do", name, str(count)) for name, count in status["jobs"].items()]
-    print_table("sandbox", ("what", "which", "how many"), rows)
+    print_table("sandbox", ("what", "which", "number"), rows)
 
 
 def _change(
@@ -176,35 +176,29 @@ def _change(
 
 
 def _in_file(db: Path, work: Callable[[Lifecycle], dict[str, Any]]) -> dict[str, Any]:
-    from lidarprep.sandbox import Lifecycle, SandboxOptions, SandboxStore
-    from lidarprep.sandbox.records import UnknownTaskError, WrongStatusError
+    from lidarprep.sandbox import Lifecycle, SandboxError, SandboxOptions, SandboxStore
 
     if not db.is_file():
-        raise StorageError(
-            f"there is no sandbox's database {db}", fix="Name the file that the sandbox was served with."
-        )
+        raise StorageError(f"there is no sandbox database {db}", fix="Name the file that the sandbox was served with.")
     with SandboxStore(db) as store:
         try:
             return work(Lifecycle(store, SandboxOptions()))
-        except UnknownTaskError:
-            raise BadRequestError(f"there is no such task in {db}") from None
-        except WrongStatusError as error:
-            raise BadRequestError(f"the task is {error.status}, which doesn't allow that") from None
+        except SandboxError as error:
+            raise BadRequestError(f"{db}: {error}") from None
 
 
 def _request(
     method: str, path: str, body: Mapping[str, Any] | None, api_url: str | None, expected: Set[str]
 ) -> dict[str, Any]:
-    """The answer of a running sandbox, which has the fields that are expected."""
+    """Return the answer of a running sandbox, which must have the expected fields."""
     import httpx
 
-    from lidarprep.api.address import checked_api_url, is_loopback
-    from lidarprep.api.key import ApiKey
+    from lidarprep.api import ApiKey, checked_api_url, is_loopback
     from lidarprep.errors import TransportError
 
     url = checked_api_url(api_url or os.environ.get("SCALE_API_URL") or f"http://127.0.0.1:{DEFAULT_PORT}/v1")
     if not is_loopback(url):
-        raise ParameterError(f"{url} is not on this machine, so it is no sandbox", fix="Name the sandbox's address.")
+        raise ParameterError(f"{url} is not on this machine, so it is not a sandbox", fix="Name the sandbox's address.")
     key = ApiKey(os.environ.get("SCALE_API_KEY") or DEFAULT_KEY)
     try:
         answer = httpx.request(
@@ -218,21 +212,21 @@ def _request(
         problem = plain(str(error or answer.status_code))
         raise BadRequestError(f"the sandbox at {url} refused: {problem}", status=answer.status_code)
     if not isinstance(content, dict) or not expected <= content.keys():
-        raise TransportError(f"what answers at {url} is no sandbox", fix="Name the sandbox's address: --api-url …")
+        raise TransportError(f"the server at {url} is not a sandbox", fix="Name the sandbox's address: --api-url …")
     return content
 
 
 def _read_response(path: Path) -> dict[str, Any]:
-    from lidarprep.sandbox.bodies import BodyError, read_json
+    from lidarprep.sandbox import SandboxError, read_json
 
     try:
         content = read_json(path.read_bytes())
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from None
-    except BodyError:
+    except SandboxError:
         raise ParameterError(f"{path} is not JSON") from None
     if not isinstance(content, dict):
-        raise ParameterError(f"{path} holds no JSON object; a response is one")
+        raise ParameterError(f"{path} does not hold a JSON object; a response is one")
     return content
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_table, say, say_notes_of_a_stop, tell_of_compiling
+from lidarprep.cli.console import print_json, print_table, say, say_how_to_go_on, tell_of_compiling
 from lidarprep.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def command(
     from lidarprep.storage import load_manifest
     from lidarprep.verify import verify
 
-    storage = o.storage_from(StorageOptions(), o.storage_flags(flags))
+    storage = o.storage_from(StorageOptions(), flags)
     loaded = load_manifest(manifest, storage)
     with progress("checking", "objects") as bar:
         found = verify(loaded, storage, progress=bar.reach)
@@ -66,7 +66,7 @@ def _repaired(
 
     tell_of_compiling()
     opening = {"points_frame": manifest.recipe.get("points_frame"), **o.opening_flags(flags)}
-    with say_notes_of_a_stop(), progress("repairing") as bar:
+    with say_how_to_go_on(), progress("repairing") as bar:
         scene = open_scene(path, layout=flags["layout"], **opening)
         done = repair(manifest, scene, storage, findings=found.findings, progress=bar)
     if done.restored:

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from lidarprep.datasets.association import ImageSeries, match_images, poses_at
 from lidarprep.datasets.filenames import folders_in, image_stem, visible
 from lidarprep.datasets.options import OpenOptions
-from lidarprep.datasets.selection import listed, refuse_poses, selected, unused_options
+from lidarprep.datasets.selection import listed, refuse_poses, select_part, selected, unused_options
 from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, MissingExtraError, SceneError
 from lidarprep.pointfiles.fields import cloud_from_fields
@@ -153,17 +153,10 @@ def _find_log(path: Path, asked: str | None) -> Path:
                 f"{path} is one log, and not {asked!r}", fix="Leave --scene-name out, or point at the folder of logs."
             )
         return path
-    logs = [folder for folder in folders_in(path) if _is_log(folder)]
-    names = [log.name for log in logs]
+    logs = {folder.name: folder for folder in folders_in(path) if _is_log(folder)}
     if not logs:
         raise SceneError(f"{path} holds no Argoverse 2 log", fix=f"Expected is {LOOKS_LIKE}.")
-    if asked is None and len(logs) > 1:
-        raise SceneError(f"{path} holds {len(logs)} logs", fix=f"Name one with --scene-name NAME: {listed(names)}.")
-    if asked is not None and asked not in names:
-        raise SceneError(
-            f"{path} holds no log {asked!r}", fix=f"Name one of these with --scene-name NAME: {listed(names)}."
-        )
-    return logs[0] if asked is None else logs[names.index(asked)]
+    return select_part(path, "log", logs, asked)
 
 
 def _stamped(folder: Path, suffix: str | None = None) -> dict[int, Path]:

@@ -2,11 +2,12 @@
 
     NAME.sfs              a Sensor Fusion Scene
     NAME.json, NAME.pb    one frame as Frame JSON or LidarFrame protobuf; or a folder of such files, one a frame
-    manifest.json         what a run of `prepare` stored; or the folder that it lies in
+    manifest.json         what a run of `prepare` stored, with its frames in frames/; or the folder that it lies in
 
 Points are in the world of the attachments, intensity is from 0 to 1. A camera has the name that the manifest gives its
 images, or else its `camera_index`, and no extrinsics: attachments hold poses in the world. Images whose URLs are
-relative are files beside the attachment; of others only the URL is known.
+relative are files beside the attachment or, if that lies in frames/, beside this folder; of others only the URL is
+known.
 
 Opening reads no points of a Sensor Fusion Scene and of Frame JSON files as lidarprep writes them. A LidarFrame has its
 images behind its points, and so has to be decoded, in threads; its points are not kept.
@@ -26,13 +27,15 @@ from lidarprep.attachments import FrameFormat, SceneFormat, format_of_suffix
 from lidarprep.datasets.attachment_files import open_frame_file, read_scene_file
 from lidarprep.datasets.filenames import files_by_frame, visible
 from lidarprep.datasets.options import OpenOptions
-from lidarprep.datasets.selection import listed, unused_options
+from lidarprep.datasets.selection import select_part, unused_options
 from lidarprep.datasets.sources import source_files
 from lidarprep.errors import SceneError
 from lidarprep.scene import Camera, CameraImage, Frame, Scene
 
 # The manifest's name: storage.store.MANIFEST_KEY, which is not imported to look for it, since storage brings pydantic.
 MANIFEST_KEY = "manifest.json"
+# The folder that `prepare` stores frames in: URLs of images start from the folder above it.
+FRAMES_FOLDER = "frames"
 
 LOOKS_LIKE = "attachments: NAME.sfs, NAME.json or NAME.pb, a folder of the latter, or what `prepare` stored"
 USED_OPTIONS = ("points_frame", "cameras")
@@ -137,7 +140,8 @@ def _folder(folder: Path, options: OpenOptions, notes: list[str]) -> Scene:
     files = files_by_frame(folder, lambda name: _stem_of_frame(folder / name))
     scenes = [path for path in visible(folder) if path.suffix.lower() == ".sfs" and _is_attachment(path)]
     if not files and scenes:
-        return _file(_one_of(scenes, options.scene, folder))
+        asked = None if options.scene is None else options.scene.removesuffix(".sfs")
+        return _file(select_part(folder, "scene", {path.stem: path for path in scenes}, asked))
     if not files:
         raise SceneError(f"{folder} holds no attachment", fix=f"Expected are {LOOKS_LIKE}.")
     taken = {path.name for path in files.values()}
@@ -152,14 +156,6 @@ def _folder(folder: Path, options: OpenOptions, notes: list[str]) -> Scene:
 def _stem_of_frame(path: Path) -> str | None:
     is_frame = isinstance(format_of_suffix(path.suffix), FrameFormat) and _is_attachment(path)
     return path.stem if is_frame else None
-
-
-def _one_of(scenes: Sequence[Path], wanted: str | None, folder: Path) -> Path:
-    found = [path for path in scenes if wanted in (None, path.stem, path.name)]
-    if len(found) != 1:
-        what = f"{folder} holds {len(scenes)} scenes: {listed([path.stem for path in scenes])}"
-        raise SceneError(what, fix="Choose one with --scene-name NAME.")
-    return found[0]
 
 
 def _scene_of(files: Sequence[Path], title: str) -> Scene:
@@ -184,17 +180,18 @@ def _open_frame(path: Path) -> Frame:
     if not isinstance(known, FrameFormat):
         raise SceneError(f"{path} is not an attachment of one frame")
     frame = open_frame_file(path, known)
-    return replace(frame, images=tuple(_beside(image, path.parent) for image in frame.images))
+    return replace(frame, images=tuple(_with_file(image, path.parent) for image in frame.images))
 
 
-def _beside(image: CameraImage, folder: Path) -> CameraImage:
+def _with_file(image: CameraImage, folder: Path) -> CameraImage:
     """Return the image with its file, if its URL is relative and the file is there; no link leads out of the folder."""
     parts = urlsplit(image.url or "")
     name = PurePosixPath(unquote(parts.path))
     if parts.scheme or parts.netloc or not name.parts or name.is_absolute() or ".." in name.parts or "\0" in name.name:
         return image
-    path = folder.joinpath(*name.parts)
-    return replace(image, path=path) if path.is_file() else image
+    folders = (folder, folder.parent) if folder.name == FRAMES_FOLDER else (folder,)
+    path = next((path for path in (place.joinpath(*name.parts) for place in folders) if path.is_file()), None)
+    return image if path is None else replace(image, path=path)
 
 
 # ---- attachments with a manifest -----------------------------------------------------------------------------------
@@ -205,7 +202,8 @@ def _prepared(folder: Path, notes: list[str]) -> Scene:
     from lidarprep.storage import Manifest
 
     manifest = Manifest.load(folder)
-    paths = [_stored(folder, record.url) for record in manifest.attachments]
+    keys = [key for key, _ in manifest.objects()]  # those of the attachments first
+    paths = [_stored(folder, key) for key in keys[: len(manifest.attachments)]]
     if not paths:
         raise SceneError(f"{folder / MANIFEST_KEY} names no attachment")
     if any(manifest.world_offset):
@@ -232,11 +230,10 @@ def _prepared(folder: Path, notes: list[str]) -> Scene:
     return replace(scene, frames=tuple(named))
 
 
-def _stored(folder: Path, url: str) -> Path:
-    """Return the file of an attachment: a manifest's URLs may have a prefix, and attachments lie beside it."""
-    name = PurePosixPath(unquote(urlsplit(url).path)).name
-    path = folder / name
-    if not name or not path.is_file():
+def _stored(folder: Path, key: str) -> Path:
+    """Return the file of an attachment, by its key."""
+    path = folder / key
+    if not path.is_file():
         raise SceneError(
             f"{path} is missing, which {folder / MANIFEST_KEY} names",
             fix="Copy the whole folder that `prepare` stored, or prepare the recording once more.",

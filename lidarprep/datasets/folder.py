@@ -92,8 +92,6 @@ def scene_of_files(
         FormatError: Two poses have the name of one frame.
     """
     poses = _without_poses(sources, options) if table is None else _match_poses(sources, table, options)
-    # The poses at the sweeps' own times move the points of several lidars: see at_frame_times.
-    pose_files = [table.path] if table is not None and sources.by_time and len(sources.lidars) > 1 else []
     frames = tuple(
         Frame(
             id=source.id,
@@ -102,7 +100,7 @@ def scene_of_files(
             read_chunks=source.read_chunks,
             world_from_ego=pose,
             timestamp=timestamp,
-            sources=source_files([*source.files, *pose_files]),
+            sources=source_files(source.files),
         )
         for index, (source, pose, timestamp) in enumerate(
             zip(sources.sources, poses.poses, poses.timestamps, strict=True)
@@ -117,7 +115,7 @@ def scene_of_files(
         lidars=sources.lidars,
         trajectory=poses.trajectory,
     )
-    return at_frame_times(scene, sources, options)
+    return at_frame_times(scene, sources, options, [] if table is None else [table.path] * len(frames))
 
 
 # ---- poses ---------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_files import read_poses
 from lidarprep.datasets.pose_table import PoseTable, decimal_nanoseconds, table_of_poses
-from lidarprep.datasets.selection import listed, selected, unused_options
+from lidarprep.datasets.selection import select_part, selected, unused_options
 from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import read_points
@@ -113,17 +113,7 @@ def _selected_sequence(path: Path, scene: str | None) -> Path:
     sequences = {place.name: place for place in _sequences(path)}
     if not sequences:
         raise SceneError(f"{path} holds no sequence", fix=f"Expected is {LOOKS_LIKE}.")
-    if scene is None:
-        if len(sequences) == 1:
-            return next(iter(sequences.values()))
-        raise SceneError(
-            f"{path} holds {len(sequences)} sequences: {listed(list(sequences))}",
-            fix="Choose one: --scene-name NAME.",
-        )
-    name = scene if scene in sequences else scene.zfill(2)
-    if name not in sequences:
-        raise SceneError(f"{path} has no sequence {scene!r}", fix=f"Known are {listed(list(sequences))}.")
-    return sequences[name]
+    return select_part(path, "sequence", sequences, scene)
 
 
 def _read_times(path: Path) -> tuple[list[int], list[str]]:

@@ -33,7 +33,7 @@ from lidarprep.datasets.association import ImageSeries, match_images, poses_at
 from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_table import table_of_poses
-from lidarprep.datasets.selection import listed, refuse_poses, selected, unused_options
+from lidarprep.datasets.selection import refuse_poses, select_part, selected, unused_options
 from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import read_points
@@ -146,24 +146,8 @@ def _drives(path: Path) -> list[Path]:
 
 def _selected_drive(path: Path, scene: str | None) -> Path:
     """Return the drive that is asked for, by its name or its number."""
-    drives = _drives(path)
-    if scene is None:
-        if len(drives) == 1:
-            return drives[0]
-        raise SceneError(
-            f"{path} holds {len(drives)} drives: {listed([drive.name for drive in drives])}",
-            fix="Choose one: --scene-name NAME, or its number.",
-        )
-    wanted = [
-        drive
-        for drive in drives
-        if scene == drive.name or scene.lstrip("0") == drive.name.split("_drive_")[1].split("_")[0].lstrip("0")
-    ]
-    if len(wanted) != 1:
-        raise SceneError(
-            f"{path} has {len(wanted) or 'no'} drives {scene!r}", fix=f"Known are {listed([d.name for d in drives])}."
-        )
-    return wanted[0]
+    drives = {drive.name: drive for drive in _drives(path)}
+    return select_part(path, "drive", drives, scene, lambda name: name.split("_drive_")[1].split("_")[0])
 
 
 def _gaps(files: dict[int, Path], stamps: dict[int, int]) -> list[str]:

@@ -33,6 +33,7 @@ class Layout(Protocol):
         """Open the recording, without its points."""
 
 
+# Each one's module, or MODULE:NAME of an object in one.
 # In the order in which they are tried: the more particular first, since a toolkit recording is a folder, too.
 # A module imports the library that its layout needs when it opens a recording, never when it looks at one.
 _NAMES: dict[str, str] = {
@@ -42,9 +43,9 @@ _NAMES: dict[str, str] = {
     "pandaset": "pandaset.layout",
     "nuscenes": "nuscenes",
     "argoverse2": "argoverse2",
-    "ros1": "ros.ros1",
-    "ros2": "ros.ros2",
-    "mcap": "ros.mcap",
+    "ros1": "ros:ROS1",
+    "ros2": "ros:ROS2",
+    "mcap": "ros:MCAP",
     "folder": "folder",
     "file": "single_file",
     "attachments": "attachments",
@@ -61,9 +62,11 @@ class _Layouts(Mapping[str, Layout]):
         self._installed = installed
 
     def __getitem__(self, name: str) -> Layout:
-        if name in _NAMES:
-            return cast(Layout, import_module(f"{__package__}.{_NAMES[name]}"))
-        return self._installed[name]
+        if name not in _NAMES:
+            return self._installed[name]
+        module, _, attribute = _NAMES[name].partition(":")
+        found = import_module(f"{__package__}.{module}")
+        return cast(Layout, getattr(found, attribute) if attribute else found)
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys([*self._installed, *_NAMES]))

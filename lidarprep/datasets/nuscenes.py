@@ -47,7 +47,7 @@ from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import listed, refuse_poses, selected, unused_options
 from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, SceneError
-from lidarprep.pointfiles import nuscenes_bin, read_points
+from lidarprep.pointfiles import bin_files, read_points
 from lidarprep.scene import Camera, CameraImage, Frame, Lidar, PointCloud, Pose, RadarPoints, Scene, Trajectory
 
 LOOKS_LIKE = "a nuScenes dataset: tables in v1.0-*/ (scene.json, sample_data.json, …), files in samples/ and sweeps/"
@@ -255,7 +255,7 @@ def _read_part(path: Path, ego_from_lidar: Pose, device: int | None) -> PointClo
     try:
         # Whatever ends in .bin is rows of five here, also where no .pcd stands before it.
         is_rows = path.name.lower().endswith(".bin")
-        cloud = nuscenes_bin.read(path, "sensor") if is_rows else read_points(path, "sensor")
+        cloud = bin_files.read_nuscenes(path, "sensor") if is_rows else read_points(path, "sensor")
     except OSError as error:
         raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
     cloud = cloud.moved(ego_from_lidar, "ego")

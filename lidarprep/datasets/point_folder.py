@@ -34,6 +34,7 @@ from lidarprep.datasets.json_values import pose_of, read_object
 from lidarprep.datasets.multi_lidar import CloudTransform, cloud_transforms, merge, motion_note
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import selected
+from lidarprep.datasets.sources import source_files
 from lidarprep.errors import SceneError
 from lidarprep.pointfiles import is_point_file, point_chunks, read_points
 from lidarprep.scene import Lidar, PointCloud, ReferenceFrame, Scene
@@ -278,13 +279,14 @@ def _read_sweeps(sweeps: tuple[LidarSweep, ...], points_frame: ReferenceFrame, w
     return cloud if pose is None else cloud.moved(pose, "ego")
 
 
-def at_frame_times(scene: Scene, sources: PointSources, options: OpenOptions) -> Scene:
+def at_frame_times(scene: Scene, sources: PointSources, options: OpenOptions, pose_files: Sequence[Path]) -> Scene:
     """Move the sweeps of several lidars to their frames' timestamps, if their names are times.
 
     Args:
         scene: Its frames are the sources', in their order, with what is known of their poses.
         sources: The frames' points.
         options: For the widest gap between poses.
+        pose_files: The file of each frame's pose; sweeps are moved by those of the frames around them, too.
     """
     if len(sources.lidars) < 2 or not sources.by_time or scene.points_frame == "world":
         return scene
@@ -305,7 +307,11 @@ def at_frame_times(scene: Scene, sources: PointSources, options: OpenOptions) ->
             sweeps[source.key][place] = replace(sweeps[source.key][place], transform=transform)
         notes += motion_note(f"sweeps of lidar {lidar.name}", transforms, None)
     frames = tuple(
-        replace(frame, read_points=partial(_read_sweeps, tuple(sweeps[source.key]), scene.points_frame, True))
-        for source, frame in zip(sources.sources, scene.frames, strict=True)
+        replace(
+            frame,
+            read_points=partial(_read_sweeps, tuple(sweeps[source.key]), scene.points_frame, True),
+            sources=(*frame.sources, *source_files(pose_files[max(0, index - 1) : index + 2])),
+        )
+        for index, (source, frame) in enumerate(zip(sources.sources, scene.frames, strict=True))
     )
     return replace(scene, frames=frames, notes=(*scene.notes, *notes))

@@ -77,7 +77,9 @@ def read_poses(path: Path) -> PoseTable:
     if len(first.words) not in ROW_LENGTHS:
         first.fail(f"{len(first.words)} values", "12 numbers (KITTI) or 8 (TUM)")
     rows = list(_rows(path, lines))
-    return _kitti_table(path, rows) if ROW_LENGTHS[len(first.words)] == "KITTI" else _tum_table(path, rows)
+    if ROW_LENGTHS[len(first.words)] == "TUM":
+        return _tum_table(path, rows)
+    return table_of_poses(path, "KITTI", [row.kitti_pose() for row in rows], [row.place for row in rows])
 
 
 def _read_json(path: Path) -> PoseTable:
@@ -102,10 +104,6 @@ def _json_table(path: Path, places: list[str], poses: list[StampedPose], names: 
             path, place=without, found="no timestamp, where others have one", expected="one for every pose, or for none"
         )
     return table_of_poses(path, "JSON", [pose.pose for pose in poses], places, times or None, names)
-
-
-def _kitti_table(path: Path, rows: list[_Row]) -> PoseTable:
-    return table_of_poses(path, "KITTI", [row.kitti_pose() for row in rows], [row.place for row in rows])
 
 
 def _tum_table(path: Path, rows: list[_Row]) -> PoseTable:

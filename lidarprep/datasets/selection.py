@@ -7,7 +7,7 @@ every layout, once a recording is open.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
 
@@ -39,6 +39,35 @@ def selected(known: Iterable[str], wanted: Sequence[str], what: str) -> list[str
     return [name for name in names if not wanted or name in wanted]
 
 
+def select_part(
+    path: Path, what: str, known: Mapping[str, Path], asked: str | None, number_of: Callable[[str], str] = str
+) -> Path:
+    """Return the part of a recording that is asked for by name or number; None asks for the only one.
+
+    Args:
+        path: The recording.
+        what: What its parts are, in the singular: "sequence".
+        known: The parts by name.
+        asked: The name or the number.
+        number_of: Makes the number of a name; by default the name itself, where it is one.
+
+    Raises:
+        SceneError: Not exactly one part is meant.
+    """
+
+    def is_meant(name: str) -> bool:
+        number = number_of(name)
+        same_number = asked is not None and asked.isdecimal() and number.isdecimal() and int(asked) == int(number)
+        return asked in (None, name) or same_number
+
+    found = [name for name in known if is_meant(name)]
+    if len(found) != 1:
+        count = f"{len(found)} {what}s" if found else f"no {what}"
+        problem = f"{path} holds {count}" + ("" if asked is None else f" {asked!r}")
+        raise SceneError(problem, fix=f"Name one with --scene-name NAME: {listed(list(known))}.")
+    return known[found[0]]
+
+
 def known_are(names: Sequence[str], what: str) -> str:
     """Say which names there are to choose from; `what` is what they name, in the singular."""
     return f"Known are {listed(names)}." if names else f"This recording names no {what}s."
@@ -65,13 +94,7 @@ def unused_options(options: OpenOptions, used: Sequence[str]) -> list[str]:
 
 
 def refuse_poses(path: Path, options: OpenOptions, what: str, fix: str = "Leave the poses file out.") -> None:
-    """Refuse a poses file for a recording that has its own.
-
-    Args:
-        path: The recording.
-        options: The user's options.
-        what: What the recording is: "a toolkit folder, which has its own poses".
-        fix: What to do.
+    """Refuse a poses file for a recording that has its own; `what` is "a toolkit folder, which has its own poses".
 
     Raises:
         SceneError: There is a poses file.

@@ -116,7 +116,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         tuple(notes),
         lidars=sources.lidars,
     )
-    return at_frame_times(scene, sources, options)
+    return at_frame_times(scene, sources, options, [pose_files[key] for key in frame_files])
 
 
 def _files(folder: Path, suffix: str, *, key_of: _KeyOf) -> dict[FrameKey, Path]:

@@ -1,6 +1,6 @@
-"""Motion compensation: each point moved from where the device was at the point's own time to where it was at another.
+"""Motion compensation: each point moved from the device's pose at its own time to that at a reference time.
 
-The way is cut into pieces of steady motion. In each the rotation is A · exp(f · angle · [axis]×) with f from 0 to 1
+The trajectory is cut into pieces of steady motion. In each the rotation is A · exp(f · angle · [axis]×), f from 0 to 1
 along the piece. By Rodrigues' formula that is A + sin(f · angle) · A[axis]× + (1 − cos(f · angle)) · A[axis]×², three
 matrices that are the same for all points of the piece.
 """
@@ -18,7 +18,7 @@ from lidarprep.kernels.jit import kernel
 RATE, ANGLE, STILL, SINE, VERSINE, BEGINS_AT, GOES = 0, 1, 2, 11, 20, 29, 32
 MOTION_COLUMNS = 35
 
-# Slots of what `deskew` finds.
+# Slots of `found`.
 EXTRAPOLATED, FURTHEST, OUTSIDE = 0, 1, 2
 
 
@@ -26,7 +26,7 @@ EXTRAPOLATED, FURTHEST, OUTSIDE = 0, 1, 2
 def deskew(
     positions: Any, times: Any, count_from: int, since: Any, until: Any, begins: Any, motion: Any, out: Any, found: Any
 ) -> None:
-    """Moves points along pieces of steady motion.
+    """Move points along pieces of steady motion.
 
     Args:
         positions: (N, 3) float32 or float64 in ego at each point's own time, metres, contiguous.

@@ -1,8 +1,8 @@
 """The `points` array of a Frame JSON, from text to columns: any key order, any white space, keys left out.
 
-`find_points` walks over the keys of the frame to where the array starts, `read_points` reads it. What stands around it
-is read by a JSON library from the text without the array. Every offset is held against the text's end before it is
-looked at, so a lying or cut text ends in a status, never in a look beyond it.
+`find_points` walks over the keys of the frame to the array, `read_points` reads it. A JSON library reads the rest of
+the frame from the text without the array. Every offset is checked against the text's end before a load, so a cut or
+hostile text ends in a status.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lidarprep.kernels.jit import inlined, kernel
 from lidarprep.kernels.json_numbers import read_integer, read_number
 from lidarprep.kernels.memory import byte_at, u32_at, u64_at, view_of
 
-# What the scanners say of a text that they can't read; the place is returned beside it.
+# Statuses of the scanners; the offset is returned with them.
 OK = 0
 NO_POINTS = 1
 BAD_JSON = 2
@@ -36,11 +36,11 @@ _OPEN_BRACE, _CLOSE_BRACE, _OPEN_BRACKET, _CLOSE_BRACKET = 123, 125, 91, 93
 
 # The columns that a point may have, as bits of what was seen.
 HAS_X, HAS_Y, HAS_Z, HAS_I, HAS_D, HAS_T, HAS_GROUND = 1, 2, 4, 8, 16, 32, 64
-HAS_OTHER = 128  # a key that names no column: it and its value are only passed over here
+HAS_OTHER = 128  # an unknown key: it and its value are skipped
 
 LARGEST_DEVICE = 2**32 - 1
 
-# The shortest point, `{"x":0,"y":0,"z":0}` and a comma: what bounds how many a text can hold.
+# The shortest point, `{"x":0,"y":0,"z":0}` and a comma, which bounds the number of points in a text.
 SHORTEST_POINT = 20
 
 
@@ -54,7 +54,7 @@ _IS_GROUND, _GROUND = _word(b'"is_grou'), _word(b"s_ground")
 _TRUE, _FALS, _POINTS = _word(b"true"), _word(b"fals"), _word(b'"points"')
 
 
-# ---- what every JSON text is made of ----
+# ---- JSON tokens ----
 
 
 @inlined
@@ -70,14 +70,14 @@ def _skip_space(text: Any, at: Any) -> Any:
 
 
 @inlined
-def _stands(text: Any, at: Any, c: Any) -> Any:
-    """Whether the byte `c` stands at `at`, and not the text's end."""
+def _is_at(text: Any, at: Any, c: Any) -> Any:
+    """Return whether the byte at `at` is `c`; False at the text's end."""
     return at < text[1] and byte_at(text, at) == c
 
 
 @inlined
 def _skip_string(text: Any, at: Any) -> Any:
-    """From the opening quote to behind the closing one; -1 where there is none."""
+    """Return the offset behind the string that opens at `at`; -1 if it does not close."""
     at += 1
     while at < text[1]:
         c = byte_at(text, at)
@@ -89,10 +89,7 @@ def _skip_string(text: Any, at: Any) -> Any:
 
 @inlined
 def _hides_ascii(text: Any, at: Any, behind: Any) -> Any:
-    r"""Whether a string spells a plain character as \u0020 to \u007f: then it may be another one than it looks.
-
-    No writer does so, but some parsers would understand it.
-    """
+    r"""Return whether a string has a plain character as \u0020 to \u007f, which could disguise a known key."""
     while at < behind:
         if byte_at(text, at) != _BACKSLASH:
             at += 1
@@ -116,10 +113,7 @@ def _ends_value(c: Any) -> Any:
 
 @inlined
 def _skip_value(text: Any, at: Any, within: Any) -> Any:
-    """(status, offset): behind the JSON value that starts at `at`, whose insides are only counted, not checked.
-
-    `within` is how deep it lies itself.
-    """
+    """Skip the JSON value at `at`, at depth `within`, without checking its content: (status, offset behind)."""
     depth = within
     while at < text[1]:
         c = byte_at(text, at)
@@ -156,17 +150,17 @@ def _skip_value(text: Any, at: Any, within: Any) -> Any:
 
 @kernel
 def find_points(text: Any, at: int) -> Any:
-    """(status, offset) of the value of the next key "points" in the top-level object of a UTF-8 JSON text.
+    """Find the value of the next key "points" in the top-level object of a UTF-8 JSON text.
 
-    A key that hides plain characters in escapes is refused. Only the extent of the values is found; whether they are
-    sound is left to a JSON parser, which reads the text again without the points.
+    A key with plain characters as escapes is refused. Other values are skipped unchecked; a JSON parser reads the text
+    again without the points.
 
     Args:
         text: (N,) uint8.
         at: 0, or the offset behind a value of the object.
 
     Returns:
-        OK and where the value starts, NO_POINTS and where the object ends, or what is wrong and where.
+        (status, offset): OK and the value's start, NO_POINTS and the object's end, or an error and its place.
     """
     view = view_of(text)
     size = view[1]
@@ -180,7 +174,7 @@ def find_points(text: Any, at: int) -> Any:
         if not opened and byte_at(view, at) != _COMMA:
             return BAD_JSON, at
         at = _skip_space(view, at + 1)  # behind the opening brace, or a comma
-        if opened and _stands(view, at, _CLOSE_BRACE):
+        if opened and _is_at(view, at, _CLOSE_BRACE):
             return NO_POINTS, at
         opened = False
         if at >= size:
@@ -213,7 +207,7 @@ def find_points(text: Any, at: int) -> Any:
 
 @inlined
 def _column_of(text: Any, at: Any, behind: Any) -> Any:
-    """Which column the key in quotes names: a HAS_ bit, or HAS_OTHER."""
+    """Return the column of the key in quotes: a HAS_ bit, or HAS_OTHER."""
     if behind - at == 3:
         c = byte_at(text, at + 1)
         if c == 120:
@@ -235,7 +229,7 @@ def _column_of(text: Any, at: Any, behind: Any) -> Any:
 
 @inlined
 def _read_key(text: Any, at: Any) -> Any:
-    """(HAS_ bit or minus a status, offset of the value)."""
+    """Read a key: (HAS_ bit or minus a status, offset of the value)."""
     if at + 4 <= text[1]:
         word = u32_at(text, at)
         if word == _KEY_X:
@@ -246,7 +240,7 @@ def _read_key(text: Any, at: Any) -> Any:
             return HAS_Z, _skip_space(text, at + 4)
         if word == _KEY_I:
             return HAS_I, _skip_space(text, at + 4)
-    if not _stands(text, at, _QUOTE):
+    if not _is_at(text, at, _QUOTE):
         return -BAD_JSON, at
     behind = _skip_string(text, at)
     if behind < 0:
@@ -255,19 +249,19 @@ def _read_key(text: Any, at: Any) -> Any:
         return -ESCAPED_KEY, at
     column = _column_of(text, at, behind)
     at = _skip_space(text, behind)
-    if not _stands(text, at, _COLON):
+    if not _is_at(text, at, _COLON):
         return -BAD_JSON, at
     return column, _skip_space(text, at + 1)
 
 
 @inlined
 def _read_ground(text: Any, at: Any) -> Any:
-    """(behind or -1, value): true or false."""
+    """Read true or false: (offset behind or -1, value)."""
     if at + 4 <= text[1]:
         word = u32_at(text, at)
         if word == _TRUE:
             return at + 4, True
-        if word == _FALS and _stands(text, at + 4, 101):
+        if word == _FALS and _is_at(text, at + 4, 101):
             return at + 5, False
     return np.int64(-1), False
 
@@ -283,38 +277,38 @@ def read_points(
     is_ground: Any,
     slow: Any,
 ) -> Any:
-    """The `points` array that starts at `text[start]`, into columns.
+    """Read the `points` array that starts at `text[start]` into columns.
 
     Args:
         text: (N,) uint8.
-        start: Where the array starts.
-        positions: (M, 3) float32, with room for as many points as the text could hold.
-        intensity: (M,) float32, zeros on entry, as the other optional columns: what a point lacks is left alone.
+        start: Offset of the array.
+        positions: (M, 3) float32, for as many points as the text could hold.
+        intensity: (M,) float32, zeros on entry, as the other optional columns; missing values are left unchanged.
         device, timestamp: (M,) int64.
         is_ground: (M,) bool.
-        slow: int64 (K, 4): gets row, column (0–3: x, y, z, i), start and end of each number that needs a slower
-            reader to be exact. More than K are counted, not kept.
+        slow: int64 (K, 4): gets row, column (0–3: x, y, z, i), start and end of each number that Python has to read
+            to be exact. More than K are counted, not stored.
 
     Returns:
         (status, offset, points, slow numbers, HAS_ bits of any point, HAS_ bits of every point). The offset is behind
-        the array, or where it is wrong.
+        the array, or that of the error.
     """
     view = view_of(text)
     row, slow_count, any_seen, all_seen = 0, 0, 0, 127
     at = start
-    if not _stands(view, at, _OPEN_BRACKET):
+    if not _is_at(view, at, _OPEN_BRACKET):
         return BAD_JSON, at, row, slow_count, any_seen, all_seen
     at = _skip_space(view, at + 1)
-    if _stands(view, at, _CLOSE_BRACKET):
+    if _is_at(view, at, _CLOSE_BRACKET):
         return OK, at + 1, row, slow_count, any_seen, all_seen
     while at < view[1]:
         if byte_at(view, at) != _OPEN_BRACE:
             return BAD_JSON, at, row, slow_count, any_seen, all_seen
         point, seen = at, 0
         at = _skip_space(view, at + 1)
-        if _stands(view, at, _CLOSE_BRACE):
+        if _is_at(view, at, _CLOSE_BRACE):
             return MISSING_COORDINATE, point, row, slow_count, any_seen, all_seen
-        if row == positions.shape[0]:  # points too short to be whole: nothing has room for them
+        if row == positions.shape[0]:  # more points than the text could hold if they were complete
             return MISSING_COORDINATE, point, row, slow_count, any_seen, all_seen
         while True:
             column, at = _read_key(view, at)
@@ -358,9 +352,9 @@ def read_points(
                 if status != OK:
                     return status, behind, row, slow_count, any_seen, all_seen
             at = _skip_space(view, behind)
-            if _stands(view, at, _COMMA):
+            if _is_at(view, at, _COMMA):
                 at = _skip_space(view, at + 1)
-            elif _stands(view, at, _CLOSE_BRACE):
+            elif _is_at(view, at, _CLOSE_BRACE):
                 break
             else:
                 return (BAD_JSON if at < view[1] else CUT_SHORT), at, row, slow_count, any_seen, all_seen
@@ -370,9 +364,9 @@ def read_points(
         all_seen &= seen
         row += 1
         at = _skip_space(view, at + 1)
-        if _stands(view, at, _COMMA):
+        if _is_at(view, at, _COMMA):
             at = _skip_space(view, at + 1)
-        elif _stands(view, at, _CLOSE_BRACKET):
+        elif _is_at(view, at, _CLOSE_BRACKET):
             return OK, at + 1, row, slow_count, any_seen, all_seen
         else:
             return (BAD_JSON if at < view[1] else CUT_SHORT), at, row, slow_count, any_seen, all_seen

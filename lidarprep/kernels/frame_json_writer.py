@@ -1,7 +1,6 @@
 """The `points` array of a Frame JSON, from columns to text.
 
-Keys and numbers leave in one pass into one buffer. An optional column that is None is pruned when the kernel
-is compiled for it, so that no point pays for it.
+Keys and numbers are written in one pass into one buffer. A column that is None is pruned when the kernel is compiled.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _CLOSE = np.uint32(ord("}"))
 
 
 def points_capacity(count: int, *, decimals: int, optional_columns: int) -> int:
-    """Bytes that hold the text of `count` points, with what the number writers may scribble beyond."""
+    """Return the bytes for the text of `count` points, including the scratch of the number writers."""
     number = max(SHORTEST_WIDTH, fixed_width(decimals) if decimals >= 0 else 0, INTEGER_WIDTH)
     return count * ((3 + optional_columns) * (number + 8) + 16) + 64
 
@@ -47,7 +46,7 @@ def points_capacity(count: int, *, decimals: int, optional_columns: int) -> int:
 def write_points(
     positions: Any, intensity: Any, device: Any, timestamp: Any, is_ground: Any, decimals: int, out: Any
 ) -> Any:
-    """Points as `,{"x":1,"y":2,"z":3},{…}`: a comma before each, also the first.
+    """Write points as `,{"x":1,"y":2,"z":3},{…}`: a comma before each, also the first.
 
     Args:
         positions: (N, 3) float32, finite.
@@ -59,7 +58,7 @@ def write_points(
         out: uint8 buffer of `points_capacity` bytes.
 
     Returns:
-        How many bytes were written.
+        Number of bytes written.
     """
     start: Any = np.intp(out.ctypes.data)
     at = start

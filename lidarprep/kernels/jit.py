@@ -1,7 +1,7 @@
-"""How every kernel here is compiled, and where the machine code is kept.
+"""Compilation of kernels, and the cache of their machine code.
 
-Numba caches machine code by the file of the outermost kernel alone: a change in a part that is compiled into it would
-go unnoticed. So the folder of the cache is named by a digest of all of this package's sources.
+Numba caches machine code by the file of the outermost kernel alone, and misses changes in functions compiled into it.
+So the cache folder is named by a digest of all of this package's sources.
 """
 
 from __future__ import annotations
@@ -24,19 +24,18 @@ _HERE = Path(__file__).parent
 
 
 def _only_ours(folder: Path) -> bool:
-    """Whether nobody else could put something into the folder."""
+    """Return whether only this user, or root, can write into the folder."""
     if not hasattr(os, "getuid"):
-        return True  # no such permissions here
+        return True  # without POSIX permissions
     status = folder.lstat()
     return status.st_uid in (os.getuid(), 0) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 @cache
 def cache_folder() -> Path:
-    """Where the machine code of these sources is kept: beside them, in the user's cache, or for this process only.
+    """Return the cache folder of these sources: beside them, in the user's cache, or for this process only.
 
-    A folder that others could write to is never used: what Numba reads from its cache, it runs. NUMBA_CACHE_DIR goes
-    before all.
+    Numba runs the code in its cache, so a folder that others can write to is never used. NUMBA_CACHE_DIR has priority.
     """
     sources = [path.read_bytes() for path in sorted(_HERE.glob("*.py"))]
     checked = bool(getattr(numba.config, "BOUNDSCHECK", None))  # changes what is compiled
@@ -61,30 +60,29 @@ def cache_folder() -> Path:
 
 
 class _FirstCompile(event.Listener):
-    """Tells once, when the first kernel of this package is about to be compiled rather than found in the cache."""
+    """Calls back once, before the first kernel of this package is compiled rather than loaded from the cache."""
 
     def __init__(self, tell: Callable[[], None]) -> None:
         self._tell: Callable[[], None] | None = tell
 
     def on_start(self, event: Any) -> None:
-        """Numba begins to compile something."""
+        """Handle the start of a compilation."""
         if self._tell is not None and event.data["dispatcher"].py_func.__module__.startswith(f"{__package__}."):
             tell, self._tell = self._tell, None
             tell()
 
     def on_end(self, event: Any) -> None:
-        """Numba has compiled something."""
+        """Handle the end of a compilation."""
 
 
 def tell_of_compiling(tell: Callable[[], None]) -> None:
-    """Has `tell` called once, if and when this process has to compile one of these kernels; it takes seconds."""
+    """Call `tell` once, if and when this process has to compile one of these kernels, which takes seconds."""
     event.register("numba:compile", _FirstCompile(tell))
 
 
 def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     def compile_lazily(function: Callable[..., Any]) -> Any:
-        # Numba settles a function's cache when it is decorated. Set for that moment only: the cache of other code in
-        # this process is not ours to move.
+        # Numba chooses a function's cache when it is decorated. Other code in this process keeps its own folder.
         settings: Any = numba.config
         before = settings.CACHE_DIR
         settings.CACHE_DIR = str(cache_folder())
@@ -100,5 +98,5 @@ def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 # under Numba's default threading layer.
 kernel = _compiled()
 
-# For the small parts that kernels are made of: compiled into their callers, so that no call is left in a loop.
+# For small functions: compiled into their callers, so that loops contain no calls.
 inlined = _compiled(forceinline=True)

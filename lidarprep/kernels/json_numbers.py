@@ -1,9 +1,9 @@
-"""Decimal numbers to float64 and int64, correctly rounded; and what JSON takes for one.
+"""Decimal numbers to float64 and int64, correctly rounded; and the grammar of JSON numbers.
 
-Digits are taken eight at a time from a 64-bit word. Where they fit 53 bits and the power of ten is exact, one
+Digits are read eight at a time from a 64-bit word. Where they fit 53 bits and the power of ten is exact, one
 multiplication or division rounds once (Clinger, "How to read floating point numbers accurately", 1990). Up to 19 digits
-go by Daniel Lemire, "Number parsing at a gigabyte per second", 2021. What is left, more digits or extreme exponents, is
-for someone slower.
+follow Daniel Lemire, "Number parsing at a gigabyte per second", 2021. More digits and extreme exponents are left to
+the caller.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _EXACT_POWERS = 10.0 ** np.arange(23)  # all exact in float64
 _EXACT_DIGITS = np.uint64(2**53)
 MOST_DIGITS = 19  # of a uint64
 
-# Powers of five that Lemire's method is used for here; what files of points hold lies well within.
+# Powers of five for Lemire's method; numbers in files of points lie well within.
 _SMALLEST_POWER, _LARGEST_POWER = -64, 64
 
 
 def _powers_of_five() -> NDArray[np.uint64]:
-    """(K, 2) uint64: the upper and lower half of 5^q as a 128-bit number with its top bit set.
+    """Return (K, 2) uint64: the upper and lower half of 5^q as a 128-bit number with its top bit set.
 
-    As the paper has them: truncated for q ≥ 0; of the reciprocal for q < 0, rounded up down to 5^-27, up to where a
-    product can be a half exactly.
+    As in the paper: truncated for q ≥ 0; for q < 0 of the reciprocal, rounded up from 5^-27 on, where a product can be
+    exactly a half.
     """
     rows = []
     for q in range(_SMALLEST_POWER, _LARGEST_POWER + 1):
@@ -55,9 +55,9 @@ POWERS_OF_TEN = np.array([10**n for n in range(9)], dtype=np.uint64)
 
 @inlined
 def digits_value(word: Any, count: Any) -> Any:
-    """The value of the first digits, 0 to 8 of them, of a little-endian word of text."""
-    # The digits to the top of the word, zeros before them: then eight digits in three steps. All of a word's 64 bits
-    # cannot be shifted out at once, so it goes by halves.
+    """Return the value of the first `count` digits, 0 to 8, of a little-endian word of text."""
+    # Shift the digits to the top of the word, zeros before them, then convert eight digits in three steps. A shift by
+    # all 64 bits is undefined, so it is done by halves.
     half = np.uint64(32) - (count << np.uint64(2))
     digits = (word ^ _ASCII_ZEROS) << half << half
     digits = digits * np.uint64(10) + (digits >> np.uint64(8))
@@ -68,7 +68,7 @@ def digits_value(word: Any, count: Any) -> Any:
 
 @inlined
 def _eight_digits(word: Any) -> Any:
-    """(value, count) of the digits that a little-endian word of text begins with."""
+    """Read the leading digits of a little-endian word of text: (value, count)."""
     digits = word ^ _ASCII_ZEROS  # 0–9 where there is a digit
     others = ((digits + _ABOVE_NINE) | digits) & _TOP_BITS
     count = trailing_zeros(others) >> np.uint64(3)  # 8 where all are digits
@@ -79,13 +79,13 @@ def _eight_digits(word: Any) -> Any:
 
 @inlined
 def is_digit(c: Any) -> Any:
-    """Whether a byte is one of 0 to 9."""
+    """Return whether a byte is one of 0 to 9."""
     return 48 <= c <= 57
 
 
 @inlined
 def take_digits(text: Any, at: Any, value: Any) -> Any:
-    """(behind, value): the digits at `at` behind those that are in `value` already, which may overflow."""
+    """Append the digits at `at` to `value`, which may overflow: (offset behind, value)."""
     while at + 8 <= text[1]:
         more, count = _eight_digits(u64_at(text, at))
         value = value * POWERS_OF_TEN[count] + more
@@ -100,9 +100,9 @@ def take_digits(text: Any, at: Any, value: Any) -> Any:
 
 @inlined
 def take_exponent(text: Any, at: Any) -> Any:
-    """(behind, exponent): the number behind an `e`, with or without a sign; `behind` is -1 where there is none.
+    """Read the number behind an `e`, with or without a sign: (offset behind or -1, exponent).
 
-    One that is far beyond any float64 comes back smaller than it is, but still as far beyond.
+    An exponent far beyond any float64 is returned smaller, but still beyond.
     """
     size = text[1]
     down = at < size and byte_at(text, at) == 45
@@ -117,7 +117,7 @@ def take_exponent(text: Any, at: Any) -> Any:
 
 @inlined
 def scaled(digits: Any, exponent: Any) -> Any:
-    """(value, sound): digits × 10^exponent as float64, correctly rounded where sound, and else not to be used."""
+    """Return digits × 10^exponent as float64, and whether it is correctly rounded; else it must not be used."""
     value = np.float64(digits)
     sound = True
     if digits <= _EXACT_DIGITS and -22 <= exponent <= 22:
@@ -129,10 +129,9 @@ def scaled(digits: Any, exponent: Any) -> Any:
 
 @inlined
 def read_number(text: Any, at: Any) -> Any:
-    """(behind, value, exact): the JSON number at `at` of a view, as float64; `behind` is -1 where there is none.
+    """Read the JSON number (RFC 8259, section 6) at `at` of a view: (offset behind or -1, float64 value, exact).
 
-    Where `exact` is False, `value` is not to be used, and the number has to be read by someone slower. The grammar is
-    that of RFC 8259, section 6.
+    Where `exact` is False, `value` must not be used, and Python has to read the number.
     """
     size = text[1]
     negative = at < size and byte_at(text, at) == 45
@@ -163,7 +162,7 @@ def read_number(text: Any, at: Any) -> Any:
 
 @inlined
 def _by_lemire(digits: Any, exponent: Any) -> Any:
-    """(value, sound): digits × 10^exponent as float64, correctly rounded where it is sound."""
+    """Return digits × 10^exponent as float64, and whether it is correctly rounded."""
     if exponent < _SMALLEST_POWER or exponent > _LARGEST_POWER:
         return 0.0, False
     zeros = leading_zeros(digits)
@@ -196,10 +195,9 @@ def _by_lemire(digits: Any, exponent: Any) -> Any:
 
 @inlined
 def read_integer(text: Any, at: Any) -> Any:
-    """(behind, value, fits): the JSON number at `at` as int64; `behind` is -1 where there is none.
+    """Read the JSON number at `at` as int64: (offset behind or -1, value, fits).
 
-    A number with a point or an exponent is read as float64, as whoever wrote it so must have held it. `fits` is False
-    where it is not whole, or is beyond int64.
+    A number with a point or an exponent is read as float64. `fits` is False if it is not whole, or beyond int64.
     """
     size = text[1]
     negative = at < size and byte_at(text, at) == 45

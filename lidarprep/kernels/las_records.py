@@ -25,13 +25,13 @@ def unpack(
     intensity: Any,
     is_ground: Any,
 ) -> None:
-    """What the records of all point formats have.
+    """Unpack the fields that all point formats have.
 
     Args:
         records: (N · size,) uint8.
         size: Bytes of a record, at least 20.
-        class_at: Where in it the class stands.
-        class_bits: Which bits of that byte say the class.
+        class_at: Offset of the class in a record.
+        class_bits: The bits of that byte that hold the class.
         ground: The class of ground points.
         scales, offsets: (3,) float64 each; a coordinate is its integer times the scale, plus the offset.
         positions: (N · 3,) float64 to fill.
@@ -52,19 +52,19 @@ def unpack(
 
 @kernel
 def unpack_times(records: Any, size: int, time_at: int, base: int, leaps: Any, limit: float, timestamp: Any) -> int:
-    """Float64 seconds as nanoseconds, each rounded to the nearest; whole seconds and fractions apart, for precision.
+    """Convert float64 seconds to nanoseconds, each rounded to the nearest; whole seconds and fractions apart.
 
     Args:
         records: (N · size,) uint8.
         size: Bytes of a record.
-        time_at: Where in it the seconds stand.
+        time_at: Offset of the seconds in a record.
         base: Whole seconds that are added.
         leaps: (L,) int64, ascending, on the records' own count of seconds: from each of them, one second is taken off.
-        limit: Seconds beyond it, either way, are no time.
+        limit: Largest magnitude of a time, seconds.
         timestamp: (N,) int64 to fill.
 
     Returns:
-        The first row that holds no time, at which this stops; -1 if there is none.
+        The first row without a valid time, where this stops; -1 if all are valid.
     """
     view = view_of(records)
     passed = 0
@@ -85,12 +85,12 @@ def unpack_times(records: Any, size: int, time_at: int, base: int, leaps: Any, l
 
 @kernel
 def unpack_colours(records: Any, size: int, colour_at: int, colour: Any) -> None:
-    """Three 16-bit numbers that stand one after the other.
+    """Unpack three consecutive 16-bit numbers.
 
     Args:
         records: (N · size,) uint8.
         size: Bytes of a record.
-        colour_at: Where in it the first stands.
+        colour_at: Offset of the first in a record.
         colour: (N · 6,) uint8 to fill: of each number, the lower byte and the upper one.
     """
     view = view_of(records)

@@ -1,9 +1,9 @@
-"""Stores and loads of several bytes at once, at any address of a byte buffer, as a C programmer has them by memcpy.
+"""Unaligned stores and loads of several bytes at any address of a byte buffer, like memcpy in C.
 
 Numba's own array stores are of one element at its natural alignment; text and wire formats are neither. An address is
-`buffer.ctypes.data` and an offset; passing it to the small functions that a writer is made of costs nothing, where
-passing the array would count its references up and down at each call. Bytes go in little-endian order. The caller makes
-sure that the buffer is long enough, and alive: nothing is checked here.
+`buffer.ctypes.data` plus an offset; passing it to small functions is free, while passing the array would count its
+references at each call. Bytes are little-endian. The caller keeps the buffer alive and long enough; stores are
+unchecked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if sys.byteorder != "little":
 
 
 def _store_intrinsic(value_type: Any) -> Any:
-    """An intrinsic `store(address, value)` that writes `value` there, aligned or not."""
+    """Return an intrinsic `store(address, value)` that writes `value`, aligned or not."""
 
     @intrinsic
     def store(typingctx: Any, address: Any, value: Any) -> Any:
@@ -45,15 +45,15 @@ store_f32 = _store_intrinsic(types.float32)
 store_f64 = _store_intrinsic(types.float64)
 
 
-# ---- looking at bytes ----------------------------------------------------------------------------------------------
+# ---- loads ----------------------------------------------------------------------------------------------
 
-# A view of a byte buffer is the pair (address, size): two numbers, which cost nothing to pass on. With
-# NUMBA_BOUNDSCHECK set, as tests of the parsers have it, every look is checked against the size.
+# A view of a byte buffer is the pair (address, size), which is free to pass. With NUMBA_BOUNDSCHECK set, as in tests
+# of the parsers, every load is checked against the size.
 CHECKED = bool(getattr(numba.config, "BOUNDSCHECK", None))
 
 
 def _load_intrinsic(value_type: Any) -> Any:
-    """An intrinsic `load(address)` of a value that may lie unaligned."""
+    """Return an intrinsic `load(address)` of a value that may be unaligned."""
 
     @intrinsic
     def load(typingctx: Any, address: Any) -> Any:
@@ -72,7 +72,7 @@ _load_u64 = _load_intrinsic(types.uint64)
 
 
 def _load_non_digits(typingctx: Any, address: Any) -> Any:
-    """A bit for each of the 32 bytes at an address: whether it is no digit. The first byte's is the lowest."""
+    """Return a bit for each of the 32 bytes at an address, set for non-digits; the first byte's is the lowest."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         block = ir.VectorType(ir.IntType(8), 32)
@@ -88,38 +88,38 @@ _load_non_digits_32: Any = intrinsic(_load_non_digits)
 
 @inlined
 def view_of(buffer: Any) -> Any:
-    """The view of a uint8 array, which has to be kept alive by the caller."""
+    """Return the view of a uint8 array, which the caller keeps alive."""
     return np.intp(buffer.ctypes.data), buffer.shape[0]
 
 
 @inlined
 def _address(view: Any, at: Any, width: Any) -> Any:
     if CHECKED and (at < 0 or at + width > view[1]):
-        raise IndexError("a look beyond the end of a buffer")
+        raise IndexError("a load beyond the end of a buffer")
     return view[0] + at
 
 
 @inlined
 def byte_at(view: Any, at: Any) -> Any:
-    """The byte at an offset."""
+    """Return the byte at an offset."""
     return _load_u8(_address(view, at, 1))
 
 
 @inlined
 def u32_at(view: Any, at: Any) -> Any:
-    """Four bytes at an offset, as a little-endian number."""
+    """Return four bytes at an offset as a little-endian number."""
     return _load_u32(_address(view, at, 4))
 
 
 @inlined
 def u64_at(view: Any, at: Any) -> Any:
-    """Eight bytes at an offset, as a little-endian number."""
+    """Return eight bytes at an offset as a little-endian number."""
     return _load_u64(_address(view, at, 8))
 
 
 @inlined
 def non_digits_at(view: Any, at: Any) -> Any:
-    """Which of the 32 bytes from an offset on are no digits, as the bits of a uint32, the first byte's lowest."""
+    """Return the non-digits of the 32 bytes at an offset as bits of a uint32, the first byte's lowest."""
     return _load_non_digits_32(_address(view, at, 32))
 
 
@@ -127,7 +127,7 @@ def non_digits_at(view: Any, at: Any) -> Any:
 
 
 def _trailing_zeros(typingctx: Any, value: Any) -> Any:
-    """How many low bits of a uint64 are 0; 64 for 0."""
+    """Count the low zero bits of a uint64; 64 for 0."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
@@ -136,7 +136,7 @@ def _trailing_zeros(typingctx: Any, value: Any) -> Any:
 
 
 def _leading_zeros(typingctx: Any, value: Any) -> Any:
-    """How many high bits of a uint64 are 0; 64 for 0."""
+    """Count the high zero bits of a uint64; 64 for 0."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
@@ -145,7 +145,7 @@ def _leading_zeros(typingctx: Any, value: Any) -> Any:
 
 
 def _high_product(typingctx: Any, a: Any, b: Any) -> Any:
-    """The upper 64 bits of the product of two uint64."""
+    """Return the upper 64 bits of the product of two uint64."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         wide = ir.IntType(128)
@@ -161,7 +161,7 @@ high_product: Any = intrinsic(_high_product)
 
 
 def _bitcast_intrinsic(from_type: Any, to_type: Any) -> Any:
-    """An intrinsic that takes the bits of one number type for another's."""
+    """Return an intrinsic that reinterprets the bits of one number type as another."""
 
     @intrinsic
     def bitcast(typingctx: Any, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Casts rays into a world of boxes, cylinders and ellipsoids that stand on the ground plane z = 0.
+"""Ray casting in a world of boxes, cylinders and ellipsoids on the ground plane z = 0.
 
 Every solid is convex, so a ray is inside it over one interval: it enters where the last of its surfaces lets it in.
 A bounding volume hierarchy keeps a ray from trying all of them; it is laid out in depth-first order with a link past
@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from lidarprep.kernels.jit import inlined, kernel
 
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+
 BOX, CYLINDER, ELLIPSOID = 0, 1, 2
 
-# What `Hits.solid` and `Hits.material` say where a ray met no solid. The ground's material is number 0.
+# The solid, and the material, of a ray that did not hit a solid. The ground's material is number 0.
 GROUND, NOTHING = -1, -2
 GROUND_MATERIAL = 0
 
@@ -29,15 +32,14 @@ WINDOW_RISE = (0.32, 0.80)
 # Where a shadow ray starts off its surface, metres: less than anything in the world is thick.
 SURFACE_OFFSET_M = 1e-3
 
-# What follows is inlined only where that is measurably faster: inlining _entry gains nothing, and doubles the time that
-# the first run takes to compile.
+# Functions are inlined only where that is measurably faster: inlining _entry gains nothing, and doubles compile time.
 
 # Faces of a solid, as the ray enters it: -x, +x, -y, +y, -z, +z, or the round side.
 _ROUND_FACE = 6
 
 
 class Solids(NamedTuple):
-    """Solids in the world, as columns; each stands upright and may be turned about z.
+    """Solids in the world, as columns; each is upright and may be rotated about z.
 
     Args:
         kind: (S,) int8 BOX, CYLINDER (upright, elliptic) or ELLIPSOID.
@@ -51,11 +53,11 @@ class Solids(NamedTuple):
     """
 
     kind: NDArray[np.int8]
-    centre: NDArray[np.float64]
-    half: NDArray[np.float64]
-    taper: NDArray[np.float64]
-    turn: NDArray[np.float64]
-    velocity: NDArray[np.float64]
+    centre: Floats
+    half: Floats
+    taper: Floats
+    turn: Floats
+    velocity: Floats
     material: NDArray[np.int16]
     window: NDArray[np.int16]
 
@@ -69,23 +71,23 @@ class Tree(NamedTuple):
         first, held: (K,) int32 a leaf's solids are first … first + held - 1; an inner node holds none.
     """
 
-    lower: NDArray[np.float64]
-    upper: NDArray[np.float64]
-    after: NDArray[np.int32]
-    first: NDArray[np.int32]
-    held: NDArray[np.int32]
+    lower: Floats
+    upper: Floats
+    after: Ints
+    first: Ints
+    held: Ints
 
 
 @kernel
 def cast_rays(
     solids: Solids,
     tree: Tree,
-    origins: NDArray[np.float64],
-    directions: NDArray[np.float64],
-    seconds: NDArray[np.float64],
+    origins: Floats,
+    directions: Floats,
+    seconds: Floats,
     max_range: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.int16], NDArray[np.int32]]:
-    """What each ray meets first.
+) -> tuple[Floats, NDArray[np.float32], NDArray[np.int16], Ints]:
+    """Find the first hit of each ray.
 
     Args:
         solids: The solids, in the order that the tree refers to.
@@ -132,11 +134,11 @@ def cast_rays(
 def in_shadow(
     solids: Solids,
     tree: Tree,
-    points: NDArray[np.float64],
+    points: Floats,
     normals: NDArray[np.float32],
-    towards_light: NDArray[np.float64],
+    towards_light: Floats,
 ) -> NDArray[np.bool_]:
-    """Which points of surfaces the light does not reach, at `seconds` 0.
+    """Find the points of surfaces in shadow, at `seconds` 0.
 
     Args:
         solids, tree: As in cast_rays.
@@ -145,7 +147,7 @@ def in_shadow(
         towards_light: (3,) float64 unit vector.
 
     Returns:
-        (N,) bool: the surface faces away from the light, or a solid stands between.
+        (N,) bool: the surface faces away from the light, or a solid blocks it.
     """
     rows, bounds = _rows(solids), _bounds(tree)
     n = points.shape[0]
@@ -164,8 +166,8 @@ def in_shadow(
 
 
 @kernel
-def _rows(solids: Solids) -> NDArray[np.float64]:
-    """What rays need of each solid side by side in memory, (S, 14): two cache lines in place of seven.
+def _rows(solids: Solids) -> Floats:
+    """Pack the numbers that rays need of each solid, (S, 14): two cache lines in place of seven.
 
     0–2 centre, 3–5 velocity, 6–7 cosine and sine of its turn, 8–10 half extents, 11–12 how far its sides lean inwards
     a metre of height, 13 kind.
@@ -185,8 +187,8 @@ def _rows(solids: Solids) -> NDArray[np.float64]:
 
 
 @kernel
-def _bounds(tree: Tree) -> NDArray[np.float64]:
-    """Lower and upper corner of each node side by side, (K, 6)."""
+def _bounds(tree: Tree) -> Floats:
+    """Pack the lower and upper corner of each node, (K, 6)."""
     bounds = np.empty((tree.after.shape[0], 6))
     bounds[:, :3] = tree.lower
     bounds[:, 3:] = tree.upper
@@ -195,11 +197,11 @@ def _bounds(tree: Tree) -> NDArray[np.float64]:
 
 @inlined
 def _nearest(
-    rows: NDArray[np.float64],
-    bounds: NDArray[np.float64],
-    after: NDArray[np.int32],
-    first: NDArray[np.int32],
-    held: NDArray[np.int32],
+    rows: Floats,
+    bounds: Floats,
+    after: Ints,
+    first: Ints,
+    held: Ints,
     ox: float,
     oy: float,
     oz: float,
@@ -209,7 +211,7 @@ def _nearest(
     seconds: float,
     max_range: float,
 ) -> tuple[float, int, int]:
-    """Distance, solid (or GROUND, NOTHING) and face of the first thing on a ray."""
+    """Return distance, solid (or GROUND, NOTHING) and face of the first hit of a ray."""
     best, hit, face = max_range, NOTHING, 0
     if dz < 0.0 and -oz > dz * best:
         best, hit = -oz / dz, GROUND
@@ -229,11 +231,11 @@ def _nearest(
 
 @inlined
 def _blocked(
-    rows: NDArray[np.float64],
-    bounds: NDArray[np.float64],
-    after: NDArray[np.int32],
-    first: NDArray[np.int32],
-    held: NDArray[np.int32],
+    rows: Floats,
+    bounds: Floats,
+    after: Ints,
+    first: Ints,
+    held: Ints,
     ox: float,
     oy: float,
     oz: float,
@@ -241,7 +243,7 @@ def _blocked(
     dy: float,
     dz: float,
 ) -> bool:
-    """Whether any solid stands on a ray: the first one found settles it."""
+    """Return whether any solid lies on a ray."""
     ix, iy, iz = _inverse(dx), _inverse(dy), _inverse(dz)
     node = 0
     while node < after.shape[0]:
@@ -257,23 +259,15 @@ def _blocked(
 
 @inlined
 def _inverse(x: float) -> float:
-    """1 / x, very large where x is (nearly) 0: a ray along a face is then simply in or out."""
+    """Return 1 / x, very large where x is (nearly) 0, so that a ray along a face is in or out."""
     return 1.0 / x if abs(x) > 1e-15 else copysign(1e15, x)
 
 
 @inlined
 def _meets_bounds(
-    bounds: NDArray[np.float64],
-    node: int,
-    ox: float,
-    oy: float,
-    oz: float,
-    ix: float,
-    iy: float,
-    iz: float,
-    limit: float,
+    bounds: Floats, node: int, ox: float, oy: float, oz: float, ix: float, iy: float, iz: float, limit: float
 ) -> bool:
-    """Whether a ray, given by its origin and the inverse of its direction, meets a node's bounds before `limit`."""
+    """Return whether a ray, by its origin and inverse direction, meets a node's bounds before `limit`."""
     # From the sign of the direction follows which side of the bounds the ray comes from.
     near_x, near_y, near_z = 0 if ix > 0.0 else 3, 1 if iy > 0.0 else 4, 2 if iz > 0.0 else 5
     enter, leave = (bounds[node, near_x] - ox) * ix, (bounds[node, 3 - near_x] - ox) * ix
@@ -288,17 +282,9 @@ def _meets_bounds(
 
 @kernel
 def _entry(
-    rows: NDArray[np.float64],
-    s: int,
-    ox: float,
-    oy: float,
-    oz: float,
-    dx: float,
-    dy: float,
-    dz: float,
-    seconds: float,
+    rows: Floats, s: int, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, seconds: float
 ) -> tuple[float, int]:
-    """Where a ray enters a solid (infinite where it does not) and by which face."""
+    """Return the distance at which a ray enters a solid (infinite if it does not), and the face."""
     px, py, pz = _to_own(rows, s, ox, oy, oz, seconds)
     c, n = rows[s, 6], rows[s, 7]
     dx, dy = c * dx + n * dy, c * dy - n * dx
@@ -338,10 +324,8 @@ def _entry(
 
 
 @inlined
-def _to_own(
-    rows: NDArray[np.float64], s: int, x: float, y: float, z: float, seconds: float
-) -> tuple[float, float, float]:
-    """A place in the world, in a solid's own frame: from its centre, along its axes."""
+def _to_own(rows: Floats, s: int, x: float, y: float, z: float, seconds: float) -> tuple[float, float, float]:
+    """Transform a place in the world to a solid's own frame: from its centre, along its axes."""
     x -= rows[s, 0] + seconds * rows[s, 3]
     y -= rows[s, 1] + seconds * rows[s, 4]
     z -= rows[s, 2] + seconds * rows[s, 5]
@@ -351,10 +335,7 @@ def _to_own(
 
 @inlined
 def _cut(outwards: float, room: float, number: int, enter: float, leave: float, face: int) -> tuple[float, float, int]:
-    """Narrows a ray's interval to one side of a plane.
-
-    `outwards` is how fast the ray nears the plane from inside, `room` how far inside it starts.
-    """
+    """Clip a ray's interval to one side of a plane: `outwards` is its speed towards it, `room` its distance inside."""
     if outwards < 0.0:
         if room / outwards > enter:
             enter, face = room / outwards, number
@@ -366,8 +347,8 @@ def _cut(outwards: float, room: float, number: int, enter: float, leave: float, 
 
 
 @kernel
-def _normal(rows: NDArray[np.float64], s: int, face: int, x: float, y: float, z: float) -> tuple[float, float, float]:
-    """Outward unit normal, in the world, of a solid's face at (x, y, z) in its own frame."""
+def _normal(rows: Floats, s: int, face: int, x: float, y: float, z: float) -> tuple[float, float, float]:
+    """Return the outward unit normal, in the world, of a solid's face at (x, y, z) in its own frame."""
     hx, hy, hz = rows[s, 8], rows[s, 9], rows[s, 10]
     nx, ny, nz = 0.0, 0.0, 0.0
     if face == _ROUND_FACE:
@@ -386,7 +367,7 @@ def _normal(rows: NDArray[np.float64], s: int, face: int, x: float, y: float, z:
 
 @kernel
 def _in_window(along: float, width: float, up: float, height: float) -> bool:
-    """Whether a spot of a wall, from its lower corner, lies in a window."""
+    """Return whether a spot of a wall, from its lower corner, lies in a window."""
     columns = max(1.0, floor(width / WINDOW_CELL_M + 0.5))
     rows = max(1.0, floor(height / WINDOW_CELL_M + 0.5))
     u, v = along / width * columns, up / height * rows

@@ -1,4 +1,4 @@
-"""Which points to keep, and where they are in the world: transform, finiteness, region and height in one pass.
+"""Selection of points and their world positions: transform, finiteness, region and height in one pass.
 
 Points go in blocks that stay in the processor's cache: first the arithmetic of all of them, which compiles to vector
 instructions, then the rows of those that are kept, without a branch a point, then their positions.
@@ -23,19 +23,13 @@ _BLOCK = 4096
 def _transform_block(
     values: Any, transform: Any, offset: Any, region: Any, height: Any, x_out: Any, y_out: Any, z_out: Any, fate: Any
 ) -> None:
-    """World positions less the offset of a block's points, and what becomes of each: the reason, or _KEPT."""
+    """Compute the world positions of a block's points, less the offset, and the fate of each: the reason, or _KEPT."""
     t00, t01, t02, t03 = transform[0, 0], transform[0, 1], transform[0, 2], transform[0, 3]
     t10, t11, t12, t13 = transform[1, 0], transform[1, 1], transform[1, 2], transform[1, 3]
     t20, t21, t22, t23 = transform[2, 0], transform[2, 1], transform[2, 2], transform[2, 3]
     offset_x, offset_y, offset_z = offset[0], offset[1], offset[2]
-    centre_x, centre_y, cosine, sine, half_length, half_width = (
-        region[0],
-        region[1],
-        region[2],
-        region[3],
-        region[4],
-        region[5],
-    )
+    centre_x, centre_y, cosine = region[0], region[1], region[2]
+    sine, half_length, half_width = region[3], region[4], region[5]
     up_x, up_y, up_z, up, lowest, highest = height[0], height[1], height[2], height[3], height[4], height[5]
     for row in range(values.shape[0] // 3):
         px = np.float64(values[3 * row])
@@ -61,7 +55,7 @@ def _transform_block(
 def transform_and_select(
     positions: Any, world_from_source: Any, offset: Any, region: Any, height: Any, out: Any, kept: Any, dropped: Any
 ) -> int:
-    """Brings points into the world frame and keeps those that are finite, in the region and in the height band.
+    """Transform points to the world frame and keep those that are finite, in the region and in the height band.
 
     A point that is dropped is counted once, by the first of these reasons: not finite, region, height.
 
@@ -77,7 +71,7 @@ def transform_and_select(
         dropped: (3,) int64: gets how many were dropped by each reason.
 
     Returns:
-        How many points are kept.
+        Number of points kept.
     """
     count = positions.shape[0]
     values = positions.reshape(-1)
@@ -109,3 +103,15 @@ def transform_and_select(
             out[row, 1] = y[source]
             out[row, 2] = z[source]
     return total
+
+
+@kernel
+def all_within(values: Any, lowest: Any, highest: Any) -> Any:
+    """Return whether all of `values` (N,) float32 lie within `lowest` and `highest`; NaN does not.
+
+    Without an early end, so that it compiles to vector instructions.
+    """
+    within = True
+    for row in range(values.shape[0]):
+        within &= (values[row] >= lowest) & (values[row] <= highest)
+    return within

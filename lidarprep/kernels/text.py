@@ -1,7 +1,7 @@
 """Numbers to text: a float32 as its shortest decimal or with fixed decimals, and integers.
 
-Each function writes at the address `at` and returns the address behind what it wrote. It may scribble up to 16 bytes
-beyond that, so the buffer has that much to spare. Values are finite: the caller has checked.
+Each function writes at the address `at` and returns the address behind the text. It may overwrite up to 16 bytes
+beyond, which the buffer must have. Values are finite; the caller checks.
 
 Shortest: Raffaello Giulietti, "The Schubfach way to render doubles", 2020 (fewest digits that read back as the same
 float32, and of those the nearest to it). Digits leave in groups of four from a table.
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from lidarprep.kernels.jit import inlined, kernel
 from lidarprep.kernels.memory import store_u8, store_u32, store_u64
 
-# The most bytes that one float32 takes: "-1.17549435e-38" is 15; fixed text is longer, see `fixed_width`.
+# The most bytes of one float32: "-1.17549435e-38" is 15; fixed text is longer, see `fixed_width`.
 SHORTEST_WIDTH = 16
 INTEGER_WIDTH = 20  # "-9223372036854775808"
 MAX_DECIMALS = 8
 
-# Above this, fixed text would be a row of digits that a float32 doesn't have: such a value is written as shortest text.
+# Above this, fixed text would have more digits than a float32; such a value is written as shortest text.
 FIXED_LIMIT = 1e15
 
 # From here on every float32 is a whole number.
@@ -30,7 +30,7 @@ WHOLE_NUMBERS = 2.0**24
 
 
 def _digit_groups() -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint8], NDArray[np.uint8]]:
-    """For 0–9999: the four digits as one word; without leading zeros; how many those are; how many zeros trail."""
+    """Return for 0–9999 the four digits as one word, those without leading zeros, their number, and trailing zeros."""
     padded = np.frombuffer(b"".join(b"%04d" % n for n in range(10_000)), dtype="<u4").copy()
     bare = np.frombuffer(b"".join((b"%d" % n).ljust(4) for n in range(10_000)), dtype="<u4").copy()
     lengths = np.array([len(str(n)) for n in range(10_000)], dtype=np.uint8)
@@ -70,13 +70,13 @@ _ROUNDED_TWICE_GROUP = np.uint64(int.from_bytes(b"03853070", "little"))
 
 
 def fixed_width(decimals: int) -> int:
-    """The most bytes that `write_fixed` takes: sign, 15 digits, point, decimals."""
+    """Return the most bytes that `write_fixed` takes: sign, 15 digits, point, decimals."""
     return max(SHORTEST_WIDTH, 1 + 16 + 1 + decimals)
 
 
 @inlined
 def write_integer(at: Any, value: Any) -> Any:
-    """An int64 or uint64 in decimal."""
+    """Write an int64 or uint64 in decimal."""
     if value < 0:
         store_u8(at, np.uint8(45))  # -
         at += 1
@@ -110,7 +110,7 @@ def _write_unsigned(at: Any, value: Any) -> Any:
 
 @inlined
 def write_fixed(at: Any, value: Any, decimals: int) -> Any:
-    """A float32 with `decimals` (0–8) digits after the point, correctly rounded, halves to even.
+    """Write a float32 with `decimals` (0–8) digits after the point, correctly rounded, halves to even.
 
     The product with 10^decimals is exact in float64 (24 bits and at most 19 of 5^8), so the one rounding is rint's.
     """
@@ -150,7 +150,7 @@ def _bits_of(value: Any) -> Any:
 
 @inlined
 def _round_to_odd(g: Any, factor: Any) -> Any:
-    """The top 32 bits of the 96-bit product, with the lowest set where anything of the rest was."""
+    """Return the top 32 bits of the 96-bit product, with the lowest set if the rest is not 0."""
     low = (g & np.uint64(0xFFFFFFFF)) * factor
     high = (g >> np.uint64(32)) * factor + (low >> np.uint64(32))
     return (high >> np.uint64(32)) | np.uint64((high & np.uint64(0xFFFFFFFF)) > np.uint64(1))
@@ -158,7 +158,7 @@ def _round_to_odd(g: Any, factor: Any) -> Any:
 
 @inlined
 def _shortest_decimal(bits: Any) -> Any:
-    """(digits, exponent) with value = digits × 10^exponent, of a positive float32's bits; digits below 10^9."""
+    """Return (digits, exponent) with value = digits × 10^exponent for a positive float32's bits; digits below 10^9."""
     fraction = np.int64(bits & np.uint32(0x7FFFFF))
     biased = np.int64((bits >> np.uint32(23)) & np.uint32(0xFF))
     if biased != 0:
@@ -194,7 +194,7 @@ def _shortest_decimal(bits: Any) -> Any:
 
 @inlined
 def _count_digits(value: Any) -> Any:
-    """How many decimal digits a number below 10^9 has."""
+    """Count the decimal digits of a number below 10^9."""
     return (
         1
         + np.intp(value >= np.uint64(10))
@@ -210,7 +210,7 @@ def _count_digits(value: Any) -> Any:
 
 @inlined
 def write_shortest(at: Any, value: Any) -> Any:
-    """A float32 with the fewest digits that read back as the same float32; "-0.0" keeps its sign.
+    """Write a float32 with the fewest digits that read back as the same float32; "-0.0" keeps its sign.
 
     Plain for 1e-5 ≤ |value| < 1e9, else with an exponent: 0.00012, 12, 1234.5, 1e-6, 1.5e10.
     """
@@ -265,7 +265,7 @@ def write_shortest(at: Any, value: Any) -> Any:
 
 @kernel
 def floats_to_text(values: Any, decimals: int, out: Any, ends: Any) -> Any:
-    """Each of `values` (N,) float32 as text, one after another; `ends` (N,) int64 gets the offset behind each.
+    """Write each of `values` (N,) float32 as text in sequence; `ends` (N,) int64 gets the offset behind each.
 
     `decimals` below 0 asks for the shortest text. Returns the number of bytes.
     """

@@ -1,4 +1,4 @@
-"""One measured point a voxel, by a hash table of the voxels that were met."""
+"""Voxel downsampling to one measured point a voxel, by a hash table of voxels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _slot(x: Any, y: Any, z: Any, mask: Any) -> Any:
 
 @kernel
 def voxel_rows(positions: Any, size: float, nearest: bool, rows: Any) -> int:
-    """Which row stands for each voxel: the first in it, or the one nearest to its centre (the first of equals).
+    """Choose a row for each voxel: the first in it, or the one nearest to its centre (the first of equals).
 
     Voxels are cubes with edges of `size`, aligned with the axes, one corner at the origin; a point on a shared face
     belongs to the voxel above it. The result depends on the points alone.
@@ -37,7 +37,7 @@ def voxel_rows(positions: Any, size: float, nearest: bool, rows: Any) -> int:
         rows: (N,) int64: gets the rows that are kept, ascending.
 
     Returns:
-        How many are kept.
+        Number of rows kept.
     """
     count = positions.shape[0]
     slots = np.int64(16)
@@ -45,9 +45,9 @@ def voxel_rows(positions: Any, size: float, nearest: bool, rows: Any) -> int:
         slots *= 2
     mask = np.uint64(slots - 1)
     voxels = np.empty((slots, 3), np.int32)
-    kept = np.full(slots, _EMPTY, np.int64)  # the row that stands for the voxel in the slot
+    kept = np.full(slots, _EMPTY, np.int64)  # the row chosen for the voxel in the slot
     distances = np.empty(slots if nearest else 1, np.float64)
-    stands = np.zeros(count, np.bool_)
+    chosen = np.zeros(count, np.bool_)
     for row in range(count):
         px = np.float64(positions[row, 0]) / size
         py = np.float64(positions[row, 1]) / size
@@ -65,16 +65,16 @@ def voxel_rows(positions: Any, size: float, nearest: bool, rows: Any) -> int:
             voxels[slot, 1] = y
             voxels[slot, 2] = z
         elif nearest and distance < distances[slot]:
-            stands[kept[slot]] = False
+            chosen[kept[slot]] = False
         else:
             continue
         kept[slot] = row
-        stands[row] = True
+        chosen[row] = True
         if nearest:
             distances[slot] = distance
     total = 0
     for row in range(count):
-        if stands[row]:
+        if chosen[row]:
             rows[total] = row
             total += 1
     return total
@@ -88,7 +88,7 @@ _BLOCK = 4096
 
 @inlined
 def _pack_block(values: Any, size: Any, packed: Any) -> None:
-    """The voxel of each of a block's points as one number above 0."""
+    """Return the voxel of each of a block's points as one number above 0."""
     for row in range(values.shape[0] // 3):
         x = np.int64(np.floor(np.float64(values[3 * row]) / size)) + PACKED_REACH
         y = np.int64(np.floor(np.float64(values[3 * row + 1]) / size)) + PACKED_REACH
@@ -98,7 +98,7 @@ def _pack_block(values: Any, size: Any, packed: Any) -> None:
 
 @kernel
 def first_rows(positions: Any, size: float, rows: Any) -> int:
-    """The first row of each voxel, as `voxel_rows` has it, where voxels lie within PACKED_REACH of the origin.
+    """Choose the first row of each voxel, like `voxel_rows`, for voxels within PACKED_REACH of the origin.
 
     Voxels are packed a block at a time, which compiles to vector instructions, and the table holds nothing but them, so
     that it stays in the processor's cache.
@@ -109,7 +109,7 @@ def first_rows(positions: Any, size: float, rows: Any) -> int:
         rows: (N,) int64: gets the rows that are kept, ascending.
 
     Returns:
-        How many are kept.
+        Number of rows kept.
     """
     count = positions.shape[0]
     bits = 4

@@ -35,7 +35,7 @@ _LARGEST_POINT = 2 + 15 + 5 + 6 + 9 + 2
 
 
 def points_capacity(count: int) -> int:
-    """Bytes that hold the wire bytes of `count` points."""
+    """Return the most wire bytes of `count` points."""
     return count * _LARGEST_POINT + 16
 
 
@@ -51,7 +51,7 @@ def _write_varint(at: Any, value: Any) -> Any:
 
 @kernel
 def write_points(positions: Any, intensity: Any, device: Any, timestamp: Any, is_ground: Any, out: Any) -> Any:
-    """Points as repeated field 4 of a LidarFrame.
+    """Write points as repeated field 4 of a LidarFrame.
 
     Args:
         positions: (N, 3) float32.
@@ -62,7 +62,7 @@ def write_points(positions: Any, intensity: Any, device: Any, timestamp: Any, is
         out: uint8 buffer of `points_capacity` bytes.
 
     Returns:
-        How many bytes were written.
+        Number of bytes written.
     """
     first: Any = np.intp(out.ctypes.data)
     at = first
@@ -103,14 +103,14 @@ CUT_SHORT = 1  # a field reaches beyond its message
 BAD_VARINT = 2  # a varint of more than 10 bytes; a tag or a length of more than 5
 BAD_TAG = 3  # field number 0, or a wire type that does not exist
 MISSING_COORDINATE = 4  # a Point without x, y or z
-BAD_GROUP = 5  # groups that don't close, or nest too deep
+BAD_GROUP = 5  # groups that do not close, or nest too deep
 
 # How deep the official parsers follow groups in a LidarFrame; in one of its Points a level less.
 MAX_GROUP_DEPTH = 100
 
 _VALUE_BYTES, _TAG_BYTES, _LENGTH_BYTES = 10, 5, 5  # the longest varints that the official parsers take
 
-# The shortest Point, with its tag and length: what bounds how many a file can hold.
+# The shortest Point, with its tag and length, which bounds the number of points in a file.
 SHORTEST_POINT = 17
 
 # The columns that a point may have, as bits of what was seen.
@@ -119,7 +119,7 @@ HAS_X, HAS_Y, HAS_Z, HAS_I, HAS_D, HAS_T, HAS_GROUND = 1, 2, 4, 8, 16, 32, 64
 
 @inlined
 def _read_varint(data: Any, at: Any, end: Any, most: Any) -> Any:
-    """(status, offset behind, value); bits beyond the 64th are dropped, as the official parsers do."""
+    """Read a varint: (status, offset behind, value); bits beyond the 64th are dropped, as in the official parsers."""
     if at < end and byte_at(data, at) < 128:
         return OK, at + 1, np.uint64(byte_at(data, at))
     value = np.uint64(0)
@@ -136,7 +136,7 @@ def _read_varint(data: Any, at: Any, end: Any, most: Any) -> Any:
 
 @inlined
 def _read_tag(data: Any, at: Any, end: Any) -> Any:
-    """(status, offset behind, field number, wire type)."""
+    """Read a tag: (status, offset behind, field number, wire type)."""
     status, at, tag = _read_varint(data, at, end, _TAG_BYTES)
     if status != OK:
         return status, at, np.int64(0), np.int64(0)
@@ -148,7 +148,7 @@ def _read_tag(data: Any, at: Any, end: Any) -> Any:
 
 @inlined
 def _skip_plain(data: Any, at: Any, end: Any, wire: Any) -> Any:
-    """(status, offset): behind a value that is no group."""
+    """Skip a value other than a group: (status, offset behind)."""
     if wire == 0:
         status, at, _ = _read_varint(data, at, end, _VALUE_BYTES)
         return status, at
@@ -165,7 +165,7 @@ def _skip_plain(data: Any, at: Any, end: Any, wire: Any) -> Any:
 
 @kernel
 def _skip_group(data: Any, at: Any, end: Any, field: Any, wire: Any, most_groups: Any) -> Any:
-    """(status, offset): behind the group that was just opened. Nobody writes them any more; parsers follow them."""
+    """Skip the group just opened: (status, offset behind). Groups are obsolete, but parsers accept them."""
     depth = 0
     open_groups = np.empty(MAX_GROUP_DEPTH, np.int64)
     while True:
@@ -191,7 +191,7 @@ def _skip_group(data: Any, at: Any, end: Any, field: Any, wire: Any, most_groups
 
 @inlined
 def _skip_field(data: Any, at: Any, end: Any, field: Any, wire: Any, most_groups: Any) -> Any:
-    """(status, offset): behind the value of a field whose tag has just been read."""
+    """Skip the value of a field whose tag was just read: (status, offset behind)."""
     if wire == 3 or wire == 4:
         return _skip_group(data, at, end, field, wire, most_groups)
     return _skip_plain(data, at, end, wire)
@@ -199,7 +199,7 @@ def _skip_field(data: Any, at: Any, end: Any, field: Any, wire: Any, most_groups
 
 @inlined
 def _begins_with_coordinates(view: Any, at: Any, stop: Any) -> Any:
-    """Whether a Point begins as every writer writes it: x, y, z, in order, with nothing between them."""
+    """Return whether a Point begins with x, y, z in order, as all writers write it."""
     return (
         stop - at >= 15
         and byte_at(view, at) == _TAG_X
@@ -212,18 +212,18 @@ def _begins_with_coordinates(view: Any, at: Any, stop: Any) -> Any:
 def read_points(
     data: Any, positions: Any, intensity: Any, device: Any, timestamp: Any, is_ground: Any, rest: Any
 ) -> Any:
-    """The Points of the LidarFrame in `data` into columns; all other fields go to `rest`.
+    """Read the Points of the LidarFrame in `data` into columns; copy all other fields to `rest`.
 
-    Fields of a Point may come in any order and more than once (the last counts); unknown ones are passed over.
+    Fields of a Point may come in any order and more than once (the last counts); unknown ones are skipped.
 
     Args:
         data: (N,) uint8.
         positions: (M, 3) float32, with room for as many points as the data could hold.
-        intensity: (M,) float32, zeros on entry, as the other optional columns: what a point lacks is left alone.
+        intensity: (M,) float32, zeros on entry, as the other optional columns; missing values are left unchanged.
         device: (M,) uint32.
         timestamp: (M,) float64.
         is_ground: (M,) bool.
-        rest: uint8 buffer as long as `data`: gets the message without its points, for the official parser.
+        rest: uint8 buffer as long as `data`; gets the message without its points, for the official parser.
 
     Returns:
         (status, offset, points, bytes in rest, HAS_ bits of any point, HAS_ bits of every point).

@@ -1,12 +1,13 @@
-"""One module a point-file format: path → PointCloud, and back.
+"""Point files: path → PointCloud, and back; one module a format.
 
-A format is known by its file name's end. Its module, and the library behind it, is imported when a file of that
-format is met, so importing this package is cheap.
+The suffix of a file name gives the format. Its module, and the library behind it, is imported when a file of that
+format is opened, so importing this package is cheap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from importlib import import_module
 from os import PathLike
@@ -18,7 +19,7 @@ from lidarprep.scene import PointCloud, ReferenceFrame
 
 
 class PointFormat(Protocol):
-    """What each module of this package offers."""
+    """The functions of a format's module."""
 
     def read(self, path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
         """Read a file's points, which are in `frame`."""
@@ -28,20 +29,20 @@ class PointFormat(Protocol):
 
 
 class ChunkedFormat(PointFormat, Protocol):
-    """What a module offers whose files may be larger than memory."""
+    """The functions of a module whose files may be larger than memory."""
 
     def read_chunks(
         self, path: Path, frame: ReferenceFrame = "ego", points_per_chunk: int = 1_000_000
     ) -> Iterator[PointCloud]:
-        """Read a file's points piece by piece, in their order: together, what `read` gives."""
+        """Read a file's points in chunks, in file order; together they equal `read`."""
 
 
-# How a file's name ends, and the module that reads it. The longest end that fits wins: .pcd.bin is no .bin.
+# Suffixes, and the modules that read them. The longest suffix that fits wins: .pcd.bin is not .bin.
 POINT_FORMATS: dict[str, str] = {
     ".ply": "lidarprep.pointfiles.ply",
     ".pcd": "lidarprep.pointfiles.pcd",
-    ".pcd.bin": "lidarprep.pointfiles.nuscenes_bin",
-    ".bin": "lidarprep.pointfiles.kitti_bin",
+    ".pcd.bin": "lidarprep.pointfiles.bin_files",
+    ".bin": "lidarprep.pointfiles.bin_files",
     ".npy": "lidarprep.pointfiles.numpy_files",
     ".npz": "lidarprep.pointfiles.numpy_files",
     ".csv": "lidarprep.pointfiles.delimited",
@@ -56,34 +57,33 @@ POINT_FORMATS: dict[str, str] = {
     ".arrow": "lidarprep.pointfiles.tables",
 }
 
-# Names that other files have as well, such as poses: one is a point file only where it is named itself, and never
-# because it lies in a folder.
+# Suffixes that other files have too, such as poses: these are point files only if named themselves, not in a folder.
 ONLY_IF_NAMED: dict[str, str] = {".txt": "lidarprep.pointfiles.delimited"}
 
-# Formats whose module has a ChunkedFormat's `read_chunks` too, and the size in bytes above which it is offered: below,
-# reading at once takes less memory than a chunk's columns may.
+# Formats with `read_chunks`, and the size in bytes above which it is offered. Below, reading at once takes less memory
+# than a chunk's columns may.
 CHUNKED_ABOVE: dict[str, int] = {".las": 64 << 20, ".laz": 8 << 20}
 
 
 @cache
 def point_suffixes(*, named: bool = False) -> tuple[str, ...]:
-    """How the names of point files end, longest first; `named` as for `point_suffix`."""
+    """Return the suffixes of point files, longest first; `named` as for `point_suffix`."""
     suffixes = POINT_FORMATS | ONLY_IF_NAMED if named else POINT_FORMATS
     return tuple(sorted(suffixes, key=lambda suffix: (-len(suffix), suffix)))
 
 
 def point_suffix(path: str | PathLike[str], *, named: bool = False) -> str | None:
-    """How this file's name ends among `point_suffixes` (in lower case), or None when it is no point file's name.
+    """Return this file's suffix among `point_suffixes` in lower case, or None if it is not a point file's.
 
     Args:
         path: The file.
-        named: Whether somebody named this very file; then a .txt is one of points too.
+        named: Whether the user named this very file; then .txt is a point file's suffix too.
     """
     return suffix_of_name(Path(path).name, named=named)
 
 
 def suffix_of_name(name: str, *, named: bool = False) -> str | None:
-    """As `point_suffix`, of a file's name without its folder: for thousands of them."""
+    """Return the suffix of a file's name without its folder, as `point_suffix`; fast enough for thousands."""
     lower, suffixes = name.lower(), point_suffixes(named=named)
     if not lower.endswith(suffixes):
         return None
@@ -91,7 +91,7 @@ def suffix_of_name(name: str, *, named: bool = False) -> str | None:
 
 
 def is_point_file(path: str | PathLike[str], *, named: bool = False) -> bool:
-    """Whether the name is that of a point file; the file is not looked at. `named` as for `point_suffix`."""
+    """Return whether the name is that of a point file, without opening it; `named` as for `point_suffix`."""
     return point_suffix(path, named=named) is not None
 
 
@@ -99,32 +99,30 @@ def read_points(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Poi
     """Read one point file.
 
     Args:
-        path: The file; its name's end says the format.
-        frame: The frame of reference that its points are in; no format says so itself.
+        path: The file; its suffix gives the format.
+        frame: The points' frame of reference, which files do not state.
 
     Returns:
-        (N, 3) positions in metres, float32 or float64 as the file has them, and the columns that its fields fill.
+        (N, 3) positions in metres, float32 or float64 as in the file, and the columns that its fields fill.
 
     Raises:
-        FormatError: The name's end is unknown, the file cannot be opened, or it is not what it claims to be.
+        FormatError: The suffix is unknown, the file cannot be opened, or its content is not of its format.
     """
     path = Path(path)
-    try:
+    with _reading(path):
         return _format_of(path).read(path, frame)
-    except OSError as error:
-        raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
 
 
 def point_chunks(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Callable[[], Iterator[PointCloud]] | None:
-    """How to read a point file piece by piece, where it is large and its format can be; nothing is read yet.
+    """Return a chunked reader of a large point file, without reading it yet.
 
     Args:
-        path: The file; its name's end says the format.
-        frame: The frame of reference that its points are in.
+        path: The file; its suffix gives the format.
+        frame: The points' frame of reference.
 
     Returns:
-        A function that reads the file anew at each call: its pieces have the same columns, and together they are what
-        `read_points` gives, with the same errors. None where the file should be read at once, or is not there.
+        A function that reads the file from the start at each call. Its chunks have the same columns, and together
+        equal `read_points`, with the same errors. None if the file should be read at once, or does not exist.
     """
     path = path if isinstance(path, Path) else Path(path)
     suffix = suffix_of_name(path.name)
@@ -138,20 +136,18 @@ def point_chunks(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Ca
 
 
 def _read_chunks(path: Path, frame: ReferenceFrame) -> Iterator[PointCloud]:
-    try:
+    with _reading(path):
         yield from cast(ChunkedFormat, _format_of(path)).read_chunks(path, frame)
-    except OSError as error:
-        raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
 
 
 def write_points(path: str | PathLike[str], cloud: PointCloud) -> tuple[str, ...]:
-    """Write one point file; its name's end says the format. The file appears whole or not at all.
+    """Write one point file; its suffix gives the format. The file appears once it is complete.
 
     Returns:
         Names of the cloud's columns that the format cannot hold exactly: they are left out or rounded.
 
     Raises:
-        FormatError: The name's end is unknown.
+        FormatError: The suffix is unknown.
         StorageError: The file cannot be written.
     """
     path = Path(path)
@@ -159,6 +155,14 @@ def write_points(path: str | PathLike[str], cloud: PointCloud) -> tuple[str, ...
         return _format_of(path).write(path, cloud)
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
 
 
 def _format_of(path: Path) -> PointFormat:

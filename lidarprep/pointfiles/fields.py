@@ -1,4 +1,4 @@
-"""Field names as people write them, and the columns that they fill: one table for every point format."""
+"""Field names as people write them, and the columns that they fill: one table for all point formats."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lidarprep.scene import PointCloud, ReferenceFrame
 
 _TIME_NAMES = ("timestamp", "t", "time", "timestamps", "gps_time", "gpstime", "offset_time")
 
-# What a name that says its unit ends with: timestamp_ns, t_us.
+# Names with a unit: timestamp_ns, t_us.
 _UNIT_OF_TIME_NAME: dict[str, TimeUnit] = {f"{name}_{unit}": unit for unit in NANOSECONDS for name in _TIME_NAMES}
 
-# The names that mean a column, in lower case, best first: where a file has several of them the first is read and the
-# others are named as ignored. The packed colour is PCL's: 0xRRGGBB in the bits of a 4-byte number.
+# The names of each column, in lower case, best first. Of several in a file the first is read, and the others are named
+# as ignored. The packed colour is PCL's: 0xRRGGBB in the bits of a 4-byte number.
 FIELD_NAMES: dict[str, tuple[str, ...]] = {
     "x": ("x",),
     "y": ("y",),
@@ -43,23 +43,22 @@ def cloud_from_fields(
     *,
     unread: Sequence[str] = (),
 ) -> PointCloud:
-    """A point cloud of a file's fields, each copied into a column of its own.
+    """Build a point cloud from a file's fields, each copied into a column of its own.
 
-    A field fills a column if its name means one and its values fit: a `d` that holds distances is no device id. Every
-    other field is named in `ignored_fields`.
+    A field fills a column if its name is known and its values fit: a `d` that holds distances is not a device id.
+    Every other field is named in `ignored_fields`.
 
     Args:
         path: The file, for errors.
-        fields: (N,) each, by the names that the file gives them; capitals do not matter, nor does the `scalar_` that
-            CloudCompare puts in front.
-        frame: The frame of reference that the points are in.
+        fields: (N,) each, by their names in the file; capitals and CloudCompare's prefix `scalar_` are ignored.
+        frame: The points' frame of reference.
         unread: Names of further fields, which the format's module did not read.
 
     Returns:
         Positions float32 where x, y and z are float32 or narrower floats, else float64; intensity in its own dtype.
 
     Raises:
-        FormatError: x, y or z is missing or holds no numbers.
+        FormatError: x, y or z is missing or does not hold numbers.
     """
     source_names: dict[str, str] = {}
     for name in fields:
@@ -103,23 +102,23 @@ def cloud_from_fields(
 
 
 def is_known(name: str) -> bool:
-    """Whether a field's name means a column."""
+    """Return whether a column has this field name."""
     return any(_plain(name) in names for names in FIELD_NAMES.values())
 
 
 def time_name(name: str, unit: str) -> str | None:
-    """What a field of times in a unit that the file states is called here: `t` in "ns" is t_ns; None: not times."""
+    """Return the name of a field of times in a unit that the file states: `t` in "ns" is t_ns; None: not times."""
     named = f"{_plain(name)}_{unit.replace('µ', 'u').replace('μ', 'u')}"
     return named if named in _UNIT_OF_TIME_NAME else None
 
 
 def _plain(name: str) -> str:
-    """A name as the table has it: in lower case, without what CloudCompare puts in front."""
+    """Return a name as the table has it: in lower case, without CloudCompare's prefix."""
     return name.lower().removeprefix("scalar_")
 
 
 def _positions(path: Path, fields: Mapping[str, NDArray[Any]], axes: list[str | None]) -> NDArray[np.floating[Any]]:
-    """(N, 3), C-contiguous."""
+    """Return positions (N, 3), C-contiguous."""
     missing = [axis for axis, name in zip("xyz", axes, strict=True) if name is None]
     if missing:
         raise FormatError(
@@ -143,19 +142,19 @@ def _positions(path: Path, fields: Mapping[str, NDArray[Any]], axes: list[str | 
 
 
 def _numbers(values: NDArray[Any]) -> NDArray[Any] | None:
-    """A copy in native byte order, or None if these are not single numbers."""
+    """Return a copy in native byte order, or None if these are not single numbers."""
     if values.ndim != 1 or values.dtype.kind not in "biuf":
         return None
     return np.array(values, dtype=values.dtype.newbyteorder("="))
 
 
 def _timestamps(name: str, values: NDArray[Any]) -> NDArray[np.int64] | None:
-    """int64 nanoseconds, or None if these can be no times."""
+    """Return int64 nanoseconds, or None if these cannot be times."""
     return None if _numbers(values) is None else to_nanoseconds(values, _UNIT_OF_TIME_NAME.get(_plain(name)))
 
 
 def _whole(values: NDArray[Any], dtype: type[np.unsignedinteger[Any]]) -> NDArray[Any] | None:
-    """The values as `dtype`, or None if one is no whole number or does not fit."""
+    """Return the values as `dtype`, or None if one is not a whole number or does not fit."""
     numbers = _numbers(values)
     if numbers is None:
         return None
@@ -170,20 +169,20 @@ def _whole(values: NDArray[Any], dtype: type[np.unsignedinteger[Any]]) -> NDArra
 
 
 def _flags(values: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Zeros and ones as booleans, or None if there are other values."""
+    """Return zeros and ones as booleans, or None if there are other values."""
     whole = _whole(values, np.uint8)
     return None if whole is None or (whole > 1).any() else whole.astype(np.bool_)
 
 
 def _colour(channels: list[NDArray[Any]]) -> NDArray[np.uint8] | None:
-    """(N, 3) from three channels of integers up to 255; floats are left alone, since nobody agrees on their scale."""
+    """Return (N, 3) from three channels of integers up to 255; floats are ignored, since their scale is unknown."""
     whole = [_whole(values, np.uint8) for values in channels if values.dtype.kind in "iu"]
     found = [values for values in whole if values is not None]
     return np.column_stack(found) if len(found) == 3 else None
 
 
 def _unpacked_colour(values: NDArray[Any]) -> NDArray[np.uint8] | None:
-    """(N, 3) red, green, blue of 0xRRGGBB in the bits of 4-byte numbers; what stands above (alpha) is left."""
+    """Return (N, 3) red, green, blue of 0xRRGGBB in the bits of 4-byte numbers; alpha is ignored."""
     numbers = _numbers(values)
     if numbers is None or numbers.dtype.itemsize != 4:
         return None

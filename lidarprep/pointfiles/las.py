@@ -1,13 +1,13 @@
 """LAS and LAZ, versions 1.0 to 1.4, all point formats: airborne and mobile surveys, whole or in chunks.
 
-LAS says that a field which was not recorded is zero throughout. So there is no timestamp column if all GPS times
-are 0, no colour if all are black, and no is_ground if no point has a class beyond 0 and 1 (never classified,
-unclassified). Whether colours use 8 bits or all 16, files do not say: they have 8 if no channel of any point exceeds
-255. Both are decided over the whole file, so that reading in chunks gives what reading at once gives.
+In LAS a field that was not recorded is zero throughout. So the timestamp column is missing if all GPS times are 0,
+colour if all are black, and is_ground if no point has a class beyond 0 and 1 (never classified, unclassified).
+Colours have 8 bits if no channel of any point exceeds 255, else 16. Both rules apply to the whole file, so reading in
+chunks gives the same columns as reading at once.
 
-Which sensor saw a point, LAS does not say: point_source_id is a flight line or a file, scanner_channel a beam of one
-scanner. So `device` is read from extra bytes of that name alone, as `ring` is. Points that are flagged as withheld,
-synthetic, key or overlap points are kept, and the flags are named as ignored.
+LAS does not name the sensor of a point: point_source_id is a flight line or a file, scanner_channel a beam of one
+scanner. So `device` and `ring` are read from extra bytes of these names alone. Points flagged as withheld, synthetic,
+key or overlap points are kept, and the flags are named as ignored.
 """
 
 from __future__ import annotations
@@ -20,20 +20,32 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.errors import FormatError
+from lidarprep.errors import EncodingError, FormatError, MissingExtraError
 from lidarprep.kernels.las_records import unpack, unpack_colours, unpack_times
-from lidarprep.pointfiles.gps_time import ADJUSTED_BY_S, GPS_EPOCH_UNIX_S, LEAPS_GPS_S
-from lidarprep.pointfiles.las_header import LasHeader, read_header
-from lidarprep.pointfiles.leftover import check_leftover
+from lidarprep.pointfiles._files import appearing_whole, cast, check_trailing
+from lidarprep.pointfiles._las_header import LasHeader, read_header
+from lidarprep.pointfiles.timestamps import (
+    ADJUSTED_BY_S,
+    GPS_EPOCH_UNIX_S,
+    LEAPS_GPS_S,
+    adjusted_gps_seconds,
+    to_nanoseconds,
+    unix_nanoseconds,
+)
 from lidarprep.scene import PointCloud, ReferenceFrame
 
-# Seconds beyond this are no time: with what is added to them, they would not fit into an int64 as nanoseconds.
+# Larger times would not fit into an int64 as nanoseconds, once the epoch is added.
 LARGEST_TIME_S = 7e9
 
-GROUND = 2  # of the classes that the specification lists
+# Classes of the specification.
+_UNCLASSIFIED, _GROUND = 1, 2
 
-# Records that are taken apart at once: half a megabyte, which stays in the processor's cache.
+# Records that are unpacked at once: half a megabyte, which stays in the processor's cache.
 _RECORDS_AT_ONCE = 16_384
+
+# Steps that surveys use, tried first when writing: they compress better and read better than powers of two.
+_USUAL_SCALES = (0.001, 0.0001)
+_LARGEST_INTEGER = 2**31 - 1
 
 # Extra bytes that are read, and the types that always fit into the column.
 _EXTRA_COLUMNS: dict[str, tuple[str, ...]] = {
@@ -46,16 +58,15 @@ _EXTRA_COLUMNS: dict[str, tuple[str, ...]] = {
 def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
     """Read a LAS or LAZ file.
 
-    GPS times become nanoseconds since the Unix epoch where the header says that they are adjusted standard ones, with
-    the leap seconds of `gps_time.py`. Otherwise they are seconds of a week that the file does not name, and remain so,
-    in nanoseconds.
+    GPS times become nanoseconds since the Unix epoch if the header declares them adjusted standard times. Otherwise
+    they are seconds of a week that the file does not name, and remain so, in nanoseconds.
 
     Returns:
         Positions (N, 3) float64 in the unit of the file's coordinate system, which is metres in nearly all; intensity
         uint16; is_ground for class 2. A coordinate system is not applied; it is named in `ignored_fields`.
 
     Raises:
-        FormatError: The file is none, is cut, or promises what its size cannot hold.
+        FormatError: The file is not LAS, is cut, or promises more than its size can hold.
         MissingExtraError: The points are compressed, and lazrs is not installed.
     """
     with path.open("rb") as stream:
@@ -64,18 +75,18 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
 
 
 def read_chunks(path: Path, frame: ReferenceFrame = "ego", points_per_chunk: int = 1_000_000) -> Iterator[PointCloud]:
-    """Read a LAS or LAZ file piece by piece, in its order: what `read` gives, in memory for one piece.
+    """Read a LAS or LAZ file in chunks, in file order, with one chunk in memory; together they equal `read`.
 
-    A file in which times, classes or colours are not recorded, or colours have 8 bits, is gone through once
-    before; others are looked into until that is known, mostly for one piece.
+    A file in which times, classes or colours are not recorded, or colours have 8 bits, is scanned once before. Others
+    are scanned until all are found, mostly for one chunk.
 
     Args:
         path: The file.
-        frame: The frame of reference that its points are in.
-        points_per_chunk: How many points a piece has, beside the last; a file without points gives one without.
+        frame: The points' frame of reference.
+        points_per_chunk: Number of points in each chunk but the last; a file without points gives one empty chunk.
 
     Raises:
-        FormatError, MissingExtraError: As `read` does, some not before the piece that they are about.
+        FormatError, MissingExtraError: As for `read`, some of them only at the chunk concerned.
     """
     with path.open("rb") as stream:
         header = read_header(path, stream)
@@ -87,17 +98,73 @@ def read_chunks(path: Path, frame: ReferenceFrame = "ego", points_per_chunk: int
 
 
 def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
-    """Write LAS 1.4, or LAZ if the name ends so; see `las_writing.write`."""
-    from lidarprep.pointfiles import las_writing
+    """Write LAS 1.4, or LAZ if the name ends in .laz: point format 7 with colours, else 6.
 
-    return las_writing.write(path, cloud)
+    Coordinates become steps of 1 mm or 0.1 mm if that is exact, else of the finest power of two that spans them.
+    Timestamps since 1980 become adjusted standard GPS time, earlier ones seconds of a week. Extra bytes hold `device`,
+    `ring` and, where a float64 of seconds rounds the timestamps, `timestamp_ns`. Intensities from 0 to 1 become 0 to
+    65535, others are rounded. Colours fill both bytes of 16 bits.
+
+    Returns:
+        Names of the cloud's columns that are rounded, or read back as not recorded: colours that are all black,
+        is_ground without a ground point.
+
+    Raises:
+        EncodingError: A coordinate is not finite.
+        MissingExtraError: laspy, or lazrs for LAZ, is not installed.
+    """
+    try:
+        import laspy
+    except ImportError:
+        raise MissingExtraError("writing LAS files", "las") from None
+    if not np.isfinite(cloud.positions).all():
+        raise EncodingError(
+            f"{path}: LAS cannot hold a coordinate that is not finite",
+            fix="Drop such points first, or write another format, such as .ply.",
+        )
+    inexact: list[str] = []
+    header = laspy.LasHeader(version="1.4", point_format=6 if cloud.colour is None else 7)
+    header.global_encoding.wkt = True  # the specification asks for it from point format 6 on
+    steps = [_in_steps(cloud.positions[:, k]) for k in range(3)]
+    header.scales = np.array([scale for _, scale, _, _ in steps])
+    header.offsets = np.array([offset for _, _, offset, _ in steps])
+    inexact.extend([] if all(exact for *_, exact in steps) else ["positions"])
+    columns: dict[str, NDArray[Any]] = dict(zip("XYZ", (integers for integers, *_ in steps), strict=True))
+    columns |= {"return_number": np.ones(len(cloud), np.uint8), "number_of_returns": np.ones(len(cloud), np.uint8)}
+    if cloud.intensity is not None:
+        columns["intensity"], exact = _intensity(cloud.intensity)
+        inexact.extend([] if exact else ["intensity"])
+    extra = {name: column for name, column in cloud.columns.items() if name in ("device", "ring")}
+    if cloud.timestamp is not None and len(cloud):
+        standard = bool(cloud.timestamp.min() >= GPS_EPOCH_UNIX_S * 10**9)
+        header.global_encoding.gps_time_type = laspy.header.GpsTimeType(int(standard))
+        columns["gps_time"] = adjusted_gps_seconds(cloud.timestamp) if standard else cloud.timestamp / 1e9
+        back = unix_nanoseconds(columns["gps_time"]) if standard else to_nanoseconds(columns["gps_time"], "s")
+        if back is None or not columns["gps_time"].any() or not np.array_equal(back, cloud.timestamp):
+            extra["timestamp_ns"] = cloud.timestamp
+    if cloud.is_ground is not None:
+        columns["classification"] = np.where(cloud.is_ground, _GROUND, _UNCLASSIFIED).astype(np.uint8)
+        inexact.extend([] if cloud.is_ground.any() else ["is_ground"])
+    if cloud.colour is not None:
+        columns |= {name: cloud.colour[:, k] * np.uint16(257) for k, name in enumerate(("red", "green", "blue"))}
+        inexact.extend([] if cloud.colour.any() else ["colour"])
+    header.add_extra_dims([laspy.ExtraBytesParams(name, column.dtype) for name, column in extra.items()])
+    points = laspy.LasData(header, laspy.ScaleAwarePointRecord.zeros(len(cloud), header=header))
+    for name, column in (columns | extra).items():
+        points[name] = column
+    compressed = path.name.lower().endswith(".laz")
+    if compressed and not laspy.LazBackend.detect_available():
+        raise MissingExtraError("writing LAZ files", "las")
+    with appearing_whole(path) as stream:
+        points.write(stream, do_compress=compressed)
+    return tuple(name for name in ("positions", *cloud.columns) if name in inexact)
 
 
 class _Records(Protocol):
-    """Where records come from, in order."""
+    """A source of records, in order."""
 
     def blocks(self, count: int) -> Iterator[NDArray[np.void]]:
-        """The next `count` records, in arrays that are overwritten by the next."""
+        """Yield the next `count` records in arrays, each overwritten by the next."""
 
 
 class _PlainRecords:
@@ -111,7 +178,7 @@ class _PlainRecords:
         if not header.has_more:
             stream.seek(end)
             promised = f"{header.count} points of {header.records.itemsize} bytes"
-            check_leftover(path, stream.read(), promised)
+            check_trailing(path, stream.read(), promised)
         stream.seek(header.data_begins)
 
     def blocks(self, count: int) -> Iterator[NDArray[np.void]]:
@@ -126,14 +193,14 @@ class _PlainRecords:
 def _records(path: Path, stream: BinaryIO, header: LasHeader, *, scan: bool = False) -> _Records:
     if header.laz_record is None:
         return _PlainRecords(path, stream, header)
-    from lidarprep.pointfiles.laz import LazRecords
+    from lidarprep.pointfiles._laz import LazRecords
 
     return LazRecords(path, stream, header, scan=scan)
 
 
 @dataclass
 class _Content:
-    """What of the optional fields is recorded at all."""
+    """The optional fields that are recorded at all."""
 
     times: bool = False
     classes: bool = False
@@ -141,9 +208,9 @@ class _Content:
     fields: tuple[str, ...] = field(default=(), repr=False)
 
     def look_at(self, block: NDArray[np.void]) -> None:
-        """Take a further part of the file into account."""
+        """Take another part of the file into account."""
         if "gps_time" in self.fields and not self.times:
-            with np.errstate(invalid="ignore"):  # what is no number is refused when it is converted
+            with np.errstate(invalid="ignore"):  # NaN is refused when it is converted
                 self.times = bool(block["gps_time"].any())
         if not self.classes:
             self.classes = bool((block["classification"] & self.class_bits > 1).any())
@@ -153,12 +220,12 @@ class _Content:
 
     @property
     def class_bits(self) -> int:
-        """Which bits of the class's byte say the class; in formats 0 to 5 the others are flags."""
+        """Bits of the classification byte that hold the class; in formats 0 to 5 the others are flags."""
         return 0xFF if "flags" in self.fields else 0x1F
 
     @property
     def known(self) -> bool:
-        """Whether no further part could change this."""
+        """Whether further parts cannot change this."""
         coloured = self.largest_colour > 255 or "red" not in self.fields
         return self.classes and coloured and (self.times or "gps_time" not in self.fields)
 
@@ -168,7 +235,7 @@ def _content_of(header: LasHeader) -> _Content:
 
 
 def _scan(records: _Records, header: LasHeader) -> _Content:
-    """What is recorded in the whole file, read no further than it takes."""
+    """Find the fields that are recorded in the whole file; stop reading once all are known."""
     content = _content_of(header)
     for block in records.blocks(header.count):
         content.look_at(block)
@@ -185,7 +252,7 @@ def _cloud(
     frame: ReferenceFrame,
     content: _Content | None = None,
 ) -> PointCloud:
-    """The next `count` points; without `content` they are the whole file."""
+    """Return the next `count` points; without `content` they are the whole file."""
     whole_file = content is None
     content = content or _content_of(header)
     places = header.places
@@ -207,7 +274,7 @@ def _cloud(
             size,
             places["classification"],
             content.class_bits,
-            GROUND,
+            _GROUND,
             np.array(header.scales),
             np.array(header.offsets),
             positions[rows].reshape(-1),
@@ -245,7 +312,7 @@ def _cloud(
 
 
 def _extra_columns(header: LasHeader, count: int) -> dict[str, tuple[str, NDArray[Any]]]:
-    """For each column that extra bytes fill: the field of the record, and an array to fill."""
+    """Return, for each column that extra bytes fill, the field of the record and an array to fill."""
     columns: dict[str, tuple[str, NDArray[Any]]] = {}
     dtypes = {"device": np.uint32, "ring": np.uint16, "timestamp_ns": np.int64}
     for k, name in enumerate(header.extra_names):
@@ -258,10 +325,10 @@ def _extra_columns(header: LasHeader, count: int) -> dict[str, tuple[str, NDArra
 def _unpack_times(
     path: Path, raw: NDArray[np.uint8], header: LasHeader, begin: int, timestamp: NDArray[np.int64]
 ) -> None:
-    """Fills int64 nanoseconds.
+    """Fill int64 nanoseconds.
 
     Raises:
-        FormatError: One is no time. To leave the column out would need all times of the file to be looked at first.
+        FormatError: One is not a time. Leaving the column out instead would need a scan of the whole file first.
     """
     at = header.places["gps_time"]
     if header.standard_time:
@@ -277,3 +344,39 @@ def _unpack_times(
             expected="seconds that fit into 64 bits as nanoseconds",
             fix="Write the file again with a time for each point, or in a point format without GPS time.",
         )
+
+
+def _in_steps(values: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int32], float, float, bool]:
+    """Return coordinates as whole steps from an offset: the integers, a step, the offset, and whether that is exact."""
+    values = values.astype(np.float64)
+    if values.size == 0:
+        return np.zeros(0, np.int32), _USUAL_SCALES[0], 0.0, True
+    middle = float(np.rint(values.min() / 2 + values.max() / 2))
+    spans = {offset: float(np.abs(values - offset).max()) for offset in (0.0, middle)}
+    candidates = [(scale, 0.0) for scale in _USUAL_SCALES]
+    candidates += [(_finest_power(span), offset) for offset, span in spans.items()]
+    for scale, offset in candidates:
+        integers = np.rint((values - offset) / scale)
+        if np.abs(integers).max() > _LARGEST_INTEGER:
+            continue
+        exact = bool(np.array_equal(integers * scale + offset, values))
+        if exact:
+            break
+    return integers.astype(np.int32), scale, offset, exact
+
+
+def _finest_power(span: float) -> float:
+    """Return the smallest power of two, at least 2^-60, of which 32-bit integers can count up to `span`."""
+    return float(2.0 ** max(np.ceil(np.log2(max(span, 2.0**-30))) - 30, -60))
+
+
+def _intensity(values: NDArray[Any]) -> tuple[NDArray[np.uint16], bool]:
+    """Return uint16, clipped to the range, and whether every value is preserved exactly."""
+    if values.dtype.kind in "biu":
+        clipped = np.clip(values, 0, 65535) if values.dtype.kind != "b" else values
+        held, _ = cast(clipped, np.uint16)
+        return held, bool(np.array_equal(held, values))
+    finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=65535.0, neginf=0.0)
+    scaled = finite * 65535 if finite.size and finite.min() >= 0 and finite.max() <= 1 else finite
+    held = np.clip(np.rint(scaled), 0, 65535).astype(np.uint16)
+    return held, bool(np.array_equal(held, values))

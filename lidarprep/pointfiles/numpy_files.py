@@ -1,6 +1,6 @@
 """.npy and .npz: plain arrays, structured arrays, and archives of named columns. Never a pickle, which can run code.
 
-NumPy sets aside what an array's header promises before it reads; here the promise is held against the size first.
+NumPy allocates what an array's header promises before it reads; here the promise is checked against the size first.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
+from lidarprep.pointfiles._files import appearing_whole, records, scalar_columns
 from lidarprep.pointfiles.fields import cloud_from_fields, is_known
-from lidarprep.pointfiles.writing import appearing_whole, records, scalar_columns
 from lidarprep.scene import PointCloud, ReferenceFrame
 
-# What the columns of a plain (N, 3+) array are taken for; those beyond are ignored.
+# The columns of a plain (N, 3+) array; further ones are ignored.
 PLAIN_COLUMNS = ("x", "y", "z", "intensity")
 
 # Names of two-dimensional arrays in an archive.
 POSITION_NAMES = ("positions", "points", "xyz", "arr_0")  # arr_0: numpy.savez(path, array)
 COLOUR_NAMES = ("colour", "colours", "color", "colors", "rgb")
 
-# What the standard library raises on a damaged, encrypted or oddly compressed zip.
+# Errors of the standard library on a damaged, encrypted or oddly compressed zip.
 _ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
 
@@ -41,7 +41,7 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
     .npz holds columns (N,) by name, or `positions` (N, 3+) in place of x, y, z and `colour` (N, 3).
 
     Raises:
-        FormatError: It is not such a file, is cut, holds Python objects, or its columns differ in length.
+        FormatError: The file is of another format, is cut, holds Python objects, or its columns differ in length.
     """
     size = path.stat().st_size
     with path.open("rb") as stream:
@@ -52,7 +52,7 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
     fields: dict[str, NDArray[Any]] = {}
     for name, array in arrays.items():
         fields.update(_columns(path, name, array, alone=len(arrays) == 1))
-    # An archive may hold other things beside the columns, such as a calibration.
+    # An archive may hold other arrays beside the columns, such as a calibration.
     length = next((column.shape[:1] for name, column in fields.items() if name.lower() == "x"), None)
     others = [name for name, column in fields.items() if length is not None and column.shape[:1] != length]
     unfit = [name for name in others if is_known(name)]
@@ -66,7 +66,8 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
 def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     """Write a .npz of the cloud's columns, or a .npy: structured, or plain (N, 3) if there are positions alone.
 
-    Both hold every column exactly, so what is returned is empty.
+    Returns:
+        (): Both preserve every column exactly.
     """
     with appearing_whole(path) as stream:
         if path.suffix.lower() == ".npz":
@@ -78,7 +79,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
 
 
 def _columns(path: Path, name: str, array: NDArray[Any], *, alone: bool) -> dict[str, NDArray[Any]]:
-    """One array as the fields that it holds."""
+    """Return the fields of one array."""
     if array.dtype.names is not None and alone:
         return {field: array[field] for field in array.dtype.names}
     if array.ndim == 2 and name.lower() in POSITION_NAMES:
@@ -93,7 +94,7 @@ def _columns(path: Path, name: str, array: NDArray[Any], *, alone: bool) -> dict
 
 
 def _archive(path: Path, stream: IO[bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The arrays of a .npz by name."""
+    """Yield the arrays of a .npz by name."""
     try:
         with zipfile.ZipFile(stream) as archive:
             for member in archive.infolist():
@@ -102,12 +103,14 @@ def _archive(path: Path, stream: IO[bytes]) -> Iterator[tuple[str, NDArray[Any]]
                     yield name, _array(path, entry, member.file_size, f"array '{name}'")
     except _ARCHIVE_ERRORS as error:
         raise FormatError(
-            path, found=f"no readable .npz archive ({error})", expected="a zip of .npy arrays, as numpy.savez writes it"
+            path,
+            found=f"not a readable .npz archive ({error})",
+            expected="a zip of .npy arrays, as numpy.savez writes it",
         ) from error
 
 
 def _array(path: Path, stream: IO[bytes], size: int, place: str | None) -> NDArray[Any]:
-    """One array in the .npy format, of `size` bytes with its header."""
+    """Read one array in the .npy format, of `size` bytes with its header."""
     if size == 0:
         raise FormatError(path, place=place, found="an empty file", expected="a .npy array")
     try:
@@ -116,7 +119,10 @@ def _array(path: Path, stream: IO[bytes], size: int, place: str | None) -> NDArr
         shape, fortran_order, dtype = read_header(stream)
     except (ValueError, SyntaxError, TypeError, TokenError, OverflowError) as error:
         raise FormatError(
-            path, place=place or "the header", found=f"no .npy header ({error})", expected="one as numpy.save writes it"
+            path,
+            place=place or "the header",
+            found=f"not a .npy header ({error})",
+            expected="one as numpy.save writes it",
         ) from error
     if dtype.hasobject:
         raise FormatError(

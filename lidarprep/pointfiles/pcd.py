@@ -1,9 +1,7 @@
 """PCD, the point cloud library's format: ASCII, binary and binary_compressed.
 
-The header is read here: an error then names the line, and a header that promises more than the file holds is refused
-before memory is set aside for it. A binary body is a table as it stands; a compressed one is unpacked by the library
-that pypcd4 unpacks it with. pypcd4 itself refuses headers that PCL reads (VERSION .5, no COUNT) and stops after ten
-lines, and takes its time over text.
+An error in the header names the line, and a header that promises more than the file holds is refused before memory is
+allocated for it. Headers are read as PCL reads them: VERSION .5, without COUNT, or with any number of comments.
 """
 
 from __future__ import annotations
@@ -19,10 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
+from lidarprep.pointfiles._files import (
+    appearing_whole,
+    check_trailing,
+    cut_short,
+    read_from,
+    records,
+    scalar_columns,
+    storable,
+)
+from lidarprep.pointfiles._numeric_text import Column, read_promised
 from lidarprep.pointfiles.fields import FIELD_NAMES, cloud_from_fields
-from lidarprep.pointfiles.leftover import body_of, check_leftover
-from lidarprep.pointfiles.text_rows import Column, read_promised
-from lidarprep.pointfiles.writing import appearing_whole, scalar_columns, storable
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 TYPES = {
@@ -43,16 +48,16 @@ MAX_LZF_RATIO = 88
 
 @dataclass(frozen=True)
 class _Header:
-    """What the header says.
+    """The content of a header.
 
     Args:
         names: Names of the fields; `_` is padding.
         counts: Numbers that a point has in each field.
-        types: Their types, as NumPy's codes.
-        points: How many points there are.
+        types: Their types, as NumPy codes.
+        points: Number of points.
         encoding: ascii, binary or binary_compressed.
-        has_viewpoint: Whether a pose other than the identity is given to the sensor.
-        size_bytes: The header's own.
+        has_viewpoint: Whether the sensor's pose is other than the identity.
+        size_bytes: The header's own size.
     """
 
     names: list[str]
@@ -77,29 +82,29 @@ class _Header:
 
 
 def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
-    """Read a PCD file; an organised cloud becomes its rows one after another, points without a return (NaN) with them.
+    """Read a PCD file; an organised cloud becomes its rows in sequence, including points without a return (NaN).
 
-    A viewpoint other than the identity is not applied: it is named as ignored, as are fields of several numbers.
+    A viewpoint other than the identity is not applied; it is named as ignored, as are fields of several numbers.
 
     Returns:
         Positions (N, 3) float32 or float64 as declared, metres.
 
     Raises:
-        FormatError: The header is no PCD header, or it and the data disagree.
+        FormatError: The header is not a PCD header, or it contradicts the data.
     """
     fields, unread = read_fields(path)
     return cloud_from_fields(path, fields, frame, unread=unread)
 
 
 def read_fields(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    """The fields of one number a point, (N,) each by name, of the types that the header declares; and what else it has.
+    """Return the fields of one number a point, (N,) each, of the declared types, and the names of all others.
 
     Raises:
-        FormatError: The header is no PCD header, or it and the data disagree.
+        FormatError: The header is not a PCD header, or it contradicts the data.
     """
     with path.open("rb", buffering=0) as file, BufferedReader(file) as stream:
         header = _HeaderParser(path).parse(stream)
-        body = body_of(file, 0 if header.encoding == "ascii" else header.size_bytes)
+        body = read_from(file, 0 if header.encoding == "ascii" else header.size_bytes)
     if header.encoding == "ascii":
         values = _read_text(path, header, body)
     elif header.encoding == "binary":
@@ -120,9 +125,6 @@ def read_fields(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
 
 def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     """Write a binary PCD, colour packed as `rgb`; return the columns not held exactly: none but a long double."""
-    from pypcd4.pypcd4 import Encoding
-    from pypcd4.pypcd4 import PointCloud as Pcd
-
     columns: dict[str, NDArray[Any]] = {}
     rounded = []
     for name, column in scalar_columns(cloud).items():
@@ -130,16 +132,29 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
             columns[name], exact = storable(column, [code[1:] for code in TYPES.values()])
             rounded.extend([] if exact else [name])
     if cloud.colour is not None:
-        columns["rgb"] = Pcd.encode_rgb(cloud.colour).reshape(-1)
-    types = [column.dtype for column in columns.values()]
-    pcd = Pcd.from_points(list(columns.values()), tuple(columns), types)
+        red, green, blue = cloud.colour.astype(np.uint32).T
+        columns["rgb"] = (red << 16 | green << 8 | blue).view(np.float32)  # PCL reads a float of these bits
+    header = {
+        "VERSION": ["0.7"],
+        "FIELDS": columns,
+        "SIZE": [column.dtype.itemsize for column in columns.values()],
+        "TYPE": [column.dtype.kind.upper() for column in columns.values()],
+        "COUNT": [1] * len(columns),
+        "WIDTH": [len(cloud)],
+        "HEIGHT": [1],
+        "VIEWPOINT": [0, 0, 0, 1, 0, 0, 0],
+        "POINTS": [len(cloud)],
+        "DATA": ["binary"],
+    }
+    lines = [" ".join(map(str, (keyword, *words))) + "\n" for keyword, words in header.items()]
     with appearing_whole(path) as stream:
-        pcd.save(stream, encoding=Encoding.BINARY)
+        stream.write("".join(lines).encode())
+        stream.write(records(columns).data)
     return tuple(rounded)
 
 
 def _read_text(path: Path, header: _Header, content: bytes) -> list[NDArray[Any] | None]:
-    """(N,) for each field; None for those of several numbers, and for a colour that the text has lost."""
+    """Return (N,) for each field; None for those of several numbers, and for a colour that the text has lost."""
     columns: list[Column] = []
     first: list[int] = []
     for name, code, count in zip(header.names, header.types, header.counts, strict=True):
@@ -158,10 +173,10 @@ def _read_text(path: Path, header: _Header, content: bytes) -> list[NDArray[Any]
 
 
 def _packed_colour(numbers: NDArray[np.float64], axes: list[NDArray[Any]]) -> NDArray[Any] | None:
-    """0xRRGGBB as text in a field of floats, as 4-byte numbers; None where a point has no number for it.
+    """Return 0xRRGGBB, written as text in a field of floats, as 4-byte numbers; None where a point lacks it.
 
-    Some write that integer, others the float of the same bits, which is tiny as long as there is no alpha. With it the
-    float is huge or not a number, and then the text has lost the colour. What is no return has none anyway.
+    Some writers print that integer, others the float of the same bits, which is tiny without alpha. With alpha the
+    float is huge or not a number, and the text has lost the colour. Points without a return need no colour.
     """
     lost = np.isnan(numbers)
     if lost.any():
@@ -176,10 +191,10 @@ def _packed_colour(numbers: NDArray[np.float64], axes: list[NDArray[Any]]) -> ND
 
 
 def _read_table(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] | None]:
-    """(N,) or (N, count) for each field of a binary body."""
+    """Return (N,) or (N, count) for each field of a binary body."""
     if len(body) < header.data_bytes:
-        _fail_short(path, header, body, f"{header.data_bytes} bytes: {header.promise}")
-    check_leftover(path, body[header.data_bytes :], header.promise)
+        raise _cut_short(path, header, body, f"{header.data_bytes} bytes: {header.promise}")
+    check_trailing(path, body[header.data_bytes :], header.promise)
     numbers = zip(header.types, header.counts, strict=True)
     dtype = np.dtype([(f"{k}", code, (count,) * (count > 1)) for k, (code, count) in enumerate(numbers)])
     table = np.frombuffer(body, dtype, header.points)
@@ -187,37 +202,34 @@ def _read_table(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] |
 
 
 def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] | None]:
-    """(N,) for each field of a compressed body, which stands field by field; None for those of several numbers."""
+    """Return (N,) for each field of a compressed body, which is stored by field; None for those of several numbers."""
     if header.points == 0:
-        check_leftover(path, body, header.promise)
+        check_trailing(path, body, header.promise)
         return [np.empty(0, code) for code in header.types]
     if len(body) < 8:
-        _fail_short(path, header, body, "8 bytes of sizes, then the compressed points")
+        raise _cut_short(path, header, body, "8 bytes of sizes, then the compressed points")
     packed_bytes, unpacked_bytes = struct.unpack_from("<II", body)
-    if unpacked_bytes == header.data_bytes and unpacked_bytes > packed_bytes * MAX_LZF_RATIO:
+    mismatch = unpacked_bytes != header.data_bytes
+    if mismatch or unpacked_bytes > packed_bytes * MAX_LZF_RATIO:
         raise FormatError(
             path,
             place=f"byte {header.size_bytes}",
             found=f"{packed_bytes} compressed bytes that unpack to {unpacked_bytes}",
-            expected=f"no more than {MAX_LZF_RATIO} times as many, which is what LZF reaches",
-            fix="The file is damaged: get it again.",
-        )
-    if unpacked_bytes != header.data_bytes:
-        raise FormatError(
-            path,
-            place=f"byte {header.size_bytes}",
-            found=f"{packed_bytes} compressed bytes that unpack to {unpacked_bytes}",
-            expected=f"{header.data_bytes} bytes unpacked: {header.promise}",
-            fix="The header and the data belong to different point counts: write the file again.",
+            expected=f"{header.data_bytes} bytes unpacked: {header.promise}"
+            if mismatch
+            else f"no more than {MAX_LZF_RATIO} times as many, which is what LZF reaches",
+            fix="The header and the data belong to different point counts: write the file again."
+            if mismatch
+            else "The file is damaged: get it again.",
         )
     if len(body) < 8 + packed_bytes:
-        _fail_short(path, header, body, f"{8 + packed_bytes} bytes: {header.promise}")
-    check_leftover(path, body[8 + packed_bytes :], header.promise)
+        raise _cut_short(path, header, body, f"{8 + packed_bytes} bytes: {header.promise}")
+    check_trailing(path, body[8 + packed_bytes :], header.promise)
     try:
         unpacked = lzf.decompress(body[8 : 8 + packed_bytes], unpacked_bytes)
     except ValueError:
         unpacked = None
-    if unpacked is None or len(unpacked) != unpacked_bytes:  # None is what lzf makes of damage
+    if unpacked is None or len(unpacked) != unpacked_bytes:  # lzf returns None for damaged data
         raise FormatError(
             path,
             place=f"byte {header.size_bytes}",
@@ -233,18 +245,13 @@ def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[A
     return values
 
 
-def _fail_short(path: Path, header: _Header, body: bytes, expected: str) -> NoReturn:
-    raise FormatError(
-        path,
-        place=f"byte {header.size_bytes + len(body)}",
-        found=f"the file ends {len(body)} bytes after its header",
-        expected=expected,
-        fix="The file was cut while it was copied or written: get it again.",
-    )
+def _cut_short(path: Path, header: _Header, body: bytes, expected: str) -> FormatError:
+    found = f"the file ends {len(body)} bytes after its header"
+    return cut_short(path, header.size_bytes + len(body), expected, found)
 
 
 class _HeaderParser:
-    """Reads a header line by line up to DATA, and says of which line it can make no sense."""
+    """Parse a header line by line up to DATA; errors name the line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -278,7 +285,7 @@ class _HeaderParser:
         )
 
     def collect(self, stream: BinaryIO) -> None:
-        """Keep the words of each keyword's line, up to that of DATA."""
+        """Store the words of each keyword's line, up to that of DATA."""
         for number in range(1, MAX_HEADER_LINES + 1):
             line = stream.readline(MAX_LINE_BYTES)
             words = line.decode("latin-1").split()
@@ -300,7 +307,7 @@ class _HeaderParser:
         raise FormatError(self.path, place=f"line {MAX_HEADER_LINES}", found="no line DATA", expected="one before here")
 
     def points(self) -> int:
-        """POINTS, WIDTH × HEIGHT, or both if they agree."""
+        """Return POINTS or WIDTH × HEIGHT; if both are given they must agree."""
         height = self.numbers("HEIGHT", 1)[0] if "HEIGHT" in self.lines else 1
         if "WIDTH" not in self.lines:
             return self.numbers("POINTS", 1)[0]

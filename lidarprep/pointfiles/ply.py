@@ -1,8 +1,8 @@
-"""PLY: ASCII and binary of either byte order. The points are its element `vertex`; faces and others are passed over.
+"""PLY: ASCII and binary of either byte order. The points are its element `vertex`; faces and others are skipped.
 
-The header is read here before plyfile sees the file: an error then names the line or the byte, and a header that
-promises more than the file holds is refused before memory is set aside for it. Rows without lists are a table as they
-stand, or rows of text; plyfile reads files with lists in them.
+The header is parsed before plyfile opens the file: an error names the line or the byte, and a header that promises more
+than the file holds is refused before memory is allocated for it. Rows without lists are read as a table or as text;
+plyfile reads files with lists.
 """
 
 from __future__ import annotations
@@ -18,11 +18,18 @@ from numpy.typing import NDArray
 from plyfile import PlyData, PlyElement, PlyParseError
 
 from lidarprep.errors import FormatError
+from lidarprep.pointfiles._files import (
+    appearing_whole,
+    check_trailing,
+    cut_short,
+    read_from,
+    records,
+    scalar_columns,
+    storable,
+)
+from lidarprep.pointfiles._numeric_text import Column, read_promised
 from lidarprep.pointfiles.fields import cloud_from_fields
-from lidarprep.pointfiles.leftover import body_of, check_leftover
-from lidarprep.pointfiles.text_rows import Column, read_promised
 from lidarprep.pointfiles.timestamps import to_nanoseconds
-from lidarprep.pointfiles.writing import appearing_whole, records, scalar_columns, storable
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 # A PLY type by both of its names, and NumPy's.
@@ -39,7 +46,7 @@ USUAL_HEADER_BYTES = 1 << 13
 
 @dataclass(frozen=True)
 class _Property:
-    """A property's name, the type of its value and, for a list, the type of its length."""
+    """A property: its name, the type of its value and, for a list, the type of its length."""
 
     name: str
     type: str
@@ -47,7 +54,7 @@ class _Property:
 
     @property
     def least_bytes(self) -> int:
-        """Bytes in a binary row: of a list, those of its length alone."""
+        """Bytes in a binary row; for a list, those of its length alone."""
         return np.dtype(self.length_type or self.type).itemsize
 
 
@@ -78,7 +85,7 @@ class _Header:
 
     @property
     def before(self) -> list[_Element]:
-        """The elements that stand before the vertices."""
+        """The elements before the vertices."""
         return self.elements[: self.elements.index(self.vertex)]
 
     @property
@@ -87,21 +94,21 @@ class _Header:
 
 
 def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
-    """Read a PLY file: one point a vertex.
+    """Read a PLY file, one point a vertex.
 
     Returns:
         Positions (N, 3) float32 or float64 as declared, metres; list properties and unknown ones are named as ignored.
 
     Raises:
-        FormatError: The header is no PLY header, or it and the data disagree.
+        FormatError: The header is not a PLY header, or it contradicts the data.
     """
     with path.open("rb", buffering=0) as stream:
         start = stream.read(USUAL_HEADER_BYTES)
         if b"end_header" not in start[:-16]:
             start += stream.read(MAX_HEADER_BYTES - USUAL_HEADER_BYTES)
         header = _read_header(path, start)
-        body = body_of(stream, 0 if header.encoding == "ascii" else header.size_bytes)
-    # plyfile alone knows rows with a list in them, which no lidar writes among its vertices. As text, a row is a line.
+        body = read_from(stream, 0 if header.encoding == "ascii" else header.size_bytes)
+    # Only plyfile reads rows with lists, which lidars do not write among vertices. As text, a row is a line.
     if header.encoding == "ascii" and not header.vertex.lists:
         fields = _read_text(path, header, body)
     elif header.encoding != "ascii" and not any(element.lists for element in header.elements):
@@ -142,8 +149,8 @@ def _read_with_plyfile(path: Path, header: _Header, body: bytes) -> dict[str, ND
     if header.encoding == "ascii":  # a digit and a blank for each value, but no line's end is needed at the end
         least = max(sum(e.count * 2 * len(e.properties) for e in header.elements) - 1, 0)
     if len(body) - body_start < least:
-        _fail_short(path, header, len(body) - body_start, least)
-    # Text is handed over, since plyfile would leave such a file open; the rest it maps into memory.
+        raise _cut_short(path, header, len(body) - body_start, least)
+    # Text is passed in memory, since plyfile would leave such a file open; the rest it maps into memory.
     with io.BytesIO(body) if header.encoding == "ascii" else path.open("rb") as stream:
         try:
             ply = PlyData.read(stream)
@@ -152,7 +159,7 @@ def _read_with_plyfile(path: Path, header: _Header, body: bytes) -> dict[str, ND
                 path, found=f"the data does not follow its header ({error})", expected=header.promise
             ) from error
         if header.encoding != "ascii":
-            check_leftover(path, stream.read(), header.promise)
+            check_trailing(path, stream.read(), header.promise)
     scalars = [p.name for p in header.vertex.properties if p.length_type is None]
     return {name: ply["vertex"].data[name] for name in scalars}
 
@@ -160,8 +167,8 @@ def _read_with_plyfile(path: Path, header: _Header, body: bytes) -> dict[str, ND
 def _read_table(path: Path, header: _Header, body: bytes) -> dict[str, NDArray[Any]]:
     whole = sum(e.count * e.least_row_bytes for e in header.elements)
     if len(body) < whole:
-        _fail_short(path, header, len(body), whole)
-    check_leftover(path, body[whole:], header.promise)
+        raise _cut_short(path, header, len(body), whole)
+    check_trailing(path, body[whole:], header.promise)
     order = "<" if header.encoding == "binary_little_endian" else ">"
     dtype = np.dtype([(p.name, order + p.type) for p in header.vertex.properties])
     start = sum(e.count * e.least_row_bytes for e in header.before)
@@ -179,19 +186,13 @@ def _read_text(path: Path, header: _Header, content: bytes) -> dict[str, NDArray
     return {column.name: numbers for column, numbers in zip(columns, values, strict=True)}
 
 
-def _fail_short(path: Path, header: _Header, body_bytes: int, least: int) -> NoReturn:
-    raise FormatError(
-        path,
-        place=f"byte {header.size_bytes + body_bytes}",
-        found=f"the file ends {body_bytes} bytes after its header",
-        expected=f"at least {least} bytes: {header.promise}",
-        fix="The file was cut while it was copied or written: get it again.",
-    )
+def _cut_short(path: Path, header: _Header, body_bytes: int, least: int) -> FormatError:
+    found = f"the file ends {body_bytes} bytes after its header"
+    return cut_short(path, header.size_bytes + body_bytes, f"at least {least} bytes: {header.promise}", found)
 
 
 def _read_header(path: Path, start: bytes) -> _Header:
-    # The first line's end says how all of them end; after "end_header" it must be that one, since a binary body may
-    # begin with a byte that looks like a line's end.
+    # All lines end as the first does; after "end_header" too, since a binary body may begin with a line-break byte.
     magic = re.match(rb"ply[ \t]*(\r\n|\n|\r)", start)
     if magic is None:
         found = "an empty file" if not start else f"{start[:20]!r}"
@@ -205,7 +206,7 @@ def _read_header(path: Path, start: bytes) -> _Header:
 
 
 class _HeaderParser:
-    """Reads a header line by line, and says of which line it can make no sense."""
+    """Parse a header line by line; errors name the line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,7 +1,7 @@
 """Parquet, and Feather version 2, which is Arrow's file format: tables with a row a point and any column names.
 
-Only the columns that fill something are decoded. A null coordinate is NaN, as in pandas; any other column of integers,
-times or booleans that has nulls has no number to put there, and is named as ignored.
+Only columns with known names are decoded. A null coordinate is NaN, as in pandas. Any other column of integers, times
+or booleans with nulls is named as ignored, since it has no number for them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError, MissingExtraError
+from lidarprep.pointfiles._files import appearing_whole, scalar_columns, storable
 from lidarprep.pointfiles.fields import FIELD_NAMES, cloud_from_fields, is_known
-from lidarprep.pointfiles.writing import appearing_whole, scalar_columns, storable
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 try:
@@ -31,7 +31,7 @@ POSITION_NAMES = ("position", "positions", "point", "points", "xyz")
 
 _NUMBER_TYPES = {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)} | {"f2", "f4", "f8"}
 
-# What pyarrow raises on a damaged file; OSError only without an errno, as a failing disk would give it.
+# Errors of pyarrow on a damaged file; OSError only without an errno, which a failing disk would set.
 _ARROW_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError, NotImplementedError)
 
 
@@ -39,15 +39,15 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
     """Read a .parquet, .feather or .arrow file.
 
     Coordinates are three columns of numbers, or else one of lists with a fixed size of 3, as `position` or `xyz`. Times
-    of Arrow's own types are taken with the unit that they have; naive ones are UTC. Dictionary columns are decoded.
+    of Arrow's own types keep their unit; naive ones are UTC. Dictionary columns are decoded.
 
     Returns:
         Positions (N, 3) float32 where all three are float32 or narrower, else float64.
 
     Raises:
-        FormatError: It is no such file, is cut, or has no x, y and z of numbers.
+        FormatError: The file is of another format, is cut, or lacks x, y and z of numbers.
     """
-    with path.open("rb") as stream:  # what the system says no to, it says here
+    with path.open("rb") as stream:  # errors of the system are raised here
         start = stream.read(6)
     if not start:
         raise FormatError(path, found="an empty file", expected="a table")
@@ -69,7 +69,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     """Write a Parquet or Feather file: a column each for x, y, z and what the cloud has, times as `timestamp_ns`.
 
     Returns:
-        Names of the cloud's columns that are rounded: intensities wider than 64 bits. All else is held exactly.
+        Names of the cloud's columns that are rounded: intensities wider than 64 bits.
     """
     columns: dict[str, Any] = {}
     rounded = []
@@ -88,14 +88,14 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
 
 
 def _read_parquet(path: Path) -> tuple[Any, list[str]]:
-    """The wanted columns, and the names of the others."""
+    """Return the wanted columns, and the names of the others."""
     with pq.ParquetFile(path, pre_buffer=True) as file:
         wanted, unread = _choose(path, file.schema_arrow)
         return file.read(columns=[file.schema_arrow.names[k] for k in wanted]), unread
 
 
 def _read_feather(path: Path, start: bytes) -> tuple[Any, list[str]]:
-    """The wanted columns, mapped into memory where they are not compressed, and the names of the others."""
+    """Return the wanted columns, mapped into memory where they are not compressed, and the names of the others."""
     if start != b"ARROW1":
         old = start[:4] == b"FEA1"
         raise FormatError(
@@ -110,16 +110,16 @@ def _read_feather(path: Path, start: bytes) -> tuple[Any, list[str]]:
             wanted, unread = _choose(path, reader.schema)
         with ipc.open_file(source, options=ipc.IpcReadOptions(included_fields=wanted)) as reader:
             table = reader.read_all()
-    # Lengths and offsets are taken from the file as they are: without this, a damaged one is a read of foreign memory.
+    # Lengths and offsets come from the file unchecked: without this, a damaged file would read foreign memory.
     table.validate(full=True)
     return table, unread
 
 
 def _choose(path: Path, schema: Any) -> tuple[list[int], list[str]]:
-    """The numbers of the columns to decode, and the names of the others.
+    """Return the indices of the columns to decode, and the names of the others.
 
     Raises:
-        FormatError: A coordinate is no number, or a wanted name stands twice.
+        FormatError: A coordinate is not a number, or a wanted name occurs twice.
     """
     wanted: list[int] = []
     unread: list[str] = []
@@ -160,7 +160,7 @@ def _is_position(field: Any) -> bool:
 
 
 def _fields_of(path: Path, name: str, column: Any) -> dict[str, NDArray[Any]]:
-    """What one column gives, by the names that `fields.py` knows; nothing where nulls cannot be told."""
+    """Return the fields of one column, by the names that `fields.py` knows; none where nulls have no number."""
     if pa.types.is_fixed_size_list(column.type):
         positions = _positions(column)
         return {axis: positions[:, k] for k, axis in enumerate("xyz")}
@@ -172,7 +172,7 @@ def _fields_of(path: Path, name: str, column: Any) -> dict[str, NDArray[Any]]:
     elif pa.types.is_timestamp(kind) or pa.types.is_duration(kind):
         if column.null_count or name.lower() not in FIELD_NAMES["timestamp"]:
             return {}
-        # The table's own unit replaces one that the name may say.
+        # The table's own unit replaces that of the name.
         return {f"timestamp_{kind.unit}": column.cast(pa.int64()).to_numpy()}
     if column.null_count and not pa.types.is_floating(column.type) and name.lower() not in ("x", "y", "z"):
         return {}
@@ -180,7 +180,7 @@ def _fields_of(path: Path, name: str, column: Any) -> dict[str, NDArray[Any]]:
 
 
 def _positions(column: Any) -> NDArray[Any]:
-    """(N, 3) of lists of three; a list that is null is three times NaN."""
+    """Return (N, 3) of lists of three; a null list is three times NaN."""
     parts = []
     for chunk in column.chunks:
         values = chunk.values.slice(3 * chunk.offset, 3 * len(chunk)).to_numpy(zero_copy_only=False).reshape(-1, 3)
@@ -193,7 +193,7 @@ def _positions(column: Any) -> NDArray[Any]:
 
 @contextmanager
 def _one_error(path: Path) -> Iterator[None]:
-    """What pyarrow raises on damaged files, as one error."""
+    """Turn the errors of pyarrow on damaged files into FormatError."""
     try:
         yield
     except _ARROW_ERRORS as error:
@@ -202,7 +202,7 @@ def _one_error(path: Path) -> Iterator[None]:
         kind = "Parquet" if path.suffix.lower() == ".parquet" else "Feather (Arrow)"
         raise FormatError(
             path,
-            found=f"no readable {kind} file ({' '.join(str(error).split())[:200]})",
+            found=f"not a readable {kind} file ({' '.join(str(error).split())[:200]})",
             expected="a whole table, as pyarrow or pandas writes it",
             fix="The file was cut while it was copied or written: get it again.",
         ) from error

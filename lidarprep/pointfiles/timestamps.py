@@ -1,7 +1,7 @@
-"""Time as point files write it, to nanoseconds: the one place where its unit is decided.
+"""Time as point files write it, to nanoseconds since the Unix epoch: its unit, and GPS time.
 
-A field whose name says its unit (`timestamp_ns`, `t_us`) has that unit. For any other the numbers decide, since no
-point format says it. Today is 1.8e9 seconds after the Unix epoch, so for times since then the size leaves no doubt:
+A field whose name has a unit (`timestamp_ns`, `t_us`) has that unit. For any other the numbers decide, since no
+point format states it. Today is 1.8e9 seconds after the Unix epoch, so for times since then the size leaves no doubt:
 
 | largest number    | floats       | integers                                                  |
 |-------------------|--------------|-----------------------------------------------------------|
@@ -10,10 +10,14 @@ point format says it. Today is 1.8e9 seconds after the Unix epoch, so for times 
 | below 1e14        | milliseconds | milliseconds                                              |
 | below 1e17        | microseconds | microseconds                                              |
 | from there        | nanoseconds  | nanoseconds                                               |
+
+GPS time counts every second since 1980-01-06T00:00:00Z. Unix time gives each day 86,400 seconds, so a leap second has
+the number of the second after it. The table of leap seconds is that of the IERS, Bulletin C, complete up to 2026.
 """
 
 from __future__ import annotations
 
+import calendar
 from typing import Any, Literal
 
 import numpy as np
@@ -23,16 +27,35 @@ TimeUnit = Literal["s", "ms", "us", "ns"]
 
 NANOSECONDS: dict[TimeUnit, int] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
+# 1980-01-06, on Unix's count.
+GPS_EPOCH_UNIX_S = 315_964_800
+
+# The LAS specification subtracts this from GPS seconds for precision: "Adjusted Standard GPS Time".
+ADJUSTED_BY_S = 1_000_000_000
+
+# The days that began with one more second between GPS time and UTC: 1 from the first, 2 from the second …
+_LEAP_DAYS = (
+    *((1981, 7), (1982, 7), (1983, 7), (1985, 7), (1988, 1), (1990, 1), (1991, 1), (1992, 7), (1993, 7)),
+    *((1994, 7), (1996, 1), (1997, 7), (1999, 1), (2006, 1), (2009, 1), (2012, 7), (2015, 7), (2017, 1)),
+)
+
+# When these days began: in GPS seconds, and in Unix seconds.
+_LEAPS_UNIX_S = np.array([calendar.timegm((year, month, 1, 0, 0, 0)) for year, month in _LEAP_DAYS])
+LEAPS_GPS_S = _LEAPS_UNIX_S - GPS_EPOCH_UNIX_S + np.arange(1, len(_LEAP_DAYS) + 1)
+
+# Beyond this many seconds, nanoseconds do not fit into an int64.
+_LARGEST_S = 9_000_000_000
+
 
 def to_nanoseconds(values: NDArray[Any], unit: TimeUnit | None = None) -> NDArray[np.int64] | None:
-    """Times (N,) as int64 nanoseconds, each rounded to the nearest.
+    """Convert times (N,) to int64 nanoseconds, each rounded to the nearest.
 
     Args:
         values: (N,) integers or floats.
         unit: Their unit; None: by the rule above.
 
     Returns:
-        (N,) int64; None where a number is not finite or beyond int64, so that this can be no time.
+        (N,) int64; None where a number is not finite or beyond int64, so that this cannot be a time.
     """
     if values.size == 0:
         return np.zeros(0, dtype=np.int64)
@@ -58,7 +81,7 @@ def to_nanoseconds(values: NDArray[Any], unit: TimeUnit | None = None) -> NDArra
 
 
 def likely_unit(largest: float, *, whole: bool) -> TimeUnit:
-    """The unit of times whose largest number this is, by the rule above; `whole`: they are integers."""
+    """Return the unit of times whose largest number this is, by the rule above; `whole`: they are integers."""
     if whole and largest < 1e12:
         return "ns"
     if largest < 1e11:
@@ -66,3 +89,37 @@ def likely_unit(largest: float, *, whole: bool) -> TimeUnit:
     if largest < 1e14:
         return "ms"
     return "us" if largest < 1e17 else "ns"
+
+
+def unix_nanoseconds(adjusted_gps_s: NDArray[np.float64]) -> NDArray[np.int64] | None:
+    """Convert adjusted standard GPS time (N,), seconds, to nanoseconds since the Unix epoch, rounded to the nearest.
+
+    Whole seconds and their fractions are converted apart, which loses nothing more than the float64 itself (60 ns now).
+
+    Returns:
+        (N,) int64; None where a number is not finite or beyond int64, so that this cannot be a time.
+    """
+    if not np.isfinite(adjusted_gps_s).all() or (np.abs(adjusted_gps_s) > _LARGEST_S - ADJUSTED_BY_S).any():
+        return None
+    whole = np.floor(adjusted_gps_s)
+    fraction_ns = np.rint((adjusted_gps_s - whole) * 1e9).astype(np.int64)
+    gps_s = whole.astype(np.int64) + ADJUSTED_BY_S
+    seconds: NDArray[np.int64] = gps_s + GPS_EPOCH_UNIX_S - _leap_seconds(gps_s, LEAPS_GPS_S)
+    return seconds * 1_000_000_000 + fraction_ns
+
+
+def adjusted_gps_seconds(unix_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Convert nanoseconds since the Unix epoch (N,) to adjusted standard GPS time, seconds, rounded to float64."""
+    unix_s, fraction_ns = np.divmod(unix_ns, 1_000_000_000)
+    seconds = unix_s - GPS_EPOCH_UNIX_S + _leap_seconds(unix_s, _LEAPS_UNIX_S) - ADJUSTED_BY_S
+    return np.asarray(seconds + fraction_ns / 1e9, dtype=np.float64)
+
+
+def _leap_seconds(seconds: NDArray[np.int64], leaps: NDArray[np.int64]) -> NDArray[np.int64] | int:
+    """Return how many leap seconds preceded each time: one number if it is the same for all, as it nearly always is."""
+    if seconds.size == 0:
+        return 0
+    first, last = np.searchsorted(leaps, [seconds.min(), seconds.max()], side="right")
+    if first == last:
+        return int(first)
+    return np.searchsorted(leaps, seconds, side="right").astype(np.int64)

@@ -6,9 +6,8 @@ cache: whatever moment a run is killed at, a result that is there has all of its
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,8 +27,7 @@ from lidarprep.signed_urls import unsigned_sha256
 from lidarprep.steps import Step, StepReport
 from lidarprep.storage import Store, open_store
 from lidarprep.storage.cache import put_entry
-from lidarprep.storage.compression import compressed
-from lidarprep.storage.keys import content_key
+from lidarprep.storage.content import NewObject, image_type
 from lidarprep.storage.manifest import (
     AttachmentRecord,
     DroppedPoints,
@@ -40,7 +38,6 @@ from lidarprep.storage.manifest import (
     PoseRecord,
     SkippedRecord,
 )
-from lidarprep.storage.media_types import image_type
 from lidarprep.storage.options import StorageOptions
 
 Value = TypeVar("Value")
@@ -134,32 +131,46 @@ class FrameProcessor:
             return EmptyFrame(task, prepared.record)
         try:
             images = [
-                _Image.read(image, stem, task.frame.id)
+                (image.camera.name, stem, _read_image(image, stem, task.frame.id))
                 for image, stem in zip(prepared.frame.images, task.image_stems, strict=True)
                 if stem is not None
             ]
-            self._require_unchanged(task.frame)
         except BAD_FRAME as error:
             return self._recorded(task, store, self.skipped(task, error))
-        attachment, data, notes = self._encoded(task, prepared, images, store)
-        in_memory, kept = prepared.in_memory, prepared.kept
-        record = prepared.record.model_copy(update={"notes": prepared.record.notes | notes})
+        urls = {stem: store.fetch_url(image.key) for _, stem, image in images}
+        data = self._encoded(task, prepared.frame, {stem: url.url for stem, url in urls.items()})
+        in_memory, kept, record = prepared.in_memory, prepared.kept, prepared.record
         del prepared
         if admission is not None:
-            admission.encoded(in_memory, len(data) + sum(len(image.data) for image in images))
-        for image in images:
-            store.put(image.key, image.data, image.media_type, sha256=image.sha256, source=image.path)
-        record = record.model_copy(update={"kept": self.store_kept(task, store, kept)})
-        content_type = get_format(self.recipe.format).content_type
-        if self._compresses:
-            data = compressed(data)
-            attachment = attachment.model_copy(update={"stored_bytes": len(data)})
-            sha256 = hashlib.sha256(data).hexdigest()
-            store.put(attachment.key, data, content_type, sha256=sha256, encoding="gzip")
-        else:
-            store.put(attachment.key, data, content_type, sha256=attachment.sha256)
+            admission.encoded(in_memory, len(data) + sum(image.size for *_, image in images))
+        attachment_format = self._format
+        expires = [url.expires_at for url in urls.values() if url.expires_at is not None]
+        unsigned = unsigned_sha256(data, attachment_format, [image.key for *_, image in images]) if expires else None
+        attachment = NewObject.of(
+            f"frames/{task.stem}",
+            data,
+            attachment_format.suffix,
+            attachment_format.content_type,
+            compress=self.storage.gzip and self.recipe.format == "json",
+        )
+        for *_, image in images:
+            image.put(store)
+        notes = record.notes | _note_on_urls(task)
+        record = record.model_copy(update={"kept": self.store_kept(task, store, kept), "notes": notes})
+        attachment.put(store)
+        # Here once more: a store may have shared the blocks of an image's file.
+        self._require_unchanged(task.frame)
         result = FrameResult(
-            frame=record, attachment=attachment, images=[image.record(task.frame.id, store) for image in images]
+            frame=record,
+            attachment=AttachmentRecord(
+                **attachment.fields(store),
+                frames=[task.frame.id],
+                unsigned_sha256=unsigned,
+                images_expire_at=min(expires, default=None),
+            ),
+            images=[
+                ImageRecord(**image.fields(store), frame=task.frame.id, camera=camera) for camera, _, image in images
+            ],
         )
         return self._recorded(task, store, result)
 
@@ -167,10 +178,9 @@ class FrameProcessor:
         """Store which points of a frame are kept; None where all are."""
         if kept is None:
             return None
-        sha256 = hashlib.sha256(kept).hexdigest()
-        key = content_key(f"kept/{task.stem}", sha256, kept_points.SUFFIX)
-        store.put(key, kept, kept_points.CONTENT_TYPE, sha256=sha256)
-        return ObjectRecord(key=key, url=store.url(key), bytes=len(kept), sha256=sha256)
+        new = NewObject.of(f"kept/{task.stem}", kept, kept_points.SUFFIX, kept_points.CONTENT_TYPE)
+        new.put(store)
+        return ObjectRecord(**new.fields(store))
 
     def skipped(self, task: FrameTask, error: LidarprepError) -> FrameResult:
         """Return the result of a bad frame; raise the error if bad frames are not skipped."""
@@ -187,8 +197,10 @@ class FrameProcessor:
         )
 
     @property
-    def _compresses(self) -> bool:
-        return self.storage.gzip and self.recipe.format == "json"
+    def _format(self) -> FrameFormat:
+        attachment_format = get_format(self.recipe.format)
+        assert isinstance(attachment_format, FrameFormat)  # noqa: S101  # a scene is written by `scene_file`
+        return attachment_format
 
     def _prepared(self, task: FrameTask) -> PreparedFrame:
         report = StepReport()
@@ -218,35 +230,13 @@ class FrameProcessor:
         kept = None if report.kept is None else kept_points.encode(report.kept, report.points_in)
         return PreparedFrame(frame, record, kept, in_memory)
 
-    def _encoded(
-        self, task: FrameTask, prepared: PreparedFrame, images: Sequence[_Image], store: Store
-    ) -> tuple[AttachmentRecord, bytes, dict[str, str]]:
-        """Encode a frame with the URLs of its images; return its record, its bytes and what is to be noted."""
-        attachment_format = get_format(self.recipe.format)
-        assert isinstance(attachment_format, FrameFormat)  # noqa: S101  # a scene is written by `scene_file`
-        urls = {image.stem: store.fetch_url(image.key) for image in images}
-        linked = tuple(
-            image if stem is None else replace(image, url=urls[stem].url)
-            for image, stem in zip(prepared.frame.images, task.image_stems, strict=True)
+    def _encoded(self, task: FrameTask, frame: Frame, urls: Mapping[str, str]) -> bytes:
+        """Encode a frame with the URLs of its images, by their stems."""
+        images = tuple(
+            image if stem is None else replace(image, url=urls[stem])
+            for image, stem in zip(frame.images, task.image_stems, strict=True)
         )
-        data = attachment_format.encode(replace(prepared.frame, images=linked), precision=self.recipe.precision)
-        sha256 = hashlib.sha256(data).hexdigest()
-        expires = [url.expires_at for url in urls.values() if url.expires_at is not None]
-        keys = [image.key for image in images]
-        key = content_key(f"frames/{task.stem}", sha256, attachment_format.suffix + (".gz" if self._compresses else ""))
-        attachment = AttachmentRecord(
-            key=key,
-            url=store.url(key),
-            bytes=len(data),
-            sha256=sha256,
-            frames=[task.frame.id],
-            unsigned_sha256=unsigned_sha256(data, attachment_format, keys) if expires else None,
-            images_expire_at=min(expires, default=None),
-        )
-        by_url = task.image_stems.count(None)
-        what = f"{by_url} images" if by_url > 1 else "1 image"
-        note = f"frame {task.frame.id}: of {what} only the URL is known; it is kept as it is"
-        return attachment, data, {"images by URL": note} if by_url else {}
+        return self._format.encode(replace(frame, images=images), precision=self.recipe.precision)
 
     def _recorded(self, task: FrameTask, store: Store, result: FrameResult) -> FrameResult:
         if task.fingerprint is not None:
@@ -274,54 +264,32 @@ class SourceChangedError(LidarprepError):
         )
 
 
-@dataclass(frozen=True)
-class _Image:
-    """An encoded image that is to be stored."""
+def _read_image(image: CameraImage, stem: str, frame_id: str) -> NewObject:
+    """Read an image from its file, or from the recording.
 
-    camera: str
-    stem: str
-    key: str
-    data: bytes
-    media_type: str
-    sha256: str
-    path: Path | None
+    Raises:
+        SceneError: It has neither file nor URL.
+        FormatError: It cannot be read, or is not an image.
+    """
+    if image.content is not None:
+        data, source = image.content(), None
+    elif image.path is not None:
+        try:
+            data, source = image.path.read_bytes(), image.path
+        except OSError as error:
+            raise FormatError(image.path, found=f"the image cannot be read ({error.strerror or error})") from error
+    else:
+        raise SceneError(f"frame {frame_id}: the image of {image.camera.name} has no file")
+    media_type, suffix = image_type(image.path or f"frame {frame_id}, the image of {image.camera.name}", data)
+    suffix = image.path.suffix.lower() if image.path is not None else suffix
+    return NewObject.of(stem, data, suffix, media_type, source=source)
 
-    @classmethod
-    def read(cls, image: CameraImage, stem: str, frame_id: str) -> _Image:
-        """Read an image from its file, or from the recording.
 
-        Raises:
-            SceneError: It has neither file nor URL.
-            FormatError: It cannot be read, or is not an image: whatever a name in a recording says, nothing else is
-                published.
-        """
-        name = f"frame {frame_id}, the image of {image.camera.name}"
-        if image.content is not None:
-            data = image.content()
-        elif image.path is not None:
-            try:
-                data = image.path.read_bytes()
-            except OSError as error:
-                found = f"the image cannot be read ({error.strerror or error})"
-                raise FormatError(image.path, found=found) from error
-        else:
-            raise SceneError(f"frame {frame_id}: the image of {image.camera.name} has no file")
-        media_type, suffix = image_type(image.path or name, data)
-        sha256 = hashlib.sha256(data).hexdigest()
-        suffix = image.path.suffix.lower() if image.path is not None else suffix
-        path = None if image.content is not None else image.path
-        return cls(image.camera.name, stem, content_key(stem, sha256, suffix), data, media_type, sha256, path)
-
-    def record(self, frame_id: str, store: Store) -> ImageRecord:
-        """Return what the manifest says of it."""
-        return ImageRecord(
-            key=self.key,
-            url=store.url(self.key),
-            bytes=len(self.data),
-            sha256=self.sha256,
-            frame=frame_id,
-            camera=self.camera,
-        )
+def _note_on_urls(task: FrameTask) -> dict[str, str]:
+    by_url = task.image_stems.count(None)
+    what = f"{by_url} images" if by_url > 1 else "1 image"
+    note = f"frame {task.frame.id}: of {what} only the URL is known; it is kept as it is"
+    return {"images by URL": note} if by_url else {}
 
 
 # Stores that this process has opened for the frames that an executor sends it.

@@ -7,43 +7,41 @@ where it is, everything that it names is.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Collection, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 
 from lidarprep.attachments import SceneFormat, get_format
-from lidarprep.errors import FormatError, LidarprepError, RecipeError, StorageError, place_name
-from lidarprep.prepare.disk_space import DiskSpace
-from lidarprep.prepare.empty_result import explain_empty_result
-from lidarprep.prepare.fingerprint import RunIdentity
-from lidarprep.prepare.manifest_builder import EmptyResultError, ManifestBuilder, require_points
-from lidarprep.prepare.ordered_map import Admission, MemoryBudget, ordered_map
-from lidarprep.prepare.plan import FrameTask, plan
-from lidarprep.prepare.process_frame import (
-    BYTES_A_POINT,
-    EmptyFrame,
-    FrameProcessor,
-    PreparedFrame,
-    store_in_worker,
+from lidarprep.errors import (
+    FormatError,
+    LidarprepError,
+    ManifestConflictError,
+    RecipeError,
+    StorageError,
+    place_name,
 )
-from lidarprep.prepare.progress import NoProgress, Progress
-from lidarprep.prepare.scene_file import SceneFileWriter
+from lidarprep.prepare.empty_result import EmptyResultError, explain_empty_result
+from lidarprep.prepare.fingerprint import RunIdentity
+from lidarprep.prepare.manifest_builder import ManifestBuilder
+from lidarprep.prepare.plan import FrameTask, plan
+from lidarprep.prepare.process_frame import FrameProcessor
+from lidarprep.prepare.processing import NoProgress, Processing, Progress
 from lidarprep.prepare.settings import SceneSettings, steps_of
 from lidarprep.recipe import Recipe
 from lidarprep.scene import Scene
 from lidarprep.signed_urls import renew
 from lidarprep.storage import Manifest, Store, open_store
 from lidarprep.storage.cache import FrameCache, missing_keys, put_entry
-from lidarprep.storage.manifest import AttachmentRecord, FrameResult
+from lidarprep.storage.manifest import AttachmentRecord, FrameResult, SettingsRecord
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY
 
-# Frames that are being stored side by side: a put is mostly waiting, for a network or for a disk.
-_STORING = 14
+log = logging.getLogger(__name__)
 
 
 def prepare(
@@ -129,7 +127,8 @@ class Run:
         self.store: Store = open_store(self.out, self.storage)
         self.format = get_format(self.recipe.format)
         self.tasks: list[FrameTask] = []
-        self.finished = 0
+        self.processing: Processing | None = None
+        self.unstored_settings: tuple[str, SettingsRecord] | None = None
 
     def execute(self, *, overwrite: bool) -> Manifest:
         """Execute the run; return its manifest."""
@@ -139,11 +138,9 @@ class Run:
         if current is not None and not overwrite:
             self.require_same_run(current, identity)
         cache = FrameCache(self.store, current, distrusted=self.distrusted)
-        settings = self.known_settings(current, identity, cache)
-        free = None
-        if settings is None:
-            free = self.store.check()  # before any work is done
-            settings = self.estimated_settings(identity)
+        known = self.known_settings(current, identity, cache)
+        free = None if known else self.store.check()  # before any work is done
+        settings = known or self.estimated_settings(identity)
         if self.recipe.strict:
             settings.refuse_findings()
         self.tasks = [task.with_fingerprint(identity.of_frame(task.frame.id, settings.record)) for task in self.tasks]
@@ -155,16 +152,19 @@ class Run:
             and self.is_complete(results, whole_scene)
         ):
             return renew(current, self.storage) if current.images_have_expired else current
-        if free is None:
-            free = self.store.check()
-        builder = ManifestBuilder(self.tasks)
+        free = self.store.check() if known else free
         with self.advice_on_failure():
-            self.process(results, whole_scene, settings, builder, free)
-            builder.require_points()
+            builder = self.process(results, whole_scene, settings, free)
             manifest = builder.build(self.scene, self.recipe, self.storage, settings, identity)
             self.require_stored(manifest)
-            self.store.write_manifest(manifest.to_json(), if_version=version)
-        cache.drop([identity.fingerprint, *(task.fingerprint for task in self.tasks)])
+            try:
+                self.store.write_manifest(manifest.to_json(), if_version=version)
+            except ManifestConflictError:
+                manifest = self.manifest_of_equal_run(identity)
+        try:
+            cache.drop([identity.fingerprint, *(task.fingerprint for task in self.tasks)])
+        except StorageError as failure:
+            log.warning("the run is complete, but its cache entries stay: %s", failure.message)
         return manifest.at(self.store.location(MANIFEST_KEY))
 
     def current_manifest(self, *, overwrite: bool) -> tuple[Manifest | None, str | None]:
@@ -179,11 +179,22 @@ class Run:
         data, version = found
         location = self.store.location(MANIFEST_KEY)
         try:
-            return Manifest.from_json(data, location=location, version=version), version
+            return Manifest.from_json(data, location=location), version
         except FormatError as error:
             if overwrite:
                 return None, version
             raise RecipeError(f"{error.message}: something else is there already", fix=_OTHER_RUN) from None
+
+    def manifest_of_equal_run(self, identity: RunIdentity) -> Manifest:
+        """Return the manifest that has been written meanwhile, if the run was equal to this one.
+
+        Raises:
+            ManifestConflictError: It was not.
+        """
+        other, _ = self.current_manifest(overwrite=True)
+        if other is None or other.fingerprint is None or other.fingerprint != identity.fingerprint:
+            raise ManifestConflictError(self.store.location(MANIFEST_KEY))
+        return other
 
     def require_same_run(self, current: Manifest, identity: RunIdentity) -> None:
         """Refuse to replace another run's manifest.
@@ -210,11 +221,17 @@ class Run:
         return None if record is None else SceneSettings(record)
 
     def estimated_settings(self, identity: RunIdentity) -> SceneSettings:
-        """Estimate the settings of the scene, and store them for a run that goes on with this one."""
+        """Estimate the settings of the scene; they are stored with its first frame, for a run that goes on."""
         settings = SceneSettings.estimate(self.scene, self.recipe, [task.frame for task in self.tasks])
-        if identity.fingerprint is not None and not self.recipe.strict:
-            put_entry(self.store, identity.fingerprint, settings.record)
+        if identity.fingerprint is not None and not isinstance(self.format, SceneFormat):
+            self.unstored_settings = (identity.fingerprint, settings.record)
         return settings
+
+    def store_settings(self) -> None:
+        """Store the settings of the scene, if that is still to be done."""
+        if self.unstored_settings is not None:
+            put_entry(self.store, *self.unstored_settings)
+            self.unstored_settings = None
 
     def stored_scene(self, current: Manifest | None, results: dict[str, FrameResult]) -> AttachmentRecord | None:
         """Return the attachment of a Sensor Fusion Scene that is stored already, with all frames of this run."""
@@ -237,138 +254,32 @@ class Run:
         results: dict[str, FrameResult],
         whole_scene: AttachmentRecord | None,
         settings: SceneSettings,
-        builder: ManifestBuilder,
         free: int | None,
-    ) -> None:
-        """Process the frames whose results are missing, and add all results to the builder, in time order."""
-        processor = FrameProcessor(
-            steps_of(self.scene, self.recipe, settings.record),
-            self.recipe,
-            self.scene.source,
-            self.out,
-            self.storage,
-        )
+    ) -> ManifestBuilder:
+        """Process the frames whose results are missing; return all results, in time order."""
+        builder = ManifestBuilder(self.tasks)
+        missing = [task for task in self.tasks if task.fingerprint not in results]
+        fresh: dict[str, FrameResult] = {}
+        steps = steps_of(self.scene, self.recipe, settings.record)
+        processor = FrameProcessor(steps, self.recipe, self.scene.source, self.out, self.storage)
+        self.processing = Processing(processor, self.store, self.workers, self.executor, self.progress, settings.points)
         if isinstance(self.format, SceneFormat):
             if whole_scene is None:
-                self.process_scene(processor, settings, builder)
-            else:
-                for task in self.tasks:
-                    builder.add(results[str(task.fingerprint)])
-                builder.attachments.append(whole_scene)
-            return
-        missing = [task for task in self.tasks if task.fingerprint not in results]
-        self.finished = len(self.tasks) - len(missing)
-        self.progress.start(len(self.tasks), self.finished)
-        fresh = {}
-        has_points = any(result.frame is not None and result.frame.points_out for result in results.values())
-        for task, result in self.process_frames(processor, missing, settings, free, has_points=has_points):
-            fresh[task.frame.id] = result
+                missing = self.tasks
+                self.progress.start(len(self.tasks), 0)
+                done, whole_scene, builder.scene_notes = self.processing.scene(self.scene, self.tasks)
+                fresh = {task.frame.id: result for task, result in zip(self.tasks, done, strict=True)}
+            builder.attachments += [] if whole_scene is None else [whole_scene]
+        else:
+            self.processing.finished = len(self.tasks) - len(missing)
+            self.progress.start(len(self.tasks), self.processing.finished)
+            has_points = any(result.frame is not None and result.frame.points_out for result in results.values())
+            frames = self.processing.frames(missing, free, has_points=has_points, on_points=self.store_settings)
+            fresh = {task.frame.id: result for task, result in frames}
         for task in self.tasks:
             builder.add(fresh[task.frame.id] if task.frame.id in fresh else results[str(task.fingerprint)])
-
-    def process_frames(
-        self,
-        processor: FrameProcessor,
-        tasks: Sequence[FrameTask],
-        settings: SceneSettings,
-        free: int | None,
-        *,
-        has_points: bool,
-    ) -> Iterator[tuple[FrameTask, FrameResult]]:
-        """Process frames side by side, and yield what became of each, in time order but for those without points.
-
-        Frames that keep no point wait until one is met that does: a region in the wrong place stores nothing.
-
-        Raises:
-            EmptyResultError: No frame keeps a point.
-        """
-        disk = DiskSpace(self.store, tasks, free)
-        empty: list[EmptyFrame] = []
-        with (
-            ThreadPoolExecutor(self.workers + _STORING, thread_name_prefix="lidarprep") as threads,
-            _abandoned(threads),
-        ):
-
-            def submit(task: FrameTask, admission: Admission) -> Future[FrameResult | EmptyFrame]:
-                task = replace(task, points=settings.points.pop(task.frame.id, None))
-                if self.executor is not None:
-                    future = self.executor.submit(store_in_worker, processor, task, has_points)
-                else:
-                    future = threads.submit(
-                        processor.store, task, self.store, store_empty=has_points, admission=admission
-                    )
-                future.add_done_callback(self.count_finished)
-                return future
-
-            for pending in (tasks, empty):
-                todo = [one.task if isinstance(one, EmptyFrame) else one for one in pending]
-                if pending is empty and not has_points:
-                    require_points([one.record for one in empty])
-                budget = MemoryBudget(self.workers + 1, self.workers + _STORING, expected=self.expected_bytes(settings))
-                done = ordered_map(submit, todo, budget, on_error=self.store.close)
-                for task, result in zip(todo, done, strict=True):
-                    if isinstance(result, EmptyFrame):
-                        empty.append(result)
-                        continue
-                    has_points = has_points or (result.frame is not None and result.frame.points_out > 0)
-                    self.tell(result)
-                    disk.stored()
-                    yield task, result
-
-    def process_scene(self, processor: FrameProcessor, settings: SceneSettings, builder: ManifestBuilder) -> None:
-        """Process all frames into one Sensor Fusion Scene, and store it."""
-        self.progress.start(len(self.tasks), 0)
-        kept: list[tuple[FrameTask, FrameResult, bytes | None]] = []
-        with (
-            ThreadPoolExecutor(self.workers, thread_name_prefix="lidarprep") as threads,
-            _abandoned(threads),
-            SceneFileWriter.open(self.scene, processor, self.store, self.tasks) as scene_file,
-        ):
-            executor = self.executor or threads
-
-            def submit(task: FrameTask, admission: Admission) -> Future[PreparedFrame | FrameResult]:
-                return executor.submit(
-                    processor.prepare, replace(task, points=settings.points.pop(task.frame.id, None))
-                )
-
-            budget = MemoryBudget(self.workers + 1, 2 * self.workers + 1, expected=self.expected_bytes(settings))
-            done = ordered_map(submit, self.tasks, budget, hold=_points_held, on_error=self.store.close)
-            for task, prepared in zip(self.tasks, done, strict=True):
-                result = scene_file.add(task, prepared)
-                bits = prepared.kept if isinstance(prepared, PreparedFrame) and result.frame is not None else None
-                kept.append((task, result, bits))
-                del prepared
-                self.tell(result)
-            frames = [result.frame for _, result, _ in kept if result.frame is not None]
-            if frames:
-                require_points(frames)
-            for task, result, bits in kept:
-                if result.frame is not None and bits is not None:
-                    record = processor.store_kept(task, self.store, bits)
-                    result = FrameResult(frame=result.frame.model_copy(update={"kept": record}))
-                builder.add(result)
-            if frames:
-                builder.attachments.append(scene_file.store_scene([frame.id for frame in frames]))
-                builder.scene_notes = tuple(scene_file.writer.notes)
-
-    def tell(self, result: FrameResult) -> None:
-        """Tell of a frame that is done."""
-        if result.frame is not None:
-            self.progress.advance(result.frame, result.bytes)
-        elif result.skipped is not None:
-            self.progress.skip(result.skipped)
-
-    def count_finished(self, future: Future[FrameResult | EmptyFrame]) -> None:
-        """Count a frame that another run will find finished."""
-        if not future.cancelled() and future.exception() is None:
-            result = future.result()
-            self.finished += isinstance(result, FrameResult) and result.record.fingerprint is not None
-
-    def expected_bytes(self, settings: SceneSettings) -> int | None:
-        """Return about what a frame takes in memory, by those that were read; None where none was."""
-        if any(task.frame.read_chunks is not None for task in self.tasks):
-            return None
-        return max((BYTES_A_POINT * len(points) for points in settings.points.values()), default=None)
+        builder.require_points()
+        return builder
 
     def require_stored(self, manifest: Manifest) -> None:
         """Check that nothing that the manifest is to name has been deleted while the run lasted.
@@ -389,36 +300,22 @@ class Run:
         try:
             yield
         except BaseException as failure:
+            self.store.close()
+            finished = 0 if self.processing is None else self.processing.finished
             if isinstance(failure, EmptyResultError):
                 failure.fix = explain_empty_result([task.frame for task in self.tasks], self.recipe) or failure.fix
             elif isinstance(failure, RecipeError):
-                if self.finished:
-                    _advise(failure, f"{self.finished} frames are stored already: `lidarprep prune` removes them.")
-            elif self.finished:
-                kept = f"{self.finished} of {len(self.tasks)} frames are done and kept"
+                if finished:
+                    _advise(failure, f"{finished} frames are stored already: `lidarprep prune` removes them.")
+            elif finished:
+                kept = f"{finished} of {len(self.tasks)} frames are done and kept"
                 _advise(failure, f"{kept}: run the same command again to go on.")
             raise
-        finally:
-            self.store.close()
 
 
 _OTHER_RUN = (
     "Choose another destination, or replace its manifest with --overwrite; `lidarprep prune` removes its objects."
 )
-
-
-def _points_held(result: PreparedFrame | FrameResult) -> int:
-    return result.in_memory if isinstance(result, PreparedFrame) else 0
-
-
-@contextmanager
-def _abandoned(threads: ThreadPoolExecutor) -> Iterator[None]:
-    """Cancel what is queued, and wait for nothing, if the process is to stop."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        threads.shutdown(wait=False, cancel_futures=True)
-        raise
 
 
 def _advise(failure: BaseException, advice: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -40,14 +40,14 @@ class SceneFileWriter:
     @classmethod
     @contextmanager
     def open(
-        cls, scene: Scene, processor: FrameProcessor, store: Store, tasks: list[FrameTask]
+        cls, scene: Scene, processor: FrameProcessor, store: Store, tasks: Sequence[FrameTask]
     ) -> Iterator[SceneFileWriter]:
         """Open a temporary file for the frames of some tasks, which is gone at the end of the `with` statement."""
         with store.temporary_file() as file:
             writer = _format_of(processor).writer(
                 file,
                 frames=len(tasks),
-                pictures=sum(len(task.frame.images) for task in tasks),
+                images=sum(len(task.frame.images) for task in tasks),
                 lidars=len(scene.lidars),
                 odometry=processor.recipe.odometry,
             )
@@ -65,7 +65,7 @@ class SceneFileWriter:
 
     def store_scene(self, frames: list[str]) -> AttachmentRecord:
         """Finish the file, and store it under its content's name; `frames` are the ids of the frames in it."""
-        self.writer.finish_in_place()
+        self.writer.finish()
         self.file.seek(0)
         digest = hashlib.file_digest(self.file, "sha256").hexdigest()  # type: ignore[arg-type]  # has readinto, as files do
         size = self.file.tell()

@@ -22,6 +22,7 @@ from urllib.parse import quote
 from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
 from lidarprep.storage.files import (
     TEMPORARY,
+    Reflinks,
     move,
     move_file,
     remove_quietly,
@@ -33,7 +34,6 @@ from lidarprep.storage.files import (
 )
 from lidarprep.storage.keys import is_key
 from lidarprep.storage.options import OBJECT_OPTIONS, StorageOptions
-from lidarprep.storage.reflink import Reflinks
 from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, FetchUrl, ObjectInfo
 
 

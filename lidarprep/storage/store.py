@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, Protocol
 
 MANIFEST_KEY = "manifest.json"
 
@@ -27,10 +27,16 @@ class ObjectInfo:
     modified: float
 
 
-class FetchUrl(NamedTuple):
-    """A URL that Scale is given, and when it expires: seconds since the Unix epoch, None for never."""
+@dataclass(frozen=True)
+class FetchUrl:
+    """A URL that Scale is given; a signed one is a secret, and not part of its text.
 
-    url: str
+    Args:
+        url: The URL.
+        expires_at: When it expires, seconds since the Unix epoch; None for never.
+    """
+
+    url: str = field(repr=False)
     expires_at: int | None
 
 

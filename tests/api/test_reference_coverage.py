@@ -1,5 +1,6 @@
 """docs/scale-api.md has every row of the reference, and what it names is there."""
 
+import inspect
 import re
 from functools import cache
 from importlib import import_module
@@ -10,13 +11,13 @@ import pytest
 
 from lidarprep import api, callbacks
 from lidarprep.api import AsyncScaleClient, ScaleClient, parameters
-from lidarprep.api.answers import ERRORS_BY_STATUS
-from lidarprep.api.listing import TaskFilters
-from lidarprep.api.parameters.base import PYTHON_NAMES
-from lidarprep.api.task_types import TASK_TYPES
+from lidarprep.api._listing import TaskFilters
+from lidarprep.api._responses import ERRORS_BY_STATUS
+from lidarprep.api._task_types import TASK_TYPES
+from lidarprep.api.parameters._base import PYTHON_NAMES
 from lidarprep.errors import ServerError
-from lidarprep.sandbox.app import ROUTES
-from lidarprep.sandbox.responses import default_response
+from lidarprep.sandbox._endpoints import ROUTES
+from lidarprep.sandbox._fake_results import fake_result
 from tests.api.reference_tables import (
     AUDIT,
     ENDPOINTS,
@@ -119,10 +120,7 @@ def test_each_parameter_of_an_endpoint_is_a_row_of_the_page() -> None:
 def assert_is_there(code: str) -> None:
     """Code as the page names it: `method(argument)` of the client, `TaskFilters.name`, or a name of some module."""
     if found := re.fullmatch(r"(\w+)\((\w+)\)", code):
-        method: Any = getattr(ScaleClient, found[1])
-        assert (
-            found[2] in method.__code__.co_varnames[: method.__code__.co_argcount + method.__code__.co_kwonlyargcount]
-        )
+        assert found[2] in inspect.signature(getattr(ScaleClient, found[1])).parameters
     elif code.startswith("TaskFilters."):
         assert code.removeprefix("TaskFilters.") in TaskFilters.__annotations__
     elif code.startswith("lidarprep."):
@@ -159,7 +157,7 @@ def test_each_field_of_a_response_is_a_row_of_the_page_and_in_a_response_of_the_
         assert documented[task_type, name] in names_of_tests()
         if name != "error":  # what comes of things that go well has none
             params = {**EXAMPLES[task_type], "category_ids": {"1": "red"}, "with_labels": True}
-            response = default_response({"task_id": "a", "type": task_type, "params": params}, lambda _: "")
+            response = fake_result({"task_id": "a", "type": task_type, "params": params}, lambda _: "")
             held, _, within = name.partition("[].")
             assert within in response[held][0] if within else held in response
 

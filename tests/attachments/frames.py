@@ -1,4 +1,4 @@
-"""Frames of the world, drawn by hypothesis: every combination of optional columns, pictures, radar, GPS."""
+"""Frames of the world, drawn by hypothesis: every combination of optional columns, images, radar, GPS."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def world_frame(
     return frame.with_data(cloud, radar)
 
 
-def picture(intrinsics: Intrinsics | None = None, **more: Any) -> CameraImage:
-    """A picture with all that an attachment asks for."""
+def camera_image(intrinsics: Intrinsics | None = None, **more: Any) -> CameraImage:
+    """An image with all that an attachment asks for."""
     camera = Camera("front", 0, intrinsics or Intrinsics(900.0, 900.0, 640.0, 360.0))
     return CameraImage(camera, **({"url": "https://x/1.jpg", "world_from_camera": Pose.identity()} | more))
 

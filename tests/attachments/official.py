@@ -42,17 +42,17 @@ def official_bytes(frame: Frame) -> bytes:
         if radar.sizes is not None:
             echo.size = radar.sizes[row]
     for image in frame.images:
-        picture = message.images.add(image_url=image.url, camera_index=image.camera.index)
+        described = message.images.add(image_url=image.url, camera_index=image.camera.index)
         assert image.world_from_camera is not None
-        fill_pose(picture.position, picture.heading, image.world_from_camera)
+        fill_pose(described.position, described.heading, image.world_from_camera)
         if image.timestamp is not None:
-            picture.timestamp = image.timestamp
+            described.timestamp = image.timestamp
         if image.scale_factor != 1:
-            picture.scale_factor = image.scale_factor
+            described.scale_factor = image.scale_factor
         if image.priority is not None:
-            picture.priority = image.priority
+            described.priority = image.priority
         known = image.camera.intrinsics
-        intrinsics = getattr(picture, known.model)
+        intrinsics = getattr(described, known.model)
         intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy = known.fx, known.fy, known.cx, known.cy
         if known.skew:
             intrinsics.skew = known.skew

@@ -11,7 +11,7 @@ import pytest
 from lidarprep.attachments import FORMATS, frame_json, lidar_frame
 from lidarprep.errors import EncodingError
 from lidarprep.scene import Camera, Distortion, Frame, Intrinsics, PointCloud, Pose, RadarPoints
-from tests.attachments.frames import picture, world_frame
+from tests.attachments.frames import camera_image, world_frame
 
 BOTH = pytest.mark.parametrize("encode", [frame_json.encode, lidar_frame.encode], ids=["json", "protobuf"])
 ONES = np.ones((3, 3), np.float32)
@@ -73,11 +73,11 @@ def test_a_frame_without_a_device_pose_is_refused(encode: Any) -> None:
 
 
 @BOTH
-def test_a_picture_without_url_or_pose_is_refused(encode: Any) -> None:
+def test_an_image_without_url_or_pose_is_refused(encode: Any) -> None:
     with pytest.raises(EncodingError, match="front has no URL"):
-        encode(world_frame(images=(picture(url=None),)))
+        encode(world_frame(images=(camera_image(url=None),)))
     with pytest.raises(EncodingError, match="front has no pose"):
-        encode(world_frame(images=(picture(world_from_camera=None),)))
+        encode(world_frame(images=(camera_image(world_from_camera=None),)))
 
 
 @BOTH
@@ -105,7 +105,7 @@ def test_radar_that_is_not_in_the_world_is_refused(encode: Any) -> None:
     ],
 )
 def test_a_model_that_the_schema_lacks_is_refused_by_name_and_json_is_named(intrinsics: Intrinsics, what: str) -> None:
-    frame = world_frame(images=(picture(intrinsics),))
+    frame = world_frame(images=(camera_image(intrinsics),))
     with pytest.raises(EncodingError, match=what) as caught:
         lidar_frame.encode(frame)
     assert "--format json" in str(caught.value)
@@ -120,14 +120,14 @@ HUGE = Pose.identity().translated((1e39, 0, 0))
     "frame",
     [
         world_frame(world_from_ego=HUGE),
-        world_frame(images=(picture(world_from_camera=HUGE),)),
-        world_frame(images=(picture(Intrinsics(1e39, 1, 0, 0)),)),
-        world_frame(images=(picture(scale_factor=1e39),)),
+        world_frame(images=(camera_image(world_from_camera=HUGE),)),
+        world_frame(images=(camera_image(Intrinsics(1e39, 1, 0, 0)),)),
+        world_frame(images=(camera_image(scale_factor=1e39),)),
         world_frame(radar=RadarPoints(np.array([[1e39, 0, 0]]), frame="world")),
         world_frame(radar=RadarPoints(np.zeros((1, 3)), sizes=np.array([1e39]), frame="world")),
-        world_frame(images=(picture(priority=2**31),)),
-        world_frame(images=(replace(picture(), camera=Camera("far", 2**31, Intrinsics(1, 1, 0, 0))),)),
-        world_frame(images=(picture(url="\ud800"),)),
+        world_frame(images=(camera_image(priority=2**31),)),
+        world_frame(images=(replace(camera_image(), camera=Camera("far", 2**31, Intrinsics(1, 1, 0, 0))),)),
+        world_frame(images=(camera_image(url="\ud800"),)),
     ],
 )
 def test_a_number_or_text_beyond_the_schemas_types_is_refused(frame: Frame) -> None:
@@ -138,9 +138,9 @@ def test_a_number_or_text_beyond_the_schemas_types_is_refused(frame: Frame) -> N
 @pytest.mark.parametrize(
     "frame",
     [
-        world_frame(images=(picture(priority=2**64),)),
-        world_frame(images=(picture(metadata={"a": object()}),)),
-        world_frame(images=(picture(url="\ud800"),)),
+        world_frame(images=(camera_image(priority=2**64),)),
+        world_frame(images=(camera_image(metadata={"a": object()}),)),
+        world_frame(images=(camera_image(url="\ud800"),)),
     ],
 )
 def test_what_is_no_json_is_refused(frame: Frame) -> None:

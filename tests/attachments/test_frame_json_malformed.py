@@ -122,7 +122,7 @@ def test_a_wrong_type_around_the_points_is_refused_by_its_key(path: str, value: 
 
 
 @pytest.mark.parametrize("key", ["image_url", "position", "heading", "fx", "fy", "cx", "cy"])
-def test_a_picture_without_a_required_key_is_refused(key: str) -> None:
+def test_an_image_without_a_required_key_is_refused(key: str) -> None:
     described = json.loads(encode(SMALL_FRAME))
     del described["images"][0][key]
     assert key in str(refused(json.dumps(described).encode()))

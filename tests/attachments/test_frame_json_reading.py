@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lidarprep.attachments.frame_json import decode
@@ -119,7 +119,6 @@ def point_lists(draw: st.DrawFn) -> list[dict[str, Any]]:
     return points
 
 
-@settings(max_examples=250)
 @given(point_lists(), st.integers(0, 2**32))
 def test_any_way_of_writing_reads_as_json_reads_it(points: list[dict[str, Any]], seed: int) -> None:
     assert_as_json_reads(Writer(seed).frame(points))
@@ -199,7 +198,7 @@ def test_optional_parts_may_be_null_or_left_out() -> None:
     assert (frame.timestamp, frame.gps, frame.images, frame.radar()) == (None, None, (), None)
 
 
-def test_a_picture_needs_only_its_required_keys() -> None:
+def test_an_image_needs_only_its_required_keys() -> None:
     image = (
         b'{"image_url":"u","position":{"x":1,"y":2,"z":3},"heading":{"w":1,"x":0,"y":0,"z":0},'
         b'"fx":1,"fy":2,"cx":3,"cy":4}'

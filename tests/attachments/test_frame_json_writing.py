@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lidarprep.attachments.frame_json import decode, encode
@@ -19,8 +19,8 @@ from tests.attachments.frames import (
     assert_same_points,
     assert_same_surroundings,
     bits,
+    camera_image,
     frames,
-    picture,
     world_frame,
 )
 
@@ -44,7 +44,6 @@ def float32_column(points: list[dict[str, Any]], key: str) -> np.ndarray:
     return np.array([float(point[key]) for point in points], dtype=np.float64).astype(np.float32)
 
 
-@settings(max_examples=150)
 @given(frames(ALL_MODELS))
 def test_json_reads_every_column_back_bit_for_bit(frame: Frame) -> None:
     points, cloud = parsed(frame)["points"], frame.points()
@@ -62,7 +61,6 @@ def test_json_reads_every_column_back_bit_for_bit(frame: Frame) -> None:
             assert [type(point[KEYS[name]]) for point in points] == [type(value) for value in expected]
 
 
-@settings(max_examples=150)
 @given(frames(ALL_MODELS))
 def test_what_is_written_reads_back_as_it_was(frame: Frame) -> None:
     back = decode(encode(frame), source="7")
@@ -96,7 +94,6 @@ def test_extreme_coordinates_survive_json_bit_for_bit() -> None:
     assert np.array_equal(bits(decode(encode(world_frame(positions))).points().positions), bits(positions))
 
 
-@settings(max_examples=100)
 @given(frames(), st.integers(0, 8))
 def test_precision_writes_what_python_writes(frame: Frame, decimals: int) -> None:
     cloud = frame.points()
@@ -127,7 +124,7 @@ def test_every_field_has_its_name() -> None:
         900.0, 901.0, 640.0, 360.0, 0.5, distortion=Distortion(k1=0.1, k2=0.2, p1=0.01, p2=0.02, k6=0.3, lx=1, ly=2)
     )
     heading = Pose.from_euler(0.1, 0.2, 0.3, (4.0, 5.0, 6.0))
-    image = picture(
+    image = camera_image(
         intrinsics, world_from_camera=heading, timestamp=12, scale_factor=2.0, priority=3, metadata={"a": [1]}
     )
     frame = world_frame(

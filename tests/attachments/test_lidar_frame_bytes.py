@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from lidarprep.attachments import lidar_frame_pb2 as pb
 from lidarprep.attachments.lidar_frame import decode, encode
@@ -17,7 +17,6 @@ from tests.attachments.official import official_bytes
 from tests.attachments.valid import SMALL_FRAME
 
 
-@settings(max_examples=150)
 @given(frames())
 def test_the_bytes_are_those_of_the_official_class(frame: Frame) -> None:
     assert encode(frame) == official_bytes(frame)
@@ -47,7 +46,6 @@ def test_each_combination_of_columns(present: tuple[bool, ...]) -> None:
         assert_same_points(decode(data).points(), frame.points())
 
 
-@settings(max_examples=150)
 @given(frames())
 def test_what_is_written_reads_back_as_it_was(frame: Frame) -> None:
     cloud = frame.points()
@@ -60,7 +58,6 @@ def test_what_is_written_reads_back_as_it_was(frame: Frame) -> None:
     assert_same_surroundings(back, frame, 1e-6)
 
 
-@settings(max_examples=100)
 @given(frames())
 def test_the_official_class_reads_the_bytes_and_serialises_them_again(frame: Frame) -> None:
     data = encode(frame)

@@ -1,4 +1,4 @@
-"""Other URLs of an attachment's pictures: nothing else of it changes, in either format."""
+"""Other URLs of an attachment's images: nothing else of it changes, in either format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lidarprep.attachments import get_format
 from lidarprep.errors import FormatError
 from lidarprep.scene import Frame
-from tests.attachments.frames import frames, picture, world_frame
+from tests.attachments.frames import camera_image, frames, world_frame
 
 
 def with_urls(frame: Frame, form: str) -> Frame:
@@ -46,7 +46,7 @@ def _new(url: str) -> str:
 
 def test_a_frame_json_that_another_has_written_is_refused() -> None:
     json = get_format("json")
-    data = json.encode(replace(world_frame(), images=(replace(picture(), url="s3://a/b.jpg"),)))
+    data = json.encode(replace(world_frame(), images=(replace(camera_image(), url="s3://a/b.jpg"),)))
     for other in (data.replace(b":", b": ", 1), b" " + data, b"{}", b""):
         with pytest.raises(FormatError):
             json.relink(other, lambda url: url + "?x")
@@ -54,7 +54,7 @@ def test_a_frame_json_that_another_has_written_is_refused() -> None:
 
 def test_a_lidar_frame_that_another_has_written_is_refused() -> None:
     protobuf = get_format("protobuf")
-    frame = replace(world_frame(), images=(replace(picture(), url="s3://a/b.jpg"),))
+    frame = replace(world_frame(), images=(replace(camera_image(), url="s3://a/b.jpg"),))
     data = protobuf.encode(frame)
     tail = data[data.rindex(b"s3://a/b.jpg") - 12 :]
     for other in (tail + data.removesuffix(tail), data[:-1], b"\x07"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lidarprep.scene import Distortion, GpsPose, Intrinsics, Pose, RadarPoints
-from tests.attachments.frames import picture, world_frame
+from tests.attachments.frames import camera_image, world_frame
 
 SMALL_FRAME = world_frame(
     [[1.0, -2.5, 3.25], [1e-7, 123456.789, 0.1]],
@@ -17,8 +17,10 @@ SMALL_FRAME = world_frame(
     world_from_ego=Pose.from_euler(0.1, 0.2, 0.3, (4, 5, 6)),
     gps=GpsPose(52.5, 13.25, 90.0),
     images=(
-        picture(Intrinsics(900.0, 901.0, 640.0, 360.0, distortion=Distortion(k1=0.125, p2=0.5)), timestamp=5),
-        picture(Intrinsics(300.0, 301.0, 320.0, 240.0, model="fisheye", distortion=Distortion(k4=0.125)), priority=2),
+        camera_image(Intrinsics(900.0, 901.0, 640.0, 360.0, distortion=Distortion(k1=0.125, p2=0.5)), timestamp=5),
+        camera_image(
+            Intrinsics(300.0, 301.0, 320.0, 240.0, model="fisheye", distortion=Distortion(k4=0.125)), priority=2
+        ),
     ),
     radar=RadarPoints(np.array([[1.0, 2, 3]]), np.array([[0.0, 1, 0]]), np.array([0.5]), frame="world"),
 )

@@ -1,4 +1,4 @@
-"""Callbacks as the reference shows them, and a place to keep them of each kind."""
+"""Callbacks as the reference shows them, and a store to keep them."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def posted(task_id: str = TASK_ID, category: str = "red", **more: Any) -> bytes:
     return json.dumps({"task": task, "response": {"category": category}, "task_id": task_id, **more}).encode()
 
 
-@pytest.fixture(params=["callbacks.db", "callbacks"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A new SQLite file, and a new folder."""
-    return tmp_path / str(request.param)
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A file that does not exist yet."""
+    return tmp_path / "callbacks.db"
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def store(place: Path) -> Iterator[CallbackStore]:
 
 @pytest.fixture
 def reopened(place: Path, store: CallbackStore) -> Iterator[Callable[[], CallbackStore]]:
-    """Opens the same place once more, as another process would."""
+    """Opens the same file once more, as another process would."""
     opened: list[CallbackStore] = []
 
     def open_again() -> CallbackStore:

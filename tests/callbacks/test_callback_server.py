@@ -6,7 +6,6 @@ import asyncio
 import hmac
 import json
 import logging
-import os
 import socket
 import threading
 import time
@@ -23,7 +22,6 @@ from starlette.routing import Mount
 
 from lidarprep.api import ScaleClient
 from lidarprep.callbacks import CallbackServer, CallbackStore, create_app, open_callback_store, running_callbacks
-from lidarprep.callbacks import server as server_module
 from lidarprep.errors import StorageError, TransportError, UnauthorizedError
 from lidarprep.sandbox import SandboxOptions, running_sandbox
 from tests.callbacks.conftest import AUTH_KEY, TASK_ID, posted
@@ -34,19 +32,6 @@ AUTH = {"scale-callback-auth": AUTH_KEY}
 @pytest.fixture
 def server(store: CallbackStore) -> Iterator[CallbackServer]:
     with running_callbacks(store, AUTH_KEY, max_body_bytes=100_000) as server:
-        yield server
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[CallbackStore]:
-    """A store of one kind, where the kind does not matter."""
-    with open_callback_store(tmp_path / "callbacks.db") as store:
-        yield store
-
-
-@pytest.fixture
-def one_server(database: CallbackStore) -> Iterator[CallbackServer]:
-    with running_callbacks(database, AUTH_KEY, max_body_bytes=100_000) as server:
         yield server
 
 
@@ -138,19 +123,19 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(empty_s
     assert raw(empty_server, head.encode()).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_body_in_chunks_is_refused_once_it_is_too_large(one_server: CallbackServer) -> None:
+def test_a_body_in_chunks_is_refused_once_it_is_too_large(server: CallbackServer) -> None:
     def chunks(count: int) -> Iterator[bytes]:
         yield from (b" " * 1000 for _ in range(count))
         yield posted()
 
-    assert post(one_server, chunks(99)).status_code == 200
+    assert post(server, chunks(99)).status_code == 200
     head = (
         f"POST /callback HTTP/1.1\r\nHost: x\r\nscale-callback-auth: {AUTH_KEY}\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
     # The last chunk, which would end the body, never comes.
-    answer = raw(one_server, head.encode(), b"186a1\r\n" + b" " * 100_001 + b"\r\n")
+    answer = raw(server, head.encode(), b"186a1\r\n" + b" " * 100_001 + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 413 ")
-    assert len(list(one_server.store)) == 1
+    assert len(list(server.store)) == 1
 
 
 @pytest.mark.parametrize(
@@ -197,55 +182,47 @@ def test_other_methods_and_paths_are_told_apart(
 
 
 def test_a_disk_error_is_answered_500_and_the_next_delivery_is_stored(
-    server: CallbackServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: CallbackServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if database := getattr(server.store, "_database", None):
-        (pages,) = database.execute("PRAGMA page_count").fetchone()
-        database.execute(f"PRAGMA max_page_count = {pages}")
-    else:
-
-        def full(_: int) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(os, "fsync", full)
+    database = server.store._database
+    (pages,) = database.row("PRAGMA page_count")
+    database.run(f"PRAGMA max_page_count = {pages}")
     body = posted(padding="x" * 50_000)
     response = post(server, body)
     assert response.status_code == 500
     assert response.json() == {"status_code": 500, "error": "The callback could not be stored."}
     assert list(server.store) == []
-    assert "Scale will send it again" in caplog.text
-    monkeypatch.undo()
-    if database:
-        database.execute("PRAGMA max_page_count = 1000000")
+    assert "Scale will send the callback again" in caplog.text
+    database.run("PRAGMA max_page_count = 1000000")
     assert post(server, body).json()["new"] is True
     assert len(list(server.store)) == 1
 
 
 def test_a_failure_that_nobody_thought_of_is_answered_500(
-    one_server: CallbackServer, monkeypatch: pytest.MonkeyPatch
+    server: CallbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: Any) -> Any:
         raise RuntimeError("bug")
 
-    monkeypatch.setattr(one_server.store, "add", broken)
-    assert post(one_server).status_code == 500
+    monkeypatch.setattr(server.store, "add", broken)
+    assert post(server).status_code == 500
 
 
-def test_several_keys_are_taken_while_one_is_changed(database: CallbackStore) -> None:
-    with running_callbacks(database, ["old_key", " new_key\n"]) as server:
+def test_several_keys_are_taken_while_one_is_changed(store: CallbackStore) -> None:
+    with running_callbacks(store, ["old_key", " new_key\n"]) as server:
         statuses = [post(server, headers={"scale-callback-auth": key}).status_code for key in ("old_key", "new_key")]
         assert statuses == [200, 200]
         assert post(server, headers={"scale-callback-auth": "old_key new_key"}).status_code == 401
 
 
 @pytest.mark.parametrize("key", ["", "  ", [], ["a", ""]])
-def test_no_server_without_an_auth_key(database: CallbackStore, key: Any) -> None:
+def test_no_server_without_an_auth_key(store: CallbackStore, key: Any) -> None:
     with pytest.raises(UnauthorizedError, match="no callback auth key is set"):
-        create_app(database, key)
+        create_app(store, key)
 
 
 def test_keys_are_compared_in_constant_time_and_whichever_it_is_all_of_them(
-    database: CallbackStore, monkeypatch: pytest.MonkeyPatch
+    store: CallbackStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[tuple[int, int]] = []
     compare = hmac.compare_digest
@@ -255,7 +232,7 @@ def test_keys_are_compared_in_constant_time_and_whichever_it_is_all_of_them(
         return compare(one, other)
 
     monkeypatch.setattr(hmac, "compare_digest", noted)
-    with running_callbacks(database, ["short", "a much longer key"]) as server:
+    with running_callbacks(store, ["short", "a much longer key"]) as server:
         for given in ("short", "a much longer key", "x", "x" * 500):
             compared.clear()
             post(server, headers={"scale-callback-auth": given})
@@ -263,20 +240,20 @@ def test_keys_are_compared_in_constant_time_and_whichever_it_is_all_of_them(
 
 
 def test_the_auth_key_is_in_no_log_and_no_traceback(
-    database: CallbackStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    store: CallbackStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG)
 
     def broken(_: Any) -> Any:
         raise StorageError("disk")
 
-    with running_callbacks(database, AUTH_KEY) as server:
+    with running_callbacks(store, AUTH_KEY) as server:
         post(server)
         post(server, b"{")
         post(server, headers={"scale-callback-auth": AUTH_KEY + "2"})
-        monkeypatch.setattr(database, "add", broken)
+        monkeypatch.setattr(store, "add", broken)
         post(server)
-        with pytest.raises(TransportError) as taken, running_callbacks(database, AUTH_KEY, port=int(server.url[17:22])):
+        with pytest.raises(TransportError) as taken, running_callbacks(store, AUTH_KEY, port=int(server.url[17:22])):
             pass
     ours = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
     assert any(record.name.startswith("lidarprep.callbacks") for record in ours)
@@ -290,19 +267,19 @@ def test_the_auth_key_is_in_no_log_and_no_traceback(
     assert not any(AUTH_KEY in str(frame.locals) for frame in inside)
 
 
-def test_a_body_that_comes_too_slowly_is_given_up(database: CallbackStore) -> None:
-    with running_callbacks(database, AUTH_KEY, longest_body_s=0.2) as server:
+def test_a_body_that_comes_too_slowly_is_given_up(store: CallbackStore) -> None:
+    with running_callbacks(store, AUTH_KEY, longest_body_s=0.2) as server:
         head = f"POST /callback HTTP/1.1\r\nHost: x\r\nscale-callback-auth: {AUTH_KEY}\r\nContent-Length: 500\r\n\r\n"
         assert raw(server, head.encode(), b"{").startswith(b"HTTP/1.1 408 ")
-    assert list(database) == []
+    assert list(store) == []
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /callb", b"POST /callback HTTP/1.1\r\nHost: x\r\nX-Slow: "])
 def test_headers_that_come_too_slowly_are_given_up(
-    database: CallbackStore, monkeypatch: pytest.MonkeyPatch, sent: bytes
+    store: CallbackStore, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(server_module, "LONGEST_HEADERS_S", 0.2)
-    with running_callbacks(database, AUTH_KEY) as server:
+    monkeypatch.setattr("lidarprep._serving.LONGEST_HEADERS_S", 0.2)
+    with running_callbacks(store, AUTH_KEY) as server:
         try:
             answer = raw(server, sent)
         except ConnectionResetError:
@@ -311,10 +288,10 @@ def test_headers_that_come_too_slowly_are_given_up(
 
 
 def test_a_second_request_on_a_connection_has_the_same_limit(
-    database: CallbackStore, monkeypatch: pytest.MonkeyPatch
+    store: CallbackStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "LONGEST_HEADERS_S", 0.3)
-    with running_callbacks(database, AUTH_KEY) as server:
+    monkeypatch.setattr("lidarprep._serving.LONGEST_HEADERS_S", 0.3)
+    with running_callbacks(store, AUTH_KEY) as server:
         with httpx.Client(trust_env=False, verify=False) as client:  # one connection, idle for longer than that
             url = server.url.replace("callback", "healthz")
             assert client.get(url).status_code == 200
@@ -327,11 +304,11 @@ def test_a_second_request_on_a_connection_has_the_same_limit(
     assert answer.count(b"HTTP/1.1 200") <= 1
 
 
-def test_it_can_be_mounted_in_an_application_of_ones_own(database: CallbackStore) -> None:
+def test_it_can_be_mounted_in_an_application_of_ones_own(store: CallbackStore) -> None:
     handled: list[str] = []
-    left = create_app(database, AUTH_KEY)
+    left = create_app(store, AUTH_KEY)
     asyncio.run(_post_to(left, "/callback", posted("left")))
-    inner = create_app(database, AUTH_KEY, lambda callback: handled.append(callback.task_id), path="/scale")
+    inner = create_app(store, AUTH_KEY, lambda callback: handled.append(callback.task_id), path="/scale")
     outer = Starlette(routes=[Mount("/hooks", inner)])
     # No lifespan is run here, as a mounting application may not pass its own on.
     assert asyncio.run(_post_to(outer, "/hooks/scale", posted("new"))) == 200
@@ -351,13 +328,13 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_the_answer_does_not_wait_for_what_is_done_with_it(database: CallbackStore) -> None:
+def test_the_answer_does_not_wait_for_what_is_done_with_it(store: CallbackStore) -> None:
     answered = threading.Event()
-    with running_callbacks(database, AUTH_KEY, lambda _: answered.wait(20) or None) as server:
+    with running_callbacks(store, AUTH_KEY, lambda _: answered.wait(20) or None) as server:
         assert post(server).status_code == 200
-        assert list(database.unhandled()) == [(TASK_ID, 1)]  # what is done with it still runs
+        assert list(store.unhandled()) == [(TASK_ID, 1)]  # what is done with it still runs
         answered.set()
-        _until(lambda: list(database.unhandled()) == [])
+        _until(lambda: list(store.unhandled()) == [])
 
 
 def test_what_fails_is_handled_again_at_the_next_start_and_what_went_well_is_not(
@@ -382,19 +359,19 @@ def test_what_fails_is_handled_again_at_the_next_start_and_what_went_well_is_not
     assert list(store.unhandled()) == []
 
 
-def test_a_coroutine_function_is_run_to_its_end(database: CallbackStore) -> None:
+def test_a_coroutine_function_is_run_to_its_end(store: CallbackStore) -> None:
     done: list[str] = []
 
     async def take_in(callback: Any) -> None:
         await asyncio.sleep(0.01)
         done.append(callback.task_id)
 
-    with running_callbacks(database, AUTH_KEY, take_in) as server:
+    with running_callbacks(store, AUTH_KEY, take_in) as server:
         post(server)
     assert done == [TASK_ID]
 
 
-def test_no_more_run_at_once_than_was_asked_for_and_results_of_one_task_in_order(database: CallbackStore) -> None:
+def test_no_more_run_at_once_than_was_asked_for_and_results_of_one_task_in_order(store: CallbackStore) -> None:
     lock, go_on = threading.Lock(), threading.Event()
     running: list[str] = []
     most = 0
@@ -410,7 +387,7 @@ def test_no_more_run_at_once_than_was_asked_for_and_results_of_one_task_in_order
             running.remove(callback.task_id)
             order.append((callback.task_id, callback.version))
 
-    with running_callbacks(database, AUTH_KEY, take_in, at_once=2) as server:
+    with running_callbacks(store, AUTH_KEY, take_in, at_once=2) as server:
         for category in ("red", "blue", "green"):
             for task_id in ("a", "b", "c", "d"):
                 post(server, posted(task_id, category))
@@ -422,8 +399,8 @@ def test_no_more_run_at_once_than_was_asked_for_and_results_of_one_task_in_order
         assert [version for one, version in order if one == task_id] == [1, 2, 3]
 
 
-def test_a_taken_port_is_told(one_server: CallbackServer, tmp_path: Path) -> None:
-    port = int(one_server.url.split(":")[2].split("/")[0])
+def test_a_taken_port_is_told(server: CallbackServer, tmp_path: Path) -> None:
+    port = int(server.url.split(":")[2].split("/")[0])
     other = open_callback_store(tmp_path / "other")
     with (
         pytest.raises(TransportError, match=f"can't listen at 127.0.0.1, port {port}"),
@@ -432,16 +409,16 @@ def test_a_taken_port_is_told(one_server: CallbackServer, tmp_path: Path) -> Non
         pytest.fail("two servers on one port")
 
 
-def test_the_body_of_an_answer_is_json(one_server: CallbackServer) -> None:
-    for response in (post(one_server), post(one_server, b"{"), post(one_server, headers={})):
+def test_the_body_of_an_answer_is_json(server: CallbackServer) -> None:
+    for response in (post(server), post(server, b"{"), post(server, headers={})):
         assert isinstance(json.loads(response.content), dict)
 
 
-def test_what_the_sandbox_sends_is_taken(database: CallbackStore) -> None:
+def test_what_the_sandbox_sends_is_taken(store: CallbackStore) -> None:
     done: list[str] = []
     options = SandboxOptions(callback_auth_key=AUTH_KEY)
     with (
-        running_callbacks(database, AUTH_KEY, lambda callback: done.append(callback.task_id)) as server,
+        running_callbacks(store, AUTH_KEY, lambda callback: done.append(callback.task_id)) as server,
         running_sandbox(options=options) as sandbox,
         ScaleClient("test_key", sandbox.url) as client,
     ):
@@ -456,7 +433,7 @@ def test_what_the_sandbox_sends_is_taken(database: CallbackStore) -> None:
         sandbox.complete(task.id, {"category": "red"})
         _until(lambda: done == [task.id])
         _until(lambda: client.get_task(task.id).callback_done is True)
-    found = database.get(task.id)
+    found = store.get(task.id)
     assert found is not None
     assert found.response == {"category": "red"}
     assert found.task["status"] == "completed"

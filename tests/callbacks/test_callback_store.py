@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import string
 import threading
@@ -17,10 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lidarprep.callbacks import Callback, CallbackStore, open_callback_store
-from lidarprep.callbacks.callback import NotACallbackError
-from lidarprep.callbacks.folder_store import FolderStore
-from lidarprep.callbacks.sqlite_store import SqliteStore
-from lidarprep.errors import FormatError, StorageError
+from lidarprep.callbacks._store import NotACallbackError
+from lidarprep.errors import StorageError
 from tests.callbacks.conftest import TASK_ID, posted
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123457, tzinfo=UTC)
@@ -173,104 +170,18 @@ def test_a_response_that_is_no_object_is_still_in_the_body(store: CallbackStore)
     assert (found.response, found.task, found.content["response"]) == (None, {}, [1])
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("a.db", SqliteStore), ("a.sqlite3", SqliteStore), ("a", FolderStore), ("a.d/b", FolderStore)]
-)
-def test_a_path_tells_which_store_it_is(tmp_path: Path, name: str, kind: type[CallbackStore]) -> None:
-    for _ in range(2):  # new, and then as it is
-        with open_callback_store(tmp_path / name) as store:
-            assert type(store) is kind
-            store.add(callback(posted()))
-            assert len(list(store)) == 1
-
-
-def test_the_files_of_a_folder_are_what_was_posted_under_the_tasks_name(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path)
-    for category in ("red", "blue"):
-        store.add(callback(posted(category=category)))
-    store.mark_handled(TASK_ID, 1)
-    names = sorted(file.name for file in tmp_path.iterdir() if not file.name.startswith("."))
-    assert names == [f"{TASK_ID}.1.handled", f"{TASK_ID}.1.json", f"{TASK_ID}.2.json"]
-    assert (tmp_path / names[2]).read_bytes() == posted(category="blue")
-
-
-def test_a_folder_goes_on_counting_where_files_were_taken_out(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path)
-    for category in ("red", "blue"):
-        store.add(callback(posted(category=category)))
-    (tmp_path / f"{TASK_ID}.1.json").unlink()
-    assert store.add(callback(posted(category="green"))).callback.version == 3
-    assert [one.version for one in store.versions(TASK_ID)] == [2, 3]
-
-
-def test_other_files_in_a_folder_are_let_be_and_damaged_ones_are_named(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path)
-    store.add(callback(posted()))
-    (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / ".new-abc").write_bytes(b'{"task')  # as a process that died leaves it
-    assert len(list(store)) == 1
-    (tmp_path / "abc.1.json").write_bytes(posted()[:-1])
-    with pytest.raises(FormatError, match=r"abc\.1\.json: The body is not JSON"):
-        list(store)
-    (tmp_path / "abc.1.json").write_bytes(posted())
-    with pytest.raises(FormatError, match=f"the task_id {TASK_ID}; expected abc"):
-        store.get("abc")
-
-
-def test_a_folder_syncs_the_file_before_it_has_its_name_and_the_name_before_it_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = FolderStore(tmp_path)
-    steps: list[str] = []
-    fsync, rename = os.fsync, Path.rename
-
-    def noted_fsync(descriptor: int) -> None:
-        steps.append("sync " + ("folder" if os.path.samestat(os.fstat(descriptor), tmp_path.stat()) else "file"))
-        fsync(descriptor)
-
-    def noted_rename(file: Path, target: Path) -> Path:
-        steps.append("rename")
-        return rename(file, target)
-
-    monkeypatch.setattr(os, "fsync", noted_fsync)
-    monkeypatch.setattr(Path, "rename", noted_rename)
-    store.add(callback(posted()))
-    assert steps == ["sync file", "rename", "sync folder"]
-    store.add(callback(posted()))  # a run that died before its last step may have left it
-    assert steps[3:] == ["sync folder"]
-
-
-def test_a_lock_that_another_holds_for_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lidarprep.callbacks.folder_store.LONGEST_WAIT_FOR_LOCK_S", 0.05)
-    one, other = FolderStore(tmp_path), FolderStore(tmp_path)
-    with one._only_one(), pytest.raises(StorageError, match="another process holds its lock"):
-        other.add(callback(posted()))
-    assert other.add(callback(posted())).is_new
-
-
-@pytest.mark.parametrize("failing", ["fsync", "utime"])
-def test_a_folder_that_cannot_be_written_says_so_and_keeps_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
-) -> None:
-    store = FolderStore(tmp_path)
-
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, failing, full)
-        with pytest.raises(StorageError, match="a callback can't be stored: No space left on device"):
-            store.add(callback(posted()))
-    assert [file.name for file in tmp_path.iterdir()] == [".lock"]
-    assert store.add(callback(posted())).is_new
+def test_a_folder_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "callbacks").mkdir()
+    with pytest.raises(StorageError, match=r"callbacks is a folder; .* SQLite file\n.*callbacks\.db"):
+        open_callback_store(tmp_path / "callbacks")
+    assert list((tmp_path / "callbacks").iterdir()) == []
 
 
 def test_each_commit_to_sqlite_waits_for_the_disk(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "a.db")
-    (synchronous,) = store._database.execute("PRAGMA synchronous").fetchone()
-    (journal,) = store._database.execute("PRAGMA journal_mode").fetchone()
+    with open_callback_store(tmp_path / "a.db") as store:
+        (synchronous,) = store._database.row("PRAGMA synchronous")
+        (journal,) = store._database.row("PRAGMA journal_mode")
     assert (synchronous, journal) == (3, "delete")  # EXTRA: more than FULL, which is 2
-    store.close()
 
 
 def test_many_that_open_a_new_store_at_once_all_get_it(place: Path) -> None:
@@ -293,15 +204,15 @@ def test_many_that_open_a_new_store_at_once_all_get_it(place: Path) -> None:
 
 
 def test_a_full_sqlite_file_says_so_and_keeps_nothing_and_goes_on_later(tmp_path: Path) -> None:
-    with SqliteStore(tmp_path / "a.db") as store:
+    with open_callback_store(tmp_path / "a.db") as store:
         store.add(callback(posted("first")))
-        (pages,) = store._database.execute("PRAGMA page_count").fetchone()
-        store._database.execute(f"PRAGMA max_page_count = {pages}")
+        (pages,) = store._database.row("PRAGMA page_count")
+        store._database.run(f"PRAGMA max_page_count = {pages}")
         large = posted("second", padding="x" * 50_000)
-        with pytest.raises(StorageError, match="a callback can't be stored: database or disk is full"):
+        with pytest.raises(StorageError, match=r"store of callbacks .* can't be written: database or disk is full"):
             store.add(callback(large))
         assert [one.task_id for one in store] == ["first"]
-        store._database.execute("PRAGMA max_page_count = 100000")
+        store._database.run("PRAGMA max_page_count = 100000")
         assert store.add(callback(large)).is_new
 
 
@@ -311,22 +222,20 @@ def test_a_file_that_is_no_store_is_refused_and_let_be(tmp_path: Path) -> None:
     with sqlite3.connect(other) as database:
         database.execute("CREATE TABLE mine (a)")
     database.close()
-    SqliteStore(newer).close()
+    open_callback_store(newer).close()
     with sqlite3.connect(newer) as database:
         database.execute("PRAGMA user_version = 2")
     database.close()
-    for file, message in ((text, "no store"), (other, "database of something else"), (newer, "has version 2")):
+    for file, message in ((text, "not a database"), (other, "database of something else"), (newer, "has version 2")):
         with pytest.raises(StorageError, match=message):
             open_callback_store(file)
     assert text.read_bytes().startswith(b"not a database")
     with pytest.raises(StorageError, match="can't be opened"):
-        SqliteStore(tmp_path / "nowhere" / "a.db")
-    with pytest.raises(StorageError, match="can't be used for callbacks"):
-        FolderStore(text)
+        open_callback_store(tmp_path / "nowhere" / "a.db")
 
 
 def test_a_store_that_is_closed_says_so(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "a.db")
+    store = open_callback_store(tmp_path / "a.db")
     store.close()
     for call in (lambda: store.get("a"), lambda: store.add(callback(posted())), lambda: store.mark_handled("a", 1)):
         with pytest.raises(StorageError, match="closed"):

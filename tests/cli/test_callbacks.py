@@ -48,19 +48,18 @@ def test_serve_does_not_run_without_an_auth_key(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["callbacks.db", "callbacks"])
-def test_list_shows_what_came_and_what_was_handled(run: Run, tmp_path: Path, name: str) -> None:
+def test_list_shows_what_came_and_what_was_handled(run: Run, tmp_path: Path) -> None:
     bodies = [{"task_id": "a", "response": {"n": n}, "task": {"type": "categorization"}} for n in range(2)]
-    with open_callback_store(tmp_path / name) as store:
+    with open_callback_store(tmp_path / "callbacks.db") as store:
         for second, body in enumerate(bodies):
             moment = datetime(2026, 3, 1, 12, 0, second, tzinfo=UTC)
             store.add(Callback.from_body(json.dumps(body).encode(), moment))
         store.mark_handled("a", 1)
-    table = run("callbacks", "list", "--store", tmp_path / name)
+    table = run("callbacks", "list", "--store", tmp_path / "callbacks.db")
     assert (table.code, table.out) == (0, "")
     assert "2026-03-01 12:00:01" in table.err
     assert table.err.count("yes") == 1
-    lines = run("callbacks", "list", "--store", tmp_path / name, "--json").out.splitlines()
+    lines = run("callbacks", "list", "--store", tmp_path / "callbacks.db", "--json").out.splitlines()
     assert [json.loads(line) for line in lines] == bodies
 
 
@@ -77,5 +76,14 @@ def test_list_shows_nothing_that_steers_the_terminal_and_any_text_that_json_can_
 def test_list_makes_no_store(run: Run, tmp_path: Path) -> None:
     ended = run("callbacks", "list", "--store", tmp_path / "nowhere.db")
     assert ended.code == 1
-    assert "there is no such store" in ended.err
+    assert "there is no store of callbacks" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["serve", "list"])
+def test_a_folder_is_not_a_store(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    monkeypatch.setenv("SCALE_CALLBACK_AUTH", "key")
+    ended = run("callbacks", verb, "--store", tmp_path)
+    assert ended.code == 1
+    assert f"{tmp_path} is a folder; callbacks are kept in an SQLite file" in ended.err
     assert list(tmp_path.iterdir()) == []

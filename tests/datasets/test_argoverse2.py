@@ -138,7 +138,7 @@ def test_cameras_have_their_calibration_without_distortion(written: Path, record
             )
 
 
-def test_a_image_is_posed_where_the_vehicle_was_when_it_was_taken(log: Path, recorded: Recording) -> None:
+def test_an_image_is_posed_where_the_vehicle_was_when_it_was_taken(log: Path, recorded: Recording) -> None:
     first, second = recorded.frames[:2]
     taken = first.timestamp + 30_000_000
     folder = log / "sensors/cameras/left_camera"

@@ -70,7 +70,7 @@ def driving(seconds: list[int]) -> Trajectory:
     )
 
 
-def test_a_image_is_posed_where_the_camera_was_when_it_was_taken() -> None:
+def test_an_image_is_posed_where_the_camera_was_when_it_was_taken() -> None:
     taken = [SECOND + 40_000_000, 20_000_000]  # not in time order, and each later than its frame
     ((first,), (second,)), notes = match_images([0, SECOND], [series(taken)], driving([0, 1, 2]), OpenOptions())
     assert notes == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,11 @@ FORMATS: tuple[FormatName, ...] = ("json", "protobuf", "sfs")
 TIME_NS = {"json": 0, "protobuf": 256, "sfs": 1000}
 POSE_M = {"json": 1e-12, "protobuf": 2e-5, "sfs": 1e-9}
 INTENSITY = {"json": 0.0, "protobuf": 0.0, "sfs": 0.5 / 255 + 1e-6}
+
+
+def stored(folder: Path, number: int) -> Path:
+    """The attachment that `prepare` stored for a frame, or for the whole scene."""
+    return next(iter([*folder.glob(f"frames/{number}-*"), *folder.glob("*.sfs")]))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +133,7 @@ def test_images_out_of_a_scene_are_stored_under_the_suffix_of_their_bytes(prepar
         assert (tmp_path / "out" / image.url).read_bytes()[:3] == b"\xff\xd8\xff"
 
 
-def test_one_image_of_a_camera_is_looked_at_for_the_suffix_of_all(made: Recording, tmp_path: Path) -> None:
+def test_each_image_is_read_once_and_the_first_once_more_for_its_size(made: Recording, tmp_path: Path) -> None:
     read: list[str] = []
     camera = lp.Camera("front", 0, lp.Intrinsics(1, 1, 1, 1))
     cloud = lp.PointCloud(np.ones((1, 3), np.float32), "world")
@@ -142,9 +148,9 @@ def test_one_image_of_a_camera_is_looked_at_for_the_suffix_of_all(made: Recordin
 
     scene = lp.Scene("made", "made", tuple(map(frame, range(4))), (camera,), "world")
     manifest = lp.prepare(scene, lp.Recipe(), tmp_path / "out")
-    assert [image.url for image in manifest.images] == [f"images/front/{row}.jpg" for row in range(4)]
-    # The first one is also looked at for the size that the checks of calibration go by.
-    assert [read.count(str(row)) for row in range(4)] == [3, 1, 1, 1]
+    assert [image.url.partition("-")[0] for image in manifest.images] == [f"images/front/{row}" for row in range(4)]
+    # The checks of calibration go by the size of the first one.
+    assert [read.count(str(row)) for row in range(4)] == [2, 1, 1, 1]
 
 
 # ---- files and folders without a manifest ----------------------------------------------------------------------------
@@ -152,9 +158,9 @@ def test_one_image_of_a_camera_is_looked_at_for_the_suffix_of_all(made: Recordin
 
 @pytest.fixture
 def loose(prepared: Path, tmp_path: Path) -> Path:
-    """Two Frame JSONs without manifest and pictures, whose names are not in the order of their times."""
-    for source, target in (("frame-1.json", "b.json"), ("frame-2.json", "a.json")):
-        (tmp_path / target).write_bytes((prepared / "json" / source).read_bytes())
+    """Two Frame JSONs without manifest and images, whose names are not in the order of their times."""
+    for number, target in ((1, "b.json"), (2, "a.json")):
+        (tmp_path / target).write_bytes(stored(prepared / "json", number).read_bytes())
     return tmp_path
 
 
@@ -167,27 +173,28 @@ def test_loose_attachments_are_in_time_order(loose: Path, made: Recording) -> No
 
 
 def test_one_attachment_is_a_scene_of_one_frame(prepared: Path) -> None:
-    for name, file in (("json", "frame-1.json"), ("protobuf", "frame-1.pb")):
-        scene = lp.open_scene(prepared / name / file)
-        assert [frame.id for frame in scene] == ["frame-1"]
+    for name in ("json", "protobuf"):
+        file = stored(prepared / name, 1)
+        scene = lp.open_scene(file)
+        assert [frame.id for frame in scene] == [file.stem]
         assert [camera.name for camera in scene.cameras] == [str(camera.index) for camera in scene.cameras]
-        assert all(image.path is not None for image in scene[0].images)  # beside the attachment
-    assert len(lp.open_scene(prepared / "sfs" / "scene.sfs")) == 3
+        assert all(image.path is not None for image in scene[0].images)  # beside the folder frames/
+    assert len(lp.open_scene(stored(prepared / "sfs", 1))) == 3
     assert len(lp.open_scene(prepared / "json" / "manifest.json")) == 3
 
 
 def test_a_folder_with_one_scene_is_that_scene_and_of_several_one_is_chosen(prepared: Path, tmp_path: Path) -> None:
-    data = (prepared / "sfs" / "scene.sfs").read_bytes()
+    data = stored(prepared / "sfs", 1).read_bytes()
     (tmp_path / "monday.sfs").write_bytes(data)
     assert len(lp.open_scene(tmp_path)) == 3
     (tmp_path / "friday.sfs").write_bytes(data)
-    with pytest.raises(lp.SceneError, match="holds 2 scenes: friday, monday") as caught:
+    with pytest.raises(lp.SceneError, match=r"holds 2 scenes\n.*--scene-name NAME: friday, monday") as caught:
         lp.open_scene(tmp_path)
     assert "--scene-name" in str(caught.value)
-    assert len(lp.open_scene(tmp_path, scene="friday")) == 3
+    assert len(lp.open_scene(tmp_path, scene="friday")) == len(lp.open_scene(tmp_path, scene="friday.sfs")) == 3
 
 
-def test_a_image_of_which_only_the_url_is_known_keeps_it(loose: Path, tmp_path: Path) -> None:
+def test_an_image_of_which_only_the_url_is_known_keeps_it(loose: Path, tmp_path: Path) -> None:
     text = (loose / "b.json").read_bytes().replace(b'"image_url":"images/', b'"image_url":"https://pictures.example/')
     (loose / "b.json").write_bytes(text)
     scene = lp.open_scene(loose / "b.json")
@@ -299,7 +306,7 @@ def test_what_lies_beside_attachments_is_noted(loose: Path) -> None:
 
 
 def test_two_attachments_of_one_frame_are_named(loose: Path, prepared: Path) -> None:
-    (loose / "a.pb").write_bytes((prepared / "protobuf" / "frame-1.pb").read_bytes())
+    (loose / "a.pb").write_bytes(stored(prepared / "protobuf", 1).read_bytes())
     with pytest.raises(lp.SceneError, match="belong to the same frame"):
         lp.open_scene(loose)
 
@@ -315,25 +322,22 @@ def test_attachments_without_times_are_in_the_order_of_their_names(tmp_path: Pat
 
 
 @pytest.mark.parametrize("keep", [1, 40, 0.3, 0.9])
-@pytest.mark.parametrize(("name", "file"), [("json", "frame-2.json"), ("protobuf", "frame-2.pb"), ("sfs", "scene.sfs")])
-def test_an_attachment_that_is_cut_is_named(prepared: Path, tmp_path: Path, name: str, file: str, keep: float) -> None:
-    for path in (prepared / name).glob("*.*"):
-        data = path.read_bytes()
-        if path.name == file:
-            data = data[: int(keep if keep >= 1 else len(data) * keep)]
-        (tmp_path / path.name).write_bytes(data)
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_attachment_that_is_cut_is_named(prepared: Path, tmp_path: Path, name: str, keep: float) -> None:
+    file = stored(shutil.copytree(prepared / name, tmp_path / "out"), 2)
+    data = file.read_bytes()
+    file.write_bytes(data[: int(keep if keep >= 1 else len(data) * keep)])
     with pytest.raises(lp.FormatError) as caught:
-        [frame.points() for frame in lp.open_scene(tmp_path)]
-    assert file in str(caught.value)
+        [frame.points() for frame in lp.open_scene(tmp_path / "out")]
+    assert file.name in str(caught.value)
 
 
 def test_a_manifest_whose_files_are_gone_or_do_not_fit_is_named(prepared: Path, tmp_path: Path) -> None:
     manifest = json.loads((prepared / "json" / "manifest.json").read_bytes())
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(lp.SceneError, match=r"frame-1\.json is missing, which .*manifest\.json names"):
+    with pytest.raises(lp.SceneError, match=r"frames/1-.*\.json is missing, which .*manifest\.json names"):
         lp.open_scene(tmp_path)
-    for number in (1, 2, 3):
-        (tmp_path / f"frame-{number}.json").write_bytes((prepared / "json" / f"frame-{number}.json").read_bytes())
+    shutil.copytree(prepared / "json" / "frames", tmp_path / "frames")
     (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "frames": manifest["frames"][:2]}))
     with pytest.raises(lp.SceneError, match="names 2 frames, and its attachments hold 3"):
         lp.open_scene(tmp_path)
@@ -347,8 +351,7 @@ def test_a_manifest_whose_files_are_gone_or_do_not_fit_is_named(prepared: Path, 
 
 def test_an_offset_of_the_world_and_options_without_use_are_noted(prepared: Path, tmp_path: Path) -> None:
     manifest = json.loads((prepared / "json" / "manifest.json").read_bytes())
-    for number in (1, 2, 3):
-        (tmp_path / f"frame-{number}.json").write_bytes((prepared / "json" / f"frame-{number}.json").read_bytes())
+    shutil.copytree(prepared / "json" / "frames", tmp_path / "frames")
     (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "world_offset": [1000.0, 0, 0]}))
     notes = lp.open_scene(tmp_path, pose_topic="/odom").notes
     assert "(1000, 0, 0) metres were taken from the recording's coordinates, and are not added" in notes

@@ -121,7 +121,7 @@ def recording_path() -> Path:
 def prepared(scene: lp.Scene, out: Path) -> list[dict[str, Any]]:
     """The frames as Scale would read them."""
     manifest = lp.prepare(scene, lp.Recipe(), out)
-    return [json.loads((out / Path(record.url).name).read_bytes()) for record in manifest.attachments]
+    return [json.loads((out / record.url).read_bytes()) for record in manifest.attachments]
 
 
 def column(frame: dict[str, Any], name: str) -> Any:

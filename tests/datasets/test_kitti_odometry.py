@@ -192,7 +192,7 @@ def test_times_that_are_too_few_leave_the_last_frames_without(dataset: Path) -> 
 
 def test_a_sequence_is_chosen_by_name_or_number(dataset: Path) -> None:
     shutil.copytree(dataset / "sequences/00", dataset / "sequences/07")
-    with pytest.raises(SceneError, match=r"holds 2 sequences: 00, 07\n.*--scene-name"):
+    with pytest.raises(SceneError, match=r"holds 2 sequences\n.*--scene-name NAME: 00, 07"):
         open_scene(dataset)
     assert "07" in str(open_scene(dataset, scene="7")[0].images[0].path)
     assert "00" in str(open_scene(dataset, scene="00")[0].images[0].path)

@@ -231,3 +231,13 @@ def test_sweeps_matched_by_number_are_taken_to_be_of_one_time(tmp_path: Path) ->
     scene = open_scene(root)
     np.testing.assert_allclose(scene[0].points().positions, np.tile(LANDMARKS, (2, 1)), atol=1e-4)
     assert not notes_on(scene, "")
+
+
+@pytest.mark.parametrize(("write", "pattern", "moved"), [(plain, "poses.*", [0, 1, 2]), (toolkit, "poses/*", [0, 1])])
+def test_the_poses_that_move_sweeps_are_sources_of_their_frames(
+    tmp_path: Path, write: Callable[[Path], Path], pattern: str, moved: list[int]
+) -> None:
+    path = write(save_lidars(tmp_path / "drive", timed=(), absolute=False))
+    file = sorted(path.glob(pattern))[0]
+    found = [str(file) in (source.location for source in frame.sources) for frame in open_scene(path)]
+    assert [index for index, has_it in enumerate(found) if has_it] == moved

@@ -131,7 +131,7 @@ def test_cameras_have_their_calibration_and_images_their_poses(written: Path, re
             )
 
 
-def test_a_image_is_posed_where_the_vehicle_was_when_it_was_taken(dataset: Path, recorded: Recording) -> None:
+def test_an_image_is_posed_where_the_vehicle_was_when_it_was_taken(dataset: Path, recorded: Recording) -> None:
     then = pose_matrix([np.cos(0.1), 0, 0, np.sin(0.1)], [100, 50, 1])
     camera = recorded.cameras[1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -91,7 +92,7 @@ def test_times_are_read_as_they_are_written(sequence: Path) -> None:
     ]
 
 
-def test_pictures_are_those_nearest_in_time_whatever_their_number(sequence: Path) -> None:
+def test_images_are_those_nearest_in_time_whatever_their_number(sequence: Path) -> None:
     """In the development kit's example the back camera's times begin 0.1 s before those of the drive."""
     camera = sequence / "camera/left_camera"
     edit(camera / "timestamps.json", lambda times: [time - 0.1 for time in times])
@@ -103,7 +104,7 @@ def test_pictures_are_those_nearest_in_time_whatever_their_number(sequence: Path
     assert left[0][0].world_from_camera.translation[0] == poses[1]["position"]["x"]
     assert left[2] == []
     assert any("camera left_camera: 1 of 3 frames have no image" in note for note in scene.notes)
-    assert any("left_camera: the picture nearest in time has another number" in note for note in scene.notes)
+    assert any("left_camera: the image nearest in time has another number" in note for note in scene.notes)
 
 
 def two_lidars(sequence: Path) -> None:
@@ -210,7 +211,7 @@ def test_frames_can_be_sent_to_another_process(saved: Path) -> None:
     assert len(read_points()) > 1000
 
 
-def test_opening_reads_no_points_and_no_pictures(sequence: Path) -> None:
+def test_opening_reads_no_points_and_no_images(sequence: Path) -> None:
     for path in [*sequence.rglob("*.pkl.gz"), *sequence.rglob("*.jpg")]:
         path.write_bytes(b"")
     assert len(open_scene(sequence)) == 3
@@ -222,6 +223,18 @@ def test_other_folders_are_not_taken_for_a_sequence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "file", tmp_path / "nothing", tmp_path / "lidar"):
         assert pandaset.detect(path) is None
+
+
+def test_the_sources_of_a_frame_are_its_pickle_and_its_images(sequence: Path) -> None:
+    frame = open_scene(sequence)[1]
+    images = [image.path for image in frame.images if image.path is not None]
+    files = [sequence / "lidar/01.pkl.gz", *images]
+    assert len(files) > 1
+    assert [(source.location, source.bytes) for source in frame.sources] == [
+        (str(file), file.stat().st_size) for file in files
+    ]
+    os.utime(files[1], ns=(0, 1))
+    assert [source.version == "1" for source in open_scene(sequence)[1].sources] == [file is files[1] for file in files]
 
 
 def write(name: str, text: str) -> Callable[[Path], object]:
@@ -273,7 +286,7 @@ def test_a_file_without_a_number_is_noted(sequence: Path) -> None:
     assert any("lidar: 1 files there have no number, such as backup.pkl" in note for note in open_scene(sequence).notes)
 
 
-def test_times_and_poses_of_pictures_belong_to_their_numbers(sequence: Path, recorded: Recording) -> None:
+def test_times_and_poses_of_images_belong_to_their_numbers(sequence: Path, recorded: Recording) -> None:
     (sequence / "camera/left_camera/00.jpg").unlink()
     first, *others = open_scene(sequence)
     assert "left_camera" not in [image.camera.name for image in first.images]

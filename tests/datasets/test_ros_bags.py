@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import shutil
+import sqlite3
 import struct
 import sys
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from lidarprep.errors import FormatError, MissingExtraError
 from lidarprep.scene import Pose
 from tests.datasets import write_ros
 from tests.datasets.generated import Recording, generated
+from tests.datasets.test_ros_poses import CLOUDS
 from tests.datasets.write_ros import ROS1, ROS2, Message, recorded_messages, write_bag
 
 WRITERS: dict[str, Callable[[Recording, Path], Path]] = {
@@ -56,8 +59,8 @@ def check_scene(path: Path, recorded: Recording, layout: str) -> None:
         if expected.point_times is not None:
             assert cloud.timestamp is not None
             np.testing.assert_array_equal(cloud.timestamp, expected.point_times)
-        pictures = {image.camera.name: image.content() for image in frame.images if image.content}
-        assert pictures == expected.pictures
+        images = {image.camera.name: image.content() for image in frame.images if image.content}
+        assert images == expected.pictures
         for image, camera in zip(frame.images, recorded.cameras, strict=True):
             world_from_camera = Pose.from_matrix(expected.world_from_ego @ camera.ego_from_camera)
             assert image.world_from_camera is not None
@@ -125,6 +128,7 @@ def test_a_split_bag_reads_as_one(recorded: Recording, tmp_path: Path) -> None:
     metadata.write_text(text.replace("- whole.db3\n", "- whole.db3\n  - later.db3\n", 1))
     assert "later.db3" in metadata.read_text()
     check_scene(whole, recorded, "ros2")
+    assert source_names(whole) == ["whole.db3", "later.db3"]
 
 
 def test_frames_can_be_read_in_another_process_and_by_many_threads(bags: dict[str, Path]) -> None:
@@ -137,11 +141,61 @@ def test_frames_can_be_read_in_another_process_and_by_many_threads(bags: dict[st
                 np.testing.assert_array_equal(cloud.positions, positions)
 
 
+def source_names(path: Path) -> list[str]:
+    scene = open_scene(path)
+    assert all(frame.sources is scene[0].sources for frame in scene)
+    for source in scene[0].sources:
+        assert source.bytes == Path(source.location).stat().st_size
+        assert source.version == str(Path(source.location).stat().st_mtime_ns)
+    return [Path(source.location).name for source in scene[0].sources]
+
+
+def test_the_sources_of_all_frames_are_the_files_of_the_bag(
+    bags: dict[str, Path], recorded: Recording, tmp_path: Path
+) -> None:
+    assert source_names(bags["ros1"]) == ["drive.bag"]
+    assert source_names(bags["mcap"]) == ["drive_alone.mcap"]
+    assert source_names(bags["ros2 mcap"]) == ["drive_mcap.mcap"]
+    compressed = write_bag(tmp_path / "packed", "sqlite3", recorded_messages(recorded), "file")
+    assert source_names(compressed) == ["packed.db3.zstd"]
+    path = Path(shutil.copytree(bags["ros2 sqlite3"], tmp_path / "drive"))
+    (path / "drive_sqlite3.db3-wal").write_bytes(b"")
+    assert source_names(path) == ["drive_sqlite3.db3", "drive_sqlite3.db3-wal"]
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_messages_in_the_write_ahead_log_of_a_killed_recorder_are_read(tmp_path: Path, readable: bool) -> None:
+    path = write_bag(tmp_path / "drive", "sqlite3", CLOUDS)
+    writer = sqlite3.connect(path / "drive.db3", isolation_level=None)
+    last = writer.execute("SELECT * FROM messages ORDER BY timestamp DESC LIMIT 1").fetchone()
+    writer.execute("DELETE FROM messages WHERE id = ?", last[:1])
+    writer.execute("PRAGMA journal_mode = wal")
+    writer.execute(f"INSERT INTO messages VALUES ({', '.join('?' * len(last))})", last)
+    for name in ("drive.db3", "drive.db3-wal", "metadata.yaml"):
+        (tmp_path / "killed").mkdir(exist_ok=True)
+        shutil.copy(path / name, tmp_path / "killed")
+    writer.close()
+    if not readable:  # as in a read-only folder, SQLite cannot make the log's index
+        (tmp_path / "killed" / "drive.db3-shm").symlink_to("gone")
+    scene = open_scene(tmp_path / "killed")
+    assert len(scene) == (3 if readable else 2)
+    assert len(scene[-1].read_points()) > 0
+    assert any("drive.db3: messages in its write-ahead log" in note for note in scene.notes) != readable
+
+
+def test_a_file_of_a_bag_that_changed_is_read_again(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "drive", "mcap", CLOUDS)
+    assert len(open_scene(path)) == 3
+    other = write_bag(tmp_path / "other", "mcap", CLOUDS[:2])
+    (other / "other.mcap").replace(path / "drive.mcap")
+    assert len(open_scene(path)) == 2
+
+
 def test_opening_reads_no_points(bags: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("points were read")
 
-    monkeypatch.setattr("lidarprep.datasets.ros.clouds.read_cloud", refuse)
+    monkeypatch.setattr("lidarprep.datasets.ros._clouds.read_cloud", refuse)
     scene = open_scene(bags["ros1"])
     with pytest.raises(AssertionError, match="points were read"):
         scene[0].points()
@@ -177,7 +231,7 @@ def test_a_library_that_is_missing_names_its_extra(
     recorded: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, missing: str
 ) -> None:
     path = WRITERS[name](recorded, tmp_path)
-    monkeypatch.delitem(sys.modules, "lidarprep.datasets.ros.storage_ros1", raising=False)
+    monkeypatch.delitem(sys.modules, "lidarprep.datasets.ros._ros1", raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
     if missing == "lz4":  # of no use to a file compressed with Zstandard
         assert len(open_scene(path)) == len(recorded.frames)

@@ -1,4 +1,4 @@
-"""Pictures and cameras of bags, held against NumPy, Pillow and OpenCV."""
+"""Images and cameras of bags, held against NumPy, Pillow and OpenCV."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from lidarprep.datasets import open_scene
-from lidarprep.datasets.ros.camera_info import CameraInfo, read_camera_info
-from lidarprep.datasets.ros.images import COMPRESSED_IMAGE, IMAGE, read_picture
+from lidarprep.datasets.ros._cameras import CameraInfo, read_camera_info, read_image
+from lidarprep.datasets.ros._messages import Cursor
+from lidarprep.datasets.ros._topics import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import Scene
 from lidarprep.scene.camera import Intrinsics
@@ -41,13 +42,12 @@ def image_fields(pixels: np.ndarray[Any, Any], encoding: str, padding: int = 0) 
     }
 
 
-def picture(fields: dict[str, Any], kind: str = IMAGE) -> bytes:
-    found = [
-        read_picture(PATH, "message 0", bytes(ROS2.serialize_cdr(made(ROS2, kind, fields), kind)), "cdr", kind),
-        read_picture(PATH, "message 0", bytes(ROS1.serialize_ros1(made(ROS1, kind, fields), kind)), "ros1", kind),
-    ]
-    assert found[0] == found[1]
-    return found[0]
+def encoded_image(fields: dict[str, Any], kind: str = IMAGE) -> bytes:
+    cdr = bytes(ROS2.serialize_cdr(made(ROS2, kind, fields), kind))
+    ros1 = bytes(ROS1.serialize_ros1(made(ROS1, kind, fields), kind))
+    found = read_image(Cursor(PATH, "message 0", cdr, "cdr"), kind)
+    assert read_image(Cursor(PATH, "message 0", ros1, "ros1"), kind) == found
+    return found
 
 
 def pixels(encoded: bytes) -> np.ndarray[Any, Any]:
@@ -74,9 +74,9 @@ ALPHA = np.full((4, 6, 1), 200, dtype=np.uint8)
         ("mono16", COLOURS[:, :, 0].astype(">u2") * 257, COLOURS[:, :, 0].astype(np.uint16) * 257),
     ],
 )
-def test_raw_images_become_lossless_pictures(encoding: str, sent: Any, expected: Any, padding: int) -> None:
+def test_raw_images_become_png(encoding: str, sent: Any, expected: Any, padding: int) -> None:
     np.testing.assert_array_equal(
-        pixels(picture(image_fields(np.ascontiguousarray(sent), encoding, padding))), expected
+        pixels(encoded_image(image_fields(np.ascontiguousarray(sent), encoding, padding))), expected
     )
 
 
@@ -92,46 +92,45 @@ def test_raw_images_become_lossless_pictures(encoding: str, sent: Any, expected:
 )
 def test_bayer_mosaics_get_their_colours_as_opencv_gives_them(encoding: str, code: int) -> None:
     mosaic = RNG.integers(0, 256, (12, 16), dtype=np.uint8)
-    found = pixels(picture(image_fields(mosaic, encoding))).astype(int)
+    found = pixels(encoded_image(image_fields(mosaic, encoding))).astype(int)
     expected = cv2.cvtColor(mosaic, code).astype(int)
     assert np.abs(found - expected)[1:-1, 1:-1].max() <= 1
 
 
-def test_compressed_pictures_are_handed_on_byte_by_byte() -> None:
+def test_compressed_images_are_handed_on_byte_by_byte() -> None:
     for form in ("JPEG", "PNG"):
         out = io.BytesIO()
         Image.fromarray(COLOURS).save(out, format=form)
         fields = compressed_image(T0, "optical", out.getvalue(), "rgb8; jpeg compressed bgr8")
-        assert picture(fields, COMPRESSED_IMAGE) == out.getvalue()
+        assert encoded_image(fields, COMPRESSED_IMAGE) == out.getvalue()
 
 
-def test_pictures_of_other_formats_become_png() -> None:
+def test_images_of_other_formats_become_png() -> None:
     out = io.BytesIO()
     Image.fromarray(COLOURS).save(out, format="BMP")
     np.testing.assert_array_equal(
-        pixels(picture(compressed_image(T0, "optical", out.getvalue()), COMPRESSED_IMAGE)), COLOURS
+        pixels(encoded_image(compressed_image(T0, "optical", out.getvalue()), COMPRESSED_IMAGE)), COLOURS
     )
 
 
 @pytest.mark.parametrize(
     ("fields", "kind", "message"),
     [
-        (compressed_image(T0, "optical", b"no picture"), COMPRESSED_IMAGE, "cannot be read"),
+        (compressed_image(T0, "optical", b"no image"), COMPRESSED_IMAGE, "cannot be read"),
         (image_fields(COLOURS, "yuv422"), IMAGE, "encoding 'yuv422'"),
         (image_fields(COLOURS, "rgba8"), IMAGE, "4 × 6 pixels of 4 bytes"),
         (image_fields(COLOURS, "rgb8") | {"height": 2**31}, IMAGE, "2147483648 × 6 pixels"),
         (image_fields(COLOURS, "rgb8") | {"width": 0}, IMAGE, "4 × 0 pixels"),
     ],
 )
-def test_what_is_no_picture_is_refused(fields: dict[str, Any], kind: str, message: str) -> None:
+def test_what_is_no_image_is_refused(fields: dict[str, Any], kind: str, message: str) -> None:
     with pytest.raises(FormatError, match=message):
-        picture(fields, kind)
+        encoded_image(fields, kind)
 
 
 def info(**changes: Any) -> CameraInfo:
-    kind = "sensor_msgs/msg/CameraInfo"
-    data = ROS2.serialize_cdr(made(ROS2, kind, camera_info(T0, "/optical", CAMERA, **changes)), kind)
-    return read_camera_info(PATH, "message 0", bytes(data), "cdr")
+    message = made(ROS2, CAMERA_INFO, camera_info(T0, "/optical", CAMERA, **changes))
+    return read_camera_info(Cursor(PATH, "message 0", bytes(ROS2.serialize_cdr(message, CAMERA_INFO)), "cdr"))
 
 
 def test_plumb_bob_and_rational_coefficients_are_in_the_order_of_opencv() -> None:
@@ -156,7 +155,7 @@ def test_equidistant_coefficients_are_those_of_the_fisheye_model() -> None:
     np.testing.assert_allclose(intrinsics.project(points)[0], expected, atol=1e-6)
 
 
-def test_a_rectified_picture_has_the_camera_matrix_of_p_and_no_distortion() -> None:
+def test_a_rectified_image_has_the_camera_matrix_of_p_and_no_distortion() -> None:
     p = np.array([400.0, 0, 310, -40, 0, 401, 230, 0, 0, 0, 1, 0])
     found = info(p=p)
     assert isinstance(found.rectified, Intrinsics)
@@ -192,20 +191,22 @@ OPTICAL = tf(T0, "base_link", "optical", matrix(0.3, 1.5), "/tf_static")
 MOVING = [tf(T0 + k * 100 * MS, "odom", "base_link", matrix(0, 10 * k)) for k in range(3)]
 
 
-def image(topic: str, time: int = T0, frame: str = "optical", shade: int = 0) -> Message:
+def image_message(topic: str, time: int = T0, frame: str = "optical", shade: int = 0) -> Message:
     return Message(topic, COMPRESSED_IMAGE, time + 5 * MS, compressed_image(time, frame, jpeg(shade)))
 
 
 def info_message(topic: str, frame: str = "optical", **changes: Any) -> Message:
-    return Message(topic, "sensor_msgs/msg/CameraInfo", T0, camera_info(T0, frame, CAMERA, **changes))
+    return Message(topic, CAMERA_INFO, T0, camera_info(T0, frame, CAMERA, **changes))
 
 
 def scene_of(folder: Path, *messages: Message, **options: Any) -> Scene:
     return open_scene(written(folder, [STATIC, OPTICAL, *MOVING, *CLOUDS, *messages]), **options)
 
 
-def test_a_picture_is_posed_at_its_own_time(tmp_path: Path) -> None:
-    scene = scene_of(tmp_path, info_message("/front/camera_info"), image("/front/image_raw/compressed", T0 + 30 * MS))
+def test_an_image_is_posed_at_its_own_time(tmp_path: Path) -> None:
+    scene = scene_of(
+        tmp_path, info_message("/front/camera_info"), image_message("/front/image_raw/compressed", T0 + 30 * MS)
+    )
     assert [len(frame.images) for frame in scene] == [1, 0, 0]
     (found,) = scene[0].images
     assert found.timestamp == T0 + 30 * MS
@@ -218,7 +219,7 @@ def test_a_camera_that_turns_on_the_device_is_posed_at_each_time(tmp_path: Path)
     turning = [tf(T0 + k * 100 * MS, "base_link", "gimbal", matrix(0.1 * k, 0)) for k in range(3)]
     messages = [
         info_message("/g/camera_info", "gimbal"),
-        *(image("/g/image", T0 + k * 50 * MS, "gimbal") for k in range(5)),
+        *(image_message("/g/image", T0 + k * 50 * MS, "gimbal") for k in range(5)),
     ]
     scene = scene_of(tmp_path, *turning, *messages)
     found = scene[2].images[0].world_from_camera
@@ -229,7 +230,7 @@ def test_a_camera_that_turns_on_the_device_is_posed_at_each_time(tmp_path: Path)
 def test_cameras_are_named_by_their_namespaces(tmp_path: Path) -> None:
     messages = []
     for space in ("/front", "/stereo/left"):
-        messages += [info_message(f"{space}/camera_info"), image(f"{space}/image_raw/compressed")]
+        messages += [info_message(f"{space}/camera_info"), image_message(f"{space}/image_raw/compressed")]
     scene = scene_of(tmp_path, *messages)
     assert [camera.name for camera in scene.cameras] == ["front", "stereo_left"]
     chosen = open_scene(scene.source, cameras=["front"])
@@ -239,9 +240,9 @@ def test_cameras_are_named_by_their_namespaces(tmp_path: Path) -> None:
 
 
 def test_cameras_keep_their_numbers_whichever_are_chosen(tmp_path: Path) -> None:
-    messages = [image("/back/image_raw/compressed", frame="back")]  # which cannot be used: it has no CameraInfo
+    messages = [image_message("/back/image_raw/compressed", frame="back")]  # which cannot be used: it has no CameraInfo
     for space in ("/front", "/left", "/right"):
-        messages += [info_message(f"{space}/camera_info"), image(f"{space}/image_raw/compressed")]
+        messages += [info_message(f"{space}/camera_info"), image_message(f"{space}/image_raw/compressed")]
     scene = scene_of(tmp_path, *messages)
     expected = [("front", 1), ("left", 2), ("right", 3)]
     assert [(camera.name, camera.index) for camera in scene.cameras] == expected
@@ -252,7 +253,7 @@ def test_cameras_keep_their_numbers_whichever_are_chosen(tmp_path: Path) -> None
 
 def test_of_several_topics_of_a_camera_the_sensors_own_is_read(tmp_path: Path) -> None:
     topics = ["/front/image_rect_color/compressed", "/front/image_raw/compressed", "/front/image_raw/compressedDepth"]
-    scene = scene_of(tmp_path, info_message("/front/camera_info"), *map(image, topics))
+    scene = scene_of(tmp_path, info_message("/front/camera_info"), *map(image_message, topics))
     assert scene.cameras[0].intrinsics.distortion.k1 == -0.1
     used = {stream.name for stream in scene.streams if stream.used}
     assert topics[1] in used
@@ -262,24 +263,27 @@ def test_of_several_topics_of_a_camera_the_sensors_own_is_read(tmp_path: Path) -
 
 def test_a_rectified_topic_alone_is_read_with_p(tmp_path: Path) -> None:
     p = np.array([400.0, 0, 310, -40, 0, 401, 230, 0, 0, 0, 1, 0])
-    scene = scene_of(tmp_path, info_message("/front/camera_info", p=p), image("/front/image_rect/compressed"))
+    scene = scene_of(tmp_path, info_message("/front/camera_info", p=p), image_message("/front/image_rect/compressed"))
     assert scene.cameras[0].intrinsics.fx == 400
     assert any("moves it against the first camera of its pair" in note for note in scene.notes)
     assert scene.cameras[0].intrinsics.distortion.nonzero() == {}
 
 
 def test_a_calibration_may_be_found_by_its_frame(tmp_path: Path) -> None:
-    scene = scene_of(tmp_path, info_message("/calibration/front"), image("/front/image_raw/compressed"))
+    scene = scene_of(tmp_path, info_message("/calibration/front"), image_message("/front/image_raw/compressed"))
     assert scene.cameras[0].intrinsics.fx == 500
 
 
 @pytest.mark.parametrize(
     ("messages", "reason"),
     [
-        ([image("/front/image/compressed")], "no CameraInfo belongs to"),
-        ([image("/front/image/compressed"), info_message("/front/camera_info", k=np.zeros(9))], "focal lengths"),
+        ([image_message("/front/image/compressed")], "no CameraInfo belongs to"),
         (
-            [image("/front/image/compressed", frame="nowhere"), info_message("/front/camera_info", "nowhere")],
+            [image_message("/front/image/compressed"), info_message("/front/camera_info", k=np.zeros(9))],
+            "focal lengths",
+        ),
+        (
+            [image_message("/front/image/compressed", frame="nowhere"), info_message("/front/camera_info", "nowhere")],
             "no transform leads from nowhere to base_link",
         ),
         (
@@ -296,8 +300,8 @@ def test_a_camera_that_cannot_be_used_is_left_out_and_noted(
     assert any(note.startswith("camera front is left out") and reason in note for note in scene.notes)
 
 
-def test_pictures_without_poses_keep_their_extrinsics(tmp_path: Path) -> None:
-    messages = [STATIC, OPTICAL, *CLOUDS, info_message("/front/camera_info"), image("/front/image/compressed")]
+def test_images_without_poses_keep_their_extrinsics(tmp_path: Path) -> None:
+    messages = [STATIC, OPTICAL, *CLOUDS, info_message("/front/camera_info"), image_message("/front/image/compressed")]
     scene = open_scene(written(tmp_path, messages))
     (found,) = scene[0].images
     assert found.world_from_camera is None

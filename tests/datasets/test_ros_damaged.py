@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lidarprep.datasets import open_scene
-from lidarprep.datasets.ros.bag import Bag
+from lidarprep.datasets.ros._bag import Bag
 from lidarprep.errors import FormatError, LidarprepError, SceneError
-from tests.datasets.test_ros_cameras import MOVING, OPTICAL, image, info_message
+from tests.datasets.test_ros_cameras import MOVING, OPTICAL, image_message, info_message
 from tests.datasets.test_ros_poses import CLOUDS, STATIC
 from tests.datasets.write_ros import Container, Message, write_bag
 
 MESSAGES = sorted(
-    [STATIC, OPTICAL, *MOVING, *CLOUDS, info_message("/front/camera_info"), image("/front/image/compressed")],
+    [STATIC, OPTICAL, *MOVING, *CLOUDS, info_message("/front/camera_info"), image_message("/front/image/compressed")],
     key=lambda message: message.time,
 )
 WRITTEN: dict[str, tuple[Container, str | None]] = {
@@ -49,9 +49,9 @@ def read_all(path: Path) -> None:
         scene = open_scene(path)
         for frame in scene:
             frame.points()
-            for picture in frame.images:
-                assert picture.content is not None
-                picture.content()
+            for image in frame.images:
+                assert image.content is not None
+                image.content()
 
 
 @pytest.mark.parametrize("name", WRITTEN)

@@ -45,7 +45,7 @@ def main() -> None:
     if atheris is None:
         mutate(import_target(arguments.target), arguments.corpus, found, arguments.seconds)
         return
-    with atheris.instrument_imports(include=["lidarprep", "plyfile", "pypcd4"]):
+    with atheris.instrument_imports(include=["lidarprep", "plyfile"]):
         target = import_target(arguments.target)
     limit_memory()
     options = [f"-max_total_time={arguments.seconds}", f"-artifact_prefix={found}/", f"-max_len={LARGEST_INPUT}"]

@@ -18,7 +18,7 @@ from lidarprep.attachments.sensor_fusion_scene import encode_scene
 from tests.attachments.frames import world_frame
 from tests.attachments.mutations import SEEDS as LIDAR_FRAMES
 from tests.attachments.mutations import mutated
-from tests.attachments.sensor_fusion_scene.scenes import T0, cloud, frame, picture, radar
+from tests.attachments.sensor_fusion_scene.scenes import T0, camera_image, cloud, frame, radar
 from tests.attachments.valid import SMALL_FRAME
 from tests.pointfiles.surveys_and_tables import seeds as survey_or_table_files
 from tests.pointfiles.written_by_others import seeds as point_files
@@ -71,7 +71,7 @@ def found(target: str) -> list[bytes]:
 
 def _scenes() -> list[bytes]:
     timed = cloud(3, intensity=True, device=True, colour=True, timestamp=T0 + np.arange(3) * 1000)
-    everything = frame(timed, radar=radar(2, sizes=np.ones(2), directions=np.eye(3)[:2]), images=(picture(),))
+    everything = frame(timed, radar=radar(2, sizes=np.ones(2), directions=np.eye(3)[:2]), images=(camera_image(),))
     return [
         encode_scene([frame(cloud(2))]),
         encode_scene([frame(cloud(0)), frame(cloud(1, intensity=True), index=1)]),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
 from lidarprep.kernels.deskew import EXTRAPOLATED, FURTHEST, OUTSIDE, deskew
 from lidarprep.scene import Trajectory
-from lidarprep.steps.motion import BASE_NS, EXTRAPOLATED_NS, MAX_GAP_NS, Motion
+from lidarprep.steps.deskew import BASE_NS, EXTRAPOLATED_NS, MAX_GAP_NS, Motion
 
 Array = NDArray[np.float64]
 EPOCH = 1_700_000_000_000_000_000
@@ -49,7 +49,6 @@ def moved(
     return out, found.tolist()
 
 
-@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     poses=st.integers(2, 12),

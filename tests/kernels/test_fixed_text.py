@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -75,7 +75,6 @@ def test_from_1e15_on_the_shortest_text_is_written(decimals: int) -> None:
     assert_as_python_formats(np.array([last_below, -last_below]), decimals)
 
 
-@settings(max_examples=300)
 @given(
     st.lists(st.floats(-999_999_986_991_104, 999_999_986_991_104, width=32), min_size=1, max_size=30),
     st.sampled_from(DECIMALS),

@@ -11,7 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lidarprep.kernels.json_numbers import read_integer, read_number
@@ -75,13 +75,11 @@ def test_a_half_exactly_goes_to_the_even_double() -> None:
 
 
 @given(st.from_regex(NUMBER, fullmatch=True).filter(str.isascii))
-@settings(max_examples=500)
 def test_whatever_the_grammar_allows_is_read_to_its_end(text: str) -> None:
     assert_read_as_python_reads(text)
 
 
 @given(st.text("0123456789.eE+-", max_size=12))
-@settings(max_examples=1000)
 def test_what_the_grammar_forbids_is_no_number(text: str) -> None:
     match = NUMBER.match(text)
     end, _, _ = read(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -84,7 +84,6 @@ def tasks(draw: st.DrawFn) -> tuple[Array, Array, Array, Array]:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_what_is_kept_and_dropped_is_what_numpy_keeps_and_drops(dtype: type) -> None:
-    @settings(max_examples=200)
     @given(coordinates(dtype), tasks())
     def check(positions: NDArray[np.floating], task: tuple[Array, Array, Array, Array]) -> None:
         out, kept, dropped = select(positions, *task)

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -155,7 +155,6 @@ def test_the_one_float32_that_float64_would_round_to_its_neighbour_gets_a_digit_
     assert texts_of(values)[0] == b"7.0385307e-26"
 
 
-@settings(max_examples=300)
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
 def test_any_float32(values: list[float]) -> None:
     array = np.array(values, dtype=np.float32)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -53,7 +53,6 @@ sixteenths = st.integers(-48, 48).map(lambda n: n / 16)
 @pytest.mark.parametrize("nearest", [False, True], ids=["first", "nearest"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_are_those_of_a_dictionary_of_voxels(dtype: type, nearest: bool) -> None:
-    @settings(max_examples=300)
     @given(clouds(dtype, sixteenths), st.sampled_from(EXACT_SIZES))
     def check(positions: Positions, size: float) -> None:
         assert kept_rows(positions, size, nearest=nearest) == by_dictionary(positions, size, nearest=nearest)
@@ -65,7 +64,6 @@ def test_rows_are_those_of_a_dictionary_of_voxels(dtype: type, nearest: bool) ->
 def test_the_first_point_is_kept_anywhere_and_for_any_size(dtype: type) -> None:
     width = 32 if dtype is np.float32 else 64
 
-    @settings(max_examples=300)
     @given(clouds(dtype, st.floats(-1e5, 1e5, width=width)), st.floats(1e-3, 1e3))
     def check(positions: Positions, size: float) -> None:
         # What lies within a rounding of a face may go to either side: the same rounding decides here.
@@ -76,7 +74,6 @@ def test_the_first_point_is_kept_anywhere_and_for_any_size(dtype: type) -> None:
     check()
 
 
-@settings(max_examples=200)
 @given(clouds(np.float64, st.floats(-20, 20)), st.sampled_from([0.3, 1.0, 7.0]))
 def test_the_nearest_is_in_the_same_voxel_and_no_further_from_its_centre(positions: Positions, size: float) -> None:
     scaled = positions * (1 / size)

@@ -116,8 +116,8 @@ def test_an_absurd_shape_is_refused_before_memory_is_set_aside(save: Save) -> No
     ("name", "content", "message"),
     [
         ("a.npy", b"", "an empty file"),
-        ("a.npz", b"", "no readable .npz archive"),
-        ("a.npy", b"\x93NUMPY\x01\x00v\x00{'descr': [", "no .npy header"),
+        ("a.npz", b"", "not a readable .npz archive"),
+        ("a.npy", b"\x93NUMPY\x01\x00v\x00{'descr': [", "not a .npy header"),
         ("a.npy", npy_bytes(XYZ[:, :2]), r"shape \(4, 2\); expected \(N, 3\)"),
         ("a.npy", npy_bytes(XYZ[0]), "no x and no y and no z"),
         ("a.npy", npy_bytes(np.array(3.0)), "no x and no y and no z"),

@@ -13,15 +13,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import feather, parquet
 
 from lidarprep.errors import FormatError, MissingExtraError
 from lidarprep.pointfiles import read_points, write_points
 from lidarprep.scene import PointCloud
-
-per_example = settings(max_examples=60)
 
 NAMES = ["a.parquet", "a.feather", "a.arrow"]
 
@@ -164,7 +162,6 @@ def test_what_is_written_is_read_back_exactly_by_us_and_pandas(tmp_path: Path, n
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-@per_example
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path, name: str, data: st.DataObject) -> None:
     content = save(tmp_path / name, columns()).read_bytes()
     (tmp_path / name).write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
@@ -174,7 +171,6 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path, name: str, data: st.Data
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.feather"])
 @given(data=st.data())
-@per_example
 def test_a_damaged_file_is_read_or_refused(tmp_path: Path, name: str, data: st.DataObject) -> None:
     content = bytearray(save(tmp_path / name, columns()).read_bytes())
     start = data.draw(st.integers(0, len(content) // 2))

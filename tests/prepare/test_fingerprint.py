@@ -1,12 +1,10 @@
-"""What a run depends on is told by its recipe and its recording, whatever layout that has."""
+"""What a result depends on: the digests change with it, and with nothing else."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +12,31 @@ import numpy as np
 import pytest
 
 import lidarprep as lp
-from lidarprep.pipeline.fingerprint import Fingerprint, differences, files_that_differ, fingerprint_of
+from lidarprep.prepare.fingerprint import RunIdentity
+from lidarprep.prepare.plan import plan
+from lidarprep.storage.manifest import SettingsRecord
 from tests.datasets.generated import Recording, generated
 from tests.datasets.test_every_layout import LAYOUTS, Layout
 from tests.scenes import write_toolkit_scene
 
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    return generated(tmp_path_factory.mktemp("generated"), frames=3)
+SETTINGS = SettingsRecord(intensity_scale=255)
 
 
-def told(
-    scene: lp.Scene, recipe: lp.Recipe | None = None, storage: lp.StorageOptions | None = None, url_base: str = ""
-) -> Fingerprint | None:
-    return fingerprint_of(
-        scene, recipe or lp.Recipe(), storage or lp.StorageOptions(), list(scene.frames), url_base=url_base
-    )
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_toolkit_scene(tmp_path / "recording", frames=3, points=5)
 
 
-def value(scene: lp.Scene, **options: Any) -> str:
-    fingerprint = told(scene, **options)
-    assert fingerprint is not None
-    return fingerprint.value
+def identity(
+    scene: lp.Scene | Path, recipe: lp.Recipe | None = None, storage: lp.StorageOptions | None = None
+) -> RunIdentity:
+    scene = lp.open_scene(scene) if isinstance(scene, Path) else scene
+    recipe = recipe or lp.Recipe()
+    return RunIdentity.of(scene, recipe, storage or lp.StorageOptions(), plan(scene, recipe))
+
+
+def of_frames(told: RunIdentity, settings: SettingsRecord = SETTINGS) -> dict[str, str | None]:
+    return {name: told.of_frame(name, settings) for name in told.frames}
 
 
 def touch(path: Path) -> None:
@@ -44,161 +44,159 @@ def touch(path: Path) -> None:
     os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1))
 
 
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    return generated(tmp_path_factory.mktemp("generated"), frames=3, columns=20)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_recordings_of_every_layout_have_one_that_stays_and_changes_with_their_files(
     layout: Layout, recording: Recording, tmp_path: Path
 ) -> None:
     path = layout.write(recording, tmp_path / "recording")
-    before = told(lp.open_scene(path))
-    assert before is not None
-    assert len(set(before.files)) == len(recording.frames)
-    assert value(lp.open_scene(path)) == before.value
+    before = identity(path)
+    assert before.fingerprint is not None
+    assert len(set(of_frames(before).values())) == 3
+    again = identity(path)
+    assert (again.fingerprint, of_frames(again)) == (before.fingerprint, of_frames(before))
     for file in (tmp_path / "recording").rglob("*"):
         if file.is_file():
             touch(file)
-    after = told(lp.open_scene(path))
-    assert after is not None
-    assert files_that_differ(before.files, after.files) == list(before.files)
-    assert differences(before.parts, after.parts) == []
+    after = of_frames(identity(path))
+    assert not set(after.values()) & set(of_frames(before).values())
 
 
 @pytest.mark.parametrize("format", ["json", "protobuf", "sfs"])
-def test_so_have_attachments(recording: Recording, tmp_path: Path, format: Any) -> None:
-    scene = lp.open_scene(LAYOUTS["toolkit"].write(recording, tmp_path / "recording"))
-    manifest = lp.prepare(scene, lp.Recipe(format=format), tmp_path / "out")
+def test_so_have_attachments(folder: Path, tmp_path: Path, format: Any) -> None:
+    manifest = lp.prepare(lp.open_scene(folder), lp.Recipe(format=format), tmp_path / "out")
     file = tmp_path / "out" / manifest.attachments[0].url
-    before = value(lp.open_scene(file))
-    assert value(lp.open_scene(file)) == before
+    before = identity(file).fingerprint
+    assert identity(file).fingerprint == before is not None
     touch(file)
-    assert value(lp.open_scene(file)) != before
+    assert identity(file).fingerprint != before
 
 
-def test_a_recording_that_is_moved_keeps_it(tmp_path: Path) -> None:
-    folder = write_toolkit_scene(tmp_path / "recording", frames=2, points=5)
-    before = told(lp.open_scene(folder))
+def test_a_recording_that_is_moved_keeps_it(folder: Path, tmp_path: Path) -> None:
+    before = identity(folder)
     shutil.move(folder, tmp_path / "elsewhere")
-    after = told(lp.open_scene(tmp_path / "elsewhere"))
-    assert before is not None
-    assert after is not None
-    assert (before.files, before.value) == (after.files, after.value)
+    after = identity(tmp_path / "elsewhere")
+    assert (after.fingerprint, of_frames(after)) == (before.fingerprint, of_frames(before))
+
+
+@pytest.mark.parametrize("file", ["pointcloud/9.ply", "cameras/front/9.jpg", "radar_points/9.txt"])
+def test_a_file_changes_its_own_frame_and_no_other(folder: Path, file: str) -> None:
+    before = identity(folder)
+    touch(folder / file)
+    after = identity(folder)
+    assert after.fingerprint != before.fingerprint
+    old, new = of_frames(before), of_frames(after)
+    assert [name for name in old if old[name] != new[name]] == ["9"]
+
+
+def test_a_cameras_calibration_changes_its_frames(folder: Path) -> None:
+    before = identity(folder)
+    path = folder / "cameras/front/intrinsics.json"
+    path.write_text(path.read_text().replace("501", "502"))
+    assert not set(of_frames(identity(folder)).values()) & set(of_frames(before).values())
 
 
 @pytest.mark.parametrize(
-    "file", ["pointcloud/9.ply", "cameras/front/9.jpg", "cameras/front/intrinsics.json", "radar_points/9.txt"]
+    ("change", "kept"),
+    [
+        ({"precision": 3}, False),
+        ({"voxel": 0.5}, False),
+        ({"format": "protobuf"}, False),
+        ({"frames": ":2"}, True),
+        ({"labeling_sample_rate": 2}, True),
+        ({"skip_bad_frames": True}, True),
+        ({"max_speed": 300.0}, True),
+    ],
 )
-def test_it_changes_with_each_file_that_a_frame_is_made_of(tmp_path: Path, file: str) -> None:
-    folder = write_toolkit_scene(tmp_path / "recording", frames=2, points=5)
-    before = told(lp.open_scene(folder))
-    path = folder / file
-    if path.suffix == ".json":
-        path.write_text(path.read_text().replace("501", "502"))  # which opening reads
-    else:
-        touch(path)
-    after = told(lp.open_scene(folder))
-    assert before is not None
-    assert after is not None
-    assert before.value != after.value
-    assert files_that_differ(before.files, after.files) == ([] if path.suffix == ".json" else ["9"])
+def test_parts_of_the_recipe_that_do_not_show_in_a_frame_keep_it(
+    folder: Path, change: dict[str, Any], kept: bool
+) -> None:
+    before, after = identity(folder), identity(folder, lp.Recipe(**change))
+    assert after.fingerprint != before.fingerprint
+    assert (of_frames(before)["9"] == of_frames(after)["9"]) is kept
 
 
-def test_frames_that_are_not_prepared_may_change(tmp_path: Path) -> None:
-    folder = write_toolkit_scene(tmp_path / "recording", frames=3, points=5)
+def test_settings_and_storage_options_that_show_change_frames(folder: Path) -> None:
+    before = identity(folder)
+    others = [
+        of_frames(before, SETTINGS.model_copy(update={"offset": (1.0, 0.0, 0.0)})),
+        of_frames(before, SETTINGS.model_copy(update={"intensity_scale": 1.0})),
+        of_frames(identity(folder, storage=lp.StorageOptions(url_base="https://data.example.com"))),
+    ]
+    assert len({digest for told in (of_frames(before), *others) for digest in told.values()}) == 12
+    assert of_frames(before, SETTINGS.model_copy(update={"notes": ["odd"]})) == of_frames(before)
+    reached = lp.StorageOptions(endpoint_url="https://s3.example.com", profile="mine", region="eu-west-1")
+    assert identity(folder, storage=reached).fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"index": 7}, {"timestamp": 7}, {"images": ()}, {"world_from_ego": lp.Pose(np.eye(3), np.array([0, 0, 1e-9]))}],
+)
+def test_what_the_recording_says_of_a_frame_changes_it(folder: Path, change: dict[str, Any]) -> None:
     scene = lp.open_scene(folder)
+    other = replace(scene, frames=(replace(scene[0], **change), *scene.frames[1:]))
+    old, new = of_frames(identity(scene)), of_frames(identity(other))
+    assert [name for name in old if old[name] != new[name]] == ["9"]
 
-    def of_two() -> Any:
-        return fingerprint_of(scene, lp.Recipe(), lp.StorageOptions(), scene.frames[:2], url_base="")
 
-    before = of_two()
-    touch(folder / "pointcloud/11.ply")
-    assert of_two() == before
+def test_frames_whose_sources_are_unknown_have_none(folder: Path) -> None:
+    scene = lp.open_scene(folder)
+    told = identity(replace(scene, frames=(replace(scene[0], sources=()), *scene.frames[1:])))
+    assert told.fingerprint is None
+    assert told.of_frame("9", SETTINGS) is None
+    assert told.of_frame("10", SETTINGS) is not None
 
 
 class TestWhatDiffers:
-    """is said by name."""
+    """A refusal names what differs from the run that is there."""
 
     @pytest.fixture
-    def scene(self, tmp_path: Path) -> lp.Scene:
-        return lp.open_scene(write_toolkit_scene(tmp_path / "recording", frames=2, points=5))
+    def manifest(self, folder: Path, tmp_path: Path) -> lp.Manifest:
+        return lp.prepare(lp.open_scene(folder), lp.Recipe(), tmp_path / "out")
 
-    def between(self, scene: lp.Scene, before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-        one, two = told(scene, **before), told(scene, **now)
-        assert one is not None
-        assert two is not None
-        assert one.value != two.value or before == now
-        return differences(one.parts, two.parts)
+    def test_in_recipe_and_storage(self, folder: Path, manifest: lp.Manifest) -> None:
+        assert identity(folder, lp.Recipe(precision=3, voxel=0.5)).differences_from(manifest) == [
+            "precision was null and is 3",
+            "voxel was null and is 0.5",
+        ]
+        based = identity(folder, storage=lp.StorageOptions(url_base="https://data.example.com"))
+        assert based.differences_from(manifest) == ['url_base was null and is "https://data.example.com"']
 
-    @pytest.mark.parametrize(
-        ("before", "now", "said"),
-        [
-            ({}, {}, []),
-            ({}, {"recipe": lp.Recipe(precision=3)}, ["precision was null and is 3"]),
-            ({}, {"url_base": "s3://b/"}, ["URLs began with '' and begin with 's3://b/'"]),
-            (
-                {"storage": lp.StorageOptions(presign_hours=2)},
-                {"storage": lp.StorageOptions(presign_hours=3)},
-                ["storage option presign_hours was 2.0 and is 3.0"],
-            ),
-        ],
-    )
-    def test_of_recipe_and_storage(
-        self, scene: lp.Scene, before: dict[str, Any], now: dict[str, Any], said: list[str]
-    ) -> None:
-        assert self.between(scene, before, now) == said
+    def test_file_by_file_where_the_recording_changed(self, folder: Path, manifest: lp.Manifest) -> None:
+        touch(folder / "pointcloud/9.ply")
+        (folder / "pointcloud/10.ply").write_bytes(b"12345")
+        (said,) = identity(folder).differences_from(manifest)
+        size = manifest.frames[1].sources[0].bytes
+        assert said == (
+            f"files of the recording have changed: pointcloud/9.ply (modified), pointcloud/10.ply ({size} bytes, now 5)"
+        )
+        (folder / "radar_points/11.txt").unlink()
+        (said,) = identity(folder).differences_from(manifest)
+        assert said.endswith("radar_points/11.txt (is not used any more)")
+        for path in folder.rglob("*.jpg"):
+            touch(path)
+        (said,) = identity(folder).differences_from(manifest)
+        assert said.endswith(", … (9 in all)")
 
-    def test_not_how_a_store_is_reached(self, scene: lp.Scene) -> None:
-        reached = lp.StorageOptions(endpoint_url="https://s3.example.com", profile="mine", region="eu-west-1")
-        assert value(scene, storage=reached) == value(scene)
+    def test_in_frames_and_poses(self, folder: Path, manifest: lp.Manifest) -> None:
+        (said,) = identity(replace(lp.open_scene(folder), frames=lp.open_scene(folder).frames[:2])).differences_from(
+            manifest
+        )
+        assert said == "it has 3 frames in place of 2, or others"
+        pose = folder / "poses/10.json"
+        pose.write_text(pose.read_text().replace("20.0", "20.5"))
+        (said,) = identity(folder).differences_from(manifest)
+        assert said.startswith("poses, calibration or times of the recording")
 
-    @pytest.mark.parametrize("change", [{"index": 7}, {"timestamp": 7}, {"world_from_ego": None}, {"images": ()}])
-    def test_of_what_the_recording_says(self, scene: lp.Scene, change: dict[str, Any]) -> None:
-        frames = (scene[0], replace(scene[1], **change))
-        one, two = told(scene), told(replace(scene, frames=frames))
-        assert one is not None
-        assert two is not None
-        (said,) = differences(one.parts, two.parts)
-        assert said.startswith("the recording's frames, poses or cameras are others")
-
-
-def read_beside(points: Any, _: Any = None) -> lp.PointCloud:
-    return lp.PointCloud(np.zeros((1, 3), dtype=np.float32), "ego")
-
-
-@pytest.mark.parametrize(
-    "reader",
-    [
-        lambda: read_beside(None),
-        partial(read_beside, 7),  # no file
-        partial(read_beside, Path("x"), object()),
-        partial(read_beside, Path("x"), lambda: None),
-        partial(read_beside, Path("x"), np.zeros(1 << 18)),  # data, and no parameter
-        partial(read_beside, Path("x"), np.array([object()])),
-    ],
-)
-def test_what_could_read_anything_has_none(tmp_path: Path, reader: Callable[[], lp.PointCloud]) -> None:
-    scene = lp.open_scene(write_toolkit_scene(tmp_path / "recording", frames=2, points=5))
-    assert told(replace(scene, frames=(scene[0], replace(scene[1], read_points=reader)))) is None
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ((1, 2), ((1, 2),)),
-        ("ab", b"ab"),
-        (("a", "b"), ("ab",)),
-        ({"a": 1}, {"a": 2}),
-        (1, 1.0),
-        (1, True),
-        (None, "None"),
-        (np.zeros(2), np.zeros(2, dtype=np.float32)),
-        (np.zeros((2, 1)), np.zeros((1, 2))),
-        (lp.Pose.identity(), lp.Pose(np.eye(3), np.array([0.0, 0.0, 1e-9]))),
-        (Path("a"), "a"),
-    ],
-)
-def test_unlike_parameters_of_a_reader_are_told_apart(tmp_path: Path, one: Any, other: Any) -> None:
-    scene = lp.open_scene(write_toolkit_scene(tmp_path / "recording", frames=1, points=5))
-    values = [
-        value(replace(scene, frames=(replace(scene[0], read_points=partial(read_beside, Path("x"), item)),)))
-        for item in (one, other)
-    ]
-    assert values[0] != values[1]
+    def test_in_versions(self, folder: Path, manifest: lp.Manifest) -> None:
+        assert identity(folder).differences_from(manifest.model_copy(update={"lidarprep": "0.2"})) == [
+            "it was made by lidarprep 0.2"
+        ]
+        assert identity(folder).differences_from(manifest.model_copy(update={"settings": None})) == [
+            "it was made by lidarprep 0.1"
+        ]

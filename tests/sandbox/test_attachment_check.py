@@ -1,12 +1,12 @@
 """`--check-attachments`: a task with an attachment that can't be read or decoded ends in an error, others go on."""
 
+import asyncio
 import contextlib
 import os
 import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -18,11 +18,15 @@ from moto.server import ThreadedMotoServer
 
 from lidarprep.attachments import get_format
 from lidarprep.sandbox import Sandbox, SandboxOptions, SandboxStore, running_sandbox
-from lidarprep.sandbox.attachment_check import CheckStoppedError, attachments_of, what_is_wrong
+from lidarprep.sandbox._attachment_check import attachments_of, find_problem
 from tests.attachments.frames import world_frame
 
 FRAME = world_frame([[1.0, -2.5, 3.25], [4.0, 5.0, 6.0]], taken=1_700_000_000 * 10**9)
 SUFFIXES = {"json": ".json", "protobuf": ".pb"}
+
+
+def what_is_wrong(task: dict[str, Any]) -> str | None:
+    return asyncio.run(find_problem(task))
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +42,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("attachments")
     for name, suffix in SUFFIXES.items():
         (folder / f"good{suffix}").write_bytes(get_format(name).encode(FRAME))
-    spool, out = BytesIO(), BytesIO()
-    writer = get_format("sfs").writer(spool, frames=1, pictures=0)
-    writer.add(FRAME)
-    writer.finish(out)
-    (folder / "good.sfs").write_bytes(out.getvalue())
+    with (folder / "good.sfs").open("w+b") as file:
+        writer = get_format("sfs").writer(file, frames=1, images=0)
+        writer.add(FRAME)
+        writer.finish()
     (folder / "good.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(8))
     return folder
 
@@ -63,13 +66,18 @@ def served(folder: Path) -> Iterator[str]:
         thread.join()
 
 
-def checked(sandbox: Sandbox, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The task once it is no longer pending."""
+def create(sandbox: Sandbox, path: str, parameters: dict[str, Any]) -> str:
     with httpx.Client(base_url=sandbox.url, auth=("test_key", ""), trust_env=False) as http:
         made = http.post(path, json={"project": "street", **parameters})
         assert made.status_code == 200, made.text
+    return str(made.json()["task_id"])
+
+
+def checked(sandbox: Sandbox, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The task once it is no longer pending."""
+    task_id = create(sandbox, path, parameters)
     deadline = time.monotonic() + 60
-    while (task := sandbox.store.get(made.json()["task_id"]))["status"] == "pending":
+    while (task := sandbox.store.get(task_id))["status"] == "pending":
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return task
@@ -89,7 +97,7 @@ def test_good_frames_pass_from_wherever_they_are(
     assert checked(checking, *cuboids(kind, url, url))["status"] == "completed"
 
 
-def test_good_scenes_and_pictures_pass(checking: Sandbox, folder: Path) -> None:
+def test_good_scenes_and_images_pass(checking: Sandbox, folder: Path) -> None:
     scene = {"attachments": [str(folder / "good.sfs")], "scene_format": "sensor_fusion"}
     frames = {"attachments": [str(folder / "good.json")], "scene_format": "split_base64"}
     aerial = {"attachment": [str(folder / "good.png")], "geometries": {"polygon": {"objects_to_annotate": ["lane"]}}}
@@ -131,7 +139,7 @@ def test_what_is_not_there_ends_in_an_error_and_may_free_the_unique_id(
         assert http.post("/task/lidarannotation", json=again).status_code == (200 if clear else 409)
 
 
-def test_a_frame_without_points_and_a_picture_that_is_none_are_bad(folder: Path) -> None:
+def test_a_frame_without_points_and_an_image_that_is_none_are_bad(folder: Path) -> None:
     empty = folder / "empty.json"
     empty.write_bytes(get_format("json").encode(world_frame([])))
     task: dict[str, Any] = {"type": "lidarannotation", "params": {"attachments": [str(empty)]}}
@@ -147,32 +155,61 @@ def test_a_frame_without_points_and_a_picture_that_is_none_are_bad(folder: Path)
 def test_what_never_ends_or_only_looks_like_an_address_is_bad_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.json")
     for url, problem in (
-        (str(tmp_path / "pipe.json"), "it is no file"),
-        ("/dev/zero", "it is no file"),
+        (str(tmp_path / "pipe.json"), "it is not a file"),
+        ("/dev/zero", "it is not a file"),
         ("/a\0b.json", "null byte"),
         ("http://[::1", "Invalid IPv6 URL"),
     ):
         assert problem in str(what_is_wrong({"type": "lidarannotation", "params": {"attachments": [url]}}))
 
 
-def test_a_check_stops_with_the_sandbox_and_begins_anew_with_the_next(folder: Path, tmp_path: Path) -> None:
-    frames = {"type": "lidarannotation", "params": {"attachments": [str(folder / "good.json")]}}
-    with pytest.raises(CheckStoppedError):
-        what_is_wrong(frames, stop=lambda: True)
+@pytest.fixture
+def endless() -> Iterator[str]:
+    """The address of a file that has no end."""
+    Endless.begun.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        options = SandboxOptions(check_attachments=True)
-        with running_sandbox(database=tmp_path / "tasks.db", options=options) as sandbox:
-            path, parameters = cuboids("json", f"http://127.0.0.1:{server.server_port}/1.json")
-            with httpx.Client(base_url=sandbox.url, auth=("test_key", ""), trust_env=False) as http:
-                http.post(path, json={"project": "street", **parameters})
-            assert Endless.begun.wait(30)
+        yield f"http://127.0.0.1:{server.server_port}/1.json"
         server.shutdown()
         thread.join()
+
+
+def test_a_check_stops_with_the_sandbox_and_begins_anew_with_the_next(endless: str, tmp_path: Path) -> None:
+    options = SandboxOptions(check_attachments=True)
+    with running_sandbox(database=tmp_path / "tasks.db", options=options) as sandbox:
+        create(sandbox, *cuboids("json", endless))
+        assert Endless.begun.wait(30)
     with SandboxStore(tmp_path / "tasks.db") as store:
         assert store.counts() == {"pending": 1}
         assert store.jobs.counts() == {"check": 1}
+
+
+def test_an_attachment_without_an_end_holds_up_no_other_task(checking: Sandbox, folder: Path, endless: str) -> None:
+    stuck = create(checking, *cuboids("json", endless))
+    assert Endless.begun.wait(30)
+    assert checked(checking, *cuboids("json", str(folder / "good.json")))["status"] == "completed"
+    assert checking.store.get(stuck)["status"] == "pending"
+    checking.store.cancel(stuck)
+
+
+def test_an_attachment_without_an_end_is_given_up(endless: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lidarprep.sandbox._attachment_check.LONGEST_CHECK_S", 0.2)
+    task: dict[str, Any] = {"type": "lidarannotation", "params": {"attachments": [endless]}}
+    assert str(what_is_wrong(task)).endswith("it can't be read within 0.2 s")
+
+
+def test_a_read_that_blocks_for_ever_is_given_up_and_not_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = Event()
+    monkeypatch.setattr("lidarprep.sandbox._attachment_check.LONGEST_CHECK_S", 0.2)
+    monkeypatch.setattr("lidarprep.sandbox._attachment_check._read_file", lambda _: go_on.wait(60) and b"")
+    task: dict[str, Any] = {"type": "lidarannotation", "params": {"attachments": [str(folder / "good.json")]}}
+    try:
+        assert "it can't be read within 0.2 s" in str(what_is_wrong(task))
+    finally:
+        go_on.set()
 
 
 class Endless(BaseHTTPRequestHandler):

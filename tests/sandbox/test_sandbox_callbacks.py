@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from lidarprep.sandbox import Sandbox, SandboxOptions, SandboxStore, running_sandbox
-from lidarprep.sandbox.callbacks import CallbackSender, wait_before_try_s
+from lidarprep.sandbox import Sandbox, SandboxOptions, running_sandbox
+from lidarprep.sandbox._background import wait_before_try_s
 
 QUICK = SandboxOptions(callback_auth_key="callback-key", callback_pace=1e-6)
 CATEGORIZATION = {
@@ -35,7 +36,7 @@ class Receiver:
 
 
 @contextmanager
-def receiving(*statuses: int, port: int = 0) -> Iterator[Receiver]:
+def receiving(*statuses: int, listener: socket.socket | None = None) -> Iterator[Receiver]:
     receiver = Receiver(list(statuses))
 
     class Handler(BaseHTTPRequestHandler):
@@ -52,7 +53,11 @@ def receiving(*statuses: int, port: int = 0) -> Iterator[Receiver]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=listener is None) as server:
+        if listener is not None:
+            server.socket.close()
+            server.socket, server.server_port = listener, listener.getsockname()[1]
+            server.server_activate()
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         receiver.url = f"http://127.0.0.1:{server.server_port}/callback"
@@ -82,12 +87,19 @@ def create(http: httpx.Client, callback_url: str, **parameters: Any) -> str:
     return str(response.json()["task_id"])
 
 
+@pytest.fixture(scope="module")
+def quick() -> Iterator[Sandbox]:
+    """A sandbox that repeats callbacks at once."""
+    with running_sandbox(options=QUICK) as sandbox:
+        yield sandbox
+
+
 @pytest.mark.parametrize("verb", ["complete", "error"])
-def test_the_end_of_a_task_is_posted_with_the_header(verb: str) -> None:
-    with running_sandbox(options=QUICK) as sandbox, receiving() as receiver, talking_to(sandbox) as http:
+def test_the_end_of_a_task_is_posted_with_the_header(quick: Sandbox, verb: str) -> None:
+    with receiving() as receiver, talking_to(quick) as http:
         task_id = create(http, receiver.url)
-        ended = http.post(sandbox.url.removesuffix("/v1") + f"/sandbox/tasks/{task_id}/{verb}").json()
-        soon(lambda: "callback_succeeded" in sandbox.store.get(task_id))
+        ended = http.post(quick.url.removesuffix("/v1") + f"/sandbox/tasks/{task_id}/{verb}").json()
+        soon(lambda: "callback_succeeded" in quick.store.get(task_id))
         task = http.get(f"/task/{task_id}").json()
         ((headers, body),) = receiver.received
     assert headers["scale-callback-auth"] == "callback-key"
@@ -97,26 +109,26 @@ def test_the_end_of_a_task_is_posted_with_the_header(verb: str) -> None:
     assert (task["callback_succeeded"], task["callback_completed"]) == (True, True)
 
 
-def test_a_callback_is_tried_until_it_is_answered_200() -> None:
+def test_a_callback_is_tried_until_it_is_answered_200(quick: Sandbox) -> None:
     """Nothing but 200 counts: neither 204 nor a redirect, which is not followed."""
-    with running_sandbox(options=QUICK) as sandbox, receiving(500, 204, 302, 401) as receiver:
-        with talking_to(sandbox) as http:
+    with receiving(500, 204, 302, 401) as receiver:
+        with talking_to(quick) as http:
             task_id = create(http, receiver.url)
-        sandbox.complete(task_id)
-        soon(lambda: "callback_succeeded" in sandbox.store.get(task_id))
-        assert sandbox.store.get(task_id)["callback_succeeded"] is True
-        assert sandbox.store.jobs.counts() == {}
+        quick.complete(task_id)
+        soon(lambda: "callback_succeeded" in quick.store.get(task_id))
+        assert quick.store.get(task_id)["callback_succeeded"] is True
+        soon(lambda: quick.store.jobs.counts() == {})
     assert len(receiver.received) == 5
     assert len({json.dumps(body) for _, body in receiver.received}) == 1
 
 
-def test_after_20_tries_a_callback_has_failed() -> None:
-    with running_sandbox(options=QUICK) as sandbox, receiving(*[503] * 30) as receiver:
-        with talking_to(sandbox) as http:
+def test_after_20_tries_a_callback_has_failed(quick: Sandbox) -> None:
+    with receiving(*[503] * 30) as receiver:
+        with talking_to(quick) as http:
             task_id = create(http, receiver.url)
-        sandbox.complete(task_id)
-        soon(lambda: "callback_succeeded" in sandbox.store.get(task_id))
-        assert sandbox.store.get(task_id)["callback_succeeded"] is False
+        quick.complete(task_id)
+        soon(lambda: "callback_succeeded" in quick.store.get(task_id))
+        assert quick.store.get(task_id)["callback_succeeded"] is False
     assert len(receiver.received) == 20
 
 
@@ -127,30 +139,32 @@ def test_20_tries_take_24_hours_with_waits_that_grow() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://callbacks.invalid/", "someone@example.com"])
-def test_other_machines_and_mail_boxes_get_no_callback(url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_machines_and_mail_boxes_get_no_callback(
+    quick: Sandbox, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", "lidarprep.sandbox")
-    with running_sandbox(options=QUICK) as sandbox, talking_to(sandbox) as http:
+    with talking_to(quick) as http:
         task_id = create(http, url)
-        sandbox.complete(task_id)
-        soon(lambda: sandbox.store.jobs.counts() == {})
-        assert "callback_succeeded" not in sandbox.store.get(task_id)
+        quick.complete(task_id)
+        soon(lambda: quick.store.jobs.counts() == {})
+        assert "callback_succeeded" not in quick.store.get(task_id)
     assert any("no callback is sent" in message for message in caplog.messages)
 
 
 @pytest.mark.parametrize("url", ["http://.localhost:9/", "http://127.0.0.1:x/", "http://127.0.0.1:99999/"])
-def test_an_address_that_only_looks_like_one_fails_and_the_others_go_on(url: str) -> None:
-    """Libraries complain of such addresses each in its own way; none may end the thread that sends callbacks."""
-    with running_sandbox(options=QUICK) as sandbox, receiving() as receiver, talking_to(sandbox) as http:
+def test_an_address_that_only_looks_like_one_fails_and_the_others_go_on(quick: Sandbox, url: str) -> None:
+    """Libraries complain of such addresses each in its own way; none may end the sending of callbacks."""
+    with receiving() as receiver, talking_to(quick) as http:
         bad, good = create(http, url), create(http, receiver.url)
-        sandbox.complete(bad)
-        soon(lambda: "callback_succeeded" in sandbox.store.get(bad))
-        sandbox.complete(good)
-        soon(lambda: sandbox.store.get(good).get("callback_succeeded") is True)
-        assert sandbox.store.get(bad)["callback_succeeded"] is False
+        quick.complete(bad)
+        soon(lambda: "callback_succeeded" in quick.store.get(bad))
+        quick.complete(good)
+        soon(lambda: quick.store.get(good).get("callback_succeeded") is True)
+        assert quick.store.get(bad)["callback_succeeded"] is False
 
 
 def test_a_receiver_that_never_answers_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lidarprep.sandbox.callbacks.LONGEST_ANSWER_S", 1.0)
+    monkeypatch.setattr("lidarprep.sandbox._background.GRACE_S", 0.0)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         running_sandbox(options=QUICK) as sandbox,
@@ -188,19 +202,6 @@ def test_the_body_of_an_answer_is_not_waited_for() -> None:
     thread.join()
 
 
-def test_what_is_due_when_the_sandbox_ends_stays_for_the_next_one(tmp_path: Path) -> None:
-    """Not one callback after the other is sent while somebody waits for the end."""
-    with SandboxStore(tmp_path / "tasks.db") as store, receiving() as receiver:
-        sender = CallbackSender(store, QUICK)
-        task = store.create({**CATEGORIZATION, "callback_url": receiver.url})
-        store.jobs.add("callback", task["task_id"])
-        sender.end()
-        with sender:
-            sender.send(store.jobs.due(["callback"]))
-        assert receiver.received == []
-        assert store.jobs.counts() == {"callback": 1}
-
-
 def test_dependents_that_cannot_be_made_keep_no_task_from_being_completed(caplog: pytest.LogCaptureFixture) -> None:
     """Neither theirs nor, by ending the thread that completes tasks, any other."""
     definition = {"type": "lidarsegmentation", "labels": ["car"], "instruction": "Colour.", "unique_id": "taken"}
@@ -213,7 +214,7 @@ def test_dependents_that_cannot_be_made_keep_no_task_from_being_completed(caplog
         dependents = {"defs": [{**definition, "unique_id": "free"}, definition]}
         made = http.post("/task/lidarannotation", json={**lidar, "dependents": dependents}).json()["task_id"]
         soon(lambda: sandbox.store.get(made)["status"] == "completed")
-        soon(lambda: "its dependent tasks can't be made" in caplog.text)
+        soon(lambda: "its dependent tasks can't be created" in caplog.text)
         other = create(http, "someone@example.com")
         soon(lambda: sandbox.store.get(other)["status"] == "completed")
         assert http.get("/tasks", params={"type": "lidarsegmentation"}).json()["total"] == 0  # none rather than half
@@ -227,7 +228,7 @@ def test_a_task_that_nobody_thought_of_does_not_end_the_others(monkeypatch: pyte
         raise KeyError("categories")
 
     with running_sandbox(options=SandboxOptions(complete_after_s=0.0)) as sandbox, talking_to(sandbox) as http:
-        monkeypatch.setattr("lidarprep.sandbox.lifecycle.default_response", broken)
+        monkeypatch.setattr("lidarprep.sandbox._lifecycle.fake_result", broken)
         bad = create(http, "someone@example.com")
         soon(lambda: "complete" not in sandbox.store.jobs.counts())
         monkeypatch.undo()
@@ -236,38 +237,40 @@ def test_a_task_that_nobody_thought_of_does_not_end_the_others(monkeypatch: pyte
         assert sandbox.store.get(bad)["status"] == "pending"
 
 
-def test_a_canceled_task_sends_no_callback() -> None:
-    with running_sandbox(options=QUICK) as sandbox, talking_to(sandbox) as http:
+def test_a_canceled_task_sends_no_callback(quick: Sandbox) -> None:
+    with talking_to(quick) as http:
         task_id = create(http, "http://127.0.0.1:9/")
         assert http.post(f"/task/{task_id}/cancel").status_code == 200
-        assert sandbox.store.jobs.counts() == {}
+        assert quick.store.jobs.counts() == {}
 
 
 def test_callbacks_that_were_not_taken_outlive_the_sandbox(tmp_path: Path) -> None:
     """The receiver is down when the task ends, and the sandbox is started anew before it is up again."""
-    with receiving() as gone:
-        url = gone.url
-    slower = SandboxOptions(callback_pace=0.02)  # a first wait of 0.4 seconds
-    with running_sandbox(database=tmp_path / "tasks.db", options=slower) as sandbox, talking_to(sandbox) as http:
-        task_id = create(http, url)
-        sandbox.complete(task_id, {"category": "blue"})
-    with running_sandbox(database=tmp_path / "tasks.db", options=slower) as sandbox:
-        assert "callback_succeeded" not in sandbox.store.get(task_id)
-        assert sandbox.store.jobs.counts() == {"callback": 1}
-    with (
-        receiving(port=int(url.split(":")[2].partition("/")[0])) as receiver,
-        running_sandbox(database=tmp_path / "tasks.db", options=slower) as sandbox,
-    ):
-        soon(lambda: sandbox.store.get(task_id).get("callback_succeeded") is True)
+    slower = SandboxOptions(callback_pace=0.01)  # a first wait of 0.2 seconds
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))  # nobody else gets the port, and nobody listens yet
+        with running_sandbox(database=tmp_path / "tasks.db", options=slower) as sandbox, talking_to(sandbox) as http:
+            task_id = create(http, f"http://127.0.0.1:{reserved.getsockname()[1]}/callback")
+            sandbox.complete(task_id, {"category": "blue"})
+        with running_sandbox(database=tmp_path / "tasks.db", options=slower) as sandbox:
+            assert "callback_succeeded" not in sandbox.store.get(task_id)
+            assert sandbox.store.jobs.counts() == {"callback": 1}
+        with (
+            receiving(listener=reserved) as receiver,
+            running_sandbox(database=tmp_path / "tasks.db", options=slower) as sandbox,
+        ):
+            soon(lambda: sandbox.store.get(task_id).get("callback_succeeded") is True)
     assert [body["response"] for _, body in receiver.received] == [{"category": "blue"}]
 
 
-def test_tasks_are_completed_by_themselves_and_a_canceled_one_is_not() -> None:
-    options = SandboxOptions(complete_after_s=0.3)
+def test_tasks_are_completed_by_themselves_and_a_canceled_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = SandboxOptions(complete_after_s=3600)
     with running_sandbox(options=options) as sandbox, talking_to(sandbox) as http:
         task_id, canceled = create(http, "http://127.0.0.1:9/"), create(http, "http://127.0.0.1:9/")
         assert http.post(f"/task/{canceled}/cancel").json()["status"] == "canceled"
         assert http.get(f"/task/{task_id}").json()["status"] == "pending"
+        monkeypatch.setattr(sandbox.store.jobs, "_now", lambda: datetime.now(UTC) + timedelta(hours=1))
+        sandbox.store.jobs.wake()
         soon(lambda: sandbox.store.get(task_id)["status"] == "completed")
         assert http.get(f"/task/{task_id}").json()["response"] == {"category": "red"}
         soon(lambda: "complete" not in sandbox.store.jobs.counts())

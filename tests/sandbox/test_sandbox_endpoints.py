@@ -361,7 +361,7 @@ def test_a_filter_that_makes_no_sense_is_told_so(http: httpx.Client, query: str,
 
 def test_an_unknown_filter_is_told_of(http: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
     assert http.get("/tasks?statsu=pending").status_code == 200
-    assert any("statsu is left aside" in message for message in caplog.messages)
+    assert any("statsu is ignored" in message for message in caplog.messages)
 
 
 def test_pages_do_not_shift_when_tasks_are_made_meanwhile(http: httpx.Client) -> None:

@@ -348,4 +348,4 @@ def test_a_failure_of_its_own_is_answered_in_the_same_shape() -> None:
 
     response = asyncio.run(get())
     assert response.status_code == 500
-    assert json.loads(response.content) == {"status_code": 500, "error": "The sandbox failed; its log says why."}
+    assert json.loads(response.content) == {"status_code": 500, "error": "The server failed; its log says why."}

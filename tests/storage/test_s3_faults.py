@@ -14,9 +14,8 @@ from botocore.exceptions import BotoCoreError, SSLError
 from botocore.parsers import ResponseParserError
 
 from lidarprep.errors import StorageError
-from lidarprep.storage.s3 import retries
-from lidarprep.storage.s3.errors import reported
-from lidarprep.storage.s3.retries import RetryBudget, is_passing
+from lidarprep.storage import _s3_faults as retries
+from lidarprep.storage._s3_faults import RetryBudget, is_passing, reported
 from tests.storage.s3 import (
     Fault,
     answered,

@@ -14,7 +14,7 @@ import pytest
 
 from lidarprep.errors import StorageError
 from lidarprep.storage import StorageOptions, open_store
-from lidarprep.storage.s3 import session
+from lidarprep.storage import _s3_session as session
 from tests.storage.s3 import network, opened, put
 
 ROLE = "arn:aws:iam::123456789012:role/writer"

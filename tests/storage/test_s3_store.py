@@ -14,7 +14,7 @@ import pytest
 
 from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
 from lidarprep.storage import open_store
-from lidarprep.storage.compression import read_content
+from lidarprep.storage.content import read_content
 from tests.storage.conftest import BUCKET
 from tests.storage.s3 import answered, body, cut, head, network, no_waiting, opened, put, requests, small_parts
 

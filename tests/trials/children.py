@@ -1,88 +1,78 @@
-"""Runs of lidarprep as a user starts them, in processes that can be killed, stopped or misled at a chosen moment.
-
-A child loads `hooks/sitecustomize.py`, which counts what the child does to its destination and acts at a count.
-"""
+"""Runs of one recording by children, and what there is at a destination after one."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import itertools
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
+
+import boto3
+from pydantic import ValidationError
+
+import lidarprep as lp
+from lidarprep.storage import open_store
+from lidarprep.storage.manifest import FrameResult
+from lidarprep.storage.store import CACHE_PREFIX
+from tests.trials.child import Child, Ended, Fate, start
 
 ROOT = Path(__file__).resolve().parents[2]
-HOOKS = Path(__file__).parent / "hooks"
-RUN_FOLDER = ".lidarprep-run"
-ACCOUNT = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
+BUCKET = "scenes"
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a run ended.
+class Place:
+    """A destination: a folder, or a bucket past any proxy.
 
     Args:
-        code: Its exit code; -9 where it was killed.
-        stderr: What it told a person.
-        seconds: How long it took.
-        log: What it did: lines of "event path", as the hooks have counted them.
+        out: As the command line names it.
+        storage: How this process reaches it.
     """
 
-    code: int
-    stderr: str
-    seconds: float
-    log: tuple[str, ...]
+    out: str
+    storage: lp.StorageOptions = field(default_factory=lp.StorageOptions)
 
-    def points_read(self) -> set[str]:
-        """Names of the point files that it opened, without their suffix."""
-        paths = [Path(line.partition(" ")[2]) for line in self.log if line.startswith("open ")]
-        return {path.stem for path in paths if path.parent.name == "pointcloud"}
+    def manifest(self) -> lp.Manifest | None:
+        """The manifest that is there, of which everything is as it says; the same at every destination."""
+        found = open_store(self.out, self.storage).read_manifest()
+        if found is None:
+            return None
+        manifest = lp.load_manifest(self.out, self.storage)
+        assert not lp.verify(manifest, self.storage).findings
+        return manifest.at("")
 
-    def events(self) -> list[str]:
-        """What was counted: everything that changes the destination."""
-        return [line for line in self.log if not line.startswith(("open ", "journal "))]
+    def objects(self) -> set[str]:
+        """The keys of all content-named objects."""
+        store = open_store(self.out, self.storage)
+        return {key for prefix in ("frames/", "images/", "kept/", "scene-") for key in store.sizes(prefix)}
 
+    def finished(self) -> set[str]:
+        """Ids of the frames that a run which has not ended has finished."""
+        store, ids = open_store(self.out, self.storage), set()
+        for key in store.sizes(CACHE_PREFIX):
+            try:
+                ids.add(FrameResult.model_validate_json(store.get(key) or b"").record.id)
+            except (ValidationError, AssertionError):
+                continue  # the settings of the scene
+        return ids
 
-@dataclass
-class Child:
-    """A run that is under way."""
-
-    process: subprocess.Popen[str]
-    log: Path
-    started: float
-
-    def end(self, within: float = 120.0) -> Ended:
-        """Waits for its end; one that hangs is killed, and fails the test."""
-        try:
-            _, stderr = self.process.communicate(timeout=within)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            _, stderr = self.process.communicate()
-            raise AssertionError(f"still running after {within:g} s; it had said:\n{stderr}") from None
-        log = tuple(self.log.read_text().splitlines()) if self.log.exists() else ()
-        return Ended(self.process.returncode, stderr, time.monotonic() - self.started, log)
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-
-    def wait_until_stopped(self) -> None:
-        """Waits until it has stopped itself, as STOP_AT makes it."""
-        state = os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        assert state is not None
-        assert state.si_code == os.CLD_STOPPED, "it ended before it came to where it was to stop"
-
-    def go_on(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
+    def assert_only_what_the_manifest_names(self) -> None:
+        manifest = self.manifest()
+        assert manifest is not None
+        lp.prune(self.out, self.storage, everything=True)
+        assert self.objects() == {key for key, _ in manifest.objects()}
+        assert not open_store(self.out, self.storage).sizes(CACHE_PREFIX)
+        assert self.manifest() == manifest
 
 
 @dataclass(frozen=True)
@@ -99,106 +89,76 @@ class Runner:
     scratch: Path
     options: tuple[str, ...] = ()
 
-    def start(self, out: str | Path, *options: str, hooks: Mapping[str, Any] | None = None, limit: str = "") -> Child:
-        """Starts `lidarprep prepare`.
+    def start(self, out: str | Path | Place, *options: str, **fate: Any) -> Child:
+        """Start `lidarprep prepare`; `fate` is that of child.Fate."""
+        words = [*self.options, *options]
+        if isinstance(out, Place):
+            if out.storage.endpoint_url and "--endpoint-url" not in words:
+                words += ["--endpoint-url", out.storage.endpoint_url]
+            out = out.out
+        words = ["prepare", str(self.recording), "--out", str(out), *words]
+        return start(self.scratch / f"child-{next(_numbers)}", words, str(out), Fate(**fate))
 
-        Args:
-            out: The destination.
-            options: More options.
-            hooks: What the child is to do, by the names that hooks/sitecustomize.py knows.
-            limit: Shell commands that run before it, such as `ulimit -f 100`.
-        """
-        log = self.scratch / f"{time.monotonic_ns()}.log"
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        environment |= ACCOUNT | {"PYTHONPATH": os.pathsep.join((str(HOOKS), str(ROOT)))}
-        environment |= {"TRIAL_LOG": str(log), "TRIAL_OUT": str(out), "NO_COLOR": "1"}
-        environment |= {f"TRIAL_{name}": str(value) for name, value in (hooks or {}).items()}
-        command = [sys.executable, "-m", "lidarprep", "prepare", str(self.recording), "--out", str(out)]
-        command += [*self.options, *options]
-        if limit:
-            command = ["sh", "-c", f'{limit} && exec "$@"', "sh", *command]
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        return Child(process, log, time.monotonic())
+    def run(self, out: str | Path | Place, *options: str, **fate: Any) -> Ended:
+        """Run `lidarprep prepare` to its end."""
+        return self.start(out, *options, **fate).end()
 
-    def run(self, out: str | Path, *options: str, hooks: Mapping[str, Any] | None = None, limit: str = "") -> Ended:
-        """Runs `lidarprep prepare` to its end."""
-        return self.start(out, *options, hooks=hooks, limit=limit).end()
+    def prepared(self, out: str | Path | Place, *options: str) -> Ended:
+        """Run it, and check that it ends well."""
+        ended = self.run(out, *options)
+        assert ended.code == 0, ended.stderr
+        return ended
 
 
-def files_in(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a finished run, by its path; what only a run needs counts as well."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def staged_in(folder: Path) -> dict[str, tuple[int, int]]:
-    """(inode, modification time) of every file that an unfinished run has staged or put in place."""
-    staging = folder / RUN_FOLDER / "staged"
-    found: dict[str, tuple[int, int]] = {}
-    for path in folder.rglob("*"):
-        inner = path.relative_to(staging if staging in path.parents else folder)
-        if path.is_file() and not path.name.startswith(".writing-") and path.suffix in (".json", ".pb", ".jpg"):
-            found[inner.as_posix()] = (path.stat().st_ino, path.stat().st_mtime_ns)
-    return found
-
-
-def journaled_frames(folder: Path) -> set[str]:
-    """Ids of the frames that a local journal holds as finished: lines that are whole, below its header."""
-    journal = folder / RUN_FOLDER / "journal.jsonl"
-    try:
-        data = journal.read_bytes()
-    except FileNotFoundError:
-        return set()
-    return {frame for line in data.split(b"\n")[:-1] for frame in frames_named(line)}
-
-
-def frames_named(record: bytes) -> list[str]:
-    """Ids of the frames that a journal's record says are done: none for other records, and for a torn one."""
-    try:
-        value = json.loads(record.partition(b" ")[2])
-    except ValueError:
-        return []
-    done = value["frames"] if "scene" in value else [value]  # several may have come to a scene of all
-    return [one["frame"] for one in done if "record" in one or "skipped" in one]
-
-
-def assert_one_clear_error(ended: Ended) -> None:
-    """Exit code 1, one message that begins with what is wrong, and no traceback."""
-    assert ended.code == 1, (ended.code, ended.stderr)
+def assert_one_clear_error(ended: Ended, code: int = 1) -> None:
+    """One message that begins with what is wrong, and no traceback."""
+    assert ended.code == code, (ended.code, ended.stderr)
     assert "Traceback" not in ended.stderr, ended.stderr
     assert sum(line.startswith("error: ") for line in ended.stderr.splitlines()) == 1, ended.stderr
 
 
-def assert_nothing_looks_finished(folder: Path) -> None:
-    """No manifest, and nothing that could be taken for an attachment, stands outside of the run's own folder."""
-    seen = [path for path in folder.rglob("*") if path.is_file() and RUN_FOLDER not in path.parts]
-    assert not seen, seen
+class Bucket:
+    """A bucket of a server, seen past the proxy."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        self.client: Any = boto3.client("s3", endpoint_url=server)
+        self.reset()
+
+    def reset(self) -> None:
+        with urlopen(Request(f"{self.server}/moto-api/reset", method="POST")) as response:
+            response.read()
+        self.client.create_bucket(Bucket=BUCKET)
+
+    def place(self, prefix: str = "runs/one") -> Place:
+        return Place(f"s3://{BUCKET}/{prefix}", lp.StorageOptions(endpoint_url=self.server))
+
+    def objects(self, prefix: str) -> dict[str, bytes]:
+        """The bytes of everything below a prefix, by key."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return {key.removeprefix(prefix): self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
+
+    def uploads_under_way(self) -> list[Any]:
+        found: list[Any] = self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+        return found
 
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """The URL of moto's server in another process, which nothing that a test does to its clients can harm."""
+    """Give the URL of moto's server in another process, which nothing that a test does to its clients can harm."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(
-        command, env=os.environ | ACCOUNT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        env=os.environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        for _ in range(600):
+        for _ in range(1200):
             assert process.poll() is None, "moto's server ended at once"
             try:
                 with urlopen(f"{url}/moto-api/data.json") as response:

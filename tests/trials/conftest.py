@@ -1,50 +1,44 @@
-"""What the trials share: a small recording, runs of it in processes of their own, and a server that speaks S3.
+"""What the trials share: a small recording, a server that forks children, and one that speaks S3.
 
-Quick trials run with all the other tests; LIDARPREP_TRIALS=full makes them long, with a hundred kills in place of few,
-and LIDARPREP_TRIALS=20 with so many.
+Quick trials run with all the other tests; those marked `trial` are long, and run by `scripts/test --all`.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any
-from urllib.request import Request, urlopen
 
-import boto3
 import pytest
 
 from tests.scenes import write_toolkit_scene
-from tests.trials.children import Runner, files_in, s3_server
+from tests.trials.children import ROOT, Bucket, Runner, s3_server
 from tests.trials.proxy import Proxy, running_proxy
 
-FRAMES = 10
-BUCKET = "scenes"
-OUT = f"s3://{BUCKET}/runs/one"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "trial: runs that are killed, misled, or have their network and disk fail")
+# With points that a region and voxels drop, so that there are kept points to store.
+OPTIONS = ("--roi", "20,5,60,60", "--workers", "1")
 
 
 @pytest.fixture(scope="session")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
-    """Starts runs of a recording of ten small frames with two cameras; kernels are compiled already."""
-    folder = tmp_path_factory.mktemp("trials")
-    runner = Runner(write_toolkit_scene(folder / "recording", frames=FRAMES, points=300), folder)
-    assert runner.run(folder / "warm").code == 0
-    return runner
+def _forks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three small frames with one camera, and a server that has prepared them once."""
+    recording = write_toolkit_scene(
+        tmp_path_factory.mktemp("recording") / "scene", frames=3, points=300, cameras=("front",)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+        patch.setenv("TRIAL_RECORDING", str(recording))
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.trials.warm"])
+        forkserver.ensure_running()
+    return recording
 
 
-@pytest.fixture(scope="session")
-def reference(runner: Runner) -> dict[str, str]:
-    """SHA-256 of every file of a run that was never stopped."""
-    ended = runner.run(runner.scratch / "reference")
-    assert ended.code == 0, ended.stderr
-    files = files_in(runner.scratch / "reference")
-    assert len(files) == 3 * FRAMES + 1
-    return files
+@pytest.fixture
+def runner(_forks: Path, tmp_path: Path) -> Runner:
+    """Starts runs of three small frames with one camera."""
+    return Runner(_forks, tmp_path, OPTIONS)
 
 
 @pytest.fixture(scope="session")
@@ -60,68 +54,16 @@ def _shared_proxy(server: str) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def proxy(_shared_proxy: Proxy, bucket: Bucket) -> Proxy:
-    """A proxy that passes everything on until a test tells it otherwise, before an empty bucket."""
+def proxy(_shared_proxy: Proxy) -> Proxy:
+    """A proxy that passes everything on until a test tells it otherwise."""
     _shared_proxy.reset()
     return _shared_proxy
-
-
-class Bucket:
-    """The bucket as it is, seen past the proxy."""
-
-    def __init__(self, server: str) -> None:
-        self.server = server
-        self.client: Any = boto3.client("s3", endpoint_url=server)
-
-    def make_anew(self) -> None:
-        with urlopen(Request(f"{self.server}/moto-api/reset", method="POST")) as response:
-            response.read()
-        self.client.create_bucket(Bucket=BUCKET)
-
-    def objects(self) -> dict[str, bytes]:
-        """The bytes of everything in it, by key below the destination."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
-        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-        prefix = OUT.removeprefix(f"s3://{BUCKET}/") + "/"
-        assert all(key.startswith(prefix) for key in keys), keys
-        return {key.removeprefix(prefix): self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
-
-    def uploads_under_way(self) -> list[Any]:
-        found: list[Any] = self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
-        return found
 
 
 @pytest.fixture
 def bucket(server: str) -> Bucket:
     """An empty bucket."""
-    bucket = Bucket(server)
-    bucket.make_anew()
-    return bucket
-
-
-@pytest.fixture(scope="session")
-def s3_reference(runner: Runner, server: str) -> dict[str, bytes]:
-    """Every object of a run that was never stopped."""
-    bucket = Bucket(server)
-    bucket.make_anew()
-    ended = runner.run(OUT, "--endpoint-url", server)
-    assert ended.code == 0, ended.stderr
-    objects = bucket.objects()
-    assert len(objects) == 3 * FRAMES + 1
-    return objects
-
-
-@pytest.fixture(scope="session")
-def many() -> bool:
-    """Whether the trials are to be long."""
-    return "LIDARPREP_TRIALS" in os.environ
-
-
-@pytest.fixture(scope="session")
-def kills() -> int | None:
-    """How many kills are asked for; None for as few as show that it works."""
-    asked = os.environ.get("LIDARPREP_TRIALS")
-    return None if asked is None else 100 if asked == "full" else int(asked)
+    return Bucket(server)
 
 
 @pytest.fixture

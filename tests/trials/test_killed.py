@@ -1,165 +1,196 @@
-"""A run to a local folder that is killed at any point, started again, ends with the bytes of one that never was."""
+"""SIGKILL at any moment is safe: a manifest that is there is whole, and the same command goes on and ends well."""
 
 from __future__ import annotations
 
 import random
+import shutil
 import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.trials.children import (
-    RUN_FOLDER,
-    Ended,
-    Runner,
-    assert_nothing_looks_finished,
-    files_in,
-    frames_named,
-    journaled_frames,
-    staged_in,
-)
-from tests.trials.conftest import FRAMES
+import lidarprep as lp
+from tests.trials.child import Ended
+from tests.trials.children import BUCKET, Bucket, Place, Runner
+from tests.trials.conftest import OPTIONS
 
-pytestmark = pytest.mark.trial
+# What is run over what: nothing, or a run of other precision.
+KINDS = {"fresh": (), "overwriting": ("--precision", "2", "--overwrite"), "sfs": ("--format", "sfs")}
+KILLED = -9
 
 
-def points_over_a_run(runner: Runner, out: Path, count: int) -> list[int]:
-    """Numbers of events, spread over all that a run does to its destination; the first and the last among them."""
-    whole = runner.run(out)
-    assert whole.code == 0, whole.stderr
-    events = len(whole.events())
-    return sorted({1 + round(step * (events - 1) / (count - 1)) for step in range(count)})
+@dataclass
+class Trials:
+    """Kills runs of one kind, each at a new place, and lets the same command go on.
+
+    Args:
+        runner: Starts them.
+        places: Gives new places: as they were before the run.
+        options: Of the run.
+        old: The manifest that is replaced; None where there is none.
+        new: The manifest of a run that was not disturbed.
+        undisturbed: How that ended.
+    """
+
+    runner: Runner
+    places: Iterator[Place]
+    options: Sequence[str]
+    old: lp.Manifest | None
+    new: lp.Manifest
+    undisturbed: Ended
+    resumed: int = 0
+
+    def kill(self, **fate: Any) -> None:
+        """Let a run be killed by itself."""
+        place = next(self.places)
+        ended = self.runner.run(place, *self.options, **fate)
+        assert ended.code in (KILLED, 0), (fate, ended.stderr)
+        self.go_on(place, fate)
+
+    def kill_at_random(self, draw: random.Random) -> None:
+        """Kill a run at a random moment, and perhaps the next ones."""
+        place = next(self.places)
+        fates = []
+        while not fates or draw.random() < 0.4:
+            fates.append(draw.uniform(0, self.undisturbed.seconds))
+            child = self.runner.start(place, *self.options)
+            time.sleep(fates[-1])
+            child.kill()
+            assert child.end().code in (KILLED, 0)
+        self.go_on(place, fates)
+
+    def go_on(self, place: Place, fate: object) -> None:
+        """Check what a killed run has left, and that the same command goes on with that and ends well."""
+        left = place.manifest()
+        assert left in (self.old, self.new), fate
+        finished = place.finished()
+        again = self.runner.run(place, *self.options)
+        assert again.code == 0, (fate, again.stderr)
+        assert not finished & set(again.frames()), (fate, "a finished frame was prepared again")
+        assert left != self.new or not again.frames(), fate
+        assert place.manifest() == self.new, fate
+        self.resumed += bool(finished)
 
 
-def frame_of(key: str) -> str:
-    """Id of the frame that a key is for: frame-9.json, images/front/9.jpg."""
-    return Path(key).stem.removeprefix("frame-")
+@pytest.fixture(params=["folder", "s3"])
+def trials(request: pytest.FixtureRequest, runner: Runner, tmp_path: Path) -> Callable[[str], Trials]:
+    """Gives trials of a kind of run."""
+    if request.param == "folder":
+        return lambda kind: folder_trials(kind, runner, tmp_path)
+    bucket = Bucket(request.getfixturevalue("server"))
+    return lambda kind: s3_trials(kind, runner, bucket)
 
 
-def finish_and_compare(runner: Runner, out: Path, reference: dict[str, str]) -> Ended:
-    """Starts a run that was killed again: the same bytes, and nothing finished is read, or written, again."""
-    finished, staged = journaled_frames(out), staged_in(out)
-    again = runner.run(out)
-    assert again.code == 0, again.stderr
-    assert files_in(out) == reference
-    assert not finished & again.points_read(), "a finished frame was read again"
-    final = {path.relative_to(out).as_posix(): path.stat() for path in out.rglob("*") if path.is_file()}
-    for key, (inode, modified) in staged.items():
-        if frame_of(key) in finished:
-            assert (final[key].st_ino, final[key].st_mtime_ns) == (inode, modified), f"{key} was written again"
-    return again
+def prepared_trials(kind: str, runner: Runner, old: Place, new: Place, places: Iterator[Place]) -> Trials:
+    if kind == "overwriting":
+        runner.prepared(old)
+        copied = next(places)
+        assert copied.manifest() == old.manifest()
+        new = copied
+    undisturbed = runner.prepared(new, *KINDS[kind])
+    manifest = new.manifest()
+    assert manifest is not None
+    assert sorted(undisturbed.frames(), key=int) == ["9", "10", "11"]
+    return Trials(runner, places, KINDS[kind], old.manifest(), manifest, undisturbed)
 
 
-def test_killed_at_points_all_over_a_run_it_ends_with_the_same_bytes(
-    runner: Runner, reference: dict[str, str], tmp_path: Path, kills: int | None
-) -> None:
-    resumed = 0
-    for point in points_over_a_run(runner, tmp_path / "counted", kills or 5):
-        out = tmp_path / f"out-{point}"
-        killed = runner.run(out, hooks={"KILL_AT": point})
-        assert killed.code in (-9, 0), killed.stderr
-        resumed += bool(journaled_frames(out))
-        finish_and_compare(runner, out, reference)
-    assert resumed > 1, "no kill came after a frame was finished: the trial tried nothing"
+def folder_trials(kind: str, runner: Runner, tmp_path: Path) -> Trials:
+    def places() -> Iterator[Place]:
+        for number in range(10_000):
+            out = tmp_path / f"{kind}-{number}"
+            if kind == "overwriting":
+                shutil.copytree(tmp_path / "old", out)
+            yield Place(str(out))
+            shutil.rmtree(out)
+
+    return prepared_trials(kind, runner, Place(str(tmp_path / "old")), Place(str(tmp_path / "new")), places())
 
 
-def test_killed_at_random_moments_again_and_again_one_run_still_ends(
-    runner: Runner, reference: dict[str, str], tmp_path: Path, kills: int | None
-) -> None:
-    draw = random.Random(6)
-    start = time.monotonic()
-    assert runner.run(tmp_path / "timed").code == 0
-    whole = time.monotonic() - start
-    out, killed, number = tmp_path / "out-0", 0, 0
-    while killed < (kills or 3):
-        child = runner.start(out)
-        time.sleep(draw.uniform(0.3, 1.1) * whole)
-        child.kill()
-        ended = child.end()
-        killed += ended.code == -9
-        if ended.code != -9 or draw.random() < 0.3:
-            finish_and_compare(runner, out, reference)
-            number += 1
-            out = tmp_path / f"out-{number}"
-    finish_and_compare(runner, out, reference)
+def s3_trials(kind: str, runner: Runner, bucket: Bucket) -> Trials:
+    def places() -> Iterator[Place]:
+        old = bucket.objects("old/") if kind == "overwriting" else {}
+        for number in range(10_000):
+            for key, data in old.items():
+                bucket.client.put_object(Bucket=BUCKET, Key=f"{number}/{key}", Body=data)
+            yield bucket.place(str(number))
+            assert not bucket.uploads_under_way()
+
+    # Attachments hold the URLs of images: these are to be the same at all places.
+    runner = replace(runner, options=(*runner.options, "--url-base", "https://data.example.com"))
+    return prepared_trials(kind, runner, bucket.place("old"), bucket.place("new"), places())
 
 
-def test_killed_at_every_start_by_one_event_more_each_frame_is_read_once(
-    runner: Runner, reference: dict[str, str], out: Path, many: bool
-) -> None:
-    """Each start gets a little further than the one before: nothing that it finds finished is done again."""
-    step = 15 if many else 60
-    for _ in range(40):
-        finished = journaled_frames(out)
-        ended = runner.run(out, hooks={"KILL_AT": step})
-        assert not finished & ended.points_read()
-        assert finished <= journaled_frames(out) or ended.code == 0 or (out / "manifest.json").exists()
-        if ended.code == 0:
-            break
-        assert ended.code == -9, ended.stderr
-    assert runner.run(out).code == 0
-    assert files_in(out) == reference
+def some(points: Sequence[Any], count: int) -> Sequence[Any]:
+    """So many of the points, all over the run."""
+    return [points[round((row + 0.5) * len(points) / count - 0.5)] for row in range(count)]
 
 
-def test_nothing_of_a_killed_run_looks_finished(runner: Runner, out: Path) -> None:
-    ended = runner.run(out, hooks={"KILL_AT": 60})
-    assert ended.code == -9, ended.stderr
-    assert staged_in(out)
-    assert_nothing_looks_finished(out)
+def points(undisturbed: Ended) -> list[dict[str, int]]:
+    """Before and after every operation of the store."""
+    return [
+        {moment: number}
+        for number in range(1, undisturbed.count("operation") + 1)
+        for moment in ("kill_before", "kill_after")
+    ]
 
 
-def test_a_run_that_was_to_replace_another_and_is_killed_leaves_the_old_or_becomes_the_new(
-    runner: Runner, reference: dict[str, str], tmp_path: Path, kills: int | None
-) -> None:
-    """Until the new one is moved to its place, which the same command ends if that was begun, the old one stands."""
-    options = ("--overwrite", "--precision", "1")
-    assert runner.run(tmp_path / "new", *options).code == 0
-    expected = files_in(tmp_path / "new")
-    assert runner.run(tmp_path / "counted").code == 0
-    whole = runner.run(tmp_path / "counted", *options)
-    assert whole.code == 0, whole.stderr
-    events, count = len(whole.events()), kills or 5
-    stood = begun = 0
-    for step in range(count):
-        out = tmp_path / f"out-{step}"
-        assert runner.run(out).code == 0
-        ended = runner.run(out, *options, hooks={"KILL_AT": 1 + round(step * (events - 1) / (count - 1))})
-        assert ended.code in (-9, 0), ended.stderr
-        visible = {name: digest for name, digest in files_in(out).items() if not name.startswith(RUN_FOLDER)}
-        stands = visible == reference
-        stood += stands
-        begun += not stands
-        # A manifest that stands is of all that it names: the old one, or the new one.
-        assert stands or "manifest.json" not in visible or visible["manifest.json"] == expected["manifest.json"]
-        again = runner.run(out, *options)
-        assert again.code == 0, again.stderr
-        assert files_in(out) == expected
-    assert stood
-    assert begun
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_before_and_after_some_operations_of_its_store(trials: Callable[[str], Trials], kind: str) -> None:
+    some_trials = trials(kind)
+    for fate in some(points(some_trials.undisturbed), 5):
+        some_trials.kill(**fate)
+    assert some_trials.resumed or kind == "sfs"
 
 
-def test_every_byte_is_on_the_disk_before_the_journal_and_the_manifest_speak_of_it(runner: Runner, out: Path) -> None:
-    """What a power cut leaves is what was synced: the order of syncs and renames decides whether a journal lies."""
-    ended = runner.run(out)
-    assert ended.code == 0, ended.stderr
+@pytest.mark.trial
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_before_and_after_every_operation_of_its_store(trials: Callable[[str], Trials], kind: str) -> None:
+    every = trials(kind)
+    for fate in points(every.undisturbed):
+        every.kill(**fate)
+    assert every.resumed > 5 or kind == "sfs"
+
+
+@pytest.mark.trial
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_before_every_change_of_the_file_system(runner: Runner, tmp_path: Path, kind: str) -> None:
+    every = folder_trials(kind, runner, tmp_path)
+    assert every.undisturbed.count("event") > (15 if kind == "sfs" else 50)
+    for number in range(1, every.undisturbed.count("event") + 1):
+        every.kill(kill_at_event=number)
+
+
+def test_killed_at_random_moments(trials: Callable[[str], Trials]) -> None:
+    draw, some_trials = random.Random(1), trials("fresh")
+    for _ in range(3):
+        some_trials.kill_at_random(draw)
+
+
+@pytest.mark.trial
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_many_random_moments(trials: Callable[[str], Trials], kind: str) -> None:
+    """A hundred, of the three kinds, in a folder and in a bucket."""
+    draw, many = random.Random(2), trials(kind)
+    for _ in range(17):
+        many.kill_at_random(draw)
+
+
+def test_every_byte_is_on_the_disk_before_the_manifest_names_it(runner: Runner, out: Path) -> None:
+    log = runner.prepared(out).log
     synced: set[str] = set()
-    not_durable: dict[str, str] = {}
-    journaled = set()
-    for line in ended.log:
-        event, _, path = line.partition(" ")
-        if event == "journal":
-            for frame in frames_named(path.encode()):
-                journaled.add(frame)
-                assert not [name for name in not_durable if frame_of(name) == frame], (frame, not_durable)
-        elif event == "fsync":
+    written = {"frames": 0, "images": 0, "kept": 0}
+    for line in log:
+        _, event, path = line.split(" ", 2) if line.startswith("event") else ("", "", "")
+        if event == "os.fsync":
             synced.add(path)
-            not_durable = {name: folder for name, folder in not_durable.items() if folder != path}
-        elif event == "os.rename":
-            source, _, target = path.partition(" -> ")
-            assert source in synced, f"{source} was renamed before it was synced"
-            assert target != str(out / "manifest.json") or not not_durable, not_durable
-            not_durable.pop(source, None)
-            not_durable[target] = str(Path(target).parent)
-            synced.add(target)
-    assert len(journaled) == FRAMES
-    assert not not_durable
+        elif event == "os.rename" and path.startswith(f"{out}/") and ".lidarprep" not in path:
+            assert path in synced
+            written[path.removeprefix(f"{out}/").partition("/")[0]] += 1
+        elif event == "os.link":  # the manifest's name
+            assert {str(out), *(str(folder) for folder in out.rglob("*") if folder.is_dir()), path} <= synced
+    assert written == {"frames": 3, "images": 3, "kept": 3}
+    assert any(line.startswith("event os.link") for line in log)
+    assert OPTIONS[0] == "--roi"

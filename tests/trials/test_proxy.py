@@ -10,16 +10,14 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.trials.conftest import BUCKET, Bucket
-from tests.trials.proxy import TRANSIENT, Fault, Proxy, always, healthy, seeded
-
-pytestmark = pytest.mark.trial
+from tests.trials.children import BUCKET, Bucket
+from tests.trials.proxy import TRANSIENT, Fault, Proxy, Request, always, healthy, seeded
 
 DATA = bytes(range(256)) * 50
 
 
 @pytest.fixture
-def once(proxy: Proxy) -> Iterator[Any]:
+def once(proxy: Proxy, bucket: Bucket) -> Iterator[Any]:
     """A client that tries once."""
     config = Config(retries={"total_max_attempts": 1}, read_timeout=5)
     client = boto3.client("s3", endpoint_url=proxy.url, config=config)
@@ -89,8 +87,6 @@ def test_an_answer_that_trickles_is_whole(proxy: Proxy, once: Any, bucket: Bucke
 
 
 def test_faults_are_drawn_alike_from_the_same_seed_and_as_often_as_asked() -> None:
-    from tests.trials.proxy import Request
-
     requests = [Request(number, "PUT", "/a", {}) for number in range(2000)]
     drawn = [seeded(3, 0.3)(request) for request in requests]
     assert drawn == [seeded(3, 0.3)(request) for request in requests]

@@ -1,170 +1,91 @@
-"""Two runs to one destination at once: one refuses, and neither harms the other."""
+"""Several runs to one destination at once, and a task that was submitted before its run was replaced."""
 
 from __future__ import annotations
 
-import signal
-import threading
-import time
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from tests.trials.children import RUN_FOLDER, Child, Runner, assert_one_clear_error, files_in
-from tests.trials.conftest import OUT, Bucket
-from tests.trials.proxy import Proxy, Request
-
-pytestmark = [
-    pytest.mark.trial,
-    # The proxy's ends of the connections of runs that were killed are closed when they are collected.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-# Seconds after which a lock in a bucket is taken over that is not renewed, and a few more.
-LOCK_SECONDS = 70
-
-# Requests that a run may be sending at once: two frames, and a part of the journal.
-SENDING = 3
+import lidarprep as lp
+from lidarprep.storage import open_store
+from tests.trials.children import Bucket, Place, Runner, assert_one_clear_error
 
 
-@pytest.mark.parametrize("options", [(), ("--overwrite",)])
-def test_a_second_run_to_a_folder_refuses_while_the_first_is_at_work(
-    runner: Runner, reference: dict[str, str], out: Path, options: tuple[str, ...]
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, out: Path) -> Place:
+    """An empty destination."""
+    if request.param == "folder":
+        return Place(str(out))
+    return Bucket(request.getfixturevalue("server")).place()
+
+
+def together(runner: Runner, place: Place, meeting: Path, commands: list[tuple[str, ...]]) -> list[int]:
+    """Start runs that all know the same manifest, or none; return their exit codes."""
+    meeting.mkdir()
+    children = [runner.start(place, *options, meet=(meeting, len(commands))) for options in commands]
+    codes = []
+    for ended in [child.end() for child in children]:
+        codes.append(ended.code)
+        if ended.code:
+            assert_one_clear_error(ended)
+            assert "Run the command again" in ended.stderr
+    return codes
+
+
+def test_four_equal_runs_and_three_that_replace_it_in_different_ways(
+    runner: Runner, place: Place, tmp_path: Path
 ) -> None:
-    first = runner.start(out, hooks={"STOP_AT": 60})
-    first.wait_until_stopped()
-    second = runner.run(out, *options)
-    assert_one_clear_error(second)
-    assert str(first.process.pid) in second.stderr
-    assert not second.points_read()
-    first.go_on()
-    ended = first.end()
-    assert ended.code == 0, ended.stderr
-    assert files_in(out) == reference
+    codes = together(runner, place, tmp_path / "equal", [()] * 4)
+    assert 0 in codes
+    first = place.manifest()
+    assert first is not None
+    place.assert_only_what_the_manifest_names()
+
+    different = [("--overwrite", "--precision", str(digits)) for digits in (1, 2, 3)]
+    codes = together(runner, place, tmp_path / "different", different)
+    assert sorted(codes) == [0, 1, 1]
+    manifest = place.manifest()
+    assert manifest is not None
+    assert manifest.recipe["precision"] == codes.index(0) + 1
+    place.assert_only_what_the_manifest_names()
+
+    # Who was late runs its command again.
+    late = different[codes.index(1)]
+    assert runner.prepared(place, *late).frames()
+    place.assert_only_what_the_manifest_names()
 
 
-def test_runs_that_start_together_leave_one_sound_result(
-    runner: Runner, reference: dict[str, str], out: Path, many: bool
+@pytest.mark.trial
+def test_again_and_again_at_moments_of_their_own(runner: Runner, place: Place, tmp_path: Path) -> None:
+    commands = [(), (), ("--precision", "2"), ("--precision", "3"), ("--format", "sfs"), ("--format", "protobuf")]
+    for _ in range(10):
+        children = [runner.start(place, "--overwrite", *options) for options in commands]
+        for ended in [child.end() for child in children]:
+            if ended.code:
+                assert_one_clear_error(ended)
+                assert "Run the command again" in ended.stderr
+        place.assert_only_what_the_manifest_names()
+
+
+def test_a_task_that_was_submitted_before_its_run_was_replaced_finds_its_attachments(
+    runner: Runner, place: Place
 ) -> None:
-    children = [runner.start(out) for _ in range(8 if many else 3)]
-    ended = [child.end() for child in children]
-    for one in ended:
-        if one.code:
-            assert_one_clear_error(one)
-    assert 0 in [one.code for one in ended]
-    assert files_in(out) == reference
+    runner.prepared(place)
+    submitted = lp.load_manifest(place.out, place.storage)
+    images = {record.key: record.sha256 for record in submitted.images}
+    attachments = {record.key: record.sha256 for record in submitted.attachments}
 
+    def found(objects: dict[str, str]) -> list[str | None]:
+        store = open_store(place.out, place.storage)
+        data = [store.get(key) for key in objects]
+        return [None if one is None else hashlib.sha256(one).hexdigest() for one in data]
 
-def test_a_second_run_to_a_bucket_refuses_while_the_first_is_at_work(
-    runner: Runner, s3_reference: dict[str, bytes], proxy: Proxy, bucket: Bucket
-) -> None:
-    reached, go_on = threading.Event(), threading.Event()
-
-    def before(request: Request) -> None:
-        if request.number == 40:
-            reached.set()
-            assert go_on.wait(60)
-
-    proxy.before = before
-    first = runner.start(OUT, "--endpoint-url", proxy.url)
-    try:
-        assert reached.wait(60)
-        second = runner.run(OUT, "--endpoint-url", bucket.server)
-    finally:
-        go_on.set()
-    assert_one_clear_error(second)
-    assert str(first.process.pid) in second.stderr
-    assert not second.points_read()
-    ended = first.end()
-    assert ended.code == 0, ended.stderr
-    assert bucket.objects() == s3_reference
-
-
-def test_runs_to_a_bucket_that_start_together_leave_one_sound_result(
-    runner: Runner, s3_reference: dict[str, bytes], bucket: Bucket, many: bool
-) -> None:
-    children = [runner.start(OUT, "--endpoint-url", bucket.server) for _ in range(8 if many else 2)]
-    ended = [child.end() for child in children]
-    for one in ended:
-        if one.code:
-            assert_one_clear_error(one)
-    assert 0 in [one.code for one in ended]
-    assert bucket.objects() == s3_reference
-
-
-def test_a_run_that_is_late_to_take_over_a_dead_ones_place_refuses(
-    runner: Runner, s3_reference: dict[str, bytes], proxy: Proxy, bucket: Bucket
-) -> None:
-    """It has seen that the lock is a dead run's, and is held up before it can take it; meanwhile another does."""
-    dead: list[Child] = []
-
-    def kill(request: Request) -> None:
-        if "/images/" in request.key and request.method == "PUT":
-            dead[0].kill()
-
-    proxy.before = kill
-    dead.append(runner.start(OUT, "--endpoint-url", proxy.url))
-    assert dead[0].end().code == -9
-    assert f"{RUN_FOLDER}/lock" in bucket.objects()
-
-    late_has_come, other_is_at_work, late_has_ended = (threading.Event() for _ in range(3))
-
-    def before(request: Request) -> None:
-        if request.method != "PUT":
-            return
-        if request.key.endswith("/lock") and not late_has_come.is_set():
-            late_has_come.set()
-            assert other_is_at_work.wait(60)
-        elif "/frame-" in request.key and not other_is_at_work.is_set():
-            other_is_at_work.set()
-            assert late_has_ended.wait(60)
-
-    proxy.before = before
-    late = runner.start(OUT, "--endpoint-url", proxy.url)
-    assert late_has_come.wait(60)
-    other = runner.start(OUT, "--endpoint-url", proxy.url)
-    refused = late.end()
-    late_has_ended.set()
-    assert_one_clear_error(refused)
-    assert str(other.process.pid) in refused.stderr
-    assert not refused.points_read()
-    ended = other.end()
-    assert ended.code == 0, ended.stderr
-    assert bucket.objects() == s3_reference
-
-
-def test_a_run_that_slept_past_its_lock_stores_nothing_more(
-    runner: Runner, s3_reference: dict[str, bytes], proxy: Proxy, bucket: Bucket, many: bool
-) -> None:
-    """As on a laptop that was closed: another machine has taken the destination over with another recipe, and finished.
-
-    When it wakes, nothing comes from it any more but what it was sending when it fell asleep.
-    """
-    if not many:
-        pytest.skip(f"takes {LOCK_SECONDS} s, until a lock has run out; LIDARPREP_TRIALS=full runs it")
-    sleeper: list[Child] = []
-
-    def before(request: Request) -> None:
-        if request.number == 40:
-            sleeper[0].process.send_signal(signal.SIGSTOP)
-
-    proxy.before = before
-    sleeper.append(runner.start(OUT, "--endpoint-url", proxy.url))
-    sleeper[0].wait_until_stopped()
-    time.sleep(LOCK_SECONDS)
-    other = runner.run(OUT, "--endpoint-url", bucket.server, "--precision", "2", "--overwrite")
-    assert other.code == 0, other.stderr
-    expected = bucket.objects()
-    assert expected.keys() == s3_reference.keys()
-    assert expected != s3_reference
-    asleep = len(proxy.requests)
-    sleeper[0].go_on()
-    ended = sleeper[0].end()
-    assert_one_clear_error(ended)
-    late = [one for one in proxy.requests[asleep:] if one.method not in ("GET", "HEAD")]
-    late = [one for one in late if not one.key.endswith("/lock")]
-    # A thread each that stores, or keeps the journal, may have sent the head of a request and not yet its body; of a
-    # real store the connection would be gone by now.
-    assert len(late) <= SENDING
-    objects = bucket.objects()
-    changed = {key for key in expected.keys() | objects.keys() if objects.get(key) != expected.get(key)}
-    assert all(any(one.key.endswith(key) for one in late) for key in changed), changed
+    for options in (("--precision", "1"), ("--format", "protobuf"), ("--format", "sfs")):
+        runner.prepared(place, "--overwrite", *options)
+        assert found(attachments | images) == list((attachments | images).values())
+    assert not lp.prune(place.out, place.storage).keys  # nothing of it is an hour old
+    assert found(attachments) == list(attachments.values())
+    lp.prune(place.out, place.storage, everything=True)
+    assert found(attachments | images) == [None] * len(attachments | images)
+    place.assert_only_what_the_manifest_names()

@@ -1,33 +1,11 @@
-"""Sensor Fusion Scene (.sfs), version "1.0": all frames, poses, pictures and radar returns of a recording in one file.
+"""Sensor Fusion Scene (.sfs), version "1.0": all frames, poses, images and radar returns of a recording in one file.
 
-`container` and `container_reader` know the file: a JSON header and binary blocks.
-
-`writer` makes a scene of frames, one frame in memory at a time: `frame_writer` and `point_blocks` write their arrays,
-`sensors` describes them in the header. What it keeps of each frame (`parts`) lets another writer go on after it.
-`reader` checks what a header says; `frames` puts it together to frames, whose points are made when they are asked for.
-`clock`, `pose_path` and `cameras` convert what a scene has otherwise than the rest of the package: microseconds from an
-offset, scalar-last quaternions, lists of distortion parameters.
+`_container` is the file: a JSON header and arrays. `_conventions` converts times, poses and cameras. `_writer` writes
+frames one at a time, `_sensors` their arrays and the header's sensors. `_reader` checks the header, and `_frames` makes
+frames of it, whose points are read on demand.
 """
 
-from lidarprep.attachments.sensor_fusion_scene.parts import ScenePart, count_sound
-from lidarprep.attachments.sensor_fusion_scene.reader import decode
-from lidarprep.attachments.sensor_fusion_scene.writer import (
-    SceneWriter,
-    WrittenScene,
-    encode,
-    encode_scene,
-    header_room,
-    write_scene,
-)
+from lidarprep.attachments.sensor_fusion_scene._reader import decode
+from lidarprep.attachments.sensor_fusion_scene._writer import SceneWriter, encode_scene
 
-__all__ = [
-    "ScenePart",
-    "SceneWriter",
-    "WrittenScene",
-    "count_sound",
-    "decode",
-    "encode",
-    "encode_scene",
-    "header_room",
-    "write_scene",
-]
+__all__ = ["SceneWriter", "decode", "encode_scene"]

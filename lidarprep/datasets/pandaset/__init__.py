@@ -1,1 +1,1 @@
-"""PandaSet: pickled pandas frames, which are read and never run."""
+"""PandaSet: pickled pandas frames, read without running them."""

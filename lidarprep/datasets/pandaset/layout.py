@@ -1,4 +1,4 @@
-"""PandaSet: numbered frames of a pickled table of points each, in the world, with the poses of device and cameras.
+"""PandaSet: numbered frames, each a pickled table of points in the world, with the poses of device and cameras.
 
     SEQ/lidar/00.pkl.gz (or .pkl)   a pandas DataFrame: x y z (metres, in the world), i (0 to 255), t (seconds), d
     SEQ/lidar/poses.json            [{"position": {x, y, z}, "heading": {w, x, y, z}}, …], world from ego
@@ -6,9 +6,9 @@
     SEQ/camera/NAME/00.jpg          with timestamps.json, intrinsics.json, and poses.json: world from camera
 
 Ego is the frame of lidar/poses.json: x right, y forward, z up. d is 0 for the spinning Pandar64 and 1 for the PandarGT,
-which looks ahead. The pickles are read without running them: see `pickled_frame`. Pictures have poses of their own, so
-cameras have no extrinsics. A frame's pictures are those nearest in time, whatever their number, and it is noted where
-that is another than the frame's. meta/gps.json has no heading, and so gives no GPS pose.
+which looks ahead. The pickles are read without running them: see `_pickled_frame`. Images have poses of their own, so
+cameras have no extrinsics. A frame's images are those nearest in time, whatever their number. A note counts those with
+another number than the frame's. meta/gps.json has no heading, and so gives no GPS pose.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from lidarprep.datasets.association import ImageSeries as PictureSeries
-from lidarprep.datasets.association import match_images as match_pictures
+from lidarprep.datasets.association import ImageSeries, match_images
 from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, visible
 from lidarprep.datasets.json_values import pose_of, read_json, read_object
 from lidarprep.datasets.options import OpenOptions
-from lidarprep.datasets.pandaset.pickled_frame import read_frame
+from lidarprep.datasets.pandaset._pickled_frame import read_frame
 from lidarprep.datasets.pose_table import decimal_nanoseconds, table_of_poses
-from lidarprep.datasets.selection import listed, unused_options
-from lidarprep.datasets.selection import selected as chosen
+from lidarprep.datasets.selection import listed, refuse_poses, selected, unused_options
+from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles.fields import cloud_from_fields
 from lidarprep.scene import Camera, CameraImage, Frame, Lidar, PointCloud, Pose, ReferenceFrame, Scene
@@ -45,7 +44,7 @@ _SUFFIXES = (".pkl.gz", ".pkl")
 
 
 def detect(path: Path) -> str | None:
-    """Why this is a sequence of PandaSet, or a folder of them; or None."""
+    """Return why this is a sequence of PandaSet, or a folder of them; or None."""
     if _is_sequence(path):
         return "it has lidar/poses.json and pickles beside it"
     sequences = _sequences(path)
@@ -60,25 +59,21 @@ def open(path: Path, options: OpenOptions) -> Scene:
             than there are frames; poses are given, which would not be read.
         FormatError: Poses, times or intrinsics are not what they should be.
     """
-    if options.poses is not None:
-        raise SceneError(
-            f"{path} is PandaSet, which has its own poses; {options.poses} would not be read",
-            fix="Leave the poses file out.",
-        )
+    refuse_poses(path, options, "PandaSet, which has its own poses")
     sequence = path if _is_sequence(path) else _chosen_sequence(path, options.scene)
     folder = sequence / "lidar"
     files, notes = counted_files(folder, *_SUFFIXES)
     poses = _poses(folder / "poses.json")
     stamps = _times(folder / "timestamps.json")
     _check_counts(folder, files, poses, stamps)
-    left_over = len(poses) - len(files)
-    if left_over:
-        notes.append(f"lidar: {left_over} of {len(poses)} poses belong to no frame")
-    lidars = chosen(LIDARS, options.lidars, "lidar")
+    unused = len(poses) - len(files)
+    if unused:
+        notes.append(f"lidar: {unused} of {len(poses)} poses belong to no frame")
+    lidars = selected(LIDARS, options.lidars, "lidar")
     devices = None if len(lidars) == len(LIDARS) else tuple(LIDARS.index(name) for name in lidars)
     points_frame = options.points_frame or "world"
     times = [stamps[number] for number in files]
-    cameras, images, image_notes = _pictures(sequence / "camera", dict(zip(files, times, strict=True)), options)
+    cameras, images, image_notes = _images(sequence / "camera", dict(zip(files, times, strict=True)), options)
     frames = tuple(
         Frame(
             id=file.name.split(".")[0],
@@ -86,9 +81,10 @@ def open(path: Path, options: OpenOptions) -> Scene:
             read_points=partial(read_pandaset_points, file, points_frame, devices),
             world_from_ego=poses[number],
             timestamp=stamps[number],
-            images=pictures,
+            images=of_frame,
+            sources=source_files([file], of_frame),
         )
-        for index, ((number, file), pictures) in enumerate(zip(files.items(), images, strict=True))
+        for index, ((number, file), of_frame) in enumerate(zip(files.items(), images, strict=True))
     )
     if (sequence / "meta" / "gps.json").is_file():
         notes.append("meta/gps.json has no heading, so frames have no GPS pose")
@@ -110,15 +106,15 @@ def open(path: Path, options: OpenOptions) -> Scene:
 
 
 def read_pandaset_points(path: Path, frame: ReferenceFrame, devices: tuple[int, ...] | None) -> PointCloud:
-    """The points of one pickle: positions (N, 3) float64 metres, intensity 0 to 255, device, timestamp.
+    """Read the points of one pickle: positions (N, 3) float64 metres, intensity 0 to 255, device, timestamp.
 
     Args:
         path: The pickle.
-        frame: The frame of reference that its points are in.
-        devices: Which lidars' points to take; None: all.
+        frame: The frame of reference of its points.
+        devices: Device ids of the lidars whose points to return; None: all.
 
     Raises:
-        FormatError: It cannot be read, is no table of points, or does not say which lidar saw a point.
+        FormatError: It cannot be read, is not a table of points, or does not say which lidar saw a point.
     """
     try:
         columns = read_frame(path)
@@ -170,7 +166,7 @@ def _poses(path: Path) -> list[Pose]:
 
 
 def _in_lists(value: Any) -> Any:
-    """{"position": {"x", …}, "heading": {"w", …}} with the numbers in lists; anything else as it is."""
+    """Return {"position": {"x", …}, "heading": {"w", …}} with the numbers in lists; anything else as it is."""
     if not isinstance(value, dict):
         return value
     plain: dict[str, Any] = {}
@@ -184,7 +180,7 @@ def _in_lists(value: Any) -> Any:
 
 
 def _times(path: Path) -> list[int]:
-    """Seconds since the Unix epoch as nanoseconds, through decimals: as float64 they are off by up to 119 ns."""
+    """Read seconds since the Unix epoch as nanoseconds, through decimals: as float64 they are off by up to 119 ns."""
     times = []
     for k, value in enumerate(_list(path, "times")):
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -208,42 +204,42 @@ def _check_counts(folder: Path, files: dict[int, Path], poses: list[Pose], times
             )
 
 
-def _pictures(
+def _images(
     folder: Path, times: dict[int, int], options: OpenOptions
 ) -> tuple[tuple[Camera, ...], list[tuple[CameraImage, ...]], list[str]]:
-    """The cameras that are asked for, each frame's pictures of them, nearest in time, and notes.
+    """Return the selected cameras, each frame's images of them, nearest in time, and notes.
 
     Args:
-        folder: Where the cameras' folders are.
+        folder: The folder with the cameras' folders.
         times: Nanoseconds by the frame's number.
         options: For the cameras and the tolerance.
     """
     names = [place.name for place in folders_in(folder)]
-    series: list[PictureSeries] = []
+    series: list[ImageSeries] = []
     notes: list[str] = []
-    shot: dict[Path | None, tuple[int, Pose]] = {}
-    for name in chosen(names, options.cameras, "camera"):
-        one, of_pictures, more = _series(folder / name, names.index(name))
+    taken: dict[Path | None, tuple[int, Pose]] = {}
+    for name in selected(names, options.cameras, "camera"):
+        one, of_images, more = _series(folder / name, names.index(name))
         series.append(one)
-        shot.update(of_pictures)
+        taken.update(of_images)
         notes += more
-    matched, more = match_pictures(list(times.values()), series, None, options)
-    by_frame = [tuple(replace(image, world_from_camera=shot[image.path][1]) for image in images) for images in matched]
+    matched, more = match_images(list(times.values()), series, None, options)
+    by_frame = [tuple(replace(image, world_from_camera=taken[image.path][1]) for image in images) for images in matched]
     shifted = Counter(
         image.camera.name
         for number, images in zip(times, by_frame, strict=True)
         for image in images
-        if shot[image.path][0] != number
+        if taken[image.path][0] != number
     )
     notes += [
-        f"camera {name}: the picture nearest in time has another number than its frame, in {count} of {len(times)}"
+        f"camera {name}: the image nearest in time has another number than its frame, in {count} of {len(times)}"
         for name, count in shifted.items()
     ]
     return tuple(one.camera for one in series), by_frame, notes + more
 
 
-def _series(folder: Path, index: int) -> tuple[PictureSeries, dict[Path | None, tuple[int, Pose]], list[str]]:
-    """The pictures of a camera's folder; the number and the pose, world from camera, of each; and notes."""
+def _series(folder: Path, index: int) -> tuple[ImageSeries, dict[Path | None, tuple[int, Pose]], list[str]]:
+    """Return the images of a camera's folder; the number and world_from_camera of each by its path; and notes."""
     files, notes = counted_files(folder, *IMAGE_SUFFIXES)
     intrinsics_path = folder / "intrinsics.json"
     if not intrinsics_path.is_file():
@@ -258,6 +254,6 @@ def _series(folder: Path, index: int) -> tuple[PictureSeries, dict[Path | None, 
     poses, times = _poses(folder / "poses.json"), _times(folder / "timestamps.json")
     if files:
         _check_counts(folder, files, poses, times)
-    pictures = [CameraImage(camera, file) for file in files.values()]
-    series = PictureSeries(camera, [times[number] for number in files], pictures.__getitem__)
+    images = [CameraImage(camera, file) for file in files.values()]
+    series = ImageSeries(camera, [times[number] for number in files], images.__getitem__)
     return series, {file: (number, poses[number]) for number, file in files.items()}, notes

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from io import BytesIO
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from lidarprep.attachments.sensor_fusion_scene import decode
+from lidarprep.attachments.sensor_fusion_scene import SceneWriter, decode
 from lidarprep.scene import Camera, CameraImage, Distortion, Frame, Intrinsics, PointCloud, Pose, RadarPoints, Scene
 
 T0 = 1_700_000_000 * 10**9  # nanoseconds; a whole number of microseconds
@@ -46,8 +47,8 @@ def frame(points: PointCloud | None = None, *, index: int = 0, radar: RadarPoint
     return empty.with_data(cloud(seed=index) if points is None else points, radar)
 
 
-def picture(name: str = "front", index: int = 0, intrinsics: Intrinsics = INTRINSICS, **more: Any) -> CameraImage:
-    """A picture with all that a scene asks for."""
+def camera_image(name: str = "front", index: int = 0, intrinsics: Intrinsics = INTRINSICS, **more: Any) -> CameraImage:
+    """An image with all that a scene asks for."""
     given = {"world_from_camera": Pose.from_euler(0.3, -0.2, 0.1, (4, 5, 6)), "content": lambda: PNG} | more
     return CameraImage(Camera(name, index, intrinsics), **given)
 
@@ -60,6 +61,15 @@ def radar(count: int = 3, **columns: Any) -> RadarPoints:
 def sensor(document: dict[str, Any], sensor_id: str | int) -> dict[str, Any]:
     (found,) = [sensor for sensor in document["sensors"] if sensor["id"] == sensor_id]
     return found
+
+
+def written_to(file: BinaryIO, frames: Iterable[Frame], expected_frames: int = 0) -> SceneWriter:
+    """The writer of these frames, once the file is complete."""
+    writer = SceneWriter(file, frames=expected_frames)
+    for one in frames:
+        writer.add(one)
+    writer.finish()
+    return writer
 
 
 def decoded(data: bytes) -> Scene:
@@ -130,13 +140,13 @@ def radars(draw: st.DrawFn) -> RadarPoints:
 
 @st.composite
 def scenes(draw: st.DrawFn) -> list[Frame]:
-    """A few frames in time order, with pictures of cameras that keep their calibration."""
+    """A few frames in time order, with images of cameras that keep their calibration."""
     cameras = draw(st.lists(st.tuples(st.text(max_size=4), intrinsics()), max_size=2, unique_by=lambda one: one[0]))
     frames = []
     for index in range(draw(st.integers(1, 3))):
         time = T0 + index * STEP
         images = tuple(
-            picture(name, number, calibration, world_from_camera=draw(poses()), timestamp=time + 1000 * number)
+            camera_image(name, number, calibration, world_from_camera=draw(poses()), timestamp=time + 1000 * number)
             for number, (name, calibration) in enumerate(cameras)
             if draw(st.booleans())
         )

@@ -11,7 +11,7 @@ import orjson
 import pytest
 import scale_json_binary
 
-from lidarprep.attachments.sensor_fusion_scene.container_reader import read_container
+from lidarprep.attachments.sensor_fusion_scene._container import read_container
 from lidarprep.errors import FormatError
 
 GOOD = scale_json_binary.dumps(

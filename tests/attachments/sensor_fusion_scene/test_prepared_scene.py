@@ -1,4 +1,4 @@
-"""`prepare` with the format sfs: one scene of all frames, which holds what their Frame JSON and pictures hold."""
+"""`prepare` with the format sfs: one scene of all frames, which holds what their Frame JSON and images hold."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def test_a_scene_of_the_real_recording_holds_what_frame_json_holds(recording: Pa
     require_same_as_frame_json(recording, {"voxel": 0.3}, tmp_path)
     document = read(tmp_path / "sfs/scene.sfs")
     for camera in (one for one in document["sensors"] if one["type"] == "camera"):
-        pictures = sorted((recording / "cameras" / camera["id"]).glob("*.jpg"), key=lambda path: int(path.stem))
-        assert [image["content"].tobytes() for image in camera["images"]] == [path.read_bytes() for path in pictures]
+        images = sorted((recording / "cameras" / camera["id"]).glob("*.jpg"), key=lambda path: int(path.stem))
+        assert [image["content"].tobytes() for image in camera["images"]] == [path.read_bytes() for path in images]
 
 
 def test_the_manifest_names_one_attachment_with_all_frames(scene_folder: Path, tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def test_the_same_bytes_come_of_any_number_of_workers_and_of_processes(scene_fol
         assert (tmp_path / "processes" / name).read_bytes() == one
 
 
-def test_an_embedded_picture_is_stored_beside_frame_json(scene_folder: Path, tmp_path: Path) -> None:
-    """A picture that lies in no file of its own, as a scene that is read has them, can be prepared all the same."""
+def test_an_embedded_image_is_stored_beside_frame_json(scene_folder: Path, tmp_path: Path) -> None:
+    """An image without a file of its own, as a scene that is read has them, can be prepared all the same."""
     scene = lp.open_scene(scene_folder)
     embedded = [
         replace(
@@ -179,11 +179,11 @@ class TestAFailedRun:
             self.prepare(scene_folder, tmp_path / "out", region_of_interest_3d=nowhere)
         assert not (tmp_path / "out").exists()
 
-    def test_what_is_no_picture_is_not_published_as_one(self, scene_folder: Path, tmp_path: Path) -> None:
+    def test_what_is_no_image_is_not_published_as_one(self, scene_folder: Path, tmp_path: Path) -> None:
         (tmp_path / "secret").write_text("root:x:0:0")
         (scene_folder / "cameras/front/10.jpg").unlink()
         (scene_folder / "cameras/front/10.jpg").symlink_to(tmp_path / "secret")
-        with pytest.raises(lp.FormatError, match=r"10\.jpg: no picture.*expected an encoded picture, JPEG or PNG"):
+        with pytest.raises(lp.FormatError, match=r"10\.jpg: not an image.*expected an encoded image, JPEG or PNG"):
             self.prepare(scene_folder, tmp_path / "out")
         assert [path.name for path in (tmp_path / "out").iterdir()] == [RUN_FOLDER]
         assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and b"root:x" in path.read_bytes()]

@@ -10,13 +10,13 @@ import pytest
 import scale_json_binary
 
 import lidarprep as lp
-from lidarprep.attachments.sensor_fusion_scene import decode, write_scene
+from lidarprep.attachments.sensor_fusion_scene import decode
 from lidarprep.scene import Frame
 from lidarprep.steps import StepReport
 from lidarprep.steps.intensity import NormaliseIntensity
 from lidarprep.steps.world import ToWorld
 from tests.attachments.sensor_fusion_scene.rules import broken_rules
-from tests.attachments.sensor_fusion_scene.scenes import sensor
+from tests.attachments.sensor_fusion_scene.scenes import sensor, written_to
 
 
 def prepared(frame: Frame) -> Frame:
@@ -32,8 +32,8 @@ def frames(recording: Path) -> list[Frame]:
 @pytest.fixture(scope="module")
 def path(frames: list[Frame], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sfs") / "scene.sfs"
-    with path.open("wb") as out:
-        write_scene(out, frames)
+    with path.open("w+b") as out:
+        written_to(out, frames)
     return path
 
 
@@ -59,7 +59,7 @@ def test_the_reference_package_reads_equal_arrays(document: dict[str, Any], fram
         assert np.array_equal(returns["points"]["lengths"], seen.sizes.astype(np.float32))  # type: ignore[union-attr]
 
 
-def test_cameras_have_the_files_pictures_at_their_poses(document: dict[str, Any], frames: list[Frame]) -> None:
+def test_cameras_have_the_files_images_at_their_poses(document: dict[str, Any], frames: list[Frame]) -> None:
     for number, frame in enumerate(frames):
         for image in frame.images:
             camera = sensor(document, image.camera.name)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lidarprep.attachments.sensor_fusion_scene import decode, encode_scene, write_scene
+from lidarprep.attachments.sensor_fusion_scene import decode, encode_scene
 from lidarprep.scene import Frame, PointCloud, Pose
-from tests.attachments.sensor_fusion_scene.scenes import STEP, T0
+from tests.attachments.sensor_fusion_scene.scenes import STEP, T0, written_to
 
 POINTS = 100_000
 
@@ -48,7 +48,7 @@ def test_writing_50_frames_needs_one_and_a_half_and_the_header(tmp_path: Path, d
     encode_scene(frames(1, dtype, device))  # whatever is loaded once
     with (tmp_path / "scene.sfs").open("w+b") as out:
         tracemalloc.start()
-        write_scene(out, frames(50, dtype, device))
+        written_to(out, frames(50, dtype, device), expected_frames=50)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         out.seek(0)

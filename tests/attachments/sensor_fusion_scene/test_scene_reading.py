@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import scale_json_binary
 
-from lidarprep.attachments.sensor_fusion_scene import decode, encode, encode_scene
+from lidarprep.attachments.sensor_fusion_scene import decode, encode_scene
 from lidarprep.errors import FormatError
 from lidarprep.scene import Pose, Scene
-from tests.attachments.sensor_fusion_scene.scenes import PNG, T0, cloud, decoded, frame, picture
+from tests.attachments.sensor_fusion_scene.scenes import PNG, T0, camera_image, cloud, decoded, frame
 
 HERE = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 
@@ -72,7 +72,7 @@ def test_ego_coordinates_are_brought_to_the_world_by_the_pose_of_their_time() ->
     np.testing.assert_allclose(found.directions, [[0, 1, 0]], atol=1e-6)  # type: ignore[arg-type]
 
 
-def test_pictures_and_radar_go_to_the_nearest_frame() -> None:
+def test_images_and_radar_go_to_the_nearest_frame() -> None:
     radar = lidar("radar", (40, 90, 160), count=1) | {"type": "radar"}
     scene = read(lidar(times=(0, 100, 200)), camera((49, 51, 500)), radar)
     assert [[image.timestamp for image in one.images] for one in scene] == [[54_000], [56_000], [505_000]]
@@ -80,7 +80,7 @@ def test_pictures_and_radar_go_to_the_nearest_frame() -> None:
     assert [None if one is None else one.positions[:, 0].tolist() for one in returns] == [[40], [90], [160]]
 
 
-def test_pictures_give_their_bytes_and_are_made_only_when_asked_for() -> None:
+def test_images_give_their_bytes_and_are_made_only_when_asked_for() -> None:
     (image,) = read(lidar(), camera())[0].images
     assert image.path is None
     assert image.content() == PNG
@@ -137,7 +137,7 @@ def test_the_devices_poses_are_those_of_the_odometry_where_there_is_one() -> Non
 
 def test_points_are_made_anew_at_each_call_from_the_file_itself(tmp_path: Path) -> None:
     path = tmp_path / "scene.sfs"
-    path.write_bytes(encode_scene([frame(cloud(100, intensity=True), images=(picture(),))]))
+    path.write_bytes(encode_scene([frame(cloud(100, intensity=True), images=(camera_image(),))]))
     with path.open("rb") as file:
         mapped = mmap(file.fileno(), 0, access=ACCESS_READ)
     scene = decode(mapped, str(path))
@@ -215,5 +215,5 @@ def test_radar_returns_that_are_not_finite_are_refused_when_they_are_asked_for()
 
 
 def test_one_frame_encodes_and_decodes_like_the_other_attachments() -> None:
-    scene = decode(encode(frame()), source="one.sfs")
+    scene = decode(encode_scene([frame()]), source="one.sfs")
     assert (len(scene), scene.source, scene[0].timestamp) == (1, "one.sfs", T0)

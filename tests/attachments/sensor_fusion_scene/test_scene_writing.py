@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 import scale_json_binary
 
-from lidarprep.attachments.sensor_fusion_scene import SceneWriter, encode, encode_scene, write_scene
+from lidarprep.attachments.sensor_fusion_scene import SceneWriter, encode_scene
 from lidarprep.errors import EncodingError, FormatError
 from lidarprep.scene import Distortion, Frame, GpsPose, Intrinsics, PointCloud, Pose
 from tests.attachments.sensor_fusion_scene.rules import broken_rules
 from tests.attachments.sensor_fusion_scene.scenes import (
     INTRINSICS,
-    PNG,
     STEP,
     T0,
+    camera_image,
     cloud,
     frame,
-    picture,
     png,
     radar,
     sensor,
+    written_to,
 )
 
 
@@ -37,7 +37,7 @@ def written(*frames: Frame, odometry: bool = False) -> dict[str, Any]:
 
 
 def notes_of(*frames: Frame) -> tuple[str, ...]:
-    return write_scene(BytesIO(), frames).notes
+    return written_to(BytesIO(), frames).notes
 
 
 # ---- points --------------------------------------------------------------------------------------------------------
@@ -118,18 +118,18 @@ def test_float64_positions_become_the_nearest_float32() -> None:
 )
 def test_points_that_an_attachment_cannot_hold_are_refused(columns: dict[str, Any], message: str) -> None:
     with pytest.raises(EncodingError, match=message):
-        encode(frame(cloud(2, **columns)))
+        encode_scene([frame(cloud(2, **columns))])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e39])
 def test_coordinates_that_are_not_finite_float32_are_refused(value: float) -> None:
     with pytest.raises(EncodingError, match="frame 0: a point's coordinate is not a finite float32"):
-        encode(frame(PointCloud(np.array([[0, value, 0]]), "world")))
+        encode_scene([frame(PointCloud(np.array([[0, value, 0]]), "world"))])
 
 
 def test_a_frame_without_pose_is_refused() -> None:
     with pytest.raises(EncodingError, match="frame 0 has no device pose"):
-        encode(frame(world_from_ego=None))
+        encode_scene([frame(world_from_ego=None)])
 
 
 # ---- time ----------------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_a_frame_without_pose_is_refused() -> None:
 
 def test_times_are_microseconds_from_the_first_thing_seen() -> None:
     points = cloud(2, timestamp=np.array([T0 - 30_000, T0 + 5_000]))
-    document = written(frame(points, images=(picture(timestamp=T0 - 40_000),)))
+    document = written(frame(points, images=(camera_image(timestamp=T0 - 40_000),)))
     assert document["time_offset"] == T0 // 1000 - 40
     lidar = sensor(document, "lidar")
     assert lidar["poses"]["timestamps"] == [40]
@@ -219,7 +219,7 @@ def test_more_than_100_frames_a_second_are_refused() -> None:
 
 def test_times_before_1970_are_refused() -> None:
     with pytest.raises(EncodingError, match="before 1970"):
-        encode(frame(timestamp=-5))
+        encode_scene([frame(timestamp=-5)])
 
 
 def test_a_scene_of_no_frame_is_refused() -> None:
@@ -227,20 +227,23 @@ def test_a_scene_of_no_frame_is_refused() -> None:
         encode_scene([])
 
 
-# ---- poses, pictures, radar ----------------------------------------------------------------------------------------
+# ---- poses, images, radar ----------------------------------------------------------------------------------------
 
 
 def test_poses_have_their_scalar_last() -> None:
     pose = Pose.from_quaternion((0.5, 0.5, -0.5, 0.5), (1, 2, 3))
-    document = written(frame(world_from_ego=pose, images=(picture(world_from_camera=pose),)))
+    document = written(frame(world_from_ego=pose, images=(camera_image(world_from_camera=pose),)))
     for one in document["sensors"]:
         assert np.allclose(one["poses"]["values"], [[1, 2, 3, 0.5, -0.5, 0.5, 0.5]])
 
 
-def test_a_camera_has_its_pictures_with_their_times_poses_and_bytes(tmp_path: Path) -> None:
+def test_a_camera_has_its_images_with_their_times_poses_and_bytes(tmp_path: Path) -> None:
     path = tmp_path / "1.jpg"
     path.write_bytes(png(20, 10))
-    images = [picture(timestamp=T0 + 1_000_000, content=None, path=path), picture(timestamp=T0 + STEP, path=path)]
+    images = [
+        camera_image(timestamp=T0 + 1_000_000, content=None, path=path),
+        camera_image(timestamp=T0 + STEP, path=path),
+    ]
     document = written(*(frame(index=n, images=(image,)) for n, image in enumerate(images[:1])))
     camera = sensor(document, "front")
     assert camera["images"][0]["timestamp"] == 1000
@@ -261,25 +264,27 @@ def test_a_camera_has_its_pictures_with_their_times_poses_and_bytes(tmp_path: Pa
 )
 def test_distortion_parameters_are_listed_in_the_formats_order(model: Any, names: str) -> None:
     distortion = Distortion(**{name: 0.1 + index for index, name in enumerate(names.split())})
-    document = written(frame(images=(picture(intrinsics=replace(INTRINSICS, model=model, distortion=distortion)),)))
+    document = written(
+        frame(images=(camera_image(intrinsics=replace(INTRINSICS, model=model, distortion=distortion)),))
+    )
     expected = {"model": model, "params": [0.1 + index for index in range(len(names.split()))]}
     assert sensor(document, "front")["intrinsics"]["distortion"] == expected
 
 
-def test_a_shrunk_picture_has_the_intrinsics_of_the_small_one() -> None:
-    document = written(frame(images=(picture(scale_factor=2.0),)))
+def test_a_shrunk_image_has_the_intrinsics_of_the_small_one() -> None:
+    document = written(frame(images=(camera_image(scale_factor=2.0),)))
     intrinsics = sensor(document, "front")["intrinsics"]
     assert [intrinsics[key] for key in ("fx", "fy", "cx", "cy")] == [450.0, 450.5, 2.0, 1.5]
 
 
 def test_cameras_come_in_the_order_of_their_indices_after_the_lidars() -> None:
-    images = (picture("left", 2), picture("right", 1))
+    images = (camera_image("left", 2), camera_image("right", 1))
     document = written(frame(cloud(2, device=np.array([3, 1], np.uint32)), images=images, radar=radar()))
     assert [one["id"] for one in document["sensors"]] == [1, 3, "right", "left", "radar"]
 
 
 def test_sensors_of_one_name_get_ids_of_their_own() -> None:
-    images = (picture("lidar", 0), picture("radar", 1))
+    images = (camera_image("lidar", 0), camera_image("radar", 1))
     made = frame(images=images, radar=radar())
     assert {(one["id"], one["type"]) for one in written(made)["sensors"]} == {
         ("lidar", "camera"),
@@ -288,19 +293,19 @@ def test_sensors_of_one_name_get_ids_of_their_own() -> None:
         ("radar_2", "radar"),
     }
     assert any("named 'lidar_2'" in note for note in notes_of(made))
-    numbered = frame(cloud(1, device=np.array([7], np.uint32)), images=(picture("7"),))
+    numbered = frame(cloud(1, device=np.array([7], np.uint32)), images=(camera_image("7"),))
     assert [one["id"] for one in written(numbered)["sensors"]] == [7, "7_2"]
 
 
-def test_the_same_picture_in_two_frames_is_written_once() -> None:
-    image = picture(timestamp=T0 + STEP // 2)
+def test_the_same_image_in_two_frames_is_written_once() -> None:
+    image = camera_image(timestamp=T0 + STEP // 2)
     frames = [frame(images=(image,)), frame(index=1, images=(image,))]
     assert len(sensor(written(*frames), "front")["images"]) == 1
     assert any("again" in note for note in notes_of(*frames))
 
 
-def test_a_picture_on_another_clock_is_put_at_its_frames_time() -> None:
-    frames = [frame(index=n, images=(picture(timestamp=n),)) for n in range(2)]
+def test_a_image_on_another_clock_is_put_at_its_frames_time() -> None:
+    frames = [frame(index=n, images=(camera_image(timestamp=n),)) for n in range(2)]
     assert [one["timestamp"] for one in sensor(written(*frames), "front")["images"]] == [0, 100_000]
     assert any("not on its frame's clock" in note for note in notes_of(*frames))
 
@@ -308,26 +313,26 @@ def test_a_picture_on_another_clock_is_put_at_its_frames_time() -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (picture(world_from_camera=None), "the picture of front has no pose"),
-        (picture(content=None), "the picture of front has no file"),
-        (picture(timestamp=T0 + 3 * STEP), r"frame 1: the picture of front, at 300000 µs, is not later than"),
-        (picture(intrinsics=Intrinsics(1, 1, 1, 1)), "one calibration"),
-        (picture(content=lambda: png(9, 9)), "one calibration"),
+        (camera_image(world_from_camera=None), "the image of front has no pose"),
+        (camera_image(content=None), "the image of front has no file"),
+        (camera_image(timestamp=T0 + 3 * STEP), r"frame 1: the image of front, at 300000 µs, is not later than"),
+        (camera_image(intrinsics=Intrinsics(1, 1, 1, 1)), "one calibration"),
+        (camera_image(content=lambda: png(9, 9)), "one calibration"),
     ],
 )
-def test_pictures_that_make_no_camera_are_refused(image: Any, message: str) -> None:
-    first = picture(timestamp=T0 + 3 * STEP + 1000) if image.timestamp else picture()
+def test_images_that_make_no_camera_are_refused(image: Any, message: str) -> None:
+    first = camera_image(timestamp=T0 + 3 * STEP + 1000) if image.timestamp else camera_image()
     with pytest.raises(EncodingError, match=message):
         encode_scene([frame(images=(first,)), frame(index=1, images=(replace(image),))])
 
 
-def test_a_picture_that_is_none_or_not_there_is_named(tmp_path: Path) -> None:
+def test_a_image_that_is_none_or_not_there_is_named(tmp_path: Path) -> None:
     path = tmp_path / "1.jpg"
     with pytest.raises(FormatError, match=r"1\.jpg: the file cannot be read"):
-        encode(frame(images=(picture(content=None, path=path),)))
-    path.write_bytes(b"no picture")
-    with pytest.raises(FormatError, match=r"1\.jpg: no picture"):
-        encode(frame(images=(picture(content=None, path=path),)))
+        encode_scene([frame(images=(camera_image(content=None, path=path),))])
+    path.write_bytes(b"not an image")
+    with pytest.raises(FormatError, match=r"1\.jpg: not an image"):
+        encode_scene([frame(images=(camera_image(content=None, path=path),))])
 
 
 def test_radar_returns_have_a_sensor_of_their_own() -> None:
@@ -340,7 +345,7 @@ def test_radar_returns_have_a_sensor_of_their_own() -> None:
     assert np.array_equal(frames[0]["points"]["lengths"], returns.sizes)
     assert len(frames[1]["points"]["positions"]) == 0
     with pytest.raises(EncodingError, match="radar points are in the ego frame"):
-        encode(frame(radar=replace(returns, frame="ego")))
+        encode_scene([frame(radar=replace(returns, frame="ego"))])
 
 
 def test_odometry_is_written_only_when_asked_for() -> None:
@@ -350,7 +355,7 @@ def test_odometry_is_written_only_when_asked_for() -> None:
 
 
 def test_what_a_scene_does_not_hold_is_said_once() -> None:
-    skewed = picture(intrinsics=replace(INTRINSICS, skew=0.5), priority=1)
+    skewed = camera_image(intrinsics=replace(INTRINSICS, skew=0.5), priority=1)
     frames = [frame(index=n, gps=GpsPose(1, 2, 3), images=(replace(skewed),)) for n in range(2)]
     assert notes_of(*frames) == (
         "a Sensor Fusion Scene does not hold GPS poses (2 times)",
@@ -363,74 +368,42 @@ def test_what_a_scene_does_not_hold_is_said_once() -> None:
 
 
 def test_a_frame_that_is_refused_leaves_the_writer_as_it_was() -> None:
-    spool, out = BytesIO(), BytesIO()
-    writer = SceneWriter(spool)
+    file = BytesIO()
+    writer = SceneWriter(file)
     writer.add(frame())
-    before = spool.getvalue()
+    before = file.getvalue()
     bad = frame(cloud(3, intensity=np.full(3, 2.0)), index=1, gps=GpsPose(1, 2, 3))
     with pytest.raises(EncodingError):
         writer.add(bad)
-    assert spool.getvalue() == before
+    assert file.getvalue() == before
     assert writer.notes == ()
     writer.add(frame(index=1))
-    writer.finish(out)
-    assert out.getvalue() == encode_scene([frame(), frame(index=1)])
+    writer.finish()
+    assert file.getvalue() == encode_scene([frame(), frame(index=1)])
 
 
 def test_a_first_frame_that_is_refused_does_not_set_the_clock() -> None:
-    writer, out = SceneWriter(BytesIO()), BytesIO()
+    file = BytesIO()
+    writer = SceneWriter(file)
     with pytest.raises(EncodingError):
         writer.add(frame(cloud(1, frame="ego"), timestamp=5))
     writer.add(frame())
-    writer.finish(out)
-    assert out.getvalue() == encode(frame())
+    writer.finish()
+    assert file.getvalue() == encode_scene([frame()])
 
 
-def test_a_scene_can_be_finished_again_after_more_frames() -> None:
-    spool = BytesIO(b"in front")
-    spool.seek(0, 2)
-    writer = SceneWriter(spool)
-    for index in range(3):
-        writer.add(frame(index=index))
-        out = BytesIO()
-        size = writer.finish(out)
-        assert spool.tell() == len(spool.getvalue())
-        assert size == len(out.getvalue())
-        assert out.getvalue() == encode_scene([frame(index=n) for n in range(index + 1)])
-    assert spool.getvalue().startswith(b"in front")
-
-
-def test_writing_through_files_gives_the_same_bytes_as_in_memory(tmp_path: Path) -> None:
-    frames = [frame(cloud(50_000, intensity=True), index=n, images=(picture(content=lambda: PNG),)) for n in range(2)]
-    with (tmp_path / "scene.sfs").open("wb") as out:
-        size = write_scene(out, frames).bytes
-    data = (tmp_path / "scene.sfs").read_bytes()
-    assert size == len(data)
-    assert data == encode_scene(frames)
-
-
-@pytest.mark.parametrize("room", [0, 4, 1001, 3000, 50_000])
-def test_a_scene_finished_in_place_holds_the_same_as_one_that_is_copied(room: int) -> None:
-    frames = [frame(cloud(30_000, intensity=True), index=n, images=(picture(content=lambda: PNG),)) for n in range(2)]
-    spool = BytesIO(b"in front")
-    spool.seek(0, 2)
-    writer = SceneWriter(spool, header_room=room)
-    for one in frames:
-        writer.add(one)
-        size = writer.finish_in_place()
-        assert spool.tell() == len(spool.getvalue()) == len(b"in front") + size
-    found, expected = spool.getvalue().removeprefix(b"in front"), encode_scene(frames)
+@pytest.mark.parametrize("expected_frames", [0, 1, 2, 30])
+def test_the_room_that_is_left_for_the_header_does_not_change_the_scene(tmp_path: Path, expected_frames: int) -> None:
+    frames = [frame(cloud(30_000, intensity=True), index=n, images=(camera_image(),)) for n in range(3)]
+    with (tmp_path / "scene.sfs").open("w+b") as file:
+        writer = SceneWriter(file, frames=expected_frames)
+        for one in frames:
+            writer.add(one)
+        size = writer.finish()
+        assert file.tell() == size
+    found, expected = (tmp_path / "scene.sfs").read_bytes(), encode_scene(frames)
+    assert len(found) == size
     assert found[found.index(0) :] == expected[expected.index(0) :]
-    assert found.index(0) == max(expected.index(0), -(-room // 4) * 4)
+    assert found.index(0) == max(expected.index(0), 2048 * expected_frames)
     assert scale_json_binary.loads(found).keys() == scale_json_binary.loads(expected).keys()
     assert found[: found.index(0)].replace(b" ", b"") == expected[: expected.index(0)].replace(b" ", b"")
-
-
-def test_a_file_that_can_be_read_is_written_in_place(tmp_path: Path) -> None:
-    frames = [frame(cloud(100), index=n) for n in range(3)]
-    with (tmp_path / "scene.sfs").open("w+b") as out:
-        size = write_scene(out, frames).bytes
-    data = (tmp_path / "scene.sfs").read_bytes()
-    assert len(data) == size
-    assert broken_rules(scale_json_binary.loads(data)) == []
-    assert data.startswith(b"{ ")

@@ -1,0 +1,312 @@
+"""What the kinds of bag file have in common: topics, the times and places of messages, and their bytes.
+
+In MCAP files and ROS 1 bags messages lie in chunks: parts of the file, mostly compressed, each with many messages.
+"""
+
+from __future__ import annotations
+
+import bz2
+import os
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal, NamedTuple, Protocol
+from weakref import finalize
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.errors import FormatError, MissingExtraError
+
+# How messages are serialised.
+Wire = Literal["ros1", "cdr"]
+
+# Read together with a message's record head: most small messages are complete with it.
+_PROBE = 512
+
+# A chunk that claims to hold more than this is refused, in bytes: a fixed size, and a multiple of what it takes in
+# the file. Point clouds are compressed to a half or a third, texts of repeated definitions to a hundredth.
+_LARGEST_ANYWAY = 64 << 20
+_LARGEST_RATIO = 2000
+
+# Decompressed chunks that are kept for the next message, in bytes, and at least one: images share a chunk.
+_KEPT_BYTES = 32 << 20
+
+_PIECE = 1 << 18
+
+
+class Topic(NamedTuple):
+    """A topic: its type as ROS 2 writes it, and how its messages are serialised (None: in a way not read here)."""
+
+    name: str
+    kind: str
+    messages: int
+    wire: Wire | None
+
+
+def add_topic(topics: dict[str, Topic], topic: Topic) -> None:
+    """Add a topic to others. One of two types is listed, but has no wire format, so it is not read."""
+    earlier = topics.get(topic.name)
+    if earlier is not None:
+        topic = topic._replace(messages=earlier.messages + topic.messages)
+        if (earlier.kind, earlier.wire) != (topic.kind, topic.wire):
+            kinds = dict.fromkeys((*earlier.kind.split(" and "), topic.kind))
+            topic = topic._replace(kind=" and ".join(kinds), wire=None)
+    topics[topic.name] = topic
+
+
+# The chunk and the offset of a message, and how many of its first bytes to read; None: all.
+Prefix = tuple[int, int, int | None]
+
+
+class Storage(ABC):
+    """One file of a bag. Messages may be read by several threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.topics: dict[str, Topic] = {}
+        self.parts: dict[str, list[NDArray[np.int64]]] = {}
+        self.notes: list[str] = []
+
+    def rows(self, topic: str) -> NDArray[np.int64]:
+        """Return (K, 3) of a topic's messages, in the order of the file.
+
+        Columns are the time of recording in nanoseconds since the Unix epoch, the chunk, and the offset in the chunk.
+        """
+        return np.concatenate(self.parts.get(topic) or [np.zeros((0, 3), dtype=np.int64)])
+
+    @abstractmethod
+    def read(self, chunk: int, offset: int) -> bytes | memoryview:
+        """Return the message at that place."""
+
+    @abstractmethod
+    def prefixes(self, places: Sequence[Prefix]) -> Iterator[bytes]:
+        """Yield the first bytes of messages, in the order given: the file's order is the fastest."""
+
+
+class Window(Protocol):
+    """Bytes of a chunk, by their offset in the decompressed chunk."""
+
+    def at_most(self, start: int, count: int) -> bytes | memoryview:
+        """Return that many bytes from there, or fewer where the chunk ends."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A chunk's place in the file.
+
+    Args:
+        start: Offset of its bytes in the file.
+        stored: Their count in the file.
+        size: Their count when decompressed.
+        compression: "" or "none", "lz4", "zstd", "bz2".
+    """
+
+    start: int
+    stored: int
+    size: int
+    compression: str
+
+
+class ChunkedStorage(Storage):
+    """A file with messages in chunks; read at any offset by several threads, closed with its last reference."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.descriptor = os.open(path, os.O_RDONLY)
+        finalize(self, os.close, self.descriptor)
+        self.size = os.fstat(self.descriptor).st_size
+        self.chunks: dict[int, Chunk] = {}
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._lock = Lock()
+
+    @abstractmethod
+    def message_at(self, probe: bytes | memoryview, offset: int) -> tuple[int, int | None]:
+        """Return where a record's data begins and its length, from the record's first bytes.
+
+        A length of None: that record is no message, and the next record begins there.
+        """
+
+    def read(self, chunk: int, offset: int) -> bytes | memoryview:
+        """Return the message at that place."""
+        return self._message(self._whole(self._chunk(chunk)), offset, None)
+
+    def prefixes(self, places: Sequence[Prefix]) -> Iterator[bytes]:
+        """Yield the first bytes of messages, in the order given: the file's order is the fastest."""
+        current, window = None, None
+        for chunk, offset, limit in places:
+            if window is None or chunk != current:
+                current, window = chunk, self.in_order(self._chunk(chunk))
+            yield bytes(self._message(window, offset, limit))
+
+    def exactly(self, start: int, count: int, what: str) -> bytes:
+        """Return bytes of the file.
+
+        Raises:
+            FormatError: It ends before.
+        """
+        if not 0 <= start <= start + count <= self.size:
+            raise self.cut(start, f"{what} of {count} bytes, where the file has {max(0, self.size - start)} left")
+        data = os.pread(self.descriptor, count, start)
+        while len(data) < count:  # one read returns 2 GiB at most
+            more = os.pread(self.descriptor, count - len(data), start + len(data))
+            if not more:
+                raise self.cut(start, f"{what} of {count} bytes, where the file ends after {len(data)}")
+            data += more
+        return data
+
+    def cut(self, start: int, found: str) -> FormatError:
+        """Return the error for what does not fit at a byte of the file."""
+        return FormatError(
+            self.path, place=f"byte {start}", found=found, fix="The file is cut or damaged; copy it once more."
+        )
+
+    def in_order(self, chunk: Chunk) -> Window:
+        """Return the chunk for reading from its front: decompressed only as far as needed."""
+        return _InFile(self, chunk) if chunk.compression in ("", "none") else _Growing(self, chunk)
+
+    def _chunk(self, number: int) -> Chunk:
+        chunk = self.chunks.get(number)
+        if chunk is None:
+            raise FormatError(self.path, found=f"no chunk at byte {number}", fix="Was the file changed? Reopen it.")
+        return chunk
+
+    def _message(self, window: Window, offset: int, limit: int | None) -> bytes | memoryview:
+        probe = window.at_most(offset, _PROBE)
+        head, length = self.message_at(probe, offset)
+        while length is None:
+            offset += head
+            probe = window.at_most(offset, _PROBE)
+            head, length = self.message_at(probe, offset)
+        wanted = length if limit is None else min(limit, length)
+        if head + wanted <= len(probe):
+            return probe[head : head + wanted]
+        data = window.at_most(offset + head, wanted)
+        if len(data) < wanted:
+            raise self.cut(offset, f"a message of {length} bytes that ends after {len(data)}")
+        return data
+
+    def _whole(self, chunk: Chunk) -> Window:
+        """Return the chunk for reading any message of it: decompressed at once and kept a while."""
+        if chunk.compression in ("", "none"):
+            return _InFile(self, chunk)
+        with self._lock:
+            data = self._kept.get(chunk.start)
+            if data is not None:
+                self._kept.move_to_end(chunk.start)
+        if data is None:
+            data = self._decompressed(chunk)
+            with self._lock:
+                self._kept[chunk.start] = data
+                while len(self._kept) > 1 and sum(map(len, self._kept.values())) > _KEPT_BYTES:
+                    self._kept.popitem(last=False)
+        return _InMemory(data)
+
+    def _decompressed(self, chunk: Chunk) -> bytes:
+        stream, errors = self.stream(chunk)
+        stored = self.exactly(chunk.start, chunk.stored, "a chunk")
+        try:
+            data: bytes = stream.decompress(stored, max_length=chunk.size + 1)
+        except errors as error:
+            raise self.cut(chunk.start, f"a chunk whose {chunk.compression} data is damaged ({error})") from error
+        if len(data) != chunk.size:
+            raise self.cut(chunk.start, f"a chunk of {len(data)} bytes, where {chunk.size} are announced")
+        return data
+
+    def stream(self, chunk: Chunk) -> tuple[Any, tuple[type[Exception], ...]]:
+        """Return the decompressor of a chunk, and the exceptions that it raises.
+
+        Raises:
+            FormatError: The chunk claims to be larger than its bytes can hold, or has an unknown compression.
+            MissingExtraError: The library for its compression is not installed.
+        """
+        if chunk.size > _LARGEST_ANYWAY + _LARGEST_RATIO * chunk.stored:
+            raise self.cut(chunk.start, f"a chunk of {chunk.stored} bytes that claims to hold {chunk.size}")
+        if chunk.compression == "zstd":
+            return zstd().ZstdDecompressor(), (zstd().ZstdError, EOFError)
+        if chunk.compression == "lz4":
+            return _lz4().LZ4FrameDecompressor(), (RuntimeError, EOFError)
+        if chunk.compression == "bz2":
+            return bz2.BZ2Decompressor(), (OSError, EOFError, ValueError)
+        found = f"chunks compressed with {chunk.compression[:40]!r}"
+        raise FormatError(self.path, found=found, expected="none, lz4, zstd or bz2")
+
+
+@dataclass(frozen=True)
+class _InFile:
+    storage: ChunkedStorage
+    chunk: Chunk
+
+    def at_most(self, start: int, count: int) -> bytes:
+        count = max(0, min(count, self.chunk.stored - start))
+        return self.storage.exactly(self.chunk.start + start, count, "a message")
+
+
+@dataclass(frozen=True)
+class _InMemory:
+    data: bytes
+
+    def at_most(self, start: int, count: int) -> memoryview:
+        return memoryview(self.data)[start : start + count]
+
+
+class _Growing:
+    """A chunk that is decompressed from the front, as far as needed."""
+
+    def __init__(self, storage: ChunkedStorage, chunk: Chunk) -> None:
+        self.storage = storage
+        self.chunk = chunk
+        self.data = bytearray()
+        self.taken = 0
+        self.stream, self.errors = storage.stream(chunk)
+
+    def at_most(self, start: int, count: int) -> bytes:
+        stop = min(start + count, self.chunk.size)
+        while len(self.data) < stop:
+            piece = self._next() if self.stream.needs_input else b""
+            try:
+                grown = self.stream.decompress(piece, max_length=max(_PIECE, stop - len(self.data)))
+            except self.errors as error:
+                raise self._damaged(str(error)) from error
+            self.data += grown
+            if self.stream.eof and len(self.data) < stop:
+                raise self._damaged(f"it ends after {len(self.data)} of {self.chunk.size} bytes")
+        return bytes(self.data[start:stop])
+
+    def _next(self) -> bytes:
+        count = min(_PIECE, self.chunk.stored - self.taken)
+        if count <= 0:
+            raise self._damaged("it is cut")
+        piece = self.storage.exactly(self.chunk.start + self.taken, count, "a chunk")
+        self.taken += count
+        return piece
+
+    def _damaged(self, why: str) -> FormatError:
+        return self.storage.cut(self.chunk.start, f"a chunk whose {self.chunk.compression} data is damaged ({why})")
+
+
+def zstd() -> Any:
+    """Return the module for Zstandard: Python's own from 3.14 on, before it the one that rosbags installs.
+
+    Raises:
+        MissingExtraError: There is none.
+    """
+    try:
+        from compression import zstd as module  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        try:
+            from backports import zstd as module
+        except ImportError:
+            raise MissingExtraError("a bag compressed with Zstandard", "ros") from None
+    return module
+
+
+def _lz4() -> Any:
+    try:
+        return import_module("lz4.frame")
+    except ImportError:
+        raise MissingExtraError("a bag compressed with LZ4", "ros") from None

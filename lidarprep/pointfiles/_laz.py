@@ -1,0 +1,184 @@
+"""The compressed points of a LAZ file, decoded by lazrs after all sizes were checked against the file's.
+
+A LAZ file stores its points in chunks, and a table of their sizes. lazrs allocates what these numbers promise before
+it reads, and an absurd one ends the process. So three things are checked first: the record that describes the
+compression, the table, and the sizes of the layers that each chunk of point formats 6 to 10 begins with.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.errors import FormatError, MissingExtraError
+from lidarprep.pointfiles._files import cut_short
+from lidarprep.pointfiles._las_header import LasHeader
+
+try:
+    import lazrs
+except ImportError:
+    raise MissingExtraError("LAZ files", "las") from None
+
+# Points that are decoded at once, in threads: some twenty chunks of the usual 50,000.
+POINTS_AT_ONCE = 1_000_000
+
+# But no more than this in bytes, whatever extra bytes a header gives each point.
+_BYTES_AT_ONCE = 256 << 20
+
+# The most bytes of records that are believed of a compressed file: a fixed amount, and a multiple of the file. Real
+# points are compressed to a tenth; those of a still wall that repeat in all but time to a hundredth.
+_ROOM_BYTES = 64 << 20
+_LARGEST_RATIO = 2000
+
+# The parts of a compressed record by their numbers: bytes, and layers in a chunk (0: not layered; None: one a byte).
+_PARTS: dict[int, tuple[int | None, int | None]] = {
+    0: (None, 0),
+    **{6: (20, 0), 7: (8, 0), 8: (6, 0), 9: (29, 0)},
+    **{10: (30, 9), 11: (6, 1), 12: (8, 2), 13: (29, 1)},
+    14: (None, None),
+}
+
+
+class LazRecords:
+    """The decoded records of a LAZ file, in order.
+
+    Args:
+        path: The file, for errors.
+        stream: The file, open for reading.
+        header: Its header.
+        scan: Decode only classification, GPS time and colour, where that is faster; the rest is then undefined.
+
+    Raises:
+        FormatError: The chunks do not fit the file, or hold fewer points than the header promises.
+    """
+
+    def __init__(self, path: Path, stream: BinaryIO, header: LasHeader, *, scan: bool = False) -> None:
+        self.path = path
+        self.header = header
+        if header.count == 0:
+            return
+        record = header.laz_record or b""
+        layers = self._check_record(record)
+        self._check_chunks(stream, record, layers)
+        stream.seek(header.data_begins)
+        with self._one_error():
+            self.decoder = lazrs.ParLasZipDecompressor(stream, record, _selection(header, scan=scan))
+
+    def blocks(self, count: int) -> Iterator[NDArray[np.void]]:
+        """Yield the next `count` records in arrays, each overwritten by the next."""
+        at_once = min(POINTS_AT_ONCE, _BYTES_AT_ONCE // self.header.records.itemsize)
+        buffer = np.empty(min(count, at_once), dtype=self.header.records)
+        for begin in range(0, count, at_once):
+            part = buffer[: min(at_once, count - begin)]
+            with self._one_error():
+                self.decoder.decompress_many(part.view(np.uint8))
+            yield part
+
+    def _check_record(self, record: bytes) -> int:
+        """Return the number of layers of a chunk, 0 if it is not layered."""
+        if len(record) < 34:
+            self._fail("the record of LAZ", f"{len(record)} bytes", "34 or more")
+        compressor, coder = struct.unpack_from("<HH", record)
+        parts = struct.unpack_from("<H", record, 32)[0]
+        if compressor not in (2, 3) or coder != 0:
+            self._fail("the record of LAZ", f"compressor {compressor}, coder {coder}", "compressor 2 or 3, coder 0")
+        if len(record) < 34 + 6 * parts:
+            self._fail("the record of LAZ", f"{parts} parts in {len(record)} bytes", "6 bytes for each")
+        length = layers = 0
+        kinds = []
+        for kind, size, _ in struct.iter_unpack("<HHH", record[34 : 34 + 6 * parts]):
+            expected, own_layers = _PARTS.get(kind, (-1, 0))
+            if size != (size if expected is None else expected):
+                self._fail("the record of LAZ", f"part {kind} of {size} bytes", "a part of a LAS record")
+            length += size
+            layers += size if own_layers is None else own_layers
+            kinds.append(kind)
+        layered = self.header.point_format >= 6
+        if length != self.header.records.itemsize or layered != (compressor == 3) or layered != (layers > 0):
+            self._fail(
+                "the record of LAZ",
+                f"compressor {compressor} with parts {kinds}, {length} bytes",
+                f"those of point format {self.header.point_format}, {self.header.records.itemsize} bytes",
+            )
+        return layers
+
+    def _check_chunks(self, stream: BinaryIO, record: bytes, layers: int) -> None:
+        """Check the table of chunks, and the beginning of each, against the file."""
+        header, size = self.header, stream.seek(0, 2)
+        begins = header.data_begins + 8
+        table_at = self._number(stream, header.data_begins, "<q", size)
+        if table_at == -1:  # a writer that could not go back leaves it at the end
+            table_at = self._number(stream, size - 8, "<q", size)
+        if not begins <= table_at <= size - 8:
+            raise cut_short(self.path, size, f"a table of chunks at byte {table_at}")
+        chunks = self._number(stream, table_at + 4, "<I", size)
+        least = header.records.itemsize
+        if chunks * least > table_at - begins:
+            self._fail(f"byte {table_at + 4}", f"{chunks} chunks", f"as many as fit before byte {table_at}")
+        stream.seek(header.data_begins)
+        with self._one_error():
+            table: list[tuple[int, int]] = lazrs.read_chunk_table(stream, lazrs.LazVlr(record))
+        promised = sum(count for count, _ in table)
+        if promised < header.count or sum(length for _, length in table) > table_at - begins:
+            self._fail("the table of chunks", f"room for {promised} points", f"{header.count} in the bytes before it")
+        at = begins
+        for count, length in table:
+            # lazrs allocates a whole chunk, however few points the last one has.
+            if not self._believable(count * least, length) or length < least:
+                self._fail(f"byte {at}", f"a chunk of {count} points in {length} bytes", "more bytes")
+            if layers:
+                stream.seek(at + least + 4)
+                sizes = stream.read(4 * layers)
+                if len(sizes) < 4 * layers or sum(struct.unpack(f"<{layers}I", sizes)) > length - least - len(sizes):
+                    self._fail(f"byte {at + least + 4}", "layers that reach beyond their chunk", f"{length} bytes")
+            at += length
+        if not self._believable(header.count * least, size):
+            self._fail("the header", f"{header.count} points in a file of {size} bytes", "fewer")
+
+    @staticmethod
+    def _believable(record_bytes: int, compressed_bytes: int) -> bool:
+        return record_bytes <= _ROOM_BYTES + _LARGEST_RATIO * compressed_bytes
+
+    def _number(self, stream: BinaryIO, at: int, code: str, size: int) -> int:
+        stream.seek(max(at, 0))
+        content = stream.read(struct.calcsize(code))
+        if at < 0 or len(content) < struct.calcsize(code):
+            raise cut_short(self.path, size, "compressed points")
+        value: int = struct.unpack(code, content)[0]
+        return value
+
+    @contextmanager
+    def _one_error(self) -> Iterator[None]:
+        """Turn the errors of lazrs into FormatError; a panic of its code is not an Exception."""
+        try:
+            yield
+        except BaseException as error:
+            ours = isinstance(error, (lazrs.LazrsError, ValueError, OverflowError, TypeError))
+            if not ours and type(error).__name__ != "PanicException":
+                raise
+            raise FormatError(
+                self.path,
+                place="the compressed points",
+                found=f"not readable LAZ ({error})",
+                expected=f"{self.header.count} points, as the header says",
+                fix="The file was cut or changed: get it again.",
+            ) from error
+
+    def _fail(self, place: str, found: str, expected: str) -> NoReturn:
+        raise FormatError(self.path, place=place, found=found, expected=expected)
+
+
+def _selection(header: LasHeader, *, scan: bool) -> Any:
+    """Return the fields to decode of point formats 6 to 10; of older ones lazrs decodes all."""
+    wanted = lazrs.SELECTIVE_DECOMPRESS_CLASSIFICATION | lazrs.SELECTIVE_DECOMPRESS_GPS_TIME
+    wanted |= lazrs.SELECTIVE_DECOMPRESS_RGB | lazrs.SELECTIVE_DECOMPRESS_XY_RETURNS_CHANNEL
+    if not scan:
+        wanted |= lazrs.SELECTIVE_DECOMPRESS_Z | lazrs.SELECTIVE_DECOMPRESS_INTENSITY
+        wanted |= lazrs.SELECTIVE_DECOMPRESS_ALL_EXTRA_BYTES if header.extra_names else 0
+    return lazrs.DecompressionSelection(wanted)
