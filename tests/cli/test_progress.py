@@ -206,18 +206,18 @@ import sys, time
 from pathlib import Path
 from lidarprep.cli import main
 from lidarprep.errors import StorageError
-from lidarprep.storage import LocalFolder
+from lidarprep.storage.folder import FolderStore
 
-put, gate = LocalFolder.put, Path(sys.argv[1])
+put, gate = FolderStore.put, Path(sys.argv[1])
 
-def put_when_told(self, key, data, content_type):
-    while "11" in key and not gate.exists():
+def put_when_told(self, key, data, content_type, **more):
+    while "/11-" in key and not gate.exists():
         time.sleep(0.01)
-    if "11" in key and gate.read_text() == "fail":
+    if "/11-" in key and gate.read_text() == "fail":
         raise StorageError("the disk is gone")
-    return put(self, key, data, content_type)
+    return put(self, key, data, content_type, **more)
 
-LocalFolder.put = put_when_told
+FolderStore.put = put_when_told
 main(sys.argv[2:])
 """
 
