@@ -195,7 +195,7 @@ def resolve(words: list[str]) -> Any:
         if word not in command.commands:
             assert word.startswith(("-", "…", "COMMAND")), f"there is no command {word!r}"
             break
-        command = command.commands[word]
+        command = command.get_command(None, word)
     return command
 
 
@@ -211,7 +211,7 @@ def leaves(command: Any) -> Iterator[Any]:
     """A command and all commands below it."""
     yield command
     for name in getattr(command, "commands", ()):
-        yield from leaves(command.commands[name])
+        yield from leaves(command.get_command(None, name))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
