@@ -314,11 +314,12 @@ class Run:
         Raises:
             EmptyResultError: No frame keeps a point.
         """
-        disk = DiskSpace(self.store, tasks, free)
+        disk = DiskSpace(self.store, tasks, free, self.recipe)
         empty: list[EmptyFrame] = []
         with self.thread_pool(self.workers + _STORING) as threads:
 
             def submit(task: FrameTask, admission: Admission) -> Future[FrameResult | EmptyFrame]:
+                disk.begin(task)
                 task = replace(task, points=settings.points.pop(task.frame.id, None))
                 if self.executor is not None:
                     future = self.executor.submit(store_in_worker, processor, task, has_points)
@@ -374,14 +375,16 @@ class Run:
             frames = [result.frame for _, result, _ in kept if result.frame is not None]
             if frames:
                 require_points(frames)
-            records = threads.map(lambda one: processor.store_kept(one[0], self.store, one[2]), kept)
-            for (_, result, _), record in zip(kept, records, strict=True):
-                if result.frame is not None:
-                    result = FrameResult(frame=result.frame.model_copy(update={"kept": record}))
-                builder.add(result)
+            records = list(threads.map(lambda one: processor.store_kept(one[0], self.store, one[2]), kept))
             if frames:
                 builder.attachments.append(scene_file.store_scene([frame.id for frame in frames]))
-                builder.scene_notes = tuple(scene_file.writer.notes)
+            # Those of the scene are kept with its first frame, for a run that finds it finished.
+            notes = {f"scene {number}": note for number, note in enumerate(scene_file.writer.notes)}
+            for (_, result, _), record in zip(kept, records, strict=True):
+                if result.frame is not None:
+                    frame = result.frame.model_copy(update={"kept": record, "notes": result.frame.notes | notes})
+                    result, notes = FrameResult(frame=frame), {}
+                builder.add(result)
 
     @contextmanager
     def thread_pool(self, threads: int) -> Iterator[ThreadPoolExecutor]:
