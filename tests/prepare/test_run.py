@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -199,7 +199,7 @@ class TestARunThatIsComplete:
     def test_is_not_replaced_by_another_unless_asked_for(self, scene: lp.Scene, out: Path) -> None:
         old = lp.prepare(scene, lp.Recipe(), out)
         before = files(out)
-        with pytest.raises(lp.RecipeError, match="manifest.json is there already.*precision was null and is 3") as no:
+        with pytest.raises(lp.RecipeError, match=r"manifest\.json is there already.*precision was null and is 3") as no:
             lp.prepare(scene, OTHER, out)
         assert no.value.fix is not None
         assert "--overwrite" in no.value.fix
@@ -476,9 +476,9 @@ class TestSignedURLsOfImages:
         return f"s3://{bucket.name}/signed"
 
     @pytest.fixture
-    def later(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    def later(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         now = time.time
-        yield lambda: monkeypatch.setattr(time, "time", lambda: now() + self.HOURS * 3600 + 5)
+        return lambda: monkeypatch.setattr(time, "time", lambda: now() + self.HOURS * 3600 + 5)
 
     def test_are_renewed_without_reading_a_point_once_they_have_expired(
         self, scene: lp.Scene, place: str, signed: lp.StorageOptions, later: Callable[[], None]
