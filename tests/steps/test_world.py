@@ -261,7 +261,8 @@ class TestChunks:
         cloud = self.whole()
         expected, expected_report = prepared(Frame("7", 0, lambda: cloud, world_from_ego=QUARTER), step)
         found, report = prepared(self.chunked(cloud), step)
-        assert report == expected_report
+        assert (report.points_in, report.dropped) == (expected_report.points_in, expected_report.dropped)
+        np.testing.assert_array_equal(report.kept, expected_report.kept)
         assert report.points_in == self.COUNT
         assert found.read_chunks is None
         assert 100 < len(found.points()) < self.COUNT / 4
