@@ -2,7 +2,7 @@
 
 from .api import AsyncScaleClient, AsyncTask, Cuboid, FrameAnnotations, ScaleClient, Task, TaskPage, WhoAmI
 from .attachments import FORMATS, get_format
-from .conversion import convert
+from .convert import convert
 from .datasets import OpenOptions, known_layouts, open_scene
 from .errors import (
     ApiError,
@@ -28,7 +28,7 @@ from .errors import (
     UniqueIdConflictError,
     WaitTimeoutError,
 )
-from .inspection import Inspection, inspect_scene
+from .inspect import Inspection, inspect_scene
 from .pointfiles import read_points, write_points
 from .prepare import Progress, prepare
 from .prune import Pruning, prune

@@ -1,16 +1,16 @@
 """Every exception a user can meet, as one tree.
 
-LidarprepError                 anything lidarprep says no to, in one clear message
+LidarprepError                 every error that lidarprep raises on purpose, in one clear message
 ├── FormatError                a file is not what it claims to be (path, place, found, expected, fix)
 ├── SceneError                 a recording does not hang together: a pose is missing, frames are out of order
-├── RecipeError                what was asked for makes no sense: an unknown key, a region that keeps no point
+├── RecipeError                a request makes no sense: an unknown key, a region that keeps no point
 ├── EncodingError              an attachment format cannot hold a value that the frame has
 ├── MissingExtraError          an optional library is needed and not installed
 ├── StorageError               a place to store at cannot be read or written
 ├── ConflictError              somebody else was first
 │   ├── ManifestConflictError      a manifest was replaced meanwhile (a StorageError, too)
 │   └── UniqueIdConflictError      409  the unique_id or Idempotency-Key is taken by something else (an ApiError, too)
-└── ApiError                   the Scale API, or the way to it, said no
+└── ApiError                   the Scale API refused, or could not be reached
     ├── ParameterError         a task parameter was refused before anything was sent
     ├── BadRequestError        400  the server refused the parameters
     ├── UnauthorizedError      401  no key, or a wrong one
@@ -23,7 +23,7 @@ LidarprepError                 anything lidarprep says no to, in one clear messa
     └── TransportError         no answer: connection refused, cut or not made
         └── RequestTimeoutError  no answer in time
 
-`exit_code` is what the command line ends with: 2 for wrong usage or input, 1 for what failed outside.
+`exit_code` is the exit code of the command line: 2 for wrong usage or input, 1 for failures outside.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from urllib.parse import unquote, urlsplit
 
 
 def place_name(location: str | PathLike[str]) -> str:
-    """A place as people name it, for messages: the path of a file:// URL; any other URL, or a path, as it is."""
+    """Name a location in a message: a file:// URL by its path, any other URL or path as it is."""
     text = fspath(location)
     return unquote(urlsplit(text).path) if text.startswith("file://") else text
 
@@ -64,8 +64,8 @@ class FormatError(LidarprepError):
     Args:
         path: The file, or its URL.
         place: Where in it: "byte 1024", "line 7", "field 'x'", "the header".
-        found: What stands there.
-        expected: What should stand there.
+        found: What is there.
+        expected: What should be there.
         fix: What to do.
     """
 
@@ -92,7 +92,7 @@ class SceneError(LidarprepError):
 
 
 class RecipeError(LidarprepError):
-    """What was asked for makes no sense."""
+    """A request makes no sense."""
 
 
 class EncodingError(LidarprepError):
@@ -139,13 +139,13 @@ class ManifestConflictError(ConflictError, StorageError):
 
 
 class ApiError(LidarprepError):
-    """The Scale API, or the way to it, said no.
+    """The Scale API refused, or could not be reached.
 
     Args:
         message: What is wrong; never holds the API key.
         method: HTTP method of the request, if one was made.
         path: Path of the request's URL, without host and query.
-        status: HTTP status of the answer, if there was one.
+        status: HTTP status of the response, if there was one.
         fix: What to do.
     """
 

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from lidarprep.errors import RecipeError, place_name
-from lidarprep.prepare.progress import NoProgress, Progress
+from lidarprep.prepare.processing import NoProgress, Progress
 from lidarprep.prepare.run import Run
 from lidarprep.recipe import Recipe, StorageOptions
 from lidarprep.scene import Scene

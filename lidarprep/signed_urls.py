@@ -18,10 +18,9 @@ from lidarprep.attachments import FrameFormat, get_format
 from lidarprep.errors import FormatError, ManifestConflictError, StorageError, place_name
 from lidarprep.storage import Manifest, Store, store_of
 from lidarprep.storage.cache import missing_objects
-from lidarprep.storage.compression import decompressed
+from lidarprep.storage.content import NewObject, decompressed
 from lidarprep.storage.keys import stem_of
 from lidarprep.storage.manifest import AttachmentRecord, ImageRecord
-from lidarprep.storage.new_object import NewObject
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY
 
@@ -87,16 +86,14 @@ def renew(
         return manifest
     _require_renewable(manifest, store)
     log.warning("the signed URLs of the images %s: they are renewed", _when(manifest))
-    keys = [key for key, _ in manifest.objects()][: len(manifest.attachments)]
+    manifest = _with_keys(manifest)
     images = image_keys(manifest)
     renewed: list[AttachmentRecord] = []
     pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lidarprep-signing")
     try:
-        for record in pool.map(
-            lambda key, record: _renewed(manifest, store, key, record, images), keys, manifest.attachments
-        ):
+        for record in pool.map(lambda record: _renewed(manifest, store, record, images), manifest.attachments):
             renewed.append(record)
-            progress(len(renewed), len(keys))
+            progress(len(renewed), len(manifest.attachments))
     except BaseException:
         store.close()
         raise
@@ -117,6 +114,14 @@ def image_keys(manifest: Manifest) -> dict[str, set[str]]:
     return found
 
 
+def _with_keys(manifest: Manifest) -> Manifest:
+    """Return the manifest with the keys of all objects, which lidarprep 0.1 left to their URLs."""
+    keyed = [record.model_copy(update={"key": key}) for key, record in manifest.objects()]
+    count = len(manifest.attachments)
+    images = keyed[count : count + len(manifest.images)]
+    return manifest.model_copy(update={"attachments": keyed[:count], "images": images})
+
+
 def _require_renewable(manifest: Manifest, store: Store) -> None:
     if gone := missing_objects(manifest, store):
         raise StorageError(
@@ -130,14 +135,14 @@ def _require_renewable(manifest: Manifest, store: Store) -> None:
 
 
 def _renewed(
-    manifest: Manifest, store: Store, key: str, record: AttachmentRecord, images: dict[str, set[str]]
+    manifest: Manifest, store: Store, record: AttachmentRecord, images: dict[str, set[str]]
 ) -> AttachmentRecord:
     """Store one attachment with new URLs; return its new record."""
     if record.unsigned_sha256 is None:
         return record  # it has no images that are stored
     attachment_format = get_format(manifest.format)
     assert isinstance(attachment_format, FrameFormat)  # noqa: S101  # a scene holds its images itself
-    own = images[record.frames[0]]
+    key, own = record.key, images[record.frames[0]]
     stored = store.get(key)
     is_compressed = manifest.is_compressed(record)
     data = b"" if stored is None else decompressed(stored, key) if is_compressed else stored

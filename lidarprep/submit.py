@@ -126,7 +126,7 @@ def _check_content(recipe: Recipe, manifest: Manifest, task: TaskRecipe) -> dict
 
 def _unsigned(value: Any) -> Any:
     """JSON, its URLs without what signs them for a while."""
-    from lidarprep.api.conflicts import unsigned
+    from lidarprep.api import unsigned
 
     if isinstance(value, Mapping):
         return {key: _unsigned(item) for key, item in value.items()}

@@ -11,7 +11,7 @@ from typing import Literal
 
 from lidarprep.errors import StorageError
 from lidarprep.storage import Manifest, StorageOptions, Store, store_of
-from lidarprep.storage.compression import read_content
+from lidarprep.storage.content import read_content
 from lidarprep.storage.manifest import AttachmentRecord, ImageRecord, ObjectRecord
 
 # Objects that are read at once: as many as a disk serves well, and as hide the way to S3.

@@ -1,4 +1,4 @@
-"""Compiles every kernel that a command could use, by using it on next to nothing."""
+"""Compile every kernel that a command could use, by running it on a point or two."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ from lidarprep.steps import StepReport
 
 
 def warm_up(on_step: Callable[[int, int], None] | None = None) -> int:
-    """Compiles what is not compiled yet, and keeps it for later runs.
+    """Compile every kernel that is not compiled yet, and cache it for later runs.
 
     Args:
-        on_step: Told (steps done, steps in all).
+        on_step: Called with (steps done, steps in all).
 
     Returns:
-        How many steps there were.
+        The number of steps.
     """
-    steps = list(_steps())
-    for done, step in enumerate(steps, 1):
-        step()
-        if on_step is not None:
-            on_step(done, len(steps))
+    with TemporaryDirectory() as folder:
+        steps = list(_steps(Path(folder)))
+        for done, step in enumerate(steps, 1):
+            step()
+            if on_step is not None:
+                on_step(done, len(steps))
     return len(steps)
 
 
-def _steps() -> Iterator[Callable[[], Any]]:
+def _steps(folder: Path) -> Iterator[Callable[[], Any]]:
     from lidarprep.steps.deskew import Deskew
     from lidarprep.steps.voxel import VoxelDownsample
     from lidarprep.steps.world import ToWorld
@@ -55,9 +56,10 @@ def _steps() -> Iterator[Callable[[], Any]]:
         yield partial(attachment_format.decode, attachment_format.encode(_frame()))
         for present in product((False, True), repeat=4):
             yield partial(attachment_format.encode, _frame(*present))
-    yield _text
-    yield _las
-    yield _sample
+    (folder / "points.csv").write_text("x,y,z\n1,2,3\n")
+    yield partial(read_points, folder / "points.csv")
+    yield partial(read_points, _las_file(folder / "points.las"))
+    yield partial(write_sample, folder / "sample", frames=1, columns=8, image_width=16)
 
 
 def _frame(
@@ -67,7 +69,7 @@ def _frame(
     is_ground: bool = False,
     positions: Any = None,
 ) -> Frame:
-    """A frame of one point, with the optional columns that are named."""
+    """Make a frame of one point with the chosen optional columns."""
     points = PointCloud(
         np.zeros((1, 3), dtype=np.float32) if positions is None else positions,
         frame="world",
@@ -79,26 +81,12 @@ def _frame(
     return Frame("warm-up", 0, lambda: points, world_from_ego=Pose.identity())
 
 
-def _text() -> None:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "points.csv"
-        path.write_text("x,y,z\n1,2,3\n")
-        read_points(path)
-
-
-def _las() -> None:
-    """A LAS file of one point of format 3, which has GPS time and colour; without laspy, which may be missing."""
+def _las_file(path: Path) -> Path:
+    """Write a LAS file of one point of format 3, which has GPS time and colour; laspy may not be installed."""
     head = bytearray(227)
     struct.pack_into("<4s20xBB", head, 0, b"LASF", 1, 2)
     struct.pack_into("<HII", head, 94, len(head), len(head), 0)
     struct.pack_into("<BHI", head, 104, 3, 34, 1)
     struct.pack_into("<6d", head, 131, 1, 1, 1, 0, 0, 0)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "points.las"
-        path.write_bytes(bytes(head) + bytes(34))
-        read_points(path)
-
-
-def _sample() -> None:
-    with TemporaryDirectory() as folder:
-        write_sample(Path(folder) / "sample", frames=1, columns=8, image_width=16)
+    path.write_bytes(bytes(head) + bytes(34))
+    return path

@@ -1,4 +1,4 @@
-"""Mappings in YAML files, or JSON files, which are YAML too; apart, since only who has such a file needs PyYAML."""
+"""Read mappings from YAML files, or from JSON files, which are YAML too. Imports PyYAML: import it only to read one."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def read_yaml(path: str | PathLike[str], what: str) -> dict[str, Any]:
-    """A mapping from a YAML or JSON file; `what` names it in errors.
+    """Read a mapping from a YAML or JSON file; `what` names it in errors.
 
     Raises:
-        RecipeError: The file is not there, is not YAML, or holds no mapping.
+        RecipeError: The file is missing, is not YAML, or does not hold a mapping.
     """
     try:
         data = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)

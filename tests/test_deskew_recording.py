@@ -19,9 +19,8 @@ import lidarprep as lp
 from lidarprep.attachments import get_format
 from lidarprep.kernels.raycast import Solids
 from lidarprep.sample import write_sample
-from lidarprep.sample.drive import FRAME_SECONDS, travel
-from lidarprep.sample.lidar import RANGE_NOISE_M
-from lidarprep.sample.street import Street
+from lidarprep.sample._sensors import LIDAR_NOISE_M
+from lidarprep.sample._street import FRAME_SECONDS, Street, travel
 
 Array = NDArray[np.float64]
 FRAMES, SEED = 12, 0
@@ -94,7 +93,7 @@ def walls(points: list[Array]) -> Iterator[tuple[list[NDArray[np.int64]], Array]
         for side in (-1, 1):
             rows = [
                 np.flatnonzero(
-                    (np.abs(side * p[:, 0] - solids.half[house][0]) < 4 * RANGE_NOISE_M)
+                    (np.abs(side * p[:, 0] - solids.half[house][0]) < 4 * LIDAR_NOISE_M)
                     & (np.abs(p[:, 1:]) < solids.half[house][1:] - 0.3).all(axis=1)
                 )
                 for p in own
@@ -133,8 +132,8 @@ def test_walls_are_flat_again(prepared: dict[str, list[Array]]) -> None:
     assert max(bends["left"]) > 0.7
     assert max(bends["deskewed"]) < 0.005
     # What is left of a wall's roughness is the noise of the ranges.
-    assert max(roughness["left"]) > 2 * RANGE_NOISE_M
-    assert max(roughness["deskewed"]) < 1.1 * RANGE_NOISE_M
+    assert max(roughness["left"]) > 2 * LIDAR_NOISE_M
+    assert max(roughness["deskewed"]) < 1.1 * LIDAR_NOISE_M
     np.testing.assert_allclose(roughness["deskewed"], roughness["true"], atol=0.001)
 
 

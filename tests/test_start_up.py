@@ -10,7 +10,13 @@ from pathlib import Path
 import laspy
 import pytest
 
+from lidarprep import cli
 from tests.scenes import write_toolkit_scene
+
+
+def main(words: list[str]) -> str:
+    """A program that runs a command and goes on if it ends well."""
+    return f"from lidarprep.cli import main\ntry: main({words!r})\nexcept SystemExit as ended: assert not ended.code\n"
 
 
 def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -21,26 +27,13 @@ def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return ended
 
 
-def test_the_first_run_says_that_it_compiles_and_a_later_one_does_not(tmp_path: Path) -> None:
+def test_the_first_run_says_that_it_compiles_what_it_uses_and_a_later_one_is_silent(tmp_path: Path) -> None:
     scene = write_toolkit_scene(tmp_path / "recording", frames=1, cameras=())
     said = []
     for out in ("a", "b"):
-        program = (
-            "from lidarprep.cli import main\n"
-            f"try: main(['prepare', {str(scene)!r}, '--out', {str(tmp_path / out)!r}, '--format', 'protobuf'])\n"
-            "except SystemExit as ended: assert not ended.code\n"
-        )
-        said.append(run(program, NUMBA_CACHE_DIR=str(tmp_path / "cache")).stderr.count("first run: compiling"))
+        words = ["prepare", str(scene), "--out", str(tmp_path / out), "--format", "protobuf"]
+        said.append(run(main(words), NUMBA_CACHE_DIR=str(tmp_path / "cache")).stderr.count("first run: compiling"))
     assert said == [1, 0]
-
-
-def test_only_what_a_command_uses_is_compiled(tmp_path: Path) -> None:
-    scene = write_toolkit_scene(tmp_path / "recording", frames=1, cameras=())
-    program = (
-        "import lidarprep as lp\n"
-        f"lp.prepare(lp.open_scene({str(scene)!r}), lp.Recipe(format='protobuf'), {str(tmp_path / 'out')!r})\n"
-    )
-    run(program, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
     compiled = {path.name.partition("-")[0] for path in (tmp_path / "cache").rglob("*.nbc")}
     outermost = {name for name in compiled if not name.partition(".")[2].startswith(("_", "store"))}
     assert outermost == {"select.transform_and_select", "select.all_within", "wire.write_points"}
@@ -49,39 +42,45 @@ def test_only_what_a_command_uses_is_compiled(tmp_path: Path) -> None:
 def test_a_run_with_nothing_to_do_imports_only_what_it_takes_to_see_that(tmp_path: Path) -> None:
     scene = write_toolkit_scene(tmp_path / "recording", frames=2)
     words = ["prepare", str(scene), "--out", str(tmp_path / "out")]
-    script = (
-        f"from lidarprep.cli import main\ntry: main({words!r})\nexcept SystemExit as ended: assert not ended.code\n"
-    )
-    run(script)
-    again = run(f"{script}import sys; print(*sys.modules)")
+    with pytest.raises(SystemExit):
+        cli.main(words)
+    again = run(f"{main(words)}import sys; print(*sys.modules)")
     assert "nothing to do" in again.stderr
     imported = set(again.stdout.split())
     assert "lidarprep.datasets.toolkit" in imported
     others = ("numba", "llvmlite", "boto3", "httpx", "tenacity", "rich", "yaml", "PIL", "google.protobuf", "scipy")
-    ours = (
-        "api",
-        "kernels",
-        "cli.tasks",
-        "datasets.attachments",
-        "datasets.folder",
-        "datasets.nuscenes",
-    )
+    ours = ("api", "kernels", "cli.tasks", "datasets.attachments", "datasets.folder", "datasets.nuscenes")
     assert imported.isdisjoint([*others, *(f"lidarprep.{name}" for name in ours)])
 
 
+def test_help_and_import_are_light() -> None:
+    def check(*heavy: str) -> str:
+        return f"found = {set(heavy)} & set(sys.modules); assert not found, found\n"
+
+    heavy = ("numba", "llvmlite", "boto3", "botocore", "httpx")
+    run(
+        f"import sys, lidarprep\n{main(['--help'])}{check(*heavy, 'numpy', 'pydantic', 'rich')}"
+        f"lidarprep.Recipe(); lidarprep.open_scene\n{main(['prepare', '--help'])}{check(*heavy)}"
+    )
+
+
 def test_each_layout_is_imported_when_it_is_tried() -> None:
-    told = "import sys; print(*(name for name in sys.modules if name.startswith('lidarprep.datasets.')))"
-    assert "datasets.kitti" not in run(f"import lidarprep as lp; lp.known_layouts(); {told}").stdout
-    assert "datasets.kitti_raw" in run(f"import lidarprep as lp; dict(lp.known_layouts()); {told}").stdout
+    told = "print(*(name for name in sys.modules if name.startswith('lidarprep.datasets.')))"
+    program = f"import sys, lidarprep as lp\nlp.known_layouts(); {told}\ndict(lp.known_layouts()); {told}"
+    listed, tried = run(program).stdout.splitlines()
+    assert "datasets.kitti" not in listed
+    assert "datasets.kitti_raw" in tried
 
 
 def test_each_command_is_imported_when_it_is_named() -> None:
-    program = (
-        "import sys\nfrom lidarprep.cli import main\n"
-        "try: main({words!r})\nexcept SystemExit: print(*sys.modules, file=sys.stderr)"
-    )
-    assert "lidarprep.cli.prepare" not in run(program.format(words=["layouts", "--help"])).stderr
-    assert "lidarprep.cli.prepare" in run(program.format(words=["--help"])).stderr
+    told = "print('lidarprep.cli.prepare' in sys.modules, file=sys.stderr)\n"
+    program = f"import sys\n{main(['--help'])}{main(['layouts', '--help'])}{told}{main(['prepare', '--help'])}{told}"
+    assert run(program).stderr.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize("name", cli._COMMANDS)
+def test_the_list_of_commands_says_of_each_what_its_own_help_begins_with(name: str) -> None:
+    assert cli._command(name).get_short_help_str(limit=1000) == cli._COMMANDS[name][1]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
@@ -113,11 +112,11 @@ def test_warming_up_compiles_all_that_reading_a_las_file_takes(tmp_path: Path) -
     points.gps_time[:] = points.red[:] = 5
     points.write(tmp_path / "a.las")
     program = (
-        "import sys\n"
+        "import pathlib, sys\n"
         "sys.modules['laspy'] = None\n"
         "from lidarprep import read_points, warm_up\n"
-        "from lidarprep.warm_up import _las\n"
-        "_las()\n"
+        "from lidarprep.warm_up import _las_file\n"
+        f"read_points(_las_file(pathlib.Path({str(tmp_path / 'warm.las')!r})))\n"
         "from lidarprep.kernels.las_records import unpack, unpack_colours, unpack_times\n"
         "def compiled(): return [len(kernel.signatures) for kernel in (unpack, unpack_colours, unpack_times)]\n"
         "before = compiled()\n"

@@ -1,7 +1,7 @@
-"""Whether a recording hangs together: calibration, poses, time, and the frame of reference of its points.
+"""Checks of a recording: calibration, poses, time, and the frame of reference of its points.
 
-A wrong pose or a swapped extrinsic ruins a labelling task without any error. Each check looks at few points and at no
-pixel, says nothing on sound recordings, and gives with its finding the option that settles it.
+A wrong pose or a swapped extrinsic ruins a labelling task without any error. Each check reads few points and no
+pixels, finds nothing in sound recordings, and gives its finding with a cure.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lidarprep.checks.extrinsics import odd_extrinsics
-from lidarprep.checks.finding import WARNING, Finding, refuse, strictly
-from lidarprep.checks.motion import motion_within_sweeps
-from lidarprep.checks.order import out_of_order
-from lidarprep.checks.points import FAR_COORDINATES, far_coordinates, wrong_points_frame, zero_intensity
-from lidarprep.checks.poses import jumps, not_unit
-from lidarprep.checks.samples import Sample, finite, thinned
-from lidarprep.checks.views import CameraView, camera_views
-from lidarprep.scene import Frame, PointCloud, Scene
+from lidarprep.checks._cameras import CameraView, camera_views, odd_extrinsics
+from lidarprep.checks._finding import WARNING, Finding, recipe_option, refuse, strictly
+from lidarprep.checks._points import FAR_COORDINATES, far_coordinates, wrong_points_frame, zero_intensity
+from lidarprep.checks._poses import jumps, motion_within_sweeps, not_unit, out_of_order
+from lidarprep.checks._samples import Sample, finite, sample_of, thinned
+from lidarprep.scene import Scene
 
 __all__ = [
     "FAR_COORDINATES",
@@ -30,16 +27,12 @@ __all__ = [
     "check_scene",
     "finite",
     "motion_within_sweeps",
+    "recipe_option",
     "refuse",
     "sample_of",
     "strictly",
     "thinned",
 ]
-
-
-def sample_of(frame: Frame, points: PointCloud) -> Sample:
-    """What the checks look at of a frame: few of its points, so that the frame itself can be let go."""
-    return Sample(frame, thinned(points))
 
 
 def check_scene(
@@ -51,22 +44,22 @@ def check_scene(
     views: Mapping[str, CameraView] | None = None,
     offset: tuple[float, float, float] | None = None,
 ) -> list[Finding]:
-    """What is odd about a recording.
+    """Find what is odd about a recording.
 
     Args:
         scene: The recording.
-        samples: A few of its frames, the first among them, with few of their points: `sample_of` makes them.
-        max_speed: Metres a second from which on the device's way is odd.
+        samples: A few of its frames, the first among them, as `sample_of` makes them.
+        max_speed: Metres a second above which the device's speed is odd.
         with_intensity: Whether the intensities are used at all.
-        views: What `camera_views` gives for the samples, if it is known already.
-        offset: Metres that `prepare` takes from all coordinates, if they are known already.
+        views: The `camera_views` of the samples, if known already.
+        offset: Metres that `prepare` takes from all coordinates, if known already.
 
     Returns:
         The findings, the gravest first; none for a sound recording.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # of coordinates beyond all measure
+    with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates
         findings = wrong_points_frame(scene, samples)
-    if not findings:  # else what the cameras see says nothing
+    if not findings:  # else the views of the cameras mean nothing
         views = camera_views(scene, samples) if views is None else views
         findings += [finding for view in views.values() if (finding := odd_extrinsics(view)) is not None]
     findings += not_unit(scene)

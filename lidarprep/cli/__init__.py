@@ -1,7 +1,7 @@
 """The command line: parses, prints, draws progress; decides nothing.
 
-What programs read goes to stdout, and only with `--json`; everything else goes to stderr. Each command imports what it
-needs when it runs, and is itself imported only then, so that each starts at once.
+Output for programs goes to stdout, and only with `--json`; everything else goes to stderr. A command's module is
+imported when the command is named, and imports what it needs when the command runs, so that each starts at once.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import gc
 import os
 import signal
 import sys
-import traceback
-from typing import Annotated
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
-from lidarprep.cli.commands import Commands
 from lidarprep.cli.console import print_error
 from lidarprep.errors import LidarprepError
 
@@ -36,10 +37,92 @@ EPILOG = """Worked examples:
   lidarprep callbacks serve --store callbacks.db --exec ./take-in
 """
 
+
+# Each command's module and function, or Typer app of several commands; and the first sentence of its help, so that the
+# list of commands imports none of them.
+_COMMANDS = {
+    "demo": (
+        "demo:demo",
+        "Try the whole job: a generated recording is prepared, stored, and submitted to a local sandbox.",
+    ),
+    "sample": (
+        "demo:sample",
+        "Write a generated recording: a lidar, three cameras and a radar driven down a small street.",
+    ),
+    "inspect": (
+        "recordings:inspect",
+        "Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd.",
+    ),
+    "layouts": (
+        "recordings:layouts",
+        "List the layouts of recordings that can be opened, in the order in which they are tried.",
+    ),
+    "prepare": (
+        "prepare:command",
+        "Prepare a recording: into one world frame, cropped and filtered, as attachments, and store them.",
+    ),
+    "verify": (
+        "verify:command",
+        "Check every object that a manifest names against its SHA-256 and size.",
+    ),
+    "prune": (
+        "prune:command",
+        "Delete what earlier runs left at a destination, and its manifest no longer names.",
+    ),
+    "convert": (
+        "recordings:convert",
+        "Convert one point file or attachment to another; what is dropped is named.",
+    ),
+    "submit": ("submit:command", "Submit what prepare stored as a task."),
+    "run": ("run:command", "Prepare, store and submit as a recipe file says; flags override it."),
+    "whoami": (
+        "tasks:whoami",
+        "Show whether the API key is a test or a live one, and whether the API takes it.",
+    ),
+    "warm-up": (
+        "demo:warm_up",
+        "Compile everything now, so that no later run has to: once a machine, or when an image is built.",
+    ),
+    "tasks": ("tasks:app", "Look at tasks, wait for them and change them."),
+    "sandbox": ("sandbox:app", "Serve a local sandbox of the Scale API, or complete tasks in one."),
+    "callbacks": ("callbacks:app", "Receive the results that Scale posts when tasks are done."),
+}
+
+
+class _Commands(TyperGroup):
+    """The group of all commands, each imported when it is named."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = cast(Any, dict.fromkeys(_COMMANDS))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import a command."""
+        return _command(cmd_name) if cmd_name in _COMMANDS else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help) for name, (_, help) in _COMMANDS.items()])
+
+
+@cache
+def _command(name: str) -> Any:
+    module, attribute = _COMMANDS[name][0].split(":")
+    command = getattr(import_module(f"{__name__}.{module}"), attribute)
+    alone = typer.Typer(add_completion=False)
+    if isinstance(command, typer.Typer):
+        alone.add_typer(command, name=name)
+    else:
+        alone.command(name)(command)
+    return typer.main.get_group(alone).commands[name]
+
+
 app = typer.Typer(
     name="lidarprep",
-    cls=Commands,
-    help="Turns lidar recordings into the attachments and tasks that Scale labels.",
+    cls=_Commands,
+    rich_markup_mode=None,  # Rich takes longer to import than all else; the help of each command uses it
+    help="Turn lidar recordings into the attachments and tasks that Scale labels.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
@@ -63,23 +146,23 @@ def general_options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
-    """Options that every command has; main() has taken `--debug` out before they are read."""
+    """Declare the options of every command; main() handles `--debug` itself, wherever it is given."""
 
 
 def _spare_the_garbage_collector() -> None:
-    """Lets garbage be looked for more rarely, and not at all at the end.
+    """Collect garbage rarely, and not at all at the end.
 
-    Nearly all that a command makes as it starts is needed until it ends: to look through it time and again takes as
-    long as a fifth of a run that has nothing to do. What frames are made of is freed without the collector.
+    Nearly all objects that a command makes as it starts live until it ends, and searching them for garbage takes up to
+    a fifth of a run with nothing to do. The data of frames is freed without the collector.
     """
-    gc.set_threshold(50_000)
+    gc.set_threshold(250_000)
     atexit.register(gc.freeze)
 
 
 def _end_when_asked() -> None:
     """End on SIGTERM and SIGHUP as on Ctrl-C: say what is kept and how to go on."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # A terminal that is closed asks, too; but not what was started by nohup.
+    # A closed terminal sends SIGHUP; nohup ignores it.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _hang_up)
 
@@ -87,11 +170,32 @@ def _end_when_asked() -> None:
 def _hang_up(*_: object) -> None:
     try:
         os.write(2, b"hung up: stopping\n")
-    except OSError:  # there is no terminal any more: what is still said must not fail
+    except OSError:  # the terminal is gone: what is still printed must not fail
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
     sys.exit(129)
+
+
+# Parameters of mallopt(3), and their values in bytes, the last in arenas. A frame's columns and buffers stay below the
+# first, so that the next frame reuses their pages; larger ones are mapped, and unmapped when they are freed. Beyond the
+# second, free memory goes back to the system. By default each thread has an arena of its own: with 16 threads the gaps
+# between such blocks take as much memory again as the blocks do, while two arenas take 5 % more.
+_MALLOC_SETTINGS = {
+    -3: 32 << 20,  # M_MMAP_THRESHOLD, the largest that is allowed
+    -1: 128 << 20,  # M_TRIM_THRESHOLD
+    -8: 2,  # M_ARENA_MAX
+}
+
+
+def configure_malloc() -> None:
+    """Let frames reuse the memory of those before them, within bounds; without effect beside the GNU C library."""
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for parameter, value in _MALLOC_SETTINGS.items():
+            mallopt(parameter, value)
 
 
 # Exit codes of a process that SIGHUP, SIGINT or SIGTERM has stopped.
@@ -115,7 +219,7 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is None:
         _spare_the_garbage_collector()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words  # wherever it stands, before or behind the command
+    debug = "--debug" in words  # before or after the command
     words = [word for word in words if word != "--debug"]
     try:
         app(words)  # ends the process itself, and says what is wrong with the words
@@ -125,6 +229,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise
     except LidarprepError as error:
         if debug:
+            import traceback
+
             traceback.print_exc()
         else:
             print_error(str(error))

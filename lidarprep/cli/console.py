@@ -1,6 +1,6 @@
-"""What a person sees: tables, notes and errors, all on stderr. A pipe or CI gets no control codes.
+"""Output: tables, notes and errors for people on stderr, JSON for programs on stdout.
 
-Rich is imported where something is drawn or coloured: a command that says a line or two does without.
+A pipe or CI gets no control codes. Rich is imported only to draw or colour: printing a line does without.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-# What makes Rich take a stderr that is none for a terminal.
+# Environment variables that make Rich take any stderr for a terminal.
 _FORCED_BY = {"FORCE_COLOR", "TTY_COMPATIBLE"}
 
-# Bell, backspace, vertical tab, form feed, carriage return: what Rich leaves out, too.
+# Bell, backspace, vertical tab, form feed and carriage return, which Rich leaves out, too.
 _CONTROL_CODES = dict.fromkeys((7, 8, 11, 12, 13))
 
 
 def console() -> Console:
-    """The console on the stderr of this moment; wide where nobody looks, so that no path is broken over two lines."""
+    """Make a console on the current stderr; a wide one if it is not a terminal, so that paths stay on one line."""
     from rich.console import Console
 
     stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -32,18 +32,18 @@ def console() -> Console:
 
 
 def is_watched() -> bool:
-    """Whether stderr is a terminal, as Rich sees it, which is asked only if it could be."""
+    """Whether stderr is a terminal for Rich, which is imported only if it could be."""
     return (sys.stderr.isatty() or not _FORCED_BY.isdisjoint(os.environ)) and console().is_terminal
 
 
 def say(message: str) -> None:
-    """One line for a person."""
+    """Print a line."""
     sys.stderr.write(message.translate(_CONTROL_CODES) + "\n")
     sys.stderr.flush()
 
 
 def print_notes(notes: Sequence[str], *, label: str = "note") -> None:
-    """Notes or warnings, a line each."""
+    """Print notes or warnings, a line each."""
     from rich.text import Text
 
     for note in notes:
@@ -51,7 +51,7 @@ def print_notes(notes: Sequence[str], *, label: str = "note") -> None:
 
 
 def print_error(message: str) -> None:
-    """One error: what is wrong, then what to do."""
+    """Print an error: the problem, then the fix."""
     from rich.text import Text
 
     first, _, rest = message.partition("\n")
@@ -59,21 +59,21 @@ def print_error(message: str) -> None:
 
 
 def print_json(data: Any) -> None:
-    """For programs: JSON on stdout."""
+    """Print JSON on stdout."""
     sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
 def print_json_line(data: Any) -> None:
-    """For programs that read one after the other: JSON on one line of stdout."""
+    """Print JSON on one line of stdout, for programs that read line by line."""
     line = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    # Half a surrogate pair, which JSON may hold, is no UTF-8: it stays the escape that it was.
+    # JSON may hold half a surrogate pair, which UTF-8 cannot: it stays an escape.
     sys.stdout.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
     sys.stdout.flush()
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; columns of figures are right-aligned, but for the first, which names things."""
+    """Print a table; columns of figures are right-aligned, except the first, which has names."""
     from rich.table import Table
     from rich.text import Text
 
@@ -87,14 +87,14 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def _mostly_figures(cells: Sequence[str]) -> bool:
-    """Whether most of what stands in a column is figures; one of them may be "unknown" all the same."""
+    """Whether most cells of a column are figures; some may be "unknown"."""
     written = [cell for cell in cells if cell]
     figures = [cell for cell in written if re.fullmatch(r"[-−+\d.,:%× ]+", cell)]
     return len(figures) * 2 > len(written)
 
 
 def tell_of_compiling() -> None:
-    """Says that kernels are compiled, if they have to be: the first run on a machine waits for it."""
+    """Say that kernels are being compiled, if they are: the first run on a machine waits for it."""
     from lidarprep.kernels import jit  # brings Numba
 
     jit.tell_of_compiling(lambda: say("first run: compiling the kernels it needs, a few seconds, once"))

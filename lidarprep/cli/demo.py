@@ -1,25 +1,26 @@
-"""`lidarprep demo`: the main job on embedded defaults."""
+"""`lidarprep demo`, `lidarprep sample OUT` and `lidarprep warm-up`."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lidarprep.cli.console import say, tell_of_compiling
-from lidarprep.cli.prepare import prepare_scene
 from lidarprep.cli.progress import progress
 
 CALLBACK_URL = "https://example.com/callback"  # required by the API; the sandbox does not call it
 
 
-def command(
+def demo(
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder that the demo works in.")] = "lidarprep-demo",
     frames: Annotated[int, typer.Option(min=1, help="Frames of the generated recording.")] = 10,
 ) -> None:
     """Try the whole job: a generated recording is prepared, stored, and submitted to a local sandbox."""
     from lidarprep.api import ScaleClient
+    from lidarprep.cli.prepare import prepare_scene
     from lidarprep.recipe import Recipe, StorageOptions
     from lidarprep.sample import DEVICE_HEIGHT_M, write_sample
     from lidarprep.sandbox import running_sandbox
@@ -54,6 +55,34 @@ def command(
         tasks = [client.get_task(task.id) for task in tasks]
 
     say("")
-    say(f"attachments: {attachments.resolve()}, {len(manifest.frames)} frames and {len(manifest.images)} pictures")
+    say(f"attachments: {attachments.resolve()}, {len(manifest.frames)} frames and {len(manifest.images)} images")
     for task in tasks:
         say(f"task made:   {task.id}  {task.type}  {task.status}")
+
+
+def sample(
+    out: Annotated[str, typer.Argument(help="Folder to write; must be new or empty.")],
+    frames: Annotated[int, typer.Option(help="How many frames, at ten a second.")] = 10,
+    seed: Annotated[int, typer.Option(help="Which street, and which noise.")] = 0,
+) -> None:
+    """Write a generated recording: a lidar, three cameras and a radar driven down a small street."""
+    from lidarprep.sample import write_sample
+
+    tell_of_compiling()
+    with progress("ray-casting") as bar:
+        summary = write_sample(out, frames=frames, seed=seed, on_frame=bar.reach)
+    say(
+        f"{summary.path}: {summary.frames} frames, {summary.points:,} points, cameras {', '.join(summary.cameras)}; "
+        f"the lidar is {summary.device_height:g} m above the road"
+    )
+
+
+def warm_up() -> None:
+    """Compile everything now, so that no later run has to: once a machine, or when an image is built."""
+    from lidarprep.kernels.jit import cache_folder
+    from lidarprep.warm_up import warm_up
+
+    start = time.perf_counter()
+    with progress("compiling", "kernels") as bar:
+        warm_up(bar.reach)
+    say(f"every kernel is compiled, in {time.perf_counter() - start:.0f} s, and kept in {cache_folder()}")

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from inspect import Parameter, signature
 from math import radians
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lidarprep.datasets.options import NAME_LISTS, Doc, flag_of, option_docs
-from lidarprep.errors import RecipeError
+from lidarprep.datasets.options import NAME_LISTS, flag_of, option_docs
+from lidarprep.errors import ParameterError, RecipeError
 
 if TYPE_CHECKING:
-    from lidarprep.datasets.options import OpenOptions
+    from lidarprep.api import ScaleClient
     from lidarprep.recipe import Recipe, StorageOptions
     from lidarprep.scene import RegionOfInterest3D
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Precision = Annotated[int | None, typer.Option(metavar="N", help="Decimals in Frame JSON; exact where left out.")]
-IntensityScale = Annotated[float | None, typer.Option(metavar="S", help="The intensity that becomes 1; else guessed.")]
+_PRECISION, _INTENSITY_SCALE = (
+    "Decimals in Frame JSON; exact where left out.",
+    "The intensity that becomes 1; else guessed.",
+)
+Precision = Annotated[int | None, typer.Option(metavar="N", help=_PRECISION)]
+IntensityScale = Annotated[float | None, typer.Option(metavar="S", help=_INTENSITY_SCALE)]
 Params = Annotated[str | None, typer.Option("--params", metavar="FILE", help="Task parameters as YAML or JSON.")]
 Param = Annotated[
     list[str] | None,
@@ -36,162 +39,120 @@ UniqueId = Annotated[
         "again gives the task that is there.",
     ),
 ]
+Live = Annotated[bool, typer.Option("--live", help="Submit with a live key: people do the task, and it costs money.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask for nothing; a live key is used as if with --live.")]
 ApiUrl = Annotated[
     str | None, typer.Option("--api-url", help="Address of the API; else SCALE_API_URL, else Scale's own.")
 ]
 
+# ---- groups of options ---------------------------------------------------------------------------------------------
 
-# Options that several commands take together, by the names of their parameters; `takes` hands them out. What is not
-# given is None, so that what a file says stands.
-def _storage_options(*groups: str) -> dict[str, Any]:
-    """Return the options of a store, as its model declares them, by the names of the model's fields."""
-    from lidarprep.storage.options import StorageOptions
-
-    found = {}
-    for name, model_field in StorageOptions.model_fields.items():
-        extra = model_field.json_schema_extra
-        assert isinstance(extra, dict)  # noqa: S101  # every field of it declares them
-        if extra["group"] not in groups:
-            continue
-        flag = str(extra.get("flag", f"--{name.replace('_', '-')}"))
-        kind: Any = {bool: bool, float: float, tuple: list[str]}.get(type(model_field.default), str)
-        kind = float if name == "presign_hours" else kind
-        metavar = str(extra["metavar"]) if "metavar" in extra else None
-        option = typer.Option(flag, metavar=metavar, help=model_field.description, show_default=False)
-        found[name] = Annotated[kind | None, option]
-    return found
+# Options that several commands take together, by the names of their parameters; `takes` adds them to a command. An
+# option that is not given is None, so that what a file says holds.
 
 
-BUCKET = _storage_options("bucket")
+def _option(panel: str, kind: Any, help: str, metavar: str | None = None, *flags: str, **settings: Any) -> Any:
+    """Declare an option that is None if it is not given, in a panel of the help."""
+    option = typer.Option(*flags, metavar=metavar, help=help, rich_help_panel=panel, show_default=False, **settings)
+    return Annotated[kind | None, option]
+
+
+def _recipe_options() -> dict[str, Any]:
+    declared: dict[str, tuple[Any, ...]] = {
+        "format": (str, "Format of the attachments.", "json|protobuf|sfs"),
+        "roi": (str, "Rectangle to crop to, in the world, metres.", "X,Y,LENGTH,WIDTH[,DEGREES]"),
+        "device_height": (float, "Height of the device above the ground, metres.", "M"),
+        "height_band": (str, "Metres above the ground to keep; else -1,8.", "LO,HI"),
+        "frames": (str, "Which frames, as a Python slice.", "A:B:S"),
+        "labeling_sample_rate": (int, "Every how many frames one is labelled.", "K"),
+        "only_labelled": (bool, "Prepare the labelled frames only.", None, "--only-labelled/--all-frames"),
+        "deskew": (
+            bool,
+            "Move points from the device's pose at their own time to that at their frame's.",
+            None,
+            "--deskew/--no-deskew",
+        ),
+        "voxel": (float, "Keep one measured point a voxel of this edge.", "METRES"),
+        "voxel_keep": (str, "Which: else the first.", "first|nearest"),
+        "precision": (int, _PRECISION, "N"),
+        "intensity_scale": (float, _INTENSITY_SCALE, "S"),
+        "drop_intensity": (bool, "Leave the intensities out.", None, "--drop-intensity/--keep-intensity"),
+        "recentre": (
+            bool,
+            "Take one offset from coordinates beyond 100 km; done with a warning where it isn't said.",
+            None,
+            "--recentre/--no-recentre",
+        ),
+        "odometry": (
+            bool,
+            "Give a .sfs the device's poses as a sensor of their own.",
+            None,
+            "--odometry/--no-odometry",
+        ),
+        "skip_bad_frames": (
+            bool,
+            "Go on without frames that cannot be read; the manifest lists them.",
+            None,
+            "--skip-bad-frames/--stop-at-bad-frames",
+        ),
+    }
+    return {name: _option("How it is prepared", *words) for name, words in declared.items()}
 
 
 def _opening_parameter(name: str) -> str:
-    """Return the parameter of a command that an option of opening has: scene_name of scene."""
+    """Name the parameter of an option of opening: scene_name for scene."""
     return flag_of(name).removeprefix("--").replace("-", "_")
 
 
-def _opening_option(name: str, kind: Any, doc: Doc) -> Any:
-    on_the_line = list[str] if name in NAME_LISTS else kind if kind in (bool, float) else str
-    return Annotated[on_the_line | None, typer.Option(flag_of(name), metavar=doc.metavar, help=doc.help)]
+def _opening_options() -> dict[str, Any]:
+    panel = "What the recording doesn't say"
+    found = {"layout": _option(panel, str, "The recording's layout, else guessed; see `lidarprep layouts`.")}
+    for name, (kind, doc) in option_docs().items():
+        kind = list[str] if name in NAME_LISTS else kind if kind in (bool, float) else str
+        found[_opening_parameter(name)] = _option(panel, kind, doc.help, doc.metavar, flag_of(name))
+    return found
 
 
-OPENING: dict[str, Any] = {
-    "layout": Annotated[
-        str | None, typer.Option(help="The recording's layout, else guessed; see `lidarprep layouts`.")
-    ],
-    **{_opening_parameter(name): _opening_option(name, kind, doc) for name, (kind, doc) in option_docs().items()},
+def _storage_options(*groups: str) -> dict[str, Any]:
+    """Take the options of a store from the fields of its model, by their names."""
+    from lidarprep.storage.options import StorageOptions
+
+    found = {}
+    for name, field in StorageOptions.model_fields.items():
+        extra: Any = field.json_schema_extra
+        if extra["group"] in groups:
+            kind: Any = {bool: bool, float: float, tuple: list[str]}.get(type(field.default), str)
+            kind = float if name == "presign_hours" else kind
+            flag = extra.get("flag", f"--{name.replace('_', '-')}")
+            found[name] = _option("Where it is stored", kind, str(field.description), extra.get("metavar"), flag)
+    return found
+
+
+RECIPE = _recipe_options()
+OPENING = _opening_options()
+CHECKS = {
+    "strict": _option("Checks", bool, "A warning is an error.", None, "--strict/--lenient"),
+    "max_speed": _option("Checks", float, "Metres a second above which the device's speed is odd; else 80.", "M/S"),
 }
-RECIPE: dict[str, Any] = {
-    "format": Annotated[
-        str | None, typer.Option("--format", metavar="json|protobuf|sfs", help="Format of the attachments.")
-    ],
-    "roi": Annotated[
-        str | None,
-        typer.Option("--roi", metavar="X,Y,LENGTH,WIDTH[,DEGREES]", help="Rectangle to crop to, in the world, metres."),
-    ],
-    "device_height": Annotated[
-        float | None, typer.Option(metavar="M", help="Height of the device above the ground, metres.")
-    ],
-    "height_band": Annotated[
-        str | None, typer.Option("--height-band", metavar="LO,HI", help="Metres above the ground to keep; else -1,8.")
-    ],
-    "frames": Annotated[str | None, typer.Option(metavar="A:B:S", help="Which frames, as a Python slice.")],
-    "labeling_sample_rate": Annotated[
-        int | None, typer.Option("--labeling-sample-rate", metavar="K", help="Every how many frames one is labelled.")
-    ],
-    "only_labelled": Annotated[
-        bool | None,
-        typer.Option("--only-labelled/--all-frames", help="Prepare the labelled frames only.", show_default=False),
-    ],
-    "deskew": Annotated[
-        bool | None,
-        typer.Option(
-            "--deskew/--no-deskew",
-            help="Move points from the device's pose at their own time to that at their frame's.",
-            show_default=False,
-        ),
-    ],
-    "voxel": Annotated[
-        float | None, typer.Option(metavar="METRES", help="Keep one measured point a voxel of this edge.")
-    ],
-    "voxel_keep": Annotated[str | None, typer.Option(metavar="first|nearest", help="Which: else the first.")],
-    "precision": Precision,
-    "intensity_scale": IntensityScale,
-    "drop_intensity": Annotated[
-        bool | None,
-        typer.Option("--drop-intensity/--keep-intensity", help="Leave the intensities out.", show_default=False),
-    ],
-    "recentre": Annotated[
-        bool | None,
-        typer.Option(
-            "--recentre/--no-recentre",
-            help="Take one offset from coordinates beyond 100 km; done with a warning where it isn't said.",
-            show_default=False,
-        ),
-    ],
-    "odometry": Annotated[
-        bool | None,
-        typer.Option(
-            "--odometry/--no-odometry",
-            help="Give a .sfs the device's poses as a sensor of their own.",
-            show_default=False,
-        ),
-    ],
-    "skip_bad_frames": Annotated[
-        bool | None,
-        typer.Option(
-            "--skip-bad-frames/--stop-at-bad-frames",
-            help="Go on without frames that cannot be read; the manifest lists them.",
-            show_default=False,
-        ),
-    ],
-}
-CHECKS: dict[str, Any] = {
-    "strict": Annotated[
-        bool | None, typer.Option("--strict/--lenient", help="A warning is an error.", show_default=False)
-    ],
-    "max_speed": Annotated[
-        float | None, typer.Option(metavar="M/S", help="Speed from which the device's way is odd; else 80.")
-    ],
-}
+BUCKET = _storage_options("bucket")
 OBJECTS = _storage_options("objects")
-STORAGE: dict[str, Any] = {
-    "overwrite": Annotated[
-        bool | None,
-        typer.Option(
-            "--overwrite", help="Replace the manifest of another run; its objects stay until prune.", show_default=False
-        ),
-    ],
-    "workers": Annotated[
-        int | None, typer.Option(min=1, help="Frames worked on at once; by default as many as cores.")
-    ],
+STORAGE = {
+    "overwrite": _option(
+        "Where it is stored",
+        bool,
+        "Replace the manifest of another run; its objects stay until prune.",
+        None,
+        "--overwrite",
+    ),
+    "workers": _option("Where it is stored", int, "Frames worked on at once; by default as many as cores.", min=1),
     **BUCKET,
     **_storage_options("urls"),
     **OBJECTS,
 }
 
 
-_PANELS = {
-    id(group): title
-    for title, group in (
-        ("How it is prepared", RECIPE),
-        ("What the recording doesn't say", OPENING),
-        ("Checks", CHECKS),
-        ("Where it is stored", STORAGE),
-        ("Where it is stored", BUCKET),
-        ("Where it is stored", OBJECTS),
-    )
-}
-
-
 def takes(*groups: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command the options of these groups, which it gets by their names as `**flags`; None if not given.
-
-    Each group has a panel of its own in `--help`.
-    """
-    for group in groups:
-        for annotation in group.values():
-            annotation.__metadata__[0].rich_help_panel = _PANELS[id(group)]
+    """Add the options of these groups to a command's `**flags`, by their names, each group in a panel of the help."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = signature(command, eval_str=True)
@@ -208,11 +169,48 @@ def takes(*groups: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callabl
     return decorate
 
 
-def numbers(text: str, option: str, expected: str, counts: tuple[int, ...]) -> list[float]:
-    """Numbers separated by commas.
+# ---- from flags to values ------------------------------------------------------------------------------------------
+
+
+def recipe_from(base: Recipe, flags: Mapping[str, Any]) -> Recipe:
+    """Override a recipe's fields with the flags that were given."""
+    given = said({name: flags[name] for name in type(base).model_fields if name in flags})
+    if flags["roi"] is not None:
+        given["region_of_interest_3d"] = _region(flags["roi"])
+    if flags["height_band"] is not None:
+        given["height_band"] = tuple(_numbers(flags["height_band"], "--height-band", "LO,HI, like -1,8", (2,)))
+    fields = {name: getattr(base, name) for name in type(base).model_fields}
+    return type(base)(**(fields | given))
+
+
+def storage_from(base: StorageOptions, flags: Mapping[str, Any]) -> StorageOptions:
+    """Override storage options with the flags that were given."""
+    fields = base.model_dump()
+    return type(base)(**(fields | said({name: flags[name] for name in fields if name in flags})))
+
+
+def opening_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Select the flags that were given for opening a recording, by the names of `open_scene`'s options."""
+    return said({name: flags[_opening_parameter(name)] for name in option_docs()})
+
+
+def said(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop flags that were not given."""
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def _region(text: str) -> RegionOfInterest3D:
+    from lidarprep.scene import RegionOfInterest3D
+
+    x, y, length, width, *rotation = _numbers(text, "--roi", "X,Y,LENGTH,WIDTH[,DEGREES], like 0,0,80,60,15", (4, 5))
+    return RegionOfInterest3D((x, y, 0.0), length, width, radians(rotation[0]) if rotation else 0.0)
+
+
+def _numbers(text: str, option: str, expected: str, counts: tuple[int, ...]) -> list[float]:
+    """Parse numbers separated by commas.
 
     Raises:
-        RecipeError: They are not that, or not so many.
+        RecipeError: They are not numbers, or not one of these counts.
     """
     try:
         values = [float(part) for part in text.split(",")]
@@ -223,70 +221,17 @@ def numbers(text: str, option: str, expected: str, counts: tuple[int, ...]) -> l
     return values
 
 
-def region_from(text: str) -> RegionOfInterest3D:
-    """The region of `--roi X,Y,LENGTH,WIDTH[,DEGREES]`."""
-    from lidarprep.scene import RegionOfInterest3D
+def require_said(client: ScaleClient, *, live: bool, yes: bool) -> None:
+    """Refuse a live key, whose tasks cost money, unless a flag says that it is meant.
 
-    x, y, length, width, *rotation = numbers(text, "--roi", "X,Y,LENGTH,WIDTH[,DEGREES], like 0,0,80,60,15", (4, 5))
-    return RegionOfInterest3D((x, y, 0.0), length, width, radians(rotation[0]) if rotation else 0.0)
+    The rule is the same at a terminal and in a pipe or CI: a script that was tried with a test key must not cost money
+    by a change of its environment alone.
 
-
-def band_from(text: str) -> tuple[float, float]:
-    """The band of `--height-band LO,HI`."""
-    lowest, highest = numbers(text, "--height-band", "LO,HI, like -1,8", (2,))
-    return lowest, highest
-
-
-# The flags that are fields of a recipe or of the storage options by another name, or as text.
-_RECIPE_TEXTS = {"roi": ("region_of_interest_3d", region_from), "height_band": ("height_band", band_from)}
-
-
-def recipe_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a command's flags that are fields of a recipe, by the fields' names; the others are left out."""
-    from lidarprep.recipe import Recipe
-
-    given = {name: value for name, value in flags.items() if name in Recipe.model_fields and name not in _RECIPE_TEXTS}
-    for flag, (name, read) in _RECIPE_TEXTS.items():
-        given[name] = None if flags[flag] is None else read(flags[flag])
-    return given
-
-
-def storage_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a command's flags that are storage options, by the options' names; the others are left out."""
-    from lidarprep.recipe import StorageOptions
-
-    return {name: value for name, value in flags.items() if name in StorageOptions.model_fields}
-
-
-def opening_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a command's flags that say how a recording is opened, by the names of `open_scene`'s options."""
-    return said({name: flags[_opening_parameter(name)] for name in option_docs()})
-
-
-def overridden_opening(base: OpenOptions, flags: Mapping[str, Any]) -> OpenOptions:
-    """The options with the flags that were given in place of its own."""
-    return replace(base, **opening_flags(flags))
-
-
-def recipe_from(recipe_file: str | None, given: dict[str, Any]) -> Recipe:
-    """The recipe of a file, if there is one, with what flags give over it."""
-    from lidarprep.recipe import Recipe
-
-    base = Recipe.from_yaml(recipe_file) if recipe_file is not None else Recipe()
-    return overridden(base, given)
-
-
-def overridden(base: Recipe, given: dict[str, Any]) -> Recipe:
-    """The recipe with the flags that were given in place of its own fields."""
-    fields = {name: getattr(base, name) for name in type(base).model_fields}
-    return type(base)(**(fields | said(given)))
-
-
-def said(given: dict[str, Any]) -> dict[str, Any]:
-    """What of the flags was said at all."""
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def storage_from(base: StorageOptions, given: dict[str, Any]) -> StorageOptions:
-    """The storage options with the flags that were given in place of their own fields."""
-    return type(base)(**(base.model_dump() | said(given)))
+    Raises:
+        ParameterError: The key is a live one, and neither flag was given.
+    """
+    if client.requires_confirmation and not (live or yes):
+        raise ParameterError(
+            f"the API key is a live one: people do the task at {client.api_url}, and it costs money",
+            fix="Add --live (or --yes) if that is meant. Tasks of a test key cost nothing.",
+        )

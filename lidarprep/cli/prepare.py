@@ -28,10 +28,10 @@ def command(
     **flags: Any,
 ) -> None:
     """Prepare a recording: into one world frame, cropped and filtered, as attachments, and store them."""
-    from lidarprep.recipe import StorageOptions
+    from lidarprep.recipe import Recipe, StorageOptions
 
-    merged = o.recipe_from(recipe, o.recipe_flags(flags))
-    storage = o.storage_from(StorageOptions(), o.storage_flags(flags))
+    merged = o.recipe_from(Recipe() if recipe is None else Recipe.from_yaml(recipe), flags)
+    storage = o.storage_from(StorageOptions(), flags)
     manifest = prepare_scene(
         scene,
         out,
@@ -58,7 +58,7 @@ def prepare_scene(
     overwrite: bool = False,
 ) -> Manifest:
     """Prepares a scene under a progress bar, and shows what became of it."""
-    from lidarprep.cli.memory import configure_malloc
+    from lidarprep.cli import configure_malloc
     from lidarprep.datasets import open_scene
     from lidarprep.prepare import prepare
 

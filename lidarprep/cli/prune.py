@@ -34,7 +34,7 @@ def command(
     from lidarprep.prune import prune
     from lidarprep.recipe import StorageOptions
 
-    storage = o.storage_from(StorageOptions(), o.storage_flags(flags))
+    storage = o.storage_from(StorageOptions(), flags)
     with progress("pruning", "objects"):
         done = prune(out, storage, dry_run=dry_run, everything=everything)
     if done.keys and dry_run:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from lidarprep.cli import options as o
 from lidarprep.cli.console import print_json, say_how_to_go_on, tell_of_compiling
-from lidarprep.cli.live import Live, Yes, require_said
 from lidarprep.cli.prepare import show_manifest
 from lidarprep.cli.progress import progress
 from lidarprep.cli.submit import say_next, show_task
@@ -22,21 +22,21 @@ def command(
     out: Annotated[str | None, typer.Option(metavar="DEST", help="Another destination than the file's.")] = None,
     param: o.Param = None,
     unique_id: o.UniqueId = None,
-    live: Live = False,
-    yes: Yes = False,
+    live: o.Live = False,
+    yes: o.Yes = False,
     api_url: o.ApiUrl = None,
     json: o.Json = False,
     **flags: Any,
 ) -> None:
     """Prepare, store and submit as a recipe file says; flags override it."""
-    from lidarprep.cli.memory import configure_malloc
+    from lidarprep.cli import configure_malloc
     from lidarprep.recipe import RunRecipe, TaskRecipe
     from lidarprep.run import run as run_recipe
 
     configure_malloc()
     base = RunRecipe.from_yaml(recipe)
-    merged = o.overridden(base.recipe, o.recipe_flags(flags))
-    storage = o.storage_from(base.storage, o.storage_flags(flags))
+    merged = o.recipe_from(base.recipe, flags)
+    storage = o.storage_from(base.storage, flags)
     task = base.task
     if task is not None:
         from lidarprep.api import parse_params
@@ -51,7 +51,7 @@ def command(
         scene=scene or base.scene,
         out=out or base.out,
         layout=flags["layout"] or base.layout,
-        opening=o.overridden_opening(base.opening, flags),
+        opening=replace(base.opening, **o.opening_flags(flags)),
         recipe=merged,
         storage=storage,
         task=task,
@@ -64,7 +64,7 @@ def command(
             from lidarprep.api import ScaleClient
 
             client = stack.enter_context(ScaleClient(api_url=task.api_url))
-            require_said(client, live=live, yes=yes)
+            o.require_said(client, live=live, yes=yes)
         with say_how_to_go_on(), progress("preparing", on_start=tell_of_compiling) as bar:
             result = run_recipe(
                 whole,

@@ -9,7 +9,6 @@ import typer
 
 from lidarprep.cli import options as o
 from lidarprep.cli.console import print_json, print_table, say, say_how_to_go_on
-from lidarprep.cli.live import Live, Yes, require_said
 from lidarprep.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -25,8 +24,8 @@ def command(
     params: o.Params = None,
     param: o.Param = None,
     unique_id: o.UniqueId = None,
-    live: Live = False,
-    yes: Yes = False,
+    live: o.Live = False,
+    yes: o.Yes = False,
     api_url: o.ApiUrl = None,
     json: o.Json = False,
     **flags: Any,
@@ -38,11 +37,11 @@ def command(
     from lidarprep.submit import AUTO, submit, unique_id_of
     from lidarprep.yaml_files import read_yaml
 
-    storage = o.storage_from(StorageOptions(), o.storage_flags(flags))
+    storage = o.storage_from(StorageOptions(), flags)
     parameters = (read_yaml(params, "the parameter file") if params else {}) | parse_params(param or [], type)
     loaded = load_manifest(manifest, storage)
     with ScaleClient(api_url=api_url) as client:
-        require_said(client, live=live, yes=yes)
+        o.require_said(client, live=live, yes=yes)
         if unique_id == AUTO:
             unique_id = unique_id_of(loaded, type, parameters)
         with say_how_to_go_on(), progress("submitting", "attachments signed anew") as bar:

@@ -1,4 +1,4 @@
-"""`lidarprep tasks …`: what can be done with tasks that are there."""
+"""`lidarprep whoami`, and `lidarprep tasks …`: look at tasks, wait for them and change them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import console, print_json, print_json_line, print_table, say
+from lidarprep.cli.console import console, print_error, print_json, print_json_line, print_table, say
 from lidarprep.cli.submit import plain, say_next, show_task
 from lidarprep.errors import RecipeError
 
@@ -29,6 +29,35 @@ Time = Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601: 2021-0
 JsonLines = Annotated[bool, typer.Option("--json", help="Print JSON Lines on stdout: a task a line, as they come.")]
 
 MOST_TASKS_A_PAGE = 100
+
+
+def whoami(api_url: o.ApiUrl = None, json: o.Json = False) -> None:
+    """Show whether the API key is a test or a live one, and whether the API takes it. Never shows the key."""
+    from lidarprep.api import ScaleClient
+
+    with ScaleClient(api_url=api_url, retries=1) as client:
+        found = client.whoami()
+    mode = found.key_mode or "unknown"
+    costs = "yes: add --live to submit" if found.costs_money else "no" if found.key_mode else "not known"
+    rows = [("API", found.api_url), ("key", mode), ("tasks cost money", costs)]
+    rows.append(("answers", "no" if found.problem else "yes"))
+    if found.total_tasks is not None:
+        rows.append(("tasks", f"{found.total_tasks:,}"))
+    print_table("who am I", ("", "is"), rows)
+    if json:
+        print_json(
+            {
+                "api_url": found.api_url,
+                "key_mode": found.key_mode,
+                "costs_money": found.costs_money,
+                "answers": found.problem is None,
+                "total_tasks": found.total_tasks,
+                "problem": found.problem.message if found.problem else None,
+            }
+        )
+    if found.problem:
+        print_error(str(found.problem))
+        raise typer.Exit(found.problem.exit_code)
 
 
 @app.command()
@@ -68,7 +97,7 @@ def list_(
     json: JsonLines = False,
 ) -> None:
     """List tasks, newest first. What filters are given must all hold."""
-    from lidarprep.api.listing import task_query
+    from lidarprep.api import task_query
 
     options = {
         "--status": ("status", status),
@@ -266,7 +295,7 @@ def _row(task: Task) -> tuple[str, ...]:
 
 @contextmanager
 def _waiting(task_id: str) -> Iterator[Any]:
-    """A line that tells how a task stands and for how long it was waited for; silent where stderr is no terminal."""
+    """Show a task's status and the time waited for it on a line; nothing if stderr is not a terminal."""
     stderr = console()
     if not stderr.is_terminal:
         yield lambda status: None

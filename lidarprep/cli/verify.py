@@ -39,7 +39,7 @@ def command(
     from lidarprep.storage import load_manifest
     from lidarprep.verify import verify
 
-    storage = o.storage_from(StorageOptions(), o.storage_flags(flags))
+    storage = o.storage_from(StorageOptions(), flags)
     loaded = load_manifest(manifest, storage)
     with progress("checking", "objects") as bar:
         found = verify(loaded, storage, progress=bar.reach)

@@ -1,13 +1,13 @@
 """One run: a scene's frames are processed and stored, and the manifest records what became of them.
 
 `run` tells the story, top to bottom. `plan` says which frames are to be processed; `settings` estimates what must be
-the same for all of them; `fingerprint` is what a frame's result depends on. `process_frame` is how one frame becomes
-stored objects, `kept_points` which of the recording's points it has; `scene_file` is the one attachment of a Sensor
-Fusion Scene. `ordered_map` runs frames side by side within a memory budget. `manifest_builder` gathers the results;
-`disk_space` and `empty_result` explain what goes wrong.
+the same for all of them; `fingerprint` is what a frame's result depends on. `processing` runs frames side by side,
+through an `ordered_map` within a memory budget. `process_frame` is how one frame becomes stored objects, `kept_points`
+which of the recording's points it has; `scene_file` is the one attachment of a Sensor Fusion Scene. `manifest_builder`
+gathers the results; `disk_space` and `empty_result` explain what goes wrong.
 """
 
-from lidarprep.prepare.progress import NoProgress, Progress
+from lidarprep.prepare.processing import NoProgress, Progress
 from lidarprep.prepare.run import prepare
 
 __all__ = ["NoProgress", "Progress", "prepare"]

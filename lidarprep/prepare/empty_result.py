@@ -1,4 +1,4 @@
-"""The diagnosis of a recipe that keeps no point: where the points are, so that its user sees what to change."""
+"""A recipe that keeps no point: the error, and where the points are, so that its user sees what to change."""
 
 from __future__ import annotations
 
@@ -8,10 +8,35 @@ from math import degrees
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks.samples import finite
-from lidarprep.errors import LidarprepError
+from lidarprep.checks import finite
+from lidarprep.errors import LidarprepError, RecipeError
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
 from lidarprep.scene import Frame, Pose, RegionOfInterest3D
+from lidarprep.storage.manifest import FrameRecord
+
+
+class EmptyResultError(RecipeError):
+    """No point of any frame is kept."""
+
+
+def require_points(frames: Sequence[FrameRecord]) -> None:
+    """Check that some frame keeps a point.
+
+    Raises:
+        EmptyResultError: None does.
+    """
+    if any(frame.points_out for frame in frames):
+        return
+    total = sum(frame.points_in for frame in frames)
+    reasons = {
+        "outside the region of interest": sum(frame.dropped.region for frame in frames),
+        "outside the height band": sum(frame.dropped.height for frame in frames),
+        "not finite": sum(frame.dropped.not_finite for frame in frames),
+    }
+    dropped = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+    raise EmptyResultError(
+        f"no point of {len(frames)} frames is kept: of {total} points, {dropped or 'none were there'}"
+    )
 
 
 def explain_empty_result(frames: Sequence[Frame], recipe: Recipe) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lidarprep.errors import RecipeError, SceneError
+from lidarprep.errors import SceneError
+from lidarprep.prepare.empty_result import require_points
 from lidarprep.prepare.fingerprint import RunIdentity
 from lidarprep.prepare.plan import FrameTask
 from lidarprep.prepare.settings import SceneSettings
@@ -14,10 +15,6 @@ from lidarprep.scene import Scene
 from lidarprep.steps.sampling import labelled_rows, select_frames
 from lidarprep.storage.manifest import AttachmentRecord, FrameRecord, FrameResult, ImageRecord, Manifest, SkippedRecord
 from lidarprep.storage.options import StorageOptions
-
-
-class EmptyResultError(RecipeError):
-    """No point of any frame is kept."""
 
 
 @dataclass
@@ -122,26 +119,6 @@ class ManifestBuilder:
         if empty:
             notes.append(f"{len(empty)} of {len(self.frames)} frames keep no point, the first is {empty[0]}")
         return notes
-
-
-def require_points(frames: Sequence[FrameRecord]) -> None:
-    """Check that some frame keeps a point.
-
-    Raises:
-        EmptyResultError: None does.
-    """
-    if any(frame.points_out for frame in frames):
-        return
-    total = sum(frame.points_in for frame in frames)
-    reasons = {
-        "outside the region of interest": sum(frame.dropped.region for frame in frames),
-        "outside the height band": sum(frame.dropped.height for frame in frames),
-        "not finite": sum(frame.dropped.not_finite for frame in frames),
-    }
-    dropped = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
-    raise EmptyResultError(
-        f"no point of {len(frames)} frames is kept: of {total} points, {dropped or 'none were there'}"
-    )
 
 
 def _listed(ids: Sequence[str], most: int = 6) -> str:

@@ -27,6 +27,7 @@ from lidarprep.signed_urls import unsigned_sha256
 from lidarprep.steps import Step, StepReport
 from lidarprep.storage import Store, open_store
 from lidarprep.storage.cache import put_entry
+from lidarprep.storage.content import NewObject, image_type
 from lidarprep.storage.manifest import (
     AttachmentRecord,
     DroppedPoints,
@@ -37,8 +38,6 @@ from lidarprep.storage.manifest import (
     PoseRecord,
     SkippedRecord,
 )
-from lidarprep.storage.media_types import image_type
-from lidarprep.storage.new_object import NewObject
 from lidarprep.storage.options import StorageOptions
 
 Value = TypeVar("Value")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -25,21 +25,12 @@ from lidarprep.errors import (
     StorageError,
     place_name,
 )
-from lidarprep.prepare.disk_space import DiskSpace
-from lidarprep.prepare.empty_result import explain_empty_result
+from lidarprep.prepare.empty_result import EmptyResultError, explain_empty_result
 from lidarprep.prepare.fingerprint import RunIdentity
-from lidarprep.prepare.manifest_builder import EmptyResultError, ManifestBuilder, require_points
-from lidarprep.prepare.ordered_map import Admission, MemoryBudget, ordered_map
+from lidarprep.prepare.manifest_builder import ManifestBuilder
 from lidarprep.prepare.plan import FrameTask, plan
-from lidarprep.prepare.process_frame import (
-    BYTES_A_POINT,
-    EmptyFrame,
-    FrameProcessor,
-    PreparedFrame,
-    store_in_worker,
-)
-from lidarprep.prepare.progress import NoProgress, Progress
-from lidarprep.prepare.scene_file import SceneFileWriter
+from lidarprep.prepare.process_frame import FrameProcessor
+from lidarprep.prepare.processing import NoProgress, Processing, Progress
 from lidarprep.prepare.settings import SceneSettings, steps_of
 from lidarprep.recipe import Recipe
 from lidarprep.scene import Scene
@@ -51,9 +42,6 @@ from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY
 
 log = logging.getLogger(__name__)
-
-# Frames that are being stored side by side: a put is mostly waiting, for a network or for a disk.
-_STORING = 14
 
 
 def prepare(
@@ -139,7 +127,7 @@ class Run:
         self.store: Store = open_store(self.out, self.storage)
         self.format = get_format(self.recipe.format)
         self.tasks: list[FrameTask] = []
-        self.finished = 0
+        self.processing: Processing | None = None
         self.unstored_settings: tuple[str, SettingsRecord] | None = None
 
     def execute(self, *, overwrite: bool) -> Manifest:
@@ -164,12 +152,9 @@ class Run:
             and self.is_complete(results, whole_scene)
         ):
             return renew(current, self.storage) if current.images_have_expired else current
-        if known:
-            free = self.store.check()
-        builder = ManifestBuilder(self.tasks)
+        free = self.store.check() if known else free
         with self.advice_on_failure():
-            self.process(results, whole_scene, settings, builder, free)
-            builder.require_points()
+            builder = self.process(results, whole_scene, settings, free)
             manifest = builder.build(self.scene, self.recipe, self.storage, settings, identity)
             self.require_stored(manifest)
             try:
@@ -269,153 +254,32 @@ class Run:
         results: dict[str, FrameResult],
         whole_scene: AttachmentRecord | None,
         settings: SceneSettings,
-        builder: ManifestBuilder,
         free: int | None,
-    ) -> None:
-        """Process the frames whose results are missing, and add all results to the builder, in time order."""
-        processor = FrameProcessor(
-            steps_of(self.scene, self.recipe, settings.record),
-            self.recipe,
-            self.scene.source,
-            self.out,
-            self.storage,
-        )
+    ) -> ManifestBuilder:
+        """Process the frames whose results are missing; return all results, in time order."""
+        builder = ManifestBuilder(self.tasks)
+        missing = [task for task in self.tasks if task.fingerprint not in results]
+        fresh: dict[str, FrameResult] = {}
+        steps = steps_of(self.scene, self.recipe, settings.record)
+        processor = FrameProcessor(steps, self.recipe, self.scene.source, self.out, self.storage)
+        self.processing = Processing(processor, self.store, self.workers, self.executor, self.progress, settings.points)
         if isinstance(self.format, SceneFormat):
             if whole_scene is None:
-                self.process_scene(processor, settings, builder)
-            else:
-                for task in self.tasks:
-                    builder.add(results[str(task.fingerprint)])
-                builder.attachments.append(whole_scene)
-            return
-        missing = [task for task in self.tasks if task.fingerprint not in results]
-        self.finished = len(self.tasks) - len(missing)
-        self.progress.start(len(self.tasks), self.finished)
-        fresh = {}
-        has_points = any(result.frame is not None and result.frame.points_out for result in results.values())
-        for task, result in self.process_frames(processor, missing, settings, free, has_points=has_points):
-            fresh[task.frame.id] = result
+                missing = self.tasks
+                self.progress.start(len(self.tasks), 0)
+                done, whole_scene = self.processing.scene(self.scene, self.tasks)
+                fresh = {task.frame.id: result for task, result in zip(self.tasks, done, strict=True)}
+            builder.attachments += [] if whole_scene is None else [whole_scene]
+        else:
+            self.processing.finished = len(self.tasks) - len(missing)
+            self.progress.start(len(self.tasks), self.processing.finished)
+            has_points = any(result.frame is not None and result.frame.points_out for result in results.values())
+            frames = self.processing.frames(missing, free, has_points=has_points, on_points=self.store_settings)
+            fresh = {task.frame.id: result for task, result in frames}
         for task in self.tasks:
             builder.add(fresh[task.frame.id] if task.frame.id in fresh else results[str(task.fingerprint)])
-
-    def process_frames(
-        self,
-        processor: FrameProcessor,
-        tasks: Sequence[FrameTask],
-        settings: SceneSettings,
-        free: int | None,
-        *,
-        has_points: bool,
-    ) -> Iterator[tuple[FrameTask, FrameResult]]:
-        """Process frames side by side, and yield what became of each, in time order but for those without points.
-
-        Frames that keep no point wait until one is met that does: a region in the wrong place stores nothing.
-
-        Raises:
-            EmptyResultError: No frame keeps a point.
-        """
-        disk = DiskSpace(self.store, tasks, free, self.recipe)
-        empty: list[EmptyFrame] = []
-        with self.thread_pool(self.workers + _STORING) as threads:
-
-            def submit(task: FrameTask, admission: Admission) -> Future[FrameResult | EmptyFrame]:
-                disk.begin(task)
-                task = replace(task, points=settings.points.pop(task.frame.id, None))
-                if self.executor is not None:
-                    future = self.executor.submit(store_in_worker, processor, task, has_points)
-                else:
-                    future = threads.submit(
-                        processor.store, task, self.store, store_empty=has_points, admission=admission
-                    )
-                future.add_done_callback(self.count_finished)
-                return future
-
-            for pending in (tasks, empty):
-                todo = [one.task if isinstance(one, EmptyFrame) else one for one in pending]
-                if has_points:
-                    self.store_settings()
-                if pending is empty and empty and not has_points:
-                    require_points([one.record for one in empty])
-                budget = MemoryBudget(self.workers + 1, self.workers + _STORING, expected=self.expected_bytes(settings))
-                with closing(ordered_map(submit, todo, budget, on_error=self.store.close)) as done:
-                    for task, result in zip(todo, done, strict=True):
-                        if isinstance(result, EmptyFrame):
-                            empty.append(result)
-                            continue
-                        has_points = has_points or (result.frame is not None and result.frame.points_out > 0)
-                        if has_points:
-                            self.store_settings()
-                        self.tell(result)
-                        disk.stored()
-                        yield task, result
-
-    def process_scene(self, processor: FrameProcessor, settings: SceneSettings, builder: ManifestBuilder) -> None:
-        """Process all frames into one Sensor Fusion Scene, and store it."""
-        self.progress.start(len(self.tasks), 0)
-        kept: list[tuple[FrameTask, FrameResult, bytes | None]] = []
-        with (
-            self.thread_pool(self.workers) as threads,
-            SceneFileWriter.open(self.scene, processor, self.store, self.tasks) as scene_file,
-        ):
-            executor = self.executor or threads
-
-            def submit(task: FrameTask, admission: Admission) -> Future[PreparedFrame | FrameResult]:
-                return executor.submit(
-                    processor.prepare, replace(task, points=settings.points.pop(task.frame.id, None))
-                )
-
-            budget = MemoryBudget(self.workers + 1, 2 * self.workers + 1, expected=self.expected_bytes(settings))
-            with closing(ordered_map(submit, self.tasks, budget, hold=_points_held, on_error=self.store.close)) as done:
-                for task, prepared in zip(self.tasks, done, strict=True):
-                    result = scene_file.add(task, prepared)
-                    bits = prepared.kept if isinstance(prepared, PreparedFrame) and result.frame is not None else None
-                    kept.append((task, result, bits))
-                    del prepared
-                    self.tell(result)
-            frames = [result.frame for _, result, _ in kept if result.frame is not None]
-            if frames:
-                require_points(frames)
-            records = list(threads.map(lambda one: processor.store_kept(one[0], self.store, one[2]), kept))
-            if frames:
-                builder.attachments.append(scene_file.store_scene([frame.id for frame in frames]))
-            # Those of the scene are kept with its first frame, for a run that finds it finished.
-            notes = {f"scene {number}": note for number, note in enumerate(scene_file.writer.notes)}
-            for (_, result, _), record in zip(kept, records, strict=True):
-                if result.frame is not None:
-                    frame = result.frame.model_copy(update={"kept": record, "notes": result.frame.notes | notes})
-                    result, notes = FrameResult(frame=frame), {}
-                builder.add(result)
-
-    @contextmanager
-    def thread_pool(self, threads: int) -> Iterator[ThreadPoolExecutor]:
-        """Open a thread pool; after a failure what is queued is cancelled, and a stop waits for nothing."""
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="lidarprep")
-        try:
-            yield pool
-        except BaseException as failure:
-            self.store.close()
-            pool.shutdown(wait=isinstance(failure, Exception), cancel_futures=True)
-            raise
-        pool.shutdown()
-
-    def tell(self, result: FrameResult) -> None:
-        """Tell of a frame that is done."""
-        if result.frame is not None:
-            self.progress.advance(result.frame, result.bytes)
-        elif result.skipped is not None:
-            self.progress.skip(result.skipped)
-
-    def count_finished(self, future: Future[FrameResult | EmptyFrame]) -> None:
-        """Count a frame that another run will find finished."""
-        if not future.cancelled() and future.exception() is None:
-            result = future.result()
-            self.finished += isinstance(result, FrameResult) and result.record.fingerprint is not None
-
-    def expected_bytes(self, settings: SceneSettings) -> int | None:
-        """Return about what a frame takes in memory, by those that were read; None where none was."""
-        if any(task.frame.read_chunks is not None for task in self.tasks):
-            return None
-        return max((BYTES_A_POINT * len(points) for points in settings.points.values()), default=None)
+        builder.require_points()
+        return builder
 
     def require_stored(self, manifest: Manifest) -> None:
         """Check that nothing that the manifest is to name has been deleted while the run lasted.
@@ -437,13 +301,14 @@ class Run:
             yield
         except BaseException as failure:
             self.store.close()
+            finished = 0 if self.processing is None else self.processing.finished
             if isinstance(failure, EmptyResultError):
                 failure.fix = explain_empty_result([task.frame for task in self.tasks], self.recipe) or failure.fix
             elif isinstance(failure, RecipeError):
-                if self.finished:
-                    _advise(failure, f"{self.finished} frames are stored already: `lidarprep prune` removes them.")
-            elif self.finished:
-                kept = f"{self.finished} of {len(self.tasks)} frames are done and kept"
+                if finished:
+                    _advise(failure, f"{finished} frames are stored already: `lidarprep prune` removes them.")
+            elif finished:
+                kept = f"{finished} of {len(self.tasks)} frames are done and kept"
                 _advise(failure, f"{kept}: run the same command again to go on.")
             raise
 
@@ -451,10 +316,6 @@ class Run:
 _OTHER_RUN = (
     "Choose another destination, or replace its manifest with --overwrite; `lidarprep prune` removes its objects."
 )
-
-
-def _points_held(result: PreparedFrame | FrameResult) -> int:
-    return result.in_memory if isinstance(result, PreparedFrame) else 0
 
 
 def _advise(failure: BaseException, advice: str) -> None:

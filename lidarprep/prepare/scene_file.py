@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -40,7 +40,7 @@ class SceneFileWriter:
     @classmethod
     @contextmanager
     def open(
-        cls, scene: Scene, processor: FrameProcessor, store: Store, tasks: list[FrameTask]
+        cls, scene: Scene, processor: FrameProcessor, store: Store, tasks: Sequence[FrameTask]
     ) -> Iterator[SceneFileWriter]:
         """Open a temporary file for the frames of some tasks, which is gone at the end of the `with` statement."""
         with store.temporary_file() as file:

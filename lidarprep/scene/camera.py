@@ -1,6 +1,6 @@
-"""Cameras: intrinsics, distortion, and where points of the camera's frame land on the image.
+"""Cameras: intrinsics, distortion, and the projection of points onto the image.
 
-A camera's frame is that of its optics: z forward, x right, y down. Pixels are (u, v): u right, v down, (0, 0) the
+A camera's frame is its optical frame: z forward, x right, y down. Pixels are (u, v): u right, v down, (0, 0) the
 centre of the upper left pixel.
 """
 
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Distortion:
-    """Distortion coefficients by the names of Frame JSON; what a model doesn't use is left at 0.
+    """Distortion coefficients by the names of Frame JSON; 0 for those that the model does not use.
 
     Args:
         k1, k2, k3, k4, k5, k6: Radial coefficients.
@@ -50,7 +50,7 @@ class Distortion:
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != 0.0}
 
 
-# Which coefficients each model uses; another one that is not 0 is a mistake in the calibration.
+# Coefficients of each model; another one that is not 0 is a mistake in the calibration.
 MODEL_COEFFICIENTS: dict[CameraModel, frozenset[str]] = {
     "brown_conrady": frozenset({"k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "lx", "ly"}),
     "fisheye": frozenset({"k1", "k2", "k3", "k4"}),
@@ -70,7 +70,7 @@ class Intrinsics:
         skew: Pixels that u grows by for each unit of normalised y.
         model: The projection.
         distortion: Its coefficients.
-        width, height: Size of the image in pixels, where it is known.
+        width, height: Size of the image in pixels, if known.
 
     Raises:
         SceneError: A number is not finite, a focal length is not positive, the model is unknown or does not use a
@@ -106,14 +106,14 @@ class Intrinsics:
             )
 
     def project(self, points: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
-        """Where points of the camera's frame land on the image.
+        """Project points of the camera's frame onto the image.
 
         Args:
             points: (N, 3) x right, y down, z forward, metres.
 
         Returns:
-            (N, 2) float64 pixels (u, v), NaN where a point has no image, and (N,) bool: the point has an image, in
-            front of the camera and, where width and height are known, within the picture.
+            (N, 2) float64 pixels (u, v), NaN where a point has no projection, and (N,) bool: the point is seen, in
+            front of the camera and, if width and height are known, within the image.
         """
         xyz = np.asarray(points, dtype=np.float64).reshape(-1, 3)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -135,7 +135,7 @@ class Camera:
         name: Its name in the recording, unique there.
         index: Its number, from 0 in the order of the names: `camera_index` in the attachments.
         intrinsics: How it maps its frame to pixels.
-        ego_from_camera: Extrinsics: the pose of its optical frame on the device; None where only world poses are known.
+        ego_from_camera: Extrinsics: the pose of its optical frame on the device; None if only world poses are known.
     """
 
     name: str
@@ -146,19 +146,19 @@ class Camera:
 
 @dataclass(frozen=True)
 class CameraImage:
-    """One picture of one camera.
+    """One image of one camera.
 
     Args:
         camera: The camera.
-        path: The picture's file, JPEG or PNG; None where only its URL is known.
-        world_from_camera: Pose of the optical frame in the world when the picture was taken; None while the frame
+        path: The image file, JPEG or PNG; None if only its URL is known.
+        world_from_camera: Pose of the optical frame in the world when the image was taken; None while the frame
             has no pose.
         timestamp: Nanoseconds since the Unix epoch, or None.
-        url: Where the picture can be fetched once it is stored; None before.
-        scale_factor: How many times the picture was shrunk since the intrinsics were measured.
+        url: Where the image can be fetched once it is stored; None before.
+        scale_factor: How many times the image was shrunk since the intrinsics were measured.
         priority: Rank in which annotators are shown the cameras, or None.
-        metadata: What else a Frame JSON said of the picture, or None.
-        content: Gives the encoded picture anew at each call, where it lies in no file of its own; else None.
+        metadata: Further keys of the image in a Frame JSON, or None.
+        content: Reads the encoded image at each call, if it is not a file of its own; else None.
 
     Raises:
         SceneError: The scale factor is not a number above 0.
@@ -177,24 +177,24 @@ class CameraImage:
     def __post_init__(self) -> None:
         if not 0 < self.scale_factor < np.inf:
             raise SceneError(
-                f"the picture {self.path or self.url} has a scale_factor of {self.scale_factor}, not above 0"
+                f"the image {self.path or self.url} has a scale_factor of {self.scale_factor}, not above 0"
             )
 
     def project(self, world_points: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
-        """Where points (N, 3) of the world land on the picture: pixels and which have an image, as Intrinsics.project.
+        """Project points (N, 3) of the world onto the image, as Intrinsics.project does.
 
         Raises:
-            SceneError: The picture has no pose.
+            SceneError: The image has no pose.
         """
         if self.world_from_camera is None:
-            raise SceneError(f"the picture {self.path or self.url} has no pose in the world")
+            raise SceneError(f"the image {self.path or self.url} has no pose in the world")
         return self.camera.intrinsics.project(self.world_from_camera.inverse().apply(world_points))
 
 
 def _increasing_until(coefficients: list[float]) -> float:
-    """The first positive root of a polynomial given by rising powers: up to there a radius grows with its input."""
-    # Taken by falling powers the same numbers are the polynomial of the roots' inverses, whose leading 1 makes it safe
-    # to solve however small the coefficients are.
+    """The first positive root of a polynomial given by rising powers; up to it the distorted radius grows."""
+    # By falling powers the same numbers are the polynomial of the roots' inverses. Its leading 1 makes it safe to solve
+    # however small the coefficients are.
     inverses = np.roots(coefficients)
     real = inverses.real[(np.abs(inverses.imag) < 1e-9) & (inverses.real > 1e-12)]
     return float(1.0 / real.max()) if real.size else np.inf
@@ -235,7 +235,7 @@ def _distort(
 
 
 def _monotonic(r2: Array, d: Distortion) -> NDArray[np.bool_]:
-    """Where the distorted radius still grows with the true one: beyond, far points would fold back into the picture."""
+    """Whether the distorted radius still grows with the true one; beyond, far points would fold back into the image."""
     if d.k4 or d.k5 or d.k6:
         return np.isfinite(r2)
     return r2 < _increasing_until([1.0, 3 * d.k1, 5 * d.k2, 7 * d.k3])

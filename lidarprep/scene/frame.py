@@ -1,4 +1,4 @@
-"""Frames and scenes. Both are lazy: a frame's points are read when they are asked for, and let go after."""
+"""Frames and scenes. Both are lazy: a frame's points are read at each call and never kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lidarprep.scene.trajectory import Trajectory
 
 @dataclass(frozen=True)
 class GpsPose:
-    """Where the device is on the Earth.
+    """The device's position and bearing on the Earth.
 
     Args:
         latitude: Degrees.
@@ -59,14 +59,14 @@ class Frame:
     Args:
         id: Its name in the recording: a file's stem, a token.
         index: Its number in the recording, from 0, in time order.
-        read_points: Reads the points anew at each call.
-        read_chunks: Reads the points anew in parts, in their order, where all of them at once would take too much
-            memory; else None.
-        read_radar: Reads the radar returns anew at each call; None where there is no radar.
-        world_from_ego: The device's pose in the world; None where the recording has none.
+        read_points: Reads the points, at each call.
+        read_chunks: Reads the points in parts, in their order, if all of them at once would take too much memory;
+            else None.
+        read_radar: Reads the radar returns, at each call; None if there are none.
+        world_from_ego: The device's pose in the world; None if the recording has none.
         timestamp: Nanoseconds since the Unix epoch, or None.
-        images: Pictures taken with the frame, in the order of their cameras.
-        gps: Where the device is on the Earth, or None.
+        images: Images taken with the frame, in the order of their cameras.
+        gps: The device's position on the Earth, or None.
         sources: The files that points, radar returns and images are read from. Poses and calibration are part of the
             frame itself. Empty where nobody knows: such a frame is prepared again at each run.
     """
@@ -83,19 +83,19 @@ class Frame:
     sources: tuple[SourceFile, ...] = ()
 
     def points(self) -> PointCloud:
-        """The frame's points; read at each call, never kept."""
+        """Read the frame's points."""
         return self.read_points()
 
     def chunks(self) -> Iterator[PointCloud]:
-        """The frame's points in parts, at least one; all in one where they fit the memory."""
+        """Read the frame's points in parts, at least one; a single part if they fit into memory."""
         return iter((self.points(),)) if self.read_chunks is None else self.read_chunks()
 
     def radar(self) -> RadarPoints | None:
-        """The frame's radar returns, or None; read at each call, never kept."""
+        """Read the frame's radar returns; None if there are none."""
         return None if self.read_radar is None else self.read_radar()
 
     def with_data(self, points: PointCloud, radar: RadarPoints | None = None) -> Frame:
-        """The same frame, with these points and radar returns in place of its recording's."""
+        """Copy the frame with these points and radar returns in place of its own."""
         return replace(
             self,
             read_points=lambda: points,
@@ -104,7 +104,7 @@ class Frame:
         )
 
     def with_points_in(self, points_frame: ReferenceFrame) -> Frame:
-        """The same frame, with its points taken to be in that frame of reference."""
+        """Copy the frame with its points taken to be in that frame of reference."""
         return replace(
             self,
             read_points=partial(_read_points_in, points_frame, self.read_points),
@@ -144,7 +144,7 @@ class Stream:
 
     Args:
         name: Its name: what options choose it by.
-        kind: What is in it, by the recording's own name of the type.
+        kind: The recording's own name of its type.
         messages: How many.
         used: Whether the scene has it.
     """
@@ -160,16 +160,16 @@ class Scene:
     """A recording: frames in time order, and the cameras that saw them.
 
     Args:
-        source: Where it was opened from, as the user wrote it.
-        layout: What kind of recording it is: "toolkit", "folder", "file", …
+        source: Its path or URL, as the user wrote it.
+        layout: Its layout: "toolkit", "folder", "file", …
         frames: The frames, in time order.
         cameras: The cameras, in the order of their indices.
         points_frame: The frame of reference that the recording's points are in.
-        notes: What opening it guessed or found odd, a sentence each.
+        notes: Guesses and oddities met on opening, a sentence each.
         lidars: The lidars whose points the frames have, in the order of their indices; empty where the recording
             names none.
         trajectory: world_from_ego as dense as the recording has it; None where only the frames have poses.
-        streams: What there is to choose from, in a recording that holds streams.
+        streams: The streams of the recording, used or not, if it holds streams.
         points_frame_is_certain: Whether the format itself says what `points_frame` is, as an attachment's does.
         motion_compensated: Whether points are known to be in ego at their frame's timestamp, whenever they were seen.
     """
@@ -187,7 +187,7 @@ class Scene:
     points_frame_is_certain: bool = False
 
     def with_points_in(self, points_frame: Literal["ego", "world"]) -> Scene:
-        """The same recording, with its points taken to be in that frame of reference."""
+        """Copy the recording with its points taken to be in that frame of reference."""
         frames = tuple(frame.with_points_in(points_frame) for frame in self.frames)
         return replace(self, frames=frames, points_frame=points_frame)
 

@@ -71,7 +71,7 @@ class PointCloud:
         return {name: column for name, column in present.items() if column is not None}
 
     def take(self, rows: NDArray[Any]) -> PointCloud:
-        """The points that `rows` names: (M,) integer indices, or an (N,) boolean mask."""
+        """Select points by (M,) integer indices or an (N,) boolean mask."""
         if rows.dtype == np.bool_:
             rows = np.flatnonzero(rows)
         # np.take is several times as fast as indexing for rows of three.
@@ -80,7 +80,7 @@ class PointCloud:
 
     @classmethod
     def concatenate(cls, clouds: Sequence[PointCloud]) -> PointCloud:
-        """The points of several clouds, which are in one frame of reference, one after the other.
+        """Concatenate clouds that are in one frame of reference.
 
         A column that only some of the clouds have is left out and named in `ignored_fields`, but for the devices:
         points of a cloud without them come from device 0. Dtypes are promoted as NumPy does.
@@ -111,8 +111,8 @@ class PointCloud:
         return cls(positions, clouds[0].frame, **columns, ignored_fields=tuple(ignored))
 
     def moved(self, target_from_source: Pose, frame: ReferenceFrame) -> PointCloud:
-        """The same points in another frame of reference; positions keep their dtype."""
-        with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates become infinite, as not finite they go
+        """Transform the points to another frame of reference; positions keep their dtype."""
+        with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates become infinite
             positions = target_from_source.apply(self.positions).astype(self.positions.dtype)
         return replace(self, positions=positions, frame=frame)
 

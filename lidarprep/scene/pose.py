@@ -67,14 +67,14 @@ class Pose:
 
     @classmethod
     def identity(cls) -> Pose:
-        """The transform that changes nothing."""
+        """The identity transform."""
         return cls(np.eye(3), np.zeros(3))
 
     @classmethod
     def of_rotation(
         cls, rotation: NDArray[np.float64], translation: NDArray[np.float64], normalised_by: float = 0.0
     ) -> Pose:
-        """A pose of a matrix that is known to be a rotation, such as one made from a unit quaternion: not checked.
+        """Make a pose from a matrix that is known to be a rotation, without checks.
 
         Args:
             rotation: (3, 3) float64; kept, and made read-only.
@@ -88,7 +88,7 @@ class Pose:
 
     @classmethod
     def from_quaternion(cls, quaternion: ArrayLike, translation: ArrayLike = (0.0, 0.0, 0.0)) -> Pose:
-        """A pose from a quaternion (w, x, y, z) and a translation in metres.
+        """Make a pose from a quaternion (w, x, y, z) and a translation in metres.
 
         A norm within 1e-3 of 1 is normalised.
 
@@ -109,7 +109,7 @@ class Pose:
 
     @classmethod
     def from_matrix(cls, matrix: ArrayLike) -> Pose:
-        """A pose from a (3, 4) or (4, 4) matrix [R | t], metres."""
+        """Make a pose from a (3, 4) or (4, 4) matrix [R | t], metres."""
         m = np.asarray(matrix, dtype=np.float64)
         if m.shape not in ((3, 4), (4, 4)):
             raise SceneError(f"a pose matrix is 3×4 or 4×4, not {'×'.join(map(str, m.shape))}")
@@ -119,7 +119,7 @@ class Pose:
 
     @classmethod
     def from_euler(cls, roll: float, pitch: float, yaw: float, translation: ArrayLike = (0.0, 0.0, 0.0)) -> Pose:
-        """A pose from angles in radians about fixed axes: roll about x, then pitch about y, then yaw about z.
+        """Make a pose from angles in radians about fixed axes: roll about x, then pitch about y, then yaw about z.
 
         It is Rz(yaw) @ Ry(pitch) @ Rx(roll), the convention of REP 103 and of aircraft (z-y-x, intrinsic).
         """
@@ -174,23 +174,23 @@ class Pose:
         return Pose(self.rotation @ other.rotation, self.rotation @ other.translation + self.translation, normalised_by)
 
     def inverse(self) -> Pose:
-        """The transform the other way: source from target."""
+        """Invert the transform: source from target."""
         return Pose(self.rotation.T, -self.rotation.T @ self.translation, self.normalised_by)
 
     def apply(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Points (N, 3) or one point (3,) in the source frame, as float64 in the target frame."""
+        """Transform points (N, 3) or one point (3,) of the source frame to float64 in the target frame."""
         return np.asarray(points, dtype=np.float64) @ self.rotation.T + self.translation
 
     def rotate(self, directions: ArrayLike) -> NDArray[np.float64]:
-        """Directions (N, 3) or one (3,) in the source frame, as float64 in the target frame: turned, not moved."""
+        """Rotate directions (N, 3) or one (3,) of the source frame to float64 in the target frame."""
         return np.asarray(directions, dtype=np.float64) @ self.rotation.T
 
     def translated(self, offset: ArrayLike) -> Pose:
-        """The same pose with `offset` (3,) metres, in the target frame, added to its translation."""
+        """Add `offset` (3,) metres, in the target frame, to the translation."""
         return Pose(self.rotation, self.translation + np.asarray(offset, dtype=np.float64), self.normalised_by)
 
     def interpolate(self, other: Pose, fraction: float) -> Pose:
-        """The pose at `fraction` of the way to `other`: linear in translation, slerp in rotation (the shorter way)."""
+        """Interpolate towards `other`: linear in translation, slerp in rotation (the shorter way)."""
         translation = self.translation + fraction * (other.translation - self.translation)
         quaternion = slerp(self.quaternion, other.quaternion, np.array(fraction))
         return Pose.of_rotation(matrices(quaternion), translation, max(self.normalised_by, other.normalised_by))
@@ -214,12 +214,12 @@ class Pose:
 
 
 def _off_unit(x: Row, y: Row, z: Row) -> tuple[float, float]:
-    """How far R Rᵀ is off the identity, and the determinant of R, of its rows: of finite numbers, in plain Python.
+    """Deviation of R Rᵀ from the identity, and the determinant of R, from its rows of finite numbers.
 
-    NumPy would take ten times as long for so few numbers, and a recording has thousands of poses.
+    Plain Python: NumPy takes ten times as long for so few numbers, and a recording has thousands of poses.
     """
     deviation = max(
-        # Squares come first: where a product of huge numbers is no number, these are infinite.
+        # Squares come first: of huge numbers they are infinite, where a product may be NaN.
         abs(_dot(x, x) - 1.0),
         abs(_dot(y, y) - 1.0),
         abs(_dot(z, z) - 1.0),

@@ -16,12 +16,12 @@ def matrices(quaternions: Array) -> Array:
 
 
 def matrix(w: float, x: float, y: float, z: float) -> Array:
-    """The rotation matrix (3, 3) of one unit quaternion, in a tenth of the time: of plain numbers."""
+    """Rotation matrix (3, 3) of one unit quaternion, from plain numbers: a tenth of the time."""
     return np.array(_rows(w, x, y, z))
 
 
 def _rows(w: Any, x: Any, y: Any, z: Any) -> tuple[tuple[Any, Any, Any], ...]:
-    """The rows of rotation matrices, of numbers or of arrays of them."""
+    """Rows of rotation matrices, from numbers or from arrays of them."""
     return (
         (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
         (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
@@ -30,7 +30,7 @@ def _rows(w: Any, x: Any, y: Any, z: Any) -> tuple[tuple[Any, Any, Any], ...]:
 
 
 def multiply(a: Array, b: Array) -> Array:
-    """Hamilton products, row by row: first b's turn, then a's."""
+    """Hamilton products, row by row: rotation b, then rotation a."""
     aw, ax, ay, az = np.moveaxis(a, -1, 0)
     bw, bx, by, bz = np.moveaxis(b, -1, 0)
     return np.stack(
@@ -45,7 +45,7 @@ def multiply(a: Array, b: Array) -> Array:
 
 
 def rotate(quaternions: Array, vectors: Array) -> Array:
-    """Vectors (…, 3), each turned by its quaternion."""
+    """Rotate vectors (…, 3), each by its quaternion."""
     w, v = quaternions[..., :1], quaternions[..., 1:]
     crossed = 2 * np.cross(v, vectors)
     turned: Array = vectors + w * crossed + np.cross(v, crossed)
@@ -53,13 +53,13 @@ def rotate(quaternions: Array, vectors: Array) -> Array:
 
 
 def conjugate(quaternions: Array) -> Array:
-    """The turns back."""
+    """Inverse rotations."""
     turned_back: Array = quaternions * np.array([1.0, -1.0, -1.0, -1.0])
     return turned_back
 
 
 def slerp(a: Array, b: Array, fraction: Array) -> Array:
-    """Between a and b (…, 4), at fractions (…) of the way, the shorter way round.
+    """Interpolate between a and b (…, 4) at fractions (…) of the way, the shorter way round.
 
     After Shoemake, "Animating rotation with quaternion curves", 1985.
     """

@@ -11,14 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from lidarprep.errors import RecipeError
 
-# A point on the edge is inside. Turning a point into the rectangle's axes rounds it, so "on the edge" is meant up to
-# a nanometre.
+# A point on the edge is inside. Rotating a point into the rectangle's axes rounds it, so an edge is a nanometre wide.
 EDGE_TOLERANCE_M = 1e-9
 
 
 @dataclass(frozen=True)
 class RegionOfInterest3D:
-    """A rectangle on the x–y plane of the recording's world frame, without limits in z; its edges belong to it.
+    """A rectangle on the x–y plane of the recording's world frame, without limits in z, edges included.
 
     ASSUMED: Scale's public reference says that the object crops "to a rectangle on the XY plane centered around
     position with rotation counterclockwise to the z-axis", but does not print the names of its size fields. The names
@@ -50,7 +49,7 @@ class RegionOfInterest3D:
                 raise RecipeError(f"region_of_interest_3d: {name} is {getattr(self, name)}; it must be above 0 metres")
 
     def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
-        """(N,) bool: which of the points (N, 2 or 3), in the recording's world frame, lie in the rectangle."""
+        """(N,) bool: whether each of the points (N, 2 or 3), in the recording's world frame, is in the rectangle."""
         xy = np.asarray(points, dtype=np.float64)[:, :2] - np.array(self.position[:2])
         c, s = cos(self.rotation), sin(self.rotation)
         with np.errstate(invalid="ignore"):  # infinite points are in no rectangle

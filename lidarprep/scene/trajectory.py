@@ -1,4 +1,4 @@
-"""The device's way through the world: poses by time, as columns, and the pose at any time between them."""
+"""Poses by time, as columns, and the pose at any time between them."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ class Trajectory:
 
     @classmethod
     def from_poses(cls, timestamps: Sequence[int], poses: Sequence[Pose]) -> Trajectory:
-        """From one pose a time; times strictly increase.
+        """Make a trajectory from one pose a time.
 
         Raises:
-            SceneError: They don't, or there is none.
+            SceneError: The times don't strictly increase, or there is no pose.
         """
         quaternions = np.array([pose.quaternion for pose in poses], dtype=np.float64).reshape(-1, 4)
         translations = np.array([pose.translation for pose in poses], dtype=np.float64).reshape(-1, 3)
@@ -86,11 +86,11 @@ class Trajectory:
         return len(self.timestamps)
 
     def pose(self, row: int) -> Pose:
-        """The pose of that row."""
+        """The pose of a row."""
         return Pose.from_quaternion(self.quaternions[row], self.translations[row])
 
     def at(self, timestamp: int, *, max_gap_ns: int | None = None) -> Pose | None:
-        """The pose at a time: linear in translation, slerp in rotation between the poses before and after it.
+        """Interpolate the pose at a time: linear in translation, slerp in rotation, between the poses around it.
 
         Args:
             timestamp: Nanoseconds since the Unix epoch.
@@ -104,12 +104,12 @@ class Trajectory:
     def at_each(
         self, timestamps: Sequence[int], *, max_gap_ns: int | None = None, then: Pose | None = None
     ) -> list[Pose | None]:
-        """The pose at each of several times, as `at` gives it, all at once.
+        """Interpolate the poses at several times at once, as `at` does.
 
         Args:
             timestamps: Nanoseconds since the Unix epoch, in any order.
             max_gap_ns: Poses further apart than this are not interpolated between.
-            then: source_from_other: what is given is target_from_other.
+            then: source_from_other: the poses returned are target_from_other.
         """
         times = np.asarray(timestamps, dtype=np.int64)
         before = (np.searchsorted(self.timestamps, times, "right") - 1).clip(0)
@@ -142,7 +142,7 @@ class Trajectory:
         return Trajectory(self.timestamps, quaternions, self.translations + rotated, normalised_by)
 
     def seen_from(self, other_from_target: Pose) -> Trajectory:
-        """The same way in another fixed frame: `other_from_world` before every pose."""
+        """Transform the trajectory to another fixed frame."""
         quaternions = multiply(other_from_target.quaternion, self.quaternions)
         normalised_by = max(self.normalised_by, other_from_target.normalised_by)
         return Trajectory(self.timestamps, quaternions, other_from_target.apply(self.translations), normalised_by)

@@ -1,7 +1,7 @@
-"""What preparation does to a frame, one module a step.
+"""Steps of preparation, one module each.
 
-A step is a callable that takes a frame and a report and gives the frame that follows; it counts in the report what it
-dropped and notes what it changed on its own. `pipeline.py` puts the steps of a recipe in a row.
+A step is a callable that takes a frame and a report and returns the next frame. It counts in the report the points that
+it dropped, and notes guesses and assumptions.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from lidarprep.scene import Frame
 
 @dataclass
 class StepReport:
-    """What the steps did to one frame.
+    """Effects of the steps on one frame.
 
     Args:
         points_in: How many points the recording has.
         dropped: How many points were dropped, by reason.
         kept: (K,) int64 rows of the recording's points that are kept, increasing; None while all are.
-        notes: What a user should know: a sentence for each kind of finding, so that one which many frames share can
-            be told once.
+        notes: Notes for the user, a sentence by kind, so that one which many frames share can be told once.
     """
 
     points_in: int = 0
@@ -41,5 +40,5 @@ class Step(Protocol):
     """One step of preparation."""
 
     def __call__(self, frame: Frame, report: StepReport) -> Frame:
-        """The frame that follows from `frame`; what is dropped or noted goes into `report`."""
+        """Return the next frame; count dropped points and add notes in `report`."""
         ...

@@ -16,17 +16,17 @@ _FIX = "Say which value is full intensity: --intensity-scale 255, for example (i
 
 @dataclass(frozen=True)
 class DropIntensity:
-    """Leaves the intensities out."""
+    """Drop the intensities."""
 
     def __call__(self, frame: Frame, report: StepReport) -> Frame:
-        """The frame without intensity."""
+        """Return the frame without intensity."""
         points = frame.points()
         return frame if points.intensity is None else frame.with_data(replace(points, intensity=None), frame.radar())
 
 
 @dataclass(frozen=True)
 class NormaliseIntensity:
-    """Divides intensities by `scale`, to float32 from 0 to 1.
+    """Divide intensities by `scale`, to float32 from 0 to 1.
 
     Args:
         scale: The value that becomes 1.
@@ -35,7 +35,7 @@ class NormaliseIntensity:
     scale: float
 
     def __call__(self, frame: Frame, report: StepReport) -> Frame:
-        """The frame with its intensity normalised; one that is not a number becomes 0 and is noted.
+        """Normalise the frame's intensity; NaN becomes 0 and is noted.
 
         Raises:
             RecipeError: An intensity lies outside 0 to `scale`.
@@ -51,9 +51,8 @@ class NormaliseIntensity:
                 f"frame {frame.id}: {not_numbers} intensities are not numbers; they became 0"
             )
         lowest, highest = float(intensity.min()), float(intensity.max())
-        if lowest < 0 or highest > np.float32(
-            self.scale
-        ):  # float32 may lie above a scale such as 0.1, as its column does
+        # The scale is rounded to float32, as the column is.
+        if lowest < 0 or highest > np.float32(self.scale):
             outside = lowest if lowest < 0 else highest
             raise RecipeError(
                 f"frame {frame.id} has intensity {outside:g}, outside 0 to {self.scale:g}, the scale of this scene",
@@ -63,9 +62,9 @@ class NormaliseIntensity:
 
 
 def guess_intensity_scale(samples: Sequence[PointCloud]) -> tuple[float, str]:
-    """The value of full intensity, judged by some of a scene's frames, and the reason in a sentence.
+    """Guess the value of full intensity from some of a scene's frames; return it with the reason in a sentence.
 
-    Guesses only where the data leaves no doubt: 8-bit integers, whole numbers that fill 0–255 or 0–65535, or
+    It guesses only if the data leaves no doubt: 8-bit integers, whole numbers that fill 0–255 or 0–65535, or
     fractions that end at 1.
 
     Raises:

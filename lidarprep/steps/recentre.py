@@ -1,4 +1,4 @@
-"""One offset for a whole scene whose coordinates are too large for the 32-bit floats that Scale holds."""
+"""One offset for a scene whose coordinates are too large for the 32-bit floats that Scale holds."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ GRID_M = 100.0
 
 
 def scene_offset(frames: Sequence[Frame], sample: PointCloud | None = None) -> tuple[float, float, float]:
-    """(x, y, z) metres to take from every world position of the scene; zeros where its own world frame can stay.
+    """(x, y, z) metres to take from every world position of the scene; zeros if its own world frame can stay.
 
     Args:
-        frames: All frames of the scene, so that whatever is prepared of it gets the same world.
-        sample: Points of its first frame; where there are some, the offset is settled by where they are in the world,
-            else by where the device is.
+        frames: All frames of the scene, so that every selection of them gets the same world.
+        sample: Points of its first frame: they decide, if there are any; else the poses of the device do.
     """
     places = _extent_in_world(frames[0], sample) if sample is not None and frames else None
     if places is None:
@@ -34,7 +33,7 @@ def scene_offset(frames: Sequence[Frame], sample: PointCloud | None = None) -> t
 
 
 def _extent_in_world(frame: Frame, points: PointCloud) -> NDArray[np.float64] | None:
-    """The two outermost corners of a frame's finite points, in the world as far as that is known."""
+    """(2, 3) corners of the box of a frame's finite points, in the world if its pose is known."""
     finite = points.positions[np.isfinite(points.positions).all(axis=1)]
     if not len(finite):
         return None

@@ -1,4 +1,4 @@
-"""Which frames are prepared, and which of those get labelled."""
+"""Select the frames to prepare, and those of them that get labelled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lidarprep.scene import Frame
 
 
 def parse_slice(text: str) -> slice:
-    """A slice from "start:stop:step" as Python has it, each part optional, negative ones counted from the end.
+    """Parse a Python slice "start:stop:step"; each part is optional, negative ones count from the end.
 
     Raises:
         RecipeError: It is not such a slice, or its step is below 1: frames stay in time order.
@@ -27,7 +27,7 @@ def parse_slice(text: str) -> slice:
 
 
 def select_frames(frames: Sequence[Frame], selection: str | None) -> list[Frame]:
-    """The frames of a selection "start:stop:step", in time order; all where it is None.
+    """Select frames by "start:stop:step", in time order; all if it is None.
 
     Raises:
         RecipeError: The selection is malformed, or keeps no frame.
@@ -41,7 +41,7 @@ def select_frames(frames: Sequence[Frame], selection: str | None) -> list[Frame]
 
 
 def labelled_rows(count: int, rate: int) -> list[int]:
-    """Which of `count` frames get labelled at `labeling_sample_rate` `rate`, counted from 0.
+    """Rows, from 0, of the frames out of `count` that get labelled at `labeling_sample_rate` `rate`.
 
     Scale's rule, counted from 1: 1, k+1, 2k+1, … floor((n−1)/k)·k+1, and always n.
 
@@ -57,6 +57,6 @@ def labelled_rows(count: int, rate: int) -> list[int]:
 
 
 def linking_rows(count: int, lidar_rate: int, linking_rate: int) -> list[int]:
-    """Which of `count` frames a linking task labels: its rate samples from what the lidar task's rate left."""
+    """Rows of the frames that a linking task labels: its rate samples the rows of the lidar task."""
     left = labelled_rows(count, lidar_rate)
     return [left[row] for row in labelled_rows(len(left), linking_rate)]

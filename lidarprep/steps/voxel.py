@@ -18,7 +18,7 @@ _MOST_VOXELS = 2.0**31
 
 @dataclass(frozen=True)
 class VoxelDownsample:
-    """Keeps one real, measured point of each voxel; never an average, which nobody measured.
+    """Keep one measured point of each voxel, never an average.
 
     Args:
         size: Edge of a voxel, metres.
@@ -33,13 +33,13 @@ class VoxelDownsample:
             raise RecipeError(f"voxels have an edge of {self.size} m; it must be above 0")
 
     def __call__(self, frame: Frame, report: StepReport) -> Frame:
-        """The frame with fewer points; those dropped are counted as "voxel".
+        """Downsample the frame; dropped points are counted as "voxel".
 
         Raises:
             RecipeError: The voxels are too small for the extent of the points.
         """
         points = frame.points()
-        # How many voxels from the origin the points reach: it says which kernel can count them.
+        # Voxels from the origin to the furthest point: decides which kernel can count them.
         reach = max(float(points.positions.max()), -float(points.positions.min())) / self.size if len(points) else 0.0
         if reach >= _MOST_VOXELS:
             raise RecipeError(

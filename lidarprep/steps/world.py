@@ -1,6 +1,6 @@
-"""To the world frame, cropped to a region and a height band, freed of what is not finite: one pass over the points.
+"""Transform to the world frame and crop to a region and a height band, in one pass over the points.
 
-Points that come in chunks are cropped chunk by chunk while they are read: only what is kept of them is held.
+Points that come in chunks are cropped while they are read: only the kept ones are held.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class HeightBand:
 
 @dataclass(frozen=True)
 class ToWorld:
-    """Brings a frame's points, radar returns and pictures into one world frame and drops the points not wanted.
+    """Bring a frame's points, radar returns and images into one world frame, and drop unwanted points.
 
     A point that is dropped is counted once, by the first of these reasons: not_finite, region, height.
 
@@ -52,7 +52,7 @@ class ToWorld:
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __call__(self, frame: Frame, report: StepReport) -> Frame:
-        """The frame in the world.
+        """Return the frame in the world.
 
         Raises:
             SceneError: The frame has no pose, and its points are not in the world yet or a height is asked for.
@@ -93,7 +93,7 @@ class ToWorld:
         )
 
     def _device_pose(self, frame: Frame, points: PointCloud) -> Pose:
-        """The device's pose; where points are in the world and it is not known, at the origin of the shifted world."""
+        """The device's pose; if it is unknown and the points are in the world, the origin of the shifted world."""
         if frame.world_from_ego is not None:
             return frame.world_from_ego
         if points.frame == "world":

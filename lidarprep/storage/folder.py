@@ -22,8 +22,10 @@ from urllib.parse import quote
 from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
 from lidarprep.storage.files import (
     TEMPORARY,
+    Reflinks,
     move,
     move_file,
+    remove_quietly,
     sync_folder,
     temporary_file,
     temporary_name,
@@ -32,7 +34,6 @@ from lidarprep.storage.files import (
 )
 from lidarprep.storage.keys import is_key
 from lidarprep.storage.options import OBJECT_OPTIONS, StorageOptions
-from lidarprep.storage.reflink import Reflinks
 from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, FetchUrl, ObjectInfo
 
 
@@ -98,11 +99,14 @@ class FolderStore:
     ) -> None:
         """Write the bytes, or share the blocks of their file."""
         target = self._target(key)
-        with writing(target):
-            temporary = temporary_name(target)
-            if source is None or not self._reflinks.link(source, temporary):
-                write_new(temporary, data, durable=not key.startswith(CACHE_PREFIX))
-            move(temporary, target)
+        try:
+            self._put(target, data, source, durable=not key.startswith(CACHE_PREFIX))
+        except StorageError as error:
+            # Another run, which has ended, has deleted its last cache entry, and the folder with it.
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            self._made.discard(target.parent)
+            self._put(self._target(key), data, source, durable=not key.startswith(CACHE_PREFIX))
 
     def temporary_file(self) -> contextlib.AbstractContextManager[BinaryIO]:
         """Open a file with a temporary name in the folder."""
@@ -178,7 +182,7 @@ class FolderStore:
                 else:
                     self._swap_manifest(temporary, target, if_version)
             finally:
-                temporary.unlink(missing_ok=True)
+                remove_quietly(temporary)
             sync_folder(self.path)
 
     def url(self, key: str) -> str:
@@ -231,6 +235,7 @@ class FolderStore:
     def _entries(self, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:
         """Yield the files below the folder that a prefix ends in, with their keys; of the root, its own files only."""
         start = prefix.rpartition("/")[0]
+        self._require_inside(self.path / start)
         folders = [start]
         while folders:
             inner = folders.pop()
@@ -247,10 +252,20 @@ class FolderStore:
             except OSError as error:
                 raise StorageError(f"{self.path / inner} cannot be read: {error.strerror or error}") from error
 
+    def _put(self, target: Path, data: bytes, source: Path | None, *, durable: bool) -> None:
+        with writing(target):
+            temporary = temporary_name(target)
+            if source is None or not self._reflinks.link(source, temporary, data):
+                write_new(temporary, data, durable=durable)
+            move(temporary, target)
+
     def _path(self, key: str) -> Path:
         if not is_key(key):
             raise StorageError(f"{key!r} is not a name of something in {self.path}")
-        return self.path / key
+        path = self.path / key
+        if path.parent not in self._made:
+            self._require_inside(path.parent)
+        return path
 
     def _target(self, key: str) -> Path:
         """Return the file that a key names; its folder is made, and lies inside this one.
@@ -268,6 +283,14 @@ class FolderStore:
 
     def _require_folder(self, below: Path) -> None:
         """Check that a folder below this one is a folder, and that no link leads out of this one."""
+        self._require_inside(below)
+        if not os.path.isdir(below):  # noqa: PTH112  # Path.is_dir raises what it does not know
+            raise StorageError(
+                f"{below} is not a folder, and files are to be stored in it",
+                fix="Remove it, or choose another destination.",
+            )
+
+    def _require_inside(self, below: Path) -> None:
         try:
             inside = below.resolve().is_relative_to(self.path.resolve())
         except (OSError, RuntimeError):  # a link to itself
@@ -275,11 +298,6 @@ class FolderStore:
         if not inside:
             raise StorageError(
                 f"{below} is a link that leads out of {self.path}", fix="Remove it, or choose another destination."
-            )
-        if not os.path.isdir(below):  # noqa: PTH112  # Path.is_dir raises what it does not know
-            raise StorageError(
-                f"{below} is not a folder, and files are to be stored in it",
-                fix="Remove it, or choose another destination.",
             )
 
     def _sync_names(self) -> None:

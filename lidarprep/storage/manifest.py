@@ -9,10 +9,10 @@ import time
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from lidarprep.errors import FormatError
 from lidarprep.storage.keys import is_key
@@ -178,6 +178,12 @@ class FrameResult(_Record):
     attachment: AttachmentRecord | None = None
     images: list[ImageRecord] = []
     skipped: SkippedRecord | None = None
+
+    @model_validator(mode="after")
+    def _require_record(self) -> Self:
+        if (self.frame is None) == (self.skipped is None):
+            raise ValueError("a result is of a frame that was prepared, or of one that was left out")
+        return self
 
     @property
     def record(self) -> FrameRecord | SkippedRecord:

@@ -94,8 +94,9 @@ def options_of(manifest: Manifest, given: StorageOptions | None = None, *, to_wr
         recorded = {name: getattr(checked, name) for name in SHOWN_OPTIONS} | {"gzip": bool(known.get("gzip"))}
     if to_write and recorded:
         _refuse_others(given, recorded)
-    if manifest.location.startswith("file://"):
-        recorded = {name: value for name, value in recorded.items() if name not in OBJECT_OPTIONS}
+    if manifest.location.startswith("file://"):  # perhaps copied there from S3
+        recorded = {name: value for name, value in recorded.items() if name not in (*OBJECT_OPTIONS, "presign_hours")}
+        return given.model_copy(update=recorded)
     return given.model_copy(update={**recorded, "presign_hours": manifest.presign_hours})
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lidarprep.checks import check_scene, motion_within_sweeps, refuse, sample_of
-from lidarprep.checks.finding import Finding
-from lidarprep.checks.samples import thinned
-from lidarprep.checks.views import picture_size
+from lidarprep.checks._cameras import image_size
+from lidarprep.checks._finding import Finding
+from lidarprep.checks._samples import thinned
 from lidarprep.errors import RecipeError, SceneError
 from lidarprep.scene import Camera, CameraImage, Frame, Intrinsics, Lidar, PointCloud, Pose, Scene, Trajectory
 from lidarprep.steps.intensity import guess_intensity_scale
@@ -40,13 +40,13 @@ def seen_by(pose: Pose, *, points: np.ndarray = AROUND, intrinsics: Intrinsics =
 degrees = st.floats(-180, 180)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(yaw=degrees, pitch=st.floats(-30, 40), roll=st.floats(-8, 8))
 def test_a_camera_that_stands_level_is_sound_wherever_it_looks(yaw: float, pitch: float, roll: float) -> None:
     assert seen_by(level_camera(yaw, pitch, roll)) == []
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     # Straight to the right the rotation of the extrinsics is its own inverse.
     yaw=degrees.filter(lambda yaw: abs(yaw + 90) > 15),
@@ -57,7 +57,6 @@ def test_inverted_extrinsics_are_found_wherever_the_camera_looks(yaw: float, pit
     assert seen_by(level_camera(yaw, pitch, roll).inverse()) == ["extrinsics-inverted"]
 
 
-@settings(max_examples=30)
 @given(yaw=degrees, pitch=st.floats(-20, 20))
 def test_a_pose_in_the_axes_of_a_body_is_found(yaw: float, pitch: float) -> None:
     assert seen_by(level_camera(yaw, pitch) @ OPTICAL.inverse()) == ["extrinsics-body-axes"]
@@ -142,7 +141,7 @@ def test_a_camera_without_any_pose_is_not_judged() -> None:
     assert codes(scene_of([AROUND], [None], cameras=[replace(camera, ego_from_camera=level_camera(0))])) == []
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(x=st.floats(-300, 300), y=st.floats(-300, 300), yaw=st.floats(-3, 3), ahead=st.booleans())
 def test_sound_points_are_right_wherever_the_device_is(x: float, y: float, yaw: float, ahead: bool) -> None:
     points = AHEAD if ahead else AROUND
@@ -152,7 +151,6 @@ def test_sound_points_are_right_wherever_the_device_is(x: float, y: float, yaw: 
     assert codes(scene_of(in_world, poses, points_frame="world")) == []
 
 
-@settings(max_examples=40)
 @given(angle=degrees, distance=st.floats(150, 5000), yaw=st.floats(-3, 3), ahead=st.booleans())
 def test_points_in_the_other_frame_of_reference_are_found(
     angle: float, distance: float, yaw: float, ahead: bool
@@ -175,7 +173,7 @@ def drive(length: float, *, seed: int, view: float = 180.0) -> tuple[list[np.nda
     return clouds, [at(length * k / 2, seed % 7, 0.1 * k) for k in range(3)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(length=st.floats(40, 300), seed=st.integers(0, 1000), ahead=st.booleans())
 def test_a_drive_through_a_town_is_enough_to_tell_the_frames_of_reference_apart(
     length: float, seed: int, ahead: bool
@@ -211,7 +209,6 @@ def test_a_device_that_turns_beside_a_wall_is_let_be() -> None:
     assert codes(scene_of(in_ego, poses)) == []
 
 
-@settings(max_examples=60)
 @given(x=st.floats(-40, 40), y=st.floats(-40, 40), seed=st.integers(0, 1000), spread=st.floats(2, 40))
 def test_points_that_leave_no_hole_round_the_device_are_let_be(x: float, y: float, seed: int, spread: float) -> None:
     """As those of a lidar in the hand, or on a drone."""
@@ -280,7 +277,6 @@ def test_coordinates_beyond_all_measure_raise_nothing(points_frame: str) -> None
     assert codes(scene_of([beyond], [at(5, yaw=1)], cameras=[camera], points_frame=points_frame)) == ["far-coordinates"]
 
 
-@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(["uint8", "whole", "fraction", "one fraction", "nan"]))
 def test_few_points_of_a_cloud_tell_its_scale_and_offset_as_all_of_them_do(seed: int, kind: str) -> None:
     rng = np.random.default_rng(seed)
@@ -316,18 +312,18 @@ def test_few_points_are_of_every_laser() -> None:
     assert len(np.unique(few.ring)) == 64
 
 
-def test_the_size_of_a_picture_is_its_calibrations_or_its_own(tmp_path: Path) -> None:
+def test_the_size_of_a_image_is_its_calibrations_or_its_own(tmp_path: Path) -> None:
     unsized = Camera("camera", 0, Intrinsics(400.0, 400.0, 319.5, 239.6))
     encoded = io.BytesIO()
     Image.new("RGB", (320, 200)).save(encoded, "PNG")
     (tmp_path / "a.png").write_bytes(encoded.getvalue())
-    (tmp_path / "b.png").write_bytes(b"no picture")
-    assert picture_size(CameraImage(replace(unsized, intrinsics=WIDE), tmp_path / "a.png")) == (640, 480)
-    assert picture_size(CameraImage(unsized, tmp_path / "a.png")) == (320, 200)
-    assert picture_size(CameraImage(unsized, content=encoded.getvalue)) == (320, 200)
-    assert picture_size(CameraImage(unsized, tmp_path / "a.png", scale_factor=2.0)) == (640, 400)
+    (tmp_path / "b.png").write_bytes(b"no image")
+    assert image_size(CameraImage(replace(unsized, intrinsics=WIDE), tmp_path / "a.png")) == (640, 480)
+    assert image_size(CameraImage(unsized, tmp_path / "a.png")) == (320, 200)
+    assert image_size(CameraImage(unsized, content=encoded.getvalue)) == (320, 200)
+    assert image_size(CameraImage(unsized, tmp_path / "a.png", scale_factor=2.0)) == (640, 400)
     for unreadable in (tmp_path / "b.png", tmp_path / "c.png", None):
-        assert picture_size(CameraImage(unsized, unreadable)) == (639, 479)
+        assert image_size(CameraImage(unsized, unreadable)) == (639, 479)
 
 
 def test_a_strict_run_ends_with_every_finding() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lidarprep.cli import main
 from lidarprep.datasets import open_scene
-from lidarprep.inspection import inspect_scene
+from lidarprep.inspect import inspect_scene
 from tests.checks import faults as f
 
 # Where the device starts, so near the origin that both lie amid the points.
@@ -78,7 +78,7 @@ FAULTS = {
         f"{camera} inverted": Fault(
             lambda folder, camera=camera: f.invert_extrinsics(folder, camera),  # type: ignore[misc]
             "extrinsics-inverted",
-            rf"camera {camera} look inverted: as given, its picture is \d+° from upright and [\d.]+% .*; "
+            rf"camera {camera} look inverted: as given, its image is \d+° from upright and [\d.]+% .*; "
             r"inverted, .* [1-4]° from upright and [\d.]+%",
             f"--invert-extrinsics {camera} (invert_extrinsics=['{camera}'] in open_scene",
             settled_by=("--invert-extrinsics", camera),
@@ -179,10 +179,10 @@ FAULTS = {
         r"frame 3 cannot be read: .*3\.ply",
         "prepare --skip-bad-frames (skip_bad_frames=True in a recipe)",
     ),
-    "a picture missing": Fault(
+    "an image missing": Fault(
         lambda folder: (folder / "cameras/left_camera/1.jpg").unlink(),
-        "pictures-missing",
-        r"camera left_camera has pictures for 3 of 4 frames",
+        "images-missing",
+        r"camera left_camera has images for 3 of 4 frames",
         "--camera NAME",
         settled_by=("--camera", "front_camera", "--camera", "right_camera"),
     ),

@@ -22,7 +22,7 @@ from lidarprep.api import ScaleClient
 from lidarprep.errors import ConflictError, ParameterError
 from lidarprep.sandbox import Sandbox
 from lidarprep.storage import Manifest
-from lidarprep.submission import submit, unique_id_of
+from lidarprep.submit import submit, unique_id_of
 from tests.cli.conftest import Run
 from tests.scenes import write_toolkit_scene
 
@@ -264,8 +264,8 @@ def test_run_has_the_same_rule_and_prepares_nothing_for_it(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("no JSON at all", "no JSON; expected a manifest"),
-        ("[1, 2]", "JSON that is no object; expected a manifest"),
+        ("no JSON at all", "not JSON; expected a manifest"),
+        ("[1, 2]", "JSON that is not an object; expected a manifest"),
         ('{"points": []}', "JSON without source, format, recipe, attachments, frames; expected a manifest"),
         (
             '{"source": "s", "format": "json", "recipe": {}, "frames": [], "attachments": [{"url": 7}]}',
@@ -335,13 +335,14 @@ def test_no_task_is_made_of_what_is_gone(
     place = tmp_path / "a place"
     scene = lp.open_scene(write_toolkit_scene(tmp_path / "recording"))
     lp.prepare(scene, lp.Recipe(), place, storage=lp.StorageOptions(url_base=url_base))
-    (place / "images/front/10.jpg").unlink()
-    (place / "frame-11.json").write_bytes(b"{}")
+    next(place.glob("images/front/10-*.jpg")).unlink()
+    (frame,) = place.glob("frames/11-*.json")
+    frame.write_bytes(b"{}")
     before = sandbox.store.page(limit=1).total
     ended = run("submit", place, *words[2:])
     assert ended.code == 1
     said = " ".join(ended.err.split())
-    assert "2 of the 9 objects that it names are gone, or of another size; the first is frame-11.json" in said
+    assert f"2 of the 9 objects that it names are gone, or of another size; the first is frames/{frame.name}" in said
     assert f"lidarprep verify '{place}/manifest.json' --repair RECORDING" in said
     assert sandbox.store.page(limit=1).total == before
 
@@ -352,6 +353,6 @@ def test_what_is_served_from_elsewhere_by_now_can_be_submitted(
     place = tmp_path / "out"
     scene = lp.open_scene(write_toolkit_scene(tmp_path / "recording"))
     lp.prepare(scene, lp.Recipe(), place, storage=lp.StorageOptions(url_base="https://data.example.com/run"))
-    for path in [*place.rglob("*.jpg"), *place.glob("frame-*")]:
+    for path in [*place.rglob("*.jpg"), *place.glob("frames/*")]:
         path.unlink()
     assert run("submit", place, *words[2:]).code == 0

@@ -1,4 +1,4 @@
-"""`lidarprep tasks …` against the sandbox."""
+"""`lidarprep tasks …` and `lidarprep whoami` against the sandbox."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import re
 import socket
 import subprocess
 import sys
-import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import httpx
 import pytest
 
 from lidarprep.api import ScaleClient, Task
-from lidarprep.sandbox import Sandbox
+from lidarprep.sandbox import Sandbox, running_sandbox
 from tests.cli.conftest import CATEGORIZATION, Run
 
 
@@ -125,8 +127,15 @@ def test_a_filter_that_makes_no_sense_ends_with_2(run: Run, sandbox: Sandbox) ->
     assert "status is 'done'; it must be one of pending" in ended.err
 
 
-def test_wait_ends_with_0_once_the_task_is_completed(run: Run, sandbox: Sandbox, task: Task) -> None:
-    threading.Timer(0.5, sandbox.complete, (task.id, {"category": "red"})).start()
+def between_polls(monkeypatch: pytest.MonkeyPatch, step: Callable[[float], object]) -> None:
+    """Has the clients that commands make do this in place of waiting."""
+    monkeypatch.setitem(cast(Any, ScaleClient.__init__).__kwdefaults__, "sleep", step)
+
+
+def test_wait_ends_with_0_once_the_task_is_completed(
+    run: Run, sandbox: Sandbox, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between_polls(monkeypatch, lambda _: sandbox.complete(task.id, {"category": "red"}))
     ended = run("tasks", "wait", task.id, "--timeout", 60, "--json")
     assert ended.code == 0
     assert json.loads(ended.out)["response"] == {"category": "red"}
@@ -137,12 +146,12 @@ def test_wait_ends_with_1_for_a_task_that_came_to_nothing(
     run: Run, sandbox: Sandbox, client: ScaleClient, task: Task, way: str
 ) -> None:
     if way == "fail":
-        sandbox.fail(task.id, "the picture is no \x1b[31mpicture")
+        sandbox.fail(task.id, "the image is not an \x1b[31mimage")
     else:
         client.cancel_task(task.id)
     ended = run("tasks", "wait", task.id)
     assert ended.code == 1
-    assert ("canceled" if way == "cancel" else "the picture is no") in ended.err
+    assert ("canceled" if way == "cancel" else "the image is not an") in ended.err
     assert "\x1b" not in ended.err
     assert "next:" not in ended.err
 
@@ -158,7 +167,7 @@ def test_wait_shows_a_line_of_progress_at_a_terminal(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes stderr for a terminal
     monkeypatch.setenv("TERM", "xterm")
-    threading.Timer(1.0, sandbox.complete, (task.id,)).start()
+    between_polls(monkeypatch, lambda _: (time.sleep(0.2), sandbox.complete(task.id)))
     ended = run("tasks", "wait", task.id)
     assert ended.code == 0
     assert f"task {task.id}: pending, 0 min 00 s" in ended.err
@@ -281,8 +290,13 @@ def test_a_filter_that_makes_no_sense_is_named_as_it_was_typed(
 def test_an_api_that_is_not_there_is_said_to_be_asked_again_and_soon_given_up(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
+    program = (
+        "from lidarprep.api import ScaleClient; from lidarprep.cli import main\n"
+        "ScaleClient.__init__.__kwdefaults__['sleep'] = lambda seconds: None\n"
+        f"main(['tasks', 'list', '--api-url', 'http://127.0.0.1:{port}/v1'])\n"
+    )
     ended = subprocess.run(
-        [sys.executable, "-m", "lidarprep", "tasks", "list", "--api-url", f"http://127.0.0.1:{port}/v1"],
+        [sys.executable, "-c", program],
         env={**os.environ, "SCALE_API_KEY": "test_x"},
         capture_output=True,
         text=True,
@@ -291,3 +305,56 @@ def test_an_api_that_is_not_there_is_said_to_be_asked_again_and_soon_given_up(tm
     assert ended.returncode == 1
     assert re.findall(r"Connection refused; trying again in \d\.\d s \((\d) of 3\)", ended.stderr) == ["1", "2", "3"]
     assert "error: GET /v1/tasks: no answer from 127.0.0.1" in ended.stderr
+
+
+# ---- whoami --------------------------------------------------------------------------------------------------------
+
+
+def test_it_says_which_key_it_is_and_that_the_api_takes_it(run: Run, sandbox: Sandbox) -> None:
+    shown = run("whoami")
+    assert (shown.code, shown.out) == (0, "")
+    assert sandbox.url in shown.err
+    found = json.loads(run("whoami", "--json").out)
+    assert found["key_mode"] == "test"
+    assert (found["answers"], found["costs_money"], found["problem"]) == (True, False, None)
+    assert found["total_tasks"] == sandbox.store.page(limit=1).total
+
+
+@pytest.mark.parametrize(
+    ("key", "mode", "costs"), [("live_abcdef", "live", True), ("test_abcdef", "test", False), ("abcdef", None, False)]
+)
+def test_the_prefix_tells_live_from_test_and_no_part_of_the_key_is_shown(
+    run: Run, elsewhere: Any, monkeypatch: pytest.MonkeyPatch, key: str, mode: str | None, costs: bool
+) -> None:
+    elsewhere(lambda request: httpx.Response(200, json={"docs": [], "total": 12, "limit": 1, "has_more": False}))
+    monkeypatch.setenv("SCALE_API_KEY", key)
+    ended = run("whoami", "--json")
+    found = json.loads(ended.out)
+    assert (found["key_mode"], found["costs_money"], found["total_tasks"]) == (mode, costs, 12)
+    assert "abc" not in ended.out + ended.err
+    assert "***" not in ended.out + ended.err
+
+
+def test_a_key_that_is_refused_ends_with_1(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCALE_API_KEY", "test_wrong")
+    with running_sandbox(api_keys=["test_right"]) as sandbox:
+        ended = run("whoami", "--api-url", sandbox.url, "--json")
+    assert ended.code == 1
+    assert json.loads(ended.out)["answers"] is False
+    assert "401" in json.loads(ended.out)["problem"]
+    assert "error: " in ended.err
+    assert "wrong" not in ended.out + ended.err.replace("a wrong one", "")
+
+
+def test_no_answer_ends_with_1_and_without_a_long_wait(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCALE_API_KEY", "test_key")
+    ended = run("whoami", "--api-url", "http://127.0.0.1:9/v1")  # port 9: nothing listens there
+    assert ended.code == 1
+    assert "no answer from 127.0.0.1:9" in ended.err
+
+
+def test_no_key_is_said_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SCALE_API_KEY", raising=False)
+    ended = run("whoami")
+    assert ended.code == 2
+    assert "no API key is set" in ended.err

@@ -13,6 +13,9 @@ from lidarprep.datasets.sources import source_file
 from tests.datasets.generated import Recording, generated
 from tests.datasets.test_every_layout import LAYOUTS, Layout
 
+# Each frame of a bag has the bag's files, which may be open already: tests of bags see to them.
+BAGS = ("ros1", "ros2", "ros2-mcap", "mcap")
+
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
@@ -50,14 +53,13 @@ def is_readable(frame: lp.Frame) -> bool:
     return all(image.path is None or image.path.is_file() for image in frame.images)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("layout", [pytest.param(one, id=name) for name, one in LAYOUTS.items() if name not in BAGS])
 def test_touching_a_file_changes_the_frames_that_are_read_from_it(
     layout: Layout, recording: Recording, tmp_path: Path
 ) -> None:
     path = layout.write(recording, tmp_path / "recording")
     scene = lp.open_scene(path)
-    # A bag's metadata.yaml only lists the bag's files.
-    files = [file for file in (tmp_path / "recording").rglob("*.*") if file.is_file() and file.suffix != ".yaml"]
+    files = sorted(file for file in (tmp_path / "recording").rglob("*") if file.is_file())
     found: set[int] = set()
     for file in files:
         readers = read_from(scene, file)

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from lidarprep.kernels.deskew import EXTRAPOLATED, FURTHEST, OUTSIDE, deskew
 from lidarprep.scene import Trajectory
-from lidarprep.steps.motion import BASE_NS, EXTRAPOLATED_NS, MAX_GAP_NS, Motion
+from lidarprep.steps.deskew import BASE_NS, EXTRAPOLATED_NS, MAX_GAP_NS, Motion
 
 Array = NDArray[np.float64]
 EPOCH = 1_700_000_000_000_000_000

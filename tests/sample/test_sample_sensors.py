@@ -4,13 +4,23 @@ import numpy as np
 import pytest
 
 from lidarprep.kernels.raycast import Solids
-from lidarprep.sample.cameras import RigCamera, camera_rig, take_picture
-from lidarprep.sample.drive import DEVICE_HEIGHT_M, FRAME_SECONDS, Drive
-from lidarprep.sample.lidar import ELEVATIONS, RANGE_NOISE_M, Sweep, beam_directions, column_seconds, sweep
-from lidarprep.sample.materials import material
-from lidarprep.sample.radar import MAX_RANGE_M, MAX_RETURNS, radar_returns
-from lidarprep.sample.street import Mover, Street
-from lidarprep.sample.world import Moment
+from lidarprep.sample._sensors import (
+    ELEVATIONS,
+    LIDAR_NOISE_M,
+    RADAR_RANGE_M,
+    RADAR_RETURNS,
+    Moment,
+    RigCamera,
+    Sweep,
+    beam_directions,
+    camera_rig,
+    column_seconds,
+    radar_returns,
+    sweep,
+    take_image,
+)
+from lidarprep.sample._solids import material
+from lidarprep.sample._street import DEVICE_HEIGHT_M, FRAME_SECONDS, Drive, Mover, Street
 from lidarprep.scene import Pose
 
 COLUMNS = 600
@@ -55,10 +65,10 @@ def test_range_noise_is_as_stated() -> None:
     settled = error[np.abs(error) < 0.2]
     assert len(settled) > 0.98 * len(error)
     assert abs(settled.mean()) < 0.001
-    assert settled.std() == pytest.approx(RANGE_NOISE_M, rel=0.05)
+    assert settled.std() == pytest.approx(LIDAR_NOISE_M, rel=0.05)
 
 
-def test_the_lidar_looks_ahead_when_the_pictures_are_taken_and_turns_clockwise() -> None:
+def test_the_lidar_looks_ahead_when_the_images_are_taken_and_turns_clockwise() -> None:
     beams = beam_directions(COLUMNS)
     azimuth = np.unwrap(np.arctan2(beams[:, 0, 1], beams[:, 0, 0]))
     assert np.interp(0.0, column_seconds(COLUMNS), azimuth) == pytest.approx(0.0, abs=1e-9)
@@ -128,7 +138,7 @@ def test_walls_stand_still_in_the_world_and_are_flat_once_motion_is_compensated(
     for axis in (0, 1):
         middle, spread = offset(compensated, axis)
         assert abs(middle) < 0.002
-        assert spread < RANGE_NOISE_M
+        assert spread < LIDAR_NOISE_M
     # Ends of houses face along the street: left as measured, each frame sees them decimetres from where they are.
     assert offset(measured, 0)[1] > 4 * offset(compensated, 0)[1]
 
@@ -163,7 +173,7 @@ def test_nobody_drives_into_anybody() -> None:
         cars = [m for m in STREET.movers if m.kind != "person"]
         return [(m.along + m.speed * seconds, m.across, float(m.solids.half[0, 0])) for m in cars]
 
-    from lidarprep.sample.drive import travel
+    from lidarprep.sample._street import travel
 
     for seconds in np.arange(0, 10, 0.1):
         cars = [*boxes(seconds), (float(travel(seconds)), -1.75, 2.5)]
@@ -234,20 +244,20 @@ def test_points_land_on_the_pixels_that_show_them(rig: tuple[RigCamera, ...]) ->
         assert (shown.material[agree] == points.material[rows][agree]).mean() > 0.93
 
 
-def test_a_picture_shows_each_material_in_its_colour(rig: tuple[RigCamera, ...]) -> None:
+def test_a_image_shows_each_material_in_its_colour(rig: tuple[RigCamera, ...]) -> None:
     moment, camera = moment_at(0.0), rig[0]
-    picture = take_picture(moment, DRIVE.pose(0.0), camera).astype(int)
+    image = take_image(moment, DRIVE.pose(0.0), camera).astype(int)
     world_from_camera = DRIVE.pose(0.0) @ camera.ego_from_camera
     rays = world_from_camera.rotate(camera.rays.reshape(-1, 3))
-    shown = moment.cast(world_from_camera.translation, rays).material.reshape(picture.shape[:2])
+    shown = moment.cast(world_from_camera.translation, rays).material.reshape(image.shape[:2])
 
     def mean_colour(name: str) -> np.ndarray:
-        return picture[shown == material(name)].mean(axis=0)
+        return image[shown == material(name)].mean(axis=0)
 
     red, green, blue = mean_colour("leaves")
     assert green > red > blue
     assert mean_colour("road paint").mean() > mean_colour("asphalt").mean() + 50
-    sky = picture[shown < 0].mean(axis=0)
+    sky = image[shown < 0].mean(axis=0)
     assert sky[2] > sky[0] > 100
 
 
@@ -256,8 +266,8 @@ def test_radar_sees_what_moves_along_the_line_of_sight() -> None:
     eye = world_from_ego.translation
     returns = radar_returns(moment_at(0.0), STREET.reflectors(0.0, eye), world_from_ego, np.random.default_rng(0))
     positions, directions, sizes = returns[:, :3], returns[:, 3:6], returns[:, 6]
-    assert 4 <= len(returns) <= MAX_RETURNS
-    assert (np.linalg.norm(positions, axis=1) < MAX_RANGE_M + 1).all()
+    assert 4 <= len(returns) <= RADAR_RETURNS
+    assert (np.linalg.norm(positions, axis=1) < RADAR_RANGE_M + 1).all()
     assert ((sizes > 0.1) & (sizes < 2.5)).all()
     speeds = np.linalg.norm(directions, axis=1)
     assert (speeds == 0).any()

@@ -155,7 +155,7 @@ def test_lx_and_ly_shift_the_ray_but_not_the_radius_of_its_distortion() -> None:
     np.testing.assert_allclose(pixels, [[FX * 0.26 * radial + CX, FY * 0.48 * radial + CY]])
 
 
-def test_points_that_would_fold_back_into_the_picture_have_no_image() -> None:
+def test_points_that_would_fold_back_into_the_image_have_no_image() -> None:
     barrel = intrinsics(distortion=Distortion(k1=-0.2))  # r (1 - 0.2 r²) grows up to r² = 1 / 0.6
     edge = np.sqrt(1 / 0.6)
     _, seen = barrel.project([[edge - 0.01, 0, 1], [edge + 0.01, 0, 1]])
@@ -176,7 +176,7 @@ def test_a_tiny_coefficient_changes_nothing(tiny: float) -> None:
         np.testing.assert_allclose(with_it[0], without[0])
 
 
-def test_only_pixels_of_the_picture_are_seen_where_its_size_is_known() -> None:
+def test_only_pixels_of_the_image_are_seen_where_its_size_is_known() -> None:
     camera = Intrinsics(100.0, 100.0, 0.0, 0.0, width=200, height=100)
     u = np.array([-0.51, -0.5, 0.0, 199.49, 199.5])
     pixels, seen = camera.project(np.column_stack((u / 100, np.zeros(5), np.ones(5))))
@@ -191,8 +191,8 @@ def test_no_points_have_no_pixels() -> None:
         assert seen.shape == (0,)
 
 
-def test_world_points_go_through_the_pictures_pose() -> None:
-    # The optical axis (z) looks along the world's x, and the picture's y points down.
+def test_world_points_go_through_the_images_pose() -> None:
+    # The optical axis (z) looks along the world's x, and the image's y points down.
     world_from_camera = Pose(np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0.0]]), np.array([10.0, 20.0, 2.0]))
     image = CameraImage(Camera("front", 0, intrinsics()), world_from_camera=world_from_camera)
     pixels, seen = image.project([[20.0, 19.0, 3.0], [0.0, 20.0, 2.0]])  # 10 m ahead, 1 m right, 1 m up; behind
@@ -200,7 +200,7 @@ def test_world_points_go_through_the_pictures_pose() -> None:
     np.testing.assert_allclose(pixels[0], (CX + FX * 0.1, CY - FY * 0.1))
 
 
-def test_a_picture_without_a_pose_projects_nothing() -> None:
+def test_a_image_without_a_pose_projects_nothing() -> None:
     with pytest.raises(SceneError, match="no pose"):
         CameraImage(Camera("front", 0, intrinsics()), url="https://x/1.jpg").project([[0, 0, 1]])
 

@@ -1,9 +1,9 @@
-"""Points of the real recording land in its pictures where the things that they hit are to be seen.
+"""Points of the real recording land in its images where the things that they hit are to be seen.
 
-Judged once by eye, on the third frame's front picture with and without the lidar's points drawn over it: cars, poles
+Judged once by eye, on the third frame's front image with and without the lidar's points drawn over it: cars, poles
 and signs are covered by points of one range each, to a few pixels. The pixel boxes are what the eye sees of two things,
 a few pixels wider; the boxes in ego coordinates (x right, y forward, z up, metres from the device) were then set around
-the points there. So these tests keep what was seen; that the sign is green where its points land is the picture's word.
+the points there. So these tests keep what was seen; that the sign is green where its points land is the image's word.
 """
 
 from __future__ import annotations
@@ -83,17 +83,17 @@ def test_the_points_fill_the_thing_and_not_a_corner_of_it(frame: Frame, front: C
 
 def test_the_sign_is_green_where_its_points_land(frame: Frame, front: CameraImage) -> None:
     assert front.path is not None
-    picture = np.asarray(Image.open(front.path).convert("RGB"), dtype=np.int64)
+    image = np.asarray(Image.open(front.path).convert("RGB"), dtype=np.int64)
     u, v = np.rint(pixels_of(frame, front, SIGN_EGO)).astype(np.int64).T
-    red, green, _ = picture[v, u].T
+    red, green, _ = image[v, u].T
     on_sign = float((green > red + 20).mean())
-    red, green, _ = picture[v, u - 150].T  # as far left of it: sky and the traffic light's arm
+    red, green, _ = image[v, u - 150].T  # as far left of it: sky and the traffic light's arm
     beside = float((green > red + 20).mean())
     assert on_sign > 0.4
     assert beside < 0.1
 
 
-def test_points_behind_the_device_are_not_in_the_front_picture(frame: Frame, front: CameraImage) -> None:
+def test_points_behind_the_device_are_not_in_the_front_image(frame: Frame, front: CameraImage) -> None:
     ego = frame.points().positions.astype(np.float64)
     assert frame.world_from_ego is not None
     _, seen = front.project(frame.world_from_ego.apply(ego[ego[:, 1] < -1]))

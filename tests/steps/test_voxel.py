@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -42,7 +42,6 @@ def downsampled(frame: Frame, size: float, **options: Any) -> tuple[Frame, StepR
     return VoxelDownsample(size, **options)(frame, report), report
 
 
-@settings(max_examples=100)
 @given(
     hnp.arrays(np.float32, st.integers(0, 80).map(lambda n: (n, 3)), elements=st.floats(-3, 3, width=32)),
     st.sampled_from([0.05, 0.5, 1.0, 10.0]),
@@ -99,7 +98,8 @@ def test_radar_and_pose_stay() -> None:
 def test_counts_of_other_steps_stay() -> None:
     report = StepReport(points_in=9, dropped={"region": 7})
     VoxelDownsample(1.0)(frame_of([[0, 0, 0], [0.1, 0, 0]]), report)
-    assert (report.points_in, report.dropped) == (9, {"region": 7, "voxel": 1})
+    assert report.dropped == {"region": 7, "voxel": 1}
+    assert report.points_in == 9
 
 
 def test_points_that_are_not_contiguous() -> None:

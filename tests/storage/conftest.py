@@ -1,8 +1,10 @@
-"""A server of S3 on loopback, and buckets of it."""
+"""A server of S3 on loopback, and a bucket of it."""
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import boto3
@@ -12,21 +14,31 @@ from moto.server import ThreadedMotoServer
 BUCKET = "scenes"
 
 
+@cache
+def server() -> str:
+    """Start a server of S3, one a process, and return its address."""
+    made = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    made.start()
+    atexit.register(made.stop)
+    host, port = made.get_host_and_port()
+    return f"http://{host}:{port}"
+
+
+@cache
+def _resource() -> Any:
+    return boto3.resource("s3", endpoint_url=server(), region_name="us-east-1")
+
+
 @pytest.fixture(scope="session")
-def moto() -> Iterator[str]:
-    """The address of a server."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def moto() -> str:
+    """The address of a server of S3."""
+    return server()
 
 
 @pytest.fixture
 def bucket(moto: str) -> Iterator[Any]:
     """An empty bucket, by boto's own client."""
-    s3: Any = boto3.resource("s3", endpoint_url=moto, region_name="us-east-1")
-    made = s3.create_bucket(Bucket=BUCKET)
+    made = _resource().create_bucket(Bucket=BUCKET)
     yield made
     for upload in made.multipart_uploads.all():
         upload.abort()

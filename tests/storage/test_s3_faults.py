@@ -1,38 +1,51 @@
-"""S3 on a bad day: requests that fail a while, fail for good, or are answered in part."""
+"""S3 on a bad day: what is tried again and for how long, and what each error says."""
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
-import time
-from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
-from botocore.exceptions import ConnectionClosedError
+from botocore.exceptions import BotoCoreError, SSLError
 from botocore.parsers import ResponseParserError
 
-import lidarprep as lp
 from lidarprep.errors import StorageError
-from lidarprep.storage.s3 import retries
-from lidarprep.storage.s3.errors import reported
-from tests.storage.s3_faults import Fault, Raw, answered, cut, failing, unreachable
-from tests.storage.s3_stores import JSON, opened
+from lidarprep.storage import _s3_faults as retries
+from lidarprep.storage._s3_faults import RetryBudget, is_passing, reported
+from tests.storage.s3 import Fault, answered, body, cut, network, no_waiting, opened, put, requests, unreachable
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "_wait", lambda attempts: 0.01)
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.0)
-    monkeypatch.setattr("botocore.retries.bucket.TokenBucket.acquire", lambda self, amount=1, block=True: True)
+    no_waiting(monkeypatch)
+
+
+class Clock:
+    """A clock that stands still but for what is waited."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 10_000.0
+        monkeypatch.setattr(retries, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def tick(self, seconds: float) -> bool:
+        self.now += seconds
+        return False
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
 
 
 @pytest.mark.parametrize(
     "fault",
     [
         answered(500, "InternalError"),
+        answered(503, "SlowDown", "Please reduce your request rate."),
         answered(400, "BadDigest"),
         answered(400, "RequestTimeout"),
         answered(400, "XAmzContentSHA256Mismatch"),
@@ -42,176 +55,207 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_request_that_fails_longer_than_boto_tries_succeeds_in_the_end(bucket: Any, moto: str, fault: Fault) -> None:
-    store = opened(moto)
-    sent = failing(store, fault, times=9, method="PUT")
-    store.put("a.json", b"[1]", JSON)
-    assert sent.count("PUT") == 10
+    with network(fault, times=9, method="PUT") as sent:
+        put(opened(give_up_after=60), "a.json")
+    assert requests(sent) == ["PUT run/a.json"] * 10
     assert bucket.Object("run/a.json").get()["Body"].read() == b"[1]"
 
 
-def test_of_a_large_object_only_the_parts_that_failed_are_sent_again(bucket: Any, moto: str) -> None:
-    store = opened(moto)
+def test_of_a_large_object_a_part_that_failed_is_sent_again_alone(bucket: Any, moto: str) -> None:
     data = os.urandom(2**20) * 20
-    sent = failing(store, answered(400, "BadDigest"), times=7, method="PUT")
-    store.put("large.pb", data, "application/octet-stream")
-    assert sent.count("PUT") == 3 + 7
-    assert sent.count("POST") == 2  # begun once, completed once
+    with network(answered(500, "InternalError"), times=2, method="PUT") as sent:
+        put(opened(), "large.pb", data)
+    assert [request.method for request in sent].count("PUT") == 3 + 2
     assert bucket.Object("run/large.pb").get()["Body"].read() == data
-
-
-def test_a_large_object_that_cannot_be_sent_leaves_no_parts(bucket: Any, moto: str) -> None:
-    store = opened(moto)
-    failing(store, answered(403, "AccessDenied"), method="PUT")
-    with pytest.raises(StorageError, match="AccessDenied"):
-        store.put("large.pb", b"x" * 17 * 2**20, "application/octet-stream")
+    with network(answered(400, "BadDigest"), times=2, method="PUT"):  # which boto does not try again: from the start
+        put(opened(), "large.pb", data[::-1])
+    assert bucket.Object("run/large.pb").get()["Body"].read() == data[::-1]
     assert list(bucket.multipart_uploads.all()) == []
 
 
-def test_a_body_that_is_cut_is_fetched_again(bucket: Any, moto: str) -> None:
-    store = opened(moto)
-    store.put("a.json", b"[1, 2, 3]", JSON)
-    headers = {"Content-Length": "9"}
-    sent = failing(store, lambda request: AWSResponse(request.url, 200, headers, Raw(b"[1, ")), times=3, method="GET")
-    assert store.get("a.json") == b"[1, 2, 3]"
-    assert sent.count("GET") == 4
+def test_a_body_that_is_cut_or_damaged_on_its_way_is_fetched_again(bucket: Any, moto: str) -> None:
+    store = opened()
+    put(store, "a.json", b"[1, 2, 3]")
+    with network(body(b"[1, ", length=9), times=3, method="GET") as sent:
+        assert store.get("a.json") == b"[1, 2, 3]"
+    assert len(sent) == 4
 
-
-def test_a_conditional_put_whose_answer_was_lost_stands_and_says_that_something_does(bucket: Any, moto: str) -> None:
-    store = opened(moto)
-    session = store.bucket.client._endpoint.http_session
-    send, lost = session.send, list[Any]()
-
-    def losing(request: Any) -> Any:
-        answer = send(request)
-        if request.method == "PUT" and not lost:
-            lost.append(request)
-            raise ConnectionClosedError(endpoint_url=request.url)
+    def damaged(request: Any) -> Any:
+        answer = body(b"[1, 2, 4]")(request)
+        answer.headers["x-amz-checksum-sha256"] = "0000"
         return answer
 
-    session.send = losing
-    assert store.put_if(".lidarprep-run/lock", b"one", None) is None
-    found = store.get_tagged(".lidarprep-run/lock")
-    assert found is not None
-    assert found.data == b"one"
+    with network(damaged, times=2, method="GET"):
+        assert store.get("a.json") == b"[1, 2, 3]"
 
 
-def test_a_store_that_says_it_knows_no_conditions_is_asked_without(bucket: Any, moto: str) -> None:
-    store, key = opened(moto), ".lidarprep-run/lock"
-    session = store.bucket.client._endpoint.http_session
-    refuse, send = answered(501, "NotImplemented", "no conditions"), session.send
-    session.send = lambda request: (
-        refuse(request) if {"If-None-Match", "If-Match"} & set(request.headers) else send(request)
-    )
-    tag = store.put_if(key, b"one", None)
-    assert tag is not None
-    assert store.put_if(key, b"two", None) not in (None, tag)
-    store.discard_if(key, tag)
-    assert store.get_tagged(key) is None
+@pytest.mark.parametrize(("fault", "said"), [(answered(503, "SlowDown", "Please reduce"), "SlowDown"), (cut, "closed")])
+def test_a_store_that_only_fails_is_given_up_in_the_time_that_was_said(
+    bucket: Any, moto: str, fault: Fault, said: str
+) -> None:
+    expected = rf"s3://scenes/run/a\.json cannot be stored: [\s\S]*{said}[\s\S]*\(tried for 0\.\d seconds\)"
+    with network(fault) as sent, pytest.raises(StorageError, match=expected):
+        put(opened(give_up_after=0.001), "a.json")
+    assert len(sent) > 3
 
 
-@pytest.mark.parametrize("code", ["ExpiredToken", "TokenRefreshRequired", "RequestExpired"])
-def test_expired_credentials_are_one_clear_error_that_says_what_to_do(bucket: Any, moto: str, code: str) -> None:
-    store = opened(moto)
-    sent = failing(store, answered(400, code, "The provided token has expired."), method="PUT")
-    with pytest.raises(StorageError, match=r"have run out\. Log in again[\s\S]*the same command goes on"):
-        store.put("a.json", b"[1]", JSON)
-    assert sent.count("PUT") == 1
+def test_the_budget_counts_from_the_first_failure_to_the_last_attempt(clock: Clock) -> None:
+    failed: list[float] = []
 
+    def failing() -> None:
+        clock.now += 25.0
+        failed.append(clock.now)
+        raise ResponseParserError("x")
 
-def test_a_clock_that_is_wrong_is_said_so(bucket: Any, moto: str) -> None:
-    store = opened(moto)
-    failing(store, answered(403, "RequestTimeTooSkewed", "too large"), method="PUT")
-    with pytest.raises(StorageError, match="clock is wrong"):
-        store.put("a.json", b"[1]", JSON)
+    with pytest.raises(ResponseParserError):
+        RetryBudget(1.0, "https://s3.example.com").call(failing)
+    assert failed == [10_025.0, 10_050.0, 10_075.0, 10_100.0]  # the first may take as long as it takes
+    failed.clear()
+    with pytest.raises(ResponseParserError):
+        RetryBudget(1.0, "https://s3.example.com").call(failing, at_most_s=30)
+    assert len(failed) == 3
 
 
 @pytest.mark.parametrize(
-    ("method", "code", "said"),
+    ("endpoint", "longest_s"),
+    [("http://127.0.0.1:1", 5), ("http://localhost:1", 5), ("http://[::1]:1", 5), ("https://s3.example.com", 600)],
+)
+def test_only_a_server_on_this_machine_that_refuses_is_given_up_after_seconds_and_others_are_told_of_once(
+    clock: Clock, endpoint: str, longest_s: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused() -> None:
+        clock.now += 1.0
+        return unreachable(SimpleNamespace(url=endpoint))  # type: ignore[arg-type,return-value]
+
+    budget, begun = RetryBudget(10, endpoint), clock.now
+    with pytest.raises(BotoCoreError, match=r"Could not connect"), caplog.at_level(logging.WARNING):
+        budget.call(refused)
+    assert clock.now - begun == pytest.approx(longest_s + 1, abs=1)
+    told = [record.getMessage() for record in caplog.records]
+    if longest_s == 5:
+        assert told == []
+    else:
+        assert len(told) == 1
+        assert told[0].startswith(f"{endpoint} fails (Could not connect")
+        assert told[0].endswith("trying for 9.93 minutes more (--give-up-after)")
+
+
+def test_a_port_where_nothing_listens_says_so(moto: str, clock: Clock) -> None:
+    """Boto says that it cannot connect; the budget on loopback is of seconds, whatever was given."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    expected = pytest.raises(StorageError, match=r"cannot be fetched: Could not connect[\s\S]*Check --endpoint-url")
+    with network(when=lambda request: clock.tick(2)) as sent, expected:
+        opened(endpoint_url=url).read_manifest()
+    assert 3 <= len(sent) <= 6
+
+
+def test_a_store_that_is_closed_tries_nothing_again(bucket: Any, moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "wait_random_exponential", lambda **_: lambda state: 300.0)
+    store, failed, sends = opened(), list[StorageError](), threading.Event()
+
+    def storing() -> None:
+        with pytest.raises(StorageError) as raised:
+            put(store, "a.json")
+        failed.append(raised.value)
+
+    with network(cut, when=lambda request: not sends.set()) as sent:
+        thread = threading.Thread(target=storing)
+        thread.start()
+        assert sends.wait(30)
+        store.close()
+        thread.join(30)
+        assert not thread.is_alive()
+        assert "cannot be stored" in failed[0].message
+        sent.clear()
+        with pytest.raises(StorageError, match="closed"):
+            store.get("a.json")
+        assert len(sent) == 3  # boto's own attempts
+
+
+def test_a_certificate_that_is_wrong_is_not_tried_for_minutes() -> None:
+    assert not is_passing(SSLError(endpoint_url="x", error="[SSL: CERTIFICATE_VERIFY_FAILED]"))
+    assert is_passing(SSLError(endpoint_url="x", error="[SSL: BAD_RECORD_MAC]"))
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
     [
-        ("PUT", "AccessDenied", "cannot take a probe: AccessDenied"),
-        ("PUT", "AccessControlListNotSupported", "go without --acl"),
-        ("PUT", "KMS.NotFoundException", "--kms-key"),
-        ("GET", "AccessDenied", "cannot be reached: AccessDenied"),
-        ("DELETE", "AccessDenied", "cannot delete what was stored: AccessDenied"),
+        (400, "ExpiredToken", r"have run out\. Log in again[\s\S]*the same command goes on"),
+        (400, "TokenRefreshRequired", "have run out"),
+        (400, "RequestExpired", "have run out"),
+        (403, "RequestTimeTooSkewed", "clock is wrong"),
+        (403, "InvalidAccessKeyId", "does not know the credentials"),
+        (403, "SignatureDoesNotMatch", "secret key is not that"),
+        (403, "AccessDenied", r"may not do that \(s3:PutObject\)"),
+        (400, "AccessControlListNotSupported", "go without --acl"),
+        (400, "KMS.NotFoundException", "--kms-key"),
+        (400, "InvalidStorageClass", "--storage-class"),
+        (501, "NotImplemented", "--checksums when_required --path-style"),
+        (404, "NoSuchBucket", "no such bucket"),
+        (301, "PermanentRedirect", "--region"),
+        (400, "SomethingNew", "Check --region, --endpoint-url"),
+        (405, "MethodNotAllowed", "Check the options"),
     ],
 )
-def test_a_permission_that_is_lacking_shows_in_the_probe(
-    bucket: Any, moto: str, method: str, code: str, said: str
+def test_what_the_store_refuses_is_asked_once_and_says_what_to_do(
+    bucket: Any, moto: str, status: int, code: str, said: str
 ) -> None:
-    store = opened(moto)
-    failing(store, answered(403, code), method=method)
-    with pytest.raises(StorageError, match=said):  # noqa: PT012  # as a run does
-        store.check()
-        store.probe()
+    expected = rf"s3://scenes/run/a\.json cannot be stored: {code} No\.[\s\S]*{said}"
+    with network(answered(status, code, "No."), method="PUT") as sent, pytest.raises(StorageError, match=expected):
+        put(opened(), "a.json")
+    assert [request.method for request in sent].count("PUT") == (2 if status == 301 else 1)  # boto asks for the region
 
 
-def test_uploads_that_may_not_be_seen_do_not_hinder_a_run(bucket: Any, moto: str) -> None:
-    store = opened(moto)
-    store.bucket.client.meta.events.register(
-        "before-send.s3.ListMultipartUploads", lambda request, **_: answered(403, "AccessDenied")(request)
-    )
-    store.sweep()
-
-
-def test_a_probe_that_a_killed_run_has_left_is_swept(bucket: Any, moto: str) -> None:
-    store = opened(moto, acl="public-read")
-    session = store.bucket.client._endpoint.http_session
-    send = session.send
-
-    def killed(request: Any) -> Any:
-        if request.method != "PUT":
-            raise KeyboardInterrupt
-        return send(request)
-
-    session.send = killed
-    with pytest.raises(KeyboardInterrupt):
-        store.probe()
-    (left,) = bucket.objects.all()
-    assert left.key == "run/.lidarprep-run/probe"
-    grants = left.Acl().grants
-    assert any(grant["Grantee"].get("URI", "").endswith("AllUsers") for grant in grants), "not as attachments are put"
-    opened(moto).sweep()
-    assert list(bucket.objects.all()) == []
-
-
-def test_an_unknown_profile_is_one_clear_error() -> None:
-    with pytest.raises(StorageError, match=r"nobody[\s\S]*--profile"):
-        lp.storage.open_store("s3://b", profile="nobody")
-
-
-def test_a_body_that_trickles_is_cut_short_and_fetched_again(
-    bucket: Any, moto: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("header", ["x-amz-sdk-checksum-algorithm", "x-amz-checksum-mode"])
+@pytest.mark.parametrize(("status", "code"), [(400, "InvalidArgument"), (501, "NotImplemented")])
+def test_a_store_that_knows_no_checksums_says_which_option_is_for_it(
+    bucket: Any, moto: str, header: str, status: int, code: str
 ) -> None:
-    monkeypatch.setattr("lidarprep.storage.s3.download._LONGEST_PIECE_S", 0.3)
-    connections: list[int] = []
+    refuse = answered(status, code, f"Unsupported header '{header}' received for this API call.")
+    with network(refuse), pytest.raises(StorageError) as raised:
+        opened().read_manifest()
+    assert raised.value.fix is not None
+    assert "--checksums when_required" in raised.value.fix
+    assert "--region" not in raised.value.fix
 
-    def served(listening: socket.socket) -> None:
-        while True:
-            with suppress(OSError), listening.accept()[0] as connection:
-                connections.append(1)
-                connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nETag: x\r\nConnection: close\r\n\r\n")
-                if len(connections) > 2:
-                    connection.sendall(b"x" * 1000)
-                    return
-                for _ in range(1000):  # a byte at a time: for ever, by the time between two
-                    connection.sendall(b"x")
-                    time.sleep(0.05)
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=served, args=[listening])
-        thread.start()
-        store = opened(f"http://127.0.0.1:{listening.getsockname()[1]}")
-        assert store.get("a") == b"x" * 1000
-        thread.join()
-    assert len(connections) == 3
+def test_what_is_denied_names_the_permission_and_the_whole_key(bucket: Any, moto: str) -> None:
+    store = opened()
+    with network(answered(403, "AccessDenied", "Access Denied")):
+        for use, place, permission in (
+            (store.check, r"s3://scenes/run cannot be listed", "s3:ListBucket on the bucket"),
+            (lambda: store.get("a.json"), r"s3://scenes/run/a\.json cannot be fetched", "s3:GetObject, and s3:ListBu"),
+            (store.read_manifest, r"s3://scenes/run/manifest\.json cannot be fetched", "s3:GetObject, and s3:ListBu"),
+            (lambda: store.delete(["a.json"]), r"s3://scenes/run/a\.json cannot be deleted", "s3:DeleteObject"),
+            (lambda: store.delete_unfinished(0.0), r"s3://scenes/run cannot be", "s3:ListBucketMultipartUploads"),
+            (lambda: store.write_manifest(b"", if_version=None), r"s3://scenes/run/manifest\.json", "s3:PutObject"),
+        ):
+            with pytest.raises(StorageError, match=rf"{place}[\s\S]*AccessDenied Access Denied[\s\S]*\({permission}"):
+                use()
+    for method, said in (
+        ("PUT", r"\.lidarprep/check cannot be stored"),
+        ("DELETE", r"\.lidarprep/check cannot be del"),
+    ):
+        with network(answered(403, "AccessDenied"), method=method), pytest.raises(StorageError, match=said):
+            store.check()
 
 
 def test_a_page_in_place_of_a_stores_answer_is_one_clear_error(bucket: Any, moto: str) -> None:
-    store = opened(moto, give_up_after=0.001)
     page = b"<!doctype html><p>Log in to the hotel's network</br>"
-    failing(store, lambda request: AWSResponse(request.url, 200, {"Content-Length": str(len(page))}, Raw(page)))
-    with pytest.raises(StorageError, match=r"cannot be reached: 500 Internal Server Error[\s\S]*Check the network"):
-        store.check()
+    with network(body(page)), pytest.raises(StorageError, match=r"cannot be listed: [\s\S]*(network|log in)"):
+        opened(give_up_after=0.0001).check()
     with pytest.raises(StorageError, match=r"is not that of a store[\s\S]*log in there"), reported("s3://b", "be read"):
         raise ResponseParserError("no element found")
+
+
+def test_what_is_no_error_of_the_store_stays_what_it_is() -> None:
+    with pytest.raises(RuntimeError, match="can't start new thread"), reported("s3://b", "be read"):
+        raise RuntimeError("can't start new thread")
+
+
+def test_a_bucket_that_is_not_there_is_one_clear_error(moto: str) -> None:
+    with pytest.raises(StorageError, match=r"s3://scenes/run cannot be listed: NoSuchBucket[\s\S]*no such bucket"):
+        opened().check()
+    with pytest.raises(StorageError, match="NoSuchBucket"):
+        opened().get("a.json")

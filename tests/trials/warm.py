@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 
 import boto3.s3.inject  # noqa: F401
+import lidarprep.cli.memory
 import pytest.__main__  # noqa: F401  # what a child imports again, as its parent's main module
 import rich.table  # noqa: F401
 
 import lidarprep as lp
-import lidarprep.cli.memory
 import lidarprep.cli.prepare
 import lidarprep.cli.progress
 import lidarprep.storage.s3

@@ -1,0 +1,412 @@
+"""A recording in figures: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.checks import (
+    CameraView,
+    Finding,
+    Sample,
+    camera_views,
+    check_scene,
+    finite,
+    motion_within_sweeps,
+    recipe_option,
+    thinned,
+)
+from lidarprep.errors import FormatError, RecipeError, SceneError
+from lidarprep.recipe import DEFAULT_MAX_SPEED_M_S
+from lidarprep.scene import Frame, PointCloud, Scene, Stream
+from lidarprep.steps.intensity import guess_intensity_scale
+
+# Frames that are read at once, each of which may hold as much memory as its points take.
+READERS = 2
+
+# So many unreadable frames are findings of their own; the others are counted.
+BAD_FRAMES_NAMED = 20
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The extent of points, metres, in the recording's own frame of reference.
+
+    Args:
+        lowest, highest: (x, y, z).
+    """
+
+    lowest: Triple
+    highest: Triple
+
+
+@dataclass(frozen=True)
+class FrameInspection:
+    """One frame in figures.
+
+    Args:
+        id: Its name in the recording.
+        timestamp: Nanoseconds since the Unix epoch, or None.
+        points: Number of points.
+        not_finite: Number of points with a coordinate that is not finite.
+        radar_points: Number of radar returns.
+        images: Number of images.
+        position: (x, y, z) of the device in the world, metres, or None.
+        error: Why it cannot be read, or None; then its figures are 0.
+    """
+
+    id: str
+    timestamp: int | None
+    points: int
+    not_finite: int
+    radar_points: int
+    images: int
+    position: Triple | None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class CameraInspection:
+    """One camera in figures.
+
+    Args:
+        name: Its name.
+        model: Its projection.
+        size: (width, height) of its images in pixels, or None if it has none with a pose.
+        images: Number of frames with an image of it.
+        points_in_view: Share of the sampled points that fall into its image, in the first sampled frame that has one;
+            or None.
+    """
+
+    name: str
+    model: str
+    size: tuple[int, int] | None
+    images: int
+    points_in_view: float | None
+
+
+@dataclass(frozen=True)
+class LidarInspection:
+    """One lidar in figures.
+
+    Args:
+        name: Its name.
+        index: The device id of its points.
+        points: Number of its points; None if points don't say which lidar they are of.
+    """
+
+    name: str
+    index: int
+    points: int | None
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A recording in figures.
+
+    Args:
+        source: Its path or URL.
+        layout: Its layout.
+        points_frame: The frame of reference of its points.
+        frames: Its frames.
+        points: Number of points of all frames.
+        fields: Names of the columns that the points have.
+        ignored_fields: Names of the fields that have no column.
+        bounds: The extent of all finite points; None if there are none.
+        intensity: (lowest, highest), or None.
+        cameras: Its cameras.
+        lidars: Its lidars, if it names them.
+        streams: Its streams, used or not, if it holds streams, such as the topics of a bag.
+        rate_hz: Frames a second; None without timestamps.
+        distance_m: Length of the device's path, metres; None without poses.
+        notes: Guesses made on opening it.
+        findings: What looks odd, with its cure.
+    """
+
+    source: str
+    layout: str
+    points_frame: str
+    frames: list[FrameInspection]
+    points: int
+    fields: list[str]
+    ignored_fields: list[str]
+    bounds: Bounds | None
+    intensity: tuple[float, float] | None
+    cameras: list[CameraInspection]
+    lidars: list[LidarInspection]
+    streams: list[Stream]
+    rate_hz: float | None
+    distance_m: float | None
+    notes: list[str]
+    findings: list[Finding]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return asdict(self)
+
+
+def inspect_scene(
+    scene: Scene,
+    *,
+    max_speed: float = DEFAULT_MAX_SPEED_M_S,
+    on_frame: Callable[[int, int], None] | None = None,
+) -> Inspection:
+    """Read every frame of a recording, and check what looks odd. An unreadable frame is a finding.
+
+    Args:
+        scene: The recording.
+        max_speed: Metres a second above which the device's speed is odd.
+        on_frame: Called in this thread with (frames done, frames in all).
+
+    Raises:
+        RecipeError: The speed is not above 0.
+        SceneError: None of the frames can be read.
+        MissingExtraError: Reading it needs a library that is not installed.
+    """
+    if not max_speed > 0:
+        raise RecipeError(f"max_speed is {max_speed:g}; it must be above 0, in metres a second")
+    figures = []
+    for row, read in enumerate(_read_frames(scene)):
+        figures.append(read)
+        if on_frame is not None:
+            on_frame(row + 1, len(scene))
+    if figures and all(one.error is not None for one in figures):
+        raise SceneError(
+            f"none of the {len(figures)} frames can be read; the first: {figures[0].error}"
+            if len(figures) > 1
+            else f"{figures[0].error}",
+            fix=figures[0].fix or "Write the file again, or open another; `lidarprep layouts` lists what is known.",
+        )
+    frames = [one.inspection(frame) for frame, one in zip(scene, figures, strict=True)]
+    samples = [Sample(frame, one.sample) for frame, one in zip(scene, figures, strict=True) if one.sample is not None]
+    views = camera_views(scene, samples)
+    cameras = _cameras(scene, views)
+    lowest = np.min([one.lowest for one in figures], axis=0, initial=np.inf)
+    highest = np.max([one.highest for one in figures], axis=0, initial=-np.inf)
+    intensities = [value for one in figures for value in one.intensities]
+    hint = motion_within_sweeps(scene, samples)
+    return Inspection(
+        source=scene.source,
+        layout=scene.layout,
+        points_frame=scene.points_frame,
+        frames=frames,
+        points=sum(frame.points for frame in frames),
+        fields=list(dict.fromkeys(name for one in figures for name in one.fields)),
+        ignored_fields=list(dict.fromkeys(name for one in figures for name in one.ignored_fields)),
+        bounds=Bounds(_triple(lowest), _triple(highest)) if np.isfinite(lowest).all() else None,
+        intensity=(min(intensities), max(intensities)) if intensities else None,
+        cameras=cameras,
+        lidars=_lidars(scene, figures),
+        streams=list(scene.streams),
+        rate_hz=_rate(frames),
+        distance_m=_distance(frames),
+        notes=[*scene.notes, *([hint] if hint else []), *_not_finite(frames)],
+        findings=[
+            *_bad_frames(frames),
+            *check_scene(scene, samples, max_speed=max_speed, views=views),
+            *_gaps(scene, frames, cameras),
+            *_intensity_scale(samples),
+        ],
+    )
+
+
+def _triple(values: Iterable[Any]) -> Triple:
+    x, y, z = (float(value) for value in values)
+    return (x, y, z)
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _FrameFigures:
+    """Figures of one frame's points, gathered chunk by chunk."""
+
+    points: int = 0
+    not_finite: int = 0
+    radar_points: int = 0
+    error: str | None = None
+    fix: str | None = None
+    lowest: NDArray[np.float64] = field(default_factory=lambda: np.full(3, np.inf))
+    highest: NDArray[np.float64] = field(default_factory=lambda: np.full(3, -np.inf))
+    intensities: list[float] = field(default_factory=list)
+    fields: dict[str, None] = field(default_factory=dict)
+    ignored_fields: dict[str, None] = field(default_factory=dict)
+    by_device: dict[int, int] = field(default_factory=dict)
+    sample: PointCloud | None = None
+
+    def add(self, chunk: PointCloud, devices: Sequence[int], *, keep: bool) -> None:
+        """Add a chunk of the frame's points; `keep` samples it."""
+        self.points += len(chunk)
+        positions = finite(chunk.positions)
+        self.not_finite += len(chunk) - len(positions)
+        if len(positions):
+            # A column at a time: NumPy reduces rows of three some twenty times as slowly.
+            self.lowest = np.minimum(self.lowest, [column.min() for column in positions.T])
+            self.highest = np.maximum(self.highest, [column.max() for column in positions.T])
+        if chunk.intensity is not None:
+            known = chunk.intensity[np.isfinite(chunk.intensity)]
+            self.intensities += [float(known.min()), float(known.max())] if known.size else []
+        if chunk.device is not None:
+            for index in devices:
+                self.by_device[index] = self.by_device.get(index, 0) + int((chunk.device == index).sum())
+        self.fields |= dict.fromkeys(["positions", *chunk.columns])
+        self.ignored_fields |= dict.fromkeys(chunk.ignored_fields)
+        if keep:
+            parts = [part for part in (self.sample, thinned(chunk)) if part is not None]
+            self.sample = thinned(PointCloud.concatenate(parts))
+
+    def inspection(self, frame: Frame) -> FrameInspection:
+        return FrameInspection(
+            id=frame.id,
+            timestamp=frame.timestamp,
+            points=self.points,
+            not_finite=self.not_finite,
+            radar_points=self.radar_points,
+            images=len(frame.images),
+            position=None if frame.world_from_ego is None else _triple(frame.world_from_ego.translation),
+            error=self.error,
+        )
+
+
+def _read_frames(scene: Scene) -> Iterator[_FrameFigures]:
+    """Read the frames, READERS at once; yield their figures in order."""
+    sampled = {0, len(scene) // 2, len(scene) - 1}
+    devices = [lidar.index for lidar in scene.lidars]
+    waiting: deque[Future[_FrameFigures]] = deque()
+    with ThreadPoolExecutor(READERS, "inspect") as pool:
+        for row, frame in enumerate(scene):
+            waiting.append(pool.submit(_read_frame, frame, devices, keep=row in sampled))
+            if len(waiting) > READERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _read_frame(frame: Frame, devices: Sequence[int], *, keep: bool) -> _FrameFigures:
+    figures = _FrameFigures()
+    try:
+        for chunk in frame.chunks():
+            figures.add(chunk, devices, keep=keep)
+        radar = frame.radar()
+    except (FormatError, SceneError) as error:
+        return _FrameFigures(error=error.message, fix=error.fix)
+    figures.radar_points = 0 if radar is None else len(radar)
+    return figures
+
+
+# ---- figures of the recording --------------------------------------------------------------------------------------
+
+
+def _cameras(scene: Scene, views: Mapping[str, CameraView]) -> list[CameraInspection]:
+    inspections = []
+    for camera in scene.cameras:
+        view = views.get(camera.name)
+        inspections.append(
+            CameraInspection(
+                name=camera.name,
+                model=camera.intrinsics.model,
+                size=None if view is None else (view.width, view.height),
+                images=sum(any(image.camera.name == camera.name for image in frame.images) for frame in scene),
+                points_in_view=None if view is None else view.share,
+            )
+        )
+    return inspections
+
+
+def _lidars(scene: Scene, figures: Sequence[_FrameFigures]) -> list[LidarInspection]:
+    if len(scene.lidars) == 1:
+        (lidar,) = scene.lidars
+        return [LidarInspection(lidar.name, lidar.index, sum(one.points for one in figures))]
+    known = any(one.by_device for one in figures)
+    return [
+        LidarInspection(
+            lidar.name, lidar.index, sum(one.by_device.get(lidar.index, 0) for one in figures) if known else None
+        )
+        for lidar in scene.lidars
+    ]
+
+
+def _rate(frames: Sequence[FrameInspection]) -> float | None:
+    """Frames a second by the median time step, so that a gap does not count."""
+    steps = np.diff(np.unique([frame.timestamp for frame in frames if frame.timestamp is not None]))
+    return float(1e9 / np.median(steps)) if steps.size else None
+
+
+def _distance(frames: Sequence[FrameInspection]) -> float | None:
+    places = [frame.position for frame in frames]
+    if not places or any(place is None for place in places):
+        return None
+    return float(np.linalg.norm(np.diff(np.array(places, dtype=np.float64), axis=0), axis=1).sum())
+
+
+def _not_finite(frames: Sequence[FrameInspection]) -> list[str]:
+    """Note points that are not finite. Not a finding: lidars that keep their grid have one for every lost return."""
+    count = sum(frame.not_finite for frame in frames)
+    return [f"{count} points have a coordinate that is not a finite number: prepare drops them"] if count else []
+
+
+# ---- findings beyond those of check_scene ---------------------------------------------------------------------------
+
+
+def _bad_frames(frames: Sequence[FrameInspection]) -> list[Finding]:
+    """Name unreadable frames, or count them beyond BAD_FRAMES_NAMED."""
+    cure = recipe_option("--skip-bad-frames", "skip_bad_frames", "True")
+    bad = [frame for frame in frames if frame.error is not None]
+    messages = [f"frame {frame.id} cannot be read: {frame.error}" for frame in bad[:BAD_FRAMES_NAMED]]
+    if len(bad) > BAD_FRAMES_NAMED:
+        messages.append(f"{len(bad) - BAD_FRAMES_NAMED} more frames cannot be read")
+    return [Finding("bad-frame", message, cure) for message in messages]
+
+
+def _gaps(scene: Scene, frames: Sequence[FrameInspection], cameras: Sequence[CameraInspection]) -> list[Finding]:
+    """Find what frames lack: points, poses, images."""
+    findings = []
+    empty = [frame.id for frame in frames if frame.points == frame.not_finite and frame.error is None]
+    if empty:
+        findings.append(
+            Finding(
+                "empty-frames",
+                f"{len(empty)} of {len(frames)} frames have no points, the first is {empty[0]}",
+                "mend or remove them, or choose frames: prepare --frames A:B:S (frames='A:B:S' in a recipe)",
+            )
+        )
+    without = [frame.id for frame in frames if frame.position is None]
+    if without and scene.points_frame == "ego":
+        findings.append(
+            Finding(
+                "poses-missing",
+                f"{len(without)} of {len(frames)} frames have no pose, the first is {without[0]}",
+                "give a poses file, --poses FILE (poses=FILE in open_scene), or say --points-frame world "
+                "(points_frame='world') if the points are in the world already",
+            )
+        )
+    findings += [
+        Finding(
+            "images-missing",
+            f"camera {camera.name} has images for {camera.images} of {len(frames)} frames",
+            "leave it out by naming the others, --camera NAME (cameras=[NAME] in open_scene); where images are "
+            "matched by time, allow more, --image-tolerance S (image_tolerance=S)",
+        )
+        for camera in cameras
+        if camera.images < len(frames)
+    ]
+    return findings
+
+
+def _intensity_scale(samples: Sequence[Sample]) -> list[Finding]:
+    """Find intensities whose scale `prepare` would not guess."""
+    try:
+        guess_intensity_scale([sample.points for sample in samples])
+    except RecipeError as error:
+        option = recipe_option("--intensity-scale S", "intensity_scale", "S")
+        return [Finding("intensity-scale", error.message, f"say which value is full intensity: {option}")]
+    return []

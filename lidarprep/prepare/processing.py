@@ -1,0 +1,202 @@
+"""The processing of a run's frames, side by side within a memory budget; and who is told how it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from lidarprep.prepare.disk_space import DiskSpace
+from lidarprep.prepare.empty_result import require_points
+from lidarprep.prepare.ordered_map import Admission, MemoryBudget, ordered_map
+from lidarprep.prepare.plan import FrameTask
+from lidarprep.prepare.process_frame import BYTES_A_POINT, EmptyFrame, FrameProcessor, PreparedFrame, store_in_worker
+from lidarprep.prepare.scene_file import SceneFileWriter
+from lidarprep.scene import PointCloud, Scene
+from lidarprep.storage import Store
+from lidarprep.storage.manifest import AttachmentRecord, FrameRecord, FrameResult, SkippedRecord
+
+# Frames that are being stored side by side: a put is mostly waiting, for a network or for a disk.
+_STORING = 14
+
+
+class Progress(Protocol):
+    """Told how a run goes on, by the thread that runs it; of nothing where nothing is to be done."""
+
+    def start(self, frames: int, done: int) -> None:
+        """So many frames are to be stored, of which some were found done."""
+
+    def advance(self, frame: FrameRecord, stored_bytes: int) -> None:
+        """One more frame is stored, in so many bytes, or written to the scene that is to hold all of them."""
+
+    def skip(self, frame: SkippedRecord) -> None:
+        """One frame is left out, since it is bad. Only told where the recipe skips bad frames."""
+
+
+class NoProgress:
+    """Tells nobody."""
+
+    def start(self, frames: int, done: int) -> None:
+        """Do nothing."""
+
+    def advance(self, frame: FrameRecord, stored_bytes: int) -> None:
+        """Do nothing."""
+
+    def skip(self, frame: SkippedRecord) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class Processing:
+    """Processes frames side by side.
+
+    Args:
+        processor: Processes one.
+        store: Where they are stored.
+        workers: Frames prepared at once.
+        executor: Runs them; a thread pool where it is None.
+        progress: Told of each frame that is done.
+        points: Points that are in memory already, by their frames' ids; each is let go with its frame.
+        finished: How many frames another run will find finished.
+    """
+
+    processor: FrameProcessor
+    store: Store
+    workers: int
+    executor: Executor | None
+    progress: Progress
+    points: dict[str, PointCloud]
+    finished: int = 0
+
+    def frames(
+        self, tasks: Sequence[FrameTask], free: int | None, *, has_points: bool, on_points: Callable[[], None]
+    ) -> Iterator[tuple[FrameTask, FrameResult]]:
+        """Store frames as attachments of their own; yield what became of each, in time order.
+
+        Frames that keep no point wait until one is met that does, and come last: a region in the wrong place stores
+        nothing.
+
+        Args:
+            tasks: The frames.
+            free: The store's free space before, bytes; None if that is unknown or unlimited.
+            has_points: Whether a frame of the run that is finished already keeps a point.
+            on_points: Called when it is known that something is kept, and before each frame after that.
+
+        Raises:
+            EmptyResultError: No frame keeps a point.
+        """
+        disk = DiskSpace(self.store, tasks, free, self.processor.recipe)
+        empty: list[EmptyFrame] = []
+        with self._threads(self.workers + _STORING) as threads:
+
+            def submit(task: FrameTask, admission: Admission) -> Future[FrameResult | EmptyFrame]:
+                disk.begin(task)
+                task = self._with_points(task)
+                if self.executor is not None:
+                    future = self.executor.submit(store_in_worker, self.processor, task, has_points)
+                else:
+                    future = threads.submit(
+                        self.processor.store, task, self.store, store_empty=has_points, admission=admission
+                    )
+                future.add_done_callback(self._count_finished)
+                return future
+
+            for pending in (tasks, empty):
+                todo = [one.task if isinstance(one, EmptyFrame) else one for one in pending]
+                if pending is empty and empty and not has_points:
+                    require_points([one.record for one in empty])
+                if has_points:
+                    on_points()
+                budget = MemoryBudget(self.workers + 1, self.workers + _STORING, expected=self._expected_bytes(todo))
+                with closing(ordered_map(submit, todo, budget, on_error=self.store.close)) as done:
+                    for task, result in zip(todo, done, strict=True):
+                        if isinstance(result, EmptyFrame):
+                            empty.append(result)
+                            continue
+                        has_points = has_points or (result.frame is not None and result.frame.points_out > 0)
+                        if has_points:
+                            on_points()
+                        self._tell(result)
+                        disk.stored()
+                        yield task, result
+
+    def scene(self, scene: Scene, tasks: Sequence[FrameTask]) -> tuple[list[FrameResult], AttachmentRecord | None]:
+        """Store all frames as one Sensor Fusion Scene.
+
+        Returns:
+            What became of each frame, in time order; the attachment, None if every frame was left out. What its writer
+            has rounded, assumed or dropped is noted at the first frame, for a run that finds the scene finished.
+
+        Raises:
+            EmptyResultError: No frame keeps a point.
+        """
+        done: list[tuple[FrameTask, FrameResult, bytes | None]] = []
+        with (
+            self._threads(self.workers) as threads,
+            SceneFileWriter.open(scene, self.processor, self.store, tasks) as scene_file,
+        ):
+            executor = self.executor or threads
+
+            def submit(task: FrameTask, admission: Admission) -> Future[PreparedFrame | FrameResult]:
+                return executor.submit(self.processor.prepare, self._with_points(task))
+
+            budget = MemoryBudget(self.workers + 1, 2 * self.workers + 1, expected=self._expected_bytes(tasks))
+            with closing(ordered_map(submit, tasks, budget, hold=_points_held, on_error=self.store.close)) as frames:
+                for task, prepared in zip(tasks, frames, strict=True):
+                    result = scene_file.add(task, prepared)
+                    bits = prepared.kept if isinstance(prepared, PreparedFrame) and result.frame is not None else None
+                    done.append((task, result, bits))
+                    del prepared
+                    self._tell(result)
+            records = [result.frame for _, result, _ in done if result.frame is not None]
+            if not records:
+                return [result for _, result, _ in done], None
+            require_points(records)
+            kept = list(threads.map(lambda one: self.processor.store_kept(one[0], self.store, one[2]), done))
+            attachment = scene_file.store_scene([record.id for record in records])
+            notes = {f"scene {number}": note for number, note in enumerate(scene_file.writer.notes)}
+            results = []
+            for (_, result, _), kept_record in zip(done, kept, strict=True):
+                if result.frame is not None:
+                    frame = result.frame.model_copy(update={"kept": kept_record, "notes": result.frame.notes | notes})
+                    result, notes = FrameResult(frame=frame), {}
+                results.append(result)
+            return results, attachment
+
+    @contextmanager
+    def _threads(self, count: int) -> Iterator[ThreadPoolExecutor]:
+        """Open a thread pool; after a failure what is queued is cancelled, and a stop waits for nothing."""
+        pool = ThreadPoolExecutor(count, thread_name_prefix="lidarprep")
+        try:
+            yield pool
+        except BaseException as failure:
+            self.store.close()
+            pool.shutdown(wait=isinstance(failure, Exception), cancel_futures=True)
+            raise
+        pool.shutdown()
+
+    def _with_points(self, task: FrameTask) -> FrameTask:
+        return replace(task, points=self.points.pop(task.frame.id, None))
+
+    def _tell(self, result: FrameResult) -> None:
+        if result.frame is not None:
+            self.progress.advance(result.frame, result.bytes)
+        elif result.skipped is not None:
+            self.progress.skip(result.skipped)
+
+    def _count_finished(self, future: Future[FrameResult | EmptyFrame]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            result = future.result()
+            self.finished += isinstance(result, FrameResult) and result.record.fingerprint is not None
+
+    def _expected_bytes(self, tasks: Sequence[FrameTask]) -> int | None:
+        """Return about what a frame takes in memory, by those that were read; None where none was."""
+        if any(task.frame.read_chunks is not None for task in tasks):
+            return None
+        return max((BYTES_A_POINT * len(points) for points in self.points.values()), default=None)
+
+
+def _points_held(result: PreparedFrame | FrameResult) -> int:
+    return result.in_memory if isinstance(result, PreparedFrame) else 0

@@ -1,0 +1,298 @@
+"""The operations of a store in S3: objects and their headers, checksums, parts, listings, the manifest, URLs."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
+from lidarprep.storage import open_store
+from lidarprep.storage.content import read_content
+from tests.storage.conftest import BUCKET
+from tests.storage.s3 import answered, body, cut, head, network, no_waiting, opened, put, requests
+
+LARGE = 17 * 2**20
+
+
+def tags_of(bucket: Any, key: str) -> dict[str, str]:
+    tags = bucket.meta.client.get_object_tagging(Bucket=BUCKET, Key=key)["TagSet"]
+    return {tag["Key"]: tag["Value"] for tag in tags}
+
+
+def is_public(bucket: Any, key: str) -> bool:
+    return any(grant["Grantee"].get("URI", "").endswith("AllUsers") for grant in bucket.Object(key).Acl().grants)
+
+
+def test_headers_tags_class_and_encryption_reach_the_store(bucket: Any, moto: str) -> None:
+    store = opened(
+        cache_control="max-age=3600",
+        sse="AES256",
+        storage_class="STANDARD_IA",
+        tags={"team": "maps", "cost centre": "a+b"},
+        acl="public-read",
+    )
+    put(store, "frames/1-0123456789ab.pb", b"points", "application/octet-stream")
+    found = head(bucket, "run/frames/1-0123456789ab.pb")
+    assert (found["CacheControl"], found["ContentType"]) == ("max-age=3600", "application/octet-stream")
+    assert (found["ServerSideEncryption"], found["StorageClass"]) == ("AES256", "STANDARD_IA")
+    assert tags_of(bucket, "run/frames/1-0123456789ab.pb") == {"team": "maps", "cost centre": "a+b"}
+    assert is_public(bucket, "run/frames/1-0123456789ab.pb")
+
+
+def test_cache_entries_are_encrypted_and_tagged_but_never_public_or_of_a_class(bucket: Any, moto: str) -> None:
+    store = opened(
+        sse="AES256", storage_class="STANDARD_IA", acl="public-read", cache_control="max-age=9", tags=["a=b=c"]
+    )
+    put(store, ".lidarprep/0.json")
+    found = head(bucket, "run/.lidarprep/0.json")
+    assert found["ServerSideEncryption"] == "AES256"
+    assert tags_of(bucket, "run/.lidarprep/0.json") == {"a": "b=c"}
+    assert not {"StorageClass", "CacheControl"} & found.keys()
+    assert not is_public(bucket, "run/.lidarprep/0.json")
+    store.write_manifest(b"{}", if_version=None)
+    assert "CacheControl" not in head(bucket, "run/manifest.json")
+
+
+def test_a_key_of_kms_reaches_the_store_for_parts_too(bucket: Any, moto: str) -> None:
+    store = opened(sse="aws:kms", kms_key="alias/scenes", tags=["a=b=c"])
+    put(store, "small.json", b"{}")
+    put(store, "large.json", b" " * LARGE)
+    for key in ("run/small.json", "run/large.json"):
+        found = head(bucket, key)
+        assert (found["ServerSideEncryption"], found["SSEKMSKeyId"]) == ("aws:kms", "alias/scenes")
+        assert tags_of(bucket, key) == {"a": "b=c"}
+
+
+@pytest.mark.parametrize("checksums", ["sha256", "crc32", "when_required"])
+def test_every_put_carries_a_checksum_that_the_store_can_verify(bucket: Any, moto: str, checksums: str) -> None:
+    store = opened(checksums=checksums)
+    with network() as sent:
+        put(store, "a.json", b"[1]")
+    (request,) = sent
+    names = {name.lower() for name in request.headers}
+    match checksums:
+        case "sha256":
+            digest = base64.b64encode(hashlib.sha256(b"[1]").digest())
+            assert request.headers["x-amz-checksum-sha256"] == digest
+            assert head(bucket, "run/a.json")["ChecksumSHA256"].encode() == digest
+        case "crc32":
+            assert "x-amz-checksum-crc32" in names or b"crc32" in request.headers["x-amz-trailer"]
+        case "when_required":
+            assert request.headers["Content-MD5"] == base64.b64encode(hashlib.md5(b"[1]").digest())
+            assert not [name for name in names if "checksum" in name]
+    assert store.get("a.json") == b"[1]"
+
+
+@pytest.mark.parametrize("checksums", ["sha256", "crc32", "when_required"])
+def test_a_large_object_goes_in_parts_each_with_its_checksum(bucket: Any, moto: str, checksums: str) -> None:
+    store, data = opened(checksums=checksums), os.urandom(2**20) * 20
+    with network() as sent:
+        put(store, "large.pb", data)
+    parts = [request for request in sent if request.method == "PUT"]
+    assert len(parts) == 3
+    if checksums != "when_required":
+        assert all(
+            any(checksums in str(name).lower() + str(request.headers[name]) for name in request.headers)
+            for request in parts
+        )
+    assert bucket.Object("run/large.pb").get()["Body"].read() == data
+    assert store.get("large.pb", 2**20, 2**20 + 5) == data[2**20 : 2**20 + 5]
+
+
+def test_a_file_is_sent_from_the_disk_and_is_gone_afterwards(
+    bucket: Any, moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    store = opened(cache_control="max-age=5")
+    for size in (3, LARGE):
+        with store.temporary_file() as file:
+            file.write(b"x" * size)
+            assert len(list(tmp_path.iterdir())) == 1
+            store.put_file("scene.sfs", file, "application/octet-stream", sha256="")
+        found = head(bucket, "run/scene.sfs")
+        assert (found["ContentLength"], found["CacheControl"]) == (size, "max-age=5")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_object_that_cannot_be_sent_leaves_no_parts(bucket: Any, moto: str) -> None:
+    with network(answered(403, "AccessDenied"), method="PUT"), pytest.raises(StorageError, match="AccessDenied"):
+        put(opened(), "large.pb", b"x" * LARGE)
+    assert list(bucket.multipart_uploads.all()) == []
+
+
+def test_objects_are_fetched_whole_and_in_part(bucket: Any, moto: str) -> None:
+    store = opened()
+    put(store, "a.json", b"0123456789")
+    put(store, "empty.json", b"")
+    assert [store.get("a.json"), store.get("a.json", 3, 5), store.get("a.json", 8, 99)] == [b"0123456789", b"34", b"89"]
+    assert [store.get("a.json", 10, 20), store.get("empty.json", 0, 9), store.get("empty.json")] == [b"", b"", b""]
+    assert store.get("no.json") is store.get("no.json", 3, 5) is None
+    with network(body(b"0123456789")):  # a store that knows no ranges
+        assert store.get("a.json", 3, 5) == b"34"
+
+
+def test_listings_are_of_the_prefix_only_and_go_on_where_one_page_ends(bucket: Any, moto: str) -> None:
+    store = opened()
+    keys = [f"frames/{number}-0123456789ab.json" for number in range(7)]
+    for key in (*keys, "other.json"):
+        put(store, key, b"12")
+    bucket.put_object(Key="running/frames/8.json", Body=b"")  # another prefix that begins alike
+    client = store._session.client
+    with pytest.MonkeyPatch.context() as patched:
+        ask = client.list_objects_v2
+        patched.setattr(client, "list_objects_v2", lambda **arguments: ask(**arguments, MaxKeys=3))
+        found = store.sizes("frames/")
+    assert sorted(found) == keys
+    assert {info.bytes for info in found.values()} == {2}
+    assert sorted(opened(prefix="").sizes("run")) == sorted(
+        ["running/frames/8.json", *(f"run/{key}" for key in (*keys, "other.json"))]
+    )
+    store.delete([*keys, "no.json"])
+    store.delete([])
+    assert list(store.sizes("")) == ["other.json"]
+
+
+@pytest.mark.parametrize("prefix", ["run", ""])
+def test_uploads_in_parts_that_are_old_are_aborted_and_those_outside_the_prefix_are_not(
+    bucket: Any, moto: str, prefix: str
+) -> None:
+    store = opened(prefix=prefix)
+    for key in ("run/scene-0123456789ab.sfs", "backup.tar"):
+        bucket.meta.client.create_multipart_upload(Bucket=BUCKET, Key=key)
+    store.delete_unfinished(0.0)
+    assert len(list(bucket.multipart_uploads.all())) == 2
+    store.delete_unfinished(1e12)
+    assert [upload.object_key for upload in bucket.multipart_uploads.all()] == (["backup.tar"] if prefix else [])
+
+
+def test_the_check_puts_with_the_options_of_the_run_and_leaves_nothing(bucket: Any, moto: str) -> None:
+    store = opened(sse="aws:kms", kms_key="k", tags={"a": "b"})
+    with network() as sent:
+        store.check()
+    headers = sent[1].headers
+    assert headers["x-amz-server-side-encryption-aws-kms-key-id"] == b"k"
+    assert headers["x-amz-tagging"] == b"a=b"
+    assert [request.method for request in sent] == ["GET", "PUT", "DELETE"]
+    assert list(bucket.objects.all()) == []
+    with pytest.raises(StorageError, match=r"InvalidStorageClass[\s\S]*--storage-class"):
+        opened(storage_class="NO_SUCH").check()
+
+
+def test_every_request_says_that_the_requester_pays_and_signed_urls_do_by_themselves(bucket: Any, moto: str) -> None:
+    store = opened(requester_pays=True, presign_hours=1)
+    with network() as sent:
+        store.check()
+        put(store, "large.json", b" " * LARGE)
+        put(store, "small.json", b"{}")
+        store.get("small.json")
+        store.sizes("small")
+        store.read_manifest()
+        store.write_manifest(b"{}", if_version=None)
+        store.delete_unfinished(0.0)
+        store.delete(["small.json"])
+    assert {request.method for request in sent} == {"GET", "PUT", "POST", "DELETE"}
+    assert [request.url for request in sent if request.headers.get("x-amz-request-payer") != b"requester"] == []
+    url = store.fetch_url("large.json").url
+    assert "x-amz-request-payer=requester" in url
+    assert "X-Amz-SignedHeaders=host&" in url
+    with urlopen(url) as answer:
+        assert len(answer.read()) == LARGE
+
+
+def test_path_style_addresses_put_the_bucket_into_the_path(bucket: Any, moto: str) -> None:
+    by_name = moto.replace("127.0.0.1", "localhost")
+    store = opened(endpoint_url=by_name, path_style=True)
+    with network() as sent:
+        put(store, "a.json")
+    assert sent[0].url == f"{by_name}/{BUCKET}/run/a.json"
+
+
+def test_compressed_objects_are_what_http_clients_decompress(bucket: Any, moto: str) -> None:
+    store, data = opened(gzip=True, presign_hours=1), b'{"points": []}' * 1000
+    put(store, "a.json.gz", gzip.compress(data), encoding="gzip")
+    assert head(bucket, "run/a.json.gz")["ContentEncoding"] == "gzip"
+    with urlopen(store.fetch_url("a.json.gz").url) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert gzip.decompress(answer.read()) == data
+    assert b"".join(read_content(store, "a.json.gz", is_compressed=True)) == data
+
+
+@pytest.mark.parametrize(
+    "change", [lambda data: data[:-9], lambda data: data + b"tail", lambda data: b"[1]", lambda data: data[:30]]
+)
+def test_what_is_not_compressed_as_it_says_is_an_error(bucket: Any, moto: str, change: Any) -> None:
+    store = opened()
+    put(store, "a.json.gz", change(gzip.compress(b"0123456789" * 100)))
+    with pytest.raises(StorageError, match="says that it is compressed, and"):
+        list(read_content(store, "a.json.gz", is_compressed=True))
+
+
+def test_urls_are_those_of_the_bucket_or_of_the_prefix_that_is_given(bucket: Any, moto: str) -> None:
+    for store in (opened("a/b"), opened("/a/b/")):
+        assert (
+            store.url("c.json")
+            == store.location("c.json")
+            == store.fetch_url("c.json").url
+            == (f"s3://{BUCKET}/a/b/c.json")
+        )
+    assert opened("").url("c.json") == f"s3://{BUCKET}/c.json"
+    assert opened(url_base="https://data.example.com/x/").url("c d.json") == "https://data.example.com/x/c%20d.json"
+    assert repr(opened("a")) == f"S3Store(s3://{BUCKET}/a)"
+
+
+@pytest.mark.parametrize("destination", ["s3://", "s3:///prefix", "s3:/bucket", "gs://bucket/x", "s3://bucket?x=1", ""])
+def test_a_destination_that_is_none_is_refused(destination: str) -> None:
+    with pytest.raises(RecipeError, match="s3://bucket/prefix"):
+        open_store(destination)
+
+
+def test_a_manifest_is_replaced_only_if_it_is_the_one_that_was_read(bucket: Any, moto: str) -> None:
+    one, two = opened(), opened(give_up_after=1)
+    assert one.read_manifest() is None
+    one.write_manifest(b"1", if_version=None)
+    with pytest.raises(ManifestConflictError, match=rf"s3://{BUCKET}/run/manifest\.json was replaced meanwhile"):
+        two.write_manifest(b"2", if_version=None)
+    found = two.read_manifest()
+    assert found is not None
+    one.write_manifest(b"3", if_version=found[1])
+    with pytest.raises(ManifestConflictError):
+        two.write_manifest(b"4", if_version=found[1])
+    assert two.read_manifest()[0] == b"3"  # type: ignore[index]
+    bucket.Object("run/manifest.json").delete()
+    with pytest.raises(ManifestConflictError):
+        one.write_manifest(b"5", if_version=found[1])
+
+
+@pytest.mark.parametrize("fault", [cut, answered(500, "InternalError"), answered(409, "ConditionalRequestConflict")])
+def test_a_manifest_whose_answer_was_lost_is_written_all_the_same(
+    bucket: Any, moto: str, fault: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_waiting(monkeypatch)
+    store, version = opened(), None
+    for data in (b"first", b"second"):
+        with network(fault, method="PUT", times=1, after=True) as sent:
+            store.write_manifest(data, if_version=version)
+        assert requests(sent) == ["PUT run/manifest.json", "PUT run/manifest.json", "GET run/manifest.json"]
+        found = store.read_manifest()
+        assert found is not None
+        assert found[0] == data
+        version = found[1]
+
+
+@pytest.mark.parametrize("code", ["NotImplemented", "501"])
+def test_a_store_that_says_it_knows_no_conditions_is_asked_without(bucket: Any, moto: str, code: str) -> None:
+    store = opened()
+    store.write_manifest(b"1", if_version=None)
+    refuse = answered(501, code, "no conditions")
+    with network(refuse, when=lambda request: {"If-None-Match", "If-Match"} & set(request.headers)) as sent:
+        store.write_manifest(b"2", if_version=None)
+        store.write_manifest(b"3", if_version="stale")
+    assert len(sent) == 4
+    assert store.read_manifest()[0] == b"3"  # type: ignore[index]
