@@ -39,7 +39,7 @@ def test_what_makes_no_sense_is_one_error_that_names_the_file(tmp_path: Path, te
 
 
 def test_the_region_of_a_topdown_task_is_shifted_as_its_points_are() -> None:
-    from lidarprep.submission import task_parameters
+    from lidarprep.submit import task_parameters
 
     from lidarprep.recipe import TaskRecipe
 
