@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from os import PathLike, fspath
 
 from pydantic import ValidationError
 
-from lidarprep.errors import RecipeError
+from lidarprep.errors import RecipeError, StorageError
 from lidarprep.storage import Manifest, StorageOptions, Store, open_store
 from lidarprep.storage.keys import is_content_key
 from lidarprep.storage.manifest import FrameResult
 from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, ObjectInfo
+
+log = logging.getLogger(__name__)
 
 # Objects of a run that is under way are not named by anything until its frame is finished.
 _HOUR_S = 3600.0
@@ -89,7 +92,10 @@ def prune(
         # Entries go first: one that is there has all of its objects.
         store.delete(sorted(stale))
         store.delete(sorted(unnamed))
-        store.delete_unfinished(now if everything else now - _HOUR_S)
+        try:
+            store.delete_unfinished(now if everything else now - _HOUR_S)
+        except StorageError as error:  # a permission of its own
+            log.warning("what killed runs left half-written may still be there: %s", error.message)
     return Pruning(
         tuple(sorted(doomed)),
         sum(info.bytes for info in doomed.values()),

@@ -267,7 +267,7 @@ class Run:
             if whole_scene is None:
                 missing = self.tasks
                 self.progress.start(len(self.tasks), 0)
-                done, whole_scene, builder.scene_notes = self.processing.scene(self.scene, self.tasks)
+                done, whole_scene = self.processing.scene(self.scene, self.tasks)
                 fresh = {task.frame.id: result for task, result in zip(self.tasks, done, strict=True)}
             builder.attachments += [] if whole_scene is None else [whole_scene]
         else:

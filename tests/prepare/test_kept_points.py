@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import lidarprep as lp
 from lidarprep.prepare import kept_points
+from lidarprep.prepare.manifest_builder import EmptyResultError
 from tests.prepare.runs import points_of
 from tests.scenes import read_ply, read_pose
 
@@ -140,8 +141,7 @@ def test_on_any_cloud(
     out = tmp_path_factory.mktemp("any")
     try:
         manifest = lp.prepare(lp.Scene("made", "made", (frame,), points_frame="world"), recipe, out)
-    except lp.RecipeError as error:
-        assert "is kept" in error.message
+    except EmptyResultError:
         return
     rows = kept_rows(manifest, 0, out)
     if format == "sfs":
