@@ -273,7 +273,9 @@ def require_all_there(manifest: Manifest, storage: StorageOptions | None = None)
     count = f"{len(missing)} of the {len(manifest.objects())} objects that it names"
     raise StorageError(
         f"{place}: {count} are gone, or of another size; the first is {missing[0]}",
-        fix=f"Restore them: lidarprep verify {shlex.quote(place)} --repair RECORDING, opened as it was for the run.",
+        fix=f"Restore them: lidarprep verify {shlex.quote(place)} --repair RECORDING, opened as it was for the run."
+        if manifest.settings is not None
+        else "Prepare again with --overwrite: a run of lidarprep 0.1 cannot be repaired.",
     )
 
 

@@ -315,7 +315,7 @@ def test_a_run_of_lidarprep_0_1_is_submitted(
     names = [f"frame-{n}.{suffix}" for n in (9, 10, 11)] if suffix else ["scene.sfs"]
     assert task.params["attachments"] == [f"{OUT}/{name}" for name in names]
     bucket.Object(f"a run/1/{names[0]}").delete()
-    with pytest.raises(StorageError, match="are gone, or of another size"):
+    with pytest.raises(StorageError, match=r"are gone, or of another size[\s\S]*Prepare again with --overwrite"):
         submit(load_manifest(OUT, storage), kind, params, client, storage=storage)
 
 
@@ -327,10 +327,10 @@ def test_credentials_that_expire_soon_are_not_signed_with_again_and_again(
     monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", datetime.fromtimestamp(end, UTC).isoformat())
     signed.prepare()
     manifest = signed.manifest()
-    assert manifest.images_expire_at == pytest.approx(end, abs=2)
+    assert manifest.images_expire_at == pytest.approx(end, abs=5)
     assert expires_soon(manifest)
     before = signed.objects()
-    signed.change_manifest(images_expire_at=end + 2)
+    signed.change_manifest(images_expire_at=end + 60)
     assert renew(signed.manifest(), signed.reaching) == signed.manifest()
     assert signed.objects() == before
     monkeypatch.delenv("AWS_CREDENTIAL_EXPIRATION")

