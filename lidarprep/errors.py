@@ -120,7 +120,7 @@ class MissingExtraError(LidarprepError):
     """An optional library is needed and not installed.
 
     Args:
-        what: What needs it: "the sandbox".
+        what: What needs it: "a ROS 1 bag".
         extra: The extra of lidarprep that brings it.
     """
 
