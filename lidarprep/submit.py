@@ -94,8 +94,8 @@ def unique_id_of(manifest: Manifest, task_type: str, parameters: Mapping[str, An
     It is "auto-" and the SHA-256, 64 hex digits, of the task's type, the SHA-256 of each attachment in order (of one
     that holds signed URLs of images: the unsigned_sha256), and every parameter by its name on the wire, as JSON with
     sorted keys. Where the attachments lie does not count, nor what signs a URL for a while: the id is the same on
-    another machine and after URLs are renewed. Anything else that differs, be it a tag or the callback_url, makes another
-    id, and so another task.
+    another machine and after URLs are renewed. Anything else that differs, be it a tag or the callback_url, makes
+    another id, and so another task.
 
     Raises:
         RecipeError: Such a task does not take the manifest's format.
