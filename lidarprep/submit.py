@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lidarprep.attachments import get_format
-from lidarprep.errors import RecipeError, StorageError, place_name
+from lidarprep.errors import RecipeError, StorageError, UniqueIdConflictError, place_name
 from lidarprep.recipe import Recipe, StorageOptions, TaskRecipe
 from lidarprep.scene import RegionOfInterest3D
 from lidarprep.signed_urls import expires_soon, renew
@@ -63,7 +63,8 @@ def submit(
         ManifestConflictError: Signed URLs were to be renewed, and another run has ended at the destination.
         ApiError: The API, or the way to it, said no.
     """
-    if unique_id == AUTO:
+    is_auto = unique_id == AUTO
+    if is_auto:
         unique_id = unique_id_of(manifest, task_type, parameters)
     recipe = Recipe(**manifest.recipe)
     task = TaskRecipe(type=task_type, params=dict(parameters), unique_id=unique_id)
@@ -79,6 +80,11 @@ def submit(
     filled_in = task_parameters(recipe, manifest.world_offset, task, urls)
     try:
         return client.create_task(task_type, filled_in)
+    except UniqueIdConflictError as conflict:
+        # Such an id says that the content is the same; renewed attachments have other URLs.
+        if not is_auto or conflict.task_id is None:
+            raise
+        return client.get_task(conflict.task_id)
     except (KeyboardInterrupt, SystemExit) as stop:
         stop.add_note(
             "the task may have been made; the same command again finds it by its unique id."
