@@ -1,4 +1,4 @@
-"""Submit what a run stored as a task: its manifest fills in what it knows."""
+"""Submission of what a run stored: its manifest fills in the parameters of a task."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def submit(
     storage: StorageOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Task:
-    """Submit what a run stored as one task, after a check that all of it is there.
+    """Submit what a run stored as one task, after checking that all of it is there.
 
-    Signed URLs are made now: those of the attachments for the task, and those of the images, which are part of the
-    attachments, if they expire within the next hour.
+    Signed URLs are made now: those of attachments for the task. Those of images are part of the attachments, and are
+    renewed in new attachments if they expire within the next hour.
 
-    What the manifest knows is filled in where `parameters` leave it out: the attachments and their type or
-    scene_format, the labeling_sample_rate, a topdown task's region and device height.
+    The manifest fills in what `parameters` leave out: the attachments and their type or scene_format, the
+    labeling_sample_rate, a topdown task's region and device height.
 
     Args:
         manifest: What `prepare` stored.
@@ -53,13 +53,14 @@ def submit(
         unique_id: Id of your own that no other task may have; "auto" for the one that `unique_id_of` makes of the
             content. Where a task of the same content has it already, that task is returned and none is made.
         storage: How the store is reached.
-        progress: Told how many attachments of how many have new URLs of their images, if these are renewed.
+        progress: Told how many attachments of how many have renewed URLs of their images.
 
     Raises:
         RecipeError: Such a task does not take the manifest's format.
         StorageError: Something of what the run stored is gone; or it cannot be reached, or be signed.
         ParameterError: The parameters are refused before anything is sent.
-        ConflictError: Another task has the unique_id.
+        UniqueIdConflictError: Another task has the unique_id.
+        ManifestConflictError: Signed URLs were to be renewed, and another run has ended at the destination.
         ApiError: The API, or the way to it, said no.
     """
     is_auto = unique_id == AUTO
@@ -94,13 +95,13 @@ def submit(
 
 
 def unique_id_of(manifest: Manifest, task_type: str, parameters: Mapping[str, Any]) -> str:
-    """Return a unique_id made of what a task is, so that the same task submitted again is found rather than made twice.
+    """Return a unique_id made of what a task is, so that the same task submitted again is found.
 
     It is "auto-" and the SHA-256, 64 hex digits, of the task's type, the SHA-256 of each attachment in order (of one
     that holds signed URLs of images: the unsigned_sha256), and every parameter by its name on the wire, as JSON with
     sorted keys. Where the attachments lie does not count, nor what signs a URL for a while: the id is the same on
-    another machine and after signing anew. Anything else that differs, be it a tag or the callback_url, makes another
-    id, and so another task.
+    another machine and after URLs are renewed. Anything else that differs, be it a tag or the callback_url, makes
+    another id, and so another task.
 
     Raises:
         RecipeError: Such a task does not take the manifest's format.
@@ -117,7 +118,7 @@ def unique_id_of(manifest: Manifest, task_type: str, parameters: Mapping[str, An
 
 
 def _check_content(recipe: Recipe, manifest: Manifest, task: TaskRecipe) -> dict[str, Any]:
-    """Return what is sent for a task, but for its attachments' URLs.
+    """Return what goes over the wire for a task, but for its attachments' URLs.
 
     Raises:
         RecipeError, ParameterError: As `unique_id_of`.
@@ -131,7 +132,7 @@ def _check_content(recipe: Recipe, manifest: Manifest, task: TaskRecipe) -> dict
 
 
 def _unsigned(value: Any) -> Any:
-    """Return JSON whose URLs are without their signatures."""
+    """Return JSON with its URLs without their signatures."""
     from lidarprep.api import unsigned
 
     if isinstance(value, Mapping):
@@ -189,7 +190,7 @@ def takes_frames(task: TaskRecipe) -> bool:
 def task_parameters(
     recipe: Recipe, world_offset: tuple[float, float, float], task: TaskRecipe, urls: Sequence[str]
 ) -> dict[str, Any]:
-    """Return a task's parameters, by the API's names: what the recipe knows, and over it what the task says itself.
+    """Return a task's parameters, by the API's names: the recipe's, and over them the task's own.
 
     Raises:
         RecipeError: Such a task does not take the recipe's format, or two unique ids are given.
@@ -226,7 +227,7 @@ def _shifted(region: RegionOfInterest3D, offset: tuple[float, float, float]) -> 
 
 
 def fetch_urls(manifest: Manifest, storage: StorageOptions | None = None) -> list[str]:
-    """Return the URLs that Scale is given for a manifest's attachments, signed now if the run asked for that.
+    """Return the URLs that Scale is given for a manifest's attachments: signed now, where the run asked for that.
 
     Raises:
         StorageError: They are to be signed, and the manifest does not lie beside them.
@@ -254,7 +255,7 @@ def require_beside(manifest: Manifest) -> None:
 def require_all_there(manifest: Manifest, storage: StorageOptions | None = None) -> None:
     """Check by sizes that what a manifest names is there; nothing is read. Copies elsewhere cannot be checked.
 
-    Nor can whoever may not look there; a task needs that no more than Scale does, so it is a warning.
+    Credentials that may not list the destination are enough for a task: then it is a warning.
 
     Raises:
         StorageError: Something is gone, or of another size.
@@ -265,7 +266,7 @@ def require_all_there(manifest: Manifest, storage: StorageOptions | None = None)
     try:
         missing = missing_objects(manifest, store_of(manifest, storage))
     except StorageError as error:
-        log.warning("nobody has looked whether all that the task names is there: %s", error.message)
+        log.warning("it is not checked whether all that the task names is there: %s", error.message)
         return
     if not missing or (served and len(missing) == len(manifest.objects())):
         return  # what is served under a prefix of its own may lie elsewhere by now

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import lidarprep as lp
 from lidarprep.prepare import kept_points
-from lidarprep.prepare.manifest_builder import EmptyResultError
+from lidarprep.prepare.empty_result import EmptyResultError
 from tests.prepare.runs import points_of
 from tests.scenes import read_ply, read_pose
 
