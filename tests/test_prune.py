@@ -110,19 +110,21 @@ def test_objects_of_an_unfinished_run_stay_for_a_day(out: Path) -> None:
     store = open_store(str(out))
     left = sorted(files(out) - named(out))
     results = load_manifest(out).results()
-    for number, (key, result) in enumerate(zip(left, results, strict=True)):
+    names = [f"{number:064x}" for number in range(5)]
+    for name, key, result in zip(names, left, results, strict=False):
         assert result.attachment is not None
         attachment = result.attachment.model_copy(update={"key": key})
-        put_entry(store, f"{number}", result.model_copy(update={"attachment": attachment}))
-    put_entry(store, "settings", SettingsRecord())
-    put(store, entry_key("damaged"), b"{")
-    age(out, 23 * HOUR)
+        put_entry(store, name, result.model_copy(update={"attachment": attachment}))
+    put_entry(store, names[3], SettingsRecord())
+    put(store, entry_key(names[4]), b"{")
+    put(store, ".lidarprep/theirs.json", b"{}")
+    age(out, 25 * HOUR)
+    os.utime(out / entry_key(names[0]), (time.time() - 23 * HOUR,) * 2)  # by the last of them
     assert prune(out).keys == ()
-    os.utime(out / entry_key("0"), (time.time() - 25 * HOUR,) * 2)
-    assert prune(out).keys == (entry_key("0"), left[0])
-    done = prune(out, everything=True)
-    assert set(done.keys) == {*left[1:], *map(entry_key, ("1", "2", "settings", "damaged"))}
-    assert not (out / ".lidarprep").exists()
+    age(out, 25 * HOUR)
+    done = prune(out)
+    assert set(done.keys) == {*left, *map(entry_key, names)}
+    assert files(out) == named(out) | {".lidarprep/theirs.json"}
 
 
 def test_half_written_files_of_killed_runs_are_deleted(out: Path) -> None:
@@ -169,7 +171,7 @@ def test_in_a_bucket_ages_are_by_the_stores_clock(
     for key in foreign:
         bucket.put_object(Key=f"run/{key}", Body=b"theirs")
     bucket.put_object(Key=f"frames/9-{NAME}.json", Body=b"outside the prefix")
-    bucket.meta.client.create_multipart_upload(Bucket=BUCKET, Key="run/x")
+    bucket.meta.client.create_multipart_upload(Bucket=BUCKET, Key=f"run/scene-{NAME}.sfs")
     left = files(prepared) - named(prepared)
     assert prune(f"s3://{BUCKET}/run", storage).keys == ()
     later = time.time() + 1.1 * HOUR
@@ -179,7 +181,7 @@ def test_in_a_bucket_ages_are_by_the_stores_clock(
     assert set(prune(f"s3://{BUCKET}/run", storage, dry_run=True).keys) == left
     with network(answered(403, "AccessDenied"), when=lambda request: "uploads" in request.url):
         assert set(prune(f"s3://{BUCKET}/run", storage).keys) == left
-    assert "half-written may still be there" in caplog.text
+    assert "half-written may be there still" in caplog.text
     assert prune(f"s3://{BUCKET}/run", storage).keys == ()
     kept = {f"run/{key}" for key in named(prepared) | foreign} | {f"frames/9-{NAME}.json"}
     assert {item.key for item in bucket.objects.all()} == kept

@@ -79,12 +79,12 @@ class S3Store:
         """Check that the bucket is there, may be listed, and takes an object with the options that objects have."""
         if self._is_checked:
             return
-        self._is_checked = True
         # Not by head_bucket: its answers have no body that could say what is wrong.
         self._ask("list_objects_v2", "", "be listed", at_most_s=_CHECK_S, Prefix=self._full(""), MaxKeys=1)
         key, data = f"{CACHE_PREFIX}check", b"lidarprep checks whether it may store here.\n"
         self._put(key, data, self._headers("frames/check", "text/plain"), at_most_s=_CHECK_S)
         self._ask("delete_object", key, "be deleted", at_most_s=_CHECK_S, Key=self._full(key))
+        self._is_checked = True
 
     def put(
         self,

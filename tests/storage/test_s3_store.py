@@ -151,16 +151,16 @@ def test_listings_are_of_the_prefix_only_and_go_on_where_one_page_ends(bucket: A
 
 
 @pytest.mark.parametrize("prefix", ["run", ""])
-def test_uploads_in_parts_that_are_old_are_aborted_and_those_outside_the_prefix_are_not(
-    bucket: Any, prefix: str
-) -> None:
+def test_uploads_in_parts_that_are_ours_and_old_are_aborted_and_no_others(bucket: Any, prefix: str) -> None:
     store = opened(prefix=prefix)
-    for key in ("run/scene-0123456789ab.sfs", "backup.tar"):
+    ours, theirs = f"{prefix}/scene-0123456789ab.sfs".lstrip("/"), f"{prefix}/images/backup.tar".lstrip("/")
+    for key in (ours, theirs, "other/scene-0123456789ab.sfs"):
         bucket.meta.client.create_multipart_upload(Bucket=BUCKET, Key=key)
     store.delete_unfinished(0.0)
-    assert len(list(bucket.multipart_uploads.all())) == 2
+    assert len(list(bucket.multipart_uploads.all())) == 3
     store.delete_unfinished(1e12)
-    assert [upload.object_key for upload in bucket.multipart_uploads.all()] == (["backup.tar"] if prefix else [])
+    left = {upload.object_key for upload in bucket.multipart_uploads.all()}
+    assert left == {theirs, "other/scene-0123456789ab.sfs"}
 
 
 def test_the_check_puts_with_the_options_of_the_run_and_leaves_nothing(bucket: Any) -> None:
