@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from lidarprep.errors import ManifestConflictError, RecipeError, place_name
+from lidarprep.errors import RecipeError, place_name
 from lidarprep.prepare.plan import plan
 from lidarprep.prepare.processing import NoProgress, Progress
 from lidarprep.prepare.run import Run
@@ -21,7 +21,7 @@ from lidarprep.scene import Scene
 from lidarprep.storage import Manifest
 from lidarprep.storage.cache import FrameCache
 from lidarprep.storage.manifest import AttachmentRecord
-from lidarprep.storage.open import destination_of, options_of
+from lidarprep.storage.open import current_version, destination_of, options_of
 from lidarprep.storage.store import MANIFEST_KEY
 from lidarprep.verify import DamagedObject, verify
 
@@ -104,14 +104,15 @@ def repair(
     run.tasks = [
         task.with_fingerprint(name if (name := fingerprints[task.frame.id]) in results else None) for task in tasks
     ]
+    version = current_version(manifest, run.store)
     builder = run.process(results, run.stored_scene(manifest, results), SceneSettings(manifest.settings))
     made = manifest.model_copy(
         update={"attachments": builder.attachments, "images": builder.images, "frames": builder.frames}
     )
-    return _outcome(run, manifest, damaged, made)
+    return _outcome(run, manifest, version, damaged, made)
 
 
-def _outcome(run: Run, manifest: Manifest, damaged: Sequence[str], made: Manifest) -> Repair:
+def _outcome(run: Run, manifest: Manifest, version: str, damaged: Sequence[str], made: Manifest) -> Repair:
     """Compare what was made with the manifest; write a new manifest where attachments have newly signed URLs."""
     before, made_keys = dict(manifest.objects()), {key for key, _ in made.objects()}
     by_frame = {record.frames[0]: record for record in made.attachments}
@@ -125,13 +126,10 @@ def _outcome(run: Run, manifest: Manifest, damaged: Sequence[str], made: Manifes
     if replaced:
         attachments = [replaced.get(record.key, record) for record in manifest.attachments]
         expiries = [record.images_expire_at for record in attachments if record.images_expire_at is not None]
-        found = run.store.read_manifest()
-        if found is None or Manifest.from_json(found[0], location=manifest.location) != manifest:
-            raise ManifestConflictError(manifest.location)
         manifest = manifest.model_copy(
             update={"attachments": attachments, "images_expire_at": min(expiries, default=None)}
         )
-        run.store.write_manifest(manifest.to_json(), if_version=found[1])
+        run.store.write_manifest(manifest.to_json(), if_version=version)
         manifest = manifest.at(run.store.location(MANIFEST_KEY))
     return Repair(
         manifest,
