@@ -210,21 +210,12 @@ from lidarprep.storage.folder import FolderStore
 
 put, gate = FolderStore.put, Path(sys.argv[1])
 
-<<<<<<< HEAD
-def put_when_told(self, key, data, content_type, **more):
-    while "/11-" in key and not gate.exists():
-        time.sleep(0.01)
-    if "/11-" in key and gate.read_text() == "fail":
-        raise StorageError("the disk is gone")
-    return put(self, key, data, content_type, **more)
-=======
 def put_when_told(self, key, data, content_type, **options):
     while key.startswith("frames/11") and not gate.exists():
         time.sleep(0.01)
     if key.startswith("frames/11") and gate.read_text() == "fail":
         raise StorageError("the disk is gone")
     return put(self, key, data, content_type, **options)
->>>>>>> main
 
 FolderStore.put = put_when_told
 main(sys.argv[2:])
