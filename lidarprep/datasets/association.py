@@ -122,17 +122,19 @@ def match_images(
                 one.image(int(rows[frame])), camera=one.camera, world_from_camera=world_from_camera, timestamp=time
             )
             found[frame].append(image)
-        missing = int((rows < 0).sum())
-        if missing:
-            notes.append(
-                f"camera {one.camera.name}: {missing} of {len(rows)} frames have no image within "
-                f"{options.image_tolerance:g} s (--image-tolerance)"
-            )
+        notes += unmatched(f"camera {one.camera.name}", "image", rows, options)
         if unposed:
             notes.append(
                 f"camera {one.camera.name}: {unposed} images were taken where no pose is known; they are left out"
             )
     return [tuple(images) for images in found], notes
+
+
+def unmatched(name: str, what: str, rows: NDArray[np.int64], options: OpenOptions) -> list[str]:
+    """Return a note on the frames without a match, whose row is -1; none if each has one."""
+    missing = int((rows < 0).sum())
+    within = f"within {options.image_tolerance:g} s (--image-tolerance)"
+    return [f"{name}: {missing} of {len(rows)} frames have no {what} {within}"] if missing else []
 
 
 def poses_at(

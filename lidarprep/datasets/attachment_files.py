@@ -13,7 +13,7 @@ from typing import Literal, TypeVar, cast
 import orjson
 
 from lidarprep.attachments import FrameFormat, SceneFormat, get_format
-from lidarprep.datasets.sources import source_file
+from lidarprep.datasets.filenames import source_file
 from lidarprep.errors import FormatError
 from lidarprep.scene import Frame, PointCloud, RadarPoints, Scene
 

@@ -25,10 +25,9 @@ from urllib.parse import unquote, urlsplit
 
 from lidarprep.attachments import FrameFormat, SceneFormat, format_of_suffix
 from lidarprep.datasets.attachment_files import open_frame_file, read_scene_file
-from lidarprep.datasets.filenames import files_by_frame, visible
+from lidarprep.datasets.filenames import files_by_frame, source_files, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import select_part, unused_options
-from lidarprep.datasets.sources import source_files
 from lidarprep.errors import SceneError
 from lidarprep.scene import Camera, CameraImage, Frame, Scene
 
@@ -141,7 +140,7 @@ def _folder(folder: Path, options: OpenOptions, notes: list[str]) -> Scene:
     scenes = [path for path in visible(folder) if path.suffix.lower() == ".sfs" and _is_attachment(path)]
     if not files and scenes:
         asked = None if options.scene is None else options.scene.removesuffix(".sfs")
-        return _file(select_part(folder, "scene", {path.stem: path for path in scenes}, asked))
+        return _file(select_part(folder, "scene", {path.stem: path for path in scenes}, asked, LOOKS_LIKE))
     if not files:
         raise SceneError(f"{folder} holds no attachment", fix=f"Expected are {LOOKS_LIKE}.")
     taken = {path.name for path in files.values()}

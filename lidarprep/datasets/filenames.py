@@ -1,4 +1,6 @@
-"""Frame keys, numbers and times from the names of files: 1.ply, 01.json, frame_10.jpg, 1700000000123456789.pcd.
+"""Files of a recording: their identity, and the frame keys, numbers and times in their names.
+
+Such names are 1.ply, 01.json, frame_10.jpg, 1700000000123456789.pcd.
 
 | time in a name                      | read as                                     |
 |-------------------------------------|---------------------------------------------|
@@ -16,11 +18,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from lidarprep.errors import SceneError
 from lidarprep.pointfiles import suffix_of_name
+from lidarprep.scene import CameraImage, SourceFile
 
 # A name's parts in turn: text as (-1, text), a number as (count of its digits, digits) without leading zeros.
 FrameKey = tuple[tuple[int, str], ...]
@@ -34,6 +37,25 @@ _TIME = re.compile(
 )
 _DIGITS_TO_NS = {19: 1, 16: 10**3, 13: 10**6}
 _LARGEST_NS = 2**63 - 1
+
+
+# ---- identity -------------------------------------------------------------------------------------------------------
+
+
+def source_file(path: Path) -> SourceFile:
+    """Return a file's path, size and modification time; without the latter two if it cannot be looked at."""
+    location = os.fspath(path)
+    try:
+        status = os.stat(location)  # noqa: PTH116  # called for thousands of files
+    except OSError:
+        return SourceFile(location)
+    return SourceFile(location, status.st_size, str(status.st_mtime_ns))
+
+
+def source_files(paths: Iterable[Path], images: Iterable[CameraImage] = ()) -> tuple[SourceFile, ...]:
+    """Return the identity of each file and of each image's file, once, in the order given."""
+    files = dict.fromkeys(paths) | dict.fromkeys(image.path for image in images if image.path is not None)
+    return tuple(map(source_file, files))
 
 
 # ---- folders -------------------------------------------------------------------------------------------------------

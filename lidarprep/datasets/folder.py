@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lidarprep.datasets.association import poses_at
-from lidarprep.datasets.filenames import FrameKey, passed_over, visible
+from lidarprep.datasets.filenames import FrameKey, passed_over, source_files, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.point_folder import PointSources, at_frame_times, files_of, has_lidars, lidar_sources
 from lidarprep.datasets.pose_files import read_poses
-from lidarprep.datasets.pose_table import PoseTable
+from lidarprep.datasets.poses import PoseTable
 from lidarprep.datasets.selection import unused_options
-from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import is_point_file
 from lidarprep.scene import Frame, Pose, Scene, Trajectory

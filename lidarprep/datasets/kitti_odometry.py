@@ -16,14 +16,13 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from lidarprep.datasets._kitti_calibration import Calibration, moved_by, read_calibration
+from lidarprep.datasets._kitti_calibration import Calibration, read_calibration
 from lidarprep.datasets.association import poses_at
-from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in
+from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, source_files
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_files import read_poses
-from lidarprep.datasets.pose_table import PoseTable, decimal_nanoseconds, table_of_poses
+from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, table_of_poses
 from lidarprep.datasets.selection import select_part, selected, unused_options
-from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import read_points
 from lidarprep.scene import Camera, CameraImage, Frame, Lidar, Pose, Scene, Trajectory
@@ -57,11 +56,11 @@ def open(path: Path, options: OpenOptions) -> Scene:
         SceneError: There are several sequences and none is named; calib.txt is missing; there is no sweep.
         FormatError: Calibration, times or poses are not what they should be.
     """
-    sequence = path if _is_sequence(path) else _selected_sequence(path, options.scene)
+    sequences = {place.name: place for place in _sequences(path)}
+    sequence = path if _is_sequence(path) else select_part(path, "sequence", sequences, options.scene, LOOKS_LIKE)
     files, strange = counted_files(sequence / "velodyne", ".bin")
     if not files:
         raise SceneError(f"{sequence / 'velodyne'} holds no sweep 000000.bin", fix=f"Expected is {LOOKS_LIKE}.")
-    selected([LIDAR], options.lidars, "lidar")
     calibration = read_calibration(sequence / "calib.txt")
     camera_0_from_ego = calibration.checked("Tr", calibration.numbers("Tr", 12, NO_TR).reshape(3, 4))
     times, notes = _read_times(sequence / "times.txt")
@@ -109,13 +108,6 @@ def _sequences(path: Path) -> list[Path]:
     return [place for place in folders_in(folder) if (place / "velodyne").is_dir()]
 
 
-def _selected_sequence(path: Path, scene: str | None) -> Path:
-    sequences = {place.name: place for place in _sequences(path)}
-    if not sequences:
-        raise SceneError(f"{path} holds no sequence", fix=f"Expected is {LOOKS_LIKE}.")
-    return select_part(path, "sequence", sequences, scene)
-
-
 def _read_times(path: Path) -> tuple[list[int], list[str]]:
     """Read nanoseconds since the sequence began, a line a frame."""
     if not path.is_file():
@@ -143,7 +135,7 @@ def _cameras(
     notes: list[str] = []
     for name in selected(known, options.cameras, "camera"):
         intrinsics, offset = calibration.rectified_camera(f"P{name[-1]}")
-        camera = Camera(name, known.index(name), intrinsics, (moved_by(offset) @ camera_0_from_ego).inverse())
+        camera = Camera(name, known.index(name), intrinsics, camera_0_from_ego.translated(offset).inverse())
         images, strange = counted_files(sequence / name, *IMAGE_SUFFIXES)
         notes += strange
         cameras.append((camera, images))
@@ -240,6 +232,5 @@ def _trajectory_of(sequence: Path, times: list[int], poses: dict[int, Pose]) -> 
     timed = {number: pose for number, pose in poses.items() if number < len(times)}
     if not timed:
         return None, []
-    places = [f"frame {number}" for number in timed]
     stamps = [times[number] for number in timed]
-    return table_of_poses(sequence / "times.txt", "KITTI", list(timed.values()), places, stamps).trajectory()
+    return table_of_poses(sequence / "times.txt", "KITTI", list(timed.values()), stamps).trajectory()

@@ -40,7 +40,7 @@ _NAMES: dict[str, str] = {
     "toolkit": "toolkit",
     "kitti-raw": "kitti_raw",
     "kitti-odometry": "kitti_odometry",
-    "pandaset": "pandaset.layout",
+    "pandaset": "pandaset",
     "nuscenes": "nuscenes",
     "argoverse2": "argoverse2",
     "ros1": "ros:ROS1",

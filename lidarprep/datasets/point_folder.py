@@ -20,21 +20,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from lidarprep.datasets.association import paired
+from lidarprep.datasets.association import paired, unmatched
 from lidarprep.datasets.filenames import (
     FrameKey,
     files_by_frame,
     frame_key,
     point_stem,
+    source_files,
     times_in_names,
     visible,
     visible_names,
 )
-from lidarprep.datasets.json_values import pose_of, read_object
 from lidarprep.datasets.multi_lidar import CloudTransform, cloud_transforms, merge, motion_note
 from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.poses import read_pose
 from lidarprep.datasets.selection import selected
-from lidarprep.datasets.sources import source_files
 from lidarprep.errors import SceneError
 from lidarprep.pointfiles import is_point_file, point_chunks, read_points
 from lidarprep.scene import Lidar, PointCloud, ReferenceFrame, Scene
@@ -224,7 +224,7 @@ def _lidar(folder: Path, index: int, points_frame: ReferenceFrame) -> Lidar:
             fix='Add it as {"heading": [w, x, y, z], "position": [x, y, z]}, ego from lidar; '
             "[1, 0, 0, 0] and [0, 0, 0] where its points are in ego already.",
         )
-    return Lidar(folder.name, index, pose_of(extrinsics, read_object(extrinsics)).pose)
+    return Lidar(folder.name, index, read_pose(extrinsics).pose)
 
 
 def _by_number(found: list[tuple[Lidar, PointSources]], notes: list[str]) -> list[_Group]:
@@ -251,11 +251,10 @@ def _by_time(found: list[tuple[Lidar, PointSources]], options: OpenOptions, note
         for group, row in zip(groups, rows.tolist(), strict=True):
             if row >= 0:
                 group.append((lidar, files.sources[row]))
-        within = f"within {options.image_tolerance:g} s (--image-tolerance)"
-        missing, left_over = int((rows < 0).sum()), len(others) - int((rows >= 0).sum())
-        if missing:
-            notes.append(f"lidar {lidar.name}: {missing} of {len(times)} frames have no sweep of it {within}")
+        notes += unmatched(f"lidar {lidar.name}", "sweep of it", rows, options)
+        left_over = len(others) - int((rows >= 0).sum())
         if left_over:
+            within = f"within {options.image_tolerance:g} s (--image-tolerance)"
             notes.append(f"lidar {lidar.name}: {left_over} of {len(others)} sweeps belong to no frame {within}")
     if len(found) > 1:
         notes.append(f"frames are the sweeps of lidar {first.name}; the others' are matched by time")

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -36,9 +36,8 @@ from typing import Literal, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.datasets.json_values import StampedPose, pose_of, read_json
-from lidarprep.datasets.pose_table import PoseTable, decimal_nanoseconds, table_of_poses
-from lidarprep.errors import FormatError, SceneError
+from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, pose_of, read_json, table_of_poses
+from lidarprep.errors import FormatError, naming
 from lidarprep.pointfiles.timestamps import NANOSECONDS, TimeUnit, likely_unit
 from lidarprep.scene import Pose
 
@@ -79,31 +78,23 @@ def read_poses(path: Path) -> PoseTable:
     rows = list(_rows(path, lines))
     if ROW_LENGTHS[len(first.words)] == "TUM":
         return _tum_table(path, rows)
-    return table_of_poses(path, "KITTI", [row.kitti_pose() for row in rows], [row.place for row in rows])
+    return table_of_poses(path, "KITTI", [row.kitti_pose() for row in rows])
 
 
 def _read_json(path: Path) -> PoseTable:
-    value = read_json(path)
-    if isinstance(value, list):
-        places = [f"entry {k}" for k in range(len(value))]
-        return _json_table(
-            path, places, [pose_of(path, item, place) for item, place in zip(value, places, strict=True)]
-        )
-    if not isinstance(value, dict):
-        raise FormatError(path, found=f"a JSON {type(value).__name__}", expected="a list or an object of poses")
-    places = [f"entry '{stem}'" for stem in value]
-    poses = [pose_of(path, item, place) for item, place in zip(value.values(), places, strict=True)]
-    return _json_table(path, places, poses, names=list(value))
-
-
-def _json_table(path: Path, places: list[str], poses: list[StampedPose], names: list[str] | None = None) -> PoseTable:
-    times = [pose.timestamp for pose in poses if pose.timestamp is not None]
+    value = read_json(path, (list, dict), "a list or an object of poses")
+    names = list(value) if isinstance(value, dict) else None
+    items = {f"entry {k}": item for k, item in enumerate(value)}
+    if names is not None:
+        items = {f"entry '{name}'": item for name, item in value.items()}
+    poses = {place: pose_of(path, item, place) for place, item in items.items()}
+    times = [pose.timestamp for pose in poses.values() if pose.timestamp is not None]
     if 0 < len(times) < len(poses):
-        without = next(place for place, pose in zip(places, poses, strict=True) if pose.timestamp is None)
+        without = next(place for place, pose in poses.items() if pose.timestamp is None)
         raise FormatError(
             path, place=without, found="no timestamp, where others have one", expected="one for every pose, or for none"
         )
-    return table_of_poses(path, "JSON", [pose.pose for pose in poses], places, times or None, names)
+    return table_of_poses(path, "JSON", [pose.pose for pose in poses.values()], times or None, names, list(poses))
 
 
 def _tum_table(path: Path, rows: list[_Row]) -> PoseTable:
@@ -155,8 +146,8 @@ class _Row:
         return len(self.words) >= 3 and not any(map(_is_number, self.words))
 
     def kitti_pose(self) -> Pose:
-        numbers = self.numbers(self.words, 12)
-        return self.checked(lambda: Pose.from_matrix(np.reshape(numbers, (3, 4))))
+        with naming(self.path, self.place):
+            return Pose.from_matrix(np.reshape(self.numbers(self.words, 12), (3, 4)))
 
     def numbers(self, words: list[str], count: int) -> list[float]:
         try:
@@ -172,12 +163,6 @@ class _Row:
         if nanoseconds is None:
             self.fail(f"{self.words[0][:40]!r} as timestamp", "seconds since the Unix epoch")
         return nanoseconds
-
-    def checked(self, make: Callable[[], Pose]) -> Pose:
-        try:
-            return make()
-        except SceneError as error:
-            raise FormatError(self.path, place=self.place, found=error.message, fix=error.fix) from error
 
     def fail(self, found: str, expected: str) -> NoReturn:
         raise FormatError(self.path, place=self.place, found=found, expected=expected)

@@ -20,8 +20,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from lidarprep.datasets.filenames import source_files
 from lidarprep.datasets.ros._storage import Prefix, Storage, Topic, Wire, add_topic, zstd
-from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import SourceFile
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.datasets.association import paired
+from lidarprep.datasets.association import paired, unmatched
 from lidarprep.datasets.multi_lidar import CloudTransform, cloud_transforms, merge, motion_note
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.ros._messages import Cursor, MessageSource, Series
@@ -255,13 +255,7 @@ def _extrinsics(tree: TransformTree, series: Series, ego: str) -> dict[str, Pose
 
 
 def _cloud_notes(series: Series, rows: NDArray[np.int64], unplaced: int, options: OpenOptions) -> list[str]:
-    notes = []
-    missing = int((rows < 0).sum())
-    if missing:
-        notes.append(
-            f"{series.name}: {missing} of {len(rows)} frames have no cloud of it within {options.image_tolerance:g} s "
-            "(--image-tolerance)"
-        )
+    notes = unmatched(series.name, "cloud of it", rows, options)
     if unplaced:
         notes.append(f"{series.name}: {unplaced} clouds are left out: no transform is known for their times")
     frames = list(dict.fromkeys(series.frame_ids))
