@@ -13,20 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.datasets.association import paired, unmatched
-from lidarprep.datasets.multi_lidar import CloudTransform, cloud_transforms, merge, motion_note
+from lidarprep.datasets.multi_lidar import CloudTransform, LidarSweep, cloud_transforms, motion_note
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.ros._messages import Cursor, MessageSource, Series
 from lidarprep.datasets.ros._transforms import TransformTree
 from lidarprep.datasets.selection import listed
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles.fields import FIELD_NAMES, cloud_from_fields
-from lidarprep.scene import Lidar, PointCloud, Pose, ReferenceFrame, Trajectory
+from lidarprep.scene import Lidar, PointCloud, Pose, Trajectory
 
 # sensor_msgs/PointField: INT8 = 1, UINT8, INT16, UINT16, INT32, UINT32, FLOAT32, FLOAT64 = 8.
 _DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
@@ -155,50 +156,15 @@ def _with_absolute_times(cloud: PointCloud, stamp: int) -> PointCloud:
     return cloud
 
 
-@dataclass(frozen=True)
-class CloudSource:
-    """A cloud of one lidar.
-
-    Args:
-        message: Where its points are.
-        lidar: The lidar with its ego_from_lidar at the message's time; None there: the points are not moved.
-        to_frame: How the points get from the message's time to the frame's.
-    """
-
-    message: MessageSource
-    lidar: Lidar
-    to_frame: CloudTransform
-
-    def read(self, points_frame: ReferenceFrame) -> PointCloud:
-        """Read the points, in the lidar's frame of reference; in the world if they are said to be."""
-        cloud = read_cloud(self.message.read(), self.to_frame.stamp)
-        if points_frame == "world":
-            return PointCloud(cloud.positions, "world", **cloud.columns, ignored_fields=cloud.ignored_fields)
-        return cloud
-
-
-def read_frame(sources: tuple[CloudSource, ...], several: bool, points_frame: ReferenceFrame) -> PointCloud:
-    """Read the points of a frame, in ego or in the world.
-
-    Args:
-        sources: One for each lidar that has a message for the frame.
-        several: The recording has several lidars: their indices become device ids.
-        points_frame: "world" where the points are not to be moved.
-    """
-    clouds = [source.read(points_frame) for source in sources]
-    if several:
-        return merge(clouds, [source.lidar for source in sources], [source.to_frame for source in sources])
-    (cloud,), pose = clouds, sources[0].lidar.ego_from_lidar
-    if points_frame == "world":
-        return cloud
-    if pose is not None:
-        return cloud.moved(pose, "ego")
-    return PointCloud(cloud.positions, "ego", **cloud.columns, ignored_fields=cloud.ignored_fields)
+def _read_message(message: MessageSource, stamp: int, in_world: bool) -> PointCloud:
+    """Read the points in the lidar's frame of reference; in the world if they are said to be."""
+    cloud = read_cloud(message.read(), stamp)
+    return replace(cloud, frame="world") if in_world else cloud
 
 
 def placed_clouds(
     found: Sequence[Series], tree: TransformTree, ego: str, device: Trajectory | None, options: OpenOptions
-) -> tuple[tuple[Lidar, ...], list[tuple[CloudSource, ...]], list[str]]:
+) -> tuple[tuple[Lidar, ...], list[tuple[LidarSweep, ...]], list[str]]:
     """Return the lidars of a bag and the clouds of each frame.
 
     Args:
@@ -216,10 +182,11 @@ def placed_clouds(
         FormatError: A transform is not rigid.
     """
     lidars = []
-    of_frame: list[list[CloudSource]] = [[] for _ in range(len(found[0]))]
+    of_frame: list[list[LidarSweep]] = [[] for _ in range(len(found[0]))]
+    in_world = options.points_frame == "world"
     notes = []
     for index, series in enumerate(found):
-        extrinsics = {} if options.points_frame == "world" else _extrinsics(tree, series, ego)
+        extrinsics = {} if in_world else _extrinsics(tree, series, ego)
         first = extrinsics.get(series.frame_ids[0])
         lidar = Lidar(series.name, index, first if isinstance(first, Pose) else None)
         lidars.append(lidar)
@@ -240,10 +207,11 @@ def placed_clouds(
                 if pose is None:
                     unplaced += 1
                     continue
-            of_frame[frame].append(CloudSource(series.source(row), replace(lidar, ego_from_lidar=pose), to_frame))
+            read = partial(_read_message, series.source(row), to_frame.stamp, in_world)
+            of_frame[frame].append(LidarSweep(read, replace(lidar, ego_from_lidar=pose), to_frame))
             placed.append(to_frame)
         notes += _cloud_notes(series, rows, unplaced, options)
-        if options.points_frame != "world":
+        if not in_world:
             notes += motion_note(f"clouds of {series.name}", placed, has_point_times(series.first_cursor()))
     return tuple(lidars), [tuple(sources) for sources in of_frame], notes
 

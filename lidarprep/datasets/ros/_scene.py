@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from lidarprep.datasets.association import match_images, poses_at
+from lidarprep.datasets.multi_lidar import read_sweeps
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_files import read_poses as read_poses_file
 from lidarprep.datasets.ros._bag import Bag, opened
 from lidarprep.datasets.ros._cameras import Calibrations, CameraTopics, PosedSeries, camera_topics, image_series
-from lidarprep.datasets.ros._clouds import placed_clouds, read_frame
+from lidarprep.datasets.ros._clouds import placed_clouds
 from lidarprep.datasets.ros._messages import PREFIX_BYTES, Series, read_headers
 from lidarprep.datasets.ros._topics import lidar_topics, pose_topic, streams, transform_topics
 from lidarprep.datasets.ros._transforms import TransformTree, read_poses
@@ -81,7 +82,7 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
         Frame(
             id=str(timestamps[index]) if unique else f"{index:06d}",
             index=index,
-            read_points=partial(read_frame, clouds[row], len(lidars) > 1, points_frame),
+            read_points=partial(read_sweeps, clouds[row], len(lidars) > 1),
             world_from_ego=world_from_ego[index],
             timestamp=timestamps[index],
             images=images[index],
