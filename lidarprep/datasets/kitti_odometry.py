@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from lidarprep.datasets._kitti_calibration import Calibration, read_calibration
-from lidarprep.datasets.association import poses_at
+from lidarprep.datasets.association import CameraFiles, images_of_frame, poses_at
 from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, source_files
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_files import read_poses
@@ -25,7 +25,7 @@ from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, table_of_po
 from lidarprep.datasets.selection import select_part, selected, unused_options
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import read_points
-from lidarprep.scene import Camera, CameraImage, Frame, Lidar, Pose, Scene, Trajectory
+from lidarprep.scene import Camera, Frame, Lidar, Pose, Scene, Trajectory
 
 LOOKS_LIKE = "KITTI odometry: sequences/NN/velodyne/N.bin, sequences/NN/calib.txt, poses/NN.txt"
 
@@ -73,7 +73,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     points_frame = options.points_frame or "ego"
     frames = []
     for index, (number, file) in enumerate(files.items()):
-        images = _images(cameras, number, poses.get(number), stamps.get(number))
+        images = images_of_frame(cameras, number, poses.get(number), stamps.get(number))
         frames.append(
             Frame(
                 id=file.stem,
@@ -122,16 +122,12 @@ def _read_times(path: Path) -> tuple[list[int], list[str]]:
     return times, ["times count from the beginning of the sequence, not from the Unix epoch"]
 
 
-# A camera, and its images by the number of their frame: they have the frames' times, and so are matched by number.
-_NumberedImages = tuple[Camera, dict[int, Path]]
-
-
 def _cameras(
     sequence: Path, files: dict[int, Path], calibration: Calibration, camera_0_from_ego: Pose, options: OpenOptions
-) -> tuple[list[_NumberedImages], list[str]]:
-    """Return the selected cameras that have images, and notes."""
+) -> tuple[list[CameraFiles[int]], list[str]]:
+    """Return the selected cameras that have images, and notes. Images have the times of the frames of their number."""
     known = [f"image_{k}" for k in range(4) if (sequence / f"image_{k}").is_dir()]
-    cameras: list[_NumberedImages] = []
+    cameras: list[CameraFiles[int]] = []
     notes: list[str] = []
     for name in selected(known, options.cameras, "camera"):
         intrinsics, offset = calibration.rectified_camera(f"P{name[-1]}")
@@ -145,19 +141,6 @@ def _cameras(
         if left_over:
             notes.append(f"camera {name}: {left_over} of {len(images)} images belong to no frame")
     return cameras, notes
-
-
-def _images(
-    cameras: list[_NumberedImages], number: int, world_from_ego: Pose | None, timestamp: int | None
-) -> tuple[CameraImage, ...]:
-    found = []
-    for camera, files in cameras:
-        if number in files:
-            pose = None
-            if world_from_ego is not None and camera.ego_from_camera is not None:
-                pose = world_from_ego @ camera.ego_from_camera
-            found.append(CameraImage(camera, files[number], pose, timestamp))
-    return tuple(found)
 
 
 # ---- poses ---------------------------------------------------------------------------------------------------------

@@ -14,11 +14,13 @@ N need not start at 0 and need not be padded. Cameras and radar may be missing; 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from lidarprep.datasets.association import CameraFiles, images_of_frame
 from lidarprep.datasets.filenames import (
     FrameKey,
     files_by_frame,
@@ -41,7 +43,7 @@ from lidarprep.datasets.point_folder import (
 from lidarprep.datasets.poses import StampedPose, read_camera, read_pose
 from lidarprep.datasets.selection import refuse_poses, unused_options
 from lidarprep.errors import FormatError, SceneError, naming
-from lidarprep.scene import Camera, CameraImage, Frame, Pose, RadarPoints, Scene
+from lidarprep.scene import Frame, RadarPoints, Scene
 
 LOOKS_LIKE = (
     "a toolkit folder: pointcloud/N.ply (or another point format, or lidars/NAME/N.ply), poses/N.json, "
@@ -49,9 +51,6 @@ LOOKS_LIKE = (
 )
 
 RADAR_COLUMNS = "x, y, z, dx, dy, dz, size"
-
-# A camera, and its images by the frame that they belong to.
-_CameraFiles = tuple[Camera, dict[FrameKey, Path]]
 
 
 def detect(path: Path) -> str | None:
@@ -85,7 +84,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     frames = []
     for index, (key, source) in enumerate(frame_files.items()):
         stamped = poses[key]
-        images = _images(cameras, key, stamped.pose)
+        images = images_of_frame(cameras, key, stamped.pose, None)
         frames.append(
             Frame(
                 id=source.id,
@@ -139,7 +138,7 @@ def _read_poses(
     return {key: read_pose(found[key]) for key in frames}
 
 
-def _read_cameras(folder: Path, sources: PointSources) -> list[_CameraFiles]:
+def _read_cameras(folder: Path, sources: PointSources) -> list[CameraFiles[FrameKey]]:
     """Return the cameras in the order of their names, each with its images."""
     if not folder.is_dir():
         return []
@@ -153,16 +152,8 @@ def _read_cameras(folder: Path, sources: PointSources) -> list[_CameraFiles]:
     ]
 
 
-def _images(cameras: list[_CameraFiles], key: FrameKey, world_from_ego: Pose) -> tuple[CameraImage, ...]:
-    return tuple(
-        CameraImage(camera, files[key], world_from_ego @ camera.ego_from_camera)
-        for camera, files in cameras
-        if key in files and camera.ego_from_camera is not None
-    )
-
-
 def _strays(
-    frames: dict[FrameKey, PointSource], folder: Path, files: dict[FrameKey, Path], *, complete: bool = False
+    frames: dict[FrameKey, PointSource], folder: Path, files: Mapping[FrameKey, Path], *, complete: bool = False
 ) -> list[str]:
     """Return notes on the frames without a file in the folder, and on the files there that belong to no frame."""
     place = f"{folder.parent.name}/{folder.name}" if folder.parent.name == "cameras" else folder.name

@@ -91,7 +91,7 @@ def has_point_times(prefix: Cursor) -> bool | None:
 def _fields(cursor: Cursor) -> list[_Field]:
     listed = cursor.number("I")
     if listed > _MOST_FIELDS:
-        raise FormatError(cursor.path, place=cursor.place, found=f"{listed} fields", expected=f"at most {_MOST_FIELDS}")
+        raise cursor.error(f"{listed} fields", f"at most {_MOST_FIELDS}")
     return [_Field(cursor.text(), cursor.number("I"), cursor.number("B"), cursor.number("I")) for _ in range(listed)]
 
 
@@ -101,17 +101,15 @@ def _points(cursor: Cursor, data: memoryview, sizes: tuple[int, int, int, int]) 
     count = height * width
     row = width * point_step
     if count and not point_step:
-        raise FormatError(cursor.path, place=cursor.place, found="a point_step of 0", expected="the bytes of a point")
+        raise cursor.error("a point_step of 0", "the bytes of a point")
     # Some drivers write another row_step than the specification has; the data's length tells.
     if height <= 1 or len(data) == height * row or not count:
         row_step = row
     if row_step < row or (count and len(data) < (height - 1) * row_step + row):
-        raise FormatError(
-            cursor.path,
-            place=cursor.place,
-            found=f"{len(data)} bytes of data in rows of {row_step}",
-            expected=f"{height} × {width} points of {point_step} bytes",
-            fix="The message was cut, or its writer counts wrongly.",
+        raise cursor.error(
+            f"{len(data)} bytes of data in rows of {row_step}",
+            f"{height} × {width} points of {point_step} bytes",
+            "The message was cut, or its writer counts wrongly.",
         )
     if not count:
         return np.zeros((0, point_step), dtype=np.uint8)
@@ -176,10 +174,6 @@ def placed_clouds(
 
     Returns:
         The lidars; for each cloud of the first the clouds of its frame, none where it cannot be placed; and notes.
-
-    Raises:
-        SceneError: No transform leads from a lidar to the device.
-        FormatError: A transform is not rigid.
     """
     lidars = []
     of_frame: list[list[LidarSweep]] = [[] for _ in range(len(found[0]))]

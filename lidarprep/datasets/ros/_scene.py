@@ -43,16 +43,14 @@ USED_OPTIONS = (
 
 
 def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
-    """Open a bag as a scene. Of its clouds and images only the headers are read.
+    """Open a bag, a .bag, .mcap or .db3 file or the folder of a ROS 2 bag, as a scene of that layout.
 
-    Args:
-        path: A .bag, .mcap or .db3 file, or the folder of a ROS 2 bag.
-        layout: The layout's name.
-        options: What the recording doesn't say.
+    Of its clouds and images only the headers are read.
 
     Raises:
-        SceneError: There is no topic of points, or it is not clear which; transforms that are needed are missing.
-        FormatError: A file is cut or damaged, or a message is malformed.
+        SceneError: There is no topic of points, or it is not clear which; transforms that are needed are missing, or
+            a selected frame or topic.
+        FormatError: A file is cut or damaged, a message is malformed, or a pose is not rigid.
         MissingExtraError: Reading the bag needs a library that is not installed.
     """
     if options.poses is not None and options.pose_topic is not None:
@@ -108,14 +106,7 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
 
 @dataclass(frozen=True)
 class _Headers:
-    """What one pass over the bag gave.
-
-    Args:
-        lidars: The lidars' clouds, by their headers.
-        cameras: The cameras' images, likewise.
-        tree: The transforms.
-        transform_topics: Names of the topics of transforms.
-    """
+    """What one pass over the bag gave: clouds and images by their headers, and transforms with their topics' names."""
 
     lidars: tuple[Series, ...]
     cameras: dict[CameraTopics, Series]
@@ -181,13 +172,7 @@ def _with_moving_cameras(
 
 @dataclass(frozen=True)
 class DevicePoses:
-    """The device's poses in the world.
-
-    Args:
-        trajectory: world_from_ego; None where it is not known.
-        notes: Where it comes from.
-        topic: The topic that it comes from, if any.
-    """
+    """world_from_ego over time, None where it is not known; and notes and the topic that say where it comes from."""
 
     trajectory: Trajectory | None
     notes: tuple[str, ...]
@@ -195,11 +180,7 @@ class DevicePoses:
 
 
 def ego_frame(tree: TransformTree, lidar_frame: str, options: OpenOptions) -> tuple[str, list[str]]:
-    """Return the device's frame, and a note where it was not clear.
-
-    Raises:
-        SceneError: The selected frame is not known; the lidar is connected to none of the usual ones.
-    """
+    """Return the device's frame, and a note where it was not clear."""
     frames = tree.frames
     if options.ego_frame is not None:
         name = options.ego_frame.lstrip("/")
@@ -226,16 +207,7 @@ def _known_frames(frames: Sequence[str]) -> str:
 def device_poses(bag: Bag, tree: TransformTree, lidar: Series, ego: str, options: OpenOptions) -> DevicePoses:
     """Return the device's poses, from the first source that has them.
 
-    Args:
-        bag: The bag.
-        tree: Its transforms.
-        lidar: The clouds of the first lidar, for poses without times and for messages.
-        ego: The device's frame.
-        options: For the source, the world's frame and the widest gap.
-
-    Raises:
-        SceneError: The selected frames or topic are not there or not connected; poses are of several frames.
-        FormatError: A transform or a pose is not rigid.
+    The clouds of the first lidar are for poses without times, and for messages; `ego` is the device's frame.
     """
     if options.poses is not None:
         return _from_file(options.poses, lidar, ego)
