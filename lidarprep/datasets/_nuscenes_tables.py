@@ -45,52 +45,31 @@ Modality = Literal["lidar", "camera", "radar"]
 
 @dataclass(frozen=True)
 class Reading:
-    """The data of one sensor at one time, a record of sample_data.
-
-    Args:
-        token: The record's token.
-        path: The file.
-        timestamp: Nanoseconds since the Unix epoch.
-        is_key_frame: Whether it belongs to a sample, which nuScenes annotates; else it is of a sweep between.
-    """
+    """The data of one sensor at one time, a record of sample_data."""
 
     token: str
     path: Path
-    timestamp: int
-    is_key_frame: bool
+    timestamp: int  # nanoseconds since the Unix epoch
+    is_key_frame: bool  # it belongs to a sample, which nuScenes annotates; else it is of a sweep between
 
 
 @dataclass(frozen=True)
 class Channel:
-    """A sensor, and all of its readings in the scene.
+    """A sensor, and all of its readings in the scene."""
 
-    Args:
-        name: LIDAR_TOP, CAM_FRONT, RADAR_FRONT, …
-        modality: Kind of sensor.
-        ego_from_sensor: Its pose on the vehicle. A camera's frame is that of its optics.
-        intrinsics: A camera's; else None. The images are rectified, so there is no distortion.
-        readings: In the order of time.
-    """
-
-    name: str
+    name: str  # LIDAR_TOP, CAM_FRONT, RADAR_FRONT, …
     modality: Modality
-    ego_from_sensor: Pose
-    intrinsics: Intrinsics | None
-    readings: tuple[Reading, ...]
+    ego_from_sensor: Pose  # a camera's frame is that of its optics
+    intrinsics: Intrinsics | None  # a camera's; its images are rectified, so there is no distortion
+    readings: tuple[Reading, ...]  # in the order of time
 
 
 @dataclass(frozen=True)
 class SceneTables:
-    """One scene as the tables have it.
+    """One scene as the tables have it, and what was odd."""
 
-    Args:
-        channels: The sensors, in the order of their names.
-        trajectory: world_from_ego at the time of every reading of every sensor.
-        notes: Oddities, a sentence each.
-    """
-
-    channels: tuple[Channel, ...]
-    trajectory: Trajectory
+    channels: tuple[Channel, ...]  # the sensors, in the order of their names
+    trajectory: Trajectory  # world_from_ego at the time of every reading of every sensor
     notes: tuple[str, ...]
 
 
@@ -274,11 +253,7 @@ def records(table: Path, key: str = "token", wanted: Container[str] | None = Non
 
 
 def _referred(table: Path, referring: Iterable[Record], target: str) -> dict[str, Record]:
-    """Return the records of the table `target` by token, that the records of another table refer to.
-
-    Raises:
-        FormatError: A token points nowhere; or as for `records`.
-    """
+    """Return by token the records of the table `target` that the records of another table refer to."""
     key = f"{target}_token"
     tokens = {text(table, record, key): record for record in referring}
     other = table.with_name(f"{target}.json")

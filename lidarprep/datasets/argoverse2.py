@@ -202,20 +202,10 @@ def _cameras(log: Path, options: OpenOptions) -> tuple[list[ImageSeries], list[s
 
 
 def _read_sweep(path: Path, timestamp: int, lidars: Sequence[int], frame: ReferenceFrame) -> PointCloud:
-    """Read the points of one sweep.
+    """Read the points that these of LIDARS saw in one sweep, whose reference time its file is named by.
 
-    Args:
-        path: The file.
-        timestamp: The sweep's reference time, which its file is named by, nanoseconds.
-        lidars: Which of LIDARS to take.
-        frame: The frame of reference that the points are in; Argoverse 2 gives them in ego.
-
-    Returns:
-        Positions (N, 3) float32, intensity 0 to 255, device (the number in LIDARS), ring (the laser within that
-        lidar), and timestamp: when the point was seen, though its position is that at the reference time.
-
-    Raises:
-        FormatError: The file is not a Feather table, or not of a sweep.
+    Positions are (N, 3) float32, intensity is 0 to 255, device the number in LIDARS, ring the laser within that lidar.
+    The timestamp is when the point was seen, though its position is that at the reference time.
     """
     table = _read_table(path, *SWEEP_COLUMNS)
     _require_numbers(path, table, ("laser_number", "offset_ns"), "iu")
@@ -283,12 +273,7 @@ def _by_sensor(path: Path, *columns: str) -> dict[str, list[float]]:
 
 
 def _read_table(path: Path, *required: str) -> Table:
-    """Read a Feather file's columns, (N,) each, in their own types.
-
-    Raises:
-        MissingExtraError: pyarrow is not installed.
-        FormatError: There is no such file, it is not a Feather file, it lacks a column, or a value in it is missing.
-    """
+    """Read a Feather file's columns, (N,) each, in their own types; no value and none of those required is missing."""
     try:
         import pyarrow
         from pyarrow import ipc

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lidarprep.datasets.filenames import Key
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.errors import SceneError
 from lidarprep.scene import Camera, CameraImage, Pose, Scene, Trajectory
@@ -70,7 +70,6 @@ def _neighbours(timestamps: ArrayLike, others: ArrayLike) -> tuple[NDArray[np.in
 
 
 # A camera, and its images by the key or the number of the frame that they belong to.
-Key = TypeVar("Key")
 CameraFiles = tuple[Camera, Mapping[Key, Path]]
 
 

@@ -20,6 +20,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from lidarprep.errors import SceneError
 from lidarprep.pointfiles import suffix_of_name
@@ -27,6 +28,7 @@ from lidarprep.scene import CameraImage, SourceFile
 
 # A name's parts in turn: text as (-1, text), a number as (count of its digits, digits) without leading zeros.
 FrameKey = tuple[tuple[int, str], ...]
+Key = TypeVar("Key", FrameKey, int)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -124,16 +126,22 @@ def files_by_frame(
     Raises:
         SceneError: Two files belong to one frame, such as 1.ply and 01.ply.
     """
-    found: dict[FrameKey, Path] = {}
-    for name in visible_names(folder):
-        stem = stem_of(name)
-        if stem is None:
-            continue
-        key, path = key_of(stem), folder / name
+    stems = {name: stem_of(name) for name in visible_names(folder)}
+    return by_key((key_of(stem), folder / name) for name, stem in stems.items() if stem is not None)
+
+
+def by_key(files: Iterable[tuple[Key, Path]]) -> dict[Key, Path]:
+    """Return files in the order of their keys.
+
+    Raises:
+        SceneError: Two files have one key.
+    """
+    found: dict[Key, Path] = {}
+    for key, path in files:
         if key in found:
-            raise _same_frame(found[key], path)
+            raise SceneError(f"{found[key]} and {path} belong to the same frame", fix="Keep one of them in the folder.")
         found[key] = path
-    return dict(sorted(found.items()))
+    return {key: found[key] for key in sorted(found)}
 
 
 def counted_files(folder: Path, *suffixes: str) -> tuple[dict[int, Path], list[str]]:
@@ -148,27 +156,20 @@ def counted_files(folder: Path, *suffixes: str) -> tuple[dict[int, Path], list[s
     Raises:
         SceneError: Two files have one number, such as 7.bin and 07.bin.
     """
-    found: dict[int, Path] = {}
+    numbered: list[tuple[int, Path]] = []
     strange: list[str] = []
     for path in visible(folder) if folder.is_dir() else ():
         suffix = next((suffix for suffix in suffixes if path.name.lower().endswith(suffix)), None)
         if suffix is None:
             continue
         stem = path.name[: -len(suffix)]
-        if not (stem.isascii() and stem.isdecimal() and len(stem) < 19):
+        if stem.isascii() and stem.isdecimal() and len(stem) < 19:
+            numbered.append((int(stem), path))
+        else:
             strange.append(path.name)
-            continue
-        number = int(stem)
-        if number in found:
-            raise _same_frame(found[number], path)
-        found[number] = path
     place = f"{folder.parent.name}/{folder.name}"
     notes = [f"{place}: {len(strange)} files there have no number, such as {strange[0]}"] if strange else []
-    return dict(sorted(found.items())), notes
-
-
-def _same_frame(one: Path, other: Path) -> SceneError:
-    return SceneError(f"{one} and {other} belong to the same frame", fix="Keep one of them in the folder.")
+    return by_key(numbered), notes
 
 
 def passed_over(folder: Path, *, but: Sequence[str] = ()) -> list[str]:

@@ -19,10 +19,10 @@ from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.point_folder import (
     PointSources,
     at_frame_times,
-    file_source,
     files_of,
     has_lidars,
     lidar_sources,
+    sources_of,
 )
 from lidarprep.datasets.pose_files import read_poses
 from lidarprep.datasets.poses import PoseTable
@@ -112,7 +112,7 @@ class SingleFile:
         """
         if SingleFile.detect(path) is None:
             raise SceneError(f"{path} is not a point file", fix=f"Expected is {SingleFile.LOOKS_LIKE}.")
-        return _scene_of_files(path, "file", file_source(path, options.points_frame), options.poses, options)
+        return _scene_of_files(path, "file", sources_of([path], options.points_frame or "ego"), options.poses, options)
 
 
 def _scene_of_files(
@@ -151,18 +151,11 @@ def _scene_of_files(
 
 @dataclass(frozen=True)
 class _FramePoses:
-    """The frames' poses, as far as they are known.
+    """The frames' poses and timestamps, as far as they are known, and notes on how they were matched."""
 
-    Args:
-        poses: world_from_ego, one a frame; None for a frame without.
-        timestamps: Nanoseconds since the Unix epoch, one a frame; None for a frame without.
-        trajectory: world_from_ego as dense as the file has it; None where it has no times.
-        notes: How they were matched, and what has no match, a sentence each.
-    """
-
-    poses: Sequence[Pose | None]
-    timestamps: Sequence[int | None]
-    trajectory: Trajectory | None = None
+    poses: Sequence[Pose | None]  # world_from_ego, one a frame
+    timestamps: Sequence[int | None]  # nanoseconds since the Unix epoch, one a frame
+    trajectory: Trajectory | None = None  # world_from_ego as dense as the file has it, where it has times
     notes: tuple[str, ...] = ()
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from lidarprep.datasets.association import paired, unmatched
 from lidarprep.datasets.filenames import (
     FrameKey,
-    files_by_frame,
+    by_key,
     frame_key,
     point_stem,
     source_files,
@@ -78,11 +78,7 @@ class PointSource:
 
     @property
     def time(self) -> int:
-        """The time in the file's name.
-
-        Raises:
-            SceneError: There is none.
-        """
+        """The time in the file's name; it is a SceneError if there is none."""
         if self.timestamp is None:
             raise SceneError(f"{self.path} has no time in its name")
         return self.timestamp
@@ -126,32 +122,23 @@ def files_of(folder: Path, points_frame: ReferenceFrame | None, *, but: Sequence
         SceneError: Two files belong to one frame.
     """
 
-    def stem_of(name: str) -> str | None:
-        return None if name in but else point_stem(name)
+    names = [name for name in visible_names(folder) if name not in but and point_stem(name) is not None]
+    return sources_of([folder / name for name in names], points_frame or "ego")
 
-    stems = [stem for stem in map(stem_of, visible_names(folder)) if stem is not None]
+
+def sources_of(paths: Sequence[Path], points_frame: ReferenceFrame) -> PointSources:
+    """Return point files, one a frame."""
+    stems = [point_stem(path.name) or path.stem for path in paths]
     times = times_in_names(stems)
-    if times is None:
-        files = files_by_frame(folder, stem_of)
-        return PointSources(tuple(_source(path, key, None, points_frame) for key, path in files.items()))
-    time_of = dict(zip(stems, times, strict=True))
-    files = files_by_frame(folder, stem_of, key_of=lambda stem: frame_key(str(time_of[stem])))
-    sources = (_source(path, key, time_of[stem_of(path.name) or ""], points_frame) for key, path in files.items())
-    return PointSources(tuple(sources), by_time=True)
-
-
-def file_source(path: Path, points_frame: ReferenceFrame | None) -> PointSources:
-    """Return one point file as the only frame."""
-    stem = point_stem(path.name) or path.stem
-    times = times_in_names([stem])
-    if times is None:
-        return PointSources((_source(path, frame_key(stem), None, points_frame),))
-    return PointSources((_source(path, frame_key(str(times[0])), times[0], points_frame),), by_time=True)
-
-
-def _source(path: Path, key: FrameKey, timestamp: int | None, points_frame: ReferenceFrame | None) -> PointSource:
-    frame = points_frame or "ego"
-    return PointSource(path, key, timestamp, partial(read_points, path, frame), point_chunks(path, frame))
+    files = by_key(zip(map(frame_key, stems if times is None else map(str, times)), paths, strict=True))
+    time_of = {} if times is None else dict(zip(paths, times, strict=True))
+    sources = (
+        PointSource(
+            path, key, time_of.get(path), partial(read_points, path, points_frame), point_chunks(path, points_frame)
+        )
+        for key, path in files.items()
+    )
+    return PointSources(tuple(sources), by_time=times is not None)
 
 
 # ---- several lidars ------------------------------------------------------------------------------------------------
