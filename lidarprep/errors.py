@@ -29,6 +29,8 @@ LidarprepError                 every error that lidarprep raises on purpose, in 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike, fspath
 from typing import ClassVar
 from urllib.parse import unquote, urlsplit
@@ -106,6 +108,17 @@ class SourceChangedError(LidarprepError):
             f"{place_name(location)} has changed since the recording was opened",
             fix="Run the same command again when nobody writes to the recording any more.",
         )
+
+
+@contextmanager
+def naming(path: str | PathLike[str], place: str | None = None) -> Iterator[None]:
+    """Name the file, and the place in it, that a SceneError or OSError raised inside is about: as a FormatError."""
+    try:
+        yield
+    except SceneError as error:
+        raise FormatError(path, place=place, found=error.message, fix=error.fix) from error
+    except OSError as error:
+        raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
 
 
 class RecipeError(LidarprepError):

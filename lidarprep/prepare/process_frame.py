@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lidarprep.attachments import FrameFormat, get_format
-from lidarprep.datasets.sources import source_file
+from lidarprep.datasets.filenames import source_file
 from lidarprep.errors import FormatError, LidarprepError, SceneError, SourceChangedError
 from lidarprep.prepare import kept_points
 from lidarprep.prepare.fingerprint import source_records

@@ -149,6 +149,7 @@ class Run:
             and current.fingerprint == identity.fingerprint
             and self.is_complete(results, whole_scene)
         ):
+            self.drop_entries(cache, identity)  # of a run that was killed at its very end
             return renew(current, self.storage) if current.images_have_expired else current
         with self.advice_on_failure():
             builder = self.process(results, whole_scene, settings)
@@ -158,13 +159,17 @@ class Run:
                 self.store.write_manifest(manifest.to_json(), if_version=version)
             except ManifestConflictError:
                 manifest = self.manifest_of_equal_run(identity)
+        self.drop_entries(cache, identity)
+        manifest = manifest.at(self.store.location(MANIFEST_KEY))
+        # Attachments of an earlier run may be among them.
+        return renew(manifest, self.storage) if manifest.images_have_expired else manifest
+
+    def drop_entries(self, cache: FrameCache, identity: RunIdentity) -> None:
+        """Delete the cache entries of a run whose manifest names its frames; it is complete whatever becomes of that."""
         try:
             cache.drop([identity.fingerprint, *(task.fingerprint for task in self.tasks)])
         except StorageError as failure:
             log.warning("the run is complete, but its cache entries stay: %s", failure.message)
-        manifest = manifest.at(self.store.location(MANIFEST_KEY))
-        # Attachments of an earlier run may be among them.
-        return renew(manifest, self.storage) if manifest.images_have_expired else manifest
 
     def current_manifest(self, *, overwrite: bool) -> tuple[Manifest | None, str | None]:
         """Return the manifest that is at the destination, and its version.
