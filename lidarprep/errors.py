@@ -3,6 +3,7 @@
 LidarprepError                 every error that lidarprep raises on purpose, in one clear message
 ├── FormatError                a file is not what it claims to be (path, place, found, expected, fix)
 ├── SceneError                 a recording does not hang together: a pose is missing, frames are out of order
+├── SourceChangedError         a file of the recording changed while it was being prepared
 ├── RecipeError                a request makes no sense: an unknown key, a region that keeps no point
 ├── EncodingError              an attachment format cannot hold a value that the frame has
 ├── MissingExtraError          an optional library is needed and not installed
@@ -91,6 +92,22 @@ class SceneError(LidarprepError):
     """A recording does not hang together."""
 
 
+class SourceChangedError(LidarprepError):
+    """A file of the recording changed while it was being prepared.
+
+    Args:
+        location: The file.
+    """
+
+    exit_code = 1
+
+    def __init__(self, location: str | PathLike[str]) -> None:
+        super().__init__(
+            f"{place_name(location)} has changed since the recording was opened",
+            fix="Run the same command again when nobody writes to the recording any more.",
+        )
+
+
 class RecipeError(LidarprepError):
     """A request makes no sense."""
 
@@ -103,7 +120,7 @@ class MissingExtraError(LidarprepError):
     """An optional library is needed and not installed.
 
     Args:
-        what: What needs it: "the sandbox".
+        what: What needs it: "a ROS 1 bag".
         extra: The extra of lidarprep that brings it.
     """
 

@@ -28,13 +28,12 @@ class DiskSpace:
     Args:
         store: The destination.
         tasks: The frames that are to be stored.
-        free: Its free space before; None if that is unknown or unlimited.
         recipe: Whether it crops.
     """
 
-    def __init__(self, store: Store, tasks: Sequence[FrameTask], free: int | None, recipe: Recipe) -> None:
+    def __init__(self, store: Store, tasks: Sequence[FrameTask], recipe: Recipe) -> None:
         self._store = store
-        self._free_before = free
+        self._free_before = store.check()
         self._crops = recipe.region_of_interest_3d is not None or recipe.device_height is not None
         self._left = {task.frame.id: max(1, sum(source.bytes or 0 for source in task.frame.sources)) for task in tasks}
         self._begun = 0

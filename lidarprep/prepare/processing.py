@@ -71,7 +71,7 @@ class Processing:
     finished: int = 0
 
     def frames(
-        self, tasks: Sequence[FrameTask], free: int | None, *, has_points: bool, on_points: Callable[[], None]
+        self, tasks: Sequence[FrameTask], *, has_points: bool, on_points: Callable[[], None]
     ) -> Iterator[tuple[FrameTask, FrameResult]]:
         """Store frames as attachments of their own; yield what became of each, in time order.
 
@@ -80,14 +80,13 @@ class Processing:
 
         Args:
             tasks: The frames.
-            free: The store's free space before, bytes; None if that is unknown or unlimited.
             has_points: Whether a frame of the run that is finished already keeps a point.
             on_points: Called when it is known that something is kept, and before each frame after that.
 
         Raises:
             EmptyResultError: No frame keeps a point.
         """
-        disk = DiskSpace(self.store, tasks, free, self.processor.recipe)
+        disk = DiskSpace(self.store, tasks, self.processor.recipe)
         empty: list[EmptyFrame] = []
         with self._threads(self.workers + _STORING) as threads:
 
@@ -132,6 +131,7 @@ class Processing:
         Raises:
             EmptyResultError: No frame keeps a point.
         """
+        self.store.check()
         done: list[tuple[FrameTask, FrameResult, bytes | None]] = []
         with (
             self._threads(self.workers) as threads,

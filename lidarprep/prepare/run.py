@@ -138,9 +138,7 @@ class Run:
         if current is not None and not overwrite:
             self.require_same_run(current, identity)
         cache = FrameCache(self.store, current, distrusted=self.distrusted)
-        known = self.known_settings(current, identity, cache)
-        free = None if known else self.store.check()  # before any work is done
-        settings = known or self.estimated_settings(identity)
+        settings = self.known_settings(current, identity, cache) or self.estimated_settings(identity)
         if self.recipe.strict:
             settings.refuse_findings()
         self.tasks = [task.with_fingerprint(identity.of_frame(task.frame.id, settings.record)) for task in self.tasks]
@@ -152,9 +150,8 @@ class Run:
             and self.is_complete(results, whole_scene)
         ):
             return renew(current, self.storage) if current.images_have_expired else current
-        free = self.store.check() if known else free
         with self.advice_on_failure():
-            builder = self.process(results, whole_scene, settings, free)
+            builder = self.process(results, whole_scene, settings)
             manifest = builder.build(self.scene, self.recipe, self.storage, settings, identity)
             self.require_stored(manifest)
             try:
@@ -165,7 +162,9 @@ class Run:
             cache.drop([identity.fingerprint, *(task.fingerprint for task in self.tasks)])
         except StorageError as failure:
             log.warning("the run is complete, but its cache entries stay: %s", failure.message)
-        return manifest.at(self.store.location(MANIFEST_KEY))
+        manifest = manifest.at(self.store.location(MANIFEST_KEY))
+        # Attachments of an earlier run may be among them.
+        return renew(manifest, self.storage) if manifest.images_have_expired else manifest
 
     def current_manifest(self, *, overwrite: bool) -> tuple[Manifest | None, str | None]:
         """Return the manifest that is at the destination, and its version.
@@ -207,6 +206,8 @@ class Run:
         what = f"{place_name(current.location)} is there already, from an earlier run to this destination"
         if identity.fingerprint is not None:
             what += f": {'; '.join(identity.differences_from(current))}"
+        else:
+            what += "; whether of the same recording cannot be told, since its frames name no source files"
         raise RecipeError(what, fix=_OTHER_RUN)
 
     def known_settings(
@@ -222,6 +223,7 @@ class Run:
 
     def estimated_settings(self, identity: RunIdentity) -> SceneSettings:
         """Estimate the settings of the scene; they are stored with its first frame, for a run that goes on."""
+        self.store.check()  # before any work is done
         settings = SceneSettings.estimate(self.scene, self.recipe, [task.frame for task in self.tasks])
         if identity.fingerprint is not None and not isinstance(self.format, SceneFormat):
             self.unstored_settings = (identity.fingerprint, settings.record)
@@ -254,7 +256,6 @@ class Run:
         results: dict[str, FrameResult],
         whole_scene: AttachmentRecord | None,
         settings: SceneSettings,
-        free: int | None,
     ) -> ManifestBuilder:
         """Process the frames whose results are missing; return all results, in time order."""
         builder = ManifestBuilder(self.tasks)
@@ -274,7 +275,7 @@ class Run:
             self.processing.finished = len(self.tasks) - len(missing)
             self.progress.start(len(self.tasks), self.processing.finished)
             has_points = any(result.frame is not None and result.frame.points_out for result in results.values())
-            frames = self.processing.frames(missing, free, has_points=has_points, on_points=self.store_settings)
+            frames = self.processing.frames(missing, has_points=has_points, on_points=self.store_settings)
             fresh = {task.frame.id: result for task, result in frames}
         for task in self.tasks:
             builder.add(fresh[task.frame.id] if task.frame.id in fresh else results[str(task.fingerprint)])

@@ -102,6 +102,12 @@ def requests(sent: list[Any]) -> list[str]:
     return [f"{request.method} {urlsplit(request.url).path.removeprefix(f'/{BUCKET}')[1:]}" for request in sent]
 
 
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let objects be sent in parts from 6 MB on; S3 takes none of less than 5 MB."""
+    monkeypatch.setattr("lidarprep.storage.s3._IN_PARTS_FROM", 6 * 2**20)
+    monkeypatch.setattr("lidarprep.storage.s3._PART", 5 * 2**20)
+
+
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing be waited for between two attempts, neither by boto nor by the budget."""
     monkeypatch.setattr(retries, "wait_random_exponential", lambda **_: wait_fixed(0.001))
