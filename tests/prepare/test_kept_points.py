@@ -36,7 +36,11 @@ def test_rows_come_back_as_they_went(kept: list[bool]) -> None:
 
 @pytest.mark.parametrize(
     ("data", "found"),
-    [(b"x", "not a gzip stream"), (gzip.compress(b"12", mtime=0)[:-9], "gzip"), (gzip.compress(b"", mtime=0), "0 bytes")],
+    [
+        (b"x", "not a gzip stream"),
+        (gzip.compress(b"12", mtime=0)[:-9], "gzip"),
+        (gzip.compress(b"", mtime=0), "0 bytes"),
+    ],
 )
 def test_other_bytes_are_refused(data: bytes, found: str) -> None:
     with pytest.raises(lp.FormatError, match=f"mine.*{found}"):
