@@ -51,7 +51,7 @@ def test_ten_runs_end_complete_though_three_requests_in_ten_fail(
         recording = write_toolkit_scene(tmp_path / "recording", frames=4, points=400_000)
         through = Runner(recording, tmp_path, ("--endpoint-url", proxy.url))
     met = complete_with(range(10), through, proxy, bucket, "--format", format)
-    assert len(met) > len(TRANSIENT) - 2
+    assert len(met) > (len(TRANSIENT) - 2 if format == "json" else 7)  # of which some are of objects that are read
     assert format == "json" or sum("partNumber=" in request.target for request in proxy.requests) > 2
 
 
