@@ -165,7 +165,7 @@ class Run:
         return renew(manifest, self.storage) if manifest.images_have_expired else manifest
 
     def drop_entries(self, cache: FrameCache, identity: RunIdentity) -> None:
-        """Delete the cache entries of a run whose manifest names its frames; it is complete whatever becomes of that."""
+        """Delete the cache entries of frames that the manifest names; the run is complete whatever becomes of that."""
         try:
             cache.drop([identity.fingerprint, *(task.fingerprint for task in self.tasks)])
         except StorageError as failure:
