@@ -35,10 +35,13 @@ def small_disk(folder: Path, options: str) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
-def goes_on(runner: Runner, place: Place, ended: Ended) -> None:
-    """Check that a run failed with one clear error, and that the same command goes on with what is finished."""
+def goes_on(runner: Runner, place: Place, ended: Ended, *, is_late: bool = False) -> None:
+    """Check that a run failed with one clear error, and that the same command goes on with what is finished.
+
+    A run that failed late may have put its manifest in place, and not have been able to sync its name.
+    """
     assert_one_clear_error(ended)
-    assert place.manifest() is None
+    assert place.manifest() is None or is_late
     finished = place.finished()
     again = runner.prepared(place)
     assert not finished & set(again.frames())
@@ -67,12 +70,13 @@ def full_from(runner: Runner, tmp_path: Path, how_many: int | None) -> None:
     for number in range(1, events + 1) if how_many is None else some(range(1, events + 1), how_many):
         place = Place(str(tmp_path / f"out-{number}"))
         ended = runner.run(place, refuse_from=number)
-        if ended.code == 0:  # in another order, what could be refused was less
-            assert number > events - 10
+        is_late = number > events - 10  # in another order, there are a few events less before the manifest
+        if ended.code == 0:
+            assert is_late
             assert place.manifest() is not None
             continue
         assert "No space left" in ended.stderr
-        goes_on(runner, place, ended)
+        goes_on(runner, place, ended, is_late=is_late)
 
 
 def test_a_disk_that_is_full_at_some_moment_is_one_clear_error_and_the_run_goes_on(
