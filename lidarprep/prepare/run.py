@@ -129,6 +129,7 @@ class Run:
         self.tasks: list[FrameTask] = []
         self.processing: Processing | None = None
         self.unstored_settings: tuple[str, SettingsRecord] | None = None
+        self.added: list[str | None] = []  # fingerprints of the cache entries that this run has stored
 
     def execute(self, *, overwrite: bool) -> Manifest:
         """Execute the run; return its manifest."""
@@ -167,7 +168,7 @@ class Run:
     def drop_entries(self, cache: FrameCache, identity: RunIdentity) -> None:
         """Delete the cache entries of frames that the manifest names; the run is complete whatever becomes of that."""
         try:
-            cache.drop([identity.fingerprint, *(task.fingerprint for task in self.tasks)])
+            cache.drop([identity.fingerprint, *(task.fingerprint for task in self.tasks)], added=self.added)
         except StorageError as failure:
             log.warning("the run is complete, but its cache entries stay: %s", failure.message)
 
@@ -238,6 +239,7 @@ class Run:
         """Store the settings of the scene, if that is still to be done."""
         if self.unstored_settings is not None:
             put_entry(self.store, *self.unstored_settings)
+            self.added.append(self.unstored_settings[0])
             self.unstored_settings = None
 
     def stored_scene(self, current: Manifest | None, results: dict[str, FrameResult]) -> AttachmentRecord | None:
@@ -282,6 +284,7 @@ class Run:
             has_points = any(result.frame is not None and result.frame.points_out for result in results.values())
             frames = self.processing.frames(missing, has_points=has_points, on_points=self.store_settings)
             fresh = {task.frame.id: result for task, result in frames}
+            self.added += [task.fingerprint for task in missing]
         for task in self.tasks:
             builder.add(fresh[task.frame.id] if task.frame.id in fresh else results[str(task.fingerprint)])
         builder.require_points()

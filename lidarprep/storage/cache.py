@@ -83,11 +83,11 @@ class FrameCache:
         gone |= set(self._distrusted)
         return {name: result for name, result in found.items() if gone.isdisjoint(one.key for one in result.objects())}
 
-    def drop(self, fingerprints: Iterable[str | None]) -> None:
-        """Delete the entries of frames that a manifest names by now."""
-        keys = {entry_key(name) for name in fingerprints if name is not None}
-        stale = sorted(keys & set(self._store.sizes(CACHE_PREFIX)))
-        self._store.delete(stale)
+    def drop(self, fingerprints: Iterable[str | None], *, added: Iterable[str | None] = ()) -> None:
+        """Delete the entries of frames that a manifest names by now: those found, and those added since."""
+        found = {entry_key(name) for name in fingerprints if name is not None} & self._entries
+        if stale := found | {entry_key(name) for name in added if name is not None}:
+            self._store.delete(sorted(stale))
 
     def _fetch(self, fingerprint: str) -> FrameResult | None:
         data = self._store.get(entry_key(fingerprint))
