@@ -155,7 +155,8 @@ class Processing:
                 return [result for _, result, _ in done], None
             require_points(records)
             kept = list(threads.map(lambda one: self.processor.store_kept(one[0], self.store, one[2]), done))
-            attachment = scene_file.store_scene([record.id for record in records])
+            # By a thread, so that a stop needs not wait for parts that are being sent.
+            attachment = threads.submit(scene_file.store_scene, [record.id for record in records]).result()
             notes = {f"scene {number}": note for number, note in enumerate(scene_file.writer.notes)}
             results = []
             for (_, result, _), kept_record in zip(done, kept, strict=True):
