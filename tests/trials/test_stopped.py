@@ -88,7 +88,7 @@ def entries(out: Path) -> int:
 
 @pytest.mark.parametrize(
     ("format", "asked"),
-    [("json", "PUT .*/images/"), ("json", r"DELETE .*/\.lidarprep/[0-9a-f]"), ("sfs", "P.* .*/scene-")],
+    [("json", "PUT .*/images/"), ("json", r"DELETE .*/\.lidarprep/[0-9a-f]{64}"), ("sfs", "P.* .*/scene-")],
     ids=["storing", "dropping cache entries", "sending a scene"],
 )
 def test_a_run_is_stopped_at_once_though_its_store_does_not_answer(
