@@ -32,7 +32,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 
@@ -56,6 +56,10 @@ class LidarprepError(Exception):
         super().__init__(message)
         self.message = message
         self.fix = fix
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its fields, not by the arguments that its class takes: an error comes back from another process.
+        return Exception.__new__, (type(self), *self.args), vars(self)
 
     def __str__(self) -> str:
         return self.message if self.fix is None else f"{self.message}\n{self.fix}"

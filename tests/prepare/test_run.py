@@ -8,6 +8,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import numpy as np
 import pytest
 
 import lidarprep as lp
+from lidarprep import errors
 from lidarprep.prepare import ordered_map
 from lidarprep.prepare.process_frame import BYTES_A_POINT
 from lidarprep.storage.folder import FolderStore
@@ -64,6 +66,18 @@ def test_the_function_is_not_hidden_by_the_package_that_it_is_named_after(first:
     code += "lp.verify, lp.submit; import lidarprep.verify, lidarprep.prune; "
     code += "assert [callable(one) for one in (lp.prepare, lp.verify, lp.prune, prepare, verify)] == [True] * 5"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def every_error() -> list[lp.LidarprepError]:
+    """One of each kind."""
+    arguments: dict[str, Callable[[Any], lp.LidarprepError]] = {
+        "FormatError": lambda kind: kind("a.ply", place="line 7", found="x", expected="y", fix="Mend it."),
+        "MissingExtraError": lambda kind: kind("a ROS 1 bag", "ros"),
+        "SourceChangedError": lambda kind: kind("a.ply"),
+        "ManifestConflictError": lambda kind: kind("out/manifest.json"),
+    }
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, lp.LidarprepError)]
+    return [arguments.get(kind.__name__, lambda kind: kind("wrong", fix="Mend it."))(kind) for kind in kinds]
 
 
 class TestWhatIsStored:
@@ -117,6 +131,12 @@ class TestWhatIsStored:
                 lp.prepare(scene, recipe, tmp_path / name, workers=workers, executor=executor)
                 assert executor is None or executor.submit(int, "7").result() == 7  # it stays open
             assert files(tmp_path / name) == files(tmp_path / "one")
+
+    @pytest.mark.parametrize("error", every_error(), ids=lambda error: type(error).__name__)
+    def test_fails_with_the_same_error_in_another_process(self, error: lp.LidarprepError) -> None:
+        same = pickle.loads(pickle.dumps(error))
+        assert type(same) is type(error)
+        assert (str(same), same.args, vars(same)) == (str(error), error.args, vars(error))
 
     def test_is_nothing_where_no_point_is_kept_and_it_is_said_why(self, scene: lp.Scene, out: Path) -> None:
         nowhere = lp.RegionOfInterest3D(position=(1e4, 0, 0), length=1, width=1)
