@@ -14,7 +14,6 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from pathlib import Path
 
 from lidarprep.attachments import SceneFormat, get_format
 from lidarprep.errors import (
@@ -82,7 +81,7 @@ def prepare(
     """
     if workers is not None and workers < 1:
         raise RecipeError(f"workers is {workers}; it must be 1 or more")
-    if "://" not in fspath(out) and Path(out).resolve() == Path(scene.source).resolve():
+    if "://" not in fspath(out) and os.path.realpath(out) == os.path.realpath(scene.source):
         raise RecipeError(f"{fspath(out)} is the recording itself", fix="Choose another destination.")
     if recipe.points_frame is not None:
         scene = scene.with_points_in(recipe.points_frame)

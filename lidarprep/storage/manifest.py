@@ -9,7 +9,7 @@ import time
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
@@ -51,7 +51,7 @@ class AttachmentRecord(ObjectRecord):
         images_expire_at: When the first of its signed URLs expires, seconds since the Unix epoch; None: never.
     """
 
-    frames: list[str]
+    frames: Annotated[list[str], Field(min_length=1)]
     unsigned_sha256: str | None = None
     images_expire_at: int | None = None
 

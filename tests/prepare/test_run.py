@@ -163,6 +163,11 @@ class TestWhatIsStored:
         assert told.told == [(4, 0), "10", "11", "12", "9"]
         assert_only_what_the_manifest_names(manifest, out)
 
+    def test_is_not_put_where_a_link_leads_to_itself(self, scene: lp.Scene, out: Path) -> None:
+        out.symlink_to(out)
+        with pytest.raises(lp.StorageError, match="is a link"):
+            lp.prepare(scene, lp.Recipe(), out)
+
     def test_is_not_put_into_the_recording_itself(self, scene: lp.Scene, folder: Path, tmp_path: Path) -> None:
         with pytest.raises(lp.RecipeError, match="is the recording itself"):
             lp.prepare(scene, lp.Recipe(), folder / "." / "poses" / "..")

@@ -101,6 +101,11 @@ def test_a_key_that_leads_elsewhere_is_refused(key: str) -> None:
             b'{"source": 7, "format": "json", "recipe": {}, "attachments": [], "frames": []}',
             "source: 7; expected a val",
         ),
+        (
+            b'{"source": "r", "format": "json", "recipe": {}, "frames": [], "attachments": '
+            b'[{"url": "x", "bytes": 1, "sha256": "0", "frames": []}]}',
+            r"attachments\.0\.frames: \[\]",
+        ),
     ],
 )
 def test_what_is_not_a_manifest_is_one_clear_error(data: bytes, said: str) -> None:
