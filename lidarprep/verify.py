@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -80,11 +80,6 @@ def verify(
     finally:
         store.close()
     return Verification(manifest.location, len(objects), sum(one.bytes for _, one in objects), tuple(findings))
-
-
-def frames_of(findings: Sequence[DamagedObject]) -> list[str]:
-    """Return the ids of the frames that something is wrong with, each once, in order."""
-    return list(dict.fromkeys(frame for finding in findings for frame in finding.frames))
 
 
 def _compare(

@@ -129,14 +129,10 @@ class FolderStore:
     def get(self, key: str, start: int = 0, stop: int | None = None) -> bytes | None:
         """Read the file, or a part of it."""
         path = self._path(key)
-        try:
-            with path.open("rb") as file:
-                file.seek(start)
-                return file.read(-1 if stop is None else stop - start)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+        with writing(path, "read"), contextlib.suppress(FileNotFoundError, NotADirectoryError), path.open("rb") as file:
+            file.seek(start)
+            return file.read(-1 if stop is None else stop - start)
+        return None
 
     def sizes(self, prefix: str) -> dict[str, ObjectInfo]:
         """List the files; those with temporary names are left out."""
@@ -247,18 +243,14 @@ class FolderStore:
         folders = [start]
         while folders:
             inner = folders.pop()
-            try:
-                with os.scandir(self.path / inner) as entries:
-                    for entry in entries:
-                        key = f"{inner}/{entry.name}" if inner else entry.name
-                        if not entry.is_dir(follow_symlinks=False):
-                            yield entry, key
-                        elif start:
-                            folders.append(key)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as error:
-                raise StorageError(f"{self.path / inner} cannot be read: {error.strerror or error}") from error
+            folder = self.path / inner
+            with writing(folder, "read"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                for entry in list(os.scandir(folder)):
+                    key = f"{inner}/{entry.name}" if inner else entry.name
+                    if not entry.is_dir(follow_symlinks=False):
+                        yield entry, key
+                    elif start:
+                        folders.append(key)
 
     def _put(self, target: Path, data: bytes, source: Path | None, *, durable: bool) -> None:
         with writing(target):

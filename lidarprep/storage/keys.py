@@ -64,7 +64,7 @@ def content_key(stem: str, sha256: str, suffix: str) -> str:
 
 def stem_of(key: str) -> str:
     """Return the stem of a content-named key."""
-    return re.sub(r"-[0-9a-f]{12}(\.[A-Za-z0-9._-]*)?$", "", key)
+    return re.sub(r"(.*)-[0-9a-f]{12}(\.[A-Za-z0-9._-]*)?$", r"\1", key)
 
 
 def is_content_key(key: str) -> bool:

@@ -43,6 +43,11 @@ def test_every_key_of_a_run_stays_inside_and_is_known_as_one(
         assert stem_of(key) == its_stem
 
 
+def test_a_stem_may_look_like_a_digest_itself() -> None:
+    stem = "frames/lidar-123456789012.5"
+    assert stem_of(content_key(stem, hashlib.sha256(b"").hexdigest(), ".json")) == stem
+
+
 @given(st.binary(), st.binary())
 def test_other_contents_have_other_keys(one: bytes, other: bytes) -> None:
     keys = {content_key("frames/1", hashlib.sha256(data).hexdigest(), ".json") for data in (one, other)}
