@@ -143,6 +143,8 @@ class Run:
             settings.refuse_findings()
         self.tasks = [task.with_fingerprint(identity.of_frame(task.frame.id, settings.record)) for task in self.tasks]
         results = cache.lookup(task.fingerprint for task in self.tasks)
+        if overwrite or not self.recipe.skip_bad_frames:  # bad frames are read again
+            results = {name: result for name, result in results.items() if result.skipped is None}
         whole_scene = self.stored_scene(current, results)
         if (
             current is not None

@@ -402,6 +402,22 @@ class TestWhatChangesWhileARunLasts:
         lp.prune(out, everything=True)
         assert_only_what_the_manifest_names(manifest, out)
 
+    def test_a_bad_frame_is_read_again_where_it_must_not_be_bad_or_the_run_is_replaced(
+        self, folder: Path, out: Path
+    ) -> None:
+        file, skip = folder / "pointcloud/10.ply", lp.Recipe(skip_bad_frames=True)
+        sound, status = file.read_bytes(), file.stat()
+        file.write_bytes(b"x" * len(sound))
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))  # a disk that fails a moment leaves no trace
+        with pytest.raises(KeyboardInterrupt):
+            lp.prepare(lp.open_scene(folder), skip, out, progress=Told("11", KeyboardInterrupt()), workers=1)
+        with pytest.raises(lp.FormatError, match=r"10\.ply"):
+            lp.prepare(lp.open_scene(folder), lp.Recipe(), out)
+        assert [one.id for one in lp.prepare(lp.open_scene(folder), skip, out).skipped] == ["10"]
+        file.write_bytes(sound)
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert not lp.prepare(lp.open_scene(folder), skip, out, overwrite=True).skipped
+
     def test_an_object_that_is_deleted_ends_it(self, scene: lp.Scene, out: Path) -> None:
         class Deletes(Told):
             def advance(self, frame: Any, stored_bytes: int) -> None:
