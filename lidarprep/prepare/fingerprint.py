@@ -42,7 +42,7 @@ class RunIdentity:
         lidarprep: This version.
         recipe: The recipe, every field.
         storage: The storage options that show in what is stored.
-        shared: Digest of what every frame depends on: lidars, frame of reference, a trajectory that deskews.
+        shared: Digest of what every frame depends on: lidars, frame of reference, what moves the points.
         world: Digest of what only the scene's settings depend on: the poses of all frames.
         frames: Digest of each frame, without its sources, by its id.
         sources: The source files of each frame, by its id; empty for one whose sources are unknown.
@@ -59,12 +59,16 @@ class RunIdentity:
     @classmethod
     def of(cls, scene: Scene, recipe: Recipe, storage: StorageOptions, tasks: Sequence[FrameTask]) -> RunIdentity:
         """Return the identity of a run of these tasks."""
-        trajectory = scene.trajectory if recipe.deskew else None
+        # Clouds of several lidars are put together by the trajectory, and by options that the notes on them tell.
+        several = [lidar.name for lidar in scene.lidars] if len(scene.lidars) > 1 else []
+        trajectory = scene.trajectory if several or recipe.deskew else None
+        notes = [note for note in scene.notes if any(name in note for name in several)]
+        moved_by = (trajectory, notes)
         return cls(
             lidarprep=version("lidarprep"),
             recipe=recipe.model_dump(mode="json"),
             storage=storage.shown(),
-            shared=_digest([scene.layout, scene.points_frame, scene.lidars, scene.motion_compensated, trajectory]),
+            shared=_digest([scene.layout, scene.points_frame, scene.lidars, scene.motion_compensated, *moved_by]),
             world=_digest([(frame.id, frame.world_from_ego) for frame in scene]),
             frames={task.frame.id: _digest(_described(task)) for task in tasks},
             sources={task.frame.id: source_records(task.frame, scene.source) for task in tasks},

@@ -15,6 +15,7 @@ import lidarprep as lp
 from lidarprep.prepare.fingerprint import RunIdentity
 from lidarprep.prepare.plan import plan
 from lidarprep.storage.manifest import SettingsRecord
+from tests.datasets.test_multi_lidar import bag, open_bag
 from tests.scenes import write_toolkit_scene
 
 SETTINGS = SettingsRecord(intensity_scale=255)
@@ -183,3 +184,15 @@ class TestWhatDiffers:
         assert identity(folder).differences_from(manifest.model_copy(update={"settings": None})) == [
             "it was made by lidarprep 0.1"
         ]
+
+
+def test_clouds_of_several_lidars_depend_on_what_puts_them_together(tmp_path: Path) -> None:
+    recording = bag(tmp_path)
+    before = identity(open_bag(recording))
+    assert identity(open_bag(recording, layout="ros2")).fingerprint == before.fingerprint
+    apart = identity(open_bag(recording, image_tolerance=0.001))
+    assert not set(of_frames(apart).values()) & set(of_frames(before).values())
+    scene = open_bag(recording)
+    assert scene.trajectory is not None
+    moved = replace(scene.trajectory, translations=np.add(scene.trajectory.translations, 1.0))
+    assert not set(of_frames(identity(replace(scene, trajectory=moved))).values()) & set(of_frames(before).values())
