@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, wait
+from functools import partial
 from threading import Condition
 from typing import TypeVar
 
@@ -120,7 +121,13 @@ def ordered_map(
     """
     left = iter(tasks)
     begun: deque[tuple[Future[Result], Admission]] = deque()
+    failures: list[BaseException] = []
     takes_more = True
+
+    def finish(future: Future[Result], admission: Admission) -> None:
+        if not future.cancelled() and (failure := future.exception()) is not None:
+            failures.append(failure)
+        _release(future, admission, hold)
 
     def begin() -> None:
         nonlocal takes_more
@@ -128,7 +135,7 @@ def ordered_map(
             for task in left:
                 future = submit(task, admission)
                 begun.append((future, admission))
-                future.add_done_callback(lambda done, admission=admission: _release(done, admission, hold))  # type: ignore[misc]
+                future.add_done_callback(partial(finish, admission=admission))
                 break
             else:
                 admission.release()
@@ -137,7 +144,6 @@ def ordered_map(
     try:
         while True:
             seen = budget.changes
-            failures = [failure for future, _ in begun if future.done() and (failure := future.exception())]
             takes_more = takes_more and not failures
             for failure in failures:
                 if isinstance(failure, StorageError):

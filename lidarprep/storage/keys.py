@@ -35,7 +35,8 @@ class KeyMaker:
     """Makes safe, distinct stems of the names that a recording uses."""
 
     def __init__(self) -> None:
-        self._taken: dict[str, tuple[str, ...]] = {}
+        self._stems: dict[tuple[str, ...], str] = {}
+        self._numbers: dict[str, int] = {}  # the last number of each stem, in lower case
 
     def stem(self, *names: str) -> str:
         """Join names by "/", and replace what is not a letter, digit, `.`, `_` or `-` in them.
@@ -43,13 +44,14 @@ class KeyMaker:
         Names that differ in case only, or become the same, get a number: some file systems could not tell them apart.
         Very long ones are cut: no file system takes more than 255 bytes, S3 no more than 1,024 in all.
         """
-        stem = "/".join(_part(name) for name in names)
-        number = 1
-        candidate = stem
-        while self._taken.setdefault(candidate.lower(), names) != names:
-            number += 1
-            candidate = f"{stem}-{number}"
-        return candidate
+        if names not in self._stems:
+            candidate = stem = "/".join(_part(name) for name in names)
+            while candidate.lower() in self._numbers:
+                self._numbers[stem.lower()] += 1
+                candidate = f"{stem}-{self._numbers[stem.lower()]}"
+            self._numbers[candidate.lower()] = 1
+            self._stems[names] = candidate
+        return self._stems[names]
 
 
 @lru_cache(64)
