@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 
 from lidarprep.errors import EncodingError, FormatError
 from lidarprep.kernels.select import all_within
-from lidarprep.scene import CameraImage, Frame, PointCloud, Pose, ReferenceFrame
+from lidarprep.kernels.wire import HAS_D, HAS_GROUND, HAS_I, HAS_T
+from lidarprep.scene import Frame, PointCloud, Pose, ReferenceFrame
 
 
 @dataclass(frozen=True)
@@ -62,31 +62,55 @@ class AttachmentColumns:
         )
 
 
-class DocumentReader:
-    """Checks the types of values in a JSON document; errors name the place.
+class ReadColumns:
+    """Columns for the points of an attachment that a kernel reads, before it is known which of them are there.
 
     Args:
-        source: Names the document in errors.
+        room: As many points as the attachment's bytes could hold; untouched pages take no memory.
+        device, timestamp: The types that the kernel reads these as.
     """
 
-    def __init__(self, source: str) -> None:
-        self.source = source
+    def __init__(self, room: int, *, device: type[Any], timestamp: type[Any]) -> None:
+        self.positions = np.empty((room, 3), dtype=np.float32)
+        self.intensity = np.zeros(room, dtype=np.float32)
+        self.device = np.zeros(room, dtype=device)
+        self.timestamp = np.zeros(room, dtype=timestamp)
+        self.is_ground = np.zeros(room, dtype=np.bool_)
 
-    def refuse(self, place: str, found: Any, expected: str) -> FormatError:
-        """Return the error of an unexpected value."""
-        return FormatError(self.source, place=place, found=f"{found!r}"[:80], expected=expected)
+    @property
+    def all(self) -> tuple[NDArray[Any], ...]:
+        """The columns, in the order of the kernels."""
+        return self.positions, self.intensity, self.device, self.timestamp, self.is_ground
 
-    def listed(self, value: Any, place: str) -> list[Any]:
-        """Return a value that must be an array."""
-        if not isinstance(value, list):
-            raise self.refuse(place, value, "an array")
-        return value
+    def cloud(
+        self, count: int, any_seen: int, all_seen: int, source: str, ignored_fields: tuple[str, ...] = ()
+    ) -> PointCloud:
+        """Return the first `count` points, with the columns whose HAS_ bits are in `any_seen`.
 
-    def mapping(self, value: Any, place: str) -> dict[str, Any]:
-        """Return a value that must be an object."""
-        if not isinstance(value, dict):
-            raise self.refuse(place, value, "an object")
-        return value
+        Raises:
+            FormatError: A column belongs to some points (`any_seen`), but not to all (`all_seen`).
+        """
+        for bit, name in ((HAS_I, "i"), (HAS_D, "d"), (HAS_T, "t")):
+            if any_seen & bit and not all_seen & bit:
+                found = f"some points have {name!r}, others don't"
+                raise FormatError(source, place="points", found=found, expected="all or none")
+        return PointCloud(
+            self.positions[:count],
+            frame="world",
+            intensity=self.intensity[:count] if any_seen & HAS_I else None,
+            device=self.device[:count].astype(np.uint32, copy=False) if any_seen & HAS_D else None,
+            timestamp=_nanoseconds(self.timestamp[:count], source) if any_seen & HAS_T else None,
+            is_ground=self.is_ground[:count] if any_seen & HAS_GROUND else None,
+            ignored_fields=ignored_fields,
+        )
+
+
+def _nanoseconds(values: NDArray[Any], source: str) -> NDArray[np.int64]:
+    if values.dtype != np.int64:
+        if not (np.isfinite(values).all() and (np.abs(values) < 2.0**63).all()):
+            raise FormatError(source, place="points", found="a timestamp that is not a number of nanoseconds in int64")
+        values = np.rint(values)
+    return values.astype(np.int64, copy=False)
 
 
 def require_world(what: str, reference: ReferenceFrame, frame_id: str) -> None:
@@ -97,36 +121,6 @@ def require_world(what: str, reference: ReferenceFrame, frame_id: str) -> None:
     """
     if reference != "world":
         raise EncodingError(f"frame {frame_id}: its {what} are in the {reference} frame; attachments want world")
-
-
-def linked_image(image: CameraImage, frame_id: str) -> tuple[str, Pose]:
-    """Return an image's URL and pose in the world, which an attachment that links to it needs.
-
-    Raises:
-        EncodingError: It lacks one.
-    """
-    if image.url is None or image.world_from_camera is None:
-        lacking = "URL" if image.url is None else "pose"
-        raise EncodingError(f"frame {frame_id}: the image of {image.camera.name} has no {lacking}")
-    return image.url, image.world_from_camera
-
-
-def require_all_or_none(any_seen: int, all_seen: int, bits: Mapping[int, str], source: str) -> None:
-    """Check that each column belongs to all points of an attachment, or to none.
-
-    Args:
-        any_seen, all_seen: Bits of the columns that any point, and that every point has.
-        bits: The columns' names in attachments, by their bits.
-        source: Names the attachment in the error.
-
-    Raises:
-        FormatError: Only some points have it.
-    """
-    for bit, name in bits.items():
-        if any_seen & bit and not all_seen & bit:
-            raise FormatError(
-                source, place="points", found=f"some points have {name!r}, others don't", expected="all or none"
-            )
 
 
 def device_pose(frame: Frame) -> Pose:

@@ -14,6 +14,7 @@ import numpy as np
 from lidarprep.kernels.jit import inlined, kernel
 from lidarprep.kernels.json_numbers import read_integer, read_number
 from lidarprep.kernels.memory import byte_at, u32_at, u64_at, view_of
+from lidarprep.kernels.wire import HAS_D, HAS_GROUND, HAS_I, HAS_T, HAS_X, HAS_Y, HAS_Z
 
 # Statuses of the scanners; the offset is returned with them.
 OK = 0
@@ -34,9 +35,7 @@ MAX_DEPTH = 64
 _QUOTE, _BACKSLASH, _COMMA, _COLON = 34, 92, 44, 58
 _OPEN_BRACE, _CLOSE_BRACE, _OPEN_BRACKET, _CLOSE_BRACKET = 123, 125, 91, 93
 
-# The columns that a point may have, as bits of what was seen.
-HAS_X, HAS_Y, HAS_Z, HAS_I, HAS_D, HAS_T, HAS_GROUND = 1, 2, 4, 8, 16, 32, 64
-HAS_OTHER = 128  # an unknown key: it and its value are skipped
+HAS_OTHER = 128  # beside the columns that a point may have: an unknown key, which is skipped with its value
 
 LARGEST_DEVICE = 2**32 - 1
 
