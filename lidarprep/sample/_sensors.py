@@ -11,8 +11,8 @@ from math import pi, radians
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lidarprep.kernels.raycast import Solids, cast_rays, in_shadow
-from lidarprep.sample._solids import GAMMA, build_tree, column, linear_colours
+from lidarprep.kernels.raycast import cast_rays, in_shadow
+from lidarprep.sample._solids import GAMMA, Solids, build_tree, column, linear_colours
 from lidarprep.sample._street import FRAME_SECONDS, Drive, Reflector
 from lidarprep.scene import Distortion, Intrinsics, Pose
 
@@ -47,6 +47,7 @@ class Moment:
 
     def __init__(self, solids: Solids, eye: NDArray[np.float64]) -> None:
         self.solids, self._tree = build_tree(solids, eye, SPAN_SECONDS)
+        self._rows = self.solids.rows()
 
     def cast(
         self, origins: ArrayLike, directions: ArrayLike, seconds: ArrayLike = 0.0, max_range: float = np.inf
@@ -62,13 +63,13 @@ class Moment:
         directions = np.ascontiguousarray(directions, dtype=np.float64)
         origins = np.ascontiguousarray(np.broadcast_to(np.asarray(origins, dtype=np.float64), directions.shape))
         seconds = np.ascontiguousarray(np.broadcast_to(np.asarray(seconds, dtype=np.float64), directions.shape[:1]))
-        return Hits(*cast_rays(self.solids, self._tree, origins, directions, seconds, float(max_range)))
+        return Hits(*cast_rays(self._rows, self._tree, origins, directions, seconds, float(max_range)))
 
     def in_shadow(
         self, points: NDArray[np.float64], normals: NDArray[np.float32], towards_light: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
         """(N,) bool: which points (N, 3) of surfaces with these normals (N, 3) the light (3,) does not reach."""
-        dark: NDArray[np.bool_] = in_shadow(self.solids, self._tree, points, normals, towards_light)
+        dark: NDArray[np.bool_] = in_shadow(self._rows, self._tree, points, normals, towards_light)
         return dark
 
 

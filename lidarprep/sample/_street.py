@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import pi, radians
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import lidarprep.sample._solids as things
-from lidarprep.kernels.raycast import Solids
-from lidarprep.sample._solids import box, join, place, take
+from lidarprep.sample._solids import Solids, box, join, place, take
 from lidarprep.scene import Pose
 
 # The ego frame is the lidar's: x forward, y left, z up, its origin this high above the road.
@@ -204,30 +204,25 @@ class Street:
 
     def _furniture(self, rng: np.random.Generator) -> Iterator[Solids]:
         """Trees, lamps, signs and bins along the kerbs."""
+        put = partial(self._put, height=KERB_HEIGHT_M)
         for side in (1, -1):
-            inwards = 0.0 if side == 1 else pi  # a thing's -y then points to the road
+            # A thing's -y then points to the road, and a sign looks at those who come towards it.
+            turn = 0.0 if side == 1 else pi
             for along in self._every(13.0):
                 if rng.random() < 0.6:
                     at = along + rng.uniform(-2, 2)
-                    yield self._put(things.tree(rng), at, side * (KERB_M + 0.9), height=KERB_HEIGHT_M)
+                    yield put(things.tree(rng), at, side * (KERB_M + 0.9))
             for along in self._every(29.0):
-                post = self._put(
-                    things.lamp_post(), along + 5 * side, side * (KERB_M + 0.4), height=KERB_HEIGHT_M, turn=inwards
-                )
+                post = put(things.LAMP_POST, along + 5 * side, side * (KERB_M + 0.4), turn=turn)
                 self._reflectors.append(Reflector(post.centre[0] * (1, 1, 0) + (0, 0, 1.0), np.zeros(3), 0.2))
                 yield post
             for crossing in self._crossings():
-                # A sign looks at those who come towards it: on the right (side -1), back along the street.
-                facing = pi if side == -1 else 0.0
-                warning = self._put(
-                    things.sign("blue sign"), crossing + 2.2 * side, side * 6.0, height=KERB_HEIGHT_M, turn=facing
-                )
+                warning = put(things.WARNING_SIGN, crossing + 2.2 * side, side * 6.0, turn=turn)
                 self._reflectors.append(Reflector(warning.centre[1], np.zeros(3), 0.6))
                 yield warning
-                yield self._put(things.litter_bin(), crossing + 4.5, side * 6.3, height=KERB_HEIGHT_M)
+                yield put(things.LITTER_BIN, crossing + 4.5, side * 6.3)
             for along in self._every(47.0):
-                facing = pi if side == -1 else 0.0
-                yield self._put(things.sign("yellow sign"), along + 11, side * 6.0, height=KERB_HEIGHT_M, turn=facing)
+                yield put(things.YELLOW_SIGN, along + 11, side * 6.0, turn=turn)
 
     def _traffic(self, rng: np.random.Generator, duration: float, travel: float) -> Iterator[Mover]:
         """One car ahead, one behind, and oncoming ones for as long as the drive lasts. None ever meets another."""
@@ -250,7 +245,7 @@ class Street:
             for along in self._every(15.0):
                 speed = float(rng.choice((-1.4, -1.1, 1.2, 1.5)))
                 across = side * rng.uniform(7.4, 9.2)
-                solids = things.person(str(rng.choice(things.CLOTHS)))
+                solids = things.PEOPLE[str(rng.choice(list(things.PEOPLE)))]
                 yield Mover("person", solids, along + rng.uniform(-6, 6), across, speed, KERB_HEIGHT_M)
 
 
