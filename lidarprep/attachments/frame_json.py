@@ -15,12 +15,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from lidarprep.attachments._around_points import describe, read_frame
-from lidarprep.attachments._columns import AttachmentColumns, ReadColumns
+from lidarprep.attachments._frame import AttachmentColumns, ReadColumns, describe, read_frame
 from lidarprep.errors import EncodingError, FormatError, RecipeError
 from lidarprep.kernels import frame_json_reader as reader
 from lidarprep.kernels import frame_json_writer as writer
-from lidarprep.kernels.text import MAX_DECIMALS
+from lidarprep.kernels.frame_json_writer import MAX_DECIMALS
 from lidarprep.scene import Frame, PointCloud
 
 _WHAT_IS_WRONG = {

@@ -15,8 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
 from lidarprep.attachments import lidar_frame_pb2 as pb
-from lidarprep.attachments._around_points import describe, read_frame
-from lidarprep.attachments._columns import AttachmentColumns, ReadColumns
+from lidarprep.attachments._frame import AttachmentColumns, ReadColumns, describe, read_frame
 from lidarprep.errors import EncodingError, FormatError, RecipeError, SceneError
 from lidarprep.kernels import wire
 from lidarprep.scene import Frame

@@ -16,8 +16,7 @@ from math import atan, cos, pi, radians, tau
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks._finding import Finding, opening_option
-from lidarprep.checks._samples import Sample
+from lidarprep.checks._finding import Finding, Sample, opening_option
 from lidarprep.scene import Camera, CameraImage, Intrinsics, Pose, Scene
 
 # Optical axes (z forward, x right, y down) of a camera whose pose is that of a body: x forward, y left, z up.

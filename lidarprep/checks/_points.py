@@ -9,8 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks._finding import Finding, opening_option, recipe_option
-from lidarprep.checks._samples import Sample
+from lidarprep.checks._finding import Finding, Sample, opening_option, recipe_option
 from lidarprep.scene import Scene
 from lidarprep.scene.points import LARGEST_EXACT_M
 from lidarprep.steps.recentre import scene_offset

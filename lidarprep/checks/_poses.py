@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks._finding import Finding, opening_option
-from lidarprep.checks._samples import Sample
+from lidarprep.checks._finding import Finding, Sample, opening_option
 from lidarprep.scene import Frame, Pose, Scene
 from lidarprep.scene.pose import UNIT_TOLERANCE
 

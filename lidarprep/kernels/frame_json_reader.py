@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from lidarprep.kernels import HAS_D, HAS_GROUND, HAS_I, HAS_T, HAS_X, HAS_Y, HAS_Z
 from lidarprep.kernels.jit import inlined, kernel
 from lidarprep.kernels.json_numbers import read_integer, read_number
 from lidarprep.kernels.memory import byte_at, u32_at, u64_at, view_of
-from lidarprep.kernels.wire import HAS_D, HAS_GROUND, HAS_I, HAS_T, HAS_X, HAS_Y, HAS_Z
 
 # Statuses of the scanners; the offset is returned with them.
 OK = 0

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import SceneError
-from lidarprep.scene.pose import UNIT_TOLERANCE, Pose
-from lidarprep.scene.quaternions import matrices, multiply, rotate, slerp
+from lidarprep.scene.pose import UNIT_TOLERANCE, Pose, matrices, multiply, rotate, slerp
 
 
 @dataclass(frozen=True, eq=False)

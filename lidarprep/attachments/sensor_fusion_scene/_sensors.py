@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.attachments._columns import require_world
+from lidarprep.attachments._frame import require_world
 from lidarprep.attachments.sensor_fusion_scene._container import ArraySpec, BlockWriter
 from lidarprep.attachments.sensor_fusion_scene._conventions import (
     LATEST_START_US,

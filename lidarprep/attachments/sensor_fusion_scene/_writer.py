@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.attachments._columns import device_pose, require_world
+from lidarprep.attachments._frame import device_pose, require_world
 from lidarprep.attachments.sensor_fusion_scene._container import ALIGNMENT, BlockWriter, header_of, write_all
 from lidarprep.attachments.sensor_fusion_scene._conventions import (
     NS_PER_US,
