@@ -71,9 +71,7 @@ class AttachmentColumns:
 class ReadColumns:
     """Columns for the points of an attachment that a kernel reads, before it is known which of them are there.
 
-    Args:
-        room: As many points as the attachment's bytes could hold; untouched pages take no memory.
-        device, timestamp: The types that the kernel reads these as.
+    `room` is as many points as the attachment's bytes could hold; untouched pages take no memory.
     """
 
     def __init__(self, room: int, *, device: type[Any], timestamp: type[Any]) -> None:
@@ -222,13 +220,7 @@ def _image(image: CameraImage, frame_id: str) -> dict[str, Any]:
 
 
 class Node:
-    """A value in a JSON document, checked as it is read; errors name its place.
-
-    Args:
-        source: Names the document in errors.
-        value: The value.
-        place: Its place: "images[0].position".
-    """
+    """A value in a JSON document, checked as it is read; errors name the document and the place in it."""
 
     def __init__(self, source: str, value: Any, place: str = "") -> None:
         self.source, self.value, self.place = source, value, place

@@ -53,12 +53,7 @@ OWN_UP = np.array([0.0, 0.0, 1.0])
 
 @dataclass(frozen=True)
 class View:
-    """One reading of a camera's pose.
-
-    Args:
-        pose: Pose of the optical frame on the device, by this reading.
-        seen: How many of the points fall into the image.
-    """
+    """One reading of a camera's pose: the optical frame on the device, and how many points fall into the image."""
 
     pose: Pose
     seen: int

@@ -70,12 +70,7 @@ SAMPLE_POINTS = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A frame and a few of its points.
-
-    Args:
-        frame: The frame.
-        points: Some of its points, chosen by `thinned`.
-    """
+    """A frame and a few of its points, chosen by `thinned`."""
 
     frame: Frame
     points: PointCloud

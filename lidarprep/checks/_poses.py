@@ -94,12 +94,7 @@ def out_of_order(scene: Scene) -> list[Finding]:
 
 
 def jumps(scene: Scene, max_speed: float) -> list[Finding]:
-    """Find steps of the device from one frame to the next that it cannot have made.
-
-    Args:
-        scene: The recording.
-        max_speed: Metres a second.
-    """
+    """Find steps of the device from one frame to the next that are faster than `max_speed`, metres a second."""
     posed = [frame for frame in scene if frame.world_from_ego is not None]
     stamped = {frame.timestamp: frame for frame in reversed(posed) if frame.timestamp is not None}
     if len(stamped) > 1 and all(frame.timestamp is not None for frame in posed):

@@ -112,11 +112,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
         wanted = BARE_COLUMNS[3 + (cloud.intensity is not None) + 3 * (cloud.colour is not None)]
         lost = [name for name in cloud.columns if name not in ("colour", *wanted)]
         columns = {name: columns[name] for name in wanted}
-    for name, column in columns.items():
-        columns[name], exact = storable(
-            column, [f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)] + ["f4", "f8"]
-        )
-        lost.extend([] if exact else ["positions" if name in ("x", "y", "z") else name])
+    columns, rounded = storable(columns, [f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)] + ["f4", "f8"])
     separator = _SEPARATORS.get(suffix, " ").encode()
     with appearing_whole(path) as stream:
         if suffix == ".pts":
@@ -126,7 +122,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
         for start in range(0, len(cloud), _ROWS_AT_ONCE):
             texts = [column[start : start + _ROWS_AT_ONCE].astype("S") for column in columns.values()]
             stream.writelines(separator.join(row) + b"\n" for row in zip(*(t.tolist() for t in texts), strict=True))
-    return tuple(dict.fromkeys(lost))
+    return (*lost, *rounded)
 
 
 def _named(path: Path, text: bytes, dialect: _Dialect) -> list[Column]:
@@ -207,12 +203,8 @@ def _check_colour(path: Path, fields: dict[str, NDArray[Any]]) -> None:
 class _Dialect:
     """The lines before the first row, and the form of that row.
 
-    Args:
-        names: Names of the columns as the file has them; None without a header.
-        promised: The count of points given before the rows, or None.
-        start: Offset of the first row, or of the text's end.
-        first: The values of the first row; empty without one.
-        separator: The separator between them.
+    `names` is None without a header, `promised` the count of points given before the rows, `start` the offset of the
+    first row or of the text's end, and `first` the values of that row, if there is one.
     """
 
     names: list[str] | None

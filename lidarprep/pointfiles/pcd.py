@@ -48,16 +48,9 @@ MAX_LZF_RATIO = 88
 
 @dataclass(frozen=True)
 class _Header:
-    """The content of a header.
+    """The content of a header: the fields by name (`_` is padding), with numbers a point and NumPy types of each.
 
-    Args:
-        names: Names of the fields; `_` is padding.
-        counts: Numbers that a point has in each field.
-        types: Their types, as NumPy codes.
-        points: Number of points.
-        encoding: ascii, binary or binary_compressed.
-        has_viewpoint: Whether the sensor's pose is other than the identity.
-        size_bytes: The header's own size.
+    `has_viewpoint` says whether the sensor's pose is other than the identity, `size_bytes` is the header's own size.
     """
 
     names: list[str]
@@ -125,14 +118,9 @@ def read_fields(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
 
 def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     """Write a binary PCD, colour packed as `rgb`; return the columns not held exactly: none but a long double."""
-    columns: dict[str, NDArray[Any]] = {}
-    rounded = []
-    for name, column in scalar_columns(cloud).items():
-        if name not in ("red", "green", "blue"):
-            columns[name], exact = storable(column, [code[1:] for code in TYPES.values()])
-            rounded.extend([] if exact else [name])
+    columns, rounded = storable(scalar_columns(cloud), [code[1:] for code in TYPES.values()])
     if cloud.colour is not None:
-        red, green, blue = cloud.colour.astype(np.uint32).T
+        red, green, blue = (columns.pop(name).astype(np.uint32) for name in ("red", "green", "blue"))
         columns["rgb"] = (red << 16 | green << 8 | blue).view(np.float32)  # PCL reads a float of these bits
     header = {
         "VERSION": ["0.7"],

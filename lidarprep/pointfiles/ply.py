@@ -127,20 +127,16 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     Returns:
         Names of the cloud's columns that are rounded by that.
     """
-    columns: dict[str, NDArray[Any]] = {}
-    rounded = []
-    for name, column in scalar_columns(cloud).items():
-        if name == "timestamp_ns":
-            columns["timestamp_s"] = column / 1e9
-            back = to_nanoseconds(columns["timestamp_s"], "s")
-            if back is None or not np.array_equal(back, column):
-                rounded.append("timestamp")
-        else:
-            columns[name], exact = storable(column, TYPES.values())
-            rounded.extend([] if exact else [name])
+    columns = {name.replace("timestamp_ns", "timestamp_s"): column for name, column in scalar_columns(cloud).items()}
+    lost = []
+    if cloud.timestamp is not None:
+        columns["timestamp_s"] = seconds = cloud.timestamp / 1e9
+        back = to_nanoseconds(seconds, "s")
+        lost = [] if back is not None and np.array_equal(back, cloud.timestamp) else ["timestamp"]
+    columns, rounded = storable(columns, TYPES.values())
     with appearing_whole(path) as stream:
         PlyData([PlyElement.describe(records(columns), "vertex")], byte_order="<").write(stream)
-    return tuple(rounded)
+    return (*rounded, *lost)
 
 
 def _read_with_plyfile(path: Path, header: _Header, body: bytes) -> dict[str, NDArray[Any]]:

@@ -27,8 +27,8 @@ class Hits:
     Args:
         distance: (N,) float64 metres, infinite where nothing was hit.
         normal: (N, 3) float32 outward unit normal of the surface, world.
-        material: (N,) int16 number of its material, or kernels.raycast.NOTHING.
-        solid: (N,) int32 row of the moment's solids, or kernels.raycast.GROUND or NOTHING.
+        material: (N,) int16 number of its material, or NOTHING.
+        solid: (N,) int32 row of the moment's solids, or GROUND or NOTHING.
     """
 
     distance: NDArray[np.float64]
@@ -38,11 +38,9 @@ class Hits:
 
 
 class Moment:
-    """The world at one instant, and for a twentieth of a second before and after it.
+    """The world at one instant, and for a twentieth of a second before and after it, seen from about `eye` (3,).
 
-    Args:
-        solids: Everything but the ground; `self.solids` has them in another order, which `Hits.solid` counts in.
-        eye: (3,) float64 approximate origin of the rays in the world, metres.
+    `self.solids` has the solids, everything but the ground, in another order, which `Hits.solid` counts in.
     """
 
     def __init__(self, solids: Solids, eye: NDArray[np.float64]) -> None:
@@ -52,13 +50,9 @@ class Moment:
     def cast(
         self, origins: ArrayLike, directions: ArrayLike, seconds: ArrayLike = 0.0, max_range: float = np.inf
     ) -> Hits:
-        """The first hit of each ray.
+        """The first hit of each ray, by its origin and unit direction (N, 3), or (3,) for all, in the world.
 
-        Args:
-            origins: (N, 3), or (3,) for all: where the rays start, world, metres.
-            directions: (N, 3) unit vectors, world.
-            seconds: (N,), or one for all: when each is cast, at most SPAN_SECONDS from the moment.
-            max_range: Metres.
+        `seconds` (N,), or one for all, are at most SPAN_SECONDS from the moment.
         """
         directions = np.ascontiguousarray(directions, dtype=np.float64)
         origins = np.ascontiguousarray(np.broadcast_to(np.asarray(origins, dtype=np.float64), directions.shape))
@@ -136,15 +130,9 @@ def sweep(
     columns: int,
     motion_compensated: bool,
 ) -> Sweep:
-    """Measure one sweep, whose middle is `seconds` into the drive.
+    """Measure one sweep, whose middle is `seconds` into the drive, with so many columns of 64 rays in a turn.
 
-    Args:
-        moment: The world at that second.
-        drive: Where the car is, and how it moves on while the lidar turns.
-        seconds: Of the sweep's middle.
-        rng: For noise and lost returns.
-        columns: How often the lidar fires in a turn.
-        motion_compensated: Points in ego at the sweep's middle; otherwise left in ego at their own second.
+    Points are in ego at the sweep's middle if the motion is compensated; otherwise in ego at their own second.
     """
     beams = beam_directions(columns)
     when = column_seconds(columns)
@@ -222,14 +210,7 @@ _RIG = (
 
 @dataclass(frozen=True, eq=False)
 class RigCamera:
-    """One camera on the car.
-
-    Args:
-        name: Its name in the recording.
-        intrinsics: How it maps its frame to pixels.
-        ego_from_camera: Pose of its optical frame.
-        rays: (H, W, 3) float64 the unit vector, in its frame, that each pixel looks along.
-    """
+    """One camera on the car; `rays` (H, W, 3) are float64 unit vectors, in its frame, that the pixels look along."""
 
     name: str
     intrinsics: Intrinsics

@@ -138,16 +138,10 @@ def solid(
     turn: float = 0.0,
     windows: str | None = None,
 ) -> Solids:
-    """One upright solid in the frame of its thing.
+    """One upright solid in the frame of its thing: its material's name, centre, and extents along its own axes, metres.
 
-    Args:
-        kind: BOX, CYLINDER or ELLIPSOID.
-        made_of: Name of its material.
-        centre: (x, y, z), metres.
-        size: Extents along its own axes, of a box at the bottom, metres.
-        taper: A box's extents in x and y at the top, as a part of those at the bottom.
-        turn: Angle about z, radians.
-        windows: Name of the material of windows in a box's walls.
+    A box may taper: its extents in x and y at the top are such parts of those at the bottom. `turn` is radians about z;
+    `windows` is the material of windows in a box's walls.
     """
     return Solids(
         kind=np.array([kind], dtype=np.int8),
@@ -181,14 +175,7 @@ def take(solids: Solids, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Solids:
 
 
 def place(solids: Solids, position: Sequence[float], yaw: float, velocity: _Vector = (0.0, 0.0, 0.0)) -> Solids:
-    """Place a thing's solids in the world.
-
-    Args:
-        solids: In the thing's own frame.
-        position: (x, y, z) of the thing's origin in the world, metres.
-        yaw: Angle from the world's x axis to the thing's, radians.
-        velocity: Of the thing in the world, metres a second.
-    """
+    """Place a thing's solids in the world: its origin, metres, the yaw of its x axis, radians, and velocity, m/s."""
     c, s = cos(yaw), sin(yaw)
     rotation = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
     return solids._replace(
@@ -211,10 +198,7 @@ def bounds(solids: Solids, span: float = 0.0) -> NDArray[np.float64]:
 def build_tree(solids: Solids, eye: NDArray[np.float64], span: float) -> tuple[Solids, Tree]:
     """Build a bounding volume hierarchy; return the solids in its order, and the tree.
 
-    Args:
-        solids: At least one.
-        eye: (3,) float64 approximate origin of the rays, world: of two branches the nearer is tried first.
-        span: Rays will be cast from -span to +span seconds.
+    Of two branches the one nearer to the `eye` (3,) is tried first. Rays may be cast from -span to +span seconds.
     """
     around = bounds(solids, span)
     middle = (around[:, :3] + around[:, 3:]) / 2

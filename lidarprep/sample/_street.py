@@ -44,13 +44,8 @@ _STEP_M = 0.1
 class Mover:
     """A car or a person that moves along the street at an even speed.
 
-    Args:
-        kind: One of things.CAR_KINDS, or "person".
-        solids: In its own frame.
-        along: Where it is at second 0, metres.
-        across: Metres left of the street's middle.
-        speed: Metres a second along the street's middle; negative against its direction.
-        height: Of the ground below it, metres.
+    `kind` is one of things.CAR_KINDS, or "person". Its solids are in its own frame. It is `along` the street at second
+    0, and `speed` is metres a second along the street's middle, negative against its direction.
     """
 
     kind: str
@@ -63,13 +58,7 @@ class Mover:
 
 @dataclass(frozen=True)
 class Reflector:
-    """A strong radar target: a car, a post, a sign.
-
-    Args:
-        position: (3,) float64 of its middle in the world, metres.
-        velocity: (3,) float64 in the world, metres a second.
-        size: How wide it is, metres.
-    """
+    """A strong radar target, such as a post; its middle and velocity (3,) in the world, metres and metres a second."""
 
     position: NDArray[np.float64]
     velocity: NDArray[np.float64]
@@ -77,13 +66,7 @@ class Reflector:
 
 
 class Street:
-    """The street, from before the drive's start to beyond its end.
-
-    Args:
-        rng: Places all things.
-        duration: Seconds that the drive lasts.
-        travel: Metres that it covers.
-    """
+    """The street, from before the drive's start to beyond its end; the drive covers `travel` metres."""
 
     def __init__(self, rng: np.random.Generator, duration: float, travel: float) -> None:
         self.begin, self.end = -VIEW_M - 20, travel + VIEW_M + 20

@@ -18,12 +18,20 @@ from hypothesis import strategies as st
 
 from lidarprep.errors import EncodingError, FormatError, MissingExtraError
 from lidarprep.pointfiles import CHUNKED_ABOVE, _laz, las, point_chunks, read_points, write_points
-from lidarprep.pointfiles.timestamps import adjusted_gps_seconds, unix_nanoseconds
+from lidarprep.pointfiles.las import nanoseconds_of
+from lidarprep.pointfiles.timestamps import adjusted_gps_seconds
 from lidarprep.scene import PointCloud
 
 # A file that is written anew for each example may share its folder with the others.
 VERSIONS = {"1.1": range(2), "1.2": range(4), "1.3": range(6), "1.4": range(11)}
 KINDS = [(version, number) for version, numbers in VERSIONS.items() for number in numbers]
+
+
+def unix_nanoseconds(gps_s: np.ndarray) -> np.ndarray:
+    """Adjusted standard GPS seconds as the kernel converts them."""
+    nanoseconds = np.empty(len(gps_s), np.int64)
+    assert nanoseconds_of(gps_s.view(np.uint8), 8, 0, nanoseconds, standard=True) == -1
+    return nanoseconds
 
 
 def some_points(version: str = "1.2", number: int = 3, count: int = 50, **columns: Any) -> laspy.LasData:

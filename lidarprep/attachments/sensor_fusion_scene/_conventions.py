@@ -77,9 +77,7 @@ class SceneClock:
     def starting_with(cls, frame: Frame, points_ns: tuple[int, int] | None) -> SceneClock:
         """Return the clock of a scene with this first frame; its earliest point or image is at 0.
 
-        Args:
-            frame: The scene's first frame.
-            points_ns: Its points' first and last timestamp, or None.
+        `points_ns` are its points' first and last timestamp, or None.
 
         Raises:
             EncodingError: The frame was taken before 1970.
@@ -98,12 +96,7 @@ class SceneClock:
         return cls(offset_us, recorded=True)
 
     def time_of(self, frame: Frame, number: int, points_ns: tuple[int, int] | None) -> FrameTime:
-        """Return the time of a frame.
-
-        Args:
-            frame: The frame.
-            number: Number of frames before it.
-            points_ns: Its points' first and last timestamp, or None.
+        """Return the time of a frame that so many frames come before; `points_ns` as for `starting_with`.
 
         Raises:
             EncodingError: It has no timestamp although the first has, or vice versa.
@@ -145,11 +138,7 @@ def _near(frame_ns: int, *times_ns: int) -> bool:
 
 
 def require_valid_times(times_us: Sequence[int], what: str) -> None:
-    """Check a list of timestamps against the rules of the official validator.
-
-    Args:
-        times_us: Microseconds from the scene's offset.
-        what: Subject of the sentence in errors.
+    """Check timestamps against the rules of the official validator; `what` is the subject of the sentence in errors.
 
     Raises:
         EncodingError: They break a rule.

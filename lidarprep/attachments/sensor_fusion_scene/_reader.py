@@ -285,14 +285,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class SweepingSensor:
-    """A lidar or radar.
-
-    Args:
-        id: Its id in the scene.
-        poses: Its poses in the world.
-        in_ego: Whether its points are in its own frame, and not in the world.
-        sweeps: Its frames, in time order.
-    """
+    """A lidar or radar: its poses and its frames, in time order; `in_ego`: its points are in its own frame."""
 
     id: str | int
     poses: PosePath
@@ -327,13 +320,7 @@ def frames_of(
 ) -> tuple[Frame, ...]:
     """Return one frame for each time at which a lidar has one.
 
-    Args:
-        source: Names the scene in errors.
-        offset_us: Origin of all times, microseconds since the Unix epoch.
-        lidars, radars: The sensors, at least one lidar.
-        images: The images of all cameras, each with its time.
-        device_poses: The device's poses.
-        notes: Gets a note for what could not be merged.
+    All times are microseconds from `offset_us`; there is at least one lidar. What could not be merged is noted.
 
     Raises:
         FormatError: The id of a lidar is not a device id.

@@ -84,14 +84,7 @@ class WrittenFrame:
 def write_clouds(
     blocks: BlockWriter, points: PointCloud, points_from_us: int | None, frame_id: str, notes: Notes
 ) -> list[tuple[int | None, Points]]:
-    """Write a frame's points.
-
-    Args:
-        blocks: The writer of arrays.
-        points: The points, in the world.
-        points_from_us: Origin of their timestamps, microseconds; None leaves them out.
-        frame_id: Names the frame in errors.
-        notes: Gets a note if timestamps are rounded.
+    """Write a frame's points, which are in the world; timestamps count from `points_from_us`, or are left out.
 
     Returns:
         Each device's id and arrays, in the points' order; the id None with all points if they have no device.
@@ -217,11 +210,7 @@ def sensors_of(
 ) -> list[dict[str, Any]]:
     """Return the header's list of sensors: lidars by device id, cameras by index, the radar, and odometry if wanted.
 
-    Args:
-        frames: The frames in the file, in time order, at least one.
-        blocks: The writer of arrays.
-        notes: Gets a note for each sensor that is renamed.
-        odometry: Whether to add the device's poses as a sensor of their own.
+    The frames are in time order, at least one. Each sensor that is renamed is noted.
 
     Raises:
         EncodingError: The times of a sensor are not what the format allows.
