@@ -50,6 +50,8 @@ def _word(text: bytes) -> Any:
 # Keys with their colon, as most writers have them, for one comparison of a word.
 _KEY_X, _KEY_Y, _KEY_Z, _KEY_I = (_word(b'"%c":' % name) for name in b"xyzi")
 _IS_GROUND, _GROUND = _word(b'"is_grou'), _word(b"s_ground")
+_COLUMN_OF_LETTER = np.full(256, HAS_OTHER)
+_COLUMN_OF_LETTER[list(b"xyzidt")] = HAS_X, HAS_Y, HAS_Z, HAS_I, HAS_D, HAS_T
 _TRUE, _FALS, _POINTS = _word(b"true"), _word(b"fals"), _word(b'"points"')
 
 
@@ -208,20 +210,8 @@ def find_points(text: Any, at: int) -> Any:
 def _column_of(text: Any, at: Any, behind: Any) -> Any:
     """Return the column of the key in quotes: a HAS_ bit, or HAS_OTHER."""
     if behind - at == 3:
-        c = byte_at(text, at + 1)
-        if c == 120:
-            return HAS_X
-        if c == 121:
-            return HAS_Y
-        if c == 122:
-            return HAS_Z
-        if c == 105:
-            return HAS_I
-        if c == 100:
-            return HAS_D
-        if c == 116:
-            return HAS_T
-    elif behind - at == 11 and u64_at(text, at) == _IS_GROUND and u64_at(text, at + 2) == _GROUND:
+        return _COLUMN_OF_LETTER[byte_at(text, at + 1)]
+    if behind - at == 11 and u64_at(text, at) == _IS_GROUND and u64_at(text, at + 2) == _GROUND:
         return HAS_GROUND
     return HAS_OTHER
 

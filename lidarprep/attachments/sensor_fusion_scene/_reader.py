@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lidarprep.attachments._frame import Node
 from lidarprep.attachments.sensor_fusion_scene._container import Buffer, read_container
-from lidarprep.attachments.sensor_fusion_scene._conventions import DISTORTION_PARAMETERS, NS_PER_US, PosePath
+from lidarprep.attachments.sensor_fusion_scene._conventions import DISTORTION_PARAMETERS, NS_PER_US
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import (
     Camera,
@@ -27,6 +27,7 @@ from lidarprep.scene import (
     Pose,
     RadarPoints,
     Scene,
+    Trajectory,
 )
 
 # Offset and time together stay within int64 nanoseconds.
@@ -80,7 +81,7 @@ class _SceneReader:
         self.notes: list[str] = []
         self.lidars: list[SweepingSensor] = []
         self.radars: list[SweepingSensor] = []
-        self.device_poses: PosePath | None = None
+        self.device_poses: Trajectory | None = None
         self.cameras: list[Camera] = []
         self.images: list[tuple[int, CameraImage]] = []
 
@@ -159,17 +160,18 @@ class _SceneReader:
         self.cameras.append(camera)
         poses = _poses(sensor)
         times: list[int] = []
-        for image in images.items():
-            content = image["content"].value
+        contents: list[NDArray[np.uint8]] = []
+        for node in images.items():
+            content = node["content"].value
             if not isinstance(content, np.ndarray) or content.dtype != np.uint8:
-                raise image["content"].refuse("an array of uint8", found=type(content).__name__)
-            times.append(_time(image["timestamp"]))
-            timestamp = (self.offset_us + times[-1]) * NS_PER_US
-            pose = poses.at(times[-1])
-            self.images.append(
-                (times[-1], CameraImage(camera, world_from_camera=pose, timestamp=timestamp, content=content.tobytes))
-            )
+                raise node["content"].refuse("an array of uint8", found=type(content).__name__)
+            times.append(_time(node["timestamp"]))
+            contents.append(content)
         _require_increasing(times, images)
+        for time, pose, content in zip(times, _poses_at(poses, times), contents, strict=True):
+            stamp = (self.offset_us + time) * NS_PER_US
+            image = CameraImage(camera, world_from_camera=pose, timestamp=stamp, content=content.tobytes)
+            self.images.append((time, image))
 
 
 def _sweeping(sensor: Node, arrays: dict[str, tuple[str, int]]) -> SweepingSensor:
@@ -180,7 +182,7 @@ def _sweeping(sensor: Node, arrays: dict[str, tuple[str, int]]) -> SweepingSenso
     if not frames.items():
         raise frames.refuse("at least one", found="no frame")
     poses = _poses(sensor)
-    if in_ego and not len(poses.times_us):
+    if in_ego and poses is None:
         raise sensor["poses"].refuse("one, for ego coordinates", found="no pose")
     sweeps = [_sweep(frame, arrays) for frame in frames.items()]
     _require_increasing([sweep.time_us for sweep in sweeps], frames)
@@ -208,7 +210,7 @@ def _sweep(frame: Node, arrays: dict[str, tuple[str, int]]) -> Sweep:
     return Sweep(_time(frame["timestamp"]), found)
 
 
-def _poses(sensor: Node) -> PosePath:
+def _poses(sensor: Node) -> Trajectory | None:
     stamps, values = sensor["poses"]["timestamps"], sensor["poses"]["values"]
     times, rows = [_time(time) for time in stamps.items()], values.items()
     if len(rows) != len(times):
@@ -217,11 +219,22 @@ def _poses(sensor: Node) -> PosePath:
     for row in rows:
         if not isinstance(row.value, list) or len(row.value) != 7 or not all(map(_is_number, row.value)):
             raise row.refuse("7 numbers: x, y, z, qx, qy, qz, qw")
-    path = PosePath(np.array(times, dtype=np.int64), np.array(values.value, dtype=np.float64).reshape(-1, 7))
-    bad = path.first_bad()
-    if bad is not None:
-        raise rows[bad].refuse("finite numbers, the last four a unit quaternion")
-    return path
+    if not times:
+        return None
+    columns = np.array(values.value, dtype=np.float64)
+    with values.checked():
+        return Trajectory(_nanoseconds(times), columns[:, [6, 3, 4, 5]], columns[:, :3])
+
+
+def _nanoseconds(times_us: Sequence[int]) -> NDArray[np.int64]:
+    return np.array(times_us, dtype=np.int64) * NS_PER_US
+
+
+def _poses_at(path: Trajectory | None, times_us: Sequence[int]) -> list[Pose | None]:
+    """Return the poses at these times: interpolated between poses, constant before the first and after the last."""
+    if path is None:
+        return [None] * len(times_us)
+    return path.at_each(np.clip(_nanoseconds(times_us), path.timestamps[0], path.timestamps[-1]).tolist())
 
 
 def _intrinsics(described: Node) -> Intrinsics | str:
@@ -288,7 +301,7 @@ class SweepingSensor:
     """A lidar or radar: its poses and its frames, in time order; `in_ego`: its points are in its own frame."""
 
     id: str | int
-    poses: PosePath
+    poses: Trajectory | None
     in_ego: bool
     sweeps: list[Sweep]
 
@@ -315,7 +328,7 @@ def frames_of(
     lidars: Sequence[SweepingSensor],
     radars: Sequence[SweepingSensor],
     images: Sequence[tuple[int, CameraImage]],
-    device_poses: PosePath,
+    device_poses: Trajectory | None,
     notes: list[str],
 ) -> tuple[Frame, ...]:
     """Return one frame for each time at which a lidar has one.
@@ -330,11 +343,11 @@ def frames_of(
     radars_at: dict[int, list[_Part]] = {time: [] for time in times}
     images_at: dict[int, list[CameraImage]] = {time: [] for time in times}
     for lidar, device in zip(lidars, _devices(lidars, source, notes), strict=True):
-        for sweep in lidar.sweeps:
-            clouds_at[sweep.time_us].append(_part(lidar, sweep, device))
+        for part in _parts(lidar, device):
+            clouds_at[part.sweep.time_us].append(part)
     for radar in radars:
-        for sweep in radar.sweeps:
-            radars_at[_nearest(times, sweep.time_us)].append(_part(radar, sweep, 0))
+        for part in _parts(radar, 0):
+            radars_at[_nearest(times, part.sweep.time_us)].append(part)
     for time, image in images:
         images_at[_nearest(times, time)].append(image)
     for name in ("intensities", "timestamps", "colors"):
@@ -348,11 +361,11 @@ def frames_of(
             index=index,
             read_points=partial(_cloud, clouds_at[time], offset_us, with_device),
             read_radar=partial(_radar, radars_at[time], source) if radars_at[time] else None,
-            world_from_ego=device_poses.at(time),
+            world_from_ego=pose,
             timestamp=(offset_us + time) * NS_PER_US,
             images=tuple(images_at[time]),
         )
-        for index, time in enumerate(times)
+        for index, (time, pose) in enumerate(zip(times, _poses_at(device_poses, times), strict=True))
     )
 
 
@@ -387,8 +400,10 @@ def _nearest(times: Sequence[int], time: int) -> int:
     return min(candidates, key=lambda candidate: abs(candidate - time))
 
 
-def _part(sensor: SweepingSensor, sweep: Sweep, device: int) -> _Part:
-    return _Part(device, sweep, sensor.poses.at(sweep.time_us) if sensor.in_ego else None)
+def _parts(sensor: SweepingSensor, device: int) -> Iterator[_Part]:
+    poses = _poses_at(sensor.poses if sensor.in_ego else None, [sweep.time_us for sweep in sensor.sweeps])
+    for sweep, pose in zip(sensor.sweeps, poses, strict=True):
+        yield _Part(device, sweep, pose)
 
 
 def _in_part(parts: Sequence[_Part], name: str) -> bool:
