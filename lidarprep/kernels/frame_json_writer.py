@@ -296,11 +296,8 @@ def write_points(
     """Write points as `,{"x":1,"y":2,"z":3},{…}`: a comma before each, also the first.
 
     Args:
-        positions: (N, 3) float32, finite.
-        intensity: (N,) float32, finite, or None.
-        device: (N,) uint32, or None.
-        timestamp: (N,) int64 nanoseconds, or None.
-        is_ground: (N,) bool, or None.
+        positions, intensity: (N, 3) and (N,) float32, finite; from here on a column may be None.
+        device, timestamp, is_ground: (N,) uint32, int64 nanoseconds and bool.
         decimals: Digits after the point, 0–8; below 0 the shortest text.
         out: uint8 buffer of `points_capacity` bytes.
 

@@ -43,6 +43,18 @@ def check_trailing(path: Path, trailing: bytes, promised: str) -> None:
         )
 
 
+def check_body(path: Path, body: bytes, header_bytes: int, size: int, promise: str) -> None:
+    """Check that `size` bytes, which the header promises, follow it, and then nothing but padding.
+
+    Raises:
+        FormatError: Fewer bytes follow, or more that are no padding.
+    """
+    if len(body) < size:
+        found = f"the file ends {len(body)} bytes after its header"
+        raise cut_short(path, header_bytes + len(body), f"at least {size} bytes: {promise}", found)
+    check_trailing(path, body[size:], promise)
+
+
 def cut_short(path: Path, at: int, expected: str, found: str = "the file ends here") -> FormatError:
     """Return the error of a file that ends at byte `at`, before its content does."""
     fix = "The file was cut while it was copied or written: get it again."

@@ -29,12 +29,7 @@ _SAMPLE_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Column:
-    """One value of each row.
-
-    Args:
-        name: Its name in the file.
-        type: NumPy code of its numbers, WHOLE, FLAG, or None for text, which is skipped.
-    """
+    """One value of each row: its name in the file, and the NumPy code of its numbers, WHOLE, FLAG, or None for text."""
 
     name: str
     type: str | None

@@ -45,11 +45,11 @@ _RECORDS_AT_ONCE = 16_384
 _USUAL_SCALES = (0.001, 0.0001)
 _LARGEST_INTEGER = 2**31 - 1
 
-# Extra bytes that are read, and the types that always fit into the column.
-_EXTRA_COLUMNS: dict[str, tuple[str, ...]] = {
-    "device": ("u1", "u2", "u4"),
-    "ring": ("u1", "u2"),
-    "timestamp_ns": ("i8",),
+# Extra bytes that are read: the column's type, and the types of extra bytes that always fit into it.
+_EXTRA_COLUMNS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
+    "device": (np.uint32, ("u1", "u2", "u4")),
+    "ring": (np.uint16, ("u1", "u2")),
+    "timestamp_ns": (np.int64, ("i8",)),
 }
 
 
@@ -307,11 +307,11 @@ def _cloud(
 def _extra_columns(header: LasHeader, count: int) -> dict[str, tuple[str, NDArray[Any]]]:
     """Return, for each column that extra bytes fill, the field of the record and an array to fill."""
     columns: dict[str, tuple[str, NDArray[Any]]] = {}
-    dtypes = {"device": np.uint32, "ring": np.uint16, "timestamp_ns": np.int64}
     for k, name in enumerate(header.extra_names):
         source = f"extra {k}"
-        if header.records[source].str[1:] in _EXTRA_COLUMNS.get(name, ()):
-            columns[name] = source, np.empty(count, dtype=dtypes[name])
+        dtype, fitting = _EXTRA_COLUMNS.get(name, (np.int64, ()))
+        if header.records[source].str[1:] in fitting:
+            columns[name] = source, np.empty(count, dtype=dtype)
     return columns
 
 

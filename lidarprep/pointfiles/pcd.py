@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles._files import (
     appearing_whole,
+    check_body,
     check_trailing,
     cut_short,
     read_from,
@@ -180,9 +181,7 @@ def _packed_colour(numbers: NDArray[np.float64], axes: list[NDArray[Any]]) -> ND
 
 def _read_table(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] | None]:
     """Return (N,) or (N, count) for each field of a binary body."""
-    if len(body) < header.data_bytes:
-        raise _cut_short(path, header, body, f"{header.data_bytes} bytes: {header.promise}")
-    check_trailing(path, body[header.data_bytes :], header.promise)
+    check_body(path, body, header.size_bytes, header.data_bytes, header.promise)
     numbers = zip(header.types, header.counts, strict=True)
     dtype = np.dtype([(f"{k}", code, (count,) * (count > 1)) for k, (code, count) in enumerate(numbers)])
     table = np.frombuffer(body, dtype, header.points)
@@ -195,7 +194,7 @@ def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[A
         check_trailing(path, body, header.promise)
         return [np.empty(0, code) for code in header.types]
     if len(body) < 8:
-        raise _cut_short(path, header, body, "8 bytes of sizes, then the compressed points")
+        raise cut_short(path, header.size_bytes + len(body), "8 bytes of sizes, then the compressed points")
     packed_bytes, unpacked_bytes = struct.unpack_from("<II", body)
     mismatch = unpacked_bytes != header.data_bytes
     if mismatch or unpacked_bytes > packed_bytes * MAX_LZF_RATIO:
@@ -210,9 +209,7 @@ def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[A
             if mismatch
             else "The file is damaged: get it again.",
         )
-    if len(body) < 8 + packed_bytes:
-        raise _cut_short(path, header, body, f"{8 + packed_bytes} bytes: {header.promise}")
-    check_trailing(path, body[8 + packed_bytes :], header.promise)
+    check_body(path, body, header.size_bytes, 8 + packed_bytes, header.promise)
     try:
         unpacked = lzf.decompress(body[8 : 8 + packed_bytes], unpacked_bytes)
     except ValueError:
@@ -231,11 +228,6 @@ def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[A
         values.append(np.frombuffer(unpacked, code, header.points, offset) if count == 1 else None)
         offset += header.points * count * np.dtype(code).itemsize
     return values
-
-
-def _cut_short(path: Path, header: _Header, body: bytes, expected: str) -> FormatError:
-    found = f"the file ends {len(body)} bytes after its header"
-    return cut_short(path, header.size_bytes + len(body), expected, found)
 
 
 class _HeaderParser:

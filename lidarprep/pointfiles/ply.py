@@ -20,6 +20,7 @@ from plyfile import PlyData, PlyElement, PlyParseError
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles._files import (
     appearing_whole,
+    check_body,
     check_trailing,
     cut_short,
     read_from,
@@ -141,11 +142,13 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
 
 def _read_with_plyfile(path: Path, header: _Header, body: bytes) -> dict[str, NDArray[Any]]:
     least = sum(e.count * e.least_row_bytes for e in header.elements)
-    body_start = header.size_bytes if header.encoding == "ascii" else 0
+    length = len(body)
     if header.encoding == "ascii":  # a digit and a blank for each value, but no line's end is needed at the end
         least = max(sum(e.count * 2 * len(e.properties) for e in header.elements) - 1, 0)
-    if len(body) - body_start < least:
-        raise _cut_short(path, header, len(body) - body_start, least)
+        length -= header.size_bytes
+    if length < least:
+        found = f"the file ends {length} bytes after its header"
+        raise cut_short(path, header.size_bytes + length, f"at least {least} bytes: {header.promise}", found)
     # Text is passed in memory, since plyfile would leave such a file open; the rest it maps into memory.
     with io.BytesIO(body) if header.encoding == "ascii" else path.open("rb") as stream:
         try:
@@ -162,9 +165,7 @@ def _read_with_plyfile(path: Path, header: _Header, body: bytes) -> dict[str, ND
 
 def _read_table(path: Path, header: _Header, body: bytes) -> dict[str, NDArray[Any]]:
     whole = sum(e.count * e.least_row_bytes for e in header.elements)
-    if len(body) < whole:
-        raise _cut_short(path, header, len(body), whole)
-    check_trailing(path, body[whole:], header.promise)
+    check_body(path, body, header.size_bytes, whole, header.promise)
     order = "<" if header.encoding == "binary_little_endian" else ">"
     dtype = np.dtype([(p.name, order + p.type) for p in header.vertex.properties])
     start = sum(e.count * e.least_row_bytes for e in header.before)
@@ -180,11 +181,6 @@ def _read_text(path: Path, header: _Header, content: bytes) -> dict[str, NDArray
         path, content, header.size_bytes, columns, header.vertex.count, header.promise, before=before, after=after
     )
     return {column.name: numbers for column, numbers in zip(columns, values, strict=True)}
-
-
-def _cut_short(path: Path, header: _Header, body_bytes: int, least: int) -> FormatError:
-    found = f"the file ends {body_bytes} bytes after its header"
-    return cut_short(path, header.size_bytes + body_bytes, f"at least {least} bytes: {header.promise}", found)
 
 
 def _read_header(path: Path, start: bytes) -> _Header:

@@ -6,6 +6,6 @@ it, whose points are read on demand.
 """
 
 from lidarprep.attachments.sensor_fusion_scene._reader import decode
-from lidarprep.attachments.sensor_fusion_scene._writer import SceneWriter, encode_scene
+from lidarprep.attachments.sensor_fusion_scene._writer import SceneWriter
 
-__all__ = ["SceneWriter", "decode", "encode_scene"]
+__all__ = ["SceneWriter", "decode"]

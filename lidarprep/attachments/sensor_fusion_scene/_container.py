@@ -10,7 +10,6 @@ multiple of 4; so the file's first zero byte ends the header.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
@@ -42,12 +41,9 @@ MAX_DIMENSIONS = 8
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """An array in a document, as the header describes it.
+    """An array in a document, as the header describes it: little-endian, C order; `dtype` is a NumPy name: "float32".
 
-    Args:
-        dtype: NumPy name of its numbers' type, little-endian: "float32".
-        shape: Its shape, C order.
-        offset: Bytes from the header's end to its block.
+    `offset` counts bytes from the header's end to its block.
     """
 
     dtype: str
@@ -109,12 +105,7 @@ class BlockWriter:
         self.size = write_all(out, bytes(ALIGNMENT))
 
     def append(self, dtype: str, shape: tuple[int, ...], chunks: Iterable[NDArray[Any]]) -> ArraySpec:
-        """Write one array and its padding.
-
-        Args:
-            dtype: NumPy name of its numbers' type.
-            shape: Its shape.
-            chunks: Its numbers in C order, little-endian, in any number of contiguous pieces.
+        """Write one array and its padding; `dtype` is a NumPy name, `chunks` its numbers in C order, each contiguous.
 
         Returns:
             The array's description for the header.
@@ -125,8 +116,7 @@ class BlockWriter:
         spec = ArraySpec(dtype, shape, self.size)
         written = 0
         for chunk in chunks:
-            little = chunk if sys.byteorder == "little" else chunk.astype(chunk.dtype.newbyteorder("<"), copy=False)
-            written += write_all(self.out, little.reshape(-1).view(np.uint8).data)
+            written += write_all(self.out, chunk.reshape(-1).view(np.uint8).data)
         if written != spec.nbytes:
             raise ValueError(f"an array {dtype} {shape} has {spec.nbytes} bytes, but {written} were given")
         self.size += written + write_all(self.out, bytes(_padding(written)))

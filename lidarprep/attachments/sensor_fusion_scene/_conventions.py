@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 
 from lidarprep.errors import EncodingError
-from lidarprep.scene import CameraImage, CameraModel, Frame, Pose
+from lidarprep.scene import CameraImage, Frame, Pose
+from lidarprep.scene.camera import MODEL_COEFFICIENTS
 
 NS_PER_US = 1_000
 LARGEST_UINT32 = 2**32 - 1
@@ -30,27 +31,14 @@ ASSUMED_STEP_US = 100_000
 # Points and images further than this from their frame's time are not on its clock: a sweep takes about 0.1 s.
 SAME_CLOCK_NS = 60_000_000_000
 
-# The order in which a scene lists each model's parameters.
-DISTORTION_PARAMETERS: dict[CameraModel, tuple[str, ...]] = {
-    "brown_conrady": ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6", "lx", "ly"),
-    "fisheye": ("k1", "k2", "k3", "k4"),
-    "omnidirectional": ("k1", "k2", "k3", "k4", "p1", "p2", "xi", "lx", "ly"),
-    "cylindrical": (),
-    "equirectangular": (),
-}
-
-
 # ---- time ----
 
 
 @dataclass(frozen=True)
 class FrameTime:
-    """The time of a frame, in the scene's microseconds.
+    """The time of a frame in the scene's microseconds: of the device's pose, and of its earliest point.
 
-    Args:
-        device_us: Time of the device's pose.
-        start_us: Begin of the frame: the time of its earliest point, or of the device.
-        points_from_us: Origin of the points' own timestamps, microseconds; None if the scene cannot hold them.
+    The points' own timestamps count from `points_from_us`; None if the scene cannot hold them.
     """
 
     device_us: int
@@ -60,12 +48,7 @@ class FrameTime:
 
 @dataclass(frozen=True)
 class SceneClock:
-    """The clock of a scene.
-
-    Args:
-        offset_us: `time_offset`: microseconds since the Unix epoch.
-        recorded: Whether the recording has times; if not, frames are put 100 ms apart.
-    """
+    """The clock of a scene: `time_offset`, microseconds since the Unix epoch, and whether the recording has times."""
 
     offset_us: int
     recorded: bool
@@ -186,7 +169,7 @@ def describe_intrinsics(image: CameraImage, size: tuple[int, int]) -> dict[str, 
     intrinsics, shrunk = image.camera.intrinsics, image.scale_factor
     distortion = None
     if intrinsics.model != "brown_conrady" or intrinsics.distortion.nonzero():
-        names = DISTORTION_PARAMETERS[intrinsics.model]
+        names = MODEL_COEFFICIENTS[intrinsics.model]
         distortion = {
             "model": intrinsics.model,
             "params": [float(getattr(intrinsics.distortion, name)) for name in names],

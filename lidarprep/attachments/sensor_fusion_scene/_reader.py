@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lidarprep.attachments._frame import Node
 from lidarprep.attachments.sensor_fusion_scene._container import Buffer, read_container
-from lidarprep.attachments.sensor_fusion_scene._conventions import DISTORTION_PARAMETERS, NS_PER_US
+from lidarprep.attachments.sensor_fusion_scene._conventions import NS_PER_US
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import (
     Camera,
@@ -29,6 +29,7 @@ from lidarprep.scene import (
     Scene,
     Trajectory,
 )
+from lidarprep.scene.camera import MODEL_COEFFICIENTS
 
 # Offset and time together stay within int64 nanoseconds.
 LARGEST_TIME_US = (2**63 - 1) // NS_PER_US // 2
@@ -244,13 +245,13 @@ def _intrinsics(described: Node) -> Intrinsics | str:
     params: list[Any] = [] if distortion is None else [param.value for param in distortion["params"].items()]
     if distortion is not None and not isinstance(model, str):
         raise distortion["model"].refuse("a string")
-    if model not in DISTORTION_PARAMETERS:
+    if model not in MODEL_COEFFICIENTS:
         return str(model)
     sizes = [described[key] for key in ("width", "height")]
     for size in sizes:
         if type(size.value) is not int or size.value < 1:
             raise size.refuse("a whole number of pixels")
-    names = DISTORTION_PARAMETERS[cast(CameraModel, model)]
+    names = MODEL_COEFFICIENTS[cast(CameraModel, model)]
     if distortion is not None and (len(params) > len(names) or not all(map(_is_number, params))):
         raise distortion["params"].refuse(f"up to {len(names)} numbers for {model}")
     with described.checked():

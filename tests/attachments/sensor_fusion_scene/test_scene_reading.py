@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import scale_json_binary
 
-from lidarprep.attachments.sensor_fusion_scene import decode, encode_scene
+from lidarprep.attachments.sensor_fusion_scene import decode
 from lidarprep.errors import FormatError
 from lidarprep.scene import Pose, Scene
+from tests.attachments.frames import encode_scene
 from tests.attachments.sensor_fusion_scene.scenes import PNG, T0, camera_image, cloud, decoded, frame
 
 HERE = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
