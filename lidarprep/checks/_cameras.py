@@ -226,7 +226,8 @@ def _all_round(points: Array) -> bool:
 
 def odd_extrinsics(view: CameraView) -> Finding | None:
     """Find what is odd about a camera's pose."""
-    if _looks_inverted(view):
+    shows_enough = view.inverted.seen >= WORSE_VIEW * view.given.seen
+    if shows_enough and all(_upright_if_inverted(view, up) for up in view.ups):
         return _inverted(view)
     seen = (
         f"{view.given.seen} of {view.points} points that were looked at fall into its image of "
@@ -246,10 +247,6 @@ def odd_extrinsics(view: CameraView) -> Finding | None:
             "mend its extrinsics: the pose on the device, metres, of its optical frame (z forward, x right, y down)",
         )
     return None
-
-
-def _looks_inverted(view: CameraView) -> bool:
-    return view.inverted.seen >= WORSE_VIEW * view.given.seen and all(_upright_if_inverted(view, up) for up in view.ups)
 
 
 def _upright_if_inverted(view: CameraView, up: Array) -> bool:

@@ -249,7 +249,10 @@ def _sniff(path: Path, text: bytes) -> _Dialect:
             values = _split(words, separator)
             if names is not None or all(not value or NUMBER.fullmatch(value) for value in values):
                 if names is None and values == [b"%d" % k for k in range(len(values))] and separator != BLANKS:
-                    _refuse_numbers_as_names(path, text, at, words)
+                    # pandas names unnamed columns so, but it may be a point.
+                    found = f"{words[:60].decode('ascii')!r} as the first line: a point, or numbers of columns"
+                    place = f"line {line_of(text, at)}"
+                    raise FormatError(path, place=place, found=found, expected="names of columns", fix=ADD_HEADER)
                 return _Dialect(names, promised, at, values, separator)
             if not any(re.search(rb"[^\W\d]", value) for value in values):
                 _fail_row(path, text, at, words)
@@ -337,17 +340,6 @@ def _plain_name(name: str) -> tuple[str, str]:
     if name.lower() in ("x_m", "y_m", "z_m"):
         return name[0].lower(), "m"
     return (name.lower() if name.lower() in ("x", "y", "z") else name), unit
-
-
-def _refuse_numbers_as_names(path: Path, text: bytes, at: int, line: bytes) -> NoReturn:
-    """Refuse 0,1,2 as the first line: pandas names unnamed columns so, but it may be a point."""
-    raise FormatError(
-        path,
-        place=f"line {line_of(text, at)}",
-        found=f"{line[:60].decode('ascii', 'replace')!r} as the first line: a point, or numbers of columns",
-        expected="names of columns",
-        fix=ADD_HEADER,
-    )
 
 
 def _fail_row(path: Path, text: bytes, at: int, line: bytes) -> NoReturn:
