@@ -1,7 +1,4 @@
-"""Run an ASGI application over HTTP, in a thread or until Ctrl-C; request bodies and error answers of such servers.
-
-Importing this module needs starlette and uvicorn, which the extras `sandbox` and `callbacks` bring.
-"""
+"""Run an ASGI application over HTTP, in a thread or until Ctrl-C; request bodies and error answers of such servers."""
 
 from __future__ import annotations
 

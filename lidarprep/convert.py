@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lidarprep.attachments import FORMATS, FrameFormat, SceneFormat, format_of_suffix
-from lidarprep.datasets.attachment_files import read_frame_file, read_scene_file
+from lidarprep.datasets.attachments import read_frame_file, read_scene_file
 from lidarprep.errors import FormatError, RecipeError
 from lidarprep.pointfiles import is_point_file, point_suffixes, read_points, write_points
 from lidarprep.scene import CameraImage, Frame, Pose

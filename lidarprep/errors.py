@@ -3,6 +3,7 @@
 LidarprepError                 every error that lidarprep raises on purpose, in one clear message
 ├── FormatError                a file is not what it claims to be (path, place, found, expected, fix)
 ├── SceneError                 a recording does not hang together: a pose is missing, frames are out of order
+├── SourceChangedError         a file of the recording changed while it was being prepared
 ├── RecipeError                a request makes no sense: an unknown key, a region that keeps no point
 ├── EncodingError              an attachment format cannot hold a value that the frame has
 ├── MissingExtraError          an optional library is needed and not installed
@@ -28,6 +29,8 @@ LidarprepError                 every error that lidarprep raises on purpose, in 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike, fspath
 from typing import ClassVar
 from urllib.parse import unquote, urlsplit
@@ -91,6 +94,33 @@ class SceneError(LidarprepError):
     """A recording does not hang together."""
 
 
+class SourceChangedError(LidarprepError):
+    """A file of the recording changed while it was being prepared.
+
+    Args:
+        location: The file.
+    """
+
+    exit_code = 1
+
+    def __init__(self, location: str | PathLike[str]) -> None:
+        super().__init__(
+            f"{place_name(location)} has changed since the recording was opened",
+            fix="Run the same command again when nobody writes to the recording any more.",
+        )
+
+
+@contextmanager
+def naming(path: str | PathLike[str], place: str | None = None) -> Iterator[None]:
+    """Name the file, and the place in it, that a SceneError or OSError raised inside is about: as a FormatError."""
+    try:
+        yield
+    except SceneError as error:
+        raise FormatError(path, place=place, found=error.message, fix=error.fix) from error
+    except OSError as error:
+        raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
+
+
 class RecipeError(LidarprepError):
     """A request makes no sense."""
 
@@ -103,7 +133,7 @@ class MissingExtraError(LidarprepError):
     """An optional library is needed and not installed.
 
     Args:
-        what: What needs it: "the sandbox".
+        what: What needs it: "a ROS 1 bag".
         extra: The extra of lidarprep that brings it.
     """
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from os import PathLike, fspath
 
 from pydantic import ValidationError
 
-from lidarprep.errors import RecipeError
+from lidarprep.errors import RecipeError, StorageError
 from lidarprep.storage import Manifest, StorageOptions, Store, open_store
+from lidarprep.storage.cache import is_entry_key
 from lidarprep.storage.keys import is_content_key
 from lidarprep.storage.manifest import FrameResult
 from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, ObjectInfo
 
+log = logging.getLogger(__name__)
+
 # Objects of a run that is under way are not named by anything until its frame is finished.
 _HOUR_S = 3600.0
 
-# How long the results of a run that was stopped are kept for the same run again.
+# How long the results of runs that were stopped are kept for the same runs again, from the last of them on.
 _DAY_S = 24 * _HOUR_S
 
 _PREFIXES = ("frames/", "images/", "kept/", "scene-")
@@ -75,8 +79,10 @@ def prune(
     if found is not None:
         manifest = Manifest.from_json(found[0], location=store.location(MANIFEST_KEY))
         named = {key for key, _ in manifest.objects()}
-    entries = store.sizes(CACHE_PREFIX)
-    stale = {key: info for key, info in entries.items() if everything or now - info.modified > _DAY_S}
+    entries = {key: info for key, info in store.sizes(CACHE_PREFIX).items() if is_entry_key(key)}
+    # A run that is under way goes on writing them.
+    newest = max((info.modified for info in entries.values()), default=now)
+    stale = entries if everything or now - newest > _DAY_S else {}
     named |= _named_by_entries(store, [key for key in entries if key not in stale])
     objects: dict[str, ObjectInfo] = {}
     for prefix in _PREFIXES:
@@ -89,7 +95,10 @@ def prune(
         # Entries go first: one that is there has all of its objects.
         store.delete(sorted(stale))
         store.delete(sorted(unnamed))
-        store.delete_unfinished(now if everything else now - _HOUR_S)
+        try:
+            store.delete_unfinished(now if everything else now - _HOUR_S)
+        except StorageError as failure:
+            log.warning("what killed runs left half-written may be there still: %s", failure.message)
     return Pruning(
         tuple(sorted(doomed)),
         sum(info.bytes for info in doomed.values()),

@@ -1,4 +1,4 @@
-"""What one run is to do, as data: validated models that are read from YAML, from flags and from Python alike."""
+"""The recipe of a run, as data: validated models that are read from YAML, from flags and from Python alike."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ DEFAULT_MAX_SPEED_M_S = 80.0
 
 
 def _region_position(value: Any) -> Any:
-    """A region's position may be written {x, y, z}, as the API has it."""
+    """Read a region's position that is written {x, y, z}, as the API has it."""
     if isinstance(value, dict) and isinstance(position := value.get("position"), dict) and set(position) == set("xyz"):
         return value | {"position": tuple(position[axis] for axis in "xyz")}
     return value
 
 
 def _no_switch(value: Any) -> Any:
-    """Python would take `true` for 1."""
+    """Refuse a boolean: Python would take `true` for 1."""
     if isinstance(value, bool):
         raise ValueError("must be a number")
     return value
@@ -107,7 +107,7 @@ class Recipe(CheckedModel):
 
 
 def _opening(value: Any) -> Any:
-    """Options as a mapping; in place of a list of names there may stand one."""
+    """Read options from a mapping; a list of names may be a single name."""
     if not isinstance(value, dict):
         return value
     unknown = sorted(set(value) - set(OpenOptions.__dataclass_fields__))
@@ -144,8 +144,8 @@ class RunRecipe(CheckedModel, defer_build=True):
         recipe: How it is prepared.
         storage: How `out` is reached.
         task: The task to submit; nothing is submitted where it is left out.
-        overwrite: Whether to replace what an earlier run left at `out`.
-        workers: Frames worked on at once; as many as cores where it is left out.
+        overwrite: Whether to replace the manifest of another run at `out`.
+        workers: Frames prepared at once; as many as cores where it is left out.
     """
 
     scene: str

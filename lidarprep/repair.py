@@ -1,4 +1,8 @@
-"""Repair: the run of a manifest is executed again, for what is missing or damaged of it."""
+"""Repair: the frames of a manifest whose objects are missing or damaged are processed again.
+
+What the manifest says of the recording's files is not compared, since a copy of a recording has other times: what is
+made again is compared with the manifest by its hash.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,17 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from lidarprep.errors import RecipeError, place_name
+from lidarprep.prepare.plan import plan
 from lidarprep.prepare.processing import NoProgress, Progress
 from lidarprep.prepare.run import Run
+from lidarprep.prepare.settings import SceneSettings
 from lidarprep.recipe import Recipe, StorageOptions
 from lidarprep.scene import Scene
 from lidarprep.storage import Manifest
-from lidarprep.storage.open import destination_of, options_of
+from lidarprep.storage.cache import FrameCache
+from lidarprep.storage.manifest import AttachmentRecord
+from lidarprep.storage.open import current_version, destination_of, options_of
+from lidarprep.storage.store import MANIFEST_KEY
 from lidarprep.verify import DamagedObject, verify
 
 
@@ -23,14 +32,16 @@ class Repair:
 
     Args:
         manifest: The manifest that is at the destination now.
-        restored: Keys of the objects that are as the old manifest says again.
-        replaced: Keys of damaged objects that the new manifest no longer names: attachments with signed URLs, which
-            no second run makes again, have new objects.
+        restored: Keys of the objects that are as the manifest said again.
+        replaced: Keys of damaged attachments with signed URLs, which no second run makes again: the new manifest names
+            new ones.
+        unlike: Keys of objects that could not be restored: made again, they are not what the manifest says.
     """
 
     manifest: Manifest
     restored: tuple[str, ...]
     replaced: tuple[str, ...]
+    unlike: tuple[str, ...]
 
 
 def repair(
@@ -55,8 +66,8 @@ def repair(
         progress: Told of each frame that is stored.
 
     Raises:
-        RecipeError: The recording, or how it was opened, is not the run's; the storage options are not those that the
-            run stored with; or the manifest is of lidarprep 0.1.
+        RecipeError: The scene has not the manifest's frames; the storage options are not those that the run stored
+            with; or the manifest is of lidarprep 0.1.
         SceneError, FormatError: The recording is not sound.
         StorageError: It cannot be stored.
         ManifestConflictError: Another run has ended there since the manifest was loaded.
@@ -69,12 +80,10 @@ def repair(
     options = options_of(manifest, storage, to_write=True)
     damaged = [finding.key for finding in (verify(manifest, storage).findings if findings is None else findings)]
     if not damaged:
-        return Repair(manifest, (), ())
+        return Repair(manifest, (), (), ())
     recipe = Recipe(**manifest.recipe)
-    if recipe.points_frame is not None:
-        scene = scene.with_points_in(recipe.points_frame)
     run = Run(
-        scene,
+        scene if recipe.points_frame is None else scene.with_points_in(recipe.points_frame),
         recipe,
         destination_of(manifest),
         options,
@@ -83,6 +92,48 @@ def repair(
         progress=progress or NoProgress(),
         distrusted=damaged,
     )
-    new = run.execute(overwrite=False)
-    named = {key for key, _ in new.objects()}
-    return Repair(new, tuple(key for key in damaged if key in named), tuple(key for key in damaged if key not in named))
+    fingerprints = {result.record.id: result.record.fingerprint for result in manifest.results()}
+    tasks = plan(run.scene, recipe)
+    if [task.frame.id for task in tasks] != list(fingerprints):
+        raise RecipeError(
+            f"{scene.source} has not the frames of {place_name(manifest.location)}",
+            fix="Name the recording that was prepared, opened by the same options.",
+        )
+    results = FrameCache(run.store, manifest, distrusted=damaged).lookup(fingerprints.values())
+    # What is made again has no fingerprint: if it is not what it was, no other run may take it for that.
+    run.tasks = [
+        task.with_fingerprint(name if (name := fingerprints[task.frame.id]) in results else None) for task in tasks
+    ]
+    version = current_version(manifest, run.store)
+    builder = run.process(results, run.stored_scene(manifest, results), SceneSettings(manifest.settings))
+    made = manifest.model_copy(
+        update={"attachments": builder.attachments, "images": builder.images, "frames": builder.frames}
+    )
+    return _outcome(run, manifest, version, damaged, made)
+
+
+def _outcome(run: Run, manifest: Manifest, version: str, damaged: Sequence[str], made: Manifest) -> Repair:
+    """Compare what was made with the manifest; write a new manifest where attachments have newly signed URLs."""
+    before, made_keys = dict(manifest.objects()), {key for key, _ in made.objects()}
+    by_frame = {record.frames[0]: record for record in made.attachments}
+    replaced: dict[str, AttachmentRecord] = {}
+    for key in damaged:
+        record = before[key]
+        if key not in made_keys and isinstance(record, AttachmentRecord) and record.unsigned_sha256 is not None:
+            new = by_frame.get(record.frames[0])
+            if new is not None and new.unsigned_sha256 == record.unsigned_sha256:
+                replaced[key] = new
+    if replaced:
+        attachments = [replaced.get(record.key, record) for record in manifest.attachments]
+        expiries = [record.images_expire_at for record in attachments if record.images_expire_at is not None]
+        manifest = manifest.model_copy(
+            update={"attachments": attachments, "images_expire_at": min(expiries, default=None)}
+        )
+        run.store.write_manifest(manifest.to_json(), if_version=version)
+        manifest = manifest.at(run.store.location(MANIFEST_KEY))
+    return Repair(
+        manifest,
+        restored=tuple(key for key in damaged if key in made_keys),
+        replaced=tuple(replaced),
+        unlike=tuple(key for key in damaged if key not in made_keys and key not in replaced),
+    )

@@ -1,4 +1,4 @@
-"""A whole run, as its recipe says: a recording is prepared and stored, and what was stored becomes a task."""
+"""A whole run: a recording is prepared and stored, and what was stored becomes a task."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(
     progress: Progress | None = None,
     on_prepared: Callable[[Manifest], None] | None = None,
 ) -> RunResult:
-    """Prepares, stores and submits.
+    """Prepare, store and submit.
 
     The task is checked, and the key looked for, before anything is prepared.
 

@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 
 from lidarprep.attachments import FrameFormat, get_format
-from lidarprep.errors import FormatError, ManifestConflictError, StorageError, place_name
+from lidarprep.errors import FormatError, StorageError, place_name
 from lidarprep.storage import Manifest, Store, store_of
 from lidarprep.storage.cache import missing_objects
 from lidarprep.storage.content import NewObject, decompressed
 from lidarprep.storage.keys import stem_of
 from lidarprep.storage.manifest import AttachmentRecord, ImageRecord
+from lidarprep.storage.open import current_version
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY
 
@@ -78,9 +79,7 @@ def renew(
         ManifestConflictError: Another run has ended there since the manifest was read.
     """
     store = store_of(manifest, storage, to_write=True)
-    found = store.read_manifest()
-    if found is None or Manifest.from_json(found[0], location=manifest.location) != manifest.at(manifest.location):
-        raise ManifestConflictError(manifest.location)
+    version = current_version(manifest, store)
     expires_at = store.fetch_url("images").expires_at
     if expires_at is None or time.time() < expires_at <= (manifest.images_expire_at or 0):
         return manifest
@@ -101,7 +100,7 @@ def renew(
         pool.shutdown(wait=False, cancel_futures=True)
     expiries = [record.images_expire_at for record in renewed if record.images_expire_at is not None]
     new = manifest.model_copy(update={"attachments": renewed, "images_expire_at": min(expiries, default=None)})
-    store.write_manifest(new.to_json(), if_version=found[1])
+    store.write_manifest(new.to_json(), if_version=version)
     return new.at(store.location(MANIFEST_KEY))
 
 

@@ -1,4 +1,4 @@
-"""From what a run stored to a task: reads its manifest, fills in what that knows, and submits."""
+"""Submission of what a run stored: its manifest fills in the parameters of a task."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lidarprep.attachments import get_format
-from lidarprep.errors import RecipeError, StorageError, place_name
+from lidarprep.errors import RecipeError, StorageError, UniqueIdConflictError, place_name
 from lidarprep.recipe import Recipe, StorageOptions, TaskRecipe
 from lidarprep.scene import RegionOfInterest3D
 from lidarprep.signed_urls import expires_soon, renew
@@ -37,13 +37,13 @@ def submit(
     storage: StorageOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Task:
-    """Submits what a run stored as one task, once it is seen that all of it is there.
+    """Submit what a run stored as one task, after checking that all of it is there.
 
-    Signed URLs are made now: those of attachments for the task; those of pictures, which stand in the attachments, in
-    these, if they run out within the next hour.
+    Signed URLs are made now: those of attachments for the task. Those of images are part of the attachments, and are
+    renewed in new attachments if they expire within the next hour.
 
-    What the manifest knows is filled in where `parameters` leave it out: the attachments and their type or
-    scene_format, the labeling_sample_rate, a topdown task's region and device height.
+    The manifest fills in what `parameters` leave out: the attachments and their type or scene_format, the
+    labeling_sample_rate, a topdown task's region and device height.
 
     Args:
         manifest: What `prepare` stored.
@@ -53,16 +53,18 @@ def submit(
         unique_id: Id of your own that no other task may have; "auto" for the one that `unique_id_of` makes of the
             content. Where a task of the same content has it already, that task is returned and none is made.
         storage: How the store is reached.
-        progress: Told how many attachments of how many have new URLs of their pictures, where these are made.
+        progress: Told how many attachments of how many have renewed URLs of their images.
 
     Raises:
         RecipeError: Such a task does not take the manifest's format.
         StorageError: Something of what the run stored is gone; or it cannot be reached, or be signed.
         ParameterError: The parameters are refused before anything is sent.
-        ConflictError: Another task has the unique_id.
+        UniqueIdConflictError: Another task has the unique_id.
+        ManifestConflictError: Signed URLs were to be renewed, and another run has ended at the destination.
         ApiError: The API, or the way to it, said no.
     """
-    if unique_id == AUTO:
+    is_auto = unique_id == AUTO
+    if is_auto:
         unique_id = unique_id_of(manifest, task_type, parameters)
     recipe = Recipe(**manifest.recipe)
     task = TaskRecipe(type=task_type, params=dict(parameters), unique_id=unique_id)
@@ -78,6 +80,11 @@ def submit(
     filled_in = task_parameters(recipe, manifest.world_offset, task, urls)
     try:
         return client.create_task(task_type, filled_in)
+    except UniqueIdConflictError as conflict:
+        # Such an id says that the content is the same; renewed attachments have other URLs.
+        if not is_auto or conflict.task_id is None:
+            raise
+        return client.get_task(conflict.task_id)
     except (KeyboardInterrupt, SystemExit) as stop:
         stop.add_note(
             "the task may have been made; the same command again finds it by its unique id."
@@ -88,13 +95,13 @@ def submit(
 
 
 def unique_id_of(manifest: Manifest, task_type: str, parameters: Mapping[str, Any]) -> str:
-    """A unique_id made of what a task is, so that the same task submitted again is found rather than made twice.
+    """Return a unique_id made of what a task is, so that the same task submitted again is found.
 
     It is "auto-" and the SHA-256, 64 hex digits, of the task's type, the SHA-256 of each attachment in order (of one
-    that holds signed URLs of pictures: the unsigned_sha256), and every parameter by its name on the wire, as JSON with
+    that holds signed URLs of images: the unsigned_sha256), and every parameter by its name on the wire, as JSON with
     sorted keys. Where the attachments lie does not count, nor what signs a URL for a while: the id is the same on
-    another machine and after signing anew. Anything else that differs, be it a tag or the callback_url, makes another
-    id, and so another task.
+    another machine and after URLs are renewed. Anything else that differs, be it a tag or the callback_url, makes
+    another id, and so another task.
 
     Raises:
         RecipeError: Such a task does not take the manifest's format.
@@ -111,7 +118,7 @@ def unique_id_of(manifest: Manifest, task_type: str, parameters: Mapping[str, An
 
 
 def _check_content(recipe: Recipe, manifest: Manifest, task: TaskRecipe) -> dict[str, Any]:
-    """What goes over the wire for a task, but for its attachments' URLs.
+    """Return what goes over the wire for a task, but for its attachments' URLs.
 
     Raises:
         RecipeError, ParameterError: As `unique_id_of`.
@@ -125,8 +132,8 @@ def _check_content(recipe: Recipe, manifest: Manifest, task: TaskRecipe) -> dict
 
 
 def _unsigned(value: Any) -> Any:
-    """JSON, its URLs without what signs them for a while."""
-    from lidarprep.api.conflicts import unsigned
+    """Return JSON with its URLs without their signatures."""
+    from lidarprep.api import unsigned
 
     if isinstance(value, Mapping):
         return {key: _unsigned(item) for key, item in value.items()}
@@ -136,7 +143,7 @@ def _unsigned(value: Any) -> Any:
 
 
 def check_task(recipe: Recipe, task: TaskRecipe) -> None:
-    """Sees that a task could be submitted of what the recipe will make, before any of it is made.
+    """Check that a task could be submitted of what the recipe will make, before any of it is made.
 
     Raises:
         ParameterError, RecipeError: It could not.
@@ -157,7 +164,7 @@ _SCENE_FORMATS = {"sfs": "sensor_fusion", "json": "split_base64"}
 
 
 def require_taken(recipe: Recipe, task: TaskRecipe) -> None:
-    """Sees that a task of prepared frames takes them in the recipe's format.
+    """Check that a task of prepared frames takes them in the recipe's format.
 
     Raises:
         RecipeError: It does not.
@@ -176,14 +183,14 @@ def require_taken(recipe: Recipe, task: TaskRecipe) -> None:
 
 
 def takes_frames(task: TaskRecipe) -> bool:
-    """Whether a task is made of prepared frames, and not from a finished lidar task or over an aerial picture."""
+    """Tell whether a task is made of prepared frames, and not from a finished lidar task or over an aerial image."""
     return task.type in _TAKEN and not {"attachments", "attachment", "lidar_task"} & set(task.params)
 
 
 def task_parameters(
     recipe: Recipe, world_offset: tuple[float, float, float], task: TaskRecipe, urls: Sequence[str]
 ) -> dict[str, Any]:
-    """A task's parameters, by the API's names: what the recipe knows, and over it what the task says itself.
+    """Return a task's parameters, by the API's names: the recipe's, and over them the task's own.
 
     Raises:
         RecipeError: Such a task does not take the recipe's format, or two unique ids are given.
@@ -214,13 +221,13 @@ def task_parameters(
 
 
 def _shifted(region: RegionOfInterest3D, offset: tuple[float, float, float]) -> RegionOfInterest3D:
-    """The region in the attachments' world frame, which is the recording's less the offset."""
+    """Return the region in the attachments' world frame, which is the recording's less the offset."""
     x, y, z = (place - shift for place, shift in zip(region.position, offset, strict=True))
     return replace(region, position=(x, y, z))
 
 
 def fetch_urls(manifest: Manifest, storage: StorageOptions | None = None) -> list[str]:
-    """The URLs that Scale is given for a manifest's attachments: signed now, where the run asked for that.
+    """Return the URLs that Scale is given for a manifest's attachments: signed now, where the run asked for that.
 
     Raises:
         StorageError: They are to be signed, and the manifest does not lie beside them.
@@ -233,7 +240,7 @@ def fetch_urls(manifest: Manifest, storage: StorageOptions | None = None) -> lis
 
 
 def require_beside(manifest: Manifest) -> None:
-    """Sees that a manifest whose URLs are to be signed lies beside its attachments.
+    """Check that a manifest whose URLs are to be signed lies beside its attachments.
 
     Raises:
         StorageError: It does not.
@@ -246,9 +253,9 @@ def require_beside(manifest: Manifest) -> None:
 
 
 def require_all_there(manifest: Manifest, storage: StorageOptions | None = None) -> None:
-    """Sees that what a manifest names is there, by sizes; nothing is read. That of copies elsewhere nobody can tell.
+    """Check by sizes that what a manifest names is there; nothing is read. Copies elsewhere cannot be checked.
 
-    Nor can whoever may not look there; a task needs that no more than Scale does, so it is a warning.
+    Credentials that may not list the destination are enough for a task: then it is a warning.
 
     Raises:
         StorageError: Something is gone, or of another size.
@@ -259,7 +266,7 @@ def require_all_there(manifest: Manifest, storage: StorageOptions | None = None)
     try:
         missing = missing_objects(manifest, store_of(manifest, storage))
     except StorageError as error:
-        log.warning("nobody has looked whether all that the task names is there: %s", error.message)
+        log.warning("it is not checked whether all that the task names is there: %s", error.message)
         return
     if not missing or (served and len(missing) == len(manifest.objects())):
         return  # what is served under a prefix of its own may lie elsewhere by now
@@ -267,15 +274,17 @@ def require_all_there(manifest: Manifest, storage: StorageOptions | None = None)
     count = f"{len(missing)} of the {len(manifest.objects())} objects that it names"
     raise StorageError(
         f"{place}: {count} are gone, or of another size; the first is {missing[0]}",
-        fix=f"Restore them: lidarprep verify {shlex.quote(place)} --repair RECORDING, opened as it was for the run.",
+        fix=f"Restore them: lidarprep verify {shlex.quote(place)} --repair RECORDING, opened as it was for the run."
+        if manifest.settings is not None
+        else "Prepare again with --overwrite: a run of lidarprep 0.1 cannot be repaired.",
     )
 
 
 def _lies_beside(manifest: Manifest) -> bool:
-    """Whether the attachments' URLs lead to where the manifest lies."""
+    """Tell whether the attachments' URLs lead to where the manifest lies."""
     return all(url.startswith(manifest.resolve("")) for url in manifest.urls)
 
 
 def _is_served(manifest: Manifest) -> bool:
-    """Whether the attachments' URLs begin with a prefix that was given for them, and not with the store's own."""
+    """Tell whether the attachments' URLs begin with a prefix that was given for them, and not with the store's own."""
     return all(url.startswith(("https://", "http://")) for url in manifest.urls)

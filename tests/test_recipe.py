@@ -39,9 +39,8 @@ def test_what_makes_no_sense_is_one_error_that_names_the_file(tmp_path: Path, te
 
 
 def test_the_region_of_a_topdown_task_is_shifted_as_its_points_are() -> None:
-    from lidarprep.submission import task_parameters
-
     from lidarprep.recipe import TaskRecipe
+    from lidarprep.submit import task_parameters
 
     recipe = lp.Recipe(region_of_interest_3d=lp.RegionOfInterest3D((400_010.0, 20.0, 0.0), 30, 20), device_height=1.8)
     task = TaskRecipe(type="lidartopdown", params={"project": "p"})

@@ -4,19 +4,33 @@
         task = client.create_lidar_annotation(attachments=urls, attachment_type="protobuf", labels=["car"])
         frames = task.wait().annotations()
 
-`parameters/` has a model for each task type, and task_types.py the table of them. The rules know no network:
-protocol.py has what is said to the API, answers.py how its answers are understood, flows.py what takes several requests
-(creating exactly once, waiting, following links). methods.py lists what a client can do; client.py and
-async_client.py carry it out, one blocking and one awaited.
+`parameters/` has a model for each task type, and _task_types.py the table of them. Requests and responses are values
+(_requests.py, _responses.py), which _transport.py exchanges with retries. _operations.py has the clients' operations,
+written once as coroutines; _client.py has the two clients: one runs them to their end, the other is awaited.
 """
 
-from lidarprep.api.address import DEFAULT_API_URL
-from lidarprep.api.annotations import Cuboid, FrameAnnotations
-from lidarprep.api.async_client import AsyncScaleClient
-from lidarprep.api.client import ScaleClient
-from lidarprep.api.connection import WhoAmI
-from lidarprep.api.listing import TaskFilters, TaskPage
+from lidarprep.api._access import DEFAULT_API_URL, WhoAmI, checked_api_url, is_loopback, is_web_address
+from lidarprep.api._annotations import Cuboid, FrameAnnotations
+from lidarprep.api._client import AsyncScaleClient, ScaleClient
+from lidarprep.api._conflicts import unsigned
+from lidarprep.api._listing import TaskFilters, TaskPage, task_query
+from lidarprep.api._requests import checked_metadata
+from lidarprep.api._secrets import ApiKey
+from lidarprep.api._task import AsyncTask, Task
+from lidarprep.api._task_types import (
+    TASK_TYPES,
+    TaskType,
+    check_dependents,
+    check_parameters,
+    parse_param,
+    parse_params,
+    read_dependents,
+    read_parameters,
+    task_type_at,
+    task_type_named,
+)
 from lidarprep.api.parameters import (
+    MAX_TAGS,
     Annotation,
     AudioTranscription,
     Categorization,
@@ -37,23 +51,13 @@ from lidarprep.api.parameters import (
     TaskParameters,
     Transcription,
 )
-from lidarprep.api.parameters.text import parse_param, parse_params
-from lidarprep.api.task import AsyncTask, Task
-from lidarprep.api.task_types import (
-    TASK_TYPES,
-    TaskType,
-    check_dependents,
-    check_parameters,
-    read_dependents,
-    read_parameters,
-    task_type_at,
-    task_type_named,
-)
 
 __all__ = [
     "DEFAULT_API_URL",
+    "MAX_TAGS",
     "TASK_TYPES",
     "Annotation",
+    "ApiKey",
     "AsyncScaleClient",
     "AsyncTask",
     "AudioTranscription",
@@ -84,10 +88,16 @@ __all__ = [
     "WhoAmI",
     "check_dependents",
     "check_parameters",
+    "checked_api_url",
+    "checked_metadata",
+    "is_loopback",
+    "is_web_address",
     "parse_param",
     "parse_params",
     "read_dependents",
     "read_parameters",
+    "task_query",
     "task_type_at",
     "task_type_named",
+    "unsigned",
 ]

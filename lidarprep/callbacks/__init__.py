@@ -7,7 +7,7 @@
 Scale repeats a callback that is not answered with 200, up to 20 times within 24 hours. So the server answers 200 once a
 callback is on disk, never before; and the same callback may arrive more than once.
 
-The server needs the `callbacks` extra. Each name is imported when it is first used.
+Each name is imported when it is first used.
 """
 
 from typing import TYPE_CHECKING

@@ -42,6 +42,11 @@ def say(message: str) -> None:
     sys.stderr.flush()
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun in the singular or plural."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def print_notes(notes: Sequence[str], *, label: str = "note") -> None:
     """Print notes or warnings, a line each."""
     from rich.text import Text

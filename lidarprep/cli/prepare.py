@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_notes, print_table, say, say_how_to_go_on, tell_of_compiling
+from lidarprep.cli.console import (
+    counted,
+    print_json,
+    print_notes,
+    print_table,
+    say,
+    say_how_to_go_on,
+    tell_of_compiling,
+)
 from lidarprep.cli.progress import progress
 from lidarprep.errors import place_name
 
@@ -57,7 +65,7 @@ def prepare_scene(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Manifest:
-    """Prepares a scene under a progress bar, and shows what became of it."""
+    """Prepare a scene under a progress bar, and show what became of it."""
     from lidarprep.cli import configure_malloc
     from lidarprep.datasets import open_scene
     from lidarprep.prepare import prepare
@@ -66,13 +74,13 @@ def prepare_scene(
     with say_how_to_go_on(), progress("preparing", on_start=tell_of_compiling) as bar:
         scene = open_scene(path, layout=layout, **{"points_frame": recipe.points_frame, **(opening or {})})
         manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)
-    show_manifest(manifest, anew=bar.started)
+    show_manifest(manifest, processed=bar.started)
     return manifest
 
 
-def show_manifest(manifest: Manifest, *, anew: bool = True) -> None:
-    """What became of each frame, and where it is; of what was there already, the latter."""
-    if anew:
+def show_manifest(manifest: Manifest, *, processed: bool = True) -> None:
+    """Show what became of each frame, unless nothing was to be done, and where it is."""
+    if processed:
         _show_frames(manifest)
     else:
         say("nothing to do: this recording was prepared by this recipe before")
@@ -80,13 +88,11 @@ def show_manifest(manifest: Manifest, *, anew: bool = True) -> None:
         if len(record.frames) > 1:
             say(f"{record.url}: {len(record.frames)} frames, {record.bytes / 1e6:.1f} MB")
     total = sum(record.bytes for record in manifest.attachments) + sum(record.bytes for record in manifest.images)
-    count = len(manifest.attachments)
-    stored = f"{count} attachment{'s' if count > 1 else ''}"
+    stored = counted(len(manifest.attachments), "attachment")
     if manifest.images:
-        stored += f" and {len(manifest.images)} images"
+        stored += f" and {counted(len(manifest.images), 'image')}"
     if manifest.skipped:
-        bad = len(manifest.skipped)
-        say(f"{bad} bad frame{'s' if bad > 1 else ''} left out; the manifest says why")
+        say(f"{counted(len(manifest.skipped), 'bad frame')} left out; the manifest says why")
     if manifest.images_expire_at is not None:
         until = datetime.fromtimestamp(manifest.images_expire_at, UTC)
         say(f"the signed URLs of its images are valid until {until:%Y-%m-%d %H:%M} UTC: Scale fetches them by then")
@@ -104,7 +110,7 @@ def _warn_of_little_time(manifest: Manifest, seconds_left: float) -> None:
 
 
 def _show_frames(manifest: Manifest) -> None:
-    """What became of each frame, and what was odd."""
+    """Show what became of each frame, and what was odd."""
     from lidarprep.checks import WARNING
 
     # The size of a frame, where it has an attachment of its own.
@@ -129,7 +135,7 @@ def _show_frames(manifest: Manifest) -> None:
 
 
 def _frame_rows(manifest: Manifest, reasons: Sequence[str], sizes: Mapping[str, int]) -> list[tuple[str, ...]]:
-    """A row for each frame in time order, those that were left out between the others."""
+    """Return a row for each frame in time order, those that were left out between the others."""
     rows = {
         frame.index: (
             frame.id,

@@ -1,4 +1,4 @@
-"""How far something is, while somebody waits: a bar on a terminal, a line now and then in a pipe or CI."""
+"""Progress of what takes more than a moment: a bar on a terminal, a line now and then in a pipe or CI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lidarprep.storage.manifest import FrameRecord, SkippedRecord
 
-# Where nobody watches a bar: seconds until the first line, and from one line to the next.
+# Without a terminal: seconds until the first line, and from one line to the next.
 FIRST_LINE_S = 1.0
 LINE_S = 15.0
 
@@ -27,13 +27,13 @@ _REASONS = {"not_finite": "not finite", "region": "region", "height": "height", 
 
 
 class Bar:
-    """How far something is; told from the thread that does it, and shown from another.
+    """Progress, told by the thread that works and shown by another.
 
     Args:
-        what: What is done, in a word.
-        unit: What it is counted in.
+        what: The work, in a word.
+        unit: The unit that it is counted in.
         on_start: Called before the first frame, if there is any.
-        clock: Seconds of a clock that doesn't jump.
+        clock: Seconds of a monotonic clock.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Bar:
         self._points = self._bytes = self._left_out = 0
         self._dropped = dict.fromkeys(_REASONS, 0)
 
-    # ---- being told ------------------------------------------------------------------------------------------------
+    # ---- what is told ----------------------------------------------------------------------------------------------
 
     def reach(self, done: int, total: int) -> None:
-        """`done` of `total` are done."""
+        """Count `done` of `total`."""
         self._done, self._total, self._advanced = done, total, self._clock()
 
     def start(self, frames: int, done: int) -> None:
-        """So many frames are to come, of which an earlier run has done some."""
+        """Start with so many frames, of which some were found done."""
         self.started = True
         if self._on_start is not None:
             self._on_start()
@@ -69,7 +69,7 @@ class Bar:
         self._begun = self._advanced
 
     def advance(self, frame: FrameRecord, stored_bytes: int) -> None:
-        """One more is stored, in so many bytes."""
+        """Count a frame that is stored, in so many bytes."""
         self._points += frame.points_out
         self._bytes += stored_bytes
         for reason in _REASONS:
@@ -77,19 +77,19 @@ class Bar:
         self._one_more()
 
     def skip(self, frame: SkippedRecord) -> None:
-        """One more is left out."""
+        """Count a frame that is left out."""
         self._left_out += 1
         self._one_more()
 
     def _one_more(self) -> None:
         self.reach(self._done + 1, self._total or 0)
 
-    # ---- being asked -----------------------------------------------------------------------------------------------
+    # ---- what is shown ---------------------------------------------------------------------------------------------
 
     def seconds_left(self) -> float | None:
-        """Time that the rest will take at the pace so far; None as long as there is none.
+        """Return the time that the rest takes at the pace so far; None while that is unknown.
 
-        What an earlier run has done took no time of this one, and says nothing of its pace.
+        Frames that were found done took no time, and do not count.
         """
         fresh = self._done - self._before
         if self._total is None or not fresh:
@@ -97,7 +97,7 @@ class Bar:
         return (self._advanced - self._begun) * (self._total - self._done) / fresh
 
     def pace(self) -> str:
-        """How many are done, how fast, and how long it will take."""
+        """Return how many are done, how fast, and how long the rest takes."""
         if self._total is None:
             return ""
         said = [f"{self._done} of {self._total} {self._unit}"]
@@ -111,7 +111,7 @@ class Bar:
         return ", ".join(said)
 
     def findings(self) -> str:
-        """What became of the points, and which frames were left out."""
+        """Return what became of the points, and how many frames were left out."""
         said = [f"{self._points:,} points"] if self._bytes else []
         dropped = [f"{count:,} {_REASONS[reason]}" for reason, count in self._dropped.items() if count]
         said += [f"dropped {', '.join(dropped)}"] if dropped else []
@@ -120,13 +120,13 @@ class Bar:
         return "; ".join(said)
 
     def line(self) -> str:
-        """All of it, for where lines are read."""
+        """Return all of it as a line."""
         pace, findings = self.pace(), self.findings()
         begun = f"{self._what}: {pace}" if pace else f"{self._what} …"
         return f"{begun}; {findings}" if findings else begun
 
     def drawn(self) -> RenderableType:
-        """All of it, for a terminal of whatever width: what does not fit on a line stands on the next."""
+        """Return all of it for a terminal of any width: what does not fit on a line goes to the next."""
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
@@ -141,7 +141,7 @@ class Bar:
 
 
 def _duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Return seconds as people say them."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -153,7 +153,7 @@ def _duration(seconds: float) -> str:
 
 @contextmanager
 def progress(what: str, unit: str = "frames", *, on_start: Callable[[], None] | None = None) -> Iterator[Bar]:
-    """Shows how far something is for as long as the `with` statement lasts; nothing of it is left at the end."""
+    """Show progress within the `with` statement; nothing of it is left at the end."""
     bar = Bar(what, unit, on_start)
     if is_watched():
         from rich.live import Live

@@ -70,7 +70,7 @@ def command(
                 whole,
                 client=client,
                 progress=bar,
-                on_prepared=lambda manifest: show_manifest(manifest, anew=bar.started),
+                on_prepared=lambda manifest: show_manifest(manifest, processed=bar.started),
             )
     if task is not None and result.task is not None:
         show_task(result.task)

@@ -193,8 +193,7 @@ def _request(
     """Return the answer of a running sandbox, which must have the expected fields."""
     import httpx
 
-    from lidarprep.api.address import checked_api_url, is_loopback
-    from lidarprep.api.key import ApiKey
+    from lidarprep.api import ApiKey, checked_api_url, is_loopback
     from lidarprep.errors import TransportError
 
     url = checked_api_url(api_url or os.environ.get("SCALE_API_URL") or f"http://127.0.0.1:{DEFAULT_PORT}/v1")

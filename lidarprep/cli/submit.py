@@ -44,7 +44,7 @@ def command(
         o.require_said(client, live=live, yes=yes)
         if unique_id == AUTO:
             unique_id = unique_id_of(loaded, type, parameters)
-        with say_how_to_go_on(), progress("submitting", "attachments signed anew") as bar:
+        with say_how_to_go_on(), progress("submitting", "attachments renewed") as bar:
             known = _task_with(client, unique_id or parameters.get("unique_id"))
             task = submit(loaded, type, parameters, client, unique_id=unique_id, storage=storage, progress=bar.reach)
         if task.id == known:
@@ -56,7 +56,7 @@ def command(
 
 
 def _task_with(client: ScaleClient, unique_id: Any) -> str | None:
-    """Id of the task that has the unique id already, to tell it from a new one."""
+    """Return the id of the task that has the unique id already, to tell it from a new one."""
     if not isinstance(unique_id, str) or not unique_id:
         return None  # there is none, or it is for the parameters' own check to refuse
     page = client.list_tasks(unique_id=unique_id)
@@ -64,14 +64,14 @@ def _task_with(client: ScaleClient, unique_id: Any) -> str | None:
 
 
 def say_next(task: Task, api_url: str | None) -> None:
-    """What to do with the task next, as a command."""
+    """Say what to do with the task next, as a command."""
     if not task.is_final:
         words = ["lidarprep", "tasks", "wait", task.id, *(["--api-url", api_url] if api_url else [])]
         say(f"next: {shlex.join(words)}")
 
 
 def show_task(task: Task, api_url: str | None = None) -> None:
-    """A task as a table."""
+    """Show a task as a table."""
     rows = [("type", task.type or ""), ("status", task.status or "")]
     if task.problem:
         rows.append(("problem", task.problem))
@@ -92,5 +92,5 @@ def show_task(task: Task, api_url: str | None = None) -> None:
 
 
 def plain(text: str) -> str:
-    """A server's text without what could steer the terminal that it is shown on."""
+    """Return a server's text without what could steer the terminal that it is shown on."""
     return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -97,7 +97,7 @@ def list_(
     json: JsonLines = False,
 ) -> None:
     """List tasks, newest first. What filters are given must all hold."""
-    from lidarprep.api.listing import task_query
+    from lidarprep.api import task_query
 
     options = {
         "--status": ("status", status),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_table, say, say_how_to_go_on, tell_of_compiling
+from lidarprep.cli.console import counted, print_json, print_table, say, say_how_to_go_on, tell_of_compiling
 from lidarprep.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def command(
     sound = not found.findings
     if repair is not None and not sound:
         done = _repaired(loaded, found, repair, storage, flags)
-        told |= {"restored": list(done.restored), "replaced": list(done.replaced)}
-        sound = True
+        told |= {name: list(getattr(done, name)) for name in ("restored", "replaced", "unlike")}
+        sound = not done.unlike
     if json:
         print_json(told)
     if not sound:
@@ -70,9 +70,16 @@ def _repaired(
         scene = open_scene(path, layout=flags["layout"], **opening)
         done = repair(manifest, scene, storage, findings=found.findings, progress=bar)
     if done.restored:
-        say(f"{len(done.restored)} objects are restored")
+        say(f"{counted(len(done.restored), 'object')} restored")
     if done.replaced:
-        say(f"{len(done.replaced)} objects with signed URLs are replaced by new ones, which the new manifest names")
+        say(f"{counted(len(done.replaced), 'attachment')} with signed URLs made again, as the new manifest says")
+    if done.unlike:
+        print_table(
+            "made again, and not what the manifest says",
+            ("object", "of frames"),
+            [(one.key, _listed(one.frames)) for one in found.findings if one.key in done.unlike],
+        )
+        say("the recording, how it is opened, or lidarprep is another: prepare again with --overwrite")
     return done
 
 

@@ -1,6 +1,6 @@
 """Recordings and attachments as scenes: one module (or small package) a layout, and `open_scene`, which guesses.
 
-Opening a recording reads no points. `layouts` is the register of layouts, `open` the entry point. Names are imported
+Opening a recording reads no points. `layouts` has the register and the entry point. Names are imported
 when they are first used: the command line reads `options` without loading NumPy.
 """
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import lazy_loader  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from lidarprep.datasets.layouts import Layout, known_layouts
-    from lidarprep.datasets.open import open_scene
+    from lidarprep.datasets.layouts import Layout, known_layouts, open_scene
     from lidarprep.datasets.options import FrameOrder, OpenOptions, PointsFrame
 
 __all__ = ["FrameOrder", "Layout", "OpenOptions", "PointsFrame", "known_layouts", "open_scene"]
@@ -18,8 +17,7 @@ __all__ = ["FrameOrder", "Layout", "OpenOptions", "PointsFrame", "known_layouts"
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "layouts": ["Layout", "known_layouts"],
-        "open": ["open_scene"],
+        "layouts": ["Layout", "known_layouts", "open_scene"],
         "options": ["FrameOrder", "OpenOptions", "PointsFrame"],
     },
 )

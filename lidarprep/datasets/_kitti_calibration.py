@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.errors import FormatError, SceneError
+from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.scene import Intrinsics, Pose
 
 # The rows of a calibration file are all shorter than this; a file that is much larger is something else.
@@ -23,22 +23,17 @@ LARGEST_FILE = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """The numbers of a calibration file, by name.
+    """The numbers of a calibration file, by the name before the colon of their line.
 
-    Args:
-        path: The file.
-        rows: The numbers of each line, by the name before its colon.
+    Raises:
+        FormatError: A line that is asked for is missing, or does not have that many finite numbers of that kind.
     """
 
     path: Path
     rows: dict[str, NDArray[np.float64]]
 
     def numbers(self, name: str, count: int, fix: str | None = None) -> NDArray[np.float64]:
-        """Return the numbers of a line.
-
-        Raises:
-            FormatError: There is no such line, or it has other than `count` finite numbers.
-        """
+        """Return the numbers of a line."""
         if name not in self.rows:
             names = ", ".join(self.rows) or "nothing"
             raise FormatError(self.path, found=f"no line '{name}:', only {names[:200]}", expected=name, fix=fix)
@@ -53,25 +48,15 @@ class Calibration:
         return values
 
     def pose(self, rotation: str, translation: str | None = None) -> Pose:
-        """Return the transform of the lines with its (3, 3) rotation and, unless it is 0, its translation, metres.
-
-        Raises:
-            FormatError: A line is missing, or its matrix is not a rotation.
-        """
+        """Return the transform of the lines with its (3, 3) rotation and, unless it is 0, its translation, metres."""
         matrix = self.numbers(rotation, 9).reshape(3, 3)
         offset = np.zeros(3) if translation is None else self.numbers(translation, 3)
         return self.checked(rotation, np.column_stack((matrix, offset)))
 
     def checked(self, name: str, matrix: NDArray[np.float64]) -> Pose:
-        """Return the pose of a (3, 4) matrix of the named line.
-
-        Raises:
-            FormatError: It is not a rigid transform.
-        """
-        try:
+        """Return the pose of a (3, 4) matrix of the named line."""
+        with naming(self.path, f"line '{name}:'"):
             return Pose.from_matrix(matrix)
-        except SceneError as error:
-            raise FormatError(self.path, place=f"line '{name}:'", found=error.message, fix=error.fix) from error
 
     def rectified_camera(
         self, name: str, size: tuple[int, int] | None = None
@@ -81,38 +66,21 @@ class Calibration:
         Args:
             name: The line that holds it: "P_rect_02", "P2".
             size: Width and height of the images in pixels, where they are known.
-
-        Raises:
-            FormatError: It is not of a camera whose rows and columns are along its axes.
         """
         p = self.numbers(name, 12).reshape(3, 4)
         width, height = size if size is not None else (None, None)
-        if p[1, 0] != 0 or not np.array_equal(p[2, :3], (0, 0, 1)):
+        (fx, skew, cx), (zero, fy, cy), last = p[:, :3].tolist()
+        if zero != 0 or last != [0, 0, 1]:
             raise FormatError(
                 self.path, place=f"line '{name}:'", found="no projection matrix", expected="fx s cx · 0 fy cy · 0 0 1 ·"
             )
-        try:
-            intrinsics = Intrinsics(
-                fx=float(p[0, 0]),
-                fy=float(p[1, 1]),
-                cx=float(p[0, 2]),
-                cy=float(p[1, 2]),
-                skew=float(p[0, 1]),
-                width=width,
-                height=height,
-            )
-        except SceneError as error:
-            raise FormatError(self.path, place=f"line '{name}:'", found=error.message, fix=error.fix) from error
+        with naming(self.path, f"line '{name}:'"):
+            intrinsics = Intrinsics(fx, fy, cx, cy, skew, width=width, height=height)
         return intrinsics, np.asarray(np.linalg.solve(p[:, :3], p[:, 3]), dtype=np.float64)
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Read a calibration file. Lines without numbers, such as the time of calibration, are passed over.
-
-    Raises:
-        SceneError: There is no such file.
-        FormatError: It is far too large for one, or has a name twice.
-    """
+    """Read a calibration file. Lines without numbers, such as the time of calibration, are passed over."""
     if not path.is_file():
         raise SceneError(f"{path} is missing: where the sensors sit on the device is not known", fix="Put it there.")
     if path.stat().st_size > LARGEST_FILE:
@@ -131,8 +99,3 @@ def read_calibration(path: Path) -> Calibration:
             raise FormatError(path, place=f"line {number}", found=f"a second line '{name}:'", expected="one")
         rows[name] = values
     return Calibration(path, rows)
-
-
-def moved_by(offset: NDArray[np.float64]) -> Pose:
-    """Return a transform that only translates, by (3,) metres."""
-    return Pose(np.eye(3), offset)

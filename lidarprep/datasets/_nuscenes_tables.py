@@ -21,16 +21,15 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import orjson
 
-from lidarprep.datasets.json_values import read_json
+from lidarprep.datasets.poses import is_number, numbers, read_json, wrong_entry
 from lidarprep.datasets.selection import inside
-from lidarprep.errors import FormatError, SceneError
+from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.scene import Intrinsics, Pose, Trajectory
 
 Record = dict[str, Any]
@@ -46,52 +45,31 @@ Modality = Literal["lidar", "camera", "radar"]
 
 @dataclass(frozen=True)
 class Reading:
-    """The data of one sensor at one time, a record of sample_data.
-
-    Args:
-        token: The record's token.
-        path: The file.
-        timestamp: Nanoseconds since the Unix epoch.
-        is_key_frame: Whether it belongs to a sample, which nuScenes annotates; else it is of a sweep between.
-    """
+    """The data of one sensor at one time, a record of sample_data."""
 
     token: str
     path: Path
-    timestamp: int
-    is_key_frame: bool
+    timestamp: int  # nanoseconds since the Unix epoch
+    is_key_frame: bool  # it belongs to a sample, which nuScenes annotates; else it is of a sweep between
 
 
 @dataclass(frozen=True)
 class Channel:
-    """A sensor, and all of its readings in the scene.
+    """A sensor, and all of its readings in the scene."""
 
-    Args:
-        name: LIDAR_TOP, CAM_FRONT, RADAR_FRONT, …
-        modality: Kind of sensor.
-        ego_from_sensor: Its pose on the vehicle. A camera's frame is that of its optics.
-        intrinsics: A camera's; else None. The images are rectified, so there is no distortion.
-        readings: In the order of time.
-    """
-
-    name: str
+    name: str  # LIDAR_TOP, CAM_FRONT, RADAR_FRONT, …
     modality: Modality
-    ego_from_sensor: Pose
-    intrinsics: Intrinsics | None
-    readings: tuple[Reading, ...]
+    ego_from_sensor: Pose  # a camera's frame is that of its optics
+    intrinsics: Intrinsics | None  # a camera's; its images are rectified, so there is no distortion
+    readings: tuple[Reading, ...]  # in the order of time
 
 
 @dataclass(frozen=True)
 class SceneTables:
-    """One scene as the tables have it.
+    """One scene as the tables have it, and what was odd."""
 
-    Args:
-        channels: The sensors, in the order of their names.
-        trajectory: world_from_ego at the time of every reading of every sensor.
-        notes: Oddities, a sentence each.
-    """
-
-    channels: tuple[Channel, ...]
-    trajectory: Trajectory
+    channels: tuple[Channel, ...]  # the sensors, in the order of their names
+    trajectory: Trajectory  # world_from_ego at the time of every reading of every sensor
     notes: tuple[str, ...]
 
 
@@ -119,7 +97,7 @@ def read_scene(tables: Path, root: Path, scene: Record) -> SceneTables:
             expected="a record for each file that its sensors recorded",
         )
     readings.sort(key=lambda reading: nanoseconds(sample_data, reading))
-    notes = []
+    notes: list[str] = []
     if scene.get("nbr_samples", len(samples)) != len(samples):
         notes.append(f"scene.json promises {scene['nbr_samples']} samples; sample.json has {len(samples)} of them")
     channels = _channels(tables, root, readings)
@@ -130,11 +108,8 @@ def read_scene(tables: Path, root: Path, scene: Record) -> SceneTables:
 
 
 def _channels(tables: Path, root: Path, readings: list[Record]) -> tuple[Channel, ...]:
-    sample_data, calibration = tables / "sample_data.json", tables / "calibrated_sensor.json"
-    calibrated = by_token(calibration, {text(sample_data, one, "calibrated_sensor_token") for one in readings})
-    check_found(sample_data, readings, "calibrated_sensor_token", calibrated, "calibrated_sensor")
-    sensors = by_token(tables / "sensor.json", {text(calibration, one, "sensor_token") for one in calibrated.values()})
-    check_found(calibration, calibrated.values(), "sensor_token", sensors, "sensor")
+    calibrated = _referred(tables / "sample_data.json", readings, "calibrated_sensor")
+    sensors = _referred(tables / "calibrated_sensor.json", calibrated.values(), "sensor")
     recorded: dict[str, list[Record]] = {}
     for one in readings:
         sensor = sensors[calibrated[one["calibrated_sensor_token"]]["sensor_token"]]
@@ -169,11 +144,18 @@ def _channel(
                 token=text(sample_data, one, "token"),
                 path=inside(root, text(sample_data, one, "filename"), sample_data, place_of(one)),
                 timestamp=nanoseconds(sample_data, one),
-                is_key_frame=flag(sample_data, one, "is_key_frame"),
+                is_key_frame=_is_key_frame(sample_data, one),
             )
             for one in readings
         ),
     )
+
+
+def _is_key_frame(table: Path, record: Record) -> bool:
+    value = record.get("is_key_frame")
+    if not isinstance(value, bool):
+        raise wrong_entry(table, record, "is_key_frame", "true or false", place_of(record))
+    return value
 
 
 def _one_calibration(table: Path, name: str, calibrated: dict[str, Record], readings: list[Record]) -> Record:
@@ -193,35 +175,34 @@ def _one_calibration(table: Path, name: str, calibrated: dict[str, Record], read
 
 def _intrinsics(tables: Path, calibration: Record, image: Record) -> Intrinsics:
     table = tables / "calibrated_sensor.json"
-    (fx, skew, cx), (zero, fy, cy), last = matrix(table, calibration, "camera_intrinsic")
-    if zero != 0 or last != [0, 0, 1]:
-        raise FormatError(
-            table,
-            place=f"{place_of(calibration)}, field 'camera_intrinsic'",
-            found=repr(calibration["camera_intrinsic"])[:120],
-            expected="[[fx, skew, cx], [0, fy, cy], [0, 0, 1]]",
-        )
+    if not _is_pinhole(calibration.get("camera_intrinsic")):
+        expected = "3 rows of 3 numbers: [[fx, skew, cx], [0, fy, cy], [0, 0, 1]]"
+        raise wrong_entry(table, calibration, "camera_intrinsic", expected, place_of(calibration))
+    (fx, skew, cx), (_, fy, cy), _ = (map(float, row) for row in calibration["camera_intrinsic"])
     width, height = (
-        size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else None
-        for size in (image.get("width"), image.get("height"))
+        size if type(size) is int and size > 0 else None for size in (image.get("width"), image.get("height"))
     )
-    try:
+    with naming(table, place_of(calibration)):
         return Intrinsics(fx, fy, cx, cy, skew, width=width, height=height)
-    except SceneError as error:
-        raise FormatError(table, place=place_of(calibration), found=error.message, fix=error.fix) from error
+
+
+def _is_pinhole(value: Any) -> bool:
+    rows = value if isinstance(value, list) else []
+    if len(rows) != 3 or not all(isinstance(row, list) and len(row) == 3 and all(map(is_number, row)) for row in rows):
+        return False
+    return bool(rows[1][0] == 0 and rows[2] == [0, 0, 1])
 
 
 def _trajectory(tables: Path, readings: Sequence[Record]) -> tuple[Trajectory, int]:
     """Return world_from_ego at the readings' own times, by their tokens; and the count of times with several poses."""
     sample_data, table = tables / "sample_data.json", tables / "ego_pose.json"
-    found = by_token(table, {text(sample_data, one, "ego_pose_token") for one in readings})
-    check_found(sample_data, readings, "ego_pose_token", found, "ego_pose")
+    found = _referred(sample_data, readings, "ego_pose")
     first: dict[int, tuple[list[float], list[float]]] = {}
     tokens: list[Record] = []
     several: set[int] = set()
     for one in readings:
         time, record = nanoseconds(sample_data, one), found[one["ego_pose_token"]]
-        pose = numbers(table, record, "rotation", 4), numbers(table, record, "translation", 3)
+        pose = _rotation_and_translation(table, record)
         if time not in first:
             first[time] = pose
             tokens.append(record)
@@ -237,11 +218,16 @@ def _trajectory(tables: Path, readings: Sequence[Record]) -> tuple[Trajectory, i
 
 
 def _pose(table: Path, record: Record) -> Pose:
-    rotation, translation = numbers(table, record, "rotation", 4), numbers(table, record, "translation", 3)
-    try:
-        return Pose.from_quaternion(rotation, translation)
-    except SceneError as error:
-        raise FormatError(table, place=place_of(record), found=error.message, fix=error.fix) from error
+    with naming(table, place_of(record)):
+        return Pose.from_quaternion(*_rotation_and_translation(table, record))
+
+
+def _rotation_and_translation(table: Path, record: Record) -> tuple[list[float], list[float]]:
+    place = place_of(record)
+    return (
+        numbers(table, record, "rotation", "w, x, y, z", place),
+        numbers(table, record, "translation", "x, y, z", place),
+    )
 
 
 # ---- records ---------------------------------------------------------------------------------------------------------
@@ -266,31 +252,22 @@ def records(table: Path, key: str = "token", wanted: Container[str] | None = Non
         return list(_matching(table, read_json(table), key, wanted))
 
 
-def by_token(table: Path, tokens: Container[str]) -> dict[str, Record]:
-    """Read the records of a table with these tokens, by token.
-
-    Raises:
-        FormatError: As for `records`.
-    """
-    return {record["token"]: record for record in records(table, "token", tokens)}
-
-
-def check_found(table: Path, referring: Iterable[Record], key: str, found: Container[str], target: str) -> None:
-    """Make sure that each token that the records of `table` have under `key` was found in the table `target`.
-
-    Raises:
-        FormatError: One points nowhere.
-    """
-    for record in referring:
-        token = text(table, record, key)
+def _referred(table: Path, referring: Iterable[Record], target: str) -> dict[str, Record]:
+    """Return by token the records of the table `target` that the records of another table refer to."""
+    key = f"{target}_token"
+    tokens = {text(table, record, key): record for record in referring}
+    other = table.with_name(f"{target}.json")
+    found: dict[str, Record] = {record["token"]: record for record in records(other, "token", tokens)}
+    for token, record in tokens.items():
         if token not in found:
             raise FormatError(
                 table,
                 place=place_of(record),
                 found=f"{key} {token!r}",
-                expected=f"the token of a record in {target}.json",
+                expected=f"the token of a record in {other.name}",
                 fix="The tables belong to different versions, or one was cut: get the metadata again.",
             )
+    return found
 
 
 def place_of(record: Record) -> str:
@@ -299,66 +276,21 @@ def place_of(record: Record) -> str:
 
 
 def text(table: Path, record: Record, key: str) -> str:
-    """Return a string of a record.
-
-    Raises:
-        FormatError: It is missing, or not a string.
-    """
-    value = _value(table, record, key)
-    if not isinstance(value, str):
-        raise _wrong(table, record, key, value, "a string")
-    return value
-
-
-def flag(table: Path, record: Record, key: str) -> bool:
-    """Return true or false of a record.
-
-    Raises:
-        FormatError: It is missing, or something else.
-    """
-    value = _value(table, record, key)
-    if not isinstance(value, bool):
-        raise _wrong(table, record, key, value, "true or false")
-    return value
+    """Return a string of a record; one that is missing or something else is an error."""
+    value = record.get(key)
+    if isinstance(value, str):  # at once, for millions of records
+        return value
+    raise wrong_entry(table, record, key, "a string", place_of(record))
 
 
 def nanoseconds(table: Path, record: Record) -> int:
-    """Return a record's timestamp in nanoseconds; tables have microseconds, as an integer or in some exports a float.
-
-    Raises:
-        FormatError: It is missing, or not a time.
-    """
-    value = _value(table, record, "timestamp")
-    if not _is_number(value) or not 0 <= value < 2**63 // MICROSECOND_NS:
-        raise _wrong(table, record, "timestamp", value, "microseconds since the Unix epoch")
+    """Return a record's timestamp in nanoseconds; tables have microseconds, an integer or in some exports a float."""
+    value = record.get("timestamp")
+    if not is_number(value) or not 0 <= value < 2**63 // MICROSECOND_NS:
+        raise wrong_entry(table, record, "timestamp", "microseconds since the Unix epoch", place_of(record))
     whole = int(value)  # apart from its fraction: a float holds no nanoseconds since the epoch
     fraction: float = value - whole
     return whole * MICROSECOND_NS + round(fraction * MICROSECOND_NS)
-
-
-def numbers(table: Path, record: Record, key: str, count: int) -> list[float]:
-    """Return a list of `count` finite numbers.
-
-    Raises:
-        FormatError: It is missing, or something else.
-    """
-    value = _value(table, record, key)
-    if not (isinstance(value, list) and len(value) == count and all(map(_is_number, value))):
-        raise _wrong(table, record, key, value, f"{count} numbers")
-    return [float(number) for number in value]
-
-
-def matrix(table: Path, record: Record, key: str) -> list[list[float]]:
-    """Return three rows of three finite numbers.
-
-    Raises:
-        FormatError: It is missing, or something else.
-    """
-    value = _value(table, record, key)
-    rows = value if isinstance(value, list) else []
-    if len(rows) != 3 or not all(isinstance(row, list) and len(row) == 3 and all(map(_is_number, row)) for row in rows):
-        raise _wrong(table, record, key, value, "3 rows of 3 numbers")
-    return [[float(number) for number in row] for row in rows]
 
 
 def _parts(table: Path) -> Iterator[Any]:
@@ -387,17 +319,3 @@ def _matching(table: Path, part: Any, key: str, wanted: Container[str] | None) -
         value = text(table, record, key)
         if wanted is None or value in wanted:
             yield record
-
-
-def _value(table: Path, record: Record, key: str) -> Any:
-    if key not in record:
-        raise FormatError(table, place=place_of(record), found=f"no {key!r}", expected="one in each record")
-    return record[key]
-
-
-def _wrong(table: Path, record: Record, key: str, value: Any, expected: str) -> FormatError:
-    return FormatError(table, place=f"{place_of(record)}, field {key!r}", found=repr(value)[:80], expected=expected)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

@@ -35,11 +35,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.datasets.association import ImageSeries, match_images, poses_at
-from lidarprep.datasets.filenames import folders_in, image_stem, visible
+from lidarprep.datasets.filenames import folders_in, image_stem, source_files, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import listed, refuse_poses, select_part, selected, unused_options
-from lidarprep.datasets.sources import source_files
-from lidarprep.errors import FormatError, MissingExtraError, SceneError
+from lidarprep.errors import FormatError, MissingExtraError, SceneError, naming
 from lidarprep.pointfiles.fields import cloud_from_fields
 from lidarprep.scene import (
     Camera,
@@ -154,17 +153,11 @@ def _find_log(path: Path, asked: str | None) -> Path:
             )
         return path
     logs = {folder.name: folder for folder in folders_in(path) if _is_log(folder)}
-    if not logs:
-        raise SceneError(f"{path} holds no Argoverse 2 log", fix=f"Expected is {LOOKS_LIKE}.")
-    return select_part(path, "log", logs, asked)
+    return select_part(path, "log", logs, asked, LOOKS_LIKE)
 
 
 def _stamped(folder: Path, suffix: str | None = None) -> dict[int, Path]:
-    """Return the files of a folder by the nanoseconds in their names, in time order; of no suffix: images.
-
-    Raises:
-        FormatError: One has another name.
-    """
+    """Return the files of a folder by the nanoseconds in their names, in time order; of no suffix: images."""
     files: dict[int, Path] = {}
     for file in visible(folder):
         if (image_stem(file.name) is None) if suffix is None else file.suffix != suffix:
@@ -209,26 +202,13 @@ def _cameras(log: Path, options: OpenOptions) -> tuple[list[ImageSeries], list[s
 
 
 def _read_sweep(path: Path, timestamp: int, lidars: Sequence[int], frame: ReferenceFrame) -> PointCloud:
-    """Read the points of one sweep.
+    """Read the points that these of LIDARS saw in one sweep, whose reference time its file is named by.
 
-    Args:
-        path: The file.
-        timestamp: The sweep's reference time, which its file is named by, nanoseconds.
-        lidars: Which of LIDARS to take.
-        frame: The frame of reference that the points are in; Argoverse 2 gives them in ego.
-
-    Returns:
-        Positions (N, 3) float32, intensity 0 to 255, device (the number in LIDARS), ring (the laser within that
-        lidar), and timestamp: when the point was seen, though its position is that at the reference time.
-
-    Raises:
-        FormatError: The file is not a Feather table, or not of a sweep.
+    Positions are (N, 3) float32, intensity is 0 to 255, device the number in LIDARS, ring the laser within that lidar.
+    The timestamp is when the point was seen, though its position is that at the reference time.
     """
-    table = _read_table(path)
-    _require(path, table, SWEEP_COLUMNS)
-    for name in ("laser_number", "offset_ns"):
-        if table[name].dtype.kind not in "iu":
-            raise FormatError(path, place=f"column {name!r}", found=f"{table[name].dtype}", expected="integers")
+    table = _read_table(path, *SWEEP_COLUMNS)
+    _require_numbers(path, table, ("laser_number", "offset_ns"), "iu")
     lasers = table.pop("laser_number")
     outside = np.flatnonzero((lasers < 0) | (lasers >= LASERS * len(LIDARS)))
     if outside.size:
@@ -248,42 +228,21 @@ def _read_sweep(path: Path, timestamp: int, lidars: Sequence[int], frame: Refere
 
 
 def _read_trajectory(path: Path) -> tuple[Trajectory, int]:
-    """Read world_from_ego over time, in the city's frame; and count the rows that repeat another row's time.
-
-    Raises:
-        FormatError: The table is missing or empty, lacks a column, or a row is not a pose.
-    """
-    table = _read_table(path)
-    _require(path, table, ("timestamp_ns", *QUATERNION, *TRANSLATION))
-    if table["timestamp_ns"].dtype.kind not in "iu":
-        raise FormatError(
-            path, place="column 'timestamp_ns'", found=f"{table['timestamp_ns'].dtype}", expected="integer nanoseconds"
-        )
+    """Read world_from_ego over time, in the city's frame; and count the rows that repeat another row's time."""
+    table = _read_table(path, "timestamp_ns", *QUATERNION, *TRANSLATION)
+    _require_numbers(path, table, ("timestamp_ns",), "iu")
     times, rows = np.unique(table["timestamp_ns"].astype(np.int64), return_index=True)
-    try:
-        trajectory = Trajectory(
-            times, _columns(path, table, QUATERNION)[rows], _columns(path, table, TRANSLATION)[rows]
-        )
-    except SceneError as error:
-        raise FormatError(path, found=error.message, fix=error.fix) from error
-    return trajectory, len(table["timestamp_ns"]) - len(times)
+    poses = _columns(path, table, (*QUATERNION, *TRANSLATION))[rows]
+    with naming(path):
+        return Trajectory(times, poses[:, :4], poses[:, 4:]), len(table["timestamp_ns"]) - len(times)
 
 
 def _read_extrinsics(path: Path) -> dict[str, Pose]:
-    """Read ego_from_sensor by the sensor's name.
-
-    Raises:
-        FormatError: The table is missing, lacks a column, or a row is not a pose.
-    """
-    table = _read_table(path)
-    _require(path, table, ("sensor_name", *QUATERNION, *TRANSLATION))
+    """Read ego_from_sensor by the sensor's name."""
     poses = {}
-    rows = zip(_names(path, table), _columns(path, table, QUATERNION), _columns(path, table, TRANSLATION), strict=True)
-    for name, quaternion, translation in rows:
-        try:
-            poses[name] = Pose.from_quaternion(quaternion, translation)
-        except SceneError as error:
-            raise FormatError(path, place=f"the row of {name}", found=error.message, fix=error.fix) from error
+    for name, numbers in _by_sensor(path, *QUATERNION, *TRANSLATION).items():
+        with naming(path, f"the row of {name}"):
+            poses[name] = Pose.from_quaternion(numbers[:4], numbers[4:])
     return poses
 
 
@@ -291,38 +250,30 @@ def _read_intrinsics(path: Path) -> dict[str, Intrinsics]:
     """Read intrinsics by the camera's name, without distortion: Argoverse 2's images are undistorted.
 
     k1, k2 and k3 are the lens's distortion before that, and are not to be applied again.
-
-    Raises:
-        FormatError: The table is missing, lacks a column, or a row makes no sense.
     """
-    table = _read_table(path)
-    pinhole = ("fx_px", "fy_px", "cx_px", "cy_px")
-    _require(path, table, ("sensor_name", *pinhole, "width_px", "height_px"))
     intrinsics = {}
-    rows = zip(
-        _names(path, table),
-        _columns(path, table, pinhole),
-        _columns(path, table, ("width_px", "height_px")),
-        strict=True,
-    )
-    for name, numbers, size in rows:
-        try:
-            if not (np.isfinite(size).all() and (size >= 1).all()):
-                raise SceneError(f"an image of {size[0]} × {size[1]} pixels")
-            fx, fy, cx, cy = numbers.tolist()
-            intrinsics[name] = Intrinsics(fx, fy, cx, cy, width=int(size[0]), height=int(size[1]))
-        except SceneError as error:
-            raise FormatError(path, place=f"the row of {name}", found=error.message, fix=error.fix) from error
+    for name, numbers in _by_sensor(path, "fx_px", "fy_px", "cx_px", "cy_px", "width_px", "height_px").items():
+        fx, fy, cx, cy, width, height = numbers
+        with naming(path, f"the row of {name}"):
+            if not (1 <= width < np.inf and 1 <= height < np.inf):
+                raise SceneError(f"an image of {width} × {height} pixels")
+            intrinsics[name] = Intrinsics(fx, fy, cx, cy, width=int(width), height=int(height))
     return intrinsics
 
 
-def _read_table(path: Path) -> Table:
-    """Read a Feather file's columns, (N,) each, in their own types.
+def _by_sensor(path: Path, *columns: str) -> dict[str, list[float]]:
+    """Read a table's numbers in these columns by the sensor's name, which only one row has."""
+    table = _read_table(path, "sensor_name", *columns)
+    names = [str(name) for name in table["sensor_name"].tolist()]
+    found = dict(zip(names, _columns(path, table, columns).tolist(), strict=True))
+    if len(found) < len(names):
+        doubled = next(name for name in names if names.count(name) > 1)
+        raise FormatError(path, place=f"the row of {doubled}", found="another row of that sensor", expected="one")
+    return found
 
-    Raises:
-        MissingExtraError: pyarrow is not installed.
-        FormatError: There is no such file, it is not a Feather file, or a value in it is missing.
-    """
+
+def _read_table(path: Path, *required: str) -> Table:
+    """Read a Feather file's columns, (N,) each, in their own types; no value and none of those required is missing."""
     try:
         import pyarrow
         from pyarrow import ipc
@@ -349,29 +300,22 @@ def _read_table(path: Path) -> Table:
             raise FormatError(path, place=f"column {name!r}", found="more than one of that name", expected="one")
         if column.null_count:
             raise FormatError(path, place=f"column {name!r}", found="a missing value", expected="one in each row")
+    missing = [name for name in required if name not in table.column_names]
+    if missing:
+        there = ", ".join(table.column_names) or "(none)"
+        raise FormatError(path, found=f"columns {there}: no {', no '.join(missing)}", expected=", ".join(required))
     return dict(zip(table.column_names, columns, strict=True))
 
 
-def _require(path: Path, table: Table, names: Sequence[str]) -> None:
-    missing = [name for name in names if name not in table]
-    if missing:
-        raise FormatError(
-            path, found=f"columns {', '.join(table) or '(none)'}: no {', no '.join(missing)}", expected=", ".join(names)
-        )
+def _require_numbers(path: Path, table: Table, names: Sequence[str], kinds: str) -> None:
+    """Refuse a column whose dtype is not of these kinds."""
+    for name in names:
+        if table[name].dtype.kind not in kinds:
+            expected = "integers" if kinds == "iu" else "numbers"
+            raise FormatError(path, place=f"column {name!r}", found=f"{table[name].dtype}", expected=expected)
 
 
 def _columns(path: Path, table: Table, names: Sequence[str]) -> NDArray[np.float64]:
     """Return (N, len(names)) float64."""
-    for name in names:
-        if table[name].dtype.kind not in "iuf":
-            raise FormatError(path, place=f"column {name!r}", found=f"{table[name].dtype}", expected="numbers")
+    _require_numbers(path, table, names, "iuf")
     return np.column_stack([table[name].astype(np.float64) for name in names])
-
-
-def _names(path: Path, table: Table) -> list[str]:
-    """Return the sensors' names, one a row."""
-    names = [str(name) for name in table["sensor_name"].tolist()]
-    if len(set(names)) < len(names):
-        doubled = next(name for name in names if names.count(name) > 1)
-        raise FormatError(path, place=f"the row of {doubled}", found="another row of that sensor", expected="one")
-    return names

@@ -5,12 +5,14 @@ Data without a match is counted and noted, never replaced by other data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lidarprep.datasets.filenames import Key
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.errors import SceneError
 from lidarprep.scene import Camera, CameraImage, Pose, Scene, Trajectory
@@ -24,17 +26,8 @@ def nearest(timestamps: ArrayLike, others: ArrayLike, tolerance_ns: int) -> NDAr
         others: (K,) int64 nanoseconds, in any order.
         tolerance_ns: How far away the nearest may be, included.
     """
-    times = np.asarray(timestamps, dtype=np.int64)
-    unsorted = np.asarray(others, dtype=np.int64)
-    if not len(unsorted):
-        return np.full(len(times), -1, dtype=np.int64)
-    order = np.argsort(unsorted, kind="stable")
-    candidates = unsorted[order]
-    after = np.searchsorted(candidates, times).clip(0, len(candidates) - 1)
-    before = (after - 1).clip(0)
-    rows = np.where(np.abs(candidates[after] - times) < np.abs(candidates[before] - times), after, before)
-    near = np.abs(candidates[rows] - times) <= tolerance_ns
-    return np.where(near, order[rows], -1)
+    rows, apart = _neighbours(timestamps, others)
+    return np.where(apart.min(axis=1) <= tolerance_ns, np.where(apart[:, 1] < apart[:, 0], rows[:, 1], rows[:, 0]), -1)
 
 
 def paired(timestamps: ArrayLike, others: ArrayLike, tolerance_ns: int) -> NDArray[np.int64]:
@@ -47,30 +40,53 @@ def paired(timestamps: ArrayLike, others: ArrayLike, tolerance_ns: int) -> NDArr
         timestamps: (F,) int64 nanoseconds.
         others: (K,) int64 nanoseconds, in any order.
         tolerance_ns: How far apart a pair may be, included.
-
-    Returns:
-        (F,) rows of the others, or -1.
     """
     times = np.asarray(timestamps, dtype=np.int64)
-    unsorted = np.asarray(others, dtype=np.int64)
+    neighbours, apart = _neighbours(times, others)
     rows = np.full(len(times), -1, dtype=np.int64)
-    if not len(unsorted):
-        return rows
-    order = np.argsort(unsorted, kind="stable")
-    candidates = unsorted[order]
-    after = np.searchsorted(candidates, times)
-    neighbours = np.column_stack((after - 1, after))
-    inside = (neighbours >= 0) & (neighbours < len(candidates))
-    neighbours = neighbours.clip(0, len(candidates) - 1)
-    apart = np.abs(candidates[neighbours] - times[:, None])
-    frames, sides = np.nonzero(inside & (apart <= tolerance_ns))
+    frames, sides = np.nonzero(apart <= tolerance_ns)
     chosen = neighbours[frames, sides]
-    free = np.ones(len(candidates), dtype=bool)
-    for pair in np.lexsort((chosen, times[frames], apart[frames, sides])).tolist():
-        frame, candidate = frames[pair], chosen[pair]
-        if rows[frame] < 0 and free[candidate]:
-            rows[frame], free[candidate] = order[candidate], False
+    taken = set()
+    for pair in np.lexsort((sides, times[frames], apart[frames, sides])).tolist():
+        frame, other = frames[pair], chosen[pair]
+        if rows[frame] < 0 and other not in taken:
+            rows[frame] = other
+            taken.add(other)
     return rows
+
+
+def _neighbours(timestamps: ArrayLike, others: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (F, 2) rows of the others before and after each time, and how far away; endlessly far where none is."""
+    times, unsorted = np.asarray(timestamps, dtype=np.int64), np.asarray(others, dtype=np.int64)
+    order = np.argsort(unsorted, kind="stable")
+    after = np.searchsorted(unsorted[order], times)
+    places = np.column_stack((after - 1, after))
+    inside = (places >= 0) & (places < len(order))
+    rows = np.zeros_like(places)
+    rows[inside] = order[places[inside]]
+    apart = np.full(places.shape, np.iinfo(np.int64).max)
+    apart[inside] = np.abs(unsorted[rows[inside]] - np.broadcast_to(times[:, None], places.shape)[inside])
+    return rows, apart
+
+
+# A camera, and its images by the key or the number of the frame that they belong to.
+CameraFiles = tuple[Camera, Mapping[Key, Path]]
+
+
+def images_of_frame(
+    cameras: Iterable[CameraFiles[Key]], key: Key, world_from_ego: Pose | None, timestamp: int | None
+) -> tuple[CameraImage, ...]:
+    """Return the images that belong to a frame by its key, with their cameras' poses in the world at its time."""
+    return tuple(
+        CameraImage(
+            camera,
+            files[key],
+            None if world_from_ego is None or (pose := camera.ego_from_camera) is None else world_from_ego @ pose,
+            timestamp,
+        )
+        for camera, files in cameras
+        if key in files
+    )
 
 
 @dataclass(frozen=True)
@@ -122,17 +138,19 @@ def match_images(
                 one.image(int(rows[frame])), camera=one.camera, world_from_camera=world_from_camera, timestamp=time
             )
             found[frame].append(image)
-        missing = int((rows < 0).sum())
-        if missing:
-            notes.append(
-                f"camera {one.camera.name}: {missing} of {len(rows)} frames have no image within "
-                f"{options.image_tolerance:g} s (--image-tolerance)"
-            )
+        notes += unmatched(f"camera {one.camera.name}", "image", rows, options)
         if unposed:
             notes.append(
                 f"camera {one.camera.name}: {unposed} images were taken where no pose is known; they are left out"
             )
     return [tuple(images) for images in found], notes
+
+
+def unmatched(name: str, what: str, rows: NDArray[np.int64], options: OpenOptions) -> list[str]:
+    """Return a note on the frames without a match, whose row is -1; none if each has one."""
+    missing = int((rows < 0).sum())
+    within = f"within {options.image_tolerance:g} s (--image-tolerance)"
+    return [f"{name}: {missing} of {len(rows)} frames have no {what} {within}"] if missing else []
 
 
 def poses_at(

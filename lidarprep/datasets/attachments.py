@@ -20,17 +20,19 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from mmap import ACCESS_READ, mmap
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+import orjson
+
 from lidarprep.attachments import FrameFormat, SceneFormat, format_of_suffix
-from lidarprep.datasets.attachment_files import open_frame_file, read_scene_file
-from lidarprep.datasets.filenames import files_by_frame, visible
+from lidarprep.datasets.filenames import files_by_frame, source_file, source_files, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import select_part, unused_options
-from lidarprep.datasets.sources import source_files
-from lidarprep.errors import SceneError
-from lidarprep.scene import Camera, CameraImage, Frame, Scene
+from lidarprep.errors import FormatError, SceneError, naming
+from lidarprep.scene import Camera, CameraImage, Frame, PointCloud, RadarPoints, Scene
 
 # The manifest's name: storage.store.MANIFEST_KEY, which is not imported to look for it, since storage brings pydantic.
 MANIFEST_KEY = "manifest.json"
@@ -44,6 +46,13 @@ USED_OPTIONS = ("points_frame", "cameras")
 _LOOK = 64 * 1024
 _FRAME_JSON = re.compile(rb'"device_position"\s*:\s*\{|"points"\s*:\s*\[\s*(\]|\{)')
 _MANIFEST = (b'"lidarprep"', b'"attachments"')
+# How many bytes of a Frame JSON are read to find its points; four times as many at each further try.
+FIRST_LOOK = 64 * 1024
+# The last point of a Frame JSON, and the ends of the array and of the frame behind it.
+_TAIL = 1024
+_LAST_POINT = re.compile(rb"(\{[^{}\[\]]*\})\s*\]\s*\}\s*\Z")
+_NO_POINT = re.compile(rb"\[\s*\]\s*\}\s*\Z")
+_POINT_KEYS = frozenset({"x", "y", "z", "i", "d", "t", "is_ground"})
 # Times of one frame in manifest and attachment are the same but for the attachment's rounding: to whole microseconds
 # in a scene, to 256 ns in a protobuf.
 _ROUNDING_NS = 1000
@@ -141,7 +150,7 @@ def _folder(folder: Path, options: OpenOptions, notes: list[str]) -> Scene:
     scenes = [path for path in visible(folder) if path.suffix.lower() == ".sfs" and _is_attachment(path)]
     if not files and scenes:
         asked = None if options.scene is None else options.scene.removesuffix(".sfs")
-        return _file(select_part(folder, "scene", {path.stem: path for path in scenes}, asked))
+        return _file(select_part(folder, "scene", {path.stem: path for path in scenes}, asked, LOOKS_LIKE))
     if not files:
         raise SceneError(f"{folder} holds no attachment", fix=f"Expected are {LOOKS_LIKE}.")
     taken = {path.name for path in files.values()}
@@ -176,11 +185,19 @@ def _open_frames(files: Sequence[Path]) -> list[Frame]:
 
 
 def _open_frame(path: Path) -> Frame:
+    """Open a file that holds one frame, whose points and radar returns are read when they are asked for."""
     known = format_of_suffix(path.suffix)
     if not isinstance(known, FrameFormat):
         raise SceneError(f"{path} is not an attachment of one frame")
-    frame = open_frame_file(path, known)
-    return replace(frame, images=tuple(_with_file(image, path.parent) for image in frame.images))
+    frame = _read_around_points(path, known)
+    return replace(
+        frame,
+        id=path.stem,
+        sources=(source_file(path),),
+        images=tuple(_with_file(image, path.parent) for image in frame.images),
+        read_points=partial(_read_points, path, known, _surroundings(frame)),
+        read_radar=None if frame.read_radar is None else partial(_read_radar, path, known),
+    )
 
 
 def _with_file(image: CameraImage, folder: Path) -> CameraImage:
@@ -279,3 +296,104 @@ def _with_shared_cameras(scene: Scene, notes: list[str]) -> Scene:
         notes.append(f"the intrinsics of camera {', '.join(sorted(changed))} are not the same in all frames")
     in_order = sorted(cameras.values(), key=lambda camera: camera.index)
     return replace(scene, frames=tuple(frames), cameras=tuple(in_order))
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+def read_scene_file(path: Path, attachment_format: SceneFormat) -> Scene:
+    """Read a file that holds a whole scene; its points are read when they are asked for.
+
+    Raises:
+        FormatError: It cannot be read, or breaks the format.
+    """
+    with naming(path):
+        # A map, since a scene may be larger than memory; it lasts as long as the frames that read from it.
+        with path.open("rb") as file:
+            mapped = mmap(file.fileno(), 0, access=ACCESS_READ) if path.stat().st_size else b""
+        scene = attachment_format.decode(mapped, source=str(path))
+    source = source_file(path)
+    return replace(scene, frames=tuple(replace(frame, sources=(source,)) for frame in scene))
+
+
+def read_frame_file(path: Path, attachment_format: FrameFormat) -> Frame:
+    """Read a file that holds one frame, with its points.
+
+    Raises:
+        FormatError: It cannot be read, or breaks the format.
+    """
+    with naming(path):
+        return attachment_format.decode(path.read_bytes(), source=str(path))
+
+
+def _read_around_points(path: Path, attachment_format: FrameFormat) -> Frame:
+    """Read a frame without its points, where they come last, as lidarprep writes Frame JSON; else the whole frame."""
+    with naming(path):
+        head = _json_head(path) if attachment_format.name == "json" else None
+    if head is None:
+        return read_frame_file(path, attachment_format)
+    return attachment_format.decode(head, source=str(path))
+
+
+def _json_head(path: Path) -> bytes | None:
+    """Return a Frame JSON without its points, if those are its last part; else None.
+
+    Only the beginning and the end of the file are read. The points are last if it ends with an object that has a
+    point's keys and no others, an array's end, and the frame's.
+    """
+    import numpy as np
+
+    from lidarprep.kernels import frame_json_reader as reader
+
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head, status, start = b"", reader.CUT_SHORT, 0
+        wanted = FIRST_LOOK
+        while status != reader.OK and len(head) < size:
+            head += file.read(wanted - len(head))
+            if len(head) < min(wanted, size):
+                break  # it has become shorter meanwhile
+            status, start = reader.find_points(np.frombuffer(head, dtype=np.uint8), 0)
+            wanted *= 4
+        if status != reader.OK:
+            return None
+        file.seek(max(start, size - _TAIL))
+        tail = file.read()
+    return head[:start] + b"[]}" if _ends_with_points(tail) else None
+
+
+def _ends_with_points(tail: bytes) -> bool:
+    if len(tail) < _TAIL and _NO_POINT.fullmatch(tail):
+        return True
+    match = _LAST_POINT.search(tail)
+    if match is None:
+        return False
+    try:
+        keys = set(orjson.loads(match[1]))
+    except orjson.JSONDecodeError:
+        return False
+    return {"x", "y", "z"} <= keys <= _POINT_KEYS
+
+
+def _surroundings(frame: Frame) -> tuple[object, ...]:
+    """Return a digest of a frame without its points."""
+    return frame.world_from_ego, frame.timestamp, frame.gps, len(frame.images)
+
+
+def _read_points(path: Path, attachment_format: FrameFormat, surroundings: tuple[object, ...]) -> PointCloud:
+    frame = read_frame_file(path, attachment_format)
+    if _surroundings(frame) != surroundings:
+        raise FormatError(
+            path,
+            place="behind its points",
+            found="other poses, images or times than before them",
+            fix="Leave the file as it is while the recording is open, and each key once in it.",
+        )
+    return frame.points()
+
+
+def _read_radar(path: Path, attachment_format: FrameFormat) -> RadarPoints:
+    radar = _read_around_points(path, attachment_format).radar()
+    if radar is None:
+        raise FormatError(path, found="no radar points, which it had when the recording was opened")
+    return radar

@@ -1,4 +1,6 @@
-"""Frame keys, numbers and times from the names of files: 1.ply, 01.json, frame_10.jpg, 1700000000123456789.pcd.
+"""Files of a recording: their identity, and the frame keys, numbers and times in their names.
+
+Such names are 1.ply, 01.json, frame_10.jpg, 1700000000123456789.pcd.
 
 | time in a name                      | read as                                     |
 |-------------------------------------|---------------------------------------------|
@@ -16,14 +18,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from lidarprep.errors import SceneError
 from lidarprep.pointfiles import suffix_of_name
+from lidarprep.scene import CameraImage, SourceFile
 
 # A name's parts in turn: text as (-1, text), a number as (count of its digits, digits) without leading zeros.
 FrameKey = tuple[tuple[int, str], ...]
+Key = TypeVar("Key", FrameKey, int)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -34,6 +39,25 @@ _TIME = re.compile(
 )
 _DIGITS_TO_NS = {19: 1, 16: 10**3, 13: 10**6}
 _LARGEST_NS = 2**63 - 1
+
+
+# ---- identity -------------------------------------------------------------------------------------------------------
+
+
+def source_file(path: Path) -> SourceFile:
+    """Return a file's path, size and modification time; without the latter two if it cannot be looked at."""
+    location = os.fspath(path)
+    try:
+        status = os.stat(location)  # noqa: PTH116  # called for thousands of files
+    except OSError:
+        return SourceFile(location)
+    return SourceFile(location, status.st_size, str(status.st_mtime_ns))
+
+
+def source_files(paths: Iterable[Path], images: Iterable[CameraImage] = ()) -> tuple[SourceFile, ...]:
+    """Return the identity of each file and of each image's file, once, in the order given."""
+    files = dict.fromkeys(paths) | dict.fromkeys(image.path for image in images if image.path is not None)
+    return tuple(map(source_file, files))
 
 
 # ---- folders -------------------------------------------------------------------------------------------------------
@@ -102,16 +126,22 @@ def files_by_frame(
     Raises:
         SceneError: Two files belong to one frame, such as 1.ply and 01.ply.
     """
-    found: dict[FrameKey, Path] = {}
-    for name in visible_names(folder):
-        stem = stem_of(name)
-        if stem is None:
-            continue
-        key, path = key_of(stem), folder / name
+    stems = {name: stem_of(name) for name in visible_names(folder)}
+    return by_key((key_of(stem), folder / name) for name, stem in stems.items() if stem is not None)
+
+
+def by_key(files: Iterable[tuple[Key, Path]]) -> dict[Key, Path]:
+    """Return files in the order of their keys.
+
+    Raises:
+        SceneError: Two files have one key.
+    """
+    found: dict[Key, Path] = {}
+    for key, path in files:
         if key in found:
-            raise _same_frame(found[key], path)
+            raise SceneError(f"{found[key]} and {path} belong to the same frame", fix="Keep one of them in the folder.")
         found[key] = path
-    return dict(sorted(found.items()))
+    return {key: found[key] for key in sorted(found)}
 
 
 def counted_files(folder: Path, *suffixes: str) -> tuple[dict[int, Path], list[str]]:
@@ -126,27 +156,20 @@ def counted_files(folder: Path, *suffixes: str) -> tuple[dict[int, Path], list[s
     Raises:
         SceneError: Two files have one number, such as 7.bin and 07.bin.
     """
-    found: dict[int, Path] = {}
+    numbered: list[tuple[int, Path]] = []
     strange: list[str] = []
     for path in visible(folder) if folder.is_dir() else ():
         suffix = next((suffix for suffix in suffixes if path.name.lower().endswith(suffix)), None)
         if suffix is None:
             continue
         stem = path.name[: -len(suffix)]
-        if not (stem.isascii() and stem.isdecimal() and len(stem) < 19):
+        if stem.isascii() and stem.isdecimal() and len(stem) < 19:
+            numbered.append((int(stem), path))
+        else:
             strange.append(path.name)
-            continue
-        number = int(stem)
-        if number in found:
-            raise _same_frame(found[number], path)
-        found[number] = path
     place = f"{folder.parent.name}/{folder.name}"
     notes = [f"{place}: {len(strange)} files there have no number, such as {strange[0]}"] if strange else []
-    return dict(sorted(found.items())), notes
-
-
-def _same_frame(one: Path, other: Path) -> SceneError:
-    return SceneError(f"{one} and {other} belong to the same frame", fix="Keep one of them in the folder.")
+    return by_key(numbered), notes
 
 
 def passed_over(folder: Path, *, but: Sequence[str] = ()) -> list[str]:

@@ -1,4 +1,4 @@
-"""A plain folder of point files, one a frame; poses from one file beside.
+"""A plain folder of point files, one a frame, with poses from one file beside; and a single point file.
 
 The frames are in the order of the numbers in the files' names; or of the times, where the names are times, which the
 frames then have. Several lidars may lie side by side in it: see point_folder.
@@ -14,15 +14,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lidarprep.datasets.association import poses_at
-from lidarprep.datasets.filenames import FrameKey, passed_over, visible
+from lidarprep.datasets.filenames import FrameKey, passed_over, source_files, visible
 from lidarprep.datasets.options import OpenOptions
-from lidarprep.datasets.point_folder import PointSources, at_frame_times, files_of, has_lidars, lidar_sources
+from lidarprep.datasets.point_folder import (
+    PointSources,
+    at_frame_times,
+    files_of,
+    has_lidars,
+    lidar_sources,
+    sources_of,
+)
 from lidarprep.datasets.pose_files import read_poses
-from lidarprep.datasets.pose_table import PoseTable
+from lidarprep.datasets.poses import PoseTable
 from lidarprep.datasets.selection import unused_options
-from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, SceneError
-from lidarprep.pointfiles import is_point_file
+from lidarprep.pointfiles import is_point_file, point_suffix, point_suffixes
 from lidarprep.scene import Frame, Pose, Scene, Trajectory
 
 # The options that this layout looks at; cameras, of which it has none, are refused by name once it is open.
@@ -63,12 +69,12 @@ def open(path: Path, options: OpenOptions) -> Scene:
     # A table of poses in the folder may have the suffix of a table of points.
     is_inside = poses_path is not None and poses_path.resolve().parent == path.resolve()
     but = (*POSES_NAMES, poses_path.name) if poses_path is not None and is_inside else POSES_NAMES
-    sources = files_of(path, options, but=but)
+    sources = files_of(path, options.points_frame, but=but)
     if not sources.sources and has_lidars(path):
         sources = lidar_sources(path, options)
     if not sources.sources:
         raise SceneError(f"{path} holds no point file", fix=f"Expected is {LOOKS_LIKE}.")
-    scene = scene_of_files(path, "folder", sources, None if poses_path is None else read_poses(poses_path), options)
+    scene = _scene_of_files(path, "folder", sources, poses_path, options)
     notes = [*scene.notes, *passed_over(path, but=but)]
     if not sources.lidars and has_lidars(path):
         notes.append("the folder lidars/ is not read, since there are point files beside it")
@@ -82,15 +88,37 @@ def _find_poses(folder: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def scene_of_files(
-    path: Path, layout: str, sources: PointSources, table: PoseTable | None, options: OpenOptions
-) -> Scene:
-    """Make a scene of point files and their poses; its notes say where the poses come from.
+class SingleFile:
+    """The layout of one point file: a scene of one frame, whose world is the file's own frame unless a pose is given.
 
-    Raises:
-        SceneError: The poses cannot be matched to the files.
-        FormatError: Two poses have the name of one frame.
+    The poses file holds one pose; or it names the file's, or has times around the time that the file is named by.
     """
+
+    LOOKS_LIKE = f"a point file: {' '.join(sorted(point_suffixes(named=True)))}"
+
+    @staticmethod
+    def detect(path: Path) -> str | None:
+        """Say why this is a point file; None if it is not."""
+        suffix = point_suffix(path, named=True)
+        return f"its name ends in {suffix}" if suffix is not None and path.is_file() else None
+
+    @staticmethod
+    def open(path: Path, options: OpenOptions) -> Scene:
+        """Open one point file.
+
+        Raises:
+            SceneError: Its name is not that of a point file, or no pose of the poses file can be matched to it.
+            FormatError: The poses file is not what it should be.
+        """
+        if SingleFile.detect(path) is None:
+            raise SceneError(f"{path} is not a point file", fix=f"Expected is {SingleFile.LOOKS_LIKE}.")
+        return _scene_of_files(path, "file", sources_of([path], options.points_frame or "ego"), options.poses, options)
+
+
+def _scene_of_files(
+    path: Path, layout: str, sources: PointSources, poses_path: Path | None, options: OpenOptions
+) -> Scene:
+    table = None if poses_path is None else read_poses(poses_path)
     poses = _without_poses(sources, options) if table is None else _match_poses(sources, table, options)
     frames = tuple(
         Frame(
@@ -115,7 +143,7 @@ def scene_of_files(
         lidars=sources.lidars,
         trajectory=poses.trajectory,
     )
-    return at_frame_times(scene, sources, options, [] if table is None else [table.path] * len(frames))
+    return at_frame_times(scene, sources, options, [] if poses_path is None else [poses_path] * len(frames))
 
 
 # ---- poses ---------------------------------------------------------------------------------------------------------
@@ -123,18 +151,11 @@ def scene_of_files(
 
 @dataclass(frozen=True)
 class _FramePoses:
-    """The frames' poses, as far as they are known.
+    """The frames' poses and timestamps, as far as they are known, and notes on how they were matched."""
 
-    Args:
-        poses: world_from_ego, one a frame; None for a frame without.
-        timestamps: Nanoseconds since the Unix epoch, one a frame; None for a frame without.
-        trajectory: world_from_ego as dense as the file has it; None where it has no times.
-        notes: How they were matched, and what has no match, a sentence each.
-    """
-
-    poses: Sequence[Pose | None]
-    timestamps: Sequence[int | None]
-    trajectory: Trajectory | None = None
+    poses: Sequence[Pose | None]  # world_from_ego, one a frame
+    timestamps: Sequence[int | None]  # nanoseconds since the Unix epoch, one a frame
+    trajectory: Trajectory | None = None  # world_from_ego as dense as the file has it, where it has times
     notes: tuple[str, ...] = ()
 
 
@@ -159,11 +180,6 @@ def _match_poses(frames: PointSources, table: PoseTable, options: OpenOptions) -
 
     By name, where the file names one for each frame; or else by time, where the names of the point files are times and
     the poses have some; or else one a frame, in their order.
-
-    Raises:
-        SceneError: There is no pose for a frame that the file should name, the counts differ, or no frame is within the
-            time of the poses.
-        FormatError: Two poses have the name of one frame.
     """
     has_times = frames.by_time and table.timestamps is not None and len(table) > 0
     rows = None if table.names is None else _rows_by_name(frames, table, table.names, others_may_repeat=has_times)

@@ -16,17 +16,16 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from lidarprep.datasets._kitti_calibration import Calibration, moved_by, read_calibration
-from lidarprep.datasets.association import poses_at
-from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in
+from lidarprep.datasets._kitti_calibration import Calibration, read_calibration
+from lidarprep.datasets.association import CameraFiles, images_of_frame, poses_at
+from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, source_files
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_files import read_poses
-from lidarprep.datasets.pose_table import PoseTable, decimal_nanoseconds, table_of_poses
+from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, table_of_poses
 from lidarprep.datasets.selection import select_part, selected, unused_options
-from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import read_points
-from lidarprep.scene import Camera, CameraImage, Frame, Lidar, Pose, Scene, Trajectory
+from lidarprep.scene import Camera, Frame, Lidar, Pose, Scene, Trajectory
 
 LOOKS_LIKE = "KITTI odometry: sequences/NN/velodyne/N.bin, sequences/NN/calib.txt, poses/NN.txt"
 
@@ -57,11 +56,11 @@ def open(path: Path, options: OpenOptions) -> Scene:
         SceneError: There are several sequences and none is named; calib.txt is missing; there is no sweep.
         FormatError: Calibration, times or poses are not what they should be.
     """
-    sequence = path if _is_sequence(path) else _selected_sequence(path, options.scene)
+    sequences = {place.name: place for place in _sequences(path)}
+    sequence = path if _is_sequence(path) else select_part(path, "sequence", sequences, options.scene, LOOKS_LIKE)
     files, strange = counted_files(sequence / "velodyne", ".bin")
     if not files:
         raise SceneError(f"{sequence / 'velodyne'} holds no sweep 000000.bin", fix=f"Expected is {LOOKS_LIKE}.")
-    selected([LIDAR], options.lidars, "lidar")
     calibration = read_calibration(sequence / "calib.txt")
     camera_0_from_ego = calibration.checked("Tr", calibration.numbers("Tr", 12, NO_TR).reshape(3, 4))
     times, notes = _read_times(sequence / "times.txt")
@@ -74,7 +73,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     points_frame = options.points_frame or "ego"
     frames = []
     for index, (number, file) in enumerate(files.items()):
-        images = _images(cameras, number, poses.get(number), stamps.get(number))
+        images = images_of_frame(cameras, number, poses.get(number), stamps.get(number))
         frames.append(
             Frame(
                 id=file.stem,
@@ -109,13 +108,6 @@ def _sequences(path: Path) -> list[Path]:
     return [place for place in folders_in(folder) if (place / "velodyne").is_dir()]
 
 
-def _selected_sequence(path: Path, scene: str | None) -> Path:
-    sequences = {place.name: place for place in _sequences(path)}
-    if not sequences:
-        raise SceneError(f"{path} holds no sequence", fix=f"Expected is {LOOKS_LIKE}.")
-    return select_part(path, "sequence", sequences, scene)
-
-
 def _read_times(path: Path) -> tuple[list[int], list[str]]:
     """Read nanoseconds since the sequence began, a line a frame."""
     if not path.is_file():
@@ -130,20 +122,16 @@ def _read_times(path: Path) -> tuple[list[int], list[str]]:
     return times, ["times count from the beginning of the sequence, not from the Unix epoch"]
 
 
-# A camera, and its images by the number of their frame: they have the frames' times, and so are matched by number.
-_NumberedImages = tuple[Camera, dict[int, Path]]
-
-
 def _cameras(
     sequence: Path, files: dict[int, Path], calibration: Calibration, camera_0_from_ego: Pose, options: OpenOptions
-) -> tuple[list[_NumberedImages], list[str]]:
-    """Return the selected cameras that have images, and notes."""
+) -> tuple[list[CameraFiles[int]], list[str]]:
+    """Return the selected cameras that have images, and notes. Images have the times of the frames of their number."""
     known = [f"image_{k}" for k in range(4) if (sequence / f"image_{k}").is_dir()]
-    cameras: list[_NumberedImages] = []
+    cameras: list[CameraFiles[int]] = []
     notes: list[str] = []
     for name in selected(known, options.cameras, "camera"):
         intrinsics, offset = calibration.rectified_camera(f"P{name[-1]}")
-        camera = Camera(name, known.index(name), intrinsics, (moved_by(offset) @ camera_0_from_ego).inverse())
+        camera = Camera(name, known.index(name), intrinsics, camera_0_from_ego.translated(offset).inverse())
         images, strange = counted_files(sequence / name, *IMAGE_SUFFIXES)
         notes += strange
         cameras.append((camera, images))
@@ -153,19 +141,6 @@ def _cameras(
         if left_over:
             notes.append(f"camera {name}: {left_over} of {len(images)} images belong to no frame")
     return cameras, notes
-
-
-def _images(
-    cameras: list[_NumberedImages], number: int, world_from_ego: Pose | None, timestamp: int | None
-) -> tuple[CameraImage, ...]:
-    found = []
-    for camera, files in cameras:
-        if number in files:
-            pose = None
-            if world_from_ego is not None and camera.ego_from_camera is not None:
-                pose = world_from_ego @ camera.ego_from_camera
-            found.append(CameraImage(camera, files[number], pose, timestamp))
-    return tuple(found)
 
 
 # ---- poses ---------------------------------------------------------------------------------------------------------
@@ -240,6 +215,5 @@ def _trajectory_of(sequence: Path, times: list[int], poses: dict[int, Pose]) -> 
     timed = {number: pose for number, pose in poses.items() if number < len(times)}
     if not timed:
         return None, []
-    places = [f"frame {number}" for number in timed]
     stamps = [times[number] for number in timed]
-    return table_of_poses(sequence / "times.txt", "KITTI", list(timed.values()), places, stamps).trajectory()
+    return table_of_poses(sequence / "times.txt", "KITTI", list(timed.values()), stamps).trajectory()

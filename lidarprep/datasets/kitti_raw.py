@@ -28,13 +28,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.datasets._kitti_calibration import moved_by, read_calibration
+from lidarprep.datasets._kitti_calibration import read_calibration
 from lidarprep.datasets.association import ImageSeries, match_images, poses_at
-from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in
+from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, source_files
 from lidarprep.datasets.options import OpenOptions
-from lidarprep.datasets.pose_table import table_of_poses
+from lidarprep.datasets.poses import table_of_poses
 from lidarprep.datasets.selection import refuse_poses, select_part, selected, unused_options
-from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import read_points
 from lidarprep.scene import Camera, CameraImage, Frame, GpsPose, Lidar, Pose, Scene, Trajectory
@@ -75,14 +74,14 @@ def open(path: Path, options: OpenOptions) -> Scene:
     """
     fix = "Leave the poses file out, or open the folder velodyne_points/data/ with it."
     refuse_poses(path, options, "KITTI raw, which has its own poses in oxts/", fix)
-    drive = path if _is_drive(path) else _selected_drive(path, options.scene)
+    drives = {drive.name: drive for drive in _drives(path)}
+    drive = path if _is_drive(path) else select_part(path, "drive", drives, options.scene, LOOKS_LIKE)
     files, notes = counted_files(drive / "velodyne_points" / "data", ".bin")
     if not files:
         raise SceneError(
             f"{drive / 'velodyne_points' / 'data'} holds no sweep 0000000000.bin",
             fix="Drives whose name ends in _extract keep them as text: take the drive that ends in _sync.",
         )
-    selected([LIDAR], options.lidars, "lidar")
     day = drive.absolute().parent
     stamps = _read_times(drive / "velodyne_points" / "timestamps.txt")
     times = [stamps[number] for number in files if number in stamps]
@@ -144,12 +143,6 @@ def _drives(path: Path) -> list[Path]:
     return [folder for folder in folders_in(path) if "_drive_" in folder.name and _is_drive(folder)]
 
 
-def _selected_drive(path: Path, scene: str | None) -> Path:
-    """Return the drive that is asked for, by its name or its number."""
-    drives = {drive.name: drive for drive in _drives(path)}
-    return select_part(path, "drive", drives, scene, lambda name: name.split("_drive_")[1].split("_")[0])
-
-
 def _gaps(files: dict[int, Path], stamps: dict[int, int]) -> list[str]:
     """Return notes on sweeps that are missing, and on those without a time."""
     notes = []
@@ -177,7 +170,7 @@ def _image_series(drive: Path, day: Path, options: OpenOptions) -> tuple[list[Im
         number = name.removeprefix("image_")
         width, height = calibration.numbers(f"S_rect_{number}", 2).tolist()
         intrinsics, offset = calibration.rectified_camera(f"P_rect_{number}", (int(width), int(height)))
-        ego_from_camera = (moved_by(offset) @ rectified_from_velodyne).inverse()
+        ego_from_camera = rectified_from_velodyne.translated(offset).inverse()
         stamps = _read_times(drive / name / "timestamps.txt")
         files, strange = counted_files(drive / name / "data", *IMAGE_SUFFIXES)
         notes += strange
@@ -194,10 +187,6 @@ def _read_times(path: Path) -> dict[int, int]:
     """Read a timestamps.txt: nanoseconds since the Unix epoch by the number of the file that they belong to.
 
     KITTI names no time zone; they are taken as UTC. A blank line is a file that is missing.
-
-    Raises:
-        SceneError: There is no such file.
-        FormatError: A line is not a time.
     """
     if not path.is_file():
         raise SceneError(f"{path} is missing: when the files beside it were recorded is not known")
@@ -244,11 +233,7 @@ class Oxts:
 
 
 def _read_oxts(folder: Path) -> tuple[Oxts | None, list[str]]:
-    """Read the rows of a drive's folder oxts/, and return them with notes; None where it has none.
-
-    Raises:
-        FormatError: A row or a time is not what it should be.
-    """
+    """Read the rows of a drive's folder oxts/, and return them with notes; None where it has none."""
     files, notes = counted_files(folder / "data", ".txt")
     if not files:
         return None, [*notes, NO_ROWS]
@@ -265,8 +250,8 @@ def _read_oxts(folder: Path) -> tuple[Oxts | None, list[str]]:
     north = scale * EARTH_RADIUS_M * np.log(np.tan(np.radians(90 + latitude) / 2))
     positions = np.column_stack((east, north, altitude))
     poses = [Pose.from_euler(roll[row], pitch[row], yaw[row], positions[row]) for row in range(len(rows))]
-    stamps, places = list(timed.values()), [f"row {number}" for number in timed]
-    trajectory, more = table_of_poses(folder / "data", "KITTI", poses, places, stamps).trajectory()
+    stamps = list(timed.values())
+    trajectory, more = table_of_poses(folder / "data", "KITTI", poses, stamps).trajectory()
     _, kept = np.unique(np.array(stamps, dtype=np.int64), return_index=True)
     by_time = Oxts(trajectory.timestamps, latitude[kept], longitude[kept], np.unwrap(yaw[kept]), trajectory)
     return by_time, notes + more
@@ -296,7 +281,7 @@ def _trajectory(
     mercator_from_ego, notes = _continued(mercator_from_ego, [*times, *image_times])
     poses = (mercator_from_ego.at(time) for time in times)
     first = next((pose for pose in poses if pose is not None), mercator_from_ego.pose(0))
-    return mercator_from_ego.seen_from(moved_by(-first.translation)), notes
+    return mercator_from_ego.seen_from(Pose.identity().translated(-first.translation)), notes
 
 
 def _continued(trajectory: Trajectory, needed: Sequence[int]) -> tuple[Trajectory, list[str]]:
@@ -304,10 +289,6 @@ def _continued(trajectory: Trajectory, needed: Sequence[int]) -> tuple[Trajector
 
     A synchronised drive has one oxts row a sweep, whose time is some milliseconds off the sweep's and the images':
     the first or the last of them lie beyond the rows. With one row only, the device is taken to stand still.
-
-    Args:
-        trajectory: The poses of the rows.
-        needed: Times at which poses are needed, nanoseconds.
     """
     times = trajectory.timestamps.tolist()
     early = [time for time in needed if 0 < times[0] - time <= LONGEST_CONTINUED_NS]

@@ -13,7 +13,7 @@ Where a frame has clouds of both kinds, the points that were moved to its timest
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,13 +43,9 @@ class CloudTransform:
 def cloud_transforms(
     stamps: Sequence[int], timestamps: Sequence[int], trajectory: Trajectory | None, options: OpenOptions
 ) -> list[CloudTransform]:
-    """Return the transform of each cloud to its frame's timestamp.
+    """Return the transform of each cloud to its frame's timestamp, from as many stamps and timestamps.
 
-    Args:
-        stamps: Of the clouds.
-        timestamps: Of their frames, as many.
-        trajectory: world_from_ego over time; None where it is not known.
-        options: For the widest gap between poses.
+    The trajectory is world_from_ego over time; None where it is not known.
     """
     before: list[Pose | None] = [None] * len(stamps)
     after = before
@@ -95,26 +91,38 @@ def motion_note(what: str, transforms: Sequence[CloudTransform], have_times: boo
     return [f"{offset}; they are moved by the device's motion{but}"]
 
 
-def merge(
-    clouds: Sequence[PointCloud], lidars: Sequence[Lidar], transforms: Sequence[CloudTransform | None]
-) -> PointCloud:
-    """Merge the clouds of several lidars into one in ego, with the lidars' indices as device ids.
+@dataclass(frozen=True)
+class LidarSweep:
+    """One lidar's cloud of a frame.
 
     Args:
-        clouds: One a lidar, each in the lidar's own frame; or all in the world.
-        lidars: The lidars, in the same order. One without extrinsics has its points in ego.
-        transforms: Of the clouds to their frame, in the same order; None for one whose stamp is not known.
-
-    Returns:
-        The points in ego, or in the world where the clouds are; columns that only some clouds have are left out and
-        named in `ignored_fields`.
-
-    Raises:
-        SceneError: There is no cloud.
+        read: Reads it, in the lidar's own frame or in the world.
+        lidar: The lidar, with its extrinsics at the cloud's time; without any its points are in ego.
+        transform: To the frame's timestamp; None where the cloud's stamp is not known.
     """
-    placed = [_placed(cloud, lidar, one) for cloud, lidar, one in zip(clouds, lidars, transforms, strict=True)]
+
+    read: Callable[[], PointCloud]
+    lidar: Lidar
+    transform: CloudTransform | None = None
+
+
+def read_sweeps(sweeps: Sequence[LidarSweep], several: bool) -> PointCloud:
+    """Read the points of a frame, in ego, or in the world where the clouds are.
+
+    Args:
+        sweeps: One for each lidar that has a cloud for the frame.
+        several: The recording has several lidars: their indices become device ids, and columns that only some clouds
+            have are left out and named in `ignored_fields`.
+    """
+    clouds = [sweep.read() for sweep in sweeps]
+    if not several:
+        (cloud,), pose = clouds, sweeps[0].lidar.ego_from_lidar
+        if cloud.frame == "world":
+            return cloud
+        return replace(cloud, frame="ego") if pose is None else cloud.moved(pose, "ego")
+    placed = [_placed(cloud, sweep.lidar, sweep.transform) for cloud, sweep in zip(clouds, sweeps, strict=True)]
     if any(cloud.timestamp is not None for cloud in placed):
-        placed = [_timed(cloud, one) for cloud, one in zip(placed, transforms, strict=True)]
+        placed = [_timed(cloud, sweep.transform) for cloud, sweep in zip(placed, sweeps, strict=True)]
     return PointCloud.concatenate(placed)
 
 

@@ -41,12 +41,11 @@ from lidarprep.datasets._nuscenes_tables import (
     records,
     text,
 )
-from lidarprep.datasets.association import ImageSeries, match_images, nearest, poses_at
-from lidarprep.datasets.filenames import frame_key, visible
+from lidarprep.datasets.association import ImageSeries, match_images, nearest, poses_at, unmatched
+from lidarprep.datasets.filenames import frame_key, source_files, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import listed, refuse_poses, selected, unused_options
-from lidarprep.datasets.sources import source_files
-from lidarprep.errors import FormatError, SceneError
+from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.pointfiles import bin_files, read_points
 from lidarprep.scene import Camera, CameraImage, Frame, Lidar, PointCloud, Pose, RadarPoints, Scene, Trajectory
 
@@ -58,15 +57,13 @@ VERSION_NAME = re.compile(r"v[0-9]+\.[0-9]+")
 
 USED_OPTIONS = ("points_frame", "scene", "lidars", "cameras", "all_sweeps", "image_tolerance", "max_pose_gap")
 
-
 POSITION_FIELDS = ("x", "y", "z")
 VELOCITY_FIELDS = ("vx_comp", "vy_comp")
 
-# One lidar's part of a frame: its file, the pose of its frame in the frame's ego, its number where there are several.
-_LidarPart = tuple[Path, Pose, int | None]
-
-# One radar's, likewise.
+# One radar's part of a frame: its file, the pose of its frame in the frame's ego.
 _RadarPart = tuple[Path, Pose]
+# One lidar's: its number, too, where there are several.
+_LidarPart = tuple[Path, Pose, int | None]
 
 
 def detect(path: Path) -> str | None:
@@ -252,12 +249,10 @@ def _read_part(path: Path, ego_from_lidar: Pose, device: int | None) -> PointClo
             expected="a sweep of the lidar",
             fix="Get the archive of files that has it: each holds the files of a part of the scenes.",
         )
-    try:
+    with naming(path):
         # Whatever ends in .bin is rows of five here, also where no .pcd stands before it.
         is_rows = path.name.lower().endswith(".bin")
         cloud = bin_files.read_nuscenes(path, "sensor") if is_rows else read_points(path, "sensor")
-    except OSError as error:
-        raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
     cloud = cloud.moved(ego_from_lidar, "ego")
     return cloud if device is None else replace(cloud, device=np.full(len(cloud), device, dtype=np.uint32))
 
@@ -270,16 +265,7 @@ def _wanted(channel: Channel, options: OpenOptions) -> tuple[Reading, ...]:
 def _lidar_parts(
     lidars: Mapping[int, Channel], readings: Sequence[Reading], trajectory: Trajectory, options: OpenOptions
 ) -> tuple[list[tuple[_LidarPart, ...]], list[str]]:
-    """Return for each reading of the first lidar: it, and the nearest in time of each other lidar; and notes on gaps.
-
-    Points of another lidar are moved from where ego was when they were seen to where it is at the frame's time.
-
-    Args:
-        lidars: The lidars by their numbers.
-        readings: Of the first of them, one a frame.
-        trajectory: world_from_ego at the times of all readings.
-        options: For the tolerance.
-    """
+    """Return for each reading of the first lidar: it, and the nearest in time of each other; and notes on gaps."""
     (main, first), *others = lidars.items()
     device = main if others else None
     times = [reading.timestamp for reading in readings]
@@ -288,12 +274,10 @@ def _lidar_parts(
     for device, lidar in others:
         candidates = _wanted(lidar, options)
         notes += _missing_files(lidar.name, candidates, "reading their points is an error")
-        matched = _nearest(times, candidates, options)
-        for frame, other in enumerate(matched):
-            if other is not None:
-                pose = _ego_from_sensor(lidar, trajectory, times[frame], other.timestamp)
-                parts[frame].append((other.path, pose, device))
-        notes += _unmatched(lidar.name, "sweep", [other is None for other in matched], options)
+        matched, more = _nearest(lidar, candidates, "sweep", times, trajectory, options)
+        notes += more
+        for frame, found in matched.items():
+            parts[frame].append((*found, device))
     return [tuple(part) for part in parts], notes
 
 
@@ -306,12 +290,11 @@ def _radar_parts(
     for radar in radars:
         candidates = _wanted(radar, options)
         notes += _missing_files(radar.name, candidates, "they are left out")
-        matched = _nearest(times, [one for one in candidates if one.path.is_file()], options)
-        for frame, reading in enumerate(matched):
-            if reading is not None:
-                pose = _ego_from_sensor(radar, trajectory, times[frame], reading.timestamp)
-                parts[frame].append((reading.path, pose))
-        notes += _unmatched(radar.name, "file", [reading is None for reading in matched], options)
+        there = [one for one in candidates if one.path.is_file()]
+        matched, more = _nearest(radar, there, "file", times, trajectory, options)
+        notes += more
+        for frame, found in matched.items():
+            parts[frame].append(found)
     return [tuple(part) for part in parts], notes
 
 
@@ -329,17 +312,25 @@ def _image_series(cameras: Mapping[int, Channel], options: OpenOptions) -> tuple
     return series, notes
 
 
-def _nearest(times: Sequence[int], readings: Sequence[Reading], options: OpenOptions) -> list[Reading | None]:
+def _nearest(
+    channel: Channel,
+    readings: Sequence[Reading],
+    what: str,
+    times: Sequence[int],
+    trajectory: Trajectory,
+    options: OpenOptions,
+) -> tuple[dict[int, tuple[Path, Pose]], list[str]]:
+    """Return by the frame's index the nearest file in time, and the sensor's pose then in ego at the frame's time."""
     rows = nearest(times, [reading.timestamp for reading in readings], options.image_tolerance_ns)
-    return [None if row < 0 else readings[row] for row in rows.tolist()]
-
-
-def _ego_from_sensor(channel: Channel, trajectory: Trajectory, time: int, recorded: int) -> Pose:
-    """Return the sensor's pose when it recorded, in ego at `time`: both are times of the trajectory."""
-    if time == recorded:
-        return channel.ego_from_sensor
-    now, then = (trajectory.pose(row) for row in np.searchsorted(trajectory.timestamps, (time, recorded)).tolist())
-    return now.inverse() @ then @ channel.ego_from_sensor
+    found = {}
+    for frame in np.flatnonzero(rows >= 0).tolist():
+        reading, pose = readings[rows[frame]], channel.ego_from_sensor
+        if reading.timestamp != times[frame]:  # both are times of the trajectory
+            at = np.searchsorted(trajectory.timestamps, (times[frame], reading.timestamp)).tolist()
+            now, then = map(trajectory.pose, at)
+            pose = now.inverse() @ then @ pose
+        found[frame] = reading.path, pose
+    return found, unmatched(channel.name, what, rows, options)
 
 
 def _missing_files(name: str, readings: Sequence[Reading], consequence: str) -> list[str]:
@@ -349,15 +340,6 @@ def _missing_files(name: str, readings: Sequence[Reading], consequence: str) -> 
     return [
         f"{name}: {len(missing)} of {len(readings)} files that sample_data.json names are not there, such as "
         f"{missing[0]}; {consequence}"
-    ]
-
-
-def _unmatched(name: str, what: str, missing: Sequence[bool], options: OpenOptions) -> list[str]:
-    if not any(missing):
-        return []
-    return [
-        f"{name}: {sum(missing)} of {len(missing)} frames have no {what} within {options.image_tolerance:g} s "
-        "(--image-tolerance)"
     ]
 
 
@@ -385,10 +367,8 @@ def _read_radar(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (N, 3) positions and (N, 3) velocities in the radar's frame."""
     from lidarprep.pointfiles import pcd  # here, since it brings the kernels
 
-    try:
+    with naming(path):
         fields, _ = pcd.read_fields(path)
-    except OSError as error:
-        raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
     missing = [name for name in (*POSITION_FIELDS, *VELOCITY_FIELDS) if name not in fields]
     if missing:
         raise FormatError(
@@ -399,7 +379,7 @@ def _read_radar(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         velocities = np.zeros_like(positions)
         velocities[:, :2] = np.column_stack([fields[name].astype(np.float64) for name in VELOCITY_FIELDS])
     returned = np.isfinite(positions).all(axis=1)
-    velocities = velocities[returned]
+    positions, velocities = positions[returned], velocities[returned]
     if not np.isfinite(velocities).all():
         raise FormatError(path, place=f"field {VELOCITY_FIELDS[0]!r}", found="a velocity that is not finite")
-    return positions[returned], velocities
+    return positions, velocities

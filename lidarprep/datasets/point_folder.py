@@ -20,44 +20,27 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from lidarprep.datasets.association import paired
+from lidarprep.datasets.association import paired, unmatched
 from lidarprep.datasets.filenames import (
     FrameKey,
-    files_by_frame,
+    by_key,
     frame_key,
     point_stem,
+    source_files,
     times_in_names,
     visible,
     visible_names,
 )
-from lidarprep.datasets.json_values import pose_of, read_object
-from lidarprep.datasets.multi_lidar import CloudTransform, cloud_transforms, merge, motion_note
+from lidarprep.datasets.multi_lidar import LidarSweep, cloud_transforms, motion_note, read_sweeps
 from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.poses import read_pose
 from lidarprep.datasets.selection import selected
-from lidarprep.datasets.sources import source_files
 from lidarprep.errors import SceneError
 from lidarprep.pointfiles import is_point_file, point_chunks, read_points
 from lidarprep.scene import Lidar, PointCloud, ReferenceFrame, Scene
 
 LIDARS = "lidars"
 EXTRINSICS = "extrinsics.json"
-
-
-@dataclass(frozen=True)
-class LidarSweep:
-    """The file of one of several lidars whose points make a frame.
-
-    Args:
-        path: The file.
-        lidar: The lidar.
-        time: Nanoseconds since the Unix epoch, where the file's name says it.
-        transform: To the frame's timestamp, once that is known.
-    """
-
-    path: Path
-    lidar: Lidar
-    time: int | None
-    transform: CloudTransform | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +53,7 @@ class PointSource:
         timestamp: Nanoseconds since the Unix epoch, where the file's name says it.
         read_points: As Frame has it.
         read_chunks: As Frame has it.
-        sweeps: The files of several lidars that it is put together from; empty where it is one file.
+        sweeps: The lidars and their files that it is put together from; empty where no lidars are named.
     """
 
     path: Path
@@ -78,7 +61,7 @@ class PointSource:
     timestamp: int | None
     read_points: Callable[[], PointCloud]
     read_chunks: Callable[[], Iterator[PointCloud]] | None = None
-    sweeps: tuple[LidarSweep, ...] = ()
+    sweeps: tuple[tuple[Lidar, PointSource], ...] = ()
 
     @property
     def id(self) -> str:
@@ -90,16 +73,12 @@ class PointSource:
         """All files that its points are read from."""
         if not self.sweeps:
             return [self.path]
-        extrinsics = [sweep.path.parent / EXTRINSICS for sweep in self.sweeps if sweep.lidar.ego_from_lidar is not None]
-        return [*(sweep.path for sweep in self.sweeps), *extrinsics]
+        extrinsics = [one.path.parent / EXTRINSICS for lidar, one in self.sweeps if lidar.ego_from_lidar is not None]
+        return [*(one.path for _, one in self.sweeps), *extrinsics]
 
     @property
     def time(self) -> int:
-        """The time in the file's name.
-
-        Raises:
-            SceneError: There is none.
-        """
+        """The time in the file's name; it is a SceneError if there is none."""
         if self.timestamp is None:
             raise SceneError(f"{self.path} has no time in its name")
         return self.timestamp
@@ -134,39 +113,32 @@ class PointSources:
         return frame_key(stem) if times is None else frame_key(str(times[0]))
 
 
-def files_of(folder: Path, options: OpenOptions, *, but: Sequence[str] = ()) -> PointSources:
+def files_of(folder: Path, points_frame: ReferenceFrame | None, *, but: Sequence[str] = ()) -> PointSources:
     """Return the point files of a folder, one a frame, `but` for those of these names.
+
+    Their points are in the frame of reference that is given, or else in ego.
 
     Raises:
         SceneError: Two files belong to one frame.
     """
 
-    def stem_of(name: str) -> str | None:
-        return None if name in but else point_stem(name)
+    names = [name for name in visible_names(folder) if name not in but and point_stem(name) is not None]
+    return sources_of([folder / name for name in names], points_frame or "ego")
 
-    stems = [stem for stem in map(stem_of, visible_names(folder)) if stem is not None]
+
+def sources_of(paths: Sequence[Path], points_frame: ReferenceFrame) -> PointSources:
+    """Return point files, one a frame."""
+    stems = [point_stem(path.name) or path.stem for path in paths]
     times = times_in_names(stems)
-    if times is None:
-        files = files_by_frame(folder, stem_of)
-        return PointSources(tuple(_source(path, key, None, options) for key, path in files.items()))
-    time_of = dict(zip(stems, times, strict=True))
-    files = files_by_frame(folder, stem_of, key_of=lambda stem: frame_key(str(time_of[stem])))
-    sources = (_source(path, key, time_of[stem_of(path.name) or ""], options) for key, path in files.items())
-    return PointSources(tuple(sources), by_time=True)
-
-
-def file_source(path: Path, options: OpenOptions) -> PointSources:
-    """Return one point file as the only frame."""
-    stem = point_stem(path.name) or path.stem
-    times = times_in_names([stem])
-    if times is None:
-        return PointSources((_source(path, frame_key(stem), None, options),))
-    return PointSources((_source(path, frame_key(str(times[0])), times[0], options),), by_time=True)
-
-
-def _source(path: Path, key: FrameKey, timestamp: int | None, options: OpenOptions) -> PointSource:
-    points_frame = options.points_frame or "ego"
-    return PointSource(path, key, timestamp, partial(read_points, path, points_frame), point_chunks(path, points_frame))
+    files = by_key(zip(map(frame_key, stems if times is None else map(str, times)), paths, strict=True))
+    time_of = {} if times is None else dict(zip(paths, times, strict=True))
+    sources = (
+        PointSource(
+            path, key, time_of.get(path), partial(read_points, path, points_frame), point_chunks(path, points_frame)
+        )
+        for key, path in files.items()
+    )
+    return PointSources(tuple(sources), by_time=times is not None)
 
 
 # ---- several lidars ------------------------------------------------------------------------------------------------
@@ -191,13 +163,13 @@ def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
     """
     folders = [place for place in visible(path / LIDARS) if place.is_dir()]
     taken = selected([folder.name for folder in folders], options.lidars, "lidar")
-    points_frame = options.points_frame or "ego"
+    points_frame: ReferenceFrame = "world" if options.points_frame == "world" else "sensor"
     found: list[tuple[Lidar, PointSources]] = []
     notes: list[str] = []
     for index, folder in enumerate(folders):
         if folder.name not in taken:
             continue
-        files = files_of(folder, options)
+        files = files_of(folder, points_frame)
         if not files.sources:
             raise SceneError(f"lidar {folder.name} has no point file in {folder}", fix="Add them, or move it away.")
         found.append((_lidar(folder, index, points_frame), files))
@@ -210,7 +182,7 @@ def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
             fix="Name the files of all lidars by number, or all by time.",
         )
     groups = _by_time(found, options, notes) if found[0][1].by_time else _by_number(found, notes)
-    sources = tuple(_merged(group, points_frame, with_device=len(lidars) > 1) for group in groups)
+    sources = tuple(_merged(group, several=len(lidars) > 1) for group in groups)
     return PointSources(sources, by_time=found[0][1].by_time, lidars=lidars, notes=tuple(notes))
 
 
@@ -224,7 +196,7 @@ def _lidar(folder: Path, index: int, points_frame: ReferenceFrame) -> Lidar:
             fix='Add it as {"heading": [w, x, y, z], "position": [x, y, z]}, ego from lidar; '
             "[1, 0, 0, 0] and [0, 0, 0] where its points are in ego already.",
         )
-    return Lidar(folder.name, index, pose_of(extrinsics, read_object(extrinsics)).pose)
+    return Lidar(folder.name, index, read_pose(extrinsics).pose)
 
 
 def _by_number(found: list[tuple[Lidar, PointSources]], notes: list[str]) -> list[_Group]:
@@ -251,32 +223,21 @@ def _by_time(found: list[tuple[Lidar, PointSources]], options: OpenOptions, note
         for group, row in zip(groups, rows.tolist(), strict=True):
             if row >= 0:
                 group.append((lidar, files.sources[row]))
-        within = f"within {options.image_tolerance:g} s (--image-tolerance)"
-        missing, left_over = int((rows < 0).sum()), len(others) - int((rows >= 0).sum())
-        if missing:
-            notes.append(f"lidar {lidar.name}: {missing} of {len(times)} frames have no sweep of it {within}")
+        notes += unmatched(f"lidar {lidar.name}", "sweep of it", rows, options)
+        left_over = len(others) - int((rows >= 0).sum())
         if left_over:
+            within = f"within {options.image_tolerance:g} s (--image-tolerance)"
             notes.append(f"lidar {lidar.name}: {left_over} of {len(others)} sweeps belong to no frame {within}")
     if len(found) > 1:
         notes.append(f"frames are the sweeps of lidar {first.name}; the others' are matched by time")
     return groups
 
 
-def _merged(group: _Group, points_frame: ReferenceFrame, *, with_device: bool) -> PointSource:
+def _merged(group: _Group, *, several: bool) -> PointSource:
     first = group[0][1]
-    sweeps = tuple(LidarSweep(source.path, lidar, source.timestamp) for lidar, source in group)
-    # No chunks: a lidar's sweep fits the memory.
-    read = partial(_read_sweeps, sweeps, points_frame, with_device)
-    return PointSource(first.path, first.key, first.timestamp, read, sweeps=sweeps)
-
-
-def _read_sweeps(sweeps: tuple[LidarSweep, ...], points_frame: ReferenceFrame, with_device: bool) -> PointCloud:
-    clouds = [read_points(sweep.path, "world" if points_frame == "world" else "sensor") for sweep in sweeps]
-    if with_device:
-        return merge(clouds, [sweep.lidar for sweep in sweeps], [sweep.transform for sweep in sweeps])
-    # A single lidar's points have a device only where its files say one.
-    (cloud,), pose = clouds, sweeps[0].lidar.ego_from_lidar
-    return cloud if pose is None else cloud.moved(pose, "ego")
+    # No chunks: a lidar's sweep fits the memory. A single lidar's points have a device only where its files say one.
+    read = partial(read_sweeps, tuple(LidarSweep(source.read_points, lidar) for lidar, source in group), several)
+    return PointSource(first.path, first.key, first.timestamp, read, sweeps=tuple(group))
 
 
 def at_frame_times(scene: Scene, sources: PointSources, options: OpenOptions, pose_files: Sequence[Path]) -> Scene:
@@ -284,34 +245,34 @@ def at_frame_times(scene: Scene, sources: PointSources, options: OpenOptions, po
 
     Args:
         scene: Its frames are the sources', in their order, with what is known of their poses.
-        sources: The frames' points.
+        sources: The frames' points, which have times if their names are times.
         options: For the widest gap between poses.
         pose_files: The file of each frame's pose; sweeps are moved by those of the frames around them, too.
     """
     if len(sources.lidars) < 2 or not sources.by_time or scene.points_frame == "world":
         return scene
-    sweeps = {source.key: list(source.sweeps) for source in sources.sources}
+    sweeps: list[list[LidarSweep]] = [[] for _ in scene.frames]
     trajectory, notes = scene.device_path(), []
     for lidar in sources.lidars:
-        # Each of this lidar's sweeps: its frame, its index among the sweeps of that frame, and both times.
+        # Each of this lidar's sweeps: the index of its frame, its file, and the times of both.
         places = [
-            (source, place, sweep.time, frame.timestamp)
-            for source, frame in zip(sources.sources, scene.frames, strict=True)
-            for place, sweep in enumerate(source.sweeps)
-            if sweep.lidar.index == lidar.index and frame.timestamp is not None and sweep.time is not None
+            (index, one, one.time, frame.timestamp)
+            for index, (source, frame) in enumerate(zip(sources.sources, scene.frames, strict=True))
+            for swept_by, one in source.sweeps
+            if swept_by == lidar and frame.timestamp is not None
         ]
         transforms = cloud_transforms(
             [stamp for *_, stamp, _ in places], [timestamp for *_, timestamp in places], trajectory, options
         )
-        for (source, place, *_), transform in zip(places, transforms, strict=True):
-            sweeps[source.key][place] = replace(sweeps[source.key][place], transform=transform)
+        for (index, one, *_), transform in zip(places, transforms, strict=True):
+            sweeps[index].append(LidarSweep(one.read_points, lidar, transform))
         notes += motion_note(f"sweeps of lidar {lidar.name}", transforms, None)
     frames = tuple(
         replace(
             frame,
-            read_points=partial(_read_sweeps, tuple(sweeps[source.key]), scene.points_frame, True),
+            read_points=partial(read_sweeps, tuple(sweeps[index]), True),
             sources=(*frame.sources, *source_files(pose_files[max(0, index - 1) : index + 2])),
         )
-        for index, (source, frame) in enumerate(zip(sources.sources, scene.frames, strict=True))
+        for index, frame in enumerate(scene.frames)
     )
     return replace(scene, frames=frames, notes=(*scene.notes, *notes))

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -36,13 +36,16 @@ from typing import Literal, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.datasets.json_values import StampedPose, pose_of, read_json
-from lidarprep.datasets.pose_table import PoseTable, decimal_nanoseconds, table_of_poses
-from lidarprep.errors import FormatError, SceneError
+from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, pose_of, read_json, table_of_poses
+from lidarprep.errors import FormatError, naming
 from lidarprep.pointfiles.timestamps import NANOSECONDS, TimeUnit, likely_unit
 from lidarprep.scene import Pose
 
-ROW_LENGTHS: dict[int, Literal["KITTI", "TUM"]] = {12: "KITTI", 8: "TUM"}
+# The columns of files without a header, by their number.
+_HEADERLESS: dict[int, tuple[Literal["KITTI", "TUM"], list[str]]] = {
+    12: ("KITTI", [name for row in "123" for name in (f"r{row}1", f"r{row}2", f"r{row}3", f"t{row}")]),
+    8: ("TUM", ["timestamp_s", "tx", "ty", "tz", "qx", "qy", "qz", "qw"]),
+}
 
 # What precedes the axis in the name of a position's or a rotation's column, most particular first.
 _POSITION = ("position", "translation", "pos", "trans", "location", "p", "t", "")
@@ -68,119 +71,51 @@ def read_poses(path: Path) -> PoseTable:
     if path.suffix.lower() == ".json":
         return _read_json(path)
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    first = next(_rows(path, lines), None)
-    if first is None:
+    numbered = {n: line for n, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")}
+    if not numbered:
         raise FormatError(path, found="no row of numbers", expected="a pose a row")
-    header_line = first.number if first.is_header() else _commented_header(lines, first)
+    first = min(numbered)
+    header_line = _header_line(lines, first)
     if header_line is not None:
-        return _CsvTable(path, lines, header_line).poses()
-    if len(first.words) not in ROW_LENGTHS:
-        first.fail(f"{len(first.words)} values", "12 numbers (KITTI) or 8 (TUM)")
-    rows = list(_rows(path, lines))
-    if ROW_LENGTHS[len(first.words)] == "TUM":
-        return _tum_table(path, rows)
-    return table_of_poses(path, "KITTI", [row.kitti_pose() for row in rows], [row.place for row in rows])
+        return _table_with_header(path, lines[header_line - 1], header_line, numbered).poses("CSV")
+    rows = [_words(line) for line in numbered.values()]
+    if len(rows[0]) not in _HEADERLESS:
+        expected = "12 numbers (KITTI) or 8 (TUM)"
+        raise FormatError(path, place=f"line {first}", found=f"{len(rows[0])} values", expected=expected)
+    kind, header = _HEADERLESS[len(rows[0])]
+    table = _Table(path, header, f"line {first}", rows, [f"line {n}" for n in numbered])
+    return table.poses("TUM") if kind == "TUM" else table.matrices()
 
 
 def _read_json(path: Path) -> PoseTable:
-    value = read_json(path)
-    if isinstance(value, list):
-        places = [f"entry {k}" for k in range(len(value))]
-        return _json_table(
-            path, places, [pose_of(path, item, place) for item, place in zip(value, places, strict=True)]
-        )
-    if not isinstance(value, dict):
-        raise FormatError(path, found=f"a JSON {type(value).__name__}", expected="a list or an object of poses")
-    places = [f"entry '{stem}'" for stem in value]
-    poses = [pose_of(path, item, place) for item, place in zip(value.values(), places, strict=True)]
-    return _json_table(path, places, poses, names=list(value))
-
-
-def _json_table(path: Path, places: list[str], poses: list[StampedPose], names: list[str] | None = None) -> PoseTable:
-    times = [pose.timestamp for pose in poses if pose.timestamp is not None]
+    value = read_json(path, (list, dict), "a list or an object of poses")
+    names = list(value) if isinstance(value, dict) else None
+    items = {f"entry {k}": item for k, item in enumerate(value)}
+    if names is not None:
+        items = {f"entry '{name}'": item for name, item in value.items()}
+    poses = {place: pose_of(path, item, place) for place, item in items.items()}
+    times = [pose.timestamp for pose in poses.values() if pose.timestamp is not None]
     if 0 < len(times) < len(poses):
-        without = next(place for place, pose in zip(places, poses, strict=True) if pose.timestamp is None)
+        without = next(place for place, pose in poses.items() if pose.timestamp is None)
         raise FormatError(
             path, place=without, found="no timestamp, where others have one", expected="one for every pose, or for none"
         )
-    return table_of_poses(path, "JSON", [pose.pose for pose in poses], places, times or None, names)
+    return table_of_poses(path, "JSON", [pose.pose for pose in poses.values()], times or None, names, list(poses))
 
 
-def _tum_table(path: Path, rows: list[_Row]) -> PoseTable:
-    numbers = np.array([row.numbers(row.words[1:], 7) for row in rows])
-    return PoseTable(
-        path,
-        "TUM",
-        quaternions=numbers[:, [6, 3, 4, 5]],
-        translations=numbers[:, :3],
-        places=[row.place for row in rows],
-        timestamps=[row.nanoseconds() for row in rows],
-    )
-
-
-def _commented_header(lines: Sequence[str], first: _Row) -> int | None:
-    """Return the line of a comment that names the columns, right before the first row; None if they are TUM's."""
-    number = first.number - 1
-    if number < 1 or not _is_header(lines[number - 1]):
+def _header_line(lines: Sequence[str], first: int) -> int | None:
+    """Return the number of the line that names the columns: the first row, or a comment right before it; or None."""
+    words = _words(lines[first - 1])
+    if len(words) >= 3 and not any(map(_is_number, words)):
+        return first
+    if first < 2 or not _is_header(lines[first - 2]):
         return None
-    words = _words(lines[number - 1].lstrip("# "))
-    is_tum = len(first.words) == 8 and [word.lower()[-1] for word in words[-4:]] == ["x", "y", "z", "w"]
-    return None if is_tum else number
-
-
-def _rows(path: Path, lines: Sequence[str]) -> Iterator[_Row]:
-    for number, line in enumerate(lines, 1):
-        if line.strip() and not line.lstrip().startswith("#"):
-            yield _Row(path, number, _words(line))
+    ends = [word.lower()[-1] for word in _words(lines[first - 2].lstrip("# "))[-4:]]
+    return None if len(words) == 8 and ends == ["x", "y", "z", "w"] else first - 1  # TUM's own comment
 
 
 def _words(line: str) -> list[str]:
     return re.split(r"[\s,;]+", line.strip(" \t,;"))
-
-
-class _Row:
-    """One row, and its place."""
-
-    def __init__(self, path: Path, number: int, words: list[str]) -> None:
-        self.path = path
-        self.number = number
-        self.words = words
-
-    @property
-    def place(self) -> str:
-        return f"line {self.number}"
-
-    def is_header(self) -> bool:
-        """Return whether no word is a number, so that they can only be names."""
-        return len(self.words) >= 3 and not any(map(_is_number, self.words))
-
-    def kitti_pose(self) -> Pose:
-        numbers = self.numbers(self.words, 12)
-        return self.checked(lambda: Pose.from_matrix(np.reshape(numbers, (3, 4))))
-
-    def numbers(self, words: list[str], count: int) -> list[float]:
-        try:
-            numbers = [float(word) for word in words]
-        except ValueError:
-            self.fail(repr(" ".join(words)[:80]), f"{count} numbers")
-        if len(numbers) != count:
-            self.fail(f"{len(self.words)} values", f"{len(self.words) + count - len(words)}, as in the first row")
-        return numbers
-
-    def nanoseconds(self) -> int:
-        nanoseconds = decimal_nanoseconds(self.words[0], 10**9)
-        if nanoseconds is None:
-            self.fail(f"{self.words[0][:40]!r} as timestamp", "seconds since the Unix epoch")
-        return nanoseconds
-
-    def checked(self, make: Callable[[], Pose]) -> Pose:
-        try:
-            return make()
-        except SceneError as error:
-            raise FormatError(self.path, place=self.place, found=error.message, fix=error.fix) from error
-
-    def fail(self, found: str, expected: str) -> NoReturn:
-        raise FormatError(self.path, place=self.place, found=found, expected=expected)
 
 
 def _is_number(word: str) -> bool:
@@ -191,7 +126,7 @@ def _is_number(word: str) -> bool:
     return True
 
 
-# ---- CSV -----------------------------------------------------------------------------------------------------------
+# ---- columns -------------------------------------------------------------------------------------------------------
 
 
 def _is_header(line: str) -> bool:
@@ -247,43 +182,53 @@ def _without_unit(parts: tuple[str, ...]) -> tuple[str, ...]:
     return parts[:-1] if len(parts) > 1 and parts[-1] == "m" else parts
 
 
-class _CsvTable:
-    """The rows under a header; every error says the line."""
+def _table_with_header(path: Path, header: str, header_line: int, numbered: dict[int, str]) -> _Table:
+    below = {n: line for n, line in numbered.items() if n > header_line}
+    header = header.lstrip().removeprefix("#")
+    try:
+        names, *rows = _split([header, *below.values()], header)
+    except csv.Error as error:
+        raise FormatError(path, found=f"a row that is no CSV ({error})") from error
+    if not rows:
+        raise FormatError(path, found="a header without a row", expected="a pose a row")
+    if len(rows) != len(below):
+        raise FormatError(path, found="a quoted value that goes over several lines", expected="a pose a line")
+    return _Table(path, names, f"line {header_line}", rows, [f"line {n}" for n in below])
 
-    def __init__(self, path: Path, lines: Sequence[str], header_line: int) -> None:
+
+class _Table:
+    """The rows of a file under its header; every error says the line."""
+
+    def __init__(
+        self, path: Path, header: list[str], header_place: str, rows: list[list[str]], places: list[str]
+    ) -> None:
         self.path = path
-        header = lines[header_line - 1].lstrip().removeprefix("#")
-        self.header_line = header_line
-        numbered = [
-            (number, line)
-            for number, line in enumerate(lines[header_line:], header_line + 1)
-            if line.strip() and not line.lstrip().startswith("#")
-        ]
-        self.places = [f"line {number}" for number, _ in numbered]
-        try:
-            self.header, *self.rows = _split([header, *(line for _, line in numbered)], header)
-        except csv.Error as error:
-            raise FormatError(path, found=f"a row that is no CSV ({error})") from error
-        self.columns = _columns_of(self.header)
-        if not self.rows:
-            raise FormatError(path, found="a header without a row", expected="a pose a row")
-        if len(self.rows) != len(numbered):
-            raise FormatError(path, found="a quoted value that goes over several lines", expected="a pose a line")
-        for place, row in zip(self.places, self.rows, strict=True):
-            if len(row) != len(self.header):
-                raise FormatError(
-                    path, place=place, found=f"{len(row)} values", expected=f"{len(self.header)}, as in the header"
-                )
+        self.header, self.header_place = header, header_place
+        self.rows, self.places = rows, places
+        self.columns = _columns_of(header)
         self.notes: list[str] = []
+        for place, row in zip(places, rows, strict=True):
+            if len(row) != len(header):
+                raise FormatError(
+                    path, place=place, found=f"{len(row)} values", expected=f"{len(header)}, as in {header_place}"
+                )
 
-    def poses(self) -> PoseTable:
+    def matrices(self) -> PoseTable:
+        """Return the poses of rows that are the 12 numbers of [R | t]."""
+        poses = []
+        for place, numbers in zip(self.places, self.numbers(range(12)), strict=True):
+            with naming(self.path, place):
+                poses.append(Pose.from_matrix(numbers.reshape(3, 4)))
+        return table_of_poses(self.path, "KITTI", poses)
+
+    def poses(self, kind: Literal["TUM", "CSV"]) -> PoseTable:
         position = _found(self.columns, _POSITION, "xyz", but=())
         if position is None:
             self.lacks("a position", "x, y, z; tx, ty, tz; position_x, position_y, position_z")
         timestamps = self.timestamps()
         return PoseTable(
             self.path,
-            "CSV",
+            kind,
             quaternions=self.quaternions(position),
             translations=self.numbers(position),
             places=self.places,
@@ -397,7 +342,7 @@ class _CsvTable:
     def lacks(self, what: str, names: str) -> NoReturn:
         raise FormatError(
             self.path,
-            place=f"line {self.header_line}",
+            place=self.header_place,
             found=f"no columns for {what} among {', '.join(self.header)}"[:200],
             expected=f"each once, named as in {names}",
         )

@@ -7,7 +7,7 @@ every layout, once a recording is open.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
 
@@ -21,13 +21,14 @@ _GENERAL = frozenset({"frame_order", "invert_extrinsics"})
 LISTED_NAMES = 12
 
 
-def selected(known: Iterable[str], wanted: Sequence[str], what: str) -> list[str]:
+def selected(known: Iterable[str], wanted: Sequence[str], what: str, there_is: str = "there is") -> list[str]:
     """Return the names among `known` that are wanted, in the order of `known`; all of them if `wanted` is empty.
 
     Args:
         known: The names that the recording has.
         wanted: The names that the user gave.
         what: What they name, in the singular: "camera".
+        there_is: How the error begins: "PATH has".
 
     Raises:
         SceneError: A wanted name is not known.
@@ -35,42 +36,38 @@ def selected(known: Iterable[str], wanted: Sequence[str], what: str) -> list[str
     names = list(known)
     for name in wanted:
         if name not in names:
-            raise SceneError(f"there is no {what} {name!r}", fix=known_are(names, what))
+            fix = f"Known are {listed(names)}." if names else f"This recording names no {what}s."
+            raise SceneError(f"{there_is} no {what} {name!r}", fix=fix)
     return [name for name in names if not wanted or name in wanted]
 
 
-def select_part(
-    path: Path, what: str, known: Mapping[str, Path], asked: str | None, number_of: Callable[[str], str] = str
-) -> Path:
+def select_part(path: Path, what: str, known: Mapping[str, Path], asked: str | None, looks_like: str) -> Path:
     """Return the part of a recording that is asked for by name or number; None asks for the only one.
 
     Args:
         path: The recording.
         what: What its parts are, in the singular: "sequence".
         known: The parts by name.
-        asked: The name or the number.
-        number_of: Makes the number of a name; by default the name itself, where it is one.
+        asked: The name; or its number: 1 for 001, and for day_drive_0001_sync where a part is a "drive".
+        looks_like: What a recording with such parts looks like.
 
     Raises:
         SceneError: Not exactly one part is meant.
     """
+    if not known:
+        raise SceneError(f"{path} holds no {what}", fix=f"Expected is {looks_like}.")
 
     def is_meant(name: str) -> bool:
-        number = number_of(name)
+        number = name.partition(f"_{what}_")[2].partition("_")[0] or name
         same_number = asked is not None and asked.isdecimal() and number.isdecimal() and int(asked) == int(number)
         return asked in (None, name) or same_number
 
-    found = [name for name in known if is_meant(name)]
+    found = [part for name, part in known.items() if is_meant(name)]
     if len(found) != 1:
         count = f"{len(found)} {what}s" if found else f"no {what}"
         problem = f"{path} holds {count}" + ("" if asked is None else f" {asked!r}")
         raise SceneError(problem, fix=f"Name one with --scene-name NAME: {listed(list(known))}.")
-    return known[found[0]]
-
-
-def known_are(names: Sequence[str], what: str) -> str:
-    """Say which names there are to choose from; `what` is what they name, in the singular."""
-    return f"Known are {listed(names)}." if names else f"This recording names no {what}s."
+    return found[0]
 
 
 def listed(names: Sequence[str]) -> str:
@@ -135,8 +132,7 @@ def select(scene: Scene, options: OpenOptions) -> Scene:
 
 def _with_cameras(scene: Scene, names: Sequence[str]) -> Scene:
     """Return the scene with the images of these cameras only, which keep their indices; of all if none is named."""
-    _require_known(scene, names)
-    if not names or all(camera.name in names for camera in scene.cameras):
+    if len(_selected_cameras(scene, names)) == len(scene.cameras):
         return scene
 
     def changed(frame: Frame) -> Frame:
@@ -153,7 +149,7 @@ def _with_inverted_extrinsics(scene: Scene, names: Sequence[str]) -> Scene:
     """Return the scene with the extrinsics of these cameras inverted, and with the poses of their images to match."""
     if not names:
         return scene
-    _require_known(scene, names)
+    _selected_cameras(scene, names)
     cameras = {camera.name: _inverted(camera) if camera.name in names else camera for camera in scene.cameras}
 
     def posed(image: CameraImage) -> CameraImage:
@@ -180,19 +176,13 @@ def _inverted(camera: Camera) -> Camera:
     return replace(camera, ego_from_camera=camera.ego_from_camera.inverse())
 
 
-def _require_known(scene: Scene, names: Iterable[str]) -> None:
-    known = [camera.name for camera in scene.cameras]
-    for name in names:
-        if name not in known:
-            raise SceneError(f"{scene.source} has no camera {name!r}", fix=known_are(known, "camera"))
+def _selected_cameras(scene: Scene, names: Sequence[str]) -> list[str]:
+    return selected([camera.name for camera in scene.cameras], names, "camera", f"{scene.source} has")
 
 
 def _check_lidars(scene: Scene, names: Sequence[str]) -> None:
     known = [lidar.name for lidar in scene.lidars]
-    for name in names:
-        if name not in known:
-            raise SceneError(f"{scene.source} has no lidar {name!r}", fix=known_are(known, "lidar"))
-    if names and set(known) != set(names):
+    if len(selected(known, names, "lidar", f"{scene.source} has")) < len(known):
         raise SceneError(
             f"{scene.source} cannot be read by lidar: the layout {scene.layout} always gives {', '.join(known)}",
             fix="Leave --lidar out.",

@@ -14,15 +14,22 @@ N need not start at 0 and need not be padded. Cameras and radar may be missing; 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from lidarprep.datasets.filenames import FrameKey, files_by_frame, image_stem, passed_over, stem_before, visible
-from lidarprep.datasets.json_values import StampedPose, pose_of, read_object
+from lidarprep.datasets.association import CameraFiles, images_of_frame
+from lidarprep.datasets.filenames import (
+    FrameKey,
+    files_by_frame,
+    image_stem,
+    passed_over,
+    source_files,
+    stem_before,
+    visible,
+)
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.point_folder import (
     LIDARS,
@@ -33,11 +40,10 @@ from lidarprep.datasets.point_folder import (
     has_lidars,
     lidar_sources,
 )
+from lidarprep.datasets.poses import StampedPose, read_camera, read_pose
 from lidarprep.datasets.selection import refuse_poses, unused_options
-from lidarprep.datasets.sources import source_files
-from lidarprep.errors import FormatError, SceneError
-from lidarprep.scene import Camera, CameraImage, Frame, Pose, RadarPoints, Scene
-from lidarprep.scene.camera import intrinsics_from_mapping
+from lidarprep.errors import FormatError, SceneError, naming
+from lidarprep.scene import Frame, RadarPoints, Scene
 
 LOOKS_LIKE = (
     "a toolkit folder: pointcloud/N.ply (or another point format, or lidars/NAME/N.ply), poses/N.json, "
@@ -45,11 +51,6 @@ LOOKS_LIKE = (
 )
 
 RADAR_COLUMNS = "x, y, z, dx, dy, dz, size"
-
-# The images of one camera, by the frame that they belong to.
-_Images = dict[FrameKey, Path]
-# Makes the key that a file is matched by of its stem.
-_KeyOf = Callable[[str], FrameKey]
 
 
 def detect(path: Path) -> str | None:
@@ -70,21 +71,20 @@ def open(path: Path, options: OpenOptions) -> Scene:
     fix = "Leave the poses file out, or open the folder pointcloud/ with it."
     refuse_poses(path, options, "a toolkit folder, which has its own poses", fix)
     clouds = path / "pointcloud"
-    sources = files_of(clouds, options) if clouds.is_dir() else PointSources(())
+    sources = files_of(clouds, options.points_frame) if clouds.is_dir() else PointSources(())
     if not sources.sources and has_lidars(path):
         clouds, sources = path / LIDARS, lidar_sources(path, options)
     if not sources.sources:
         raise SceneError(f"{clouds} holds no point file", fix=f"Expected is {LOOKS_LIKE}.")
     frame_files = {source.key: source for source in sources.sources}
-    of_frame = partial(_files, key_of=sources.key_of)
-    pose_files = of_frame(path / "poses", ".json")
+    pose_files = _files(path / "poses", ".json", sources)
     poses = _read_poses(path / "poses", frame_files, pose_files)
-    cameras = _read_cameras(path / "cameras", sources.key_of)
-    radar = of_frame(path / "radar_points", ".txt")
+    cameras = _read_cameras(path / "cameras", sources)
+    radar = _files(path / "radar_points", ".txt", sources)
     frames = []
     for index, (key, source) in enumerate(frame_files.items()):
         stamped = poses[key]
-        images = _images(cameras, key, stamped.pose)
+        images = images_of_frame(cameras, key, stamped.pose, None)
         frames.append(
             Frame(
                 id=source.id,
@@ -119,11 +119,11 @@ def open(path: Path, options: OpenOptions) -> Scene:
     return at_frame_times(scene, sources, options, [pose_files[key] for key in frame_files])
 
 
-def _files(folder: Path, suffix: str, *, key_of: _KeyOf) -> dict[FrameKey, Path]:
+def _files(folder: Path, suffix: str, sources: PointSources) -> dict[FrameKey, Path]:
     """Return the files with this suffix, by frame; none if there is no such folder."""
     if not folder.is_dir():
         return {}
-    return files_by_frame(folder, lambda name: stem_before(name, suffix), key_of=key_of)
+    return files_by_frame(folder, lambda name: stem_before(name, suffix), key_of=sources.key_of)
 
 
 def _read_poses(
@@ -135,49 +135,25 @@ def _read_poses(
                 f"frame {frame.id} has no pose: {folder / f'{frame.id}.json'} is missing",
                 fix='Add it as {"heading": [w, x, y, z], "position": [x, y, z]}, world from ego.',
             )
-    return {key: pose_of(found[key], read_object(found[key])) for key in frames}
+    return {key: read_pose(found[key]) for key in frames}
 
 
-def _read_cameras(folder: Path, key_of: _KeyOf) -> list[tuple[Camera, _Images]]:
+def _read_cameras(folder: Path, sources: PointSources) -> list[CameraFiles[FrameKey]]:
     """Return the cameras in the order of their names, each with its images."""
     if not folder.is_dir():
         return []
     folders = [path for path in visible(folder) if path.is_dir()]
-    return [_read_camera(path, index, key_of) for index, path in enumerate(folders)]
-
-
-def _read_camera(folder: Path, index: int, key_of: _KeyOf) -> tuple[Camera, _Images]:
-    extrinsics, intrinsics = folder / "extrinsics.json", folder / "intrinsics.json"
-    for path in (extrinsics, intrinsics):
-        if not path.is_file():
-            raise SceneError(
-                f"camera {folder.name} has no calibration: {path} is missing",
-                fix="Add it, or move the camera's folder away to go without it.",
-            )
-    ego_from_camera = pose_of(extrinsics, read_object(extrinsics)).pose
-    values = {key: _unwrapped(value) for key, value in read_object(intrinsics).items()}
-    try:
-        camera = Camera(folder.name, index, intrinsics_from_mapping(values), ego_from_camera)
-    except SceneError as error:
-        raise FormatError(intrinsics, found=error.message, fix=error.fix) from error
-    return camera, files_by_frame(folder, image_stem, key_of=key_of)
-
-
-def _unwrapped(value: Any) -> Any:
-    """Return a calibration's number, which may stand in a list of its own."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
-def _images(cameras: list[tuple[Camera, _Images]], key: FrameKey, world_from_ego: Pose) -> tuple[CameraImage, ...]:
-    return tuple(
-        CameraImage(camera, files[key], world_from_ego @ camera.ego_from_camera)
-        for camera, files in cameras
-        if key in files and camera.ego_from_camera is not None
-    )
+    return [
+        (
+            read_camera(path, index, "extrinsics.json", "intrinsics.json"),
+            files_by_frame(path, image_stem, key_of=sources.key_of),
+        )
+        for index, path in enumerate(folders)
+    ]
 
 
 def _strays(
-    frames: dict[FrameKey, PointSource], folder: Path, files: dict[FrameKey, Path], *, complete: bool = False
+    frames: dict[FrameKey, PointSource], folder: Path, files: Mapping[FrameKey, Path], *, complete: bool = False
 ) -> list[str]:
     """Return notes on the frames without a file in the folder, and on the files there that belong to no frame."""
     place = f"{folder.parent.name}/{folder.name}" if folder.parent.name == "cameras" else folder.name
@@ -196,11 +172,10 @@ def read_radar(path: Path) -> RadarPoints:
     Raises:
         FormatError: The file cannot be read, or a line is not seven finite numbers.
     """
-    try:
+    with naming(path):
         text = path.read_text(encoding="ascii", errors="replace")
-    except OSError as error:
-        raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
     rows = []
+    expected = f"7 finite numbers: {RADAR_COLUMNS}"
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
@@ -209,11 +184,10 @@ def read_radar(path: Path) -> RadarPoints:
         except ValueError:
             row = []
         if len(row) != 7:
-            expected = f"7 numbers: {RADAR_COLUMNS}"
             raise FormatError(path, place=f"line {number}", found=repr(line[:80]), expected=expected)
         rows.append(row)
     table = np.array(rows, dtype=np.float64).reshape(-1, 7)
     try:
         return RadarPoints(table[:, :3].copy(), table[:, 3:6].copy(), table[:, 6].copy(), "ego")
     except SceneError as error:
-        raise FormatError(path, found=error.message, expected=f"finite numbers: {RADAR_COLUMNS}") from error
+        raise FormatError(path, found=error.message, expected=expected) from error

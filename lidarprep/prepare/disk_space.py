@@ -1,8 +1,9 @@
 """Whether what is left of a run fits on the disk, going by what the frames so far have taken.
 
 A run that would fit is never refused: how much space a frame takes is measured on the disk, where images may share
-blocks with the recording, and twice as much must be missing as is free. Frames are weighed by the sizes of their
-source files.
+blocks with the recording, and twice as much must be missing as is free. Frames that are under way count as stored,
+since a part of them may be. Frames are weighed by the sizes of their source files; where a recipe crops, the frames
+that are left may hold nothing, and it is only warned.
 """
 
 from __future__ import annotations
@@ -12,14 +13,12 @@ from collections.abc import Sequence
 
 from lidarprep.errors import StorageError
 from lidarprep.prepare.plan import FrameTask
+from lidarprep.recipe import Recipe
 from lidarprep.storage import Store
 
 log = logging.getLogger(__name__)
 
-# Frames that must be stored before the others are judged by them.
-FRAMES_TO_GO_BY = 8
-
-# The disk is looked at again after so many frames.
+# The disk is looked at after so many frames, and again after as many.
 _EVERY = 8
 
 
@@ -28,18 +27,22 @@ class DiskSpace:
 
     Args:
         store: The destination.
-        tasks: The frames that are to be stored, in their order.
-        free: Its free space before; None if that is unknown or unlimited.
+        tasks: The frames that are to be stored.
+        recipe: Whether it crops.
     """
 
-    def __init__(self, store: Store, tasks: Sequence[FrameTask], free: int | None) -> None:
+    def __init__(self, store: Store, tasks: Sequence[FrameTask], recipe: Recipe) -> None:
         self._store = store
-        self._free_before = free
-        self._weights = [max(1, sum(source.bytes or 0 for source in task.frame.sources)) for task in tasks]
-        self._total = sum(self._weights)
-        self._done = 0
+        self._free_before = store.check()
+        self._crops = recipe.region_of_interest_3d is not None or recipe.device_height is not None
+        self._left = {task.frame.id: max(1, sum(source.bytes or 0 for source in task.frame.sources)) for task in tasks}
+        self._begun = 0
         self._frames = 0
         self._has_warned = False
+
+    def begin(self, task: FrameTask) -> None:
+        """Count a frame that is under way from now on."""
+        self._begun += self._left.pop(task.frame.id, 0)
 
     def stored(self) -> None:
         """One more frame is stored: judge the frames that are left.
@@ -47,22 +50,21 @@ class DiskSpace:
         Raises:
             StorageError: They do not fit by far.
         """
-        self._done += self._weights[self._frames]
         self._frames += 1
-        if self._free_before is None or self._frames % _EVERY or self._frames == len(self._weights):
+        if self._free_before is None or self._frames % _EVERY or not self._left:
             return
         free = self._store.check()
         if free is None:
             return
         taken = self._free_before - free
-        needed = int(taken * (self._total - self._done) / self._done)
+        needed = int(taken * sum(self._left.values()) / self._begun)
         if needed <= free:
             return
         message = (
             f"{self._store.location('').removeprefix('file://').rstrip('/')} has {_amount(free)} left, and about "
             f"{_amount(needed)} are still to be stored there, going by the first {self._frames} frames"
         )
-        if needed > 2 * free:
+        if needed > 2 * free and not self._crops:
             raise StorageError(
                 message, fix=f"Make room for {_amount(needed - free)} more, or choose another destination."
             )

@@ -30,7 +30,6 @@ class ManifestBuilder:
     attachments: list[AttachmentRecord] = field(default_factory=list)
     images: list[ImageRecord] = field(default_factory=list)
     skipped: list[SkippedRecord] = field(default_factory=list)
-    scene_notes: tuple[str, ...] = ()
 
     def add(self, result: FrameResult) -> None:
         """Add the result of the next frame."""
@@ -108,8 +107,7 @@ class ManifestBuilder:
             for kind, note in frame.notes.items():
                 first.setdefault(kind, note)
                 frames[kind] = frames.get(kind, 0) + 1
-        notes = [note if frames[kind] == 1 else f"{note} ({frames[kind]} frames)" for kind, note in first.items()]
-        return [*notes, *self.scene_notes]
+        return [note if frames[kind] == 1 else f"{note} ({frames[kind]} frames)" for kind, note in first.items()]
 
     def _notes_on_skipped(self, label_notes: Sequence[str]) -> list[str]:
         notes: list[str] = []

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from lidarprep.attachments import FrameFormat, get_format
-from lidarprep.datasets.sources import source_file
-from lidarprep.errors import FormatError, LidarprepError, SceneError
+from lidarprep.datasets.filenames import source_file
+from lidarprep.errors import FormatError, LidarprepError, SceneError, SourceChangedError
 from lidarprep.prepare import kept_points
 from lidarprep.prepare.fingerprint import source_records
 from lidarprep.prepare.ordered_map import Admission
@@ -252,16 +252,6 @@ class FrameProcessor:
         for source in frame.sources:
             if source.version and "://" not in source.location and source_file(Path(source.location)) != source:
                 raise SourceChangedError(source.location)
-
-
-class SourceChangedError(LidarprepError):
-    """A file of the recording changed while it was being prepared."""
-
-    def __init__(self, location: str) -> None:
-        super().__init__(
-            f"{location} has changed since the recording was opened",
-            fix="Run the same command again when nobody writes to the recording any more.",
-        )
 
 
 def _read_image(image: CameraImage, stem: str, frame_id: str) -> NewObject:

@@ -71,7 +71,7 @@ class Processing:
     finished: int = 0
 
     def frames(
-        self, tasks: Sequence[FrameTask], free: int | None, *, has_points: bool, on_points: Callable[[], None]
+        self, tasks: Sequence[FrameTask], *, has_points: bool, on_points: Callable[[], None]
     ) -> Iterator[tuple[FrameTask, FrameResult]]:
         """Store frames as attachments of their own; yield what became of each, in time order.
 
@@ -80,18 +80,18 @@ class Processing:
 
         Args:
             tasks: The frames.
-            free: The store's free space before, bytes; None if that is unknown or unlimited.
             has_points: Whether a frame of the run that is finished already keeps a point.
             on_points: Called when it is known that something is kept, and before each frame after that.
 
         Raises:
             EmptyResultError: No frame keeps a point.
         """
-        disk = DiskSpace(self.store, tasks, free)
+        disk = DiskSpace(self.store, tasks, self.processor.recipe)
         empty: list[EmptyFrame] = []
         with self._threads(self.workers + _STORING) as threads:
 
             def submit(task: FrameTask, admission: Admission) -> Future[FrameResult | EmptyFrame]:
+                disk.begin(task)
                 task = self._with_points(task)
                 if self.executor is not None:
                     future = self.executor.submit(store_in_worker, self.processor, task, has_points)
@@ -121,18 +121,17 @@ class Processing:
                         disk.stored()
                         yield task, result
 
-    def scene(
-        self, scene: Scene, tasks: Sequence[FrameTask]
-    ) -> tuple[list[FrameResult], AttachmentRecord | None, tuple[str, ...]]:
+    def scene(self, scene: Scene, tasks: Sequence[FrameTask]) -> tuple[list[FrameResult], AttachmentRecord | None]:
         """Store all frames as one Sensor Fusion Scene.
 
         Returns:
-            What became of each frame, in time order; the attachment, None if every frame was left out; what its writer
-            has rounded, assumed or dropped, a sentence each.
+            What became of each frame, in time order; the attachment, None if every frame was left out. What its writer
+            has rounded, assumed or dropped is noted at the first frame, for a run that finds the scene finished.
 
         Raises:
             EmptyResultError: No frame keeps a point.
         """
+        self.store.check()
         done: list[tuple[FrameTask, FrameResult, bytes | None]] = []
         with (
             self._threads(self.workers) as threads,
@@ -153,17 +152,18 @@ class Processing:
                     self._tell(result)
             records = [result.frame for _, result, _ in done if result.frame is not None]
             if not records:
-                return [result for _, result, _ in done], None, ()
+                return [result for _, result, _ in done], None
             require_points(records)
-            kept = threads.map(lambda one: self.processor.store_kept(one[0], self.store, one[2]), done)
-            results = [
-                result
-                if result.frame is None
-                else FrameResult(frame=result.frame.model_copy(update={"kept": kept_record}))
-                for (_, result, _), kept_record in zip(done, kept, strict=True)
-            ]
+            kept = list(threads.map(lambda one: self.processor.store_kept(one[0], self.store, one[2]), done))
             attachment = scene_file.store_scene([record.id for record in records])
-            return results, attachment, tuple(scene_file.writer.notes)
+            notes = {f"scene {number}": note for number, note in enumerate(scene_file.writer.notes)}
+            results = []
+            for (_, result, _), kept_record in zip(done, kept, strict=True):
+                if result.frame is not None:
+                    frame = result.frame.model_copy(update={"kept": kept_record, "notes": result.frame.notes | notes})
+                    result, notes = FrameResult(frame=frame), {}
+                results.append(result)
+            return results, attachment
 
     @contextmanager
     def _threads(self, count: int) -> Iterator[ThreadPoolExecutor]:

@@ -138,9 +138,7 @@ class Run:
         if current is not None and not overwrite:
             self.require_same_run(current, identity)
         cache = FrameCache(self.store, current, distrusted=self.distrusted)
-        known = self.known_settings(current, identity, cache)
-        free = None if known else self.store.check()  # before any work is done
-        settings = known or self.estimated_settings(identity)
+        settings = self.known_settings(current, identity, cache) or self.estimated_settings(identity)
         if self.recipe.strict:
             settings.refuse_findings()
         self.tasks = [task.with_fingerprint(identity.of_frame(task.frame.id, settings.record)) for task in self.tasks]
@@ -151,21 +149,27 @@ class Run:
             and current.fingerprint == identity.fingerprint
             and self.is_complete(results, whole_scene)
         ):
+            self.drop_entries(cache, identity)  # of a run that was killed at its very end
             return renew(current, self.storage) if current.images_have_expired else current
-        free = self.store.check() if known else free
         with self.advice_on_failure():
-            builder = self.process(results, whole_scene, settings, free)
+            builder = self.process(results, whole_scene, settings)
             manifest = builder.build(self.scene, self.recipe, self.storage, settings, identity)
             self.require_stored(manifest)
             try:
                 self.store.write_manifest(manifest.to_json(), if_version=version)
             except ManifestConflictError:
                 manifest = self.manifest_of_equal_run(identity)
+        self.drop_entries(cache, identity)
+        manifest = manifest.at(self.store.location(MANIFEST_KEY))
+        # Attachments of an earlier run may be among them.
+        return renew(manifest, self.storage) if manifest.images_have_expired else manifest
+
+    def drop_entries(self, cache: FrameCache, identity: RunIdentity) -> None:
+        """Delete the cache entries of frames that the manifest names; the run is complete whatever becomes of that."""
         try:
             cache.drop([identity.fingerprint, *(task.fingerprint for task in self.tasks)])
         except StorageError as failure:
             log.warning("the run is complete, but its cache entries stay: %s", failure.message)
-        return manifest.at(self.store.location(MANIFEST_KEY))
 
     def current_manifest(self, *, overwrite: bool) -> tuple[Manifest | None, str | None]:
         """Return the manifest that is at the destination, and its version.
@@ -207,6 +211,8 @@ class Run:
         what = f"{place_name(current.location)} is there already, from an earlier run to this destination"
         if identity.fingerprint is not None:
             what += f": {'; '.join(identity.differences_from(current))}"
+        else:
+            what += "; whether of the same recording cannot be told, since its frames name no source files"
         raise RecipeError(what, fix=_OTHER_RUN)
 
     def known_settings(
@@ -222,6 +228,7 @@ class Run:
 
     def estimated_settings(self, identity: RunIdentity) -> SceneSettings:
         """Estimate the settings of the scene; they are stored with its first frame, for a run that goes on."""
+        self.store.check()  # before any work is done
         settings = SceneSettings.estimate(self.scene, self.recipe, [task.frame for task in self.tasks])
         if identity.fingerprint is not None and not isinstance(self.format, SceneFormat):
             self.unstored_settings = (identity.fingerprint, settings.record)
@@ -254,7 +261,6 @@ class Run:
         results: dict[str, FrameResult],
         whole_scene: AttachmentRecord | None,
         settings: SceneSettings,
-        free: int | None,
     ) -> ManifestBuilder:
         """Process the frames whose results are missing; return all results, in time order."""
         builder = ManifestBuilder(self.tasks)
@@ -267,14 +273,14 @@ class Run:
             if whole_scene is None:
                 missing = self.tasks
                 self.progress.start(len(self.tasks), 0)
-                done, whole_scene, builder.scene_notes = self.processing.scene(self.scene, self.tasks)
+                done, whole_scene = self.processing.scene(self.scene, self.tasks)
                 fresh = {task.frame.id: result for task, result in zip(self.tasks, done, strict=True)}
             builder.attachments += [] if whole_scene is None else [whole_scene]
         else:
             self.processing.finished = len(self.tasks) - len(missing)
             self.progress.start(len(self.tasks), self.processing.finished)
             has_points = any(result.frame is not None and result.frame.points_out for result in results.values())
-            frames = self.processing.frames(missing, free, has_points=has_points, on_points=self.store_settings)
+            frames = self.processing.frames(missing, has_points=has_points, on_points=self.store_settings)
             fresh = {task.frame.id: result for task, result in frames}
         for task in self.tasks:
             builder.add(fresh[task.frame.id] if task.frame.id in fresh else results[str(task.fingerprint)])

@@ -3,7 +3,7 @@
     with running_sandbox() as sandbox:
         task = ScaleClient("test_key", sandbox.url).create_multistage(…)
 
-The server needs the `sandbox` extra. Each name is imported when it is first used.
+Each name is imported when it is first used.
 """
 
 from typing import TYPE_CHECKING

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from lidarprep.api.address import is_loopback, is_web_address
+from lidarprep.api import is_loopback, is_web_address
 from lidarprep.attachments import FrameFormat, format_of_suffix, get_format
 from lidarprep.errors import FormatError, LidarprepError, StorageError
 from lidarprep.sandbox._store import Document

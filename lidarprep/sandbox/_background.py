@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from lidarprep.api.address import is_loopback, is_web_address
+from lidarprep.api import is_loopback, is_web_address
 from lidarprep.errors import StorageError
 from lidarprep.sandbox._attachment_check import attachments_of, find_problem
 from lidarprep.sandbox._jobs import Job

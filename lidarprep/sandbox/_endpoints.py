@@ -17,8 +17,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from lidarprep.api import TASK_TYPES, TaskType, read_parameters
-from lidarprep.api.checks import checked_metadata
+from lidarprep.api import TASK_TYPES, TaskType, checked_metadata, read_parameters
 from lidarprep.errors import ParameterError
 from lidarprep.sandbox._faults import Faults, FaultSource
 from lidarprep.sandbox._http import (

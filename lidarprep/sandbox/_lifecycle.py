@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lidarprep.api import Strictness, TaskParameters, read_parameters
-from lidarprep.api.task_types import read_dependents
+from lidarprep.api import Strictness, TaskParameters, read_dependents, read_parameters
 from lidarprep.errors import ParameterError
 from lidarprep.sandbox._fake_results import fake_result
 from lidarprep.sandbox._store import (

@@ -12,7 +12,7 @@ from os import PathLike
 from typing import Any, NamedTuple, cast
 
 from lidarprep._sqlite import IN_MEMORY, Database, SqliteStore
-from lidarprep.api.parameters.values import MAX_TAGS
+from lidarprep.api import MAX_TAGS
 from lidarprep.sandbox._jobs import JobList
 
 Document = dict[str, Any]

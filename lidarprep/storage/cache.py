@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -26,6 +27,11 @@ _FETCHES = 16
 def entry_key(fingerprint: str) -> str:
     """Return the key of a finished frame's result."""
     return f"{CACHE_PREFIX}{fingerprint}.json"
+
+
+def is_entry_key(key: str) -> bool:
+    """Tell whether a key is one of a cache entry, or of the check before a run."""
+    return re.fullmatch(rf"{re.escape(CACHE_PREFIX)}([0-9a-f]{{64}}\.json|check)", key) is not None
 
 
 def put_entry(store: Store, fingerprint: str, result: FrameResult | SettingsRecord) -> None:

@@ -108,9 +108,17 @@ class FolderStore:
             self._made.discard(target.parent)
             self._put(self._target(key), data, source, durable=not key.startswith(CACHE_PREFIX))
 
-    def temporary_file(self) -> contextlib.AbstractContextManager[BinaryIO]:
-        """Open a file with a temporary name in the folder."""
-        return temporary_file(self._target("scene"))
+    @contextlib.contextmanager
+    def temporary_file(self) -> Iterator[BinaryIO]:
+        """Open a file with a temporary name in the folder; a folder that was made for it and stays empty goes, too."""
+        was_there = os.path.lexists(self.path)
+        try:
+            with temporary_file(self._target("scene")) as file:
+                yield file
+        finally:
+            if not was_there:
+                with contextlib.suppress(OSError):  # not empty
+                    self.path.rmdir()
 
     def put_file(self, key: str, file: BinaryIO, content_type: str, *, sha256: str) -> None:
         """Sync the file, and move it to its key."""

@@ -275,7 +275,6 @@ class Manifest(_Record):
     notes: list[str] = []
 
     _location: str = PrivateAttr(default="")
-    _version: str = PrivateAttr(default="")
 
     @property
     def images_have_expired(self) -> bool:
@@ -287,15 +286,10 @@ class Manifest(_Record):
         """URL of the manifest itself, which relative URLs in it start from."""
         return self._location
 
-    @property
-    def version(self) -> str:
-        """Version that the store gave it, for compare-and-swap; "" where it was read from a plain file."""
-        return self._version
-
-    def at(self, location: str, version: str = "") -> Manifest:
-        """Return the same manifest, known to lie at a URL and to have a version there."""
+    def at(self, location: str) -> Manifest:
+        """Return the same manifest, known to lie at a URL."""
         copy = self.model_copy()
-        copy._location, copy._version = location, version
+        copy._location = location
         return copy
 
     @property
@@ -354,14 +348,14 @@ class Manifest(_Record):
         return self.model_dump_json(indent=2).encode() + b"\n"
 
     @classmethod
-    def from_json(cls, data: bytes, *, location: str, version: str = "") -> Manifest:
-        """Read a manifest from its bytes; `location` is its own URL, `version` what the store calls these bytes.
+    def from_json(cls, data: bytes, *, location: str) -> Manifest:
+        """Read a manifest from its bytes; `location` is its own URL.
 
         Raises:
             FormatError: It is not a manifest.
         """
         try:
-            return cls.model_validate_json(data).at(location, version)
+            return cls.model_validate_json(data).at(location)
         except ValidationError as error:
             fix = f"Name the {MANIFEST_KEY} that `prepare` wrote."
             raise FormatError(location, fix=fix, **_explain(error)) from None

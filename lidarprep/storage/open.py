@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lidarprep.errors import FormatError, RecipeError, place_name
+from lidarprep.errors import FormatError, ManifestConflictError, RecipeError, place_name
 from lidarprep.storage.folder import FolderStore
 from lidarprep.storage.manifest import Manifest
 from lidarprep.storage.options import OBJECT_OPTIONS, SHOWN_OPTIONS, StorageOptions
@@ -70,6 +70,19 @@ def store_of(manifest: Manifest, options: StorageOptions | None = None, *, to_wr
         RecipeError: They do; or the manifest has options that there are not.
     """
     return open_store(destination_of(manifest), options_of(manifest, options, to_write=to_write))
+
+
+def current_version(manifest: Manifest, store: Store) -> str:
+    """Return the version that a manifest has at its destination, for compare-and-swap.
+
+    Raises:
+        ManifestConflictError: It was replaced or deleted since it was loaded.
+    """
+    found = store.read_manifest()
+    location = manifest.location
+    if found is None or Manifest.from_json(found[0], location=location) != manifest:
+        raise ManifestConflictError(location)
+    return found[1]
 
 
 def destination_of(manifest: Manifest) -> str:

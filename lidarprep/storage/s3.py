@@ -21,6 +21,7 @@ from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
 from lidarprep.storage._s3_faults import RetryBudget, code_of, is_missing, reported
 from lidarprep.storage._s3_session import shared_session
 from lidarprep.storage.files import of_the_disk
+from lidarprep.storage.keys import is_content_key
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, FetchUrl, ObjectInfo
 
@@ -68,6 +69,7 @@ class S3Store:
                     f"s3://{self.bucket} cannot be reached: {error}", fix="Check --endpoint-url."
                 ) from error
         self._budget = RetryBudget(options.give_up_after, endpoint)
+        self._is_checked = False
         self._transfer = TransferConfig(multipart_threshold=_IN_PARTS_FROM, multipart_chunksize=_PART)
 
     def __repr__(self) -> str:
@@ -75,11 +77,14 @@ class S3Store:
 
     def check(self) -> None:
         """Check that the bucket is there, may be listed, and takes an object with the options that objects have."""
+        if self._is_checked:
+            return
         # Not by head_bucket: its answers have no body that could say what is wrong.
         self._ask("list_objects_v2", "", "be listed", at_most_s=_CHECK_S, Prefix=self._full(""), MaxKeys=1)
         key, data = f"{CACHE_PREFIX}check", b"lidarprep checks whether it may store here.\n"
         self._put(key, data, self._headers("frames/check", "text/plain"), at_most_s=_CHECK_S)
         self._ask("delete_object", key, "be deleted", at_most_s=_CHECK_S, Key=self._full(key))
+        self._is_checked = True
 
     def put(
         self,
@@ -158,8 +163,9 @@ class S3Store:
         while True:
             page = self._ask("list_multipart_uploads", "", "be listed", Prefix=self._full(""), **marker)
             for upload in page.get("Uploads", ()):
-                if upload["Initiated"].timestamp() < before:
-                    key, upload_id = upload["Key"], upload["UploadId"]
+                key, upload_id = upload["Key"], upload["UploadId"]
+                is_ours = is_content_key(key[len(self._full("")) :])
+                if is_ours and upload["Initiated"].timestamp() < before:
                     self._ask("abort_multipart_upload", "", "abort an upload in parts", Key=key, UploadId=upload_id)
             if not page.get("IsTruncated"):
                 return

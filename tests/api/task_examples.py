@@ -2,6 +2,10 @@
 
 from typing import Any
 
+import pytest
+
+from lidarprep.api import check_parameters
+from lidarprep.errors import ParameterError
 from lidarprep.scene.region import RegionOfInterest3D
 
 FRAMES = ["https://example.com/1.json", "s3://bucket/2.json", "gs://bucket/3.json"]
@@ -271,3 +275,13 @@ DEPENDENTS_EXAMPLE: dict[str, Any] = {
         }
     ]
 }
+
+
+def wire(task_type: str, **changes: Any) -> dict[str, Any]:
+    return check_parameters(task_type, {**LEAST[task_type], **changes}).to_wire()
+
+
+def refusal(task_type: str, **changes: Any) -> str:
+    with pytest.raises(ParameterError) as refused:
+        check_parameters(task_type, {**LEAST[task_type], **changes})
+    return str(refused.value)

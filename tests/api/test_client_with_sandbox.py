@@ -2,9 +2,6 @@
 
 import asyncio
 import random
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -134,32 +131,3 @@ def test_dependents_are_created_once_though_the_answer_is_lost(fault) -> None:
         assert [made.type for made in client.iter_tasks()] == ["lidarsegmentation", "lidarannotation"]
         with pytest.raises(BadRequestError):
             client.force_dependents(task.id)
-
-
-SUBMIT = """
-import asyncio, sys
-from lidarprep.api import AsyncScaleClient
-async def main():
-    async with AsyncScaleClient("test_key", sys.argv[1], retries=30, max_connections=5) as client:
-        calls = (client.create_lidar_annotation(attachments=["https://example.com/1.json"], attachment_type="json",
-                 labels=["car"], unique_id=f"killed-{n}") for n in range(40))
-        await asyncio.gather(*calls)
-print("ready", flush=True)
-asyncio.run(main())
-"""
-
-
-def test_a_client_that_is_killed_and_run_again_makes_no_task_twice() -> None:
-    with running_sandbox(faults=Faults(rate=0.3, seed=1, latency_s=0.02, retry_after_s=0)) as sandbox:
-        command = [sys.executable, "-c", SUBMIT, sandbox.url]
-        for delay_s in (0.05, 0.2):
-            with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-                assert process.stdout is not None
-                process.stdout.readline()
-                time.sleep(delay_s)
-                process.kill()
-        sandbox.faults.set(Faults())
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
-        with ScaleClient("test_key", sandbox.url) as client:
-            made = sorted(str(task.unique_id) for task in client.iter_tasks())
-    assert made == sorted(f"killed-{number}" for number in range(40))

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lidarprep.api.conflicts import first_difference, task_named_in
-from lidarprep.api.task import Task
+from lidarprep.api._conflicts import first_difference
+from lidarprep.api._responses import task_named_in
+from lidarprep.api._task import Task
 from lidarprep.errors import ConflictError, ParameterError, ServerError
 
 TASK_ID = "5a99e20de50d4979ce6d291e"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lidarprep.api.listing import TaskPage, task_query
+from lidarprep.api._listing import TaskPage, task_query
 from lidarprep.errors import ParameterError, ServerError
 
 

@@ -1,5 +1,6 @@
 """docs/scale-api.md has every row of the reference, and what it names is there."""
 
+import inspect
 import re
 from functools import cache
 from importlib import import_module
@@ -10,10 +11,10 @@ import pytest
 
 from lidarprep import api, callbacks
 from lidarprep.api import AsyncScaleClient, ScaleClient, parameters
-from lidarprep.api.answers import ERRORS_BY_STATUS
-from lidarprep.api.listing import TaskFilters
-from lidarprep.api.parameters.base import PYTHON_NAMES
-from lidarprep.api.task_types import TASK_TYPES
+from lidarprep.api._listing import TaskFilters
+from lidarprep.api._responses import ERRORS_BY_STATUS
+from lidarprep.api._task_types import TASK_TYPES
+from lidarprep.api.parameters._base import PYTHON_NAMES
 from lidarprep.errors import ServerError
 from lidarprep.sandbox._endpoints import ROUTES
 from lidarprep.sandbox._fake_results import fake_result
@@ -119,10 +120,7 @@ def test_each_parameter_of_an_endpoint_is_a_row_of_the_page() -> None:
 def assert_is_there(code: str) -> None:
     """Code as the page names it: `method(argument)` of the client, `TaskFilters.name`, or a name of some module."""
     if found := re.fullmatch(r"(\w+)\((\w+)\)", code):
-        method: Any = getattr(ScaleClient, found[1])
-        assert (
-            found[2] in method.__code__.co_varnames[: method.__code__.co_argcount + method.__code__.co_kwonlyargcount]
-        )
+        assert found[2] in inspect.signature(getattr(ScaleClient, found[1])).parameters
     elif code.startswith("TaskFilters."):
         assert code.removeprefix("TaskFilters.") in TaskFilters.__annotations__
     elif code.startswith("lidarprep."):

@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lidarprep.datasets import open_scene
-from lidarprep.datasets.pandaset import layout as pandaset
+from lidarprep.datasets import open_scene, pandaset
 from lidarprep.errors import FormatError, LidarprepError, SceneError
 from tests.datasets.generated import Recording, generated
 from tests.datasets.write_pandaset import write_pandaset
@@ -184,7 +183,7 @@ def test_a_sequence_is_chosen_by_name_or_number(sequence: Path) -> None:
     root = sequence.parent
     assert len(open_scene(root)) == 3
     shutil.copytree(sequence, root / "019")
-    with pytest.raises(SceneError, match=r"holds 2 sequences: 001, 019\n.*--scene-name"):
+    with pytest.raises(SceneError, match=r"holds 2 sequences\n.*--scene-name NAME: 001, 019"):
         open_scene(root)
     assert "019" in str(open_scene(root, scene="19")[0].images[0].path)
     assert "001" in str(open_scene(root, scene="001")[0].images[0].path)

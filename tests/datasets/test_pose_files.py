@@ -429,7 +429,7 @@ def test_every_time_in_nanoseconds_is_exact(tmp_path: Path, time: int) -> None:
         ("x,y,qw,qx,qy,qz\n1,2,1,0,0,0\n", "line 1: no columns for a position"),
         ("x,x,y,z,qw,qx,qy,qz\n1,1,2,3,1,0,0,0\n", "no columns for a position among x, x"),
         ("x,y,z,roll,pitch\n1,2,3,0,0\n", "no columns for a rotation"),
-        ("x,y,z,qw,qx,qy,qz\n1,2,3,1,0,0\n", "line 2: 6 values; expected 7, as in the header"),
+        ("x,y,z,qw,qx,qy,qz\n1,2,3,1,0,0\n", "line 2: 6 values; expected 7, as in line 1"),
         ("x,y,z,qw,qx,qy,qz\n\n1,2,east,1,0,0,0\n", "line 3, column 'z': 'east'; expected a number"),
         ("x,y,z,qw,qx,qy,qz\n1,2,nan,1,0,0,0\n", "line 2: .*not finite"),
         ("x,y,z,qw,qx,qy,qz\n1,2,3,2,0,0,0\n", "line 2: .*not unit"),

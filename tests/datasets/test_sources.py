@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import lidarprep as lp
-from lidarprep.datasets.sources import source_file
+from lidarprep.datasets.filenames import source_file
 from tests.datasets.generated import Recording, generated
 from tests.datasets.test_every_layout import LAYOUTS, Layout
 

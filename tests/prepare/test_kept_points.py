@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import lidarprep as lp
 from lidarprep.prepare import kept_points
+from lidarprep.prepare.empty_result import EmptyResultError
 from tests.prepare.runs import points_of
 from tests.scenes import read_ply, read_pose
 
@@ -35,7 +36,11 @@ def test_rows_come_back_as_they_went(kept: list[bool]) -> None:
 
 @pytest.mark.parametrize(
     ("data", "found"),
-    [(b"x", "not a gzip stream"), (gzip.compress(b"12")[:-9], "gzip"), (gzip.compress(b""), "0 bytes")],
+    [
+        (b"x", "not a gzip stream"),
+        (gzip.compress(b"12", mtime=0)[:-9], "gzip"),
+        (gzip.compress(b"", mtime=0), "0 bytes"),
+    ],
 )
 def test_other_bytes_are_refused(data: bytes, found: str) -> None:
     with pytest.raises(lp.FormatError, match=f"mine.*{found}"):
@@ -140,8 +145,7 @@ def test_on_any_cloud(
     out = tmp_path_factory.mktemp("any")
     try:
         manifest = lp.prepare(lp.Scene("made", "made", (frame,), points_frame="world"), recipe, out)
-    except lp.RecipeError as error:
-        assert "is kept" in error.message
+    except EmptyResultError:
         return
     rows = kept_rows(manifest, 0, out)
     if format == "sfs":

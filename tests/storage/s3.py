@@ -16,8 +16,8 @@ from botocore.httpsession import URLLib3Session
 from tenacity import wait_fixed
 
 import lidarprep as lp
-from lidarprep.storage import open_store
 from lidarprep.storage import _s3_faults as retries
+from lidarprep.storage import open_store
 from lidarprep.storage.s3 import S3Store
 from tests.storage.conftest import BUCKET, server
 
@@ -100,6 +100,12 @@ def network(
 def requests(sent: list[Any]) -> list[str]:
     """Method and key of each request."""
     return [f"{request.method} {urlsplit(request.url).path.removeprefix(f'/{BUCKET}')[1:]}" for request in sent]
+
+
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let objects be sent in parts from 6 MB on; S3 takes none of less than 5 MB."""
+    monkeypatch.setattr("lidarprep.storage.s3._IN_PARTS_FROM", 6 * 2**20)
+    monkeypatch.setattr("lidarprep.storage.s3._PART", 5 * 2**20)
 
 
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ def test_what_is_stored_compressed_is_compared_by_its_stored_size(store: Store) 
     assert missing_keys(store, [record.model_copy(update={"bytes": 100, "stored_bytes": 3})]) == set()
 
 
-def test_of_a_bucket_full_of_others_objects_only_what_begins_like_ours_is_listed(bucket: Any, moto: str) -> None:
+def test_of_a_bucket_full_of_others_objects_only_what_begins_like_ours_is_listed(bucket: Any) -> None:
     store = opened(prefix="")
     fill(store)
     bucket.put_object(Key="recordings/1.bag", Body=b"x")

@@ -6,7 +6,7 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier, Thread
@@ -373,46 +373,21 @@ def test_a_file_system_that_cannot_sync_folders_is_stored_at_all_the_same(
 # ---- what is wrong is seen before any work
 
 
-def a_file(out: Path) -> None:
-    out.write_text("a file")
-
-
-def a_link_to_nothing(out: Path) -> None:
-    out.symlink_to("nothing")
-
-
-def a_link_to_itself(out: Path) -> None:
-    out.symlink_to(out.name)
-
-
-def a_file_for_images(out: Path) -> None:
-    out.mkdir()
-    (out / "images").write_text("a file")
-
-
-def frames_that_lead_nowhere(out: Path) -> None:
-    out.mkdir()
-    (out / "frames").symlink_to("nothing")
-
-
-def a_cache_elsewhere(out: Path) -> None:
-    out.mkdir()
-    (out / ".lidarprep").symlink_to(out.parent)
-
-
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("name", "link", "said"),
     [
-        (a_file, "out is not a folder"),
-        (a_link_to_nothing, "is a link that leads to no folder"),
-        (a_link_to_itself, "is a link that leads to no folder"),
-        (a_file_for_images, "images is not a folder, and files are to be stored in it"),
-        (frames_that_lead_nowhere, "frames is not a folder"),
-        (a_cache_elsewhere, r"\.lidarprep is a link that leads out"),
+        ("out", None, "out is not a folder"),
+        ("out", "nothing", "is a link that leads to no folder"),
+        ("out", "out", "is a link that leads to no folder"),
+        ("out/images", None, "images is not a folder, and files are to be stored in it"),
+        ("out/frames", "nothing", "frames is not a folder"),
+        ("out/.lidarprep", "..", r"\.lidarprep is a link that leads out"),
     ],
 )
-def test_what_cannot_be_stored_in_is_refused(tmp_path: Path, make: Callable[[Path], None], said: str) -> None:
-    make(tmp_path / "out")
+def test_what_cannot_be_stored_in_is_refused(tmp_path: Path, name: str, link: str | None, said: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("a file") if link is None else path.symlink_to(link)
     with pytest.raises(StorageError, match=said) as refused:
         opened(tmp_path / "out").check()
     assert refused.value.fix is not None

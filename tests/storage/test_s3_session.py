@@ -77,7 +77,7 @@ def test_a_role_that_may_not_be_assumed_is_one_clear_error(moto: str, monkeypatc
 
 
 def test_the_credentials_of_a_profile_are_used_and_fetched_again_before_they_expire(
-    bucket: Any, moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A program that gives another key each time, which lasts a minute: too short for another request.
     script = tmp_path / "credentials.py"
@@ -103,7 +103,7 @@ def test_the_credentials_of_a_profile_are_used_and_fetched_again_before_they_exp
         opened(profile="nobody")
 
 
-def test_no_credentials_are_one_clear_error(bucket: Any, moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials_are_one_clear_error(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
@@ -149,7 +149,7 @@ def test_an_endpoint_is_a_url_and_no_secret_shows_in_an_error(endpoint: str, sai
     assert "secret" not in str(refused.value)
 
 
-def test_secrets_show_in_no_error(bucket: Any, moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_show_in_no_error(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.storage.s3 import answered
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "verysecret")

@@ -16,9 +16,14 @@ from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
 from lidarprep.storage import open_store
 from lidarprep.storage.content import read_content
 from tests.storage.conftest import BUCKET
-from tests.storage.s3 import answered, body, cut, head, network, no_waiting, opened, put, requests
+from tests.storage.s3 import answered, body, cut, head, network, no_waiting, opened, put, requests, small_parts
 
-LARGE = 17 * 2**20
+LARGE = 6 * 2**20
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_parts(monkeypatch)
 
 
 def tags_of(bucket: Any, key: str) -> dict[str, str]:
@@ -30,23 +35,7 @@ def is_public(bucket: Any, key: str) -> bool:
     return any(grant["Grantee"].get("URI", "").endswith("AllUsers") for grant in bucket.Object(key).Acl().grants)
 
 
-def test_headers_tags_class_and_encryption_reach_the_store(bucket: Any, moto: str) -> None:
-    store = opened(
-        cache_control="max-age=3600",
-        sse="AES256",
-        storage_class="STANDARD_IA",
-        tags={"team": "maps", "cost centre": "a+b"},
-        acl="public-read",
-    )
-    put(store, "frames/1-0123456789ab.pb", b"points", "application/octet-stream")
-    found = head(bucket, "run/frames/1-0123456789ab.pb")
-    assert (found["CacheControl"], found["ContentType"]) == ("max-age=3600", "application/octet-stream")
-    assert (found["ServerSideEncryption"], found["StorageClass"]) == ("AES256", "STANDARD_IA")
-    assert tags_of(bucket, "run/frames/1-0123456789ab.pb") == {"team": "maps", "cost centre": "a+b"}
-    assert is_public(bucket, "run/frames/1-0123456789ab.pb")
-
-
-def test_cache_entries_are_encrypted_and_tagged_but_never_public_or_of_a_class(bucket: Any, moto: str) -> None:
+def test_cache_entries_are_encrypted_and_tagged_but_never_public_or_of_a_class(bucket: Any) -> None:
     store = opened(
         sse="AES256", storage_class="STANDARD_IA", acl="public-read", cache_control="max-age=9", tags=["a=b=c"]
     )
@@ -56,11 +45,13 @@ def test_cache_entries_are_encrypted_and_tagged_but_never_public_or_of_a_class(b
     assert tags_of(bucket, "run/.lidarprep/0.json") == {"a": "b=c"}
     assert not {"StorageClass", "CacheControl"} & found.keys()
     assert not is_public(bucket, "run/.lidarprep/0.json")
+    put(store, "frames/1-0123456789ab.json")
+    assert is_public(bucket, "run/frames/1-0123456789ab.json")
     store.write_manifest(b"{}", if_version=None)
     assert "CacheControl" not in head(bucket, "run/manifest.json")
 
 
-def test_a_key_of_kms_reaches_the_store_for_parts_too(bucket: Any, moto: str) -> None:
+def test_a_key_of_kms_reaches_the_store_for_parts_too(bucket: Any) -> None:
     store = opened(sse="aws:kms", kms_key="alias/scenes", tags=["a=b=c"])
     put(store, "small.json", b"{}")
     put(store, "large.json", b" " * LARGE)
@@ -71,7 +62,7 @@ def test_a_key_of_kms_reaches_the_store_for_parts_too(bucket: Any, moto: str) ->
 
 
 @pytest.mark.parametrize("checksums", ["sha256", "crc32", "when_required"])
-def test_every_put_carries_a_checksum_that_the_store_can_verify(bucket: Any, moto: str, checksums: str) -> None:
+def test_every_put_carries_a_checksum_that_the_store_can_verify(bucket: Any, checksums: str) -> None:
     store = opened(checksums=checksums)
     with network() as sent:
         put(store, "a.json", b"[1]")
@@ -91,8 +82,8 @@ def test_every_put_carries_a_checksum_that_the_store_can_verify(bucket: Any, mot
 
 
 @pytest.mark.parametrize("checksums", ["sha256", "crc32", "when_required"])
-def test_a_large_object_goes_in_parts_each_with_its_checksum(bucket: Any, moto: str, checksums: str) -> None:
-    store, data = opened(checksums=checksums), os.urandom(2**20) * 20
+def test_a_large_object_goes_in_parts_each_with_its_checksum(bucket: Any, checksums: str) -> None:
+    store, data = opened(checksums=checksums), os.urandom(2**20) * 11
     with network() as sent:
         put(store, "large.pb", data)
     parts = [request for request in sent if request.method == "PUT"]
@@ -107,7 +98,7 @@ def test_a_large_object_goes_in_parts_each_with_its_checksum(bucket: Any, moto: 
 
 
 def test_a_file_is_sent_from_the_disk_and_is_gone_afterwards(
-    bucket: Any, moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     store = opened(cache_control="max-age=5")
@@ -121,13 +112,13 @@ def test_a_file_is_sent_from_the_disk_and_is_gone_afterwards(
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_large_object_that_cannot_be_sent_leaves_no_parts(bucket: Any, moto: str) -> None:
+def test_a_large_object_that_cannot_be_sent_leaves_no_parts(bucket: Any) -> None:
     with network(answered(403, "AccessDenied"), method="PUT"), pytest.raises(StorageError, match="AccessDenied"):
         put(opened(), "large.pb", b"x" * LARGE)
     assert list(bucket.multipart_uploads.all()) == []
 
 
-def test_objects_are_fetched_whole_and_in_part(bucket: Any, moto: str) -> None:
+def test_objects_are_fetched_whole_and_in_part(bucket: Any) -> None:
     store = opened()
     put(store, "a.json", b"0123456789")
     put(store, "empty.json", b"")
@@ -138,7 +129,7 @@ def test_objects_are_fetched_whole_and_in_part(bucket: Any, moto: str) -> None:
         assert store.get("a.json", 3, 5) == b"34"
 
 
-def test_listings_are_of_the_prefix_only_and_go_on_where_one_page_ends(bucket: Any, moto: str) -> None:
+def test_listings_are_of_the_prefix_only_and_go_on_where_one_page_ends(bucket: Any) -> None:
     store = opened()
     keys = [f"frames/{number}-0123456789ab.json" for number in range(7)]
     for key in (*keys, "other.json"):
@@ -160,19 +151,19 @@ def test_listings_are_of_the_prefix_only_and_go_on_where_one_page_ends(bucket: A
 
 
 @pytest.mark.parametrize("prefix", ["run", ""])
-def test_uploads_in_parts_that_are_old_are_aborted_and_those_outside_the_prefix_are_not(
-    bucket: Any, moto: str, prefix: str
-) -> None:
+def test_uploads_in_parts_that_are_ours_and_old_are_aborted_and_no_others(bucket: Any, prefix: str) -> None:
     store = opened(prefix=prefix)
-    for key in ("run/scene-0123456789ab.sfs", "backup.tar"):
+    ours, theirs = f"{prefix}/scene-0123456789ab.sfs".lstrip("/"), f"{prefix}/images/backup.tar".lstrip("/")
+    for key in (ours, theirs, "other/scene-0123456789ab.sfs"):
         bucket.meta.client.create_multipart_upload(Bucket=BUCKET, Key=key)
     store.delete_unfinished(0.0)
-    assert len(list(bucket.multipart_uploads.all())) == 2
+    assert len(list(bucket.multipart_uploads.all())) == 3
     store.delete_unfinished(1e12)
-    assert [upload.object_key for upload in bucket.multipart_uploads.all()] == (["backup.tar"] if prefix else [])
+    left = {upload.object_key for upload in bucket.multipart_uploads.all()}
+    assert left == {theirs, "other/scene-0123456789ab.sfs"}
 
 
-def test_the_check_puts_with_the_options_of_the_run_and_leaves_nothing(bucket: Any, moto: str) -> None:
+def test_the_check_puts_with_the_options_of_the_run_and_leaves_nothing(bucket: Any) -> None:
     store = opened(sse="aws:kms", kms_key="k", tags={"a": "b"})
     with network() as sent:
         store.check()
@@ -185,7 +176,7 @@ def test_the_check_puts_with_the_options_of_the_run_and_leaves_nothing(bucket: A
         opened(storage_class="NO_SUCH").check()
 
 
-def test_every_request_says_that_the_requester_pays_and_signed_urls_do_by_themselves(bucket: Any, moto: str) -> None:
+def test_every_request_says_that_the_requester_pays_and_signed_urls_do_by_themselves(bucket: Any) -> None:
     store = opened(requester_pays=True, presign_hours=1)
     with network() as sent:
         store.check()
@@ -214,7 +205,7 @@ def test_path_style_addresses_put_the_bucket_into_the_path(bucket: Any, moto: st
     assert sent[0].url == f"{by_name}/{BUCKET}/run/a.json"
 
 
-def test_compressed_objects_are_what_http_clients_decompress(bucket: Any, moto: str) -> None:
+def test_compressed_objects_are_what_http_clients_decompress(bucket: Any) -> None:
     store, data = opened(gzip=True, presign_hours=1), b'{"points": []}' * 1000
     put(store, "a.json.gz", gzip.compress(data), encoding="gzip")
     assert head(bucket, "run/a.json.gz")["ContentEncoding"] == "gzip"
@@ -227,14 +218,14 @@ def test_compressed_objects_are_what_http_clients_decompress(bucket: Any, moto: 
 @pytest.mark.parametrize(
     "change", [lambda data: data[:-9], lambda data: data + b"tail", lambda data: b"[1]", lambda data: data[:30]]
 )
-def test_what_is_not_compressed_as_it_says_is_an_error(bucket: Any, moto: str, change: Any) -> None:
+def test_what_is_not_compressed_as_it_says_is_an_error(bucket: Any, change: Any) -> None:
     store = opened()
     put(store, "a.json.gz", change(gzip.compress(b"0123456789" * 100)))
     with pytest.raises(StorageError, match="says that it is compressed, and"):
         list(read_content(store, "a.json.gz", is_compressed=True))
 
 
-def test_urls_are_those_of_the_bucket_or_of_the_prefix_that_is_given(bucket: Any, moto: str) -> None:
+def test_urls_are_those_of_the_bucket_or_of_the_prefix_that_is_given(bucket: Any) -> None:
     for store in (opened("a/b"), opened("/a/b/")):
         assert (
             store.url("c.json")
@@ -253,7 +244,7 @@ def test_a_destination_that_is_none_is_refused(destination: str) -> None:
         open_store(destination)
 
 
-def test_a_manifest_is_replaced_only_if_it_is_the_one_that_was_read(bucket: Any, moto: str) -> None:
+def test_a_manifest_is_replaced_only_if_it_is_the_one_that_was_read(bucket: Any) -> None:
     one, two = opened(), opened(give_up_after=1)
     assert one.read_manifest() is None
     one.write_manifest(b"1", if_version=None)
@@ -272,7 +263,7 @@ def test_a_manifest_is_replaced_only_if_it_is_the_one_that_was_read(bucket: Any,
 
 @pytest.mark.parametrize("fault", [cut, answered(500, "InternalError"), answered(409, "ConditionalRequestConflict")])
 def test_a_manifest_whose_answer_was_lost_is_written_all_the_same(
-    bucket: Any, moto: str, fault: Any, monkeypatch: pytest.MonkeyPatch
+    bucket: Any, fault: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_waiting(monkeypatch)
     store, version = opened(), None
@@ -287,7 +278,7 @@ def test_a_manifest_whose_answer_was_lost_is_written_all_the_same(
 
 
 @pytest.mark.parametrize("code", ["NotImplemented", "501"])
-def test_a_store_that_says_it_knows_no_conditions_is_asked_without(bucket: Any, moto: str, code: str) -> None:
+def test_a_store_that_says_it_knows_no_conditions_is_asked_without(bucket: Any, code: str) -> None:
     store = opened()
     store.write_manifest(b"1", if_version=None)
     refuse = answered(501, code, "no conditions")

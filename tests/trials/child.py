@@ -125,6 +125,7 @@ def _live(files: Path, words: list[str], out: str, fate: Fate) -> None:
     from lidarprep.cli import main
 
     os.dup2(os.open(files / "stderr", os.O_WRONLY | os.O_CREAT), 2)
+    assert "tests.trials.warm" in sys.modules, "the server could not import it, and each child compiles again"
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
     os.environ["NO_COLOR"] = "1"

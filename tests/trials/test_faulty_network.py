@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_ten_runs_end_complete_though_three_requests_in_ten_fail(
         recording = write_toolkit_scene(tmp_path / "recording", frames=4, points=400_000)
         through = Runner(recording, tmp_path, ("--endpoint-url", proxy.url))
     met = complete_with(range(10), through, proxy, bucket, "--format", format)
-    assert len(met) > len(TRANSIENT) - 2
+    assert len(met) > (len(TRANSIENT) - 2 if format == "json" else 7)  # of which some are of objects that are read
     assert format == "json" or sum("partNumber=" in request.target for request in proxy.requests) > 2
 
 
@@ -77,7 +78,7 @@ def test_a_store_that_is_gone_ends_the_run_in_time_and_it_goes_on_later(
     proxy.reset(broken)
     ended = through.start(bucket.place(), *GIVE_UP).end(within=2 * MOST_SECONDS)
     assert_one_clear_error(ended)
-    assert "tried for 1.2 seconds" in ended.stderr
+    assert re.search(r"\(tried for [\d.]+ seconds\)", ended.stderr)
     assert ended.seconds < MOST_SECONDS
     assert bucket.place().manifest() is None
     finished = bucket.place().finished()

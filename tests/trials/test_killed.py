@@ -140,7 +140,7 @@ def points(undisturbed: Ended) -> list[dict[str, int]]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_before_and_after_some_operations_of_its_store(trials: Callable[[str], Trials], kind: str) -> None:
     some_trials = trials(kind)
-    for fate in some(points(some_trials.undisturbed), 5):
+    for fate in some(points(some_trials.undisturbed), 4):
         some_trials.kill(**fate)
     assert some_trials.resumed or kind == "sfs"
 

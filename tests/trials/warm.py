@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import boto3.s3.inject  # noqa: F401
-import lidarprep.cli.memory
 import pytest.__main__  # noqa: F401  # what a child imports again, as its parent's main module
 import rich.table  # noqa: F401
 

@@ -1,10 +1,7 @@
-"""Typed parameters of every task type: one model a type, one module a family."""
+"""Typed parameters: one model for each task type."""
 
-from lidarprep.api.parameters.attributes import AnnotationAttribute, Conditions
-from lidarprep.api.parameters.base import TaskParameters
-from lidarprep.api.parameters.cuboids import LidarAnnotation
-from lidarprep.api.parameters.dependents import DependentDefinition, DependentOptions
-from lidarprep.api.parameters.general import (
+from lidarprep.api.parameters._base import TaskParameters
+from lidarprep.api.parameters._general import (
     Annotation,
     AnnotationExample,
     AudioTranscription,
@@ -14,27 +11,38 @@ from lidarprep.api.parameters.general import (
     Phonecall,
     Transcription,
 )
-from lidarprep.api.parameters.geometries import (
+from lidarprep.api.parameters._lidar import (
+    BaseAnnotations,
+    DependentDefinition,
+    DependentOptions,
+    EventCameras,
+    LidarAnnotation,
+    LidarLinking,
+    LidarLinkingLayers,
+    LidarSegmentation,
+    LidarTopdown,
+    Multistage,
+)
+from lidarprep.api.parameters._nested import (
+    AnnotationAttribute,
     Box,
     CameraIntrinsics,
+    Conditions,
     Connection,
     Ellipse,
     Geometries,
     Geometry,
+    Label,
     Line,
     PerspectiveCuboid,
     Point,
     Polygon,
     Quaternion,
 )
-from lidarprep.api.parameters.labels import Label
-from lidarprep.api.parameters.linking import EventCameras, LidarLinking, LidarLinkingLayers
-from lidarprep.api.parameters.multistage import Multistage
-from lidarprep.api.parameters.segmentation import LidarSegmentation
-from lidarprep.api.parameters.topdown import BaseAnnotations, LidarTopdown
-from lidarprep.api.parameters.values import Strictness
+from lidarprep.api.parameters._values import MAX_TAGS, Metadata, Strictness
 
 __all__ = [
+    "MAX_TAGS",
     "Annotation",
     "AnnotationAttribute",
     "AnnotationExample",
@@ -60,6 +68,7 @@ __all__ = [
     "LidarSegmentation",
     "LidarTopdown",
     "Line",
+    "Metadata",
     "Multistage",
     "PerspectiveCuboid",
     "Phonecall",

@@ -1,9 +1,9 @@
 """Recordings of ROS: ROS 1 .bag files, ROS 2 bags in sqlite3 or MCAP files, and single MCAP files.
 
-    _scene.py                         a bag as a scene: from topics to frames
+    _scene.py                         a bag as a scene: from topics to frames, and the trajectory of the device
     _topics.py                        which topics are read
     _clouds.py, _cameras.py           lidars and their points; cameras, their intrinsics and images
-    _transforms.py, _poses.py         the tree of transforms; the trajectory of the device
+    _transforms.py                    the tree of transforms
     _messages.py                      headers and values of serialised messages
     _bag.py                           an open bag: its topics, and its messages by their places
     _storage.py                       what the kinds of file have in common: _mcap.py, _ros1.py, _sqlite.py

@@ -20,8 +20,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from lidarprep.datasets.filenames import source_files
 from lidarprep.datasets.ros._storage import Prefix, Storage, Topic, Wire, add_topic, zstd
-from lidarprep.datasets.sources import source_files
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import SourceFile
 
@@ -43,28 +43,18 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Messages:
-    """The messages of one topic over all files of a bag, by the time of their recording.
-
-    Args:
-        topic: The topic.
-        times: (K,) int64 nanoseconds since the Unix epoch: when each was recorded.
-        places: (K, 3) int64: file, chunk and offset of each.
-    """
+    """The messages of one topic over all files of a bag, by the time of their recording."""
 
     topic: Topic
-    times: NDArray[np.int64]
-    places: NDArray[np.int64]
+    times: NDArray[np.int64]  # (K,) nanoseconds since the Unix epoch: when each was recorded
+    places: NDArray[np.int64]  # (K, 3): file, chunk and offset of each
 
     def __len__(self) -> int:
         return len(self.times)
 
     @property
     def wire(self) -> Wire:
-        """How they are serialised.
-
-        Raises:
-            SceneError: In a way that is not read here.
-        """
+        """How they are serialised; a way that is not read here is a SceneError."""
         if self.topic.wire is None:
             raise SceneError(f"topic {self.topic.name} has messages of {self.topic.kind} in a form that is not known")
         return self.topic.wire
@@ -132,11 +122,8 @@ class Bag:
     def prefixes(self, wanted: Collection[tuple[Messages, int | None]]) -> list[list[bytes]]:
         """Read the first bytes of all messages of some topics, in one pass over the files.
 
-        Args:
-            wanted: Messages, and how many bytes of each; None: all.
-
-        Returns:
-            For each of them the bytes of its messages, in their order.
+        Wanted are messages, and how many bytes of each, None for all. Returned are for each of them the bytes of its
+        messages, in their order.
         """
         by_message = self._compression == "message"
         found: list[list[bytes]] = [[b""] * len(messages) for messages, _ in wanted]
@@ -235,9 +222,7 @@ _lock = Lock()
 def opened(path: Path, *, check_files: bool = False) -> Bag:
     """Return the bag at the path: an open one if it has not changed since.
 
-    Args:
-        path: The bag.
-        check_files: Look for changes in all its files; else, of a folder, only in the metadata.
+    Of a folder only the metadata are looked at for changes, unless all its files are to be checked.
     """
     status = (path / METADATA if path.is_dir() else path).stat()
     key = (os.fspath(path.absolute()), status.st_mtime_ns, status.st_size, os.getpid())

@@ -26,7 +26,7 @@ from lidarprep.datasets.ros._storage import Topic
 from lidarprep.datasets.ros._topics import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
 from lidarprep.datasets.ros._transforms import TransformTree
 from lidarprep.datasets.selection import listed
-from lidarprep.errors import FormatError, SceneError
+from lidarprep.errors import SceneError
 from lidarprep.scene import Camera, CameraImage, Trajectory
 from lidarprep.scene.camera import CameraModel, Distortion, Intrinsics
 
@@ -72,19 +72,12 @@ ENCODINGS = (*_CHANNELS, *_SIXTEEN, *_BAYER)
 
 @dataclass(frozen=True)
 class CameraTopics:
-    """A camera, by its topics.
-
-    Args:
-        name: The camera's name.
-        index: Its number among all cameras of the bag.
-        topic: The topic of its images.
-        others: Further topics of images in its namespace.
-    """
+    """A camera, by its topics."""
 
     name: str
-    index: int
+    index: int  # among all cameras of the bag
     topic: Topic
-    others: tuple[str, ...]
+    others: tuple[str, ...]  # further topics of images in its namespace
 
 
 def camera_topics(bag: Bag, options: OpenOptions) -> list[CameraTopics]:
@@ -124,19 +117,12 @@ def _rank(topic: Topic) -> tuple[bool, bool, bool, str]:
 
 @dataclass(frozen=True)
 class CameraInfo:
-    """A CameraInfo.
-
-    Args:
-        frame_id: The optical frame.
-        raw: Intrinsics of the camera as it is, or why there are none.
-        rectified: Intrinsics of its rectified image, which has no distortion, or why there are none.
-        shifted: Whether P shifts the rectified image, as it does for the second camera of a stereo pair.
-    """
+    """A CameraInfo: intrinsics of the camera as it is and of its rectified image, or why there are none."""
 
     frame_id: str
     raw: Intrinsics | SceneError
     rectified: Intrinsics | SceneError
-    shifted: bool
+    shifted: bool  # P shifts the rectified image, as it does for the second camera of a stereo pair
 
 
 def read_camera_info(cursor: Cursor) -> CameraInfo:
@@ -144,9 +130,6 @@ def read_camera_info(cursor: Cursor) -> CameraInfo:
 
     K and P are those of the full image. Binning and the region of interest make of them those of the image that is
     sent, as the image_geometry package does it.
-
-    Raises:
-        FormatError: The message is cut.
     """
     frame_id = frame_name(cursor.header()[1])
     height, width = cursor.numbers("I", 2)
@@ -171,17 +154,8 @@ def _intrinsics(
 ) -> Intrinsics | SceneError:
     try:
         projection, distortion = _distortion(model, coefficients)
-        return Intrinsics(
-            fx=float(k[0, 0]),
-            fy=float(k[1, 1]),
-            cx=float(k[0, 2]),
-            cy=float(k[1, 2]),
-            skew=float(k[0, 1]),
-            model=projection,
-            distortion=distortion,
-            width=size[0] or None,
-            height=size[1] or None,
-        )
+        (fx, skew, cx), (_, fy, cy), _ = k.tolist()
+        return Intrinsics(fx, fy, cx, cy, skew, projection, distortion, size[0] or None, size[1] or None)
     except SceneError as error:
         return error
 
@@ -222,17 +196,10 @@ class Calibrations:
 
 @dataclass(frozen=True)
 class PosedSeries:
-    """The images of a camera, and how the camera moves on the device, if it does.
-
-    Args:
-        images: The images.
-        ego_from_camera: Over time, where the camera moves; else None.
-        topics: The topics that were read for it.
-        notes: What was odd.
-    """
+    """The images of a camera, the topics that were read for it, and what was odd."""
 
     images: ImageSeries
-    ego_from_camera: Trajectory | None
+    ego_from_camera: Trajectory | None  # over time, where the camera moves on the device
     topics: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -308,12 +275,8 @@ def read_image(cursor: Cursor, kind: str) -> bytes:
             with Image.open(io.BytesIO(encoded)) as image:
                 return _png(image.convert("RGB"))
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombWarning) as error:
-        raise FormatError(
-            cursor.path,
-            place=cursor.place,
-            found=f"an image of format {form[:40]!r} that cannot be read ({error})",
-            expected="JPEG, PNG, or another that Pillow reads",
-        ) from error
+        found = f"an image of format {form[:40]!r} that cannot be read ({error})"
+        raise cursor.error(found, "JPEG, PNG, or another that Pillow reads") from error
 
 
 def _pixels(cursor: Cursor) -> NDArray[Any]:
@@ -324,16 +287,12 @@ def _pixels(cursor: Cursor) -> NDArray[Any]:
     step = cursor.number("I")
     data = cursor.blob()
     if encoding not in ENCODINGS:
-        raise FormatError(
-            cursor.path, place=cursor.place, found=f"an image of encoding {encoding[:40]!r}",
-            expected=", ".join(ENCODINGS),
-        )  # fmt: skip
+        raise cursor.error(f"an image of encoding {encoding[:40]!r}", ", ".join(ENCODINGS))
     pixel = 2 if encoding in _SIXTEEN else _CHANNELS.get(encoding, (1, ()))[0]
     if not (height and width) or step < width * pixel or len(data) < (height - 1) * step + width * pixel:
-        raise FormatError(
-            cursor.path, place=cursor.place, found=f"{len(data)} bytes of data in rows of {step}",
-            expected=f"{height} × {width} pixels of {pixel} bytes",
-        )  # fmt: skip
+        raise cursor.error(
+            f"{len(data)} bytes of data in rows of {step}", f"{height} × {width} pixels of {pixel} bytes"
+        )
     flat = np.frombuffer(data, dtype=np.uint8)
     rows = np.lib.stride_tricks.as_strided(flat, (height, width * pixel), (step, 1), writeable=False)
     if encoding in _SIXTEEN:

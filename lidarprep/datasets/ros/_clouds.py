@@ -13,20 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.datasets.association import paired
-from lidarprep.datasets.multi_lidar import CloudTransform, cloud_transforms, merge, motion_note
+from lidarprep.datasets.association import paired, unmatched
+from lidarprep.datasets.multi_lidar import CloudTransform, LidarSweep, cloud_transforms, motion_note
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.ros._messages import Cursor, MessageSource, Series
 from lidarprep.datasets.ros._transforms import TransformTree
 from lidarprep.datasets.selection import listed
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles.fields import FIELD_NAMES, cloud_from_fields
-from lidarprep.scene import Lidar, PointCloud, Pose, ReferenceFrame, Trajectory
+from lidarprep.scene import Lidar, PointCloud, Pose, Trajectory
 
 # sensor_msgs/PointField: INT8 = 1, UINT8, INT16, UINT16, INT32, UINT32, FLOAT32, FLOAT64 = 8.
 _DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
@@ -90,7 +91,7 @@ def has_point_times(prefix: Cursor) -> bool | None:
 def _fields(cursor: Cursor) -> list[_Field]:
     listed = cursor.number("I")
     if listed > _MOST_FIELDS:
-        raise FormatError(cursor.path, place=cursor.place, found=f"{listed} fields", expected=f"at most {_MOST_FIELDS}")
+        raise cursor.error(f"{listed} fields", f"at most {_MOST_FIELDS}")
     return [_Field(cursor.text(), cursor.number("I"), cursor.number("B"), cursor.number("I")) for _ in range(listed)]
 
 
@@ -100,17 +101,15 @@ def _points(cursor: Cursor, data: memoryview, sizes: tuple[int, int, int, int]) 
     count = height * width
     row = width * point_step
     if count and not point_step:
-        raise FormatError(cursor.path, place=cursor.place, found="a point_step of 0", expected="the bytes of a point")
+        raise cursor.error("a point_step of 0", "the bytes of a point")
     # Some drivers write another row_step than the specification has; the data's length tells.
     if height <= 1 or len(data) == height * row or not count:
         row_step = row
     if row_step < row or (count and len(data) < (height - 1) * row_step + row):
-        raise FormatError(
-            cursor.path,
-            place=cursor.place,
-            found=f"{len(data)} bytes of data in rows of {row_step}",
-            expected=f"{height} × {width} points of {point_step} bytes",
-            fix="The message was cut, or its writer counts wrongly.",
+        raise cursor.error(
+            f"{len(data)} bytes of data in rows of {row_step}",
+            f"{height} × {width} points of {point_step} bytes",
+            "The message was cut, or its writer counts wrongly.",
         )
     if not count:
         return np.zeros((0, point_step), dtype=np.uint8)
@@ -155,50 +154,15 @@ def _with_absolute_times(cloud: PointCloud, stamp: int) -> PointCloud:
     return cloud
 
 
-@dataclass(frozen=True)
-class CloudSource:
-    """A cloud of one lidar.
-
-    Args:
-        message: Where its points are.
-        lidar: The lidar with its ego_from_lidar at the message's time; None there: the points are not moved.
-        to_frame: How the points get from the message's time to the frame's.
-    """
-
-    message: MessageSource
-    lidar: Lidar
-    to_frame: CloudTransform
-
-    def read(self, points_frame: ReferenceFrame) -> PointCloud:
-        """Read the points, in the lidar's frame of reference; in the world if they are said to be."""
-        cloud = read_cloud(self.message.read(), self.to_frame.stamp)
-        if points_frame == "world":
-            return PointCloud(cloud.positions, "world", **cloud.columns, ignored_fields=cloud.ignored_fields)
-        return cloud
-
-
-def read_frame(sources: tuple[CloudSource, ...], several: bool, points_frame: ReferenceFrame) -> PointCloud:
-    """Read the points of a frame, in ego or in the world.
-
-    Args:
-        sources: One for each lidar that has a message for the frame.
-        several: The recording has several lidars: their indices become device ids.
-        points_frame: "world" where the points are not to be moved.
-    """
-    clouds = [source.read(points_frame) for source in sources]
-    if several:
-        return merge(clouds, [source.lidar for source in sources], [source.to_frame for source in sources])
-    (cloud,), pose = clouds, sources[0].lidar.ego_from_lidar
-    if points_frame == "world":
-        return cloud
-    if pose is not None:
-        return cloud.moved(pose, "ego")
-    return PointCloud(cloud.positions, "ego", **cloud.columns, ignored_fields=cloud.ignored_fields)
+def _read_message(message: MessageSource, stamp: int, in_world: bool) -> PointCloud:
+    """Read the points in the lidar's frame of reference; in the world if they are said to be."""
+    cloud = read_cloud(message.read(), stamp)
+    return replace(cloud, frame="world") if in_world else cloud
 
 
 def placed_clouds(
     found: Sequence[Series], tree: TransformTree, ego: str, device: Trajectory | None, options: OpenOptions
-) -> tuple[tuple[Lidar, ...], list[tuple[CloudSource, ...]], list[str]]:
+) -> tuple[tuple[Lidar, ...], list[tuple[LidarSweep, ...]], list[str]]:
     """Return the lidars of a bag and the clouds of each frame.
 
     Args:
@@ -210,16 +174,13 @@ def placed_clouds(
 
     Returns:
         The lidars; for each cloud of the first the clouds of its frame, none where it cannot be placed; and notes.
-
-    Raises:
-        SceneError: No transform leads from a lidar to the device.
-        FormatError: A transform is not rigid.
     """
     lidars = []
-    of_frame: list[list[CloudSource]] = [[] for _ in range(len(found[0]))]
+    of_frame: list[list[LidarSweep]] = [[] for _ in range(len(found[0]))]
+    in_world = options.points_frame == "world"
     notes = []
     for index, series in enumerate(found):
-        extrinsics = {} if options.points_frame == "world" else _extrinsics(tree, series, ego)
+        extrinsics = {} if in_world else _extrinsics(tree, series, ego)
         first = extrinsics.get(series.frame_ids[0])
         lidar = Lidar(series.name, index, first if isinstance(first, Pose) else None)
         lidars.append(lidar)
@@ -240,10 +201,11 @@ def placed_clouds(
                 if pose is None:
                     unplaced += 1
                     continue
-            of_frame[frame].append(CloudSource(series.source(row), replace(lidar, ego_from_lidar=pose), to_frame))
+            read = partial(_read_message, series.source(row), to_frame.stamp, in_world)
+            of_frame[frame].append(LidarSweep(read, replace(lidar, ego_from_lidar=pose), to_frame))
             placed.append(to_frame)
         notes += _cloud_notes(series, rows, unplaced, options)
-        if options.points_frame != "world":
+        if not in_world:
             notes += motion_note(f"clouds of {series.name}", placed, has_point_times(series.first_cursor()))
     return tuple(lidars), [tuple(sources) for sources in of_frame], notes
 
@@ -255,13 +217,7 @@ def _extrinsics(tree: TransformTree, series: Series, ego: str) -> dict[str, Pose
 
 
 def _cloud_notes(series: Series, rows: NDArray[np.int64], unplaced: int, options: OpenOptions) -> list[str]:
-    notes = []
-    missing = int((rows < 0).sum())
-    if missing:
-        notes.append(
-            f"{series.name}: {missing} of {len(rows)} frames have no cloud of it within {options.image_tolerance:g} s "
-            "(--image-tolerance)"
-        )
+    notes = unmatched(series.name, "cloud of it", rows, options)
     if unplaced:
         notes.append(f"{series.name}: {unplaced} clouds are left out: no transform is known for their times")
     frames = list(dict.fromkeys(series.frame_ids))

@@ -39,11 +39,7 @@ _Found = dict[int, list[tuple[int, int]]]
 
 
 class McapStorage(ChunkedStorage):
-    """One MCAP file. A chunk's number is the byte of the file where its record begins.
-
-    Raises:
-        FormatError: It is cut, damaged, or no MCAP file.
-    """
+    """One MCAP file. A chunk's number is the byte of the file where its record begins."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

@@ -26,13 +26,7 @@ PREFIX_BYTES = 400
 
 
 class Cursor:
-    """Reader of the values of one message, one after the other.
-
-    Args:
-        path: The bag, for errors.
-        place: Which message it is, for errors.
-        data: The serialised message.
-        wire: How it is serialised.
+    """Reader of the values of one message, one after the other; path and place are for errors.
 
     Raises:
         FormatError: The message ends too early, from every method.
@@ -48,6 +42,10 @@ class Cursor:
         if wire == "cdr":
             head = self.bytes(4)
             self.order = "<" if head[1] & 1 else ">"
+
+    def error(self, found: str, expected: str | None = None, fix: str | None = None) -> FormatError:
+        """Return the error for what does not fit in this message."""
+        return FormatError(self.path, place=self.place, found=found, expected=expected, fix=fix)
 
     def aligned(self, size: int) -> int:
         """Move on to where a number of that many bytes may begin, and return that place."""
@@ -70,12 +68,10 @@ class Cursor:
         """Return the next bytes, not copied."""
         start = self.at if start is None else start
         if start + count > len(self.data):
-            raise FormatError(
-                self.path,
-                place=self.place,
-                found=f"{len(self.data)} bytes, which end within a value",
-                expected=f"at least {start + count}",
-                fix="The message was cut when it was recorded or copied.",
+            raise self.error(
+                f"{len(self.data)} bytes, which end within a value",
+                f"at least {start + count}",
+                "The message was cut when it was recorded or copied.",
             )
         self.at = start + count
         return self.data[start : self.at]
@@ -115,15 +111,7 @@ def frame_name(raw: memoryview) -> str:
 
 @dataclass(frozen=True)
 class MessageSource:
-    """A message of a bag, to be read on demand; may be sent to another process.
-
-    Args:
-        path: The bag.
-        place: Where the message is in it.
-        wire: How it is serialised.
-        kind: Its type.
-        name: Which message it is, for errors.
-    """
+    """A message of a bag, to be read on demand; may be sent to another process. Its name is for errors."""
 
     path: Path
     place: Place
@@ -138,22 +126,13 @@ class MessageSource:
 
 @dataclass(frozen=True)
 class Series:
-    """The messages of a topic, with the times and frames of reference that their headers name.
-
-    Args:
-        path: The bag.
-        messages: The messages.
-        timestamps: (K,) int64 nanoseconds since the Unix epoch.
-        frame_ids: Of each.
-        first: The first bytes of the first message, up to PREFIX_BYTES.
-        notes: What was odd.
-    """
+    """The messages of a topic, with the times and frames of reference that their headers name."""
 
     path: Path
     messages: Messages
-    timestamps: NDArray[np.int64]
+    timestamps: NDArray[np.int64]  # (K,) nanoseconds since the Unix epoch
     frame_ids: tuple[str, ...]
-    first: bytes
+    first: bytes  # of the first message, up to PREFIX_BYTES
     notes: tuple[str, ...]
 
     @property
@@ -175,11 +154,7 @@ class Series:
 
 
 def read_headers(path: Path, messages: Messages, prefixes: Sequence[bytes]) -> Series:
-    """Read the headers of messages, from the first bytes of each.
-
-    Raises:
-        FormatError: A message is cut within its header.
-    """
+    """Read the headers of messages, from the first bytes of each."""
     wire = messages.wire
     names: dict[bytes, str] = {}
     stamps = np.empty(len(prefixes), dtype=np.int64)

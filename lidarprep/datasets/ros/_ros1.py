@@ -30,11 +30,7 @@ _DAMAGED = (
 
 
 class Ros1Storage(ChunkedStorage):
-    """One ROS 1 bag. A chunk's number is the byte of the file where its record begins.
-
-    Raises:
-        FormatError: It is cut, damaged, without index, or no such bag.
-    """
+    """One ROS 1 bag. A chunk's number is the byte of the file where its record begins."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

@@ -25,11 +25,7 @@ _FIX = "A recorder that crashed leaves such a file: `ros2 bag reindex` repairs i
 
 
 class SqliteStorage(Storage):
-    """One .db3 file. A message's offset is its row's id; there are no chunks.
-
-    Raises:
-        FormatError: It is cut, damaged, or no such database.
-    """
+    """One .db3 file. A message's offset is its row's id; there are no chunks."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

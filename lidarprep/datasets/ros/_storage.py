@@ -64,7 +64,12 @@ Prefix = tuple[int, int, int | None]
 
 
 class Storage(ABC):
-    """One file of a bag. Messages may be read by several threads at once."""
+    """One file of a bag. Messages may be read by several threads at once.
+
+    Raises:
+        FormatError: The file, or a message that is read, is cut or damaged, or is not of its kind.
+        MissingExtraError: The library for its kind or its compression is not installed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -97,19 +102,12 @@ class Window(Protocol):
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk's place in the file.
-
-    Args:
-        start: Offset of its bytes in the file.
-        stored: Their count in the file.
-        size: Their count when decompressed.
-        compression: "" or "none", "lz4", "zstd", "bz2".
-    """
+    """A chunk: where its bytes begin in the file, and how many they are there and when decompressed."""
 
     start: int
     stored: int
     size: int
-    compression: str
+    compression: str  # "" or "none", "lz4", "zstd", "bz2"
 
 
 class ChunkedStorage(Storage):
@@ -144,11 +142,7 @@ class ChunkedStorage(Storage):
             yield bytes(self._message(window, offset, limit))
 
     def exactly(self, start: int, count: int, what: str) -> bytes:
-        """Return bytes of the file.
-
-        Raises:
-            FormatError: It ends before.
-        """
+        """Return bytes of the file, or raise a FormatError if it ends before."""
         if not 0 <= start <= start + count <= self.size:
             raise self.cut(start, f"{what} of {count} bytes, where the file has {max(0, self.size - start)} left")
         data = os.pread(self.descriptor, count, start)
@@ -176,8 +170,7 @@ class ChunkedStorage(Storage):
         return chunk
 
     def _message(self, window: Window, offset: int, limit: int | None) -> bytes | memoryview:
-        probe = window.at_most(offset, _PROBE)
-        head, length = self.message_at(probe, offset)
+        head, length = 0, None
         while length is None:
             offset += head
             probe = window.at_most(offset, _PROBE)
@@ -218,12 +211,7 @@ class ChunkedStorage(Storage):
         return data
 
     def stream(self, chunk: Chunk) -> tuple[Any, tuple[type[Exception], ...]]:
-        """Return the decompressor of a chunk, and the exceptions that it raises.
-
-        Raises:
-            FormatError: The chunk claims to be larger than its bytes can hold, or has an unknown compression.
-            MissingExtraError: The library for its compression is not installed.
-        """
+        """Return the decompressor of a chunk, and the exceptions that it raises."""
         if chunk.size > _LARGEST_ANYWAY + _LARGEST_RATIO * chunk.stored:
             raise self.cut(chunk.start, f"a chunk of {chunk.stored} bytes that claims to hold {chunk.size}")
         if chunk.compression == "zstd":
@@ -290,11 +278,7 @@ class _Growing:
 
 
 def zstd() -> Any:
-    """Return the module for Zstandard: Python's own from 3.14 on, before it the one that rosbags installs.
-
-    Raises:
-        MissingExtraError: There is none.
-    """
+    """Return the module for Zstandard: Python's own from 3.14 on, before it the one that rosbags installs."""
     try:
         from compression import zstd as module  # type: ignore[import-not-found,unused-ignore]
     except ImportError:

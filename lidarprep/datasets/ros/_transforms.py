@@ -18,7 +18,7 @@ from lidarprep.datasets.ros._bag import Messages
 from lidarprep.datasets.ros._messages import Cursor, frame_name
 from lidarprep.datasets.ros._storage import Wire
 from lidarprep.datasets.ros._topics import ODOMETRY, STAMPED_TRANSFORM, TRANSFORMS
-from lidarprep.errors import FormatError, SceneError
+from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.scene import Pose, Trajectory
 from lidarprep.scene.pose import conjugate, multiply, rotate, slerp
 
@@ -28,21 +28,13 @@ _MOST_TRANSFORMS = 100_000
 
 @dataclass(frozen=True)
 class Transforms:
-    """Poses of a child frame in its parent, in the order of the messages.
-
-    Args:
-        parent: The frame that the poses are in.
-        child: The frame whose poses they are; empty where the messages name none.
-        timestamps: (M,) int64 nanoseconds since the Unix epoch.
-        quaternions: (M, 4) float64 (w, x, y, z), as in the messages.
-        translations: (M, 3) float64 metres.
-    """
+    """Poses of a child frame in its parent, in the order of the messages."""
 
     parent: str
-    child: str
-    timestamps: NDArray[np.int64]
-    quaternions: NDArray[np.float64]
-    translations: NDArray[np.float64]
+    child: str  # empty where the messages name none
+    timestamps: NDArray[np.int64]  # (M,) nanoseconds since the Unix epoch
+    quaternions: NDArray[np.float64]  # (M, 4) w, x, y, z, as in the messages
+    translations: NDArray[np.float64]  # (M, 3) metres
 
     @classmethod
     def concatenate(cls, parts: Sequence[Transforms]) -> Transforms:
@@ -67,16 +59,9 @@ class Transforms:
         return self.take(np.unique(self.timestamps, return_index=True)[1])
 
     def trajectory(self, path: Path, place: str) -> Trajectory:
-        """Return the poses over time: they are in time order.
-
-        Raises:
-            FormatError: One is not rigid; path and place say where.
-        """
-        try:
-            with np.errstate(over="ignore"):  # of absurd numbers; they are refused
-                return Trajectory(self.timestamps, self.quaternions, self.translations)
-        except SceneError as error:
-            raise FormatError(path, place=place, found=error.message, fix=error.fix) from error
+        """Return the poses over time, which are in time order; one that is not rigid is an error at path and place."""
+        with naming(path, place), np.errstate(over="ignore"):  # of absurd numbers; they are refused
+            return Trajectory(self.timestamps, self.quaternions, self.translations)
 
 
 @dataclass(frozen=True)
@@ -91,11 +76,7 @@ class _Record:
 
 
 def read_poses(path: Path, messages: Messages, raws: Sequence[bytes]) -> list[Transforms]:
-    """Read the poses of a topic, by parent and child.
-
-    Raises:
-        FormatError: A message is cut.
-    """
+    """Read the poses of a topic, by parent and child."""
     wire = messages.wire
     found: dict[tuple[str, str], list[tuple[NDArray[np.int64], Transforms]]] = defaultdict(list)
     of_length: dict[int, list[int]] = defaultdict(list)
@@ -171,23 +152,17 @@ def _records(cursor: Cursor, kind: str) -> list[_Record]:
         return [_pose(cursor, with_child=kind in (ODOMETRY, STAMPED_TRANSFORM))]
     count = cursor.number("I")
     if count > _MOST_TRANSFORMS:
-        raise FormatError(cursor.path, place=cursor.place, found=f"{count} transforms in one message")
+        raise cursor.error(f"{count} transforms in one message")
     return [_pose(cursor, with_child=True) for _ in range(count)]
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A frame's poses in its parent.
-
-    Args:
-        transforms: In time order, one a time.
-        fixed: It is one pose for all time: sent as static, or always the same.
-        announced: It was sent as static.
-    """
+    """A frame's poses in its parent, in time order, one a time."""
 
     transforms: Transforms
-    fixed: bool
-    announced: bool
+    fixed: bool  # one pose for all time: sent as static, or always the same
+    announced: bool  # sent as static
 
     @property
     def place(self) -> str:
@@ -196,21 +171,12 @@ class Edge:
 
     def pose(self, path: Path) -> Pose:
         """Return the pose of a fixed one: where it was announced several times, the last."""
-        transforms = self.transforms
-        try:
-            return Pose.from_quaternion(transforms.quaternions[-1], transforms.translations[-1])
-        except SceneError as error:
-            raise FormatError(path, place=self.place, found=error.message, fix=error.fix) from error
+        with naming(path, self.place):
+            return Pose.from_quaternion(self.transforms.quaternions[-1], self.transforms.translations[-1])
 
 
 class TransformTree:
-    """The tree of transforms: each frame's pose in its parent, over time or for all time.
-
-    Args:
-        path: The bag, for errors.
-        moving: Transforms of /tf.
-        static: Transforms of /tf_static, which hold for all time.
-    """
+    """The tree of transforms: each frame's pose in its parent, over time (/tf) or for all time (/tf_static)."""
 
     def __init__(self, path: Path, moving: Sequence[Transforms], static: Sequence[Transforms]) -> None:
         self.path = path
@@ -285,11 +251,7 @@ class TransformTree:
         return self._over_time(steps, _common_times(moving, max_gap_ns), f"{source} to {target}")
 
     def trajectory(self, world: str, ego: str, max_gap_ns: int | None) -> Trajectory | None:
-        """Return world_from_ego over time; None where all of it was announced as static.
-
-        Raises:
-            SceneError, FormatError: As `between`.
-        """
+        """Return world_from_ego over time; None where all of it was announced as static."""
         found = self.between(world, ego, max_gap_ns)
         if isinstance(found, Trajectory):
             return found
