@@ -134,9 +134,9 @@ def match_images(
             if trajectory is not None and pose is None:
                 unposed += 1
                 continue
-            image = replace(one.image(int(rows[frame])), camera=one.camera, timestamp=time)
-            if one.camera.ego_from_camera is not None:
-                image = replace(image, world_from_camera=pose)
+            image = one.image(int(rows[frame]))
+            world_from_camera = image.world_from_camera if one.camera.ego_from_camera is None else pose
+            image = replace(image, camera=one.camera, world_from_camera=world_from_camera, timestamp=time)
             found[frame].append(image)
         notes += unmatched(f"camera {one.camera.name}", "image", rows, options)
         if unposed:
