@@ -39,7 +39,7 @@ from urllib.parse import unquote, urlsplit
 def place_name(location: str | PathLike[str]) -> str:
     """Name a location in a message: a file:// URL by its path, any other URL or path as it is."""
     text = fspath(location)
-    return unquote(urlsplit(text).path) if text.startswith("file://") else text
+    return unquote(urlsplit(text).path, errors="surrogateescape") if text.startswith("file://") else text
 
 
 class LidarprepError(Exception):

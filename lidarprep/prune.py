@@ -14,7 +14,7 @@ from lidarprep.storage import Manifest, StorageOptions, Store, open_store
 from lidarprep.storage.cache import is_entry_key
 from lidarprep.storage.keys import is_content_key
 from lidarprep.storage.manifest import FrameResult
-from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, ObjectInfo
+from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, ObjectInfo, in_threads
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,9 @@ _HOUR_S = 3600.0
 
 # How long the results of runs that were stopped are kept for the same runs again, from the last of them on.
 _DAY_S = 24 * _HOUR_S
+
+# Entries that are fetched at once.
+_FETCHES = 16
 
 _PREFIXES = ("frames/", "images/", "kept/", "scene-")
 
@@ -108,8 +111,7 @@ def prune(
 
 def _named_by_entries(store: Store, keys: list[str]) -> set[str]:
     named = set()
-    for key in keys:
-        data = store.get(key)
+    for data in in_threads(store.get, keys, _FETCHES):
         try:
             result = FrameResult.model_validate_json(data or b"")
         except ValidationError:

@@ -10,8 +10,8 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 from lidarprep.attachments import FrameFormat, get_format
@@ -23,7 +23,7 @@ from lidarprep.storage.keys import stem_of
 from lidarprep.storage.manifest import AttachmentRecord, ImageRecord
 from lidarprep.storage.open import current_version
 from lidarprep.storage.options import StorageOptions
-from lidarprep.storage.store import MANIFEST_KEY
+from lidarprep.storage.store import MANIFEST_KEY, in_threads
 
 log = logging.getLogger(__name__)
 
@@ -88,16 +88,13 @@ def renew(
     manifest = _with_keys(manifest)
     images = image_keys(manifest)
     renewed: list[AttachmentRecord] = []
-    pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lidarprep-signing")
     try:
-        for record in pool.map(lambda record: _renewed(manifest, store, record, images), manifest.attachments):
+        for record in in_threads(partial(_renewed, manifest, store, images), manifest.attachments, _AT_ONCE):
             renewed.append(record)
             progress(len(renewed), len(manifest.attachments))
     except BaseException:
         store.close()
         raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
     expiries = [record.images_expire_at for record in renewed if record.images_expire_at is not None]
     new = manifest.model_copy(update={"attachments": renewed, "images_expire_at": min(expiries, default=None)})
     store.write_manifest(new.to_json(), if_version=version)
@@ -134,7 +131,7 @@ def _require_renewable(manifest: Manifest, store: Store) -> None:
 
 
 def _renewed(
-    manifest: Manifest, store: Store, record: AttachmentRecord, images: dict[str, set[str]]
+    manifest: Manifest, store: Store, images: dict[str, set[str]], record: AttachmentRecord
 ) -> AttachmentRecord:
     """Store one attachment with new URLs; return its new record."""
     if record.unsigned_sha256 is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -13,6 +12,7 @@ from lidarprep.errors import StorageError
 from lidarprep.storage import Manifest, StorageOptions, Store, store_of
 from lidarprep.storage.content import read_content
 from lidarprep.storage.manifest import AttachmentRecord, ImageRecord, ObjectRecord
+from lidarprep.storage.store import in_threads
 
 # Objects that are read at once: as many as a disk serves well, and as hide the way to S3.
 _READ_AT_ONCE = 16
@@ -72,15 +72,13 @@ def verify(
     store, objects = store_of(manifest, storage), manifest.objects()
     frames = {frame.kept.key: frame.id for frame in manifest.frames if frame.kept is not None}
     findings = []
-    pool = ThreadPoolExecutor(min(_READ_AT_ONCE, max(1, len(objects))), thread_name_prefix="lidarprep-verify")
     try:
-        compared = pool.map(partial(_compare, store, manifest, frames), objects)
+        compared = in_threads(partial(_compare, store, manifest, frames), objects, _READ_AT_ONCE)
         for done, found in enumerate(compared, start=1):
             findings += [found] if found is not None else []
             progress(done, len(objects))
     finally:
         store.close()
-        pool.shutdown(wait=False, cancel_futures=True)
     return Verification(manifest.location, len(objects), sum(one.bytes for _, one in objects), tuple(findings))
 
 

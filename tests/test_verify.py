@@ -91,6 +91,11 @@ def test_a_folder_that_was_moved_is_verified_where_it_is_now(folder: Path) -> No
     assert verify(load_manifest(moved)).findings == ()
 
 
+def test_a_folder_whose_name_is_not_utf_8_is_verified(folder: Path) -> None:
+    odd = folder.rename(folder.with_name("ö\udcff %41#"))
+    assert verify(load_manifest(odd)).findings == ()
+
+
 @pytest.mark.parametrize("key", ["../other/frame-a.json", "/etc/passwd", "a/../../x"])
 def test_a_manifest_that_names_what_does_not_lie_beside_it_is_refused(folder: Path, key: str) -> None:
     told = json.loads((folder / "manifest.json").read_bytes())

@@ -111,6 +111,6 @@ def say_how_to_go_on() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as stop:
-        for note in getattr(stop, "__notes__", ()) or ("nothing was finished",):
+        for note in getattr(stop, "__notes__", ()) or ("run the same command again",):
             say(f"stopped: {note}")
         raise

@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -38,6 +39,7 @@ class RunIdentity:
     """What a run's result depends on.
 
     Args:
+        lidarprep: This version.
         recipe: The recipe, every field.
         storage: The storage options that show in what is stored.
         shared: Digest of what every frame depends on: lidars, frame of reference, a trajectory that deskews.
@@ -46,6 +48,7 @@ class RunIdentity:
         sources: The source files of each frame, by its id; empty for one whose sources are unknown.
     """
 
+    lidarprep: str
     recipe: Mapping[str, Any]
     storage: Mapping[str, Any]
     shared: str
@@ -58,6 +61,7 @@ class RunIdentity:
         """Return the identity of a run of these tasks."""
         trajectory = scene.trajectory if recipe.deskew else None
         return cls(
+            lidarprep=version("lidarprep"),
             recipe=recipe.model_dump(mode="json"),
             storage=storage.shown(),
             shared=_digest([scene.layout, scene.points_frame, scene.lidars, scene.motion_compensated, trajectory]),
@@ -66,21 +70,21 @@ class RunIdentity:
             sources={task.frame.id: source_records(task.frame, scene.source) for task in tasks},
         )
 
-    @property
+    @cached_property
     def fingerprint(self) -> str | None:
         """Digest of all of it; None where the sources of a frame are unknown."""
         if not all(self.sources.values()):
             return None
         sources = [[record.model_dump() for record in records] for records in self.sources.values()]
         parts = [self.recipe, self.storage, self.shared, self.world, list(self.frames.items()), sources]
-        return _digest([version("lidarprep"), *parts])
+        return _digest([self.lidarprep, *parts])
 
     def of_frame(self, frame_id: str, settings: SettingsRecord) -> str | None:
         """Return a frame's fingerprint, given the settings of the scene; None where its sources are unknown."""
         if not self.sources[frame_id]:
             return None
         recipe = {name: value for name, value in self.recipe.items() if name not in _NOT_OF_A_FRAME}
-        run = [version("lidarprep"), recipe, self.storage, self.shared, settings.offset, settings.intensity_scale]
+        run = [self.lidarprep, recipe, self.storage, self.shared, settings.offset, settings.intensity_scale]
         return _digest([run, self.frames[frame_id], [record.model_dump() for record in self.sources[frame_id]]])
 
     def differences_from(self, manifest: Manifest) -> list[str]:
@@ -88,7 +92,7 @@ class RunIdentity:
         if manifest.settings is None:
             return ["it was made by lidarprep 0.1"]
         found = []
-        if manifest.lidarprep != version("lidarprep"):
+        if manifest.lidarprep != self.lidarprep:
             found.append(f"it was made by lidarprep {manifest.lidarprep}")
         found += _value_differences(manifest.recipe, self.recipe)
         found += _value_differences(manifest.storage or {}, self.storage)

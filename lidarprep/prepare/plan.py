@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from lidarprep.attachments import SceneFormat, get_format
@@ -40,7 +41,7 @@ def plan(scene: Scene, recipe: Recipe) -> list[FrameTask]:
     """Return the frames to process, in time order.
 
     Raises:
-        SceneError: The scene has no frames, or two of one id.
+        SceneError: The scene has no frames, two of one id, or a name that is not UTF-8.
         RecipeError: It has none of those that the recipe names.
     """
     ids = [frame.id for frame in scene]
@@ -50,6 +51,9 @@ def plan(scene: Scene, recipe: Recipe) -> list[FrameTask]:
         twice = next(frame_id for row, frame_id in enumerate(ids) if frame_id in ids[:row])
         raise SceneError(f"{scene.source} has two frames with the id {twice!r}")
     frames = select_frames(scene.frames, recipe.frames)
+    for name in (scene.source, *ids, *(source.location for frame in frames for source in frame.sources)):
+        if not name.isascii() and re.search("[\ud800-\udfff]", name):  # neither JSON nor the API could take it
+            raise SceneError(f"{name!r} is not valid UTF-8", fix="Rename it.")
     if recipe.only_labelled:
         frames = [frames[row] for row in labelled_rows(len(frames), recipe.labeling_sample_rate or 1)]
     keys = KeyMaker()

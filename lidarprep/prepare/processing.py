@@ -16,7 +16,7 @@ from lidarprep.prepare.process_frame import BYTES_A_POINT, EmptyFrame, FrameProc
 from lidarprep.prepare.scene_file import SceneFileWriter
 from lidarprep.scene import PointCloud, Scene
 from lidarprep.storage import Store
-from lidarprep.storage.manifest import AttachmentRecord, FrameRecord, FrameResult, SkippedRecord
+from lidarprep.storage.manifest import AttachmentRecord, FrameRecord, FrameResult, ObjectRecord, SkippedRecord
 
 # Frames that are being stored side by side: a put is mostly waiting, for a network or for a disk.
 _STORING = 14
@@ -132,7 +132,9 @@ class Processing:
             EmptyResultError: No frame keeps a point.
         """
         self.store.check()
-        done: list[tuple[FrameTask, FrameResult, bytes | None]] = []
+        done: list[FrameResult] = []
+        held: list[tuple[FrameTask, bytes | None]] = []  # empty frames until one with points is met: they take no space
+        kept: list[Future[ObjectRecord | None]] = []
         with (
             self._threads(self.workers) as threads,
             SceneFileWriter.open(scene, self.processor, self.store, tasks) as scene_file,
@@ -147,20 +149,25 @@ class Processing:
                 for task, prepared in zip(tasks, frames, strict=True):
                     result = scene_file.add(task, prepared)
                     bits = prepared.kept if isinstance(prepared, PreparedFrame) and result.frame is not None else None
-                    done.append((task, result, bits))
-                    del prepared
+                    done.append(result)
+                    held.append((task, bits))
+                    if kept or (result.frame is not None and result.frame.points_out):
+                        kept += [threads.submit(self.processor.store_kept, one, self.store, it) for one, it in held]
+                        held.clear()
+                    del prepared, bits
                     self._tell(result)
-            records = [result.frame for _, result, _ in done if result.frame is not None]
+            records = [result.frame for result in done if result.frame is not None]
             if not records:
-                return [result for _, result, _ in done], None
+                return done, None
             require_points(records)
-            kept = list(threads.map(lambda one: self.processor.store_kept(one[0], self.store, one[2]), done))
-            attachment = scene_file.store_scene([record.id for record in records])
+            # By a thread, so that a stop needs not wait for parts that are being sent.
+            attachment = threads.submit(scene_file.store_scene, [record.id for record in records]).result()
             notes = {f"scene {number}": note for number, note in enumerate(scene_file.writer.notes)}
             results = []
-            for (_, result, _), kept_record in zip(done, kept, strict=True):
+            for result, stored in zip(done, kept, strict=True):
                 if result.frame is not None:
-                    frame = result.frame.model_copy(update={"kept": kept_record, "notes": result.frame.notes | notes})
+                    more = {"kept": stored.result(), "notes": result.frame.notes | notes}
+                    frame = result.frame.model_copy(update=more)
                     result, notes = FrameResult(frame=frame), {}
                 results.append(result)
             return results, attachment

@@ -169,6 +169,9 @@ class Run:
         """Delete the cache entries of frames that the manifest names; the run is complete whatever becomes of that."""
         try:
             cache.drop([identity.fingerprint, *(task.fingerprint for task in self.tasks)], added=self.added)
+        except (KeyboardInterrupt, SystemExit) as stop:
+            stop.add_note("the run is complete; only cache entries of it are left, which the same command deletes")
+            raise
         except StorageError as failure:
             log.warning("the run is complete, but its cache entries stay: %s", failure.message)
 

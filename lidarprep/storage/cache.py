@@ -10,13 +10,12 @@ import hashlib
 import logging
 import re
 from collections.abc import Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 from pydantic import ValidationError
 
 from lidarprep.storage.manifest import FrameResult, Manifest, ObjectRecord, SettingsRecord
-from lidarprep.storage.store import CACHE_PREFIX, ObjectInfo, Store
+from lidarprep.storage.store import CACHE_PREFIX, ObjectInfo, Store, in_threads
 
 log = logging.getLogger(__name__)
 
@@ -76,9 +75,8 @@ class FrameCache:
         found = {name: self._in_manifest[name] for name in wanted if name in self._in_manifest}
         missing = [name for name in wanted if name not in found and entry_key(name) in self._entries]
         if missing:
-            with ThreadPoolExecutor(_FETCHES) as pool:
-                fetched = zip(missing, pool.map(self._fetch, missing), strict=True)
-                found |= {name: result for name, result in fetched if result is not None}
+            fetched = zip(missing, in_threads(self._fetch, missing, _FETCHES), strict=True)
+            found |= {name: result for name, result in fetched if result is not None}
         gone = missing_keys(self._store, [record for result in found.values() for record in result.objects()])
         gone |= set(self._distrusted)
         return {name: result for name, result in found.items() if gone.isdisjoint(one.key for one in result.objects())}

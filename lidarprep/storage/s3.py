@@ -9,7 +9,6 @@ import io
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlencode
@@ -23,7 +22,7 @@ from lidarprep.storage._s3_session import shared_session
 from lidarprep.storage.files import of_the_disk
 from lidarprep.storage.keys import is_content_key
 from lidarprep.storage.options import StorageOptions
-from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, FetchUrl, ObjectInfo
+from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, FetchUrl, ObjectInfo, in_threads
 
 Value = TypeVar("Value")
 
@@ -153,9 +152,8 @@ class S3Store:
 
     def delete(self, keys: Collection[str]) -> None:
         """Delete the objects one by one, side by side: some stores don't know how to delete many by one request."""
-        if keys:
-            with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(keys))) as pool:
-                list(pool.map(self._delete, keys))
+        for _ in in_threads(self._delete, keys, _SIDE_BY_SIDE):
+            pass
 
     def delete_unfinished(self, before: float) -> None:
         """Abort uploads in parts that began before a time: they cost money, and no listing of objects shows them."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 MANIFEST_KEY = "manifest.json"
 
@@ -119,3 +123,12 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Give up what is under way: a request that fails from now on is not tried again."""
+
+
+def in_threads(function: Callable[[Item], Result], items: Collection[Item], threads: int) -> Iterator[Result]:
+    """Yield the result of each item in their order, so many at once; after an error or a stop nothing is waited for."""
+    pool = ThreadPoolExecutor(max(1, min(threads, len(items))), thread_name_prefix="lidarprep")
+    try:
+        yield from pool.map(function, items)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -34,6 +34,11 @@ def test_a_scene_without_frames_and_ids_that_come_twice_are_refused() -> None:
         plan(scene_of("a", "b", "b"), lp.Recipe())
 
 
+def test_a_name_that_no_json_could_hold_is_refused_before_any_work_is_done() -> None:
+    with pytest.raises(lp.SceneError, match=r"'b\\udcff' is not valid UTF-8"):
+        plan(scene_of("ä", "b\udcff"), lp.Recipe())
+
+
 def test_stems_are_sound_and_distinct() -> None:
     tasks = plan(scene_of("a", "A", "a/b", "a_b", "..", "x" * 300), lp.Recipe())
     stems = [task.stem for task in tasks]

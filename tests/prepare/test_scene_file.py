@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,11 @@ def test_a_run_that_was_stopped_begins_again_and_leaves_no_half_written_file(sce
     with pytest.raises(KeyboardInterrupt) as stopped:
         lp.prepare(scene, SFS, out, progress=Told("11", KeyboardInterrupt()))
     assert not hasattr(stopped.value, "__notes__")  # nothing is kept
-    assert not files(out)
+    assert all(name.startswith("kept/") for name in files(out))
     told = Told()
     manifest = lp.prepare(scene, SFS, out, progress=told)
     assert told.told == [(4, 0), *FRAMES]
+    lp.prune(out, everything=True)
     assert_only_what_the_manifest_names(manifest, out)
 
 
@@ -120,3 +122,18 @@ def test_it_is_stored_after_all_else_and_before_the_manifest(
         noted(name)
     lp.prepare(scene, SFS, out)
     assert order == ["kept"] * 4 + ["scene", "manifest"]
+
+
+def test_kept_points_are_stored_while_it_is_written_and_not_held_for_all_frames(scene: lp.Scene, out: Path) -> None:
+    stored: list[str] = []
+
+    class Slow(Told):
+        def advance(self, frame: Any, stored_bytes: int) -> None:
+            end = time.monotonic() + 30
+            while len(list(out.glob("kept/[!.]*"))) <= len(stored):
+                assert time.monotonic() < end
+                time.sleep(0.005)
+            stored.append(frame.id)
+
+    lp.prepare(scene, SFS, out, progress=Slow())
+    assert stored == FRAMES

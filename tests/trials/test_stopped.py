@@ -86,22 +86,29 @@ def entries(out: Path) -> int:
     return len(list((out / ".lidarprep").glob("*.json"))) - 1  # and the settings of the scene
 
 
+@pytest.mark.parametrize(
+    ("format", "asked"),
+    [("json", "PUT .*/images/"), ("json", r"DELETE .*/\.lidarprep/[0-9a-f]{64}"), ("sfs", "P.* .*/scene-")],
+    ids=["storing", "dropping cache entries", "sending a scene"],
+)
 def test_a_run_is_stopped_at_once_though_its_store_does_not_answer(
-    runner: Runner, proxy: Proxy, bucket: Bucket
+    runner: Runner, proxy: Proxy, bucket: Bucket, format: str, asked: str
 ) -> None:
     hangs, go_on = threading.Event(), threading.Event()
 
     def hang(request: Request) -> None:
-        if request.number >= 10:
+        if re.match(asked, f"{request.method} {request.target}"):
             hangs.set()
             go_on.wait(60)
 
     proxy.before = hang
-    words = ["prepare", str(runner.recording), "--out", bucket.place().out, "--endpoint-url", proxy.url]
+    out = bucket.place().out
+    words = ["prepare", str(runner.recording), "--out", out, "--endpoint-url", proxy.url, "--format", format]
     try:
         code, stderr = stopped(words, signal.SIGINT, hangs.is_set)
     finally:
         go_on.set()
     assert code == 130
     assert "stopped: " in stderr
-    assert bucket.place().manifest() is None
+    is_complete = asked.startswith("DELETE")
+    assert ("the run is complete" in stderr) == is_complete == (bucket.place().manifest() is not None)
