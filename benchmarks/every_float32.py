@@ -20,7 +20,7 @@ import numba
 import numpy as np
 from rich.progress import track
 
-from lidarprep.kernels.text import write_shortest
+from lidarprep.kernels.frame_json_writer import write_shortest
 
 BLOCK = 1 << 20
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -240,7 +240,7 @@ class _FrameFigures:
     intensities: list[float] = field(default_factory=list)
     fields: dict[str, None] = field(default_factory=dict)
     ignored_fields: dict[str, None] = field(default_factory=dict)
-    by_device: dict[int, int] = field(default_factory=dict)
+    by_device: Counter[int] = field(default_factory=Counter)
     sample: PointCloud | None = None
 
     def add(self, chunk: PointCloud, devices: Sequence[int], *, keep: bool) -> None:
@@ -257,7 +257,7 @@ class _FrameFigures:
             self.intensities += [float(known.min()), float(known.max())] if known.size else []
         if chunk.device is not None:
             for index in devices:
-                self.by_device[index] = self.by_device.get(index, 0) + int((chunk.device == index).sum())
+                self.by_device[index] += int((chunk.device == index).sum())
         self.fields |= dict.fromkeys(["positions", *chunk.columns])
         self.ignored_fields |= dict.fromkeys(chunk.ignored_fields)
         if keep:
@@ -307,32 +307,26 @@ def _read_frame(frame: Frame, devices: Sequence[int], *, keep: bool) -> _FrameFi
 
 
 def _cameras(scene: Scene, views: Mapping[str, CameraView]) -> list[CameraInspection]:
-    inspections = []
-    for camera in scene.cameras:
-        view = views.get(camera.name)
-        inspections.append(
-            CameraInspection(
-                name=camera.name,
-                model=camera.intrinsics.model,
-                size=None if view is None else (view.width, view.height),
-                images=sum(any(image.camera.name == camera.name for image in frame.images) for frame in scene),
-                points_in_view=None if view is None else view.share,
-            )
+    return [
+        CameraInspection(
+            name=camera.name,
+            model=camera.intrinsics.model,
+            size=(view.width, view.height) if (view := views.get(camera.name)) else None,
+            images=sum(any(image.camera.name == camera.name for image in frame.images) for frame in scene),
+            points_in_view=view.share if view else None,
         )
-    return inspections
+        for camera in scene.cameras
+    ]
 
 
 def _lidars(scene: Scene, figures: Sequence[_FrameFigures]) -> list[LidarInspection]:
     if len(scene.lidars) == 1:
         (lidar,) = scene.lidars
         return [LidarInspection(lidar.name, lidar.index, sum(one.points for one in figures))]
-    known = any(one.by_device for one in figures)
-    return [
-        LidarInspection(
-            lidar.name, lidar.index, sum(one.by_device.get(lidar.index, 0) for one in figures) if known else None
-        )
-        for lidar in scene.lidars
-    ]
+    counts = Counter[int]()
+    for one in figures:
+        counts.update(one.by_device)
+    return [LidarInspection(lidar.name, lidar.index, counts[lidar.index] if counts else None) for lidar in scene.lidars]
 
 
 def _rate(frames: Sequence[FrameInspection]) -> float | None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 import lidarprep as lp
 from lidarprep.attachments import format_of_suffix
-from lidarprep.attachments.sensor_fusion_scene import encode_scene
+from tests.attachments.frames import encode_scene
 
 T0 = 1_700_000_000_000_000_000  # nanoseconds; what float64, of LidarFrame protobuf, holds exactly
 COUNT = 60

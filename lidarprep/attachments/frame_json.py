@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -11,21 +15,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from lidarprep.attachments._columns import (
-    AttachmentColumns,
-    DocumentReader,
-    device_pose,
-    linked_image,
-    require_all_or_none,
-    require_world,
-)
-from lidarprep.attachments._threads import thread_pool, writing_threads
-from lidarprep.errors import EncodingError, FormatError, RecipeError, SceneError
+from lidarprep.attachments._frame import AttachmentColumns, ReadColumns, describe, read_frame
+from lidarprep.errors import EncodingError, FormatError, RecipeError
 from lidarprep.kernels import frame_json_reader as reader
 from lidarprep.kernels import frame_json_writer as writer
-from lidarprep.kernels.text import MAX_DECIMALS
-from lidarprep.scene import Camera, CameraImage, Frame, GpsPose, PointCloud, Pose, RadarPoints
-from lidarprep.scene.camera import Distortion, intrinsics_from_mapping
+from lidarprep.kernels.frame_json_writer import MAX_DECIMALS
+from lidarprep.scene import Frame, PointCloud
 
 _WHAT_IS_WRONG = {
     reader.NO_POINTS: "the frame has no 'points'",
@@ -45,16 +40,8 @@ _WHAT_IS_WRONG = {
 # The text between the rest of a frame and the array of its points, which comes last.
 _BEFORE_POINTS = b',"points":'
 
-# The keys of a Frame JSON that are read; all others are named as ignored.
+# The keys of a point that are read; all others are named as ignored.
 _POINT_KEYS = frozenset({"x", "y", "z", "i", "d", "t", "is_ground"})
-_CALIBRATION_KEYS = frozenset({"fx", "fy", "cx", "cy", "skew", "camera_model", *Distortion.__dataclass_fields__})
-_IMAGE_KEYS = _CALIBRATION_KEYS | {
-    *("image_url", "position", "heading", "timestamp", "camera_index", "scale_factor", "priority", "metadata")
-}
-_RADAR_KEYS = frozenset({"position", "direction", "size"})
-_FRAME_KEYS = frozenset(
-    {"device_position", "device_heading", "device_gps_pose", "timestamp", "points", "radar_points", "images"}
-)
 
 
 # ---- writing -------------------------------------------------------------------------------------------------------
@@ -77,7 +64,7 @@ def encode(frame: Frame, *, precision: int | None = None, threads: int | None = 
         raise RecipeError(f"precision is {precision}; it must be 0 to {MAX_DECIMALS} decimals")
     columns = AttachmentColumns.of(frame.points(), frame.id)
     try:
-        head = orjson.dumps(_describe(frame))
+        head = orjson.dumps(describe(frame))
     except TypeError as error:  # metadata of other types, an integer of more than 64 bits
         raise EncodingError(f"frame {frame.id}: Frame JSON cannot hold it: {error}") from error
     points = _points_text(columns, -1 if precision is None else precision, threads)
@@ -89,7 +76,7 @@ def _points_text(columns: AttachmentColumns, decimals: int, threads: int | None)
     count = len(columns.positions)
     optional = (columns.intensity, columns.device, columns.timestamp, columns.is_ground)
     present = sum(column is not None for column in optional)
-    with writing_threads(count, threads) as used:
+    with _writing_threads(count, threads) as used:
         edges = [count * part // used for part in range(used + 1)]
 
         def write(first: int, last: int) -> memoryview:
@@ -98,84 +85,51 @@ def _points_text(columns: AttachmentColumns, decimals: int, threads: int | None)
             out = np.empty(capacity, dtype=np.uint8)
             return out[: writer.write_points(columns.positions[first:last], *rows, decimals, out)].data
 
-        rest = [thread_pool().submit(write, *edge) for edge in pairwise(edges[1:])]
+        rest = [_thread_pool().submit(write, *edge) for edge in pairwise(edges[1:])]
         pieces = [write(*edges[:2]), *(piece.result() for piece in rest)]
     pieces[0] = pieces[0][1:]  # without the comma before the first point
     return pieces
 
 
-def _describe(frame: Frame) -> dict[str, Any]:
-    """Describe a frame without its points."""
-    pose = device_pose(frame)
-    described: dict[str, Any] = {
-        "device_position": _vector(pose.translation),
-        "device_heading": _quaternion(pose),
-    }
-    if frame.gps is not None:
-        described["device_gps_pose"] = {
-            "lat": frame.gps.latitude,
-            "lon": frame.gps.longitude,
-            "bearing": frame.gps.bearing,
-        }
-    if frame.timestamp is not None:
-        described["timestamp"] = frame.timestamp
-    radar = frame.radar()
-    if radar is not None:
-        described["radar_points"] = _radar_points(radar, frame.id)
-    if frame.images:
-        described["images"] = [_image(image, frame.id) for image in frame.images]
-    return described
+# ---- threads: as many as are worth it, and as have a core free ----
+
+# Below this many points a thread, dispatch costs more than it saves.
+POINTS_A_THREAD = 20_000
+
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_writing = 0
+_lock = threading.Lock()
 
 
-def _vector(values: NDArray[np.float64]) -> dict[str, float]:
-    x, y, z = values.tolist()
-    return {"x": x, "y": y, "z": z}
+@cache
+def _thread_pool() -> ThreadPoolExecutor:
+    """Return the pool of threads that help encode; kernels release the GIL."""
+    return ThreadPoolExecutor(_CORES, thread_name_prefix="lidarprep-encode")
 
 
-def _quaternion(pose: Pose) -> dict[str, float]:
-    w, x, y, z = pose.quaternion.tolist()
-    return {"w": w, "x": x, "y": y, "z": z}
+def _after_fork() -> None:
+    """Reset the state in a child process, which does not inherit the threads."""
+    global _writing, _lock
+    _writing, _lock = 0, threading.Lock()
+    _thread_pool.cache_clear()
 
 
-def _radar_points(radar: RadarPoints, frame_id: str) -> list[dict[str, Any]]:
-    require_world("radar points", radar.frame, frame_id)
-    points: list[dict[str, Any]] = []
-    for row in range(len(radar)):
-        point: dict[str, Any] = {"position": _vector(radar.positions[row])}
-        if radar.directions is not None:
-            point["direction"] = _vector(radar.directions[row])
-        if radar.sizes is not None:
-            point["size"] = float(radar.sizes[row])
-        points.append(point)
-    return points
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
-def _image(image: CameraImage, frame_id: str) -> dict[str, Any]:
-    camera, intrinsics = image.camera, image.camera.intrinsics
-    url, world_from_camera = linked_image(image, frame_id)
-    described: dict[str, Any] = {
-        "image_url": url,
-        "camera_index": camera.index,
-        "position": _vector(world_from_camera.translation),
-        "heading": _quaternion(world_from_camera),
-        "camera_model": intrinsics.model,
-        "fx": intrinsics.fx,
-        "fy": intrinsics.fy,
-        "cx": intrinsics.cx,
-        "cy": intrinsics.cy,
-    }
-    if intrinsics.skew:
-        described["skew"] = intrinsics.skew
-    described.update(intrinsics.distortion.nonzero())
-    if image.timestamp is not None:
-        described["timestamp"] = image.timestamp
-    if image.scale_factor != 1.0:
-        described["scale_factor"] = image.scale_factor
-    if image.priority is not None:
-        described["priority"] = image.priority
-    if image.metadata is not None:
-        described["metadata"] = dict(image.metadata)
-    return described
+@contextmanager
+def _writing_threads(points: int, wanted: int | None) -> Iterator[int]:
+    """Yield the number of threads to write that many points with, `wanted` if given; writers share the cores."""
+    global _writing
+    with _lock:
+        _writing += 1
+        free = max(1, _CORES // _writing)
+    try:
+        yield max(1, min(free, points // POINTS_A_THREAD) if wanted is None else min(wanted, max(1, points)))
+    finally:
+        with _lock:
+            _writing -= 1
 
 
 def relink(data: bytes, url_of: Callable[[str], str], *, source: str = "frame.json") -> bytes:
@@ -217,7 +171,7 @@ def decode(data: bytes, *, source: str = "frame.json") -> Frame:
     described = _parse(
         b"".join((data[:start], b"[]", data[end:])), source, lambda at: at if at < start else at + end - start - 2
     )
-    return _FrameReader(source).read(described, points)
+    return read_frame(source, described, points)
 
 
 def _parse(text: bytes, source: str, place_of: Callable[[int], int]) -> Any:
@@ -244,18 +198,10 @@ def _format_error(source: str, status: int, at: int, data: bytes) -> FormatError
 
 def _read_points(data: bytes, text: NDArray[np.uint8], start: int, source: str) -> tuple[PointCloud, int]:
     """Return the points of the array at `start`, and the offset behind it."""
-    # As many points as the text could hold; untouched pages take no memory.
-    room = (len(text) - start) // reader.SHORTEST_POINT + 1
-    positions = np.empty((room, 3), dtype=np.float32)
-    intensity = np.zeros(room, dtype=np.float32)
-    device = np.zeros(room, dtype=np.int64)
-    timestamp = np.zeros(room, dtype=np.int64)
-    is_ground = np.zeros(room, dtype=np.bool_)
+    columns = ReadColumns((len(text) - start) // reader.SHORTEST_POINT + 1, device=np.int64, timestamp=np.int64)
     slow = np.empty((1024, 4), dtype=np.int64)
     for _ in range(2):  # the second time with room for all numbers that Python has to read
-        status, end, count, slow_count, any_seen, all_seen = reader.read_points(
-            text, start, positions, intensity, device, timestamp, is_ground, slow
-        )
+        status, end, count, slow_count, any_seen, all_seen = reader.read_points(text, start, *columns.all, slow)
         if status != reader.OK:
             raise _format_error(source, status, end, data)
         if slow_count <= len(slow):
@@ -269,151 +215,11 @@ def _read_points(data: bytes, text: NDArray[np.uint8], start: int, source: str) 
         with np.errstate(over="ignore"):
             value = np.float32(float(data[first:behind]))
         if column == 3:
-            intensity[row] = value
+            columns.intensity[row] = value
         else:
-            positions[row, column] = value
-    require_all_or_none(any_seen, all_seen, {reader.HAS_I: "i", reader.HAS_D: "d", reader.HAS_T: "t"}, source)
-    columns = [(positions, "a coordinate")] + ([(intensity, "an intensity")] if any_seen & reader.HAS_I else [])
-    for column, name in columns:
-        if not np.isfinite(column[:count]).all():
+            columns.positions[row, column] = value
+    cloud = columns.cloud(count, any_seen, all_seen, source, tuple(sorted(ignored)))
+    for column, name in ((cloud.positions, "a coordinate"), (cloud.intensity, "an intensity")):
+        if column is not None and not np.isfinite(column).all():
             raise FormatError(source, place="points", found=f"{name} beyond the range of float32")
-    cloud = PointCloud(
-        positions[:count],
-        frame="world",
-        intensity=intensity[:count] if any_seen & reader.HAS_I else None,
-        device=device[:count].astype(np.uint32) if any_seen & reader.HAS_D else None,
-        timestamp=timestamp[:count] if any_seen & reader.HAS_T else None,
-        is_ground=is_ground[:count] if any_seen & reader.HAS_GROUND else None,
-        ignored_fields=tuple(sorted(ignored)),
-    )
     return cloud, end
-
-
-class _FrameReader(DocumentReader):
-    """Reads a frame without its points; errors name the key."""
-
-    def read(self, described: dict[str, Any], points: PointCloud) -> Frame:
-        points = replace(points, ignored_fields=(*points.ignored_fields, *self.ignored(described)))
-        position = self.vector(self.required(described, "device_position", ""), "device_position")
-        heading = described.get("device_heading")
-        pose = self.pose(position, heading, "device_heading")
-        frame = Frame(
-            id=self.source,
-            index=0,
-            read_points=lambda: points,
-            world_from_ego=pose,
-            timestamp=self.timestamp(described, ""),
-            images=tuple(
-                self.image(image, number)
-                for number, image in enumerate(self.listed(described.get("images", []), "images"))
-            ),
-            gps=self.gps(described.get("device_gps_pose")),
-        )
-        if "radar_points" not in described:
-            return frame
-        return frame.with_data(points, self.radar(self.listed(described["radar_points"], "radar_points")))
-
-    def ignored(self, described: dict[str, Any]) -> list[str]:
-        """Return the names of keys that are not read."""
-        names = set(self.mapping(described, "the frame")) - _FRAME_KEYS
-        for key, known in (("images", _IMAGE_KEYS), ("radar_points", _RADAR_KEYS)):
-            rows = described.get(key)
-            for row in rows if isinstance(rows, list) else ():
-                names |= {f"{key}.{name}" for name in set(row) - known} if isinstance(row, dict) else set()
-        return sorted(names)
-
-    def required(self, mapping: Mapping[str, Any], key: str, place: str) -> Any:
-        if key not in mapping:
-            raise FormatError(self.source, place=place or "the frame", found=f"no {key!r}")
-        return mapping[key]
-
-    def number(self, value: Any, place: str) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.refuse(place, value, "a number")
-        return float(value)
-
-    def whole(self, value: Any, place: str) -> int:
-        if isinstance(value, float) and value.is_integer():
-            return int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise self.refuse(place, value, "a whole number")
-        return value
-
-    def vector(self, value: Any, place: str) -> list[float]:
-        mapping = self.mapping(value, place)
-        return [self.number(self.required(mapping, axis, place), f"{place}.{axis}") for axis in "xyz"]
-
-    def pose(self, position: list[float], heading: Any, place: str) -> Pose:
-        quaternion = [1.0, 0.0, 0.0, 0.0]
-        if heading is not None:
-            mapping = self.mapping(heading, place)
-            quaternion = [self.number(self.required(mapping, axis, place), f"{place}.{axis}") for axis in "wxyz"]
-        try:
-            return Pose.from_quaternion(quaternion, position)
-        except SceneError as error:
-            raise FormatError(self.source, place=place, found=error.message) from error
-
-    def timestamp(self, mapping: Mapping[str, Any], place: str) -> int | None:
-        if mapping.get("timestamp") is None:
-            return None
-        value = self.whole(mapping["timestamp"], f"{place}timestamp")
-        if not -(2**63) <= value < 2**63:
-            raise self.refuse(f"{place}timestamp", mapping["timestamp"], "nanoseconds in int64")
-        return value
-
-    def gps(self, value: Any) -> GpsPose | None:
-        if value is None:
-            return None
-        place = "device_gps_pose"
-        mapping = self.mapping(value, place)
-        return GpsPose(*(self.number(self.required(mapping, key, place), place) for key in ("lat", "lon", "bearing")))
-
-    def radar(self, points: list[Any]) -> RadarPoints:
-        rows = [self.mapping(point, f"radar_points[{number}]") for number, point in enumerate(points)]
-        columns: dict[str, NDArray[np.float64] | None] = {"direction": None, "size": None}
-        for key in columns:
-            having = sum(key in row for row in rows)
-            if having not in (0, len(rows)):
-                raise FormatError(self.source, place="radar_points", found=f"some have {key!r}, others don't")
-        positions = [
-            self.vector(self.required(row, "position", f"radar_points[{n}]"), f"radar_points[{n}].position")
-            for n, row in enumerate(rows)
-        ]
-        if rows and "direction" in rows[0]:
-            directions = [self.vector(row["direction"], f"radar_points[{n}].direction") for n, row in enumerate(rows)]
-            columns["direction"] = np.array(directions, dtype=np.float64)
-        if rows and "size" in rows[0]:
-            sizes = [self.number(row["size"], f"radar_points[{n}].size") for n, row in enumerate(rows)]
-            columns["size"] = np.array(sizes, dtype=np.float64)
-        return RadarPoints(
-            np.array(positions, dtype=np.float64).reshape(-1, 3), columns["direction"], columns["size"], frame="world"
-        )
-
-    def image(self, value: Any, number: int) -> CameraImage:
-        place = f"images[{number}]"
-        image = self.mapping(value, place)
-        url = self.required(image, "image_url", place)
-        if not isinstance(url, str):
-            raise self.refuse(f"{place}.image_url", url, "a string")
-        try:
-            intrinsics = intrinsics_from_mapping(
-                {key: value for key, value in image.items() if key in _CALIBRATION_KEYS}
-            )
-        except SceneError as error:
-            raise FormatError(self.source, place=place, found=error.message) from error
-        position = self.vector(self.required(image, "position", place), f"{place}.position")
-        heading = self.mapping(self.required(image, "heading", place), f"{place}.heading")
-        index = self.whole(image.get("camera_index", number), f"{place}.camera_index")
-        metadata = image.get("metadata")
-        try:
-            return CameraImage(
-                camera=Camera(name=str(index), index=index, intrinsics=intrinsics),
-                world_from_camera=self.pose(position, heading, f"{place}.heading"),
-                timestamp=self.timestamp(image, f"{place}."),
-                url=url,
-                scale_factor=self.number(image.get("scale_factor", 1.0), f"{place}.scale_factor"),
-                priority=None if image.get("priority") is None else self.whole(image["priority"], f"{place}.priority"),
-                metadata=None if metadata is None else self.mapping(metadata, f"{place}.metadata"),
-            )
-        except SceneError as error:
-            raise FormatError(self.source, place=place, found=error.message) from error

@@ -11,10 +11,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lidarprep.checks._cameras import CameraView, camera_views, odd_extrinsics
-from lidarprep.checks._finding import WARNING, Finding, recipe_option, refuse, strictly
+from lidarprep.checks._finding import (
+    WARNING,
+    Finding,
+    Sample,
+    finite,
+    recipe_option,
+    refuse,
+    sample_of,
+    strictly,
+    thinned,
+)
 from lidarprep.checks._points import FAR_COORDINATES, far_coordinates, wrong_points_frame, zero_intensity
 from lidarprep.checks._poses import jumps, motion_within_sweeps, not_unit, out_of_order
-from lidarprep.checks._samples import Sample, finite, sample_of, thinned
 from lidarprep.scene import Scene
 
 __all__ = [

@@ -16,8 +16,7 @@ from math import atan, cos, pi, radians, tau
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks._finding import Finding, opening_option
-from lidarprep.checks._samples import Sample
+from lidarprep.checks._finding import Finding, Sample, opening_option
 from lidarprep.scene import Camera, CameraImage, Intrinsics, Pose, Scene
 
 # Optical axes (z forward, x right, y down) of a camera whose pose is that of a body: x forward, y left, z up.
@@ -54,12 +53,7 @@ OWN_UP = np.array([0.0, 0.0, 1.0])
 
 @dataclass(frozen=True)
 class View:
-    """One reading of a camera's pose.
-
-    Args:
-        pose: Pose of the optical frame on the device, by this reading.
-        seen: How many of the points fall into the image.
-    """
+    """One reading of a camera's pose: the optical frame on the device, and how many points fall into the image."""
 
     pose: Pose
     seen: int
@@ -232,7 +226,8 @@ def _all_round(points: Array) -> bool:
 
 def odd_extrinsics(view: CameraView) -> Finding | None:
     """Find what is odd about a camera's pose."""
-    if _looks_inverted(view):
+    shows_enough = view.inverted.seen >= WORSE_VIEW * view.given.seen
+    if shows_enough and all(_upright_if_inverted(view, up) for up in view.ups):
         return _inverted(view)
     seen = (
         f"{view.given.seen} of {view.points} points that were looked at fall into its image of "
@@ -252,10 +247,6 @@ def odd_extrinsics(view: CameraView) -> Finding | None:
             "mend its extrinsics: the pose on the device, metres, of its optical frame (z forward, x right, y down)",
         )
     return None
-
-
-def _looks_inverted(view: CameraView) -> bool:
-    return view.inverted.seen >= WORSE_VIEW * view.given.seen and all(_upright_if_inverted(view, up) for up in view.ups)
 
 
 def _upright_if_inverted(view: CameraView, up: Array) -> bool:

@@ -9,8 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks._finding import Finding, opening_option, recipe_option
-from lidarprep.checks._samples import Sample
+from lidarprep.checks._finding import Finding, Sample, opening_option, recipe_option
 from lidarprep.scene import Scene
 from lidarprep.scene.points import LARGEST_EXACT_M
 from lidarprep.steps.recentre import scene_offset
@@ -115,12 +114,10 @@ def _unsteady(scene: Scene, samples: Sequence[Sample]) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class _Middle:
-    """Median of a frame's points as seen from the device, metres.
+    """Median of a frame's points as seen from the device, metres; `otherwise`: with the points read the other way.
 
     Args:
-        frame_id: The frame.
-        as_said: (2, 3) in the device's axes and in the world's, with the points read as said.
-        otherwise: (2, 3) the same, with the points read the other way.
+        as_said, otherwise: (2, 3) in the device's axes and in the world's.
         spread: Median distance of the points from it, in x and y.
         edges: (2, 2) the lowest and the highest coordinates, read the other way.
     """

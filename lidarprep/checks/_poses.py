@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks._finding import Finding, opening_option
-from lidarprep.checks._samples import Sample
+from lidarprep.checks._finding import Finding, Sample, opening_option
 from lidarprep.scene import Frame, Pose, Scene
 from lidarprep.scene.pose import UNIT_TOLERANCE
 
@@ -95,12 +94,7 @@ def out_of_order(scene: Scene) -> list[Finding]:
 
 
 def jumps(scene: Scene, max_speed: float) -> list[Finding]:
-    """Find steps of the device from one frame to the next that it cannot have made.
-
-    Args:
-        scene: The recording.
-        max_speed: Metres a second.
-    """
+    """Find steps of the device from one frame to the next that are faster than `max_speed`, metres a second."""
     posed = [frame for frame in scene if frame.world_from_ego is not None]
     stamped = {frame.timestamp: frame for frame in reversed(posed) if frame.timestamp is not None}
     if len(stamped) > 1 and all(frame.timestamp is not None for frame in posed):

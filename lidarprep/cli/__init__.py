@@ -30,6 +30,7 @@ EPILOG = """Worked examples:
   lidarprep prepare recording/ --out out/ --roi 0,0,80,60 --device-height 1.8
   lidarprep prepare recording/ --out s3://bucket/scene-1 --format protobuf
   lidarprep verify out/manifest.json
+  lidarprep prune out/ --dry-run
   lidarprep whoami
   lidarprep submit out/manifest.json --type lidarannotation --params task.yaml --unique-id auto
   lidarprep tasks wait 5a99e20de50d4979ce6d291e

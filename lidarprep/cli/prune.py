@@ -28,8 +28,9 @@ def command(
 ) -> None:
     """Delete what earlier runs left at a destination, and its manifest no longer names.
 
-    Only objects that lidarprep named are deleted, and only those older than an hour. A task that was submitted before
-    an --overwrite loses its attachments by this: prune when it is done.
+    Only objects that lidarprep named are deleted, and only those older than an hour.
+
+    A task that was submitted before an --overwrite loses its attachments: prune when it is done.
     """
     from lidarprep.prune import prune
     from lidarprep.recipe import StorageOptions

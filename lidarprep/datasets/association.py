@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lidarprep.datasets.filenames import Key
 from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.poses import PoseTable
 from lidarprep.errors import SceneError
 from lidarprep.scene import Camera, CameraImage, Pose, Scene, Trajectory
 
@@ -96,8 +97,8 @@ class ImageSeries:
     Args:
         camera: The camera, with its extrinsics.
         timestamps: (K,) nanoseconds since the Unix epoch, in any order.
-        image: Makes the image of a row: its file, or the function that reads its encoded bytes. Pose and timestamp are
-            added by `match_images`.
+        image: Makes the image of a row: its file, or the function that reads its encoded bytes. The timestamp is added
+            by `match_images`, and the pose if the camera has extrinsics.
     """
 
     camera: Camera
@@ -133,10 +134,9 @@ def match_images(
             if trajectory is not None and pose is None:
                 unposed += 1
                 continue
-            world_from_camera = None if one.camera.ego_from_camera is None else pose
-            image = replace(
-                one.image(int(rows[frame])), camera=one.camera, world_from_camera=world_from_camera, timestamp=time
-            )
+            image = one.image(int(rows[frame]))
+            world_from_camera = image.world_from_camera if one.camera.ego_from_camera is None else pose
+            image = replace(image, camera=one.camera, world_from_camera=world_from_camera, timestamp=time)
             found[frame].append(image)
         notes += unmatched(f"camera {one.camera.name}", "image", rows, options)
         if unposed:
@@ -166,6 +166,26 @@ def poses_at(
         f"{without} of {len(poses)} frames have no pose: the poses reach from {first} to {last} ns, "
         f"and gaps over {options.max_pose_gap:g} s are not bridged (--max-pose-gap)"
     ]
+
+
+def poses_of_table(
+    timestamps: Sequence[int], table: PoseTable, options: OpenOptions, what: str, fix: str
+) -> tuple[list[Pose | None], Trajectory, list[str]]:
+    """Interpolate the poses of a file with times at the frames' times; with the trajectory and notes.
+
+    Raises:
+        SceneError: No frame is within the time of the poses; `what` says what has the frames' times, in the singular.
+    """
+    trajectory, notes = table.trajectory()
+    poses, missing = poses_at(timestamps, trajectory, options)
+    if all(pose is None for pose in poses):
+        raise SceneError(
+            f"no {what} is within the time of the poses: {what}s are from {min(timestamps)} to {max(timestamps)} ns, "
+            f"poses in {table.path} from {trajectory.timestamps[0]} to {trajectory.timestamps[-1]} ns, "
+            f"and gaps over {options.max_pose_gap:g} s are not bridged (--max-pose-gap)",
+            fix=fix,
+        )
+    return poses, trajectory, [*notes, *missing]
 
 
 def by_time(scene: Scene) -> Scene:

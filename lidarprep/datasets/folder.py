@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lidarprep.datasets.association import poses_at
+from lidarprep.datasets.association import poses_of_table
 from lidarprep.datasets.filenames import FrameKey, passed_over, source_files, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.point_folder import (
@@ -234,16 +234,9 @@ def _by_name(frames: PointSources, table: PoseTable, rows: dict[FrameKey, int]) 
 
 def _by_time(frames: PointSources, table: PoseTable, options: OpenOptions) -> _FramePoses:
     times = [source.time for source in frames.sources]
-    trajectory, notes = table.trajectory()
-    poses, missing = poses_at(times, trajectory, options)
-    if all(pose is None for pose in poses):
-        raise SceneError(
-            f"no point file is within the time of the poses: files are from {times[0]} to {times[-1]} ns, poses in "
-            f"{table.path} from {trajectory.timestamps[0]} to {trajectory.timestamps[-1]} ns, "
-            f"and gaps over {options.max_pose_gap:g} s are not bridged (--max-pose-gap)",
-            fix="Give both in the same clock; or name each file's pose, in a JSON object or a column 'file'.",
-        )
-    return _FramePoses(poses, times, trajectory, ("by time", *notes, *missing))
+    fix = "Give both in the same clock; or name each file's pose, in a JSON object or a column 'file'."
+    poses, trajectory, notes = poses_of_table(times, table, options, "point file", fix)
+    return _FramePoses(poses, times, trajectory, ("by time", *notes))
 
 
 def _in_order(frames: PointSources, table: PoseTable) -> _FramePoses:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from lidarprep.datasets._kitti_calibration import Calibration, read_calibration
-from lidarprep.datasets.association import CameraFiles, images_of_frame, poses_at
+from lidarprep.datasets.association import CameraFiles, images_of_frame, poses_of_table
 from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, source_files
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_files import read_poses
@@ -188,21 +188,13 @@ def _by_time(
     table: PoseTable, stamps: dict[int, int], frames: int, options: OpenOptions
 ) -> tuple[dict[int, Pose], Trajectory, list[str]]:
     """Interpolate poses with times at the frames that have some."""
-    trajectory, notes = table.trajectory()
-    found, missing = poses_at(list(stamps.values()), trajectory, options)
+    fix = "The frames' times count from the start of the sequence: count the poses' so, or give 12 numbers a frame."
+    found, trajectory, notes = poses_of_table(list(stamps.values()), table, options, "frame", fix)
     poses = {number: pose for number, pose in zip(stamps, found, strict=True) if pose is not None}
-    if not poses:
-        raise SceneError(
-            f"no frame is within the time of the poses: frames are from {min(stamps.values())} to "
-            f"{max(stamps.values())} ns after the start of the sequence, poses in {table.path} from "
-            f"{trajectory.timestamps[0]} to {trajectory.timestamps[-1]} ns, and gaps over {options.max_pose_gap:g} s "
-            "are not bridged (--max-pose-gap)",
-            fix="Count the poses' times from the start of the sequence; or give rows of 12 numbers, one a frame.",
-        )
     untimed = frames - len(stamps)
     first = f"poses from {table.path.name}, read as {table.kind}, are taken as world from ego and matched by time"
     last = [f"{untimed} of {frames} frames have no time, and so no pose"] if untimed else []
-    return poses, trajectory, [first, *table.notes, *notes, *missing, *last]
+    return poses, trajectory, [first, *table.notes, *notes, *last]
 
 
 def _world_from_ego(table: PoseTable, row: int, camera_0_from_ego: Pose) -> Pose:

@@ -208,25 +208,18 @@ def _read_times(path: Path) -> dict[int, int]:
 
 @dataclass(frozen=True, eq=False)
 class Oxts:
-    """Rows of the inertial and GPS unit in time order.
+    """Rows of the inertial and GPS unit in time order."""
 
-    Args:
-        timestamps: (M,) int64 nanoseconds since the Unix epoch.
-        latitude, longitude: (M,) degrees.
-        yaw: (M,) radians, counterclockwise from east, without jumps by a turn.
-        trajectory: The unit's poses: in axes x east, y north, z up, positions in the scaled Mercator projection.
-    """
-
-    timestamps: NDArray[np.int64]
-    latitude: NDArray[np.float64]
-    longitude: NDArray[np.float64]
-    yaw: NDArray[np.float64]
-    trajectory: Trajectory
+    latitude: NDArray[np.float64]  # (M,) degrees
+    longitude: NDArray[np.float64]  # (M,) degrees
+    yaw: NDArray[np.float64]  # (M,) radians, counterclockwise from east, without jumps by a turn
+    trajectory: Trajectory  # the unit's: axes x east, y north, z up; positions in the scaled Mercator projection
 
     def gps(self, timestamp: int) -> GpsPose:
         """Interpolate the unit's position on the Earth between its rows; beyond them take the nearest row's."""
+        times = self.trajectory.timestamps
         latitude, longitude, yaw = (
-            float(np.interp(timestamp - int(self.timestamps[0]), self.timestamps - self.timestamps[0], values))
+            float(np.interp(timestamp - int(times[0]), times - times[0], values))
             for values in (self.latitude, self.longitude, self.yaw)
         )
         return GpsPose(latitude, longitude, (90.0 - math.degrees(yaw)) % 360.0)
@@ -253,8 +246,7 @@ def _read_oxts(folder: Path) -> tuple[Oxts | None, list[str]]:
     stamps = list(timed.values())
     trajectory, more = table_of_poses(folder / "data", "KITTI", poses, stamps).trajectory()
     _, kept = np.unique(np.array(stamps, dtype=np.int64), return_index=True)
-    by_time = Oxts(trajectory.timestamps, latitude[kept], longitude[kept], np.unwrap(yaw[kept]), trajectory)
-    return by_time, notes + more
+    return Oxts(latitude[kept], longitude[kept], np.unwrap(yaw[kept]), trajectory), notes + more
 
 
 def _read_row(path: Path) -> list[float]:

@@ -27,17 +27,11 @@ _LONGEST_OFFSET_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class CloudTransform:
-    """The transform of a cloud from ego at its own stamp to ego at its frame's timestamp; both in nanoseconds.
-
-    Args:
-        stamp: When the cloud was seen.
-        timestamp: When its frame is.
-        frame_from_cloud: Ego at the frame's timestamp from ego at the cloud's stamp; None where a pose is not known.
-    """
+    """The transform of a cloud from ego at its own stamp to ego at its frame's timestamp; both in nanoseconds."""
 
     stamp: int
     timestamp: int
-    frame_from_cloud: Pose | None
+    frame_from_cloud: Pose | None  # None where a pose is not known
 
 
 def cloud_transforms(

@@ -233,11 +233,7 @@ def _lidars(read: SceneTables, options: OpenOptions) -> dict[int, Channel]:
 
 
 def read_frame(parts: tuple[_LidarPart, ...]) -> PointCloud:
-    """Read the points of a frame's lidars, in ego: positions float32, intensity as stored (0 to 255), ring.
-
-    Raises:
-        FormatError: A file is missing, or is not what it should be.
-    """
+    """Read the points of a frame's lidars, in ego: positions float32, intensity as stored (0 to 255), ring."""
     return PointCloud.concatenate([_read_part(*part) for part in parts])
 
 
@@ -344,16 +340,9 @@ def _missing_files(name: str, readings: Sequence[Reading], consequence: str) -> 
 
 
 def read_radars(parts: tuple[_RadarPart, ...]) -> RadarPoints:
-    """Read the returns of several radars.
+    """Read the returns of several radars, without sizes, from their files and their frames' poses in the frame's ego.
 
-    Args:
-        parts: Each radar's file, and the pose of the radar's frame in the ego frame that the returns are wanted in.
-
-    Returns:
-        Positions (N, 3) in metres and directions (N, 3), velocities in metres a second, both in ego; no sizes.
-
-    Raises:
-        FormatError: A file cannot be read, or is not what it should be.
+    Positions are (N, 3) metres, directions (N, 3) velocities in metres a second, both in ego.
     """
     positions, velocities = [np.zeros((0, 3))], [np.zeros((0, 3))]
     for path, ego_from_radar in parts:

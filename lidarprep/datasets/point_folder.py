@@ -45,22 +45,14 @@ EXTRINSICS = "extrinsics.json"
 
 @dataclass(frozen=True)
 class PointSource:
-    """The files and readers of one frame's points.
+    """The files and readers of one frame's points."""
 
-    Args:
-        path: Its file; of several lidars the first one's.
-        key: Key that poses and images are matched by: the number in the file's name, or its time.
-        timestamp: Nanoseconds since the Unix epoch, where the file's name says it.
-        read_points: As Frame has it.
-        read_chunks: As Frame has it.
-        sweeps: The lidars and their files that it is put together from; empty where no lidars are named.
-    """
-
-    path: Path
-    key: FrameKey
-    timestamp: int | None
+    path: Path  # of several lidars the first one's
+    key: FrameKey  # that poses and images are matched by: the number in the file's name, or its time
+    timestamp: int | None  # nanoseconds since the Unix epoch, where the file's name says it
     read_points: Callable[[], PointCloud]
     read_chunks: Callable[[], Iterator[PointCloud]] | None = None
+    # The lidars and their files that it is put together from; empty where no lidars are named.
     sweeps: tuple[tuple[Lidar, PointSource], ...] = ()
 
     @property
@@ -86,18 +78,11 @@ class PointSource:
 
 @dataclass(frozen=True)
 class PointSources:
-    """The frames of a recording, as far as its point files tell.
+    """The frames of a recording, as far as its point files tell, and what was found odd."""
 
-    Args:
-        sources: One a frame, in the order of their numbers, or of their times.
-        by_time: Whether the files' names are times.
-        lidars: The lidars that the points come from, where the recording names them.
-        notes: What was found odd, a sentence each.
-    """
-
-    sources: tuple[PointSource, ...]
-    by_time: bool = False
-    lidars: tuple[Lidar, ...] = ()
+    sources: tuple[PointSource, ...]  # one a frame, in the order of their numbers, or of their times
+    by_time: bool = False  # the files' names are times
+    lidars: tuple[Lidar, ...] = ()  # where the recording names them
     notes: tuple[str, ...] = ()
 
     @property

@@ -75,11 +75,6 @@ class StampedPose:
 def pose_of(path: Path, value: Any, place: str | None = None) -> StampedPose:
     """Read a pose from {"heading": [w, x, y, z], "position": [x, y, z]}, metres, and its "timestamp" if it has one.
 
-    Args:
-        path: The file, for errors.
-        value: The object, as JSON has it.
-        place: Its place in the file, for errors.
-
     Raises:
         FormatError: It is another object, the heading is not a unit quaternion, or the timestamp not an integer.
     """
@@ -131,18 +126,7 @@ def read_camera(folder: Path, index: int, *needed: str) -> Camera:
 
 @dataclass(frozen=True, eq=False)
 class PoseTable:
-    """Poses, world from ego, in the order of a file's rows.
-
-    Args:
-        path: The file.
-        kind: The kind that it was read as.
-        quaternions: (M, 4) float64 (w, x, y, z); norms within 1e-3 of 1 are normalised.
-        translations: (M, 3) float64 metres.
-        places: (M) the place of each in the file, for errors.
-        timestamps: (M) nanoseconds, or None where the file has no times.
-        names: (M) of the files or frames that the poses belong to, or None where the file has no names.
-        notes: Guesses made in reading it, a sentence each.
-        off_unit: (M,) how far each rotation was off unit before it was normalised; None: by the quaternions' norms.
+    """Poses, world from ego, in the order of a file's rows, with their places there for errors.
 
     Raises:
         FormatError: A number is not finite, or a quaternion is not unit.
@@ -150,12 +134,13 @@ class PoseTable:
 
     path: Path
     kind: PosesKind
-    quaternions: NDArray[np.float64]
-    translations: NDArray[np.float64]
+    quaternions: NDArray[np.float64]  # (M, 4) w, x, y, z; norms within 1e-3 of 1 are normalised
+    translations: NDArray[np.float64]  # (M, 3) metres
     places: Sequence[str]
-    timestamps: Sequence[int] | None = None
-    names: Sequence[str] | None = None
-    notes: tuple[str, ...] = ()
+    timestamps: Sequence[int] | None = None  # (M,) nanoseconds, where the file has times
+    names: Sequence[str] | None = None  # (M,) of the files or frames that the poses belong to, where it has names
+    notes: tuple[str, ...] = ()  # guesses made in reading it
+    # (M,) how far each rotation was off unit before it was normalised; None: by the quaternions' norms.
     off_unit: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lidarprep.kernels import HAS_D, HAS_GROUND, HAS_I, HAS_T, HAS_X, HAS_Y, HAS_Z
 from lidarprep.kernels.jit import inlined, kernel
 from lidarprep.kernels.json_numbers import read_integer, read_number
 from lidarprep.kernels.memory import byte_at, u32_at, u64_at, view_of
@@ -34,9 +35,7 @@ MAX_DEPTH = 64
 _QUOTE, _BACKSLASH, _COMMA, _COLON = 34, 92, 44, 58
 _OPEN_BRACE, _CLOSE_BRACE, _OPEN_BRACKET, _CLOSE_BRACKET = 123, 125, 91, 93
 
-# The columns that a point may have, as bits of what was seen.
-HAS_X, HAS_Y, HAS_Z, HAS_I, HAS_D, HAS_T, HAS_GROUND = 1, 2, 4, 8, 16, 32, 64
-HAS_OTHER = 128  # an unknown key: it and its value are skipped
+HAS_OTHER = 128  # beside the columns that a point may have: an unknown key, which is skipped with its value
 
 LARGEST_DEVICE = 2**32 - 1
 
@@ -51,6 +50,8 @@ def _word(text: bytes) -> Any:
 # Keys with their colon, as most writers have them, for one comparison of a word.
 _KEY_X, _KEY_Y, _KEY_Z, _KEY_I = (_word(b'"%c":' % name) for name in b"xyzi")
 _IS_GROUND, _GROUND = _word(b'"is_grou'), _word(b"s_ground")
+_COLUMN_OF_LETTER = np.full(256, HAS_OTHER)
+_COLUMN_OF_LETTER[list(b"xyzidt")] = HAS_X, HAS_Y, HAS_Z, HAS_I, HAS_D, HAS_T
 _TRUE, _FALS, _POINTS = _word(b"true"), _word(b"fals"), _word(b'"points"')
 
 
@@ -209,20 +210,8 @@ def find_points(text: Any, at: int) -> Any:
 def _column_of(text: Any, at: Any, behind: Any) -> Any:
     """Return the column of the key in quotes: a HAS_ bit, or HAS_OTHER."""
     if behind - at == 3:
-        c = byte_at(text, at + 1)
-        if c == 120:
-            return HAS_X
-        if c == 121:
-            return HAS_Y
-        if c == 122:
-            return HAS_Z
-        if c == 105:
-            return HAS_I
-        if c == 100:
-            return HAS_D
-        if c == 116:
-            return HAS_T
-    elif behind - at == 11 and u64_at(text, at) == _IS_GROUND and u64_at(text, at + 2) == _GROUND:
+        return _COLUMN_OF_LETTER[byte_at(text, at + 1)]
+    if behind - at == 11 and u64_at(text, at) == _IS_GROUND and u64_at(text, at + 2) == _GROUND:
         return HAS_GROUND
     return HAS_OTHER
 

@@ -55,8 +55,7 @@ def unpack_times(records: Any, size: int, time_at: int, base: int, leaps: Any, l
     """Convert float64 seconds to nanoseconds, each rounded to the nearest; whole seconds and fractions apart.
 
     Args:
-        records: (N · size,) uint8.
-        size: Bytes of a record.
+        records, size: As for `unpack`.
         time_at: Offset of the seconds in a record.
         base: Whole seconds that are added.
         leaps: (L,) int64, ascending, on the records' own count of seconds: from each of them, one second is taken off.
@@ -88,8 +87,7 @@ def unpack_colours(records: Any, size: int, colour_at: int, colour: Any) -> None
     """Unpack three consecutive 16-bit numbers.
 
     Args:
-        records: (N · size,) uint8.
-        size: Bytes of a record.
+        records, size: As for `unpack`.
         colour_at: Offset of the first in a record.
         colour: (N · 6,) uint8 to fill: of each number, the lower byte and the upper one.
     """

@@ -126,22 +126,17 @@ def non_digits_at(view: Any, at: Any) -> Any:
 # ---- bits ----------------------------------------------------------------------------------------------------------
 
 
-def _trailing_zeros(typingctx: Any, value: Any) -> Any:
-    """Count the low zero bits of a uint64; 64 for 0."""
+def _zeros_intrinsic(operation: str) -> Any:
+    """Return an intrinsic that counts the zero bits at one end of a uint64; 64 for 0."""
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+    @intrinsic
+    def count(typingctx: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return getattr(builder, operation)(args[0], ir.Constant(ir.IntType(1), 0))
 
-    return types.uint64(types.uint64), codegen
+        return types.uint64(types.uint64), codegen
 
-
-def _leading_zeros(typingctx: Any, value: Any) -> Any:
-    """Count the high zero bits of a uint64; 64 for 0."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.uint64(types.uint64), codegen
+    return count
 
 
 def _high_product(typingctx: Any, a: Any, b: Any) -> Any:
@@ -155,8 +150,7 @@ def _high_product(typingctx: Any, a: Any, b: Any) -> Any:
     return types.uint64(types.uint64, types.uint64), codegen
 
 
-trailing_zeros: Any = intrinsic(_trailing_zeros)
-leading_zeros: Any = intrinsic(_leading_zeros)
+trailing_zeros, leading_zeros = _zeros_intrinsic("cttz"), _zeros_intrinsic("ctlz")
 high_product: Any = intrinsic(_high_product)
 
 

@@ -38,41 +38,25 @@ SURFACE_OFFSET_M = 1e-3
 _ROUND_FACE = 6
 
 
-class Solids(NamedTuple):
-    """Solids in the world, as columns; each is upright and may be rotated about z.
+# Columns of a solid's row, 16 numbers in two cache lines; each solid is upright, and may be turned about z.
+# Centre at second 0, metres, and velocity, metres a second; cosine and sine of the angle from the world's x axis to its
+# own; half extents along its own axes, metres; how far a box's sides lean inwards a metre of height; BOX, CYLINDER
+# (upright, elliptic) or ELLIPSOID; its material, and that of the windows in the upright faces of a box, or NOTHING.
+CENTRE, VELOCITY, TURN, HALF, LEAN, KIND, MATERIAL, WINDOW = 0, 3, 6, 8, 11, 13, 14, 15
 
-    Args:
-        kind: (S,) int8 BOX, CYLINDER (upright, elliptic) or ELLIPSOID.
-        centre: (S, 3) float64 metres, at `seconds` 0.
-        half: (S, 3) float64 half extents along the solid's own axes, metres.
-        taper: (S, 2) float64 a box's extents in its own x and y at the top, as a part of those at the bottom.
-        turn: (S, 2) float64 cosine and sine of the angle from the world's x axis to the solid's.
-        velocity: (S, 3) float64 metres a second.
-        material: (S,) int16.
-        window: (S,) int16 material of the windows in the upright faces of a box; NOTHING for none.
-    """
-
-    kind: NDArray[np.int8]
-    centre: Floats
-    half: Floats
-    taper: Floats
-    turn: Floats
-    velocity: Floats
-    material: NDArray[np.int16]
-    window: NDArray[np.int16]
+Vector = tuple[float, float, float]
 
 
 class Tree(NamedTuple):
     """A bounding volume hierarchy over solids, nodes in depth-first order.
 
     Args:
-        lower, upper: (K, 3) float64 corners of each node's axis-aligned bounds, metres.
+        bounds: (K, 6) float64 lower and upper corner of each node's axis-aligned bounds, metres.
         after: (K,) int32 the node that follows the node's subtree.
         first, held: (K,) int32 a leaf's solids are first … first + held - 1; an inner node holds none.
     """
 
-    lower: Floats
-    upper: Floats
+    bounds: Floats
     after: Ints
     first: Ints
     held: Ints
@@ -80,17 +64,12 @@ class Tree(NamedTuple):
 
 @kernel
 def cast_rays(
-    solids: Solids,
-    tree: Tree,
-    origins: Floats,
-    directions: Floats,
-    seconds: Floats,
-    max_range: float,
+    solids: Floats, tree: Tree, origins: Floats, directions: Floats, seconds: Floats, max_range: float
 ) -> tuple[Floats, NDArray[np.float32], NDArray[np.int16], Ints]:
     """Find the first hit of each ray.
 
     Args:
-        solids: The solids, in the order that the tree refers to.
+        solids: (S, 16) float64, by the columns above, in the order that the tree refers to.
         tree: Bounds over the solids that hold for every time in `seconds`.
         origins: (N, 3) float64 where the rays start, world, metres; outside of every solid.
         directions: (N, 3) float64 unit vectors, world.
@@ -101,18 +80,15 @@ def cast_rays(
         (N,) float64 distance in metres, infinite for nothing; (N, 3) float32 the surface's outward unit normal in the
         world; (N,) int16 its material or NOTHING; (N,) int32 the solid, GROUND or NOTHING.
     """
-    rows, bounds = _rows(solids), _bounds(tree)
     n = origins.shape[0]
     distance = np.full(n, np.inf)
     normal = np.zeros((n, 3), dtype=np.float32)
     material = np.full(n, NOTHING, dtype=np.int16)
     solid = np.full(n, NOTHING, dtype=np.int32)
     for i in range(n):
-        ox, oy, oz = origins[i, 0], origins[i, 1], origins[i, 2]
-        dx, dy, dz = directions[i, 0], directions[i, 1], directions[i, 2]
-        t, hit, face = _nearest(
-            rows, bounds, tree.after, tree.first, tree.held, ox, oy, oz, dx, dy, dz, seconds[i], max_range
-        )
+        o = origins[i, 0], origins[i, 1], origins[i, 2]
+        d = directions[i, 0], directions[i, 1], directions[i, 2]
+        t, hit, face = _nearest(solids, tree, o, d, seconds[i], max_range, False)
         if hit == NOTHING:
             continue
         distance[i], solid[i] = t, hit
@@ -120,23 +96,19 @@ def cast_rays(
             normal[i, 2] = 1.0
             material[i] = GROUND_MATERIAL
             continue
-        px, py, pz = _to_own(rows, hit, ox + t * dx, oy + t * dy, oz + t * dz, seconds[i])
-        normal[i, 0], normal[i, 1], normal[i, 2] = _normal(rows, hit, face, px, py, pz)
-        material[i] = solids.material[hit]
-        if solids.window[hit] != NOTHING and face < 4:
-            along, reach = (py, rows[hit, 9]) if face < 2 else (px, rows[hit, 8])
-            if _in_window(along + reach, 2.0 * reach, pz + rows[hit, 10], 2.0 * rows[hit, 10]):
-                material[i] = solids.window[hit]
+        px, py, pz = _to_own(solids, hit, (o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2]), seconds[i])
+        normal[i, 0], normal[i, 1], normal[i, 2] = _normal(solids, hit, face, px, py, pz)
+        material[i] = np.int16(solids[hit, MATERIAL])
+        if solids[hit, WINDOW] != NOTHING and face < 4:
+            along, reach = (py, solids[hit, HALF + 1]) if face < 2 else (px, solids[hit, HALF])
+            if _in_window(along + reach, 2.0 * reach, pz + solids[hit, HALF + 2], 2.0 * solids[hit, HALF + 2]):
+                material[i] = np.int16(solids[hit, WINDOW])
     return distance, normal, material, solid
 
 
 @kernel
 def in_shadow(
-    solids: Solids,
-    tree: Tree,
-    points: Floats,
-    normals: NDArray[np.float32],
-    towards_light: Floats,
+    solids: Floats, tree: Tree, points: Floats, normals: NDArray[np.float32], towards_light: Floats
 ) -> NDArray[np.bool_]:
     """Find the points of surfaces in shadow, at `seconds` 0.
 
@@ -149,112 +121,43 @@ def in_shadow(
     Returns:
         (N,) bool: the surface faces away from the light, or a solid blocks it.
     """
-    rows, bounds = _rows(solids), _bounds(tree)
     n = points.shape[0]
     dark = np.empty(n, dtype=np.bool_)
-    dx, dy, dz = towards_light[0], towards_light[1], towards_light[2]
+    d = towards_light[0], towards_light[1], towards_light[2]
     for i in range(n):
         nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
-        if nx * dx + ny * dy + nz * dz <= 0.0:
+        if nx * d[0] + ny * d[1] + nz * d[2] <= 0.0:
             dark[i] = True
             continue
         ox = points[i, 0] + SURFACE_OFFSET_M * nx
         oy = points[i, 1] + SURFACE_OFFSET_M * ny
         oz = points[i, 2] + SURFACE_OFFSET_M * nz
-        dark[i] = _blocked(rows, bounds, tree.after, tree.first, tree.held, ox, oy, oz, dx, dy, dz)
+        dark[i] = _nearest(solids, tree, (ox, oy, oz), d, 0.0, inf, True)[1] >= 0
     return dark
-
-
-@kernel
-def _rows(solids: Solids) -> Floats:
-    """Pack the numbers that rays need of each solid, (S, 14): two cache lines in place of seven.
-
-    0–2 centre, 3–5 velocity, 6–7 cosine and sine of its turn, 8–10 half extents, 11–12 how far its sides lean inwards
-    a metre of height, 13 kind.
-    """
-    n = solids.kind.shape[0]
-    rows = np.empty((n, 14))
-    for s in range(n):
-        for k in range(3):
-            rows[s, k] = solids.centre[s, k]
-            rows[s, 3 + k] = solids.velocity[s, k]
-            rows[s, 8 + k] = solids.half[s, k]
-        for k in range(2):
-            rows[s, 6 + k] = solids.turn[s, k]
-            rows[s, 11 + k] = solids.half[s, k] * (1.0 - solids.taper[s, k]) / (2.0 * solids.half[s, 2])
-        rows[s, 13] = solids.kind[s]
-    return rows
-
-
-@kernel
-def _bounds(tree: Tree) -> Floats:
-    """Pack the lower and upper corner of each node, (K, 6)."""
-    bounds = np.empty((tree.after.shape[0], 6))
-    bounds[:, :3] = tree.lower
-    bounds[:, 3:] = tree.upper
-    return bounds
 
 
 @inlined
 def _nearest(
-    rows: Floats,
-    bounds: Floats,
-    after: Ints,
-    first: Ints,
-    held: Ints,
-    ox: float,
-    oy: float,
-    oz: float,
-    dx: float,
-    dy: float,
-    dz: float,
-    seconds: float,
-    max_range: float,
+    solids: Floats, tree: Tree, o: Vector, d: Vector, seconds: float, max_range: float, any_solid: bool
 ) -> tuple[float, int, int]:
-    """Return distance, solid (or GROUND, NOTHING) and face of the first hit of a ray."""
+    """Return distance, solid (or GROUND, NOTHING) and face of the first hit of a ray; of any solid, if that will do."""
     best, hit, face = max_range, NOTHING, 0
-    if dz < 0.0 and -oz > dz * best:
-        best, hit = -oz / dz, GROUND
-    ix, iy, iz = _inverse(dx), _inverse(dy), _inverse(dz)
+    if d[2] < 0.0 and -o[2] > d[2] * best and not any_solid:
+        best, hit = -o[2] / d[2], GROUND
+    inverse = _inverse(d[0]), _inverse(d[1]), _inverse(d[2])
     node = 0
-    while node < after.shape[0]:
-        if not _meets_bounds(bounds, node, ox, oy, oz, ix, iy, iz, best):
-            node = after[node]
+    while node < tree.after.shape[0]:
+        if not _meets_bounds(tree.bounds, node, o, inverse, best):
+            node = tree.after[node]
             continue
-        for s in range(first[node], first[node] + held[node]):
-            t, f = _entry(rows, s, ox, oy, oz, dx, dy, dz, seconds)
+        for s in range(tree.first[node], tree.first[node] + tree.held[node]):
+            t, f = _entry(solids, s, o, d, seconds)
             if t < best:
                 best, hit, face = t, s, f
+                if any_solid:
+                    return best, hit, face
         node += 1
     return best, hit, face
-
-
-@inlined
-def _blocked(
-    rows: Floats,
-    bounds: Floats,
-    after: Ints,
-    first: Ints,
-    held: Ints,
-    ox: float,
-    oy: float,
-    oz: float,
-    dx: float,
-    dy: float,
-    dz: float,
-) -> bool:
-    """Return whether any solid lies on a ray."""
-    ix, iy, iz = _inverse(dx), _inverse(dy), _inverse(dz)
-    node = 0
-    while node < after.shape[0]:
-        if not _meets_bounds(bounds, node, ox, oy, oz, ix, iy, iz, inf):
-            node = after[node]
-            continue
-        for s in range(first[node], first[node] + held[node]):
-            if _entry(rows, s, ox, oy, oz, dx, dy, dz, 0.0)[0] < inf:
-                return True
-        node += 1
-    return False
 
 
 @inlined
@@ -264,10 +167,10 @@ def _inverse(x: float) -> float:
 
 
 @inlined
-def _meets_bounds(
-    bounds: Floats, node: int, ox: float, oy: float, oz: float, ix: float, iy: float, iz: float, limit: float
-) -> bool:
+def _meets_bounds(bounds: Floats, node: int, o: Vector, i: Vector, limit: float) -> bool:
     """Return whether a ray, by its origin and inverse direction, meets a node's bounds before `limit`."""
+    ox, oy, oz = o
+    ix, iy, iz = i
     # From the sign of the direction follows which side of the bounds the ray comes from.
     near_x, near_y, near_z = 0 if ix > 0.0 else 3, 1 if iy > 0.0 else 4, 2 if iz > 0.0 else 5
     enter, leave = (bounds[node, near_x] - ox) * ix, (bounds[node, 3 - near_x] - ox) * ix
@@ -281,21 +184,18 @@ def _meets_bounds(
 
 
 @kernel
-def _entry(
-    rows: Floats, s: int, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, seconds: float
-) -> tuple[float, int]:
+def _entry(rows: Floats, s: int, o: Vector, d: Vector, seconds: float) -> tuple[float, int]:
     """Return the distance at which a ray enters a solid (infinite if it does not), and the face."""
-    px, py, pz = _to_own(rows, s, ox, oy, oz, seconds)
-    c, n = rows[s, 6], rows[s, 7]
-    dx, dy = c * dx + n * dy, c * dy - n * dx
-    hx, hy, hz = rows[s, 8], rows[s, 9], rows[s, 10]
-    kind = rows[s, 13]
+    px, py, pz = _to_own(rows, s, o, seconds)
+    c, n = rows[s, TURN], rows[s, TURN + 1]
+    dx, dy, dz = c * d[0] + n * d[1], c * d[1] - n * d[0], d[2]
+    hx, hy, hz = rows[s, HALF], rows[s, HALF + 1], rows[s, HALF + 2]
+    kind = rows[s, KIND]
 
     enter, leave, face = 0.0, inf, -1
     if kind == BOX:
         # A side that leans inwards by so much a metre of height has the plane ±x + lean z = hx - lean hz.
-        lean_x = rows[s, 11]
-        lean_y = rows[s, 12]
+        lean_x, lean_y = rows[s, LEAN], rows[s, LEAN + 1]
         room_x, room_y = hx - lean_x * (pz + hz), hy - lean_y * (pz + hz)
         enter, leave, face = _cut(-dx + lean_x * dz, room_x + px, 0, enter, leave, face)
         enter, leave, face = _cut(dx + lean_x * dz, room_x - px, 1, enter, leave, face)
@@ -324,12 +224,12 @@ def _entry(
 
 
 @inlined
-def _to_own(rows: Floats, s: int, x: float, y: float, z: float, seconds: float) -> tuple[float, float, float]:
+def _to_own(rows: Floats, s: int, place: Vector, seconds: float) -> Vector:
     """Transform a place in the world to a solid's own frame: from its centre, along its axes."""
-    x -= rows[s, 0] + seconds * rows[s, 3]
-    y -= rows[s, 1] + seconds * rows[s, 4]
-    z -= rows[s, 2] + seconds * rows[s, 5]
-    c, n = rows[s, 6], rows[s, 7]
+    x = place[0] - (rows[s, CENTRE] + seconds * rows[s, VELOCITY])
+    y = place[1] - (rows[s, CENTRE + 1] + seconds * rows[s, VELOCITY + 1])
+    z = place[2] - (rows[s, CENTRE + 2] + seconds * rows[s, VELOCITY + 2])
+    c, n = rows[s, TURN], rows[s, TURN + 1]
     return c * x + n * y, c * y - n * x, z
 
 
@@ -347,21 +247,21 @@ def _cut(outwards: float, room: float, number: int, enter: float, leave: float, 
 
 
 @kernel
-def _normal(rows: Floats, s: int, face: int, x: float, y: float, z: float) -> tuple[float, float, float]:
+def _normal(rows: Floats, s: int, face: int, x: float, y: float, z: float) -> Vector:
     """Return the outward unit normal, in the world, of a solid's face at (x, y, z) in its own frame."""
-    hx, hy, hz = rows[s, 8], rows[s, 9], rows[s, 10]
+    hx, hy, hz = rows[s, HALF], rows[s, HALF + 1], rows[s, HALF + 2]
     nx, ny, nz = 0.0, 0.0, 0.0
     if face == _ROUND_FACE:
         nx, ny = x / (hx * hx), y / (hy * hy)
-        nz = z / (hz * hz) if rows[s, 13] == ELLIPSOID else 0.0
+        nz = z / (hz * hz) if rows[s, KIND] == ELLIPSOID else 0.0
     elif face >= 4:
         nz = 1.0 if face == 5 else -1.0
     elif face >= 2:
-        ny, nz = (1.0 if face == 3 else -1.0), rows[s, 12]
+        ny, nz = (1.0 if face == 3 else -1.0), rows[s, LEAN + 1]
     else:
-        nx, nz = (1.0 if face == 1 else -1.0), rows[s, 11]
+        nx, nz = (1.0 if face == 1 else -1.0), rows[s, LEAN]
     norm = sqrt(nx * nx + ny * ny + nz * nz)
-    c, n = rows[s, 6], rows[s, 7]
+    c, n = rows[s, TURN], rows[s, TURN + 1]
     return (c * nx - n * ny) / norm, (n * nx + c * ny) / norm, nz / norm
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lidarprep.kernels import HAS_D, HAS_GROUND, HAS_T, HAS_X, HAS_Y, HAS_Z
 from lidarprep.kernels.jit import inlined, kernel
 from lidarprep.kernels.memory import (
     byte_at,
@@ -112,9 +113,6 @@ _VALUE_BYTES, _TAG_BYTES, _LENGTH_BYTES = 10, 5, 5  # the longest varints that t
 
 # The shortest Point, with its tag and length, which bounds the number of points in a file.
 SHORTEST_POINT = 17
-
-# The columns that a point may have, as bits of what was seen.
-HAS_X, HAS_Y, HAS_Z, HAS_I, HAS_D, HAS_T, HAS_GROUND = 1, 2, 4, 8, 16, 32, 64
 
 
 @inlined

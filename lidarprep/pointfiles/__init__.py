@@ -12,30 +12,14 @@ from functools import cache, partial
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, cast
 
 from lidarprep.errors import FormatError, StorageError
 from lidarprep.scene import PointCloud, ReferenceFrame
 
-
-class PointFormat(Protocol):
-    """The functions of a format's module."""
-
-    def read(self, path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
-        """Read a file's points, which are in `frame`."""
-
-    def write(self, path: Path, cloud: PointCloud) -> tuple[str, ...]:
-        """Write the points; return the columns that the format cannot hold exactly."""
-
-
-class ChunkedFormat(PointFormat, Protocol):
-    """The functions of a module whose files may be larger than memory."""
-
-    def read_chunks(
-        self, path: Path, frame: ReferenceFrame = "ego", points_per_chunk: int = 1_000_000
-    ) -> Iterator[PointCloud]:
-        """Read a file's points in chunks, in file order; together they equal `read`."""
-
+# A format's module has `read(path, frame) -> PointCloud` and `write(path, cloud)`, which returns the names of the
+# columns that the format cannot hold exactly. If its files may be larger than memory, it also has
+# `read_chunks(path, frame)`: an iterator of clouds in file order, which together equal what `read` returns.
 
 # Suffixes, and the modules that read them. The longest suffix that fits wins: .pcd.bin is not .bin.
 POINT_FORMATS: dict[str, str] = {
@@ -110,7 +94,7 @@ def read_points(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Poi
     """
     path = Path(path)
     with _reading(path):
-        return _format_of(path).read(path, frame)
+        return cast(PointCloud, _format_of(path).read(path, frame))
 
 
 def point_chunks(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Callable[[], Iterator[PointCloud]] | None:
@@ -137,7 +121,7 @@ def point_chunks(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Ca
 
 def _read_chunks(path: Path, frame: ReferenceFrame) -> Iterator[PointCloud]:
     with _reading(path):
-        yield from cast(ChunkedFormat, _format_of(path)).read_chunks(path, frame)
+        yield from _format_of(path).read_chunks(path, frame)
 
 
 def write_points(path: str | PathLike[str], cloud: PointCloud) -> tuple[str, ...]:
@@ -152,7 +136,7 @@ def write_points(path: str | PathLike[str], cloud: PointCloud) -> tuple[str, ...
     """
     path = Path(path)
     try:
-        return _format_of(path).write(path, cloud)
+        return cast(tuple[str, ...], _format_of(path).write(path, cloud))
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror or error}") from error
 
@@ -165,8 +149,8 @@ def _reading(path: Path) -> Iterator[None]:
         raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
 
 
-def _format_of(path: Path) -> PointFormat:
+def _format_of(path: Path) -> Any:
     suffix = point_suffix(path, named=True)
     if suffix is None:
         raise FormatError(path, found="not the name of a point file", expected=" ".join(sorted(POINT_FORMATS)))
-    return cast(PointFormat, import_module((POINT_FORMATS | ONLY_IF_NAMED)[suffix]))
+    return import_module((POINT_FORMATS | ONLY_IF_NAMED)[suffix])

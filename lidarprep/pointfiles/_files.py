@@ -28,10 +28,7 @@ def read_from(stream: FileIO, start: int) -> bytes:
 def check_trailing(path: Path, trailing: bytes, promised: str) -> None:
     """Accept zeros and white space after the data, which pad a file to a block's size.
 
-    Args:
-        path: The file, for the error.
-        trailing: The bytes after the last point, up to the file's end.
-        promised: The header's claim: "100 points of 16 bytes".
+    `promised` is the header's claim: "100 points of 16 bytes".
 
     Raises:
         FormatError: Other bytes follow; they may be points that the header does not count.
@@ -44,6 +41,18 @@ def check_trailing(path: Path, trailing: bytes, promised: str) -> None:
             expected=f"the end of the file after {promised}",
             fix="Write the file again: its header and its data belong to different point counts.",
         )
+
+
+def check_body(path: Path, body: bytes, header_bytes: int, size: int, promise: str) -> None:
+    """Check that `size` bytes, which the header promises, follow it, and then nothing but padding.
+
+    Raises:
+        FormatError: Fewer bytes follow, or more that are no padding.
+    """
+    if len(body) < size:
+        found = f"the file ends {len(body)} bytes after its header"
+        raise cut_short(path, header_bytes + len(body), f"at least {size} bytes: {promise}", found)
+    check_trailing(path, body[size:], promise)
 
 
 def cut_short(path: Path, at: int, expected: str, found: str = "the file ends here") -> FormatError:
@@ -74,7 +83,7 @@ def scalar_columns(cloud: PointCloud) -> dict[str, NDArray[Any]]:
         if name == "timestamp":
             columns["timestamp_ns"] = column
         elif name == "colour":
-            columns.update({channel: column[:, k] for k, channel in enumerate(("red", "green", "blue"))})
+            columns |= {channel: column[:, k] for k, channel in enumerate(("red", "green", "blue"))}
         else:
             columns[name] = column
     return columns
@@ -97,16 +106,15 @@ def cast(column: NDArray[Any], dtype: DTypeLike) -> tuple[NDArray[Any], bool]:
     return held, exact
 
 
-def storable(column: NDArray[Any], types: Collection[str]) -> tuple[NDArray[Any], bool]:
-    """Return the column in a type that a format has, and whether every value is preserved exactly.
+def storable(columns: Mapping[str, NDArray[Any]], types: Collection[str]) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Return columns in `types` that a format has, and the names of those that are rounded.
 
-    Args:
-        column: (N,) numbers or booleans.
-        types: The format's types as NumPy codes: "u1", "f4", …; f4 and f8 at least.
+    The types are NumPy codes, f4 and f8 at least: "u1", "f4", …; without "b1" booleans become "u1".
     """
-    if column.dtype.kind == "b":
-        return column.astype(np.uint8), True
-    own = f"{column.dtype.kind}{column.dtype.itemsize}"
-    if own in types:
-        return column.astype(own), True
-    return cast(column, np.float32 if own == "f2" else np.float64)
+    held, rounded = {}, []
+    for name, column in columns.items():
+        own = f"{column.dtype.kind}{column.dtype.itemsize}"
+        fitting = own if own in types else {"b1": "u1", "f2": "f4"}.get(own, "f8")
+        held[name], exact = (column.astype(own), True) if fitting == own else cast(column, fitting)
+        rounded += [] if exact else [name]
+    return held, rounded

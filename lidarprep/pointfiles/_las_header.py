@@ -59,12 +59,9 @@ _EXTRA_TYPES = ("u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f4", "<f
 
 @dataclass(frozen=True)
 class LasHeader:
-    """The content of a header.
+    """The content of a header; `version` is the minor one, `point_format` 0 to 10, `count` that of points.
 
     Args:
-        version: The minor version: 4 for LAS 1.4.
-        point_format: The number of the point format, 0 to 10.
-        count: Number of points.
         records: Type of a point's record; extra bytes are `extra K` in the order of `extra_names`.
         extra_names: The names of the extra bytes' fields.
         scales, offsets: x = X · scale + offset, metres or whatever the coordinate system has.

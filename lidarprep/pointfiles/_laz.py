@@ -46,13 +46,9 @@ _PARTS: dict[int, tuple[int | None, int | None]] = {
 
 
 class LazRecords:
-    """The decoded records of a LAZ file, in order.
+    """The decoded records of a LAZ file, in order; `path` names it in errors.
 
-    Args:
-        path: The file, for errors.
-        stream: The file, open for reading.
-        header: Its header.
-        scan: Decode only classification, GPS time and colour, where that is faster; the rest is then undefined.
+    A `scan` decodes only classification, GPS time and colour, where that is faster; the rest is then undefined.
 
     Raises:
         FormatError: The chunks do not fit the file, or hold fewer points than the header promises.

@@ -29,12 +29,7 @@ _SAMPLE_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Column:
-    """One value of each row.
-
-    Args:
-        name: Its name in the file.
-        type: NumPy code of its numbers, WHOLE, FLAG, or None for text, which is skipped.
-    """
+    """One value of each row: its name in the file, and the NumPy code of its numbers, WHOLE, FLAG, or None for text."""
 
     name: str
     type: str | None
@@ -43,14 +38,9 @@ class Column:
 def read_columns(
     path: Path, text: bytes, start: int, columns: Sequence[Column], separator: str
 ) -> list[NDArray[Any] | None]:
-    """Read the rows from `start` to the text's end as columns.
+    """Read the rows of `text` (all of the file) from `start` to its end as columns.
 
-    Args:
-        path: The file, for errors.
-        text: All of it.
-        start: Offset of the first row.
-        columns: The values of a row.
-        separator: The character between two values, or BLANKS for any number of blanks and tabs.
+    The separator is one character, or BLANKS for any number of blanks and tabs between two values.
 
     Returns:
         (N,) for each column, a view into one table; None for text.
@@ -81,12 +71,7 @@ def read_promised(
 ) -> list[NDArray[Any]]:
     """Read as many rows as a header promises, separated by blanks and tabs, as columns of numbers.
 
-    Args:
-        path, text, start, columns: As for `read_columns`.
-        rows: The number of rows promised.
-        promise: The header's claim, for errors.
-        before: Number of rows of other elements before them.
-        after: Number of rows of other elements after them.
+    `promise` is the header's claim, for errors; `before` and `after` count the rows of other elements around them.
 
     Raises:
         FormatError: There are more rows or fewer; or as for `read_columns`.

@@ -112,11 +112,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
         wanted = BARE_COLUMNS[3 + (cloud.intensity is not None) + 3 * (cloud.colour is not None)]
         lost = [name for name in cloud.columns if name not in ("colour", *wanted)]
         columns = {name: columns[name] for name in wanted}
-    for name, column in columns.items():
-        columns[name], exact = storable(
-            column, [f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)] + ["f4", "f8"]
-        )
-        lost.extend([] if exact else ["positions" if name in ("x", "y", "z") else name])
+    columns, rounded = storable(columns, [f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)] + ["f4", "f8"])
     separator = _SEPARATORS.get(suffix, " ").encode()
     with appearing_whole(path) as stream:
         if suffix == ".pts":
@@ -126,7 +122,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
         for start in range(0, len(cloud), _ROWS_AT_ONCE):
             texts = [column[start : start + _ROWS_AT_ONCE].astype("S") for column in columns.values()]
             stream.writelines(separator.join(row) + b"\n" for row in zip(*(t.tolist() for t in texts), strict=True))
-    return tuple(dict.fromkeys(lost))
+    return (*lost, *rounded)
 
 
 def _named(path: Path, text: bytes, dialect: _Dialect) -> list[Column]:
@@ -207,12 +203,8 @@ def _check_colour(path: Path, fields: dict[str, NDArray[Any]]) -> None:
 class _Dialect:
     """The lines before the first row, and the form of that row.
 
-    Args:
-        names: Names of the columns as the file has them; None without a header.
-        promised: The count of points given before the rows, or None.
-        start: Offset of the first row, or of the text's end.
-        first: The values of the first row; empty without one.
-        separator: The separator between them.
+    `names` is None without a header, `promised` the count of points given before the rows, `start` the offset of the
+    first row or of the text's end, and `first` the values of that row, if there is one.
     """
 
     names: list[str] | None
@@ -257,7 +249,10 @@ def _sniff(path: Path, text: bytes) -> _Dialect:
             values = _split(words, separator)
             if names is not None or all(not value or NUMBER.fullmatch(value) for value in values):
                 if names is None and values == [b"%d" % k for k in range(len(values))] and separator != BLANKS:
-                    _refuse_numbers_as_names(path, text, at, words)
+                    # pandas names unnamed columns so, but it may be a point.
+                    found = f"{words[:60].decode('ascii')!r} as the first line: a point, or numbers of columns"
+                    place = f"line {line_of(text, at)}"
+                    raise FormatError(path, place=place, found=found, expected="names of columns", fix=ADD_HEADER)
                 return _Dialect(names, promised, at, values, separator)
             if not any(re.search(rb"[^\W\d]", value) for value in values):
                 _fail_row(path, text, at, words)
@@ -345,17 +340,6 @@ def _plain_name(name: str) -> tuple[str, str]:
     if name.lower() in ("x_m", "y_m", "z_m"):
         return name[0].lower(), "m"
     return (name.lower() if name.lower() in ("x", "y", "z") else name), unit
-
-
-def _refuse_numbers_as_names(path: Path, text: bytes, at: int, line: bytes) -> NoReturn:
-    """Refuse 0,1,2 as the first line: pandas names unnamed columns so, but it may be a point."""
-    raise FormatError(
-        path,
-        place=f"line {line_of(text, at)}",
-        found=f"{line[:60].decode('ascii', 'replace')!r} as the first line: a point, or numbers of columns",
-        expected="names of columns",
-        fix=ADD_HEADER,
-    )
 
 
 def _fail_row(path: Path, text: bytes, at: int, line: bytes) -> NoReturn:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +24,13 @@ from lidarprep.errors import EncodingError, FormatError, MissingExtraError
 from lidarprep.kernels.las_records import unpack, unpack_colours, unpack_times
 from lidarprep.pointfiles._files import appearing_whole, cast, check_trailing
 from lidarprep.pointfiles._las_header import LasHeader, read_header
-from lidarprep.pointfiles.timestamps import (
-    ADJUSTED_BY_S,
-    GPS_EPOCH_UNIX_S,
-    LEAPS_GPS_S,
-    adjusted_gps_seconds,
-    to_nanoseconds,
-    unix_nanoseconds,
-)
+from lidarprep.pointfiles.timestamps import ADJUSTED_BY_S, GPS_EPOCH_UNIX_S, LEAPS_GPS_S, adjusted_gps_seconds
 from lidarprep.scene import PointCloud, ReferenceFrame
+
+if TYPE_CHECKING:
+    from lidarprep.pointfiles._laz import LazRecords
+
+Records: TypeAlias = "_PlainRecords | LazRecords"
 
 # Larger times would not fit into an int64 as nanoseconds, once the epoch is added.
 LARGEST_TIME_S = 7e9
@@ -47,11 +45,11 @@ _RECORDS_AT_ONCE = 16_384
 _USUAL_SCALES = (0.001, 0.0001)
 _LARGEST_INTEGER = 2**31 - 1
 
-# Extra bytes that are read, and the types that always fit into the column.
-_EXTRA_COLUMNS: dict[str, tuple[str, ...]] = {
-    "device": ("u1", "u2", "u4"),
-    "ring": ("u1", "u2"),
-    "timestamp_ns": ("i8",),
+# Extra bytes that are read: the column's type, and the types of extra bytes that always fit into it.
+_EXTRA_COLUMNS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
+    "device": (np.uint32, ("u1", "u2", "u4")),
+    "ring": (np.uint16, ("u1", "u2")),
+    "timestamp_ns": (np.int64, ("i8",)),
 }
 
 
@@ -139,8 +137,9 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
         standard = bool(cloud.timestamp.min() >= GPS_EPOCH_UNIX_S * 10**9)
         header.global_encoding.gps_time_type = laspy.header.GpsTimeType(int(standard))
         columns["gps_time"] = adjusted_gps_seconds(cloud.timestamp) if standard else cloud.timestamp / 1e9
-        back = unix_nanoseconds(columns["gps_time"]) if standard else to_nanoseconds(columns["gps_time"], "s")
-        if back is None or not columns["gps_time"].any() or not np.array_equal(back, cloud.timestamp):
+        back = np.empty(len(cloud), dtype=np.int64)
+        bad = nanoseconds_of(columns["gps_time"].view(np.uint8), 8, 0, back, standard=standard)
+        if bad >= 0 or not columns["gps_time"].any() or not np.array_equal(back, cloud.timestamp):
             extra["timestamp_ns"] = cloud.timestamp
     if cloud.is_ground is not None:
         columns["classification"] = np.where(cloud.is_ground, _GROUND, _UNCLASSIFIED).astype(np.uint8)
@@ -160,15 +159,8 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     return tuple(name for name in ("positions", *cloud.columns) if name in inexact)
 
 
-class _Records(Protocol):
-    """A source of records, in order."""
-
-    def blocks(self, count: int) -> Iterator[NDArray[np.void]]:
-        """Yield the next `count` records in arrays, each overwritten by the next."""
-
-
 class _PlainRecords:
-    """The records of an uncompressed file."""
+    """The records of an uncompressed file, in order."""
 
     def __init__(self, path: Path, stream: BinaryIO, header: LasHeader) -> None:
         self.path = path
@@ -182,6 +174,7 @@ class _PlainRecords:
         stream.seek(header.data_begins)
 
     def blocks(self, count: int) -> Iterator[NDArray[np.void]]:
+        """Yield the next `count` records in arrays, each overwritten by the next."""
         buffer = np.empty(min(count, _RECORDS_AT_ONCE), dtype=self.header.records)
         for begin in range(0, count, _RECORDS_AT_ONCE):
             part = buffer[: min(_RECORDS_AT_ONCE, count - begin)]
@@ -190,7 +183,7 @@ class _PlainRecords:
             yield part
 
 
-def _records(path: Path, stream: BinaryIO, header: LasHeader, *, scan: bool = False) -> _Records:
+def _records(path: Path, stream: BinaryIO, header: LasHeader, *, scan: bool = False) -> Records:
     if header.laz_record is None:
         return _PlainRecords(path, stream, header)
     from lidarprep.pointfiles._laz import LazRecords
@@ -234,7 +227,7 @@ def _content_of(header: LasHeader) -> _Content:
     return _Content(fields=header.records.names or ())
 
 
-def _scan(records: _Records, header: LasHeader) -> _Content:
+def _scan(records: Records, header: LasHeader) -> _Content:
     """Find the fields that are recorded in the whole file; stop reading once all are known."""
     content = _content_of(header)
     for block in records.blocks(header.count):
@@ -247,7 +240,7 @@ def _scan(records: _Records, header: LasHeader) -> _Content:
 def _cloud(
     path: Path,
     header: LasHeader,
-    records: _Records,
+    records: Records,
     count: int,
     frame: ReferenceFrame,
     content: _Content | None = None,
@@ -314,12 +307,25 @@ def _cloud(
 def _extra_columns(header: LasHeader, count: int) -> dict[str, tuple[str, NDArray[Any]]]:
     """Return, for each column that extra bytes fill, the field of the record and an array to fill."""
     columns: dict[str, tuple[str, NDArray[Any]]] = {}
-    dtypes = {"device": np.uint32, "ring": np.uint16, "timestamp_ns": np.int64}
     for k, name in enumerate(header.extra_names):
         source = f"extra {k}"
-        if header.records[source].str[1:] in _EXTRA_COLUMNS.get(name, ()):
-            columns[name] = source, np.empty(count, dtype=dtypes[name])
+        dtype, fitting = _EXTRA_COLUMNS.get(name, (np.int64, ()))
+        if header.records[source].str[1:] in fitting:
+            columns[name] = source, np.empty(count, dtype=dtype)
     return columns
+
+
+def nanoseconds_of(
+    records: NDArray[np.uint8], size: int, time_at: int, timestamp: NDArray[np.int64], *, standard: bool
+) -> int:
+    """Fill int64 nanoseconds from float64 seconds in records of `size` bytes, and return the first bad row, or -1.
+
+    They count from the Unix epoch if the seconds are adjusted standard GPS times; else as the seconds do.
+    """
+    base = GPS_EPOCH_UNIX_S + ADJUSTED_BY_S if standard else 0
+    leaps = LEAPS_GPS_S - ADJUSTED_BY_S if standard else np.zeros(0, dtype=np.int64)
+    row: int = unpack_times(records, size, time_at, base, leaps, LARGEST_TIME_S, timestamp)
+    return row
 
 
 def _unpack_times(
@@ -330,12 +336,8 @@ def _unpack_times(
     Raises:
         FormatError: One is not a time. Leaving the column out instead would need a scan of the whole file first.
     """
-    at = header.places["gps_time"]
-    if header.standard_time:
-        base, leaps = GPS_EPOCH_UNIX_S + ADJUSTED_BY_S, LEAPS_GPS_S - ADJUSTED_BY_S
-    else:
-        base, leaps = 0, np.zeros(0, dtype=np.int64)
-    row = unpack_times(raw, header.records.itemsize, at, base, leaps, LARGEST_TIME_S, timestamp)
+    size, at = header.records.itemsize, header.places["gps_time"]
+    row = nanoseconds_of(raw, size, at, timestamp, standard=header.standard_time)
     if row >= 0:
         raise FormatError(
             path,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles._files import (
     appearing_whole,
+    check_body,
     check_trailing,
     cut_short,
     read_from,
@@ -48,16 +49,9 @@ MAX_LZF_RATIO = 88
 
 @dataclass(frozen=True)
 class _Header:
-    """The content of a header.
+    """The content of a header: the fields by name (`_` is padding), with numbers a point and NumPy types of each.
 
-    Args:
-        names: Names of the fields; `_` is padding.
-        counts: Numbers that a point has in each field.
-        types: Their types, as NumPy codes.
-        points: Number of points.
-        encoding: ascii, binary or binary_compressed.
-        has_viewpoint: Whether the sensor's pose is other than the identity.
-        size_bytes: The header's own size.
+    `has_viewpoint` says whether the sensor's pose is other than the identity, `size_bytes` is the header's own size.
     """
 
     names: list[str]
@@ -125,14 +119,9 @@ def read_fields(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
 
 def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     """Write a binary PCD, colour packed as `rgb`; return the columns not held exactly: none but a long double."""
-    columns: dict[str, NDArray[Any]] = {}
-    rounded = []
-    for name, column in scalar_columns(cloud).items():
-        if name not in ("red", "green", "blue"):
-            columns[name], exact = storable(column, [code[1:] for code in TYPES.values()])
-            rounded.extend([] if exact else [name])
+    columns, rounded = storable(scalar_columns(cloud), [code[1:] for code in TYPES.values()])
     if cloud.colour is not None:
-        red, green, blue = cloud.colour.astype(np.uint32).T
+        red, green, blue = (columns.pop(name).astype(np.uint32) for name in ("red", "green", "blue"))
         columns["rgb"] = (red << 16 | green << 8 | blue).view(np.float32)  # PCL reads a float of these bits
     header = {
         "VERSION": ["0.7"],
@@ -192,9 +181,7 @@ def _packed_colour(numbers: NDArray[np.float64], axes: list[NDArray[Any]]) -> ND
 
 def _read_table(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] | None]:
     """Return (N,) or (N, count) for each field of a binary body."""
-    if len(body) < header.data_bytes:
-        raise _cut_short(path, header, body, f"{header.data_bytes} bytes: {header.promise}")
-    check_trailing(path, body[header.data_bytes :], header.promise)
+    check_body(path, body, header.size_bytes, header.data_bytes, header.promise)
     numbers = zip(header.types, header.counts, strict=True)
     dtype = np.dtype([(f"{k}", code, (count,) * (count > 1)) for k, (code, count) in enumerate(numbers)])
     table = np.frombuffer(body, dtype, header.points)
@@ -207,7 +194,7 @@ def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[A
         check_trailing(path, body, header.promise)
         return [np.empty(0, code) for code in header.types]
     if len(body) < 8:
-        raise _cut_short(path, header, body, "8 bytes of sizes, then the compressed points")
+        raise cut_short(path, header.size_bytes + len(body), "8 bytes of sizes, then the compressed points")
     packed_bytes, unpacked_bytes = struct.unpack_from("<II", body)
     mismatch = unpacked_bytes != header.data_bytes
     if mismatch or unpacked_bytes > packed_bytes * MAX_LZF_RATIO:
@@ -222,9 +209,7 @@ def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[A
             if mismatch
             else "The file is damaged: get it again.",
         )
-    if len(body) < 8 + packed_bytes:
-        raise _cut_short(path, header, body, f"{8 + packed_bytes} bytes: {header.promise}")
-    check_trailing(path, body[8 + packed_bytes :], header.promise)
+    check_body(path, body, header.size_bytes, 8 + packed_bytes, header.promise)
     try:
         unpacked = lzf.decompress(body[8 : 8 + packed_bytes], unpacked_bytes)
     except ValueError:
@@ -243,11 +228,6 @@ def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[A
         values.append(np.frombuffer(unpacked, code, header.points, offset) if count == 1 else None)
         offset += header.points * count * np.dtype(code).itemsize
     return values
-
-
-def _cut_short(path: Path, header: _Header, body: bytes, expected: str) -> FormatError:
-    found = f"the file ends {len(body)} bytes after its header"
-    return cut_short(path, header.size_bytes + len(body), expected, found)
 
 
 class _HeaderParser:

@@ -20,6 +20,7 @@ from plyfile import PlyData, PlyElement, PlyParseError
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles._files import (
     appearing_whole,
+    check_body,
     check_trailing,
     cut_short,
     read_from,
@@ -127,29 +128,27 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     Returns:
         Names of the cloud's columns that are rounded by that.
     """
-    columns: dict[str, NDArray[Any]] = {}
-    rounded = []
-    for name, column in scalar_columns(cloud).items():
-        if name == "timestamp_ns":
-            columns["timestamp_s"] = column / 1e9
-            back = to_nanoseconds(columns["timestamp_s"], "s")
-            if back is None or not np.array_equal(back, column):
-                rounded.append("timestamp")
-        else:
-            columns[name], exact = storable(column, TYPES.values())
-            rounded.extend([] if exact else [name])
+    columns = {name.replace("timestamp_ns", "timestamp_s"): column for name, column in scalar_columns(cloud).items()}
+    lost = []
+    if cloud.timestamp is not None:
+        columns["timestamp_s"] = seconds = cloud.timestamp / 1e9
+        back = to_nanoseconds(seconds, "s")
+        lost = [] if back is not None and np.array_equal(back, cloud.timestamp) else ["timestamp"]
+    columns, rounded = storable(columns, TYPES.values())
     with appearing_whole(path) as stream:
         PlyData([PlyElement.describe(records(columns), "vertex")], byte_order="<").write(stream)
-    return tuple(rounded)
+    return (*rounded, *lost)
 
 
 def _read_with_plyfile(path: Path, header: _Header, body: bytes) -> dict[str, NDArray[Any]]:
     least = sum(e.count * e.least_row_bytes for e in header.elements)
-    body_start = header.size_bytes if header.encoding == "ascii" else 0
+    length = len(body)
     if header.encoding == "ascii":  # a digit and a blank for each value, but no line's end is needed at the end
         least = max(sum(e.count * 2 * len(e.properties) for e in header.elements) - 1, 0)
-    if len(body) - body_start < least:
-        raise _cut_short(path, header, len(body) - body_start, least)
+        length -= header.size_bytes
+    if length < least:
+        found = f"the file ends {length} bytes after its header"
+        raise cut_short(path, header.size_bytes + length, f"at least {least} bytes: {header.promise}", found)
     # Text is passed in memory, since plyfile would leave such a file open; the rest it maps into memory.
     with io.BytesIO(body) if header.encoding == "ascii" else path.open("rb") as stream:
         try:
@@ -166,9 +165,7 @@ def _read_with_plyfile(path: Path, header: _Header, body: bytes) -> dict[str, ND
 
 def _read_table(path: Path, header: _Header, body: bytes) -> dict[str, NDArray[Any]]:
     whole = sum(e.count * e.least_row_bytes for e in header.elements)
-    if len(body) < whole:
-        raise _cut_short(path, header, len(body), whole)
-    check_trailing(path, body[whole:], header.promise)
+    check_body(path, body, header.size_bytes, whole, header.promise)
     order = "<" if header.encoding == "binary_little_endian" else ">"
     dtype = np.dtype([(p.name, order + p.type) for p in header.vertex.properties])
     start = sum(e.count * e.least_row_bytes for e in header.before)
@@ -184,11 +181,6 @@ def _read_text(path: Path, header: _Header, content: bytes) -> dict[str, NDArray
         path, content, header.size_bytes, columns, header.vertex.count, header.promise, before=before, after=after
     )
     return {column.name: numbers for column, numbers in zip(columns, values, strict=True)}
-
-
-def _cut_short(path: Path, header: _Header, body_bytes: int, least: int) -> FormatError:
-    found = f"the file ends {body_bytes} bytes after its header"
-    return cut_short(path, header.size_bytes + body_bytes, f"at least {least} bytes: {header.promise}", found)
 
 
 def _read_header(path: Path, start: bytes) -> _Header:

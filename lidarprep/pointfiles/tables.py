@@ -29,7 +29,7 @@ except ImportError:
 # Names of columns that hold three coordinates a row, as lists of that fixed size.
 POSITION_NAMES = ("position", "positions", "point", "points", "xyz")
 
-_NUMBER_TYPES = {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)} | {"f2", "f4", "f8"}
+_NUMBER_TYPES = {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)} | {"b1", "f2", "f4", "f8"}
 
 # Errors of pyarrow on a damaged file; OSError only without an errno, which a failing disk would set.
 _ARROW_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError, NotImplementedError)
@@ -71,13 +71,8 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     Returns:
         Names of the cloud's columns that are rounded: intensities wider than 64 bits.
     """
-    columns: dict[str, Any] = {}
-    rounded = []
-    for name, column in scalar_columns(cloud).items():
-        held, exact = (column, True) if column.dtype.kind == "b" else storable(column, _NUMBER_TYPES)
-        columns[name] = pa.array(np.ascontiguousarray(held))
-        rounded.extend([] if exact else [name])
-    table = pa.table(columns)
+    columns, rounded = storable(scalar_columns(cloud), _NUMBER_TYPES)
+    table = pa.table({name: pa.array(np.ascontiguousarray(column)) for name, column in columns.items()})
     with appearing_whole(path) as stream:
         if path.suffix.lower() == ".parquet":
             pq.write_table(table, stream)

@@ -43,9 +43,6 @@ _LEAP_DAYS = (
 _LEAPS_UNIX_S = np.array([calendar.timegm((year, month, 1, 0, 0, 0)) for year, month in _LEAP_DAYS])
 LEAPS_GPS_S = _LEAPS_UNIX_S - GPS_EPOCH_UNIX_S + np.arange(1, len(_LEAP_DAYS) + 1)
 
-# Beyond this many seconds, nanoseconds do not fit into an int64.
-_LARGEST_S = 9_000_000_000
-
 
 def to_nanoseconds(values: NDArray[Any], unit: TimeUnit | None = None) -> NDArray[np.int64] | None:
     """Convert times (N,) to int64 nanoseconds, each rounded to the nearest.
@@ -91,35 +88,8 @@ def likely_unit(largest: float, *, whole: bool) -> TimeUnit:
     return "us" if largest < 1e17 else "ns"
 
 
-def unix_nanoseconds(adjusted_gps_s: NDArray[np.float64]) -> NDArray[np.int64] | None:
-    """Convert adjusted standard GPS time (N,), seconds, to nanoseconds since the Unix epoch, rounded to the nearest.
-
-    Whole seconds and their fractions are converted apart, which loses nothing more than the float64 itself (60 ns now).
-
-    Returns:
-        (N,) int64; None where a number is not finite or beyond int64, so that this cannot be a time.
-    """
-    if not np.isfinite(adjusted_gps_s).all() or (np.abs(adjusted_gps_s) > _LARGEST_S - ADJUSTED_BY_S).any():
-        return None
-    whole = np.floor(adjusted_gps_s)
-    fraction_ns = np.rint((adjusted_gps_s - whole) * 1e9).astype(np.int64)
-    gps_s = whole.astype(np.int64) + ADJUSTED_BY_S
-    seconds: NDArray[np.int64] = gps_s + GPS_EPOCH_UNIX_S - _leap_seconds(gps_s, LEAPS_GPS_S)
-    return seconds * 1_000_000_000 + fraction_ns
-
-
 def adjusted_gps_seconds(unix_ns: NDArray[np.int64]) -> NDArray[np.float64]:
     """Convert nanoseconds since the Unix epoch (N,) to adjusted standard GPS time, seconds, rounded to float64."""
     unix_s, fraction_ns = np.divmod(unix_ns, 1_000_000_000)
-    seconds = unix_s - GPS_EPOCH_UNIX_S + _leap_seconds(unix_s, _LEAPS_UNIX_S) - ADJUSTED_BY_S
+    seconds = unix_s - GPS_EPOCH_UNIX_S + np.searchsorted(_LEAPS_UNIX_S, unix_s, side="right") - ADJUSTED_BY_S
     return np.asarray(seconds + fraction_ns / 1e9, dtype=np.float64)
-
-
-def _leap_seconds(seconds: NDArray[np.int64], leaps: NDArray[np.int64]) -> NDArray[np.int64] | int:
-    """Return how many leap seconds preceded each time: one number if it is the same for all, as it nearly always is."""
-    if seconds.size == 0:
-        return 0
-    first, last = np.searchsorted(leaps, [seconds.min(), seconds.max()], side="right")
-    if first == last:
-        return int(first)
-    return np.searchsorted(leaps, seconds, side="right").astype(np.int64)

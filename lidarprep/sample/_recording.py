@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from plyfile import PlyData, PlyElement
 
 from lidarprep.errors import RecipeError, StorageError
 from lidarprep.sample._sensors import Moment, RigCamera, Sweep, camera_rig, radar_returns, sweep, take_image
@@ -168,10 +169,7 @@ def _write_ply(path: Path, points: Sweep, timestamp: int | None) -> None:
     rows["i"] = points.intensity
     if timestamp is not None:
         rows["t"] = timestamp + np.rint(points.seconds * 1e9).astype(np.int64)
-    names = {"<f4": "float", "<f8": "double"}
-    properties = "".join(f"property {names[kind]} {name}\n" for name, kind in fields)
-    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(rows)}\n{properties}end_header\n"
-    path.write_bytes(header.encode("ascii") + rows.tobytes())
+    PlyData([PlyElement.describe(rows, "vertex")], byte_order="<").write(str(path))
 
 
 def _write_calibration(folder: Path, camera: RigCamera) -> None:

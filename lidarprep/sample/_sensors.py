@@ -11,8 +11,8 @@ from math import pi, radians
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lidarprep.kernels.raycast import Solids, cast_rays, in_shadow
-from lidarprep.sample._solids import GAMMA, build_tree, column, linear_colours
+from lidarprep.kernels.raycast import cast_rays, in_shadow
+from lidarprep.sample._solids import GAMMA, Solids, build_tree, column, linear_colours
 from lidarprep.sample._street import FRAME_SECONDS, Drive, Reflector
 from lidarprep.scene import Distortion, Intrinsics, Pose
 
@@ -27,8 +27,8 @@ class Hits:
     Args:
         distance: (N,) float64 metres, infinite where nothing was hit.
         normal: (N, 3) float32 outward unit normal of the surface, world.
-        material: (N,) int16 number of its material, or kernels.raycast.NOTHING.
-        solid: (N,) int32 row of the moment's solids, or kernels.raycast.GROUND or NOTHING.
+        material: (N,) int16 number of its material, or NOTHING.
+        solid: (N,) int32 row of the moment's solids, or GROUND or NOTHING.
     """
 
     distance: NDArray[np.float64]
@@ -38,37 +38,32 @@ class Hits:
 
 
 class Moment:
-    """The world at one instant, and for a twentieth of a second before and after it.
+    """The world at one instant, and for a twentieth of a second before and after it, seen from about `eye` (3,).
 
-    Args:
-        solids: Everything but the ground; `self.solids` has them in another order, which `Hits.solid` counts in.
-        eye: (3,) float64 approximate origin of the rays in the world, metres.
+    `self.solids` has the solids, everything but the ground, in another order, which `Hits.solid` counts in.
     """
 
     def __init__(self, solids: Solids, eye: NDArray[np.float64]) -> None:
         self.solids, self._tree = build_tree(solids, eye, SPAN_SECONDS)
+        self._rows = self.solids.rows()
 
     def cast(
         self, origins: ArrayLike, directions: ArrayLike, seconds: ArrayLike = 0.0, max_range: float = np.inf
     ) -> Hits:
-        """The first hit of each ray.
+        """The first hit of each ray, by its origin and unit direction (N, 3), or (3,) for all, in the world.
 
-        Args:
-            origins: (N, 3), or (3,) for all: where the rays start, world, metres.
-            directions: (N, 3) unit vectors, world.
-            seconds: (N,), or one for all: when each is cast, at most SPAN_SECONDS from the moment.
-            max_range: Metres.
+        `seconds` (N,), or one for all, are at most SPAN_SECONDS from the moment.
         """
         directions = np.ascontiguousarray(directions, dtype=np.float64)
         origins = np.ascontiguousarray(np.broadcast_to(np.asarray(origins, dtype=np.float64), directions.shape))
         seconds = np.ascontiguousarray(np.broadcast_to(np.asarray(seconds, dtype=np.float64), directions.shape[:1]))
-        return Hits(*cast_rays(self.solids, self._tree, origins, directions, seconds, float(max_range)))
+        return Hits(*cast_rays(self._rows, self._tree, origins, directions, seconds, float(max_range)))
 
     def in_shadow(
         self, points: NDArray[np.float64], normals: NDArray[np.float32], towards_light: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
         """(N,) bool: which points (N, 3) of surfaces with these normals (N, 3) the light (3,) does not reach."""
-        dark: NDArray[np.bool_] = in_shadow(self.solids, self._tree, points, normals, towards_light)
+        dark: NDArray[np.bool_] = in_shadow(self._rows, self._tree, points, normals, towards_light)
         return dark
 
 
@@ -135,15 +130,9 @@ def sweep(
     columns: int,
     motion_compensated: bool,
 ) -> Sweep:
-    """Measure one sweep, whose middle is `seconds` into the drive.
+    """Measure one sweep, whose middle is `seconds` into the drive, with so many columns of 64 rays in a turn.
 
-    Args:
-        moment: The world at that second.
-        drive: Where the car is, and how it moves on while the lidar turns.
-        seconds: Of the sweep's middle.
-        rng: For noise and lost returns.
-        columns: How often the lidar fires in a turn.
-        motion_compensated: Points in ego at the sweep's middle; otherwise left in ego at their own second.
+    Points are in ego at the sweep's middle if the motion is compensated; otherwise in ego at their own second.
     """
     beams = beam_directions(columns)
     when = column_seconds(columns)
@@ -221,14 +210,7 @@ _RIG = (
 
 @dataclass(frozen=True, eq=False)
 class RigCamera:
-    """One camera on the car.
-
-    Args:
-        name: Its name in the recording.
-        intrinsics: How it maps its frame to pixels.
-        ego_from_camera: Pose of its optical frame.
-        rays: (H, W, 3) float64 the unit vector, in its frame, that each pixel looks along.
-    """
+    """One camera on the car; `rays` (H, W, 3) are float64 unit vectors, in its frame, that the pixels look along."""
 
     name: str
     intrinsics: Intrinsics

@@ -7,21 +7,20 @@ the street on the side of -y), y left, z up.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from math import cos, pi, sin
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.kernels.raycast import BOX, CYLINDER, ELLIPSOID, GROUND_MATERIAL, NOTHING, Solids, Tree
+from lidarprep.kernels.raycast import BOX, CYLINDER, ELLIPSOID, GROUND_MATERIAL, NOTHING, Tree
 
 # Images and the colours below are encoded; light is added up linearly.
 GAMMA = 2.2
 
 
-@dataclass(frozen=True)
-class Material:
+class Material(NamedTuple):
     """One material.
 
     Args:
@@ -76,14 +75,9 @@ MATERIALS: dict[str, Material] = {
     "light cloth": Material("#d9d2c2", 0.60),
 }
 
-_NUMBERS = {name: number for number, name in enumerate(MATERIALS)}
-if _NUMBERS["asphalt"] != GROUND_MATERIAL:
+NUMBERS = {name: number for number, name in enumerate(MATERIALS)}
+if NUMBERS["asphalt"] != GROUND_MATERIAL:
     raise AssertionError("the ground is made of the first material")
-
-
-def material(name: str) -> int:
-    """The number of a material in the kernels."""
-    return _NUMBERS[name]
 
 
 @cache
@@ -104,7 +98,38 @@ LEAF_SIZE = 2
 _Vector = tuple[float, float, float]
 
 
-def box(
+class Solids(NamedTuple):
+    """Solids as columns, in the frame of their thing or in the world; each is upright and may be turned about z.
+
+    Args:
+        kind: (S,) int8 BOX, CYLINDER (upright, elliptic) or ELLIPSOID.
+        centre: (S, 3) float64 metres, at second 0.
+        half: (S, 3) float64 half extents along the solid's own axes, metres.
+        taper: (S, 2) float64 a box's extents in its own x and y at the top, as a part of those at the bottom.
+        turn: (S, 2) float64 cosine and sine of the angle from the frame's x axis to the solid's.
+        velocity: (S, 3) float64 metres a second.
+        material: (S,) int16.
+        window: (S,) int16 material of the windows in the upright faces of a box; NOTHING for none.
+    """
+
+    kind: NDArray[np.int8]
+    centre: NDArray[np.float64]
+    half: NDArray[np.float64]
+    taper: NDArray[np.float64]
+    turn: NDArray[np.float64]
+    velocity: NDArray[np.float64]
+    material: NDArray[np.int16]
+    window: NDArray[np.int16]
+
+    def rows(self) -> NDArray[np.float64]:
+        """(S, 16) float64: the solids as the kernels take them."""
+        lean = self.half[:, :2] * (1.0 - self.taper) / (2.0 * self.half[:, 2:])
+        columns = (self.centre, self.velocity, self.turn, self.half, lean, self.kind, self.material, self.window)
+        return np.column_stack(columns)
+
+
+def solid(
+    kind: int,
     made_of: str,
     centre: _Vector,
     size: _Vector,
@@ -113,39 +138,11 @@ def box(
     turn: float = 0.0,
     windows: str | None = None,
 ) -> Solids:
-    """One upright box in the frame of its thing.
+    """One upright solid in the frame of its thing: its material's name, centre, and extents along its own axes, metres.
 
-    Args:
-        made_of: Name of its material.
-        centre: (x, y, z), metres.
-        size: Extents along its own axes at the bottom, metres.
-        taper: Extents in x and y at the top, as a part of those at the bottom.
-        turn: Angle about z, radians.
-        windows: Name of the material of windows in its walls.
+    A box may taper: its extents in x and y at the top are such parts of those at the bottom. `turn` is radians about z;
+    `windows` is the material of windows in a box's walls.
     """
-    return _solid(BOX, made_of, centre, size, taper, turn, windows)
-
-
-def cylinder(made_of: str, foot: _Vector, radius: float, height: float) -> Solids:
-    """One upright cylinder from the centre of its lower end, metres."""
-    x, y, z = foot
-    return _solid(CYLINDER, made_of, (x, y, z + height / 2), (2 * radius, 2 * radius, height))
-
-
-def ellipsoid(made_of: str, centre: _Vector, size: _Vector) -> Solids:
-    """One ellipsoid from its centre and its extents along the axes, metres."""
-    return _solid(ELLIPSOID, made_of, centre, size)
-
-
-def _solid(
-    kind: int,
-    made_of: str,
-    centre: _Vector,
-    size: _Vector,
-    taper: tuple[float, float] = (1.0, 1.0),
-    turn: float = 0.0,
-    windows: str | None = None,
-) -> Solids:
     return Solids(
         kind=np.array([kind], dtype=np.int8),
         centre=np.array([centre], dtype=np.float64),
@@ -153,9 +150,18 @@ def _solid(
         taper=np.array([taper], dtype=np.float64),
         turn=np.array([[cos(turn), sin(turn)]]),
         velocity=np.zeros((1, 3)),
-        material=np.array([material(made_of)], dtype=np.int16),
-        window=np.array([NOTHING if windows is None else material(windows)], dtype=np.int16),
+        material=np.array([NUMBERS[made_of]], dtype=np.int16),
+        window=np.array([NOTHING if windows is None else NUMBERS[windows]], dtype=np.int16),
     )
+
+
+box, ellipsoid = partial(solid, BOX), partial(solid, ELLIPSOID)
+
+
+def cylinder(made_of: str, foot: _Vector, radius: float, height: float) -> Solids:
+    """One upright cylinder from the centre of its lower end, metres."""
+    x, y, z = foot
+    return solid(CYLINDER, made_of, (x, y, z + height / 2), (2 * radius, 2 * radius, height))
 
 
 def join(parts: Iterable[Solids]) -> Solids:
@@ -169,14 +175,7 @@ def take(solids: Solids, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Solids:
 
 
 def place(solids: Solids, position: Sequence[float], yaw: float, velocity: _Vector = (0.0, 0.0, 0.0)) -> Solids:
-    """Place a thing's solids in the world.
-
-    Args:
-        solids: In the thing's own frame.
-        position: (x, y, z) of the thing's origin in the world, metres.
-        yaw: Angle from the world's x axis to the thing's, radians.
-        velocity: Of the thing in the world, metres a second.
-    """
+    """Place a thing's solids in the world: its origin, metres, the yaw of its x axis, radians, and velocity, m/s."""
     c, s = cos(yaw), sin(yaw)
     rotation = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
     return solids._replace(
@@ -186,41 +185,34 @@ def place(solids: Solids, position: Sequence[float], yaw: float, velocity: _Vect
     )
 
 
-def bounds(solids: Solids, span: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(S, 3) lower and (S, 3) upper corners, metres, around each solid at all times from -span to +span seconds."""
-    c, s = np.abs(solids.turn[:, 0]), np.abs(solids.turn[:, 1])
+def bounds(solids: Solids, span: float = 0.0) -> NDArray[np.float64]:
+    """(S, 6) lower and upper corner, metres, around each solid at all times from -span to +span seconds."""
+    c, s = np.abs(solids.turn).T
     hx, hy, hz = solids.half.T
     # A box that widens upwards is bounded by its top.
     hx, hy = hx * np.maximum(1, solids.taper[:, 0]), hy * np.maximum(1, solids.taper[:, 1])
     reach = np.column_stack((c * hx + s * hy, s * hx + c * hy, hz)) + span * np.abs(solids.velocity)
-    return solids.centre - reach, solids.centre + reach
+    return np.hstack((solids.centre - reach, solids.centre + reach))
 
 
 def build_tree(solids: Solids, eye: NDArray[np.float64], span: float) -> tuple[Solids, Tree]:
     """Build a bounding volume hierarchy; return the solids in its order, and the tree.
 
-    Args:
-        solids: At least one.
-        eye: (3,) float64 approximate origin of the rays, world: of two branches the nearer is tried first.
-        span: Rays will be cast from -span to +span seconds.
+    Of two branches the one nearer to the `eye` (3,) is tried first. Rays may be cast from -span to +span seconds.
     """
-    lower, upper = bounds(solids, span)
-    middle = (lower + upper) / 2
-    order: list[NDArray[np.int64]] = []
+    around = bounds(solids, span)
+    middle = (around[:, :3] + around[:, 3:]) / 2
+    order: list[int] = []
     nodes: list[list[int]] = []  # [after, first, held]
-    corners: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
-    placed = 0
+    corners: list[NDArray[np.float64]] = []
 
     def add(rows: NDArray[np.int64]) -> None:
-        nonlocal placed
-        number = len(nodes)
-        low, high = lower[rows].min(axis=0), upper[rows].max(axis=0)
-        nodes.append([0, placed, 0])
-        corners.append((low, high))
+        node = [0, len(order), 0]
+        nodes.append(node)
+        corners.append(np.hstack((around[rows, :3].min(axis=0), around[rows, 3:].max(axis=0))))
         if len(rows) <= LEAF_SIZE:
-            nodes[number][2] = len(rows)
-            order.append(rows)
-            placed += len(rows)
+            node[2] = len(rows)
+            order.extend(rows.tolist())
         else:
             axis = int(np.argmax(np.ptp(middle[rows], axis=0)))
             ranked = rows[np.argsort(middle[rows, axis], kind="stable")]
@@ -230,19 +222,16 @@ def build_tree(solids: Solids, eye: NDArray[np.float64], span: float) -> tuple[S
                 branches.reverse()
             for branch in branches:
                 add(branch)
-        nodes[number][0] = len(nodes)
+        node[0] = len(nodes)
 
     add(np.arange(len(solids.kind)))
-    after, first, held = np.array(nodes, dtype=np.int32).T.copy()
-    tree = Tree(np.array([c[0] for c in corners]), np.array([c[1] for c in corners]), after, first, held)
-    return take(solids, np.concatenate(order)), tree
+    return take(solids, np.array(order)), Tree(np.array(corners), *np.array(nodes, dtype=np.int32).T.copy())
 
 
 # ---- things -------------------------------------------------------------------------------------------------------
 
 CAR_PAINTS = ("white paint", "silver paint", "black paint", "red paint", "blue paint", "green paint", "silver paint")
 WALLS = ("brick", "cream plaster", "grey plaster", "ochre plaster", "blue plaster")
-CLOTHS = ("dark cloth", "red cloth", "light cloth")
 STOREY_M = 3.0
 
 # Length, width and height; where the bonnet ends and the cabin begins in height; the cabin's length and its middle;
@@ -259,28 +248,18 @@ CAR_KINDS = tuple(_CAR_SHAPES)
 def car(kind: str, paint: str) -> Solids:
     """A car of one of CAR_KINDS: body, cabin of glass with a painted roof, wheels, lights and number plates."""
     length, width, height, shoulder, cabin, middle, keep_length, keep_width = _CAR_SHAPES[kind]
-    sill, roof = 0.26, 0.05
+    sill, roof, cabin_width = 0.26, 0.05, width * 0.93
+    glass = (middle, 0, (shoulder + height - roof) / 2), (cabin, cabin_width, height - roof - shoulder)
+    top = (middle, 0, height - roof / 2), (cabin * keep_length, cabin_width * keep_width, roof)
     parts = [
         box(paint, (0, 0, (sill + shoulder) / 2), (length, width, shoulder - sill), taper=(0.96, 0.94)),
-        box(
-            "car window",
-            (middle, 0, (shoulder + height - roof) / 2),
-            (cabin, width * 0.93, height - roof - shoulder),
-            taper=(keep_length, keep_width),
-        ),
-        box(
-            paint,
-            (middle, 0, height - roof / 2),
-            (cabin * keep_length, width * 0.93 * keep_width, roof),
-            taper=(0.94, 0.92),
-        ),
+        box("car window", *glass, taper=(keep_length, keep_width)),
+        box(paint, *top, taper=(0.94, 0.92)),
     ]
-    for front in (1, -1):
+    for front, lamp in ((1, "headlight"), (-1, "tail light")):
         for left in (1, -1):
-            parts.append(
-                ellipsoid("tyre", (front * 0.30 * length, left * (width / 2 - 0.10), 0.33), (0.66, 0.26, 0.66))
-            )
-            lamp = "headlight" if front == 1 else "tail light"
+            wheel = (front * 0.30 * length, left * (width / 2 - 0.10), 0.33)
+            parts.append(ellipsoid("tyre", wheel, (0.66, 0.26, 0.66)))
             at = (front * (length / 2 - 0.03), left * (width / 2 - 0.30), shoulder - 0.20)
             parts.append(box(lamp, at, (0.06, 0.36, 0.14)))
         parts.append(box("number plate", (front * length / 2, 0, 0.45), (0.02, 0.52, 0.12)))
@@ -290,17 +269,15 @@ def car(kind: str, paint: str) -> Solids:
 def building(rng: np.random.Generator, width: float, depth: float, storeys: int) -> Solids:
     """A house with rows of windows and a door, under a flat or a hipped roof."""
     walls = str(rng.choice(WALLS))
-    height = storeys * STOREY_M
+    height, eaves = storeys * STOREY_M, (width + 0.3, depth + 0.5)
     parts = [
         box(walls, (0, 0, height / 2), (width, depth, height), windows="window"),
         box("door", (float(rng.choice((-0.5, 0.0, 0.5))) * (width - 3), -depth / 2, 1.1), (1.2, 0.12, 2.2)),
-        box("grey plaster", (0, 0, height + 0.15), (width + 0.3, depth + 0.5, 0.3)),
+        box("grey plaster", (0, 0, height + 0.15), (*eaves, 0.3)),
     ]
     if rng.random() < 0.6:
         rise = 0.3 * depth
-        parts.append(
-            box("roof tiles", (0, 0, height + 0.3 + rise / 2), (width + 0.3, depth + 0.5, rise), taper=(0.7, 0.04))
-        )
+        parts.append(box("roof tiles", (0, 0, height + 0.3 + rise / 2), (*eaves, rise), taper=(0.7, 0.04)))
     return join(parts)
 
 
@@ -317,40 +294,29 @@ def tree(rng: np.random.Generator) -> Solids:
     return join(parts)
 
 
-def lamp_post() -> Solids:
-    """A street lamp, its arm reaching out to -y."""
-    return join(
-        [
-            cylinder("metal", (0, 0, 0), 0.09, 6.5),
-            box("metal", (0, -0.7, 6.45), (0.08, 1.5, 0.08)),
-            box("lamp", (0, -1.4, 6.36), (0.30, 0.60, 0.10)),
-        ]
+# A street lamp reaches out to -y. Signs face forwards, with a bare metal back.
+LAMP_POST = join(
+    (
+        cylinder("metal", (0, 0, 0), 0.09, 6.5),
+        box("metal", (0, -0.7, 6.45), (0.08, 1.5, 0.08)),
+        box("lamp", (0, -1.4, 6.36), (0.30, 0.60, 0.10)),
     )
+)
+LITTER_BIN = cylinder("green paint", (0, 0, 0), 0.25, 0.95)
+_SIGN_POST = (cylinder("metal", (0, 0, 0), 0.035, 2.9), box("metal", (0.045, 0, 2.6), (0.02, 0.64, 0.64)))
+WARNING_SIGN, YELLOW_SIGN = (
+    join((*_SIGN_POST, box(face, (0.06, 0, 2.6), (0.01, 0.64, 0.64)))) for face in ("blue sign", "yellow sign")
+)
 
-
-def sign(face: str) -> Solids:
-    """A traffic sign that faces forwards, with a bare metal back."""
-    return join(
-        [
-            cylinder("metal", (0, 0, 0), 0.035, 2.9),
-            box("metal", (0.045, 0, 2.6), (0.02, 0.64, 0.64)),
-            box(face, (0.06, 0, 2.6), (0.01, 0.64, 0.64)),
-        ]
-    )
-
-
-def person(cloth: str) -> Solids:
-    """Someone on foot: legs, a coat and a head."""
-    return join(
-        [
+# People on foot, each in a coat of another cloth.
+PEOPLE = {
+    cloth: join(
+        (
             cylinder("dark cloth", (0.0, 0.09, 0), 0.08, 0.85),
             cylinder("dark cloth", (0.06, -0.09, 0), 0.08, 0.85),
             ellipsoid(cloth, (0, 0, 1.12), (0.34, 0.48, 0.86)),
             ellipsoid("skin", (0, 0, 1.64), (0.21, 0.19, 0.27)),
-        ]
+        )
     )
-
-
-def litter_bin() -> Solids:
-    """A litter bin."""
-    return cylinder("green paint", (0, 0, 0), 0.25, 0.95)
+    for cloth in ("dark cloth", "red cloth", "light cloth")
+}

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import pi, radians
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import lidarprep.sample._solids as things
-from lidarprep.kernels.raycast import Solids
-from lidarprep.sample._solids import box, join, place, take
+from lidarprep.sample._solids import Solids, box, join, place, take
 from lidarprep.scene import Pose
 
 # The ego frame is the lidar's: x forward, y left, z up, its origin this high above the road.
@@ -44,13 +44,8 @@ _STEP_M = 0.1
 class Mover:
     """A car or a person that moves along the street at an even speed.
 
-    Args:
-        kind: One of things.CAR_KINDS, or "person".
-        solids: In its own frame.
-        along: Where it is at second 0, metres.
-        across: Metres left of the street's middle.
-        speed: Metres a second along the street's middle; negative against its direction.
-        height: Of the ground below it, metres.
+    `kind` is one of things.CAR_KINDS, or "person". Its solids are in its own frame. It is `along` the street at second
+    0, and `speed` is metres a second along the street's middle, negative against its direction.
     """
 
     kind: str
@@ -63,13 +58,7 @@ class Mover:
 
 @dataclass(frozen=True)
 class Reflector:
-    """A strong radar target: a car, a post, a sign.
-
-    Args:
-        position: (3,) float64 of its middle in the world, metres.
-        velocity: (3,) float64 in the world, metres a second.
-        size: How wide it is, metres.
-    """
+    """A strong radar target, such as a post; its middle and velocity (3,) in the world, metres and metres a second."""
 
     position: NDArray[np.float64]
     velocity: NDArray[np.float64]
@@ -77,13 +66,7 @@ class Reflector:
 
 
 class Street:
-    """The street, from before the drive's start to beyond its end.
-
-    Args:
-        rng: Places all things.
-        duration: Seconds that the drive lasts.
-        travel: Metres that it covers.
-    """
+    """The street, from before the drive's start to beyond its end; the drive covers `travel` metres."""
 
     def __init__(self, rng: np.random.Generator, duration: float, travel: float) -> None:
         self.begin, self.end = -VIEW_M - 20, travel + VIEW_M + 20
@@ -204,30 +187,25 @@ class Street:
 
     def _furniture(self, rng: np.random.Generator) -> Iterator[Solids]:
         """Trees, lamps, signs and bins along the kerbs."""
+        put = partial(self._put, height=KERB_HEIGHT_M)
         for side in (1, -1):
-            inwards = 0.0 if side == 1 else pi  # a thing's -y then points to the road
+            # A thing's -y then points to the road, and a sign looks at those who come towards it.
+            turn = 0.0 if side == 1 else pi
             for along in self._every(13.0):
                 if rng.random() < 0.6:
                     at = along + rng.uniform(-2, 2)
-                    yield self._put(things.tree(rng), at, side * (KERB_M + 0.9), height=KERB_HEIGHT_M)
+                    yield put(things.tree(rng), at, side * (KERB_M + 0.9))
             for along in self._every(29.0):
-                post = self._put(
-                    things.lamp_post(), along + 5 * side, side * (KERB_M + 0.4), height=KERB_HEIGHT_M, turn=inwards
-                )
+                post = put(things.LAMP_POST, along + 5 * side, side * (KERB_M + 0.4), turn=turn)
                 self._reflectors.append(Reflector(post.centre[0] * (1, 1, 0) + (0, 0, 1.0), np.zeros(3), 0.2))
                 yield post
             for crossing in self._crossings():
-                # A sign looks at those who come towards it: on the right (side -1), back along the street.
-                facing = pi if side == -1 else 0.0
-                warning = self._put(
-                    things.sign("blue sign"), crossing + 2.2 * side, side * 6.0, height=KERB_HEIGHT_M, turn=facing
-                )
+                warning = put(things.WARNING_SIGN, crossing + 2.2 * side, side * 6.0, turn=turn)
                 self._reflectors.append(Reflector(warning.centre[1], np.zeros(3), 0.6))
                 yield warning
-                yield self._put(things.litter_bin(), crossing + 4.5, side * 6.3, height=KERB_HEIGHT_M)
+                yield put(things.LITTER_BIN, crossing + 4.5, side * 6.3)
             for along in self._every(47.0):
-                facing = pi if side == -1 else 0.0
-                yield self._put(things.sign("yellow sign"), along + 11, side * 6.0, height=KERB_HEIGHT_M, turn=facing)
+                yield put(things.YELLOW_SIGN, along + 11, side * 6.0, turn=turn)
 
     def _traffic(self, rng: np.random.Generator, duration: float, travel: float) -> Iterator[Mover]:
         """One car ahead, one behind, and oncoming ones for as long as the drive lasts. None ever meets another."""
@@ -250,7 +228,7 @@ class Street:
             for along in self._every(15.0):
                 speed = float(rng.choice((-1.4, -1.1, 1.2, 1.5)))
                 across = side * rng.uniform(7.4, 9.2)
-                solids = things.person(str(rng.choice(things.CLOTHS)))
+                solids = things.PEOPLE[str(rng.choice(list(things.PEOPLE)))]
                 yield Mover("person", solids, along + rng.uniform(-6, 6), across, speed, KERB_HEIGHT_M)
 
 

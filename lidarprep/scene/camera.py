@@ -50,13 +50,14 @@ class Distortion:
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != 0.0}
 
 
-# Coefficients of each model; another one that is not 0 is a mistake in the calibration.
-MODEL_COEFFICIENTS: dict[CameraModel, frozenset[str]] = {
-    "brown_conrady": frozenset({"k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "lx", "ly"}),
-    "fisheye": frozenset({"k1", "k2", "k3", "k4"}),
-    "omnidirectional": frozenset({"k1", "k2", "k3", "k4", "p1", "p2", "lx", "ly", "xi"}),
-    "cylindrical": frozenset(),
-    "equirectangular": frozenset(),
+# Coefficients of each model, in the order in which a Sensor Fusion Scene lists them; another one that is not 0 is a
+# mistake in the calibration.
+MODEL_COEFFICIENTS: dict[CameraModel, tuple[str, ...]] = {
+    "brown_conrady": ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6", "lx", "ly"),
+    "fisheye": ("k1", "k2", "k3", "k4"),
+    "omnidirectional": ("k1", "k2", "k3", "k4", "p1", "p2", "xi", "lx", "ly"),
+    "cylindrical": (),
+    "equirectangular": (),
 }
 
 
@@ -98,7 +99,7 @@ class Intrinsics:
         coefficients = self.distortion.nonzero()
         if not all(np.isfinite(value) for value in coefficients.values()):
             raise SceneError(f"intrinsics: a distortion coefficient is not a finite number: {coefficients}")
-        foreign = sorted(set(coefficients) - MODEL_COEFFICIENTS[self.model])
+        foreign = sorted(set(coefficients).difference(MODEL_COEFFICIENTS[self.model]))
         if foreign:
             raise SceneError(
                 f"intrinsics: the {self.model} model does not use {', '.join(foreign)}",

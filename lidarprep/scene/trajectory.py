@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import SceneError
-from lidarprep.scene.pose import UNIT_TOLERANCE, Pose
-from lidarprep.scene.quaternions import matrices, multiply, rotate, slerp
+from lidarprep.scene.pose import UNIT_TOLERANCE, Pose, matrices, multiply, rotate, slerp
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +48,9 @@ class Trajectory:
             raise SceneError(
                 f"poses out of time order: pose {k + 1} at {timestamps[k + 1]} ns comes after one at {timestamps[k]} ns"
             )
-        if not (np.isfinite(quaternions).all() and np.isfinite(translations).all()):
-            raise SceneError("a trajectory has a number that is not finite")
+        finite = np.isfinite(quaternions).all(axis=1) & np.isfinite(translations).all(axis=1)
+        if not finite.all():
+            raise SceneError(f"pose {int(finite.argmin())} of a trajectory has a number that is not finite")
         with np.errstate(over="ignore"):
             norms = np.linalg.norm(quaternions, axis=1)
         worst = int(np.abs(norms - 1).argmax())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lidarprep.errors import SceneError
 from lidarprep.kernels import deskew as kernel
 from lidarprep.scene import Frame, PointCloud, Trajectory
-from lidarprep.scene.quaternions import matrices
+from lidarprep.scene.pose import matrices
 from lidarprep.steps import StepReport
 
 # Points further than this from their frame's timestamp don't belong to its sweep: their times have another unit or

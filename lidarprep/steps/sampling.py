@@ -54,9 +54,3 @@ def labelled_rows(count: int, rate: int) -> list[int]:
     if count and rows[-1] != count - 1:
         rows.append(count - 1)
     return rows
-
-
-def linking_rows(count: int, lidar_rate: int, linking_rate: int) -> list[int]:
-    """Rows of the frames that a linking task labels: its rate samples the rows of the lidar task."""
-    left = labelled_rows(count, lidar_rate)
-    return [left[row] for row in labelled_rows(len(left), linking_rate)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from lidarprep.attachments.sensor_fusion_scene import SceneWriter
 from lidarprep.scene import (
     Camera,
     CameraImage,
@@ -179,3 +182,13 @@ def assert_same_surroundings(found: Frame, expected: Frame, tolerance: float) ->
         if len(wanted):
             assert (a is None) == (b is None)
             assert a is None or np.array_equal(a, b)
+
+
+def encode_scene(frames: Iterable[Frame], *, odometry: bool = False) -> bytes:
+    """Encode frames as one Sensor Fusion Scene in memory."""
+    file = BytesIO()
+    writer = SceneWriter(file, odometry=odometry)
+    for frame in frames:
+        writer.add(frame)
+    writer.finish()
+    return file.getvalue()

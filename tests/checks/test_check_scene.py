@@ -15,8 +15,7 @@ from PIL import Image
 
 from lidarprep.checks import check_scene, motion_within_sweeps, refuse, sample_of
 from lidarprep.checks._cameras import image_size
-from lidarprep.checks._finding import Finding
-from lidarprep.checks._samples import thinned
+from lidarprep.checks._finding import Finding, thinned
 from lidarprep.errors import RecipeError, SceneError
 from lidarprep.scene import Camera, CameraImage, Frame, Intrinsics, Lidar, PointCloud, Pose, Scene, Trajectory
 from lidarprep.steps.intensity import guess_intensity_scale

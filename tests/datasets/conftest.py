@@ -1,25 +1,11 @@
-"""A small recording, and a place to put files."""
+"""A small recording in the toolkit layout."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-
-@pytest.fixture
-def save(tmp_path: Path) -> Callable[[str, bytes], Path]:
-    """Write bytes under a name, and say where."""
-
-    def write(name: str, content: bytes) -> Path:
-        path = tmp_path / name
-        path.write_bytes(content)
-        return path
-
-    return write
-
 
 POSE = {"heading": [1.0, 0.0, 0.0, 0.0], "position": [1.0, 2.0, 3.0]}
 INTRINSICS = {"fx": 900.0, "fy": 901.0, "cx": 640.0, "cy": 360.0}

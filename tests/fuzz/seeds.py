@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from lidarprep.attachments import frame_json
-from lidarprep.attachments.sensor_fusion_scene import encode_scene
-from tests.attachments.frames import world_frame
+from tests.attachments.frames import encode_scene, world_frame
 from tests.attachments.mutations import SEEDS as LIDAR_FRAMES
 from tests.attachments.mutations import mutated
 from tests.attachments.sensor_fusion_scene.scenes import T0, camera_image, cloud, frame, radar

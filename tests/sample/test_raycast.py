@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lidarprep.kernels.raycast import BOX, CYLINDER, ELLIPSOID, GROUND, NOTHING, Solids
+from lidarprep.kernels.raycast import BOX, CYLINDER, ELLIPSOID, GROUND, NOTHING
 from lidarprep.sample._sensors import Hits, Moment
-from lidarprep.sample._solids import box, build_tree, cylinder, ellipsoid, join, take
+from lidarprep.sample._solids import Solids, box, build_tree, cylinder, ellipsoid, join, take
 from lidarprep.sample._street import Street
 
 STEP = 0.01

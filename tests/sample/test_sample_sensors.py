@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from lidarprep.kernels.raycast import Solids
 from lidarprep.sample._sensors import (
     ELEVATIONS,
     LIDAR_NOISE_M,
@@ -19,7 +18,7 @@ from lidarprep.sample._sensors import (
     sweep,
     take_image,
 )
-from lidarprep.sample._solids import material
+from lidarprep.sample._solids import NUMBERS, Solids
 from lidarprep.sample._street import DEVICE_HEIGHT_M, FRAME_SECONDS, Drive, Mover, Street
 from lidarprep.scene import Pose
 
@@ -45,7 +44,7 @@ def rig() -> tuple[RigCamera, ...]:
 
 def test_the_road_lies_the_devices_height_below_it() -> None:
     points = measure(0.0)
-    x, y, z = points.positions[points.material == material("asphalt")].T
+    x, y, z = points.positions[points.material == NUMBERS["asphalt"]].T
     near = np.hypot(x, y) < 12
     assert near.sum() > 1000
     # Pitch and roll of a quarter of a degree tilt the road by 5 cm over 12 m.
@@ -188,10 +187,10 @@ def test_intensity_follows_material_and_angle() -> None:
     assert points.intensity.min() >= 0
     assert points.intensity.max() == 255
     ranges = np.linalg.norm(points.positions, axis=1)
-    plates = points.intensity[(points.material == material("number plate")) & (ranges < 40)]
+    plates = points.intensity[(points.material == NUMBERS["number plate"]) & (ranges < 40)]
     assert len(plates) > 0
     assert (plates == 255).all()
-    asphalt = points.material == material("asphalt")
+    asphalt = points.material == NUMBERS["asphalt"]
     assert np.median(points.intensity[asphalt]) < 15
     # The nearer the road, the steeper the beam meets it.
     steep, flat = asphalt & (ranges < 5), asphalt & (ranges > 12) & (ranges < 20)
@@ -203,7 +202,7 @@ def test_returns_are_lost_far_away_sooner_than_nearby() -> None:
     hits = moment_at(0.0).cast(
         DRIVE.pose(0.0).translation, DRIVE.pose(0.0).rotate(beam_directions(COLUMNS).reshape(-1, 3)), 0.0, 120.0
     )
-    road = material("asphalt")
+    road = NUMBERS["asphalt"]
 
     def kept(nearest: float, farthest: float) -> float:
         ranges = np.linalg.norm(points.positions, axis=1)
@@ -252,7 +251,7 @@ def test_a_image_shows_each_material_in_its_colour(rig: tuple[RigCamera, ...]) -
     shown = moment.cast(world_from_camera.translation, rays).material.reshape(image.shape[:2])
 
     def mean_colour(name: str) -> np.ndarray:
-        return image[shown == material(name)].mean(axis=0)
+        return image[shown == NUMBERS[name]].mean(axis=0)
 
     red, green, blue = mean_colour("leaves")
     assert green > red > blue

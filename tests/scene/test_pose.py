@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from lidarprep.errors import SceneError
 from lidarprep.scene import Pose
-from lidarprep.scene.quaternions import matrices, matrix
+from lidarprep.scene.pose import matrices, matrix
 
 numbers = st.floats(-1e3, 1e3)
 vectors = st.tuples(numbers, numbers, numbers).map(np.array)

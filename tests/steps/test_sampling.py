@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lidarprep.errors import RecipeError
 from lidarprep.scene import Frame, PointCloud
-from lidarprep.steps.sampling import labelled_rows, linking_rows, parse_slice, select_frames
+from lidarprep.steps.sampling import labelled_rows, parse_slice, select_frames
 
 FRAMES = [Frame(str(n), n, lambda: PointCloud(np.empty((0, 3)))) for n in range(10)]
 
@@ -22,7 +22,6 @@ def counted_from_1(rows: list[int]) -> list[int]:
 
 def test_the_published_examples() -> None:
     assert counted_from_1(labelled_rows(20, 4)) == [1, 5, 9, 13, 17, 20]
-    assert counted_from_1(linking_rows(20, 4, 2)) == [1, 9, 17, 20]
 
 
 @given(st.integers(1, 3000), st.integers(1, 4000))
@@ -37,18 +36,9 @@ def test_the_rule_holds_for_all_n_and_k(n: int, k: int) -> None:
     assert len(gaps) == 0 or 1 <= gaps[-1] <= k
 
 
-@given(st.integers(1, 500), st.integers(1, 50), st.integers(1, 50))
-def test_a_linking_task_samples_from_what_is_left(n: int, lidar: int, linking: int) -> None:
-    left, rows = labelled_rows(n, lidar), linking_rows(n, lidar, linking)
-    assert rows == [left[row] for row in labelled_rows(len(left), linking)]
-    assert set(rows) <= set(left)
-    assert (rows[0], rows[-1]) == (0, n - 1)
-
-
 def test_no_frames_and_one() -> None:
     assert labelled_rows(0, 3) == []
     assert labelled_rows(1, 3) == [0]
-    assert linking_rows(0, 3, 2) == []
 
 
 @pytest.mark.parametrize("rate", [0, -1])

@@ -10,10 +10,9 @@ multiple of 4; so the file's first zero byte ends the header.
 from __future__ import annotations
 
 import json
-import re
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 from mmap import mmap
 from typing import Any, BinaryIO
 
@@ -37,22 +36,14 @@ DTYPES = {
     )
 }
 
-# The spec's arrays are nested 6 deep at most, annotations a little more. A parser must not follow a hostile file down.
-MAX_DEPTH = 64
 MAX_DIMENSIONS = 8
-
-# A whole JSON string, and the colon that makes a key of it.
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"[ \t\r\n]*+(:?)')
 
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """An array in a document, as the header describes it.
+    """An array in a document, as the header describes it: little-endian, C order; `dtype` is a NumPy name: "float32".
 
-    Args:
-        dtype: NumPy name of its numbers' type, little-endian: "float32".
-        shape: Its shape, C order.
-        offset: Bytes from the header's end to its block.
+    `offset` counts bytes from the header's end to its block.
     """
 
     dtype: str
@@ -62,21 +53,16 @@ class ArraySpec:
     @property
     def nbytes(self) -> int:
         """Length of its bytes, without padding."""
-        count = 1
-        for extent in self.shape:
-            count *= extent
-        return count * DTYPES[self.dtype].itemsize
+        return prod(self.shape) * DTYPES[self.dtype].itemsize
 
 
 # ---- writing ----
 
 
 def header_of(document: dict[str, Any], at_least: int = 0) -> bytes:
-    """Return the padded header of a document.
+    """Return the padded header of a document, which has an ArraySpec in place of each array.
 
-    Args:
-        document: JSON values in dicts and lists, with an ArraySpec in place of each array.
-        at_least: Smallest size in bytes, a multiple of 4; a shorter header gets spaces after its opening brace.
+    A header shorter than `at_least` bytes, a multiple of 4, gets spaces after its opening brace.
 
     Raises:
         EncodingError: The document holds a value that JSON does not have.
@@ -119,12 +105,7 @@ class BlockWriter:
         self.size = write_all(out, bytes(ALIGNMENT))
 
     def append(self, dtype: str, shape: tuple[int, ...], chunks: Iterable[NDArray[Any]]) -> ArraySpec:
-        """Write one array and its padding.
-
-        Args:
-            dtype: NumPy name of its numbers' type.
-            shape: Its shape.
-            chunks: Its numbers in C order, little-endian, in any number of contiguous pieces.
+        """Write one array and its padding; `dtype` is a NumPy name, `chunks` its numbers in C order, each contiguous.
 
         Returns:
             The array's description for the header.
@@ -135,8 +116,7 @@ class BlockWriter:
         spec = ArraySpec(dtype, shape, self.size)
         written = 0
         for chunk in chunks:
-            little = chunk if sys.byteorder == "little" else chunk.astype(chunk.dtype.newbyteorder("<"), copy=False)
-            written += write_all(self.out, little.reshape(-1).view(np.uint8).data)
+            written += write_all(self.out, chunk.reshape(-1).view(np.uint8).data)
         if written != spec.nbytes:
             raise ValueError(f"an array {dtype} {shape} has {spec.nbytes} bytes, but {written} were given")
         self.size += written + write_all(self.out, bytes(_padding(written)))
@@ -224,26 +204,18 @@ class _ContainerReader:
             raise self.refuse(f"byte {at}", found, "a JSON header") from error
         if not isinstance(document, dict):
             raise self.refuse("the header", type(document).__name__, "a JSON object")
-        if self.count_keys(document) != sum(len(match[1]) for match in _STRING.finditer(text)):
-            raise self.refuse("the header", f"the key {_first_duplicate(text)!r} twice in one object")
+        try:
+            json.loads(text, object_pairs_hook=self.once_each)
+        except RecursionError as error:
+            raise self.refuse("the header", "nested too deep") from error
         return document
 
-    def count_keys(self, document: dict[str, Any]) -> int:
-        """Count the keys that the parser kept; of two equal ones it keeps one."""
-        count = 0
-        level: list[Any] = [document]
-        for _ in range(MAX_DEPTH):
-            below: list[Any] = []
-            for value in level:
-                if isinstance(value, dict):
-                    count += len(value)
-                    below.extend(part for part in value.values() if isinstance(part, dict | list))
-                else:
-                    below.extend(part for part in value if isinstance(part, dict | list))
-            if not below:
-                return count
-            level = below
-        raise self.refuse("the header", f"nested deeper than {MAX_DEPTH}")
+    def once_each(self, pairs: list[tuple[str, Any]]) -> None:
+        """Refuse an object that has a key twice, of which the parser keeps one."""
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) != len(keys):
+            twice = next(key for number, key in enumerate(keys) if key in keys[:number])
+            raise self.refuse("the header", f"the key {twice!r} twice in one object")
 
     def item(self, item: Any, number: int, room: int) -> tuple[list[str | int], ArraySpec]:
         """Parse one entry of `$items`; its block must lie in the `room` bytes after the header."""
@@ -316,18 +288,3 @@ class _ContainerReader:
 
 def _is_size(value: Any) -> bool:
     return type(value) is int and value >= 0
-
-
-def _first_duplicate(text: bytes) -> str | None:
-    """Return the first key that occurs twice in one object of a valid JSON text."""
-    found: list[str] = []
-
-    def note(pairs: list[tuple[str, Any]]) -> None:
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                found.append(key)
-            seen.add(key)
-
-    json.loads(text, object_pairs_hook=note)
-    return found[0] if found else None

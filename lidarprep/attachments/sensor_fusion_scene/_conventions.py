@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from lidarprep.errors import EncodingError
-from lidarprep.scene import CameraImage, CameraModel, Frame, Pose
-from lidarprep.scene.pose import UNIT_TOLERANCE
+from lidarprep.scene import CameraImage, Frame, Pose
+from lidarprep.scene.camera import MODEL_COEFFICIENTS
 
 NS_PER_US = 1_000
 LARGEST_UINT32 = 2**32 - 1
@@ -33,27 +31,14 @@ ASSUMED_STEP_US = 100_000
 # Points and images further than this from their frame's time are not on its clock: a sweep takes about 0.1 s.
 SAME_CLOCK_NS = 60_000_000_000
 
-# The order in which a scene lists each model's parameters.
-DISTORTION_PARAMETERS: dict[CameraModel, tuple[str, ...]] = {
-    "brown_conrady": ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6", "lx", "ly"),
-    "fisheye": ("k1", "k2", "k3", "k4"),
-    "omnidirectional": ("k1", "k2", "k3", "k4", "p1", "p2", "xi", "lx", "ly"),
-    "cylindrical": (),
-    "equirectangular": (),
-}
-
-
 # ---- time ----
 
 
 @dataclass(frozen=True)
 class FrameTime:
-    """The time of a frame, in the scene's microseconds.
+    """The time of a frame in the scene's microseconds: of the device's pose, and of its earliest point.
 
-    Args:
-        device_us: Time of the device's pose.
-        start_us: Begin of the frame: the time of its earliest point, or of the device.
-        points_from_us: Origin of the points' own timestamps, microseconds; None if the scene cannot hold them.
+    The points' own timestamps count from `points_from_us`; None if the scene cannot hold them.
     """
 
     device_us: int
@@ -63,12 +48,7 @@ class FrameTime:
 
 @dataclass(frozen=True)
 class SceneClock:
-    """The clock of a scene.
-
-    Args:
-        offset_us: `time_offset`: microseconds since the Unix epoch.
-        recorded: Whether the recording has times; if not, frames are put 100 ms apart.
-    """
+    """The clock of a scene: `time_offset`, microseconds since the Unix epoch, and whether the recording has times."""
 
     offset_us: int
     recorded: bool
@@ -77,9 +57,7 @@ class SceneClock:
     def starting_with(cls, frame: Frame, points_ns: tuple[int, int] | None) -> SceneClock:
         """Return the clock of a scene with this first frame; its earliest point or image is at 0.
 
-        Args:
-            frame: The scene's first frame.
-            points_ns: Its points' first and last timestamp, or None.
+        `points_ns` are its points' first and last timestamp, or None.
 
         Raises:
             EncodingError: The frame was taken before 1970.
@@ -98,12 +76,7 @@ class SceneClock:
         return cls(offset_us, recorded=True)
 
     def time_of(self, frame: Frame, number: int, points_ns: tuple[int, int] | None) -> FrameTime:
-        """Return the time of a frame.
-
-        Args:
-            frame: The frame.
-            number: Number of frames before it.
-            points_ns: Its points' first and last timestamp, or None.
+        """Return the time of a frame that so many frames come before; `points_ns` as for `starting_with`.
 
         Raises:
             EncodingError: It has no timestamp although the first has, or vice versa.
@@ -145,11 +118,7 @@ def _near(frame_ns: int, *times_ns: int) -> bool:
 
 
 def require_valid_times(times_us: Sequence[int], what: str) -> None:
-    """Check a list of timestamps against the rules of the official validator.
-
-    Args:
-        times_us: Microseconds from the scene's offset.
-        what: Subject of the sentence in errors.
+    """Check timestamps against the rules of the official validator; `what` is the subject of the sentence in errors.
 
     Raises:
         EncodingError: They break a rule.
@@ -188,43 +157,6 @@ def path_of(times_us: Sequence[int], values: Sequence[list[float]]) -> orjson.Fr
     return orjson.Fragment(orjson.dumps({"timestamps": list(times_us), "values": list(values)}))
 
 
-@dataclass(frozen=True, eq=False)
-class PosePath:
-    """Poses of a sensor in the world.
-
-    Args:
-        times_us: (N,) int64 microseconds from the scene's offset, strictly increasing.
-        values: (N, 7) float64 x, y, z, qx, qy, qz, qw.
-    """
-
-    times_us: NDArray[np.int64]
-    values: NDArray[np.float64]
-
-    def first_bad(self) -> int | None:
-        """Return the row of the first pose that is not finite or has a quaternion of another length than 1."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            norms = np.sqrt((self.values[:, 3:] ** 2).sum(axis=1))
-            good = (np.abs(norms - 1) <= UNIT_TOLERANCE) & np.isfinite(self.values).all(axis=1)
-        bad = np.flatnonzero(~good)
-        return int(bad[0]) if bad.size else None
-
-    def at(self, time_us: int) -> Pose | None:
-        """Return the pose at a time: interpolated between poses, constant before the first and after the last."""
-        if not len(self.times_us):
-            return None
-        after = int(np.searchsorted(self.times_us, time_us))
-        if after == len(self.times_us):
-            return self._pose(after - 1)
-        if after == 0 or self.times_us[after] == time_us:
-            return self._pose(after)
-        start, end = int(self.times_us[after - 1]), int(self.times_us[after])
-        return self._pose(after - 1).interpolate(self._pose(after), (time_us - start) / (end - start))
-
-    def _pose(self, row: int) -> Pose:
-        x, y, z, qx, qy, qz, qw = self.values[row].tolist()
-        return Pose.from_quaternion((qw, qx, qy, qz), (x, y, z))
-
-
 # ---- cameras ----
 
 
@@ -237,7 +169,7 @@ def describe_intrinsics(image: CameraImage, size: tuple[int, int]) -> dict[str, 
     intrinsics, shrunk = image.camera.intrinsics, image.scale_factor
     distortion = None
     if intrinsics.model != "brown_conrady" or intrinsics.distortion.nonzero():
-        names = DISTORTION_PARAMETERS[intrinsics.model]
+        names = MODEL_COEFFICIENTS[intrinsics.model]
         distortion = {
             "model": intrinsics.model,
             "params": [float(getattr(intrinsics.distortion, name)) for name in names],

@@ -7,14 +7,15 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.attachments._columns import require_world
+from lidarprep.attachments._frame import require_world
 from lidarprep.attachments.sensor_fusion_scene._container import ArraySpec, BlockWriter
 from lidarprep.attachments.sensor_fusion_scene._conventions import (
     LATEST_START_US,
@@ -84,14 +85,7 @@ class WrittenFrame:
 def write_clouds(
     blocks: BlockWriter, points: PointCloud, points_from_us: int | None, frame_id: str, notes: Notes
 ) -> list[tuple[int | None, Points]]:
-    """Write a frame's points.
-
-    Args:
-        blocks: The writer of arrays.
-        points: The points, in the world.
-        points_from_us: Origin of their timestamps, microseconds; None leaves them out.
-        frame_id: Names the frame in errors.
-        notes: Gets a note if timestamps are rounded.
+    """Write a frame's points, which are in the world; timestamps count from `points_from_us`, or are left out.
 
     Returns:
         Each device's id and arrays, in the points' order; the id None with all points if they have no device.
@@ -128,11 +122,8 @@ def _write_cloud(
             piece = slice(start, start + CHUNK_ROWS)
             yield convert(column[piece if rows is None else rows[piece]])
 
-    def positions(piece: NDArray[Any]) -> NDArray[Any]:
-        return _finite_float32(piece, f"frame {frame_id}: a point's coordinate")
-
-    def intensities(piece: NDArray[Any]) -> NDArray[Any]:
-        return _to_uint8(piece, frame_id)
+    positions = partial(_finite_float32, what=f"frame {frame_id}: a point's coordinate")
+    intensities = partial(_to_uint8, frame_id=frame_id)
 
     def timestamps(piece: NDArray[Any]) -> NDArray[Any]:
         microseconds = piece // NS_PER_US
@@ -162,19 +153,10 @@ def write_radar(blocks: BlockWriter, radar: RadarPoints, frame_id: str) -> Point
     # ASSUMED: the format's `lengths` are our sizes; its reference gives no unit for either.
     columns = {"positions": radar.positions, "directions": radar.directions, "lengths": radar.sizes}
     return {
-        name: blocks.append(
-            "float32",
-            column.shape,
-            (_finite_float32(piece, f"frame {frame_id}: radar {name}") for piece in _pieces(column)),
-        )
+        name: blocks.append("float32", column.shape, [_finite_float32(column, f"frame {frame_id}: radar {name}")])
         for name, column in columns.items()
         if column is not None
     }
-
-
-def _pieces(column: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    for start in range(0, len(column), CHUNK_ROWS):
-        yield column[start : start + CHUNK_ROWS]
 
 
 def _finite_float32(values: NDArray[Any], what: str) -> NDArray[np.float32]:
@@ -200,16 +182,8 @@ def _to_uint8(intensity: NDArray[Any], frame_id: str) -> NDArray[np.uint8]:
 # ---- the header ----
 
 
-@dataclass
-class _Sensor:
-    """A lidar or radar: its frames' times and arrays."""
-
-    times_us: list[int] = field(default_factory=list)
-    points: list[Points] = field(default_factory=list)
-
-    def add(self, time_us: int, points: Points) -> None:
-        self.times_us.append(time_us)
-        self.points.append(points)
+# The frames of a lidar or radar: times in microseconds, and arrays.
+_Frames = list[tuple[int, Points]]
 
 
 def sensors_of(
@@ -217,11 +191,7 @@ def sensors_of(
 ) -> list[dict[str, Any]]:
     """Return the header's list of sensors: lidars by device id, cameras by index, the radar, and odometry if wanted.
 
-    Args:
-        frames: The frames in the file, in time order, at least one.
-        blocks: The writer of arrays.
-        notes: Gets a note for each sensor that is renamed.
-        odometry: Whether to add the device's poses as a sensor of their own.
+    The frames are in time order, at least one. Each sensor that is renamed is noted.
 
     Raises:
         EncodingError: The times of a sensor are not what the format allows.
@@ -233,43 +203,37 @@ def sensors_of(
     cameras = _cameras(frames)
     taken = {str(device) for device in lidars if device is not None}
     names = {name: _distinct(name, taken, notes) for name in cameras}
-    radar = _Sensor()
-    for frame in frames:
-        if frame.radar is not None:
-            radar.add(frame.time.start_us, frame.radar)
-    for sensor in (*lidars.values(), radar):
-        if sensor.times_us and sensor.times_us[0] > LATEST_START_US:
+    radar: _Frames = [(frame.time.start_us, frame.radar) for frame in frames if frame.radar is not None]
+    for own_frames in (*lidars.values(), radar):
+        if own_frames and own_frames[0][0] > LATEST_START_US:
             # A list of timestamps must begin within 100 s: a later sensor gets an empty frame at the start.
-            sensor.times_us.insert(0, frames[0].time.start_us)
-            sensor.points.insert(0, {"positions": blocks.append("float32", (0, 3), [])})
+            own_frames.insert(0, (frames[0].time.start_us, {"positions": blocks.append("float32", (0, 3), [])}))
     sensors = [
         _describe("lidar", _distinct("lidar", taken, notes) if device is None else device, device_poses, lidar)
         for device, lidar in lidars.items()
     ]
     sensors += [_describe_camera(names[name], images) for name, images in cameras.items()]
-    if radar.points:
+    if radar:
         sensors.append(_describe("radar", _distinct("radar", taken, notes), device_poses, radar))
     if odometry:
         sensors.append({"id": _distinct("odometry", taken, notes), "type": "odometry", "poses": device_poses})
     return sensors
 
 
-def _lidars(frames: Sequence[WrittenFrame]) -> dict[int | None, _Sensor]:
+def _lidars(frames: Sequence[WrittenFrame]) -> dict[int | None, _Frames]:
     """Return the lidar sensors by device id, ascending, the one without an id first."""
-    lidars: dict[int | None, _Sensor] = {}
     clouds = [cloud for frame in frames for cloud in frame.clouds]
     devices = {device for device, _ in clouds if device is not None}
     nameless = any(points["positions"].nbytes for device, points in clouds if device is None)
     order: list[int | None] = [None] if nameless or not devices else []
     order += sorted(devices)
-    for device in order:
-        lidars[device] = _Sensor()
+    lidars: dict[int | None, _Frames] = {device: [] for device in order}
     for frame in frames:
         for device, points in frame.clouds:
             if device in lidars:
-                lidars[device].add(frame.time.start_us, points)
+                lidars[device].append((frame.time.start_us, points))
             else:  # a frame without points, in a scene whose sensors all have ids
-                lidars[order[0]].add(frame.time.start_us, {"positions": points["positions"]})
+                lidars[order[0]].append((frame.time.start_us, {"positions": points["positions"]}))
     return lidars
 
 
@@ -294,16 +258,14 @@ def _distinct(name: str, taken: set[str], notes: Notes) -> str:
     return candidate
 
 
-def _describe(kind: str, sensor_id: int | str, poses: Any, sensor: _Sensor) -> dict[str, Any]:
-    require_valid_times(sensor.times_us, f"the frames of {kind} {sensor_id}")
+def _describe(kind: str, sensor_id: int | str, poses: Any, frames: _Frames) -> dict[str, Any]:
+    require_valid_times([time for time, _ in frames], f"the frames of {kind} {sensor_id}")
     return {
         "id": sensor_id,
         "type": kind,
         "coordinates": "world",
         "poses": poses,
-        "frames": [
-            {"timestamp": time, "points": points} for time, points in zip(sensor.times_us, sensor.points, strict=True)
-        ],
+        "frames": [{"timestamp": time, "points": points} for time, points in frames],
     }
 
 

@@ -7,14 +7,14 @@ appends each frame's arrays, and writes the header at the end.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.attachments._columns import device_pose, require_world
+from lidarprep.attachments._frame import device_pose, require_world
 from lidarprep.attachments.sensor_fusion_scene._container import ALIGNMENT, BlockWriter, header_of, write_all
 from lidarprep.attachments.sensor_fusion_scene._conventions import (
     NS_PER_US,
@@ -43,16 +43,6 @@ HEADER_BYTES_A_FURTHER_LIDAR = 1024
 HEADER_BYTES_AN_IMAGE = 640
 
 
-def encode_scene(frames: Iterable[Frame], *, odometry: bool = False) -> bytes:
-    """Encode frames as one Sensor Fusion Scene in memory; arguments and errors as for `SceneWriter`."""
-    file = BytesIO()
-    writer = SceneWriter(file, odometry=odometry)
-    for frame in frames:
-        writer.add(frame)
-    writer.finish()
-    return file.getvalue()
-
-
 class SceneWriter:
     """Writes a scene frame by frame.
 
@@ -60,13 +50,8 @@ class SceneWriter:
     "lidar". It has a frame where it has points; a frame without any point belongs to the first sensor. The poses of
     lidars and radar are the device's, and the points are in the world.
 
-    Args:
-        file: An empty binary file, open for reading and writing ("w+b").
-        frames: Expected number of frames, images and lidars, to leave room for the header. If the header turns out
-            longer, `finish` moves all arrays, which costs time.
-        images: As `frames`.
-        lidars: As `frames`.
-        odometry: Whether to write the device's poses as a sensor of their own, which the official validator refuses.
+    The arguments are those of `SceneFormat.writer`. If the header turns out longer than expected, `finish` moves all
+    arrays, which costs time. The official validator refuses odometry.
     """
 
     def __init__(

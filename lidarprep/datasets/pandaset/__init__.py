@@ -14,7 +14,6 @@ another number than the frame's. meta/gps.json has no heading, and so gives no G
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -113,10 +112,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
 def read_pandaset_points(path: Path, frame: ReferenceFrame, devices: tuple[int, ...] | None) -> PointCloud:
     """Read the points of one pickle: positions (N, 3) float64 metres, intensity 0 to 255, device, timestamp.
 
-    Args:
-        path: The pickle.
-        frame: The frame of reference of its points.
-        devices: Device ids of the lidars whose points to return; None: all.
+    Those are returned that lidars of these device ids saw, or all.
 
     Raises:
         FormatError: It cannot be read, is not a table of points, or does not say which lidar saw a point.
@@ -196,34 +192,32 @@ def _images(
     names = [place.name for place in folders_in(folder)]
     series: list[ImageSeries] = []
     notes: list[str] = []
-    taken: dict[Path | None, tuple[int, Pose]] = {}
+    numbers: dict[Path | None, int] = {}
     for name in selected(names, options.cameras, "camera"):
-        one, of_images, more = _series(folder / name, names.index(name))
+        one, files, more = _series(folder / name, names.index(name))
         series.append(one)
-        taken.update(of_images)
+        numbers.update({file: number for number, file in files.items()})
         notes += more
     matched, more = match_images(list(times.values()), series, None, options)
-    by_frame = [tuple(replace(image, world_from_camera=taken[image.path][1]) for image in images) for images in matched]
     shifted = Counter(
         image.camera.name
-        for number, images in zip(times, by_frame, strict=True)
+        for number, images in zip(times, matched, strict=True)
         for image in images
-        if taken[image.path][0] != number
+        if numbers[image.path] != number
     )
     notes += [
         f"camera {name}: the image nearest in time has another number than its frame, in {count} of {len(times)}"
         for name, count in shifted.items()
     ]
-    return tuple(one.camera for one in series), by_frame, notes + more
+    return tuple(one.camera for one in series), matched, notes + more
 
 
-def _series(folder: Path, index: int) -> tuple[ImageSeries, dict[Path | None, tuple[int, Pose]], list[str]]:
-    """Return the images of a camera's folder; the number and world_from_camera of each by its path; and notes."""
+def _series(folder: Path, index: int) -> tuple[ImageSeries, dict[int, Path], list[str]]:
+    """Return the images of a camera's folder, with their poses; their files by number; and notes."""
     files, notes = counted_files(folder, *IMAGE_SUFFIXES)
     camera = read_camera(folder, index, "intrinsics.json")
     poses, times = _poses(folder / "poses.json"), _times(folder / "timestamps.json")
     if files:
         _check_counts(folder, files, poses, times)
-    images = [CameraImage(camera, file) for file in files.values()]
-    series = ImageSeries(camera, [times[number] for number in files], images.__getitem__)
-    return series, {file: (number, poses[number]) for number, file in files.items()}, notes
+    images = [CameraImage(camera, file, poses[number]) for number, file in files.items()]
+    return ImageSeries(camera, [times[number] for number in files], images.__getitem__), files, notes

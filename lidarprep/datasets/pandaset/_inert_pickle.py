@@ -49,13 +49,7 @@ class Name:
 
 @dataclass(eq=False)
 class Described:
-    """An object that the pickle would build.
-
-    Args:
-        name: The callable or class that would make it.
-        arguments: The arguments of that call.
-        state: What its state would be set from; None if nothing.
-    """
+    """An object that the pickle would build: by what callable or class, of which arguments, and from which state."""
 
     name: Name
     arguments: tuple[Any, ...]

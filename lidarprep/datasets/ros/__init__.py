@@ -28,13 +28,7 @@ _METADATA_KEY = b"rosbag2_bagfile_information"
 
 @dataclass(frozen=True)
 class BagFile:
-    """The layout of a bag that is one file; see `lidarprep.datasets.layouts.Layout`.
-
-    Args:
-        name: The layout's name.
-        LOOKS_LIKE: What such a recording looks like on the disk.
-        suffixes: How the file's name ends, in lower case.
-    """
+    """The layout of a bag that is one file, whose name ends in one of the suffixes in lower case; see `Layout`."""
 
     name: str
     LOOKS_LIKE: str

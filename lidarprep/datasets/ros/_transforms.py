@@ -20,7 +20,7 @@ from lidarprep.datasets.ros._storage import Wire
 from lidarprep.datasets.ros._topics import ODOMETRY, STAMPED_TRANSFORM, TRANSFORMS
 from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.scene import Pose, Trajectory
-from lidarprep.scene.quaternions import conjugate, multiply, rotate, slerp
+from lidarprep.scene.pose import conjugate, multiply, rotate, slerp
 
 # More transforms than this in one message are refused.
 _MOST_TRANSFORMS = 100_000

@@ -101,7 +101,6 @@ def test_an_item_that_lies_is_refused_with_its_place(changes: dict[str, Any], pl
         ('{"ä":"'.encode() + b'\xff","$items":[]}', "byte 7: text that is not UTF-8"),
         (b'{"a":1,"b":{"x":1,"x":2},"$items":[]}', "the key 'x' twice"),
         (b'{"a":1,"\\u0061":2,"$items":[]}', "the key 'a' twice"),
-        (b'{"a":' + b"[" * 100 + b"]" * 100 + b',"$items":[]}', "nested deeper than 64"),
         (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b',"$items":[]}', "malformed JSON"),
     ],
 )

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lidarprep.attachments.sensor_fusion_scene import encode_scene
 from lidarprep.errors import FormatError
+from tests.attachments.frames import encode_scene
 from tests.attachments.sensor_fusion_scene.scenes import T0, camera_image, cloud, decoded, frame, radar
 
 points = cloud(3, intensity=True, device=True, colour=True, timestamp=T0 + np.arange(3) * 1000)

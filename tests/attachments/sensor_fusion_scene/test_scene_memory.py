@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lidarprep.attachments.sensor_fusion_scene import decode, encode_scene
+from lidarprep.attachments.sensor_fusion_scene import decode
 from lidarprep.scene import Frame, PointCloud, Pose
+from tests.attachments.frames import encode_scene
 from tests.attachments.sensor_fusion_scene.scenes import STEP, T0, written_to
 
 POINTS = 100_000

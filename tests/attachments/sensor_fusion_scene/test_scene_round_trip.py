@@ -7,8 +7,8 @@ import scale_json_binary
 from hypothesis import given
 from numpy.typing import NDArray
 
-from lidarprep.attachments.sensor_fusion_scene import encode_scene
 from lidarprep.scene import Frame, PointCloud, Pose
+from tests.attachments.frames import encode_scene
 from tests.attachments.sensor_fusion_scene.rules import broken_rules
 from tests.attachments.sensor_fusion_scene.scenes import decoded, scenes
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import scale_json_binary
 
-from lidarprep.attachments.sensor_fusion_scene import SceneWriter, encode_scene
+from lidarprep.attachments.sensor_fusion_scene import SceneWriter
 from lidarprep.errors import EncodingError, FormatError
 from lidarprep.scene import Distortion, Frame, GpsPose, Intrinsics, PointCloud, Pose
+from tests.attachments.frames import encode_scene
 from tests.attachments.sensor_fusion_scene.rules import broken_rules
 from tests.attachments.sensor_fusion_scene.scenes import (
     INTRINSICS,
