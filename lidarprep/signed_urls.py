@@ -10,6 +10,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Collection
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import unquote, urlsplit
@@ -88,10 +89,12 @@ def renew(
     manifest = _with_keys(manifest)
     images = image_keys(manifest)
     renewed: list[AttachmentRecord] = []
+    renew_one = partial(_renewed, manifest, store, images)
     try:
-        for record in in_threads(partial(_renewed, manifest, store, images), manifest.attachments, _AT_ONCE):
-            renewed.append(record)
-            progress(len(renewed), len(manifest.attachments))
+        with closing(in_threads(renew_one, manifest.attachments, _AT_ONCE)) as records:
+            for record in records:
+                renewed.append(record)
+                progress(len(renewed), len(manifest.attachments))
     except BaseException:
         store.close()
         raise

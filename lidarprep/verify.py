@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -72,13 +73,11 @@ def verify(
     store, objects = store_of(manifest, storage), manifest.objects()
     frames = {frame.kept.key: frame.id for frame in manifest.frames if frame.kept is not None}
     findings = []
-    try:
-        compared = in_threads(partial(_compare, store, manifest, frames), objects, _READ_AT_ONCE)
+    compare = partial(_compare, store, manifest, frames)
+    with closing(store), closing(in_threads(compare, objects, _READ_AT_ONCE)) as compared:
         for done, found in enumerate(compared, start=1):
             findings += [found] if found is not None else []
             progress(done, len(objects))
-    finally:
-        store.close()
     return Verification(manifest.location, len(objects), sum(one.bytes for _, one in objects), tuple(findings))
 
 

@@ -19,6 +19,7 @@ import lidarprep as lp
 from lidarprep.cli import main
 from lidarprep.errors import FormatError, StorageError
 from lidarprep.storage import load_manifest
+from lidarprep.storage.folder import FolderStore
 from lidarprep.verify import verify
 from tests.scenes import write_toolkit_scene
 from tests.storage.conftest import BUCKET, bucket, moto
@@ -82,6 +83,28 @@ def test_what_is_missing_different_or_unreadable_is_found(folder: Path) -> None:
         (kept.key, "different", ("10",)),
     ]
     assert found[3].detail == f"it has 5 bytes in place of {manifest.images[2].bytes:,}"
+
+
+def test_one_that_is_stopped_reads_nothing_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest, read = load_manifest(folder), []
+    many = manifest.model_copy(update={"images": manifest.images * 300})
+    get = FolderStore.get
+
+    def slow(store: FolderStore, key: str, *range: Any) -> bytes | None:
+        read.append(key)
+        time.sleep(0.01)
+        return get(store, key, *range)
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FolderStore, "get", slow)
+    with pytest.raises(KeyboardInterrupt):
+        verify(many, progress=stop)
+    time.sleep(0.1)
+    stopped_at = len(read)
+    time.sleep(0.1)
+    assert len(read) == stopped_at < 100
 
 
 def test_a_folder_that_was_moved_is_verified_where_it_is_now(folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_table, say
+from lidarprep.cli.console import counted, print_json, print_table, say
 from lidarprep.cli.progress import progress
 
 # Keys that are listed one by one; of more, the first.
@@ -43,6 +43,6 @@ def command(
         rows = [(key,) for key in done.keys[:_LISTED]] + ([(f"… and {rest} more",)] if rest > 0 else [])
         print_table("would be deleted", ("object",), rows)
     what = "would be deleted" if dry_run else "deleted"
-    say(f"{len(done.keys)} objects, {done.bytes / 1e6:.1f} MB {what}; {done.kept} stay")
+    say(f"{counted(len(done.keys), 'object')}, {done.bytes / 1e6:.1f} MB {what}; {done.kept} stay")
     if json:
         print_json(asdict(done) | {"dry_run": dry_run})

@@ -318,7 +318,7 @@ class Run:
                 failure.fix = explain_empty_result([task.frame for task in self.tasks], self.recipe) or failure.fix
             elif isinstance(failure, RecipeError):
                 if finished:
-                    _advise(failure, f"{finished} frames are stored already: `lidarprep prune` removes them.")
+                    _advise(failure, f"{finished} frames are stored already: `lidarprep prune --all` removes them.")
             elif finished:
                 kept = f"{finished} of {len(self.tasks)} frames are done and kept"
                 _advise(failure, f"{kept}: run the same command again to go on.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -125,7 +125,9 @@ class Store(Protocol):
         """Give up what is under way: a request that fails from now on is not tried again."""
 
 
-def in_threads(function: Callable[[Item], Result], items: Collection[Item], threads: int) -> Iterator[Result]:
+def in_threads(
+    function: Callable[[Item], Result], items: Collection[Item], threads: int
+) -> Generator[Result, None, None]:
     """Yield the result of each item in their order, so many at once; after an error or a stop nothing is waited for."""
     pool = ThreadPoolExecutor(max(1, min(threads, len(items))), thread_name_prefix="lidarprep")
     try:
