@@ -105,6 +105,17 @@ def test_foreign_files_are_never_touched(out: Path, everything: bool) -> None:
     assert files(out) == named(out) | foreign
 
 
+def test_an_image_is_as_old_as_its_hard_link_and_not_as_its_file(out: Path, tmp_path: Path) -> None:
+    file = tmp_path / "9.jpg"
+    file.write_bytes(b"an image")
+    os.utime(file, (1e9, 1e9))
+    key = "images/front/9-0123456789ab.jpg"
+    os.link(file, out / key)
+    assert lp.prune(out).keys == ()
+    file.unlink()
+    assert lp.prune(out).keys == (key,)
+
+
 def test_objects_of_an_unfinished_run_stay_for_a_day(out: Path) -> None:
     """The older manifest's frames, as entries of the cache."""
     store = open_store(str(out))

@@ -35,7 +35,7 @@ from lidarprep.recipe import Recipe
 from lidarprep.scene import Scene
 from lidarprep.signed_urls import renew
 from lidarprep.storage import Manifest, Store, open_store
-from lidarprep.storage.cache import FrameCache, missing_keys, put_entry
+from lidarprep.storage.cache import FrameCache, missing_keys, missing_objects, put_entry
 from lidarprep.storage.manifest import AttachmentRecord, FrameResult, SettingsRecord
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY
@@ -299,8 +299,7 @@ class Run:
         Raises:
             StorageError: Something has.
         """
-        gone = missing_keys(self.store, [record for _, record in manifest.objects()])
-        if gone:
+        if gone := missing_objects(manifest, self.store):
             raise StorageError(
                 f"{place_name(self.store.location(min(gone)))} was deleted or changed while the run lasted",
                 fix="Run the same command again.",

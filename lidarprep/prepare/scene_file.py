@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from lidarprep.attachments import SceneFormat
+from lidarprep.attachments import SceneFormat, get_format
 from lidarprep.prepare.plan import FrameTask
 from lidarprep.prepare.process_frame import FrameProcessor, PreparedFrame
 from lidarprep.prepare.settings import BAD_FRAME
@@ -76,8 +76,6 @@ class SceneFileWriter:
 
 
 def _format_of(processor: FrameProcessor) -> SceneFormat:
-    from lidarprep.attachments import get_format
-
     attachment_format = get_format(processor.recipe.format)
     assert isinstance(attachment_format, SceneFormat)  # noqa: S101  # others hold one frame an attachment
     return attachment_format

@@ -141,7 +141,9 @@ class FolderStore:
             if not entry.name.startswith(TEMPORARY) and key.startswith(prefix):
                 with contextlib.suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
-                    found[key] = ObjectInfo(status.st_size, status.st_mtime)
+                    # A hard link has the modification time of its source; it was made when the inode changed.
+                    stored = status.st_ctime if status.st_nlink > 1 else status.st_mtime
+                    found[key] = ObjectInfo(status.st_size, stored)
         return found
 
     def delete(self, keys: Collection[str]) -> None:
