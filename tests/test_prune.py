@@ -111,9 +111,9 @@ def test_an_image_is_as_old_as_its_hard_link_and_not_as_its_file(out: Path, tmp_
     os.utime(file, (1e9, 1e9))
     key = "images/front/9-0123456789ab.jpg"
     os.link(file, out / key)
-    assert lp.prune(out).keys == ()
+    assert key not in lp.prune(out).keys
     file.unlink()
-    assert lp.prune(out).keys == (key,)
+    assert key in lp.prune(out).keys
 
 
 def test_objects_of_an_unfinished_run_stay_for_a_day(out: Path) -> None:
