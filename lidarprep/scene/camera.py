@@ -7,7 +7,7 @@ centre of the upper left pixel.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -169,7 +169,7 @@ class CameraImage:
     path: Path | None = None
     world_from_camera: Pose | None = None
     timestamp: int | None = None
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)  # it may be signed
     scale_factor: float = 1.0
     priority: int | None = None
     metadata: Mapping[str, Any] | None = None

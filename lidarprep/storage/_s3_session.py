@@ -118,12 +118,15 @@ def _pay_by_url(request: Any, **_: Any) -> None:
 # asked for once. A forked process has connections of its own.
 _sessions: dict[tuple[int, StorageOptions, tuple[str | None, ...]], Session] = {}
 
+_sessions_lock = threading.Lock()
+
 _ENVIRONMENT = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_CONFIG_FILE")
 
 
 def shared_session(options: StorageOptions) -> Session:
     """Return this process's session for these options."""
     key = (os.getpid(), options, tuple(map(os.environ.get, _ENVIRONMENT)))
-    if key not in _sessions:
-        _sessions[key] = Session(options)
-    return _sessions[key]
+    with _sessions_lock:
+        if key not in _sessions:
+            _sessions[key] = Session(options)
+        return _sessions[key]

@@ -14,6 +14,7 @@ from functools import cached_property
 
 from pydantic import ValidationError
 
+from lidarprep.storage.keys import is_content_key
 from lidarprep.storage.manifest import FrameResult, Manifest, ObjectRecord, SettingsRecord
 from lidarprep.storage.store import CACHE_PREFIX, ObjectInfo, Store, in_threads
 
@@ -124,7 +125,11 @@ def missing_objects(manifest: Manifest, store: Store) -> list[str]:
 def listed(store: Store, keys: Collection[str]) -> dict[str, ObjectInfo]:
     """List the objects under the prefixes that some keys have: `frames/`, `images/`, `scene-`, …"""
     # Not all that is at the destination: that may be a whole bucket, with millions of objects of others.
-    prefixes = {key.partition("/")[0] + "/" if "/" in key else key.partition("-")[0] for key in keys}
+    # An attachment of 0.1 had a name without "/", such as frame-7.json.
+    prefixes = {
+        key.partition("/")[0] + "/" if "/" in key else key if is_content_key(key) else key.partition("-")[0]
+        for key in keys
+    }
     found: dict[str, ObjectInfo] = {}
     for prefix in sorted(prefixes):
         found |= store.sizes(prefix)
