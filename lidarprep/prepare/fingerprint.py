@@ -42,7 +42,7 @@ class RunIdentity:
         lidarprep: This version.
         recipe: The recipe, every field.
         storage: The storage options that show in what is stored.
-        shared: Digest of what every frame depends on: lidars, frame of reference, a trajectory that deskews.
+        shared: Digest of what every frame depends on: lidars, frame of reference, the path that points are deskewed by.
         world: Digest of what only the scene's settings depend on: the poses of all frames.
         frames: Digest of each frame, without its sources, by its id.
         sources: The source files of each frame, by its id; empty for one whose sources are unknown.
@@ -59,12 +59,13 @@ class RunIdentity:
     @classmethod
     def of(cls, scene: Scene, recipe: Recipe, storage: StorageOptions, tasks: Sequence[FrameTask]) -> RunIdentity:
         """Return the identity of a run of these tasks."""
-        trajectory = scene.trajectory if recipe.deskew else None
+        # The poses around a frame move its points, too; where the recording has no denser ones, other frames' poses.
+        path = scene.device_path() if recipe.deskew else None
         return cls(
             lidarprep=version("lidarprep"),
             recipe=recipe.model_dump(mode="json"),
             storage=storage.shown(),
-            shared=_digest([scene.layout, scene.points_frame, scene.lidars, scene.motion_compensated, trajectory]),
+            shared=_digest([scene.layout, scene.points_frame, scene.lidars, scene.motion_compensated, path]),
             world=_digest([(frame.id, frame.world_from_ego) for frame in scene]),
             frames={task.frame.id: _digest(_described(task)) for task in tasks},
             sources={task.frame.id: source_records(task.frame, scene.source) for task in tasks},
