@@ -42,7 +42,8 @@ class RunIdentity:
         lidarprep: This version.
         recipe: The recipe, every field.
         storage: The storage options that show in what is stored.
-        shared: Digest of what every frame depends on: lidars, frame of reference, the path that points are deskewed by.
+        shared: Digest of what every frame depends on: lidars, frame of reference, options of opening, the path that
+            points are deskewed by.
         world: Digest of what only the scene's settings depend on: the poses of all frames.
         frames: Digest of each frame, without its sources, by its id.
         sources: The source files of each frame, by its id; empty for one whose sources are unknown.
@@ -65,7 +66,9 @@ class RunIdentity:
             lidarprep=version("lidarprep"),
             recipe=recipe.model_dump(mode="json"),
             storage=storage.shown(),
-            shared=_digest([scene.layout, scene.points_frame, scene.lidars, scene.motion_compensated, path]),
+            shared=_digest(
+                [scene.layout, scene.points_frame, scene.lidars, scene.motion_compensated, scene.opened_with, path]
+            ),
             world=_digest([(frame.id, frame.world_from_ego) for frame in scene]),
             frames={task.frame.id: _digest(_described(task)) for task in tasks},
             sources={task.frame.id: source_records(task.frame, scene.source) for task in tasks},

@@ -137,6 +137,14 @@ def test_a_frames_pose_changes_all_that_are_deskewed_by_it(folder: Path) -> None
         assert [name for name in old if old[name] != new[name]] == changed
 
 
+@pytest.mark.parametrize("given", [{"max_pose_gap": 0.01}, {"image_tolerance": 0.2}])
+def test_options_of_opening_that_move_points_change_all_frames(folder: Path, given: Any) -> None:
+    before, default = identity(folder), identity(lp.open_scene(folder, max_pose_gap=1.0, image_tolerance=0.05))
+    assert of_frames(default) == of_frames(before)
+    after = identity(lp.open_scene(folder, **given))
+    assert not set(of_frames(after).values()) & set(of_frames(before).values())
+
+
 def test_frames_whose_sources_are_unknown_have_none(folder: Path) -> None:
     scene = lp.open_scene(folder)
     told = identity(replace(scene, frames=(replace(scene[0], sources=()), *scene.frames[1:])))
