@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 import lidarprep as lp
 from lidarprep.attachments import get_format
-from lidarprep.kernels.raycast import Solids
 from lidarprep.sample import write_sample
 from lidarprep.sample._sensors import LIDAR_NOISE_M
+from lidarprep.sample._solids import Solids
 from lidarprep.sample._street import FRAME_SECONDS, Street, travel
 
 Array = NDArray[np.float64]

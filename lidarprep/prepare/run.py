@@ -150,7 +150,6 @@ class Run:
             and current.fingerprint == identity.fingerprint
             and self.is_complete(results, whole_scene)
         ):
-            self.drop_entries(cache, identity)  # of a run that was killed at its very end
             return renew(current, self.storage) if current.images_have_expired else current
         with self.advice_on_failure():
             builder = self.process(results, whole_scene, settings)
