@@ -54,12 +54,11 @@ def serve_until_stopped(
     Raises:
         TransportError: The port is taken.
     """
-    with _listening(what, host, port) as listener:
+    with _listening(what, host, port) as listener, contextlib.suppress(KeyboardInterrupt):
         if on_start:
             # The socket listens by now: a request that comes before the server runs waits for it.
             on_start(_origin(listener))
-        with contextlib.suppress(KeyboardInterrupt):
-            _server(app, max_connections).run(sockets=[listener])
+        _server(app, max_connections).run(sockets=[listener])
 
 
 @contextmanager

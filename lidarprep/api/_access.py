@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
-from lidarprep.api._secrets import ApiKey, KeyMode
+from lidarprep.api._secrets import ApiKey, KeyMode, without_secrets
 from lidarprep.errors import ApiError, MissingKeyError, ParameterError
 
 DEFAULT_API_URL = "https://api.scale.com/v1"
@@ -23,8 +23,8 @@ def checked_api_url(url: str) -> str:
         ParameterError: It is not the address of an API.
     """
     fix = f"The address looks like {DEFAULT_API_URL}; set it with SCALE_API_URL, --api-url or api_url."
-    # The text before an @ may be the key, even in a text that is not a URL.
-    parts, shown = url_parts(url), repr(url.rpartition("@")[2])
+    # The text before an @ may be the key, even in a text that is not a URL; or all of it is, given in its place.
+    parts, shown = url_parts(url), repr(without_secrets(url.rpartition("@")[2]))
     if parts is None:
         raise ParameterError(f"the API address {shown} is not a URL", fix=fix)
     if parts.username is not None or parts.password is not None:

@@ -151,7 +151,7 @@ def open_scene(path: str | PathLike[str], *, layout: str | None = None, **option
         if not path.exists():
             raise SceneError(f"{path}: there is no such file or folder")
         name, reason = _guess(path, layouts) if layout is None else (layout, "as asked for")
-        scene = replace(layouts[name].open(path, chosen), source=fspath(path))
+        scene = replace(layouts[name].open(path, chosen), source=fspath(path), opened_with=chosen.of_points)
     except OSError as error:
         raise SceneError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
     scene = select(scene, chosen)

@@ -14,6 +14,10 @@ from lidarprep.errors import SceneError
 PointsFrame = Literal["ego", "world"]
 FrameOrder = Literal["recorded", "time"]
 
+# Options that change how the clouds of several lidars are merged and moved. A frame's sources, pose and images, and a
+# scene's lidars, may be the same with each value of them.
+_OF_POINTS = ("image_tolerance", "max_pose_gap", "ego_frame", "world_frame", "pose_topic")
+
 # The longest tolerance or gap: some thirty years, far beyond any recording and well within int64 nanoseconds.
 LONGEST_S = 1e9
 
@@ -93,6 +97,12 @@ class OpenOptions:
             value = getattr(self, name)
             if not 0 <= value <= LONGEST_S:
                 raise SceneError(f"{name} is {value}; it is seconds, from 0 to {LONGEST_S:g}")
+
+    @property
+    def of_points(self) -> tuple[tuple[str, Any], ...]:
+        """The options that change how points are merged and moved, where they are not the defaults."""
+        given = ((field.name, getattr(self, field.name)) for field in fields(self) if field.name in _OF_POINTS)
+        return tuple((name, value) for name, value in given if value != getattr(type(self), name))
 
     @property
     def image_tolerance_ns(self) -> int:

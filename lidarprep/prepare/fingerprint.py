@@ -42,7 +42,8 @@ class RunIdentity:
         lidarprep: This version.
         recipe: The recipe, every field.
         storage: The storage options that show in what is stored.
-        shared: Digest of what every frame depends on: lidars, frame of reference, what moves the points.
+        shared: Digest of what every frame depends on: lidars, frame of reference, options of opening, the path that
+            points are moved by.
         world: Digest of what only the scene's settings depend on: the poses of all frames.
         frames: Digest of each frame, without its sources, by its id.
         sources: The source files of each frame, by its id; empty for one whose sources are unknown.
@@ -59,16 +60,16 @@ class RunIdentity:
     @classmethod
     def of(cls, scene: Scene, recipe: Recipe, storage: StorageOptions, tasks: Sequence[FrameTask]) -> RunIdentity:
         """Return the identity of a run of these tasks."""
-        # Clouds of several lidars are put together by the trajectory, and by options that the notes on them tell.
-        several = [lidar.name for lidar in scene.lidars] if len(scene.lidars) > 1 else []
-        trajectory = scene.trajectory if several or recipe.deskew else None
-        notes = [note for note in scene.notes if any(name in note for name in several)]
-        moved_by = (trajectory, notes)
+        # The poses around a frame move its points where they are deskewed, or put together of several lidars; where
+        # the recording has no denser ones, these are other frames' poses.
+        path = scene.device_path() if recipe.deskew or len(scene.lidars) > 1 else None
         return cls(
             lidarprep=version("lidarprep"),
             recipe=recipe.model_dump(mode="json"),
             storage=storage.shown(),
-            shared=_digest([scene.layout, scene.points_frame, scene.lidars, scene.motion_compensated, *moved_by]),
+            shared=_digest(
+                [scene.layout, scene.points_frame, scene.lidars, scene.motion_compensated, scene.opened_with, path]
+            ),
             world=_digest([(frame.id, frame.world_from_ego) for frame in scene]),
             frames={task.frame.id: _digest(_described(task)) for task in tasks},
             sources={task.frame.id: source_records(task.frame, scene.source) for task in tasks},

@@ -58,7 +58,7 @@ class Processing:
         workers: Frames prepared at once.
         executor: Runs them; a thread pool where it is None.
         progress: Told of each frame that is done.
-        points: Points that are in memory already, by their frames' ids; each is let go with its frame.
+        points: Points that are in memory already, by their frames' ids; each is dropped with its frame.
         finished: How many frames another run will find finished.
     """
 

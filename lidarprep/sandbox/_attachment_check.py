@@ -131,8 +131,18 @@ async def _fetch(url: str) -> bytes:
             async for chunk in answer.aiter_bytes():
                 received += chunk
     except httpx.HTTPError as cause:
-        raise StorageError(f"it can't be fetched: {cause}") from None
+        raise StorageError(f"it can't be fetched: {reason_of(cause)}") from None
     return bytes(received)
+
+
+def reason_of(error: Exception) -> str:
+    """Return the system's message below an error of the HTTP library, which may be "All connection attempts failed"."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.errno is not None:
+            return str(below)
+        below = below.exceptions[0] if isinstance(below, BaseExceptionGroup) else below.__cause__ or below.__context__
+    return str(error)
 
 
 def _decode(data: bytes, kind: str, url: str) -> None:

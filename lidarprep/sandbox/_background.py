@@ -12,7 +12,7 @@ import httpx
 
 from lidarprep.api import is_loopback, is_web_address
 from lidarprep.errors import StorageError
-from lidarprep.sandbox._attachment_check import attachments_of, find_problem
+from lidarprep.sandbox._attachment_check import attachments_of, find_problem, reason_of
 from lidarprep.sandbox._jobs import Job
 from lidarprep.sandbox._lifecycle import Lifecycle
 from lidarprep.sandbox._store import Document, UnknownTaskError, WrongStatusError
@@ -180,7 +180,7 @@ class Background:
             ):
                 status = answer.status_code
         except (httpx.HTTPError, ValueError, TimeoutError) as cause:  # ValueError: a bad host name
-            log.info("task %s: its callback got no answer: %s", task["task_id"], cause or "it took too long")
+            log.info("task %s: its callback got no answer: %s", task["task_id"], reason_of(cause) or "it took too long")
             return False
         if status != httpx.codes.OK:
             log.info("task %s: its callback was answered %d", task["task_id"], status)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
-from typing import Literal
+from typing import Any, Literal
 
 from lidarprep.errors import SceneError
 from lidarprep.scene.camera import Camera, CameraImage
@@ -172,6 +172,7 @@ class Scene:
         streams: The streams of the recording, used or not, if it holds streams.
         points_frame_is_certain: Whether the format itself says what `points_frame` is, as an attachment's does.
         motion_compensated: Whether points are known to be in ego at their frame's timestamp, whenever they were seen.
+        opened_with: Options that it was opened with and that may change its points, by name, where they were given.
     """
 
     source: str
@@ -185,6 +186,7 @@ class Scene:
     streams: tuple[Stream, ...] = ()
     motion_compensated: bool = False
     points_frame_is_certain: bool = False
+    opened_with: tuple[tuple[str, Any], ...] = ()
 
     def with_points_in(self, points_frame: Literal["ego", "world"]) -> Scene:
         """Copy the recording with its points taken to be in that frame of reference."""

@@ -184,6 +184,7 @@ def test_an_id_that_would_change_the_path_is_refused(task_id: Any) -> None:
         ("https://api.scale.com/v1?key=sesame", "goes on after its path: https://api.scale.com/v1…"),
         ("https://sesame@api.scale.com/v1", "holds a user name"),
         ("https://:sesame@api.scale.com/v1", "holds a user name"),
+        ("live_0123456789sesame", "does not begin with http"),
     ],
 )
 def test_an_address_that_is_none_is_refused_without_showing_a_secret(url: str, message: str) -> None:

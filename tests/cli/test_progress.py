@@ -10,11 +10,14 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
@@ -125,26 +128,43 @@ def test_nothing_is_cut_off_on_a_narrow_terminal(bar: Bar, clock: Clock, width: 
         assert said in words
 
 
-def test_lines_come_first_after_a_moment_and_then_now_and_then(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(shown, "FIRST_LINE_S", 0.01)
-    monkeypatch.setattr(shown, "LINE_S", 3600.0)
-    with shown.progress("checking", "objects") as bar:
-        bar.reach(3, 9)
-        deadline, said = time.monotonic() + PATIENCE_S, ""
-        while "checking: 3 of 9 objects" not in said and time.monotonic() < deadline:
-            said += capsys.readouterr().err
-        time.sleep(0.05)
-    assert said.count("checking") == 1
-    assert "\x1b" not in said
-    assert capsys.readouterr().err == ""
+class Over:
+    """An event that comes after so many waits."""
+
+    def __init__(self, waits: int) -> None:
+        self.waits, self.pauses = waits, list[float]()
+
+    def wait(self, pause: float) -> bool:
+        self.pauses.append(pause)
+        return len(self.pauses) > self.waits
+
+    def set(self) -> None:
+        pass
+
+
+def test_lines_come_first_after_a_moment_and_then_now_and_then(bar: Bar, capsys: pytest.CaptureFixture[str]) -> None:
+    bar.start(9, 0)
+    over = Over(waits=3)
+    shown._say_lines(bar, cast(threading.Event, over))
+    assert over.pauses == [shown.FIRST_LINE_S, shown.LINE_S, shown.LINE_S, shown.LINE_S]
+    assert capsys.readouterr().err == "preparing: 0 of 9 frames\n" * 3
+
+
+class RunsAtOnce:
+    """A thread that has come to its end once it is started."""
+
+    def __init__(self, target: Callable[..., None], args: tuple[Any, ...], **_: Any) -> None:
+        self.start = lambda: target(*args)
+
+    def join(self) -> None:
+        pass
 
 
 def test_sample_convert_and_verify_tell_a_pipe_that_they_are_at_work(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(shown, "FIRST_LINE_S", 0.0)
+    # Each says its first line before the work begins: small files are done before another thread says anything.
+    monkeypatch.setattr(shown, "threading", SimpleNamespace(Event=lambda: Over(waits=1), Thread=RunsAtOnce))
     scene, out = tmp_path / "scene", tmp_path / "out"
     assert run("sample", scene, "--frames", 2).err.startswith("ray-casting …\n")
     assert run("convert", scene / "pointcloud/0.ply", tmp_path / "a.pcd").err.startswith("converting …\n")

@@ -128,6 +128,24 @@ def test_what_the_recording_says_of_a_frame_changes_it(folder: Path, change: dic
     assert [name for name in old if old[name] != new[name]] == ["9"]
 
 
+def test_a_frames_pose_changes_all_that_are_deskewed_by_it(folder: Path) -> None:
+    scene = lp.open_scene(folder)
+    scene = replace(scene, frames=tuple(replace(frame, timestamp=frame.index * 10**8) for frame in scene))
+    moved = replace(scene[0], world_from_ego=lp.Pose(np.eye(3), np.zeros(3)))
+    other = replace(scene, frames=(moved, *scene.frames[1:]))
+    for recipe, changed in ((lp.Recipe(deskew=True), ["9", "10", "11"]), (lp.Recipe(), ["9"])):
+        old, new = of_frames(identity(scene, recipe)), of_frames(identity(other, recipe))
+        assert [name for name in old if old[name] != new[name]] == changed
+
+
+@pytest.mark.parametrize("given", [{"max_pose_gap": 0.01}, {"image_tolerance": 0.2}])
+def test_options_of_opening_that_move_points_change_all_frames(folder: Path, given: Any) -> None:
+    before, default = identity(folder), identity(lp.open_scene(folder, max_pose_gap=1.0, image_tolerance=0.05))
+    assert of_frames(default) == of_frames(before)
+    after = identity(lp.open_scene(folder, **given))
+    assert not set(of_frames(after).values()) & set(of_frames(before).values())
+
+
 def test_frames_whose_sources_are_unknown_have_none(folder: Path) -> None:
     scene = lp.open_scene(folder)
     told = identity(replace(scene, frames=(replace(scene[0], sources=()), *scene.frames[1:])))

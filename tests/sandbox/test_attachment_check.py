@@ -149,7 +149,7 @@ def test_a_frame_without_points_and_an_image_that_is_none_are_bad(folder: Path) 
     task = {"type": "lidarannotation", "params": {"attachments": [str(folder)]}}
     assert "cannot be read" in str(what_is_wrong(task))
     task = {"type": "lidarannotation", "params": {"attachments": ["http://127.0.0.1:9/a.json"]}}
-    assert "can't be fetched" in str(what_is_wrong(task))
+    assert "it can't be fetched: [Errno" in str(what_is_wrong(task))
 
 
 def test_what_never_ends_or_only_looks_like_an_address_is_bad_and_not_waited_for(tmp_path: Path) -> None:
