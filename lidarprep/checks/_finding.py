@@ -105,10 +105,12 @@ def thinned(points: PointCloud, most: int = SAMPLE_POINTS) -> PointCloud:
     """
     if len(points) <= most:
         return points
-    rows = [_scattered(len(points), most), _outermost(points.positions)]
+    taken = np.zeros(len(points), dtype=bool)
+    taken[_scattered(len(points), most)] = True
+    taken[_outermost(points.positions)] = True
     if points.intensity is not None:
-        rows.append(_scale_rows(points.intensity))
-    return points.take(np.unique(np.concatenate(rows)))
+        taken[_scale_rows(points.intensity)] = True
+    return points.take(taken)
 
 
 def _scattered(points: int, most: int) -> NDArray[np.int64]:

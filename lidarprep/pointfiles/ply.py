@@ -28,7 +28,6 @@ from lidarprep.pointfiles._files import (
     scalar_columns,
     storable,
 )
-from lidarprep.pointfiles._numeric_text import Column, read_promised
 from lidarprep.pointfiles.fields import cloud_from_fields
 from lidarprep.pointfiles.timestamps import to_nanoseconds
 from lidarprep.scene import PointCloud, ReferenceFrame
@@ -174,6 +173,8 @@ def _read_table(path: Path, header: _Header, body: bytes) -> dict[str, NDArray[A
 
 
 def _read_text(path: Path, header: _Header, content: bytes) -> dict[str, NDArray[Any]]:
+    from lidarprep.pointfiles._numeric_text import Column, read_promised  # brings kernels that binary files do without
+
     columns = [Column(p.name, f"<{p.type}") for p in header.vertex.properties]
     before = sum(e.count for e in header.before)
     after = sum(e.count for e in header.elements) - before - header.vertex.count
