@@ -115,6 +115,6 @@ def _named_by_entries(store: Store, keys: list[str]) -> set[str]:
         try:
             result = FrameResult.model_validate_json(data or b"")
         except ValidationError:
-            continue  # damaged by a power cut, or the settings of a scene
+            continue  # damaged by a power cut
         named |= {record.key for record in result.objects()}
     return named

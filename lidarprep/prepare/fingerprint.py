@@ -84,6 +84,10 @@ class RunIdentity:
         parts = [self.recipe, self.storage, self.shared, self.world, list(self.frames.items()), sources]
         return _digest([self.lidarprep, *parts])
 
+    def is_of(self, manifest: Manifest) -> bool:
+        """Tell whether a manifest is of the same recording and recipe, as far as that is known."""
+        return self.fingerprint is not None and self.fingerprint == manifest.fingerprint
+
     def of_frame(self, frame_id: str, settings: SettingsRecord) -> str | None:
         """Return a frame's fingerprint, given the settings of the scene; None where its sources are unknown."""
         if not self.sources[frame_id]:

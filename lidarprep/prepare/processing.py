@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -70,9 +70,7 @@ class Processing:
     points: dict[str, PointCloud]
     finished: int = 0
 
-    def frames(
-        self, tasks: Sequence[FrameTask], *, has_points: bool, on_points: Callable[[], None]
-    ) -> Iterator[tuple[FrameTask, FrameResult]]:
+    def frames(self, tasks: Sequence[FrameTask], *, has_points: bool) -> Iterator[tuple[FrameTask, FrameResult]]:
         """Store frames as attachments of their own; yield what became of each, in time order.
 
         Frames that keep no point wait until one is met that does, and come last: a region in the wrong place stores
@@ -81,7 +79,6 @@ class Processing:
         Args:
             tasks: The frames.
             has_points: Whether a frame of the run that is finished already keeps a point.
-            on_points: Called when it is known that something is kept, and before each frame after that.
 
         Raises:
             EmptyResultError: No frame keeps a point.
@@ -106,8 +103,6 @@ class Processing:
                 todo = [one.task if isinstance(one, EmptyFrame) else one for one in pending]
                 if pending is empty and empty and not has_points:
                     require_points([one.record for one in empty])
-                if has_points:
-                    on_points()
                 budget = MemoryBudget(self.workers + 1, self.workers + _STORING, expected=self._expected_bytes(todo))
                 with closing(ordered_map(submit, todo, budget, on_error=self.store.close)) as done:
                     for task, result in zip(todo, done, strict=True):
@@ -115,8 +110,6 @@ class Processing:
                             empty.append(result)
                             continue
                         has_points = has_points or (result.frame is not None and result.frame.points_out > 0)
-                        if has_points:
-                            on_points()
                         self._tell(result)
                         disk.stored()
                         yield task, result

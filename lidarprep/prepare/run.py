@@ -35,8 +35,8 @@ from lidarprep.recipe import Recipe
 from lidarprep.scene import Scene
 from lidarprep.signed_urls import renew
 from lidarprep.storage import Manifest, Store, open_store
-from lidarprep.storage.cache import FrameCache, missing_keys, missing_objects, put_entry
-from lidarprep.storage.manifest import AttachmentRecord, FrameResult, SettingsRecord
+from lidarprep.storage.cache import FrameCache, missing_keys, missing_objects
+from lidarprep.storage.manifest import AttachmentRecord, FrameResult
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY
 
@@ -127,7 +127,6 @@ class Run:
         self.format = get_format(self.recipe.format)
         self.tasks: list[FrameTask] = []
         self.processing: Processing | None = None
-        self.unstored_settings: tuple[str, SettingsRecord] | None = None
         self.added: list[str | None] = []  # fingerprints of the cache entries that this run has stored
 
     def execute(self, *, overwrite: bool) -> Manifest:
@@ -138,7 +137,7 @@ class Run:
         if current is not None and not overwrite:
             self.require_same_run(current, identity)
         cache = FrameCache(self.store, current, distrusted=self.distrusted)
-        settings = self.known_settings(current, identity, cache) or self.estimated_settings(identity)
+        settings = self.settings(current, identity)
         if self.recipe.strict:
             settings.refuse_findings()
         self.tasks = [task.with_fingerprint(identity.of_frame(task.frame.id, settings.record)) for task in self.tasks]
@@ -146,11 +145,7 @@ class Run:
         if overwrite or not self.recipe.skip_bad_frames:  # bad frames are read again
             results = {name: result for name, result in results.items() if result.skipped is None}
         whole_scene = self.stored_scene(current, results)
-        if (
-            current is not None
-            and current.fingerprint == identity.fingerprint
-            and self.is_complete(results, whole_scene)
-        ):
+        if current is not None and identity.is_of(current) and self.is_complete(results, whole_scene):
             return renew(current, self.storage) if current.images_have_expired else current
         with self.advice_on_failure():
             builder = self.process(results, whole_scene, settings)
@@ -168,7 +163,7 @@ class Run:
     def drop_entries(self, cache: FrameCache, identity: RunIdentity) -> None:
         """Delete the cache entries of frames that the manifest names; the run is complete whatever becomes of that."""
         try:
-            cache.drop([identity.fingerprint, *(task.fingerprint for task in self.tasks)], added=self.added)
+            cache.drop([task.fingerprint for task in self.tasks], added=self.added)
         except (KeyboardInterrupt, SystemExit) as stop:
             stop.add_note("the run is complete; only cache entries of it are left, which the same command deletes")
             raise
@@ -200,7 +195,7 @@ class Run:
             ManifestConflictError: It was not.
         """
         other, _ = self.current_manifest(overwrite=True)
-        if other is None or other.fingerprint is None or other.fingerprint != identity.fingerprint:
+        if other is None or not identity.is_of(other):
             raise ManifestConflictError(self.store.location(MANIFEST_KEY))
         return other
 
@@ -210,7 +205,7 @@ class Run:
         Raises:
             RecipeError: It is another run's, or that cannot be told; the message names what differs.
         """
-        if identity.fingerprint is not None and current.fingerprint == identity.fingerprint:
+        if identity.is_of(current):
             return
         what = f"{place_name(current.location)} is there already, from an earlier run to this destination"
         if identity.fingerprint is not None:
@@ -219,31 +214,12 @@ class Run:
             what += "; whether of the same recording cannot be told, since its frames name no source files"
         raise RecipeError(what, fix=_OTHER_RUN)
 
-    def known_settings(
-        self, current: Manifest | None, identity: RunIdentity, cache: FrameCache
-    ) -> SceneSettings | None:
-        """Return the settings that an earlier run of the same recording and recipe has estimated, if any."""
-        if identity.fingerprint is None:
-            return None
-        if current is not None and current.settings is not None and current.fingerprint == identity.fingerprint:
+    def settings(self, current: Manifest | None, identity: RunIdentity) -> SceneSettings:
+        """Return the settings of the scene: the manifest's, if it is of the same run, or estimated ones."""
+        if current is not None and current.settings is not None and identity.is_of(current):
             return SceneSettings(current.settings)
-        record = cache.settings(identity.fingerprint)
-        return None if record is None else SceneSettings(record)
-
-    def estimated_settings(self, identity: RunIdentity) -> SceneSettings:
-        """Estimate the settings of the scene; they are stored with its first frame, for a run that goes on."""
         self.store.check()  # before any work is done
-        settings = SceneSettings.estimate(self.scene, self.recipe, [task.frame for task in self.tasks])
-        if identity.fingerprint is not None and not isinstance(self.format, SceneFormat):
-            self.unstored_settings = (identity.fingerprint, settings.record)
-        return settings
-
-    def store_settings(self) -> None:
-        """Store the settings of the scene, if that is still to be done."""
-        if self.unstored_settings is not None:
-            put_entry(self.store, *self.unstored_settings)
-            self.added.append(self.unstored_settings[0])
-            self.unstored_settings = None
+        return SceneSettings.estimate(self.scene, self.recipe, [task.frame for task in self.tasks])
 
     def stored_scene(self, current: Manifest | None, results: dict[str, FrameResult]) -> AttachmentRecord | None:
         """Return the attachment of a Sensor Fusion Scene that is stored already, with all frames of this run."""
@@ -285,7 +261,7 @@ class Run:
             self.processing.finished = len(self.tasks) - len(missing)
             self.progress.start(len(self.tasks), self.processing.finished)
             has_points = any(result.frame is not None and result.frame.points_out for result in results.values())
-            frames = self.processing.frames(missing, has_points=has_points, on_points=self.store_settings)
+            frames = self.processing.frames(missing, has_points=has_points)
             fresh = {task.frame.id: result for task, result in frames}
             self.added += [task.fingerprint for task in missing]
         for task in self.tasks:

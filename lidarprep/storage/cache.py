@@ -15,7 +15,7 @@ from functools import cached_property
 from pydantic import ValidationError
 
 from lidarprep.storage.keys import is_content_key
-from lidarprep.storage.manifest import FrameResult, Manifest, ObjectRecord, SettingsRecord
+from lidarprep.storage.manifest import FrameResult, Manifest, ObjectRecord
 from lidarprep.storage.store import CACHE_PREFIX, ObjectInfo, Store, in_threads
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ def is_entry_key(key: str) -> bool:
     return re.fullmatch(rf"{re.escape(CACHE_PREFIX)}([0-9a-f]{{64}}\.json|check)", key) is not None
 
 
-def put_entry(store: Store, fingerprint: str, result: FrameResult | SettingsRecord) -> None:
-    """Store the result of a finished frame, or the settings of a scene, once all of its objects are stored."""
+def put_entry(store: Store, fingerprint: str, result: FrameResult) -> None:
+    """Store the result of a finished frame, once all of its objects are stored."""
     data = result.model_dump_json().encode()
     store.put(entry_key(fingerprint), data, "application/json", sha256=hashlib.sha256(data).hexdigest())
 
@@ -61,14 +61,6 @@ class FrameCache:
     @cached_property
     def _entries(self) -> set[str]:
         return set(self._store.sizes(CACHE_PREFIX))
-
-    def settings(self, fingerprint: str) -> SettingsRecord | None:
-        """Return the settings that an unfinished run with this fingerprint has stored."""
-        data = self._store.get(entry_key(fingerprint)) if entry_key(fingerprint) in self._entries else None
-        try:
-            return None if data is None else SettingsRecord.model_validate_json(data)
-        except ValidationError:
-            return None
 
     def lookup(self, fingerprints: Iterable[str | None]) -> dict[str, FrameResult]:
         """Return the results that are there, with all of their objects, by their fingerprints."""

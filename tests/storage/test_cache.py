@@ -9,7 +9,7 @@ import pytest
 
 from lidarprep.storage import StorageOptions, Store, open_store
 from lidarprep.storage.cache import FrameCache, entry_key, listed, missing_keys, put_entry
-from lidarprep.storage.manifest import FrameResult, SettingsRecord
+from lidarprep.storage.manifest import FrameResult
 from tests.storage.s3 import network, opened, put, requests
 from tests.storage.test_manifest import manifest
 
@@ -60,22 +60,13 @@ def test_a_result_with_a_distrusted_object_does_not_count(store: Store) -> None:
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\0\0", b"\xff"])
 def test_a_damaged_entry_is_passed_over(store: Store, data: bytes) -> None:
     put(store, entry_key("print-a"), data)
-    put(store, entry_key("settings"), data)
     assert sorted(found(store)) == ["print-b", "print-s"]
-    assert FrameCache(store, None).settings("settings") is None
 
 
 @pytest.mark.parametrize("data", [b"{}", b'{"frame": {"id": 1}}', b'{"offset": [1, 2, 3]}'])
 def test_an_entry_without_a_frame_is_damaged_too(store: Store, data: bytes) -> None:
     put(store, entry_key("print-a"), data)
     assert sorted(found(store)) == ["print-b", "print-s"]
-
-
-def test_the_settings_of_an_unfinished_run_are_found(store: Store) -> None:
-    record = SettingsRecord(offset=(1.5, 2, 3), intensity_scale=0.1, notes=["guessed"])
-    put_entry(store, "run", record)
-    assert FrameCache(store, None).settings("run") == record
-    assert FrameCache(store, None).settings("other") is None
 
 
 def test_entries_that_a_manifest_names_are_dropped_and_those_of_other_runs_stay(store: Store) -> None:

@@ -63,7 +63,7 @@ class Place:
             try:
                 ids.add(FrameResult.model_validate_json(store.get(key) or b"").record.id)
             except (ValidationError, AssertionError):
-                continue  # the settings of the scene
+                continue  # damaged
         return ids
 
     def assert_only_what_the_manifest_names(self) -> None:

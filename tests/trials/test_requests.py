@@ -22,7 +22,7 @@ def test_a_run_of_24_frames_and_72_images_that_replaces_another_makes_at_most_18
     recording = write_toolkit_scene(tmp_path / "recording", frames=24, points=20, cameras=("front", "left", "right"))
     runner = Runner(recording, tmp_path, runner.options)
     first = requests(runner, proxy, bucket)
-    assert first["PUT"] == 24 * 6 + 3  # with the check, the settings and the manifest
+    assert first["PUT"] == 24 * 6 + 2  # with the check and the manifest
     assert requests(runner, proxy, bucket, "--precision", "2", "--overwrite").total() <= 180
     place: Place = bucket.place()
     manifest = place.manifest()
