@@ -412,6 +412,7 @@ def test_a_run_that_is_stopped_keeps_what_is_done_and_says_how_to_go_on(
     program = (
         "import os, signal; from lidarprep.cli import main\n"
         "import lidarprep.cli.progress as c\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # nohup has it ignored
         f"c.Bar.advance = lambda *_: os.kill(os.getpid(), signal.{stop})\n"
         f"main(['prepare', {str(scene_folder)!r}, '--out', {str(tmp_path / 'out')!r}])\n"
     )
