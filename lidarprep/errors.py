@@ -168,7 +168,7 @@ class ManifestConflictError(ConflictError, StorageError):
     def __init__(self, location: str | PathLike[str]) -> None:
         super().__init__(
             f"{place_name(location)} was replaced meanwhile: another run has ended at this destination",
-            fix="Run the command again.",
+            fix="Run the command again; with --overwrite, if the other run is to be replaced.",
         )
 
 

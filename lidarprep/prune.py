@@ -38,11 +38,13 @@ class Pruning:
         keys: The objects, in order.
         bytes: Their size.
         kept: How many objects stay.
+        young: How many of those are named by nothing, and stay because they are not an hour old.
     """
 
     keys: tuple[str, ...]
     bytes: int
     kept: int
+    young: int = 0
 
 
 def prune(
@@ -76,7 +78,7 @@ def prune(
     if found is None and not everything:
         raise RecipeError(
             f"{fspath(out)} has no {MANIFEST_KEY}: a run there is unfinished, or it is not a destination",
-            fix="Finish the run, or delete what it has left by --all.",
+            fix="Finish the run, or delete what it has left by --all; or check the destination's name.",
         )
     named = set()
     if found is not None:
@@ -90,9 +92,9 @@ def prune(
     objects: dict[str, ObjectInfo] = {}
     for prefix in _PREFIXES:
         objects |= {key: info for key, info in store.sizes(prefix).items() if is_content_key(key)}
-    unnamed = {
-        key: info for key, info in objects.items() if key not in named and (everything or now - info.modified > _HOUR_S)
-    }
+    unnamed = {key: info for key, info in objects.items() if key not in named}
+    young = set() if everything else {key for key, info in unnamed.items() if now - info.modified <= _HOUR_S}
+    unnamed = {key: info for key, info in unnamed.items() if key not in young}
     doomed = unnamed | stale
     if not dry_run:
         # Entries go first: one that is there has all of its objects.
@@ -106,6 +108,7 @@ def prune(
         tuple(sorted(doomed)),
         sum(info.bytes for info in doomed.values()),
         len(objects) + len(entries) - len(doomed) + (found is not None),
+        len(young),
     )
 
 

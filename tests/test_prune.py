@@ -15,7 +15,7 @@ import pytest
 import lidarprep as lp
 from lidarprep.cli import main
 from lidarprep.errors import FormatError, RecipeError, StorageError
-from lidarprep.prune import prune
+from lidarprep.prune import Pruning, prune
 from lidarprep.storage import load_manifest, open_store
 from lidarprep.storage.cache import entry_key, put_entry
 from lidarprep.storage.manifest import SettingsRecord
@@ -78,7 +78,7 @@ def test_what_a_replaced_run_has_left_is_deleted_and_the_manifests_objects_stay(
 def test_what_is_younger_than_an_hour_stays_unless_everything_is_asked_for(out: Path) -> None:
     left = files(out) - named(out)
     age(out, 0.9 * HOUR)
-    assert prune(out).keys == ()
+    assert prune(out) == Pruning((), 0, len(named(out) | left), young=len(left))
     assert set(prune(out, everything=True).keys) == left
     assert files(out) == named(out)
 
@@ -197,6 +197,14 @@ def test_in_a_bucket_ages_are_by_the_stores_clock(
     kept = {f"run/{key}" for key in named(prepared) | foreign} | {f"frames/9-{NAME}.json"}
     assert {item.key for item in bucket.objects.all()} == kept
     assert list(bucket.multipart_uploads.all()) == []
+
+
+def test_the_command_says_what_stays_only_for_an_hour(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    age(out, 0.5 * HOUR)
+    with pytest.raises(SystemExit):
+        main(["prune", str(out)])
+    assert "0 objects" in (said := " ".join(capsys.readouterr().err.split()))
+    assert said.endswith("3 of them unnamed but less than an hour old")
 
 
 def test_the_command_says_what_it_deletes(out: Path, capsys: pytest.CaptureFixture[str]) -> None:

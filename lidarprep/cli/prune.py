@@ -43,6 +43,7 @@ def command(
         rows = [(key,) for key in done.keys[:_LISTED]] + ([(f"… and {rest} more",)] if rest > 0 else [])
         print_table("would be deleted", ("object",), rows)
     what = "would be deleted" if dry_run else "deleted"
-    say(f"{counted(len(done.keys), 'object')}, {done.bytes / 1e6:.1f} MB {what}; {done.kept} stay")
+    young = f", {done.young} of them unnamed but less than an hour old" if done.young else ""
+    say(f"{counted(len(done.keys), 'object')}, {done.bytes / 1e6:.1f} MB {what}; {done.kept} stay{young}")
     if json:
         print_json(asdict(done) | {"dry_run": dry_run})

@@ -42,10 +42,9 @@ def command(
     loaded = load_manifest(manifest, storage)
     with ScaleClient(api_url=api_url) as client:
         o.require_said(client, live=live, yes=yes)
-        if unique_id == AUTO:
-            unique_id = unique_id_of(loaded, type, parameters)
+        wanted = unique_id_of(loaded, type, parameters) if unique_id == AUTO else unique_id
         with say_how_to_go_on(), progress("submitting", "attachments renewed") as bar:
-            known = _task_with(client, unique_id or parameters.get("unique_id"))
+            known = _task_with(client, wanted or parameters.get("unique_id"))
             task = submit(loaded, type, parameters, client, unique_id=unique_id, storage=storage, progress=bar.reach)
         if task.id == known:
             say(f"this was submitted before: the unique id has its task already, {task.id}; no other was made")

@@ -107,7 +107,7 @@ class RunIdentity:
         found += _value_differences(manifest.storage or {}, self.storage)
         before = {result.record.id: result.record.sources for result in manifest.results()}
         if before.keys() != self.sources.keys():
-            found.append(f"it has {len(before)} frames in place of {len(self.sources)}, or others")
+            found.append(f"its {len(before)} frames are others than the {len(self.sources)} of this run")
         elif changed := _changed_files(before, self.sources):
             listed = ", ".join(changed[:_LISTED]) + (f", … ({len(changed)} in all)" if len(changed) > _LISTED else "")
             found.append(f"files of the recording have changed: {listed}")

@@ -296,7 +296,8 @@ class Run:
                     _advise(failure, f"{finished} frames are stored already: `lidarprep prune --all` removes them.")
             elif finished:
                 kept = f"{finished} of {len(self.tasks)} frames are done and kept"
-                _advise(failure, f"{kept}: run the same command again to go on.")
+                is_late = isinstance(failure, ManifestConflictError)  # which says itself how to go on
+                _advise(failure, f"{kept}." if is_late else f"{kept}: run the same command again to go on.")
             raise
 
 

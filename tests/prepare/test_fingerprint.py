@@ -189,7 +189,7 @@ class TestWhatDiffers:
         (said,) = identity(replace(lp.open_scene(folder), frames=lp.open_scene(folder).frames[:2])).differences_from(
             manifest
         )
-        assert said == "it has 3 frames in place of 2, or others"
+        assert said == "its 3 frames are others than the 2 of this run"
         pose = folder / "poses/10.json"
         pose.write_text(pose.read_text().replace("20.0", "20.5"))
         (said,) = identity(folder).differences_from(manifest)
