@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -321,6 +322,8 @@ def test_ctrl_c_amid_the_request_ends_at_once_and_says_that_the_task_may_have_be
             received = b""
             while not received.startswith(b"POST /v1/task/lidarannotation"):
                 received = connection.recv(65536)
+            # By now it waits for the answer: a signal just before a blocking call is seen only after it, in any Python.
+            time.sleep(0.5)
             child.send_signal(signal.SIGINT)
             printed = child.communicate(timeout=20)[1]  # less than the client would wait for an answer
     assert child.returncode == 130
