@@ -99,7 +99,7 @@ def measure_script(bench: Bench) -> list[dict[str, Any]]:
     size = (bench.scratch / "output").stat().st_size
     mine, theirs, disk = bench.in_turns(ours, script, copied)
     frames = frames_in(bench.few)
-    what = f"{frames} frames and {3 * frames} pictures to Frame JSON in a folder, {size / 1e6:,.0f} MB"
+    what = f"{frames} frames and {3 * frames} images to Frame JSON in a folder, {size / 1e6:,.0f} MB"
     script_name = f"a script: {reader}, pandas' to_json, files"
     copy_name = "cp of the input, dd conv=fsync of the output"
     return [
@@ -109,11 +109,14 @@ def measure_script(bench: Bench) -> list[dict[str, Any]]:
 
 
 def check_same(ours: Path, script: Path) -> None:
-    """Both have made the same frames: points within float32, as many pictures and radar points."""
-    names = sorted(path.name for path in script.glob("frame-*.json"))
-    assert names == sorted(path.name for path in ours.glob("frame-*.json"))
-    for name in names[:: max(1, len(names) // 3)]:
-        mine, other = (json.loads((folder / name).read_bytes()) for folder in (ours, script))
+    """Both have made the same frames: points within float32, as many images and radar points."""
+    # frames/7-<12 hex>.json of ours, frame-7.json of the script
+    mine_by_frame = {path.stem.rpartition("-")[0]: path for path in (ours / "frames").glob("*.json")}
+    others_by_frame = {path.stem.removeprefix("frame-"): path for path in script.glob("frame-*.json")}
+    assert mine_by_frame.keys() == others_by_frame.keys()
+    ids = sorted(mine_by_frame)
+    for frame_id in ids[:: max(1, len(ids) // 3)]:
+        mine, other = (json.loads(by_frame[frame_id].read_bytes()) for by_frame in (mine_by_frame, others_by_frame))
         for axis, near in (("x", 1e-4), ("y", 1e-4), ("z", 1e-4), ("i", 1e-6)):
             one, two = ([point[axis] for point in frame["points"]] for frame in (mine, other))
             np.testing.assert_allclose(one, two, rtol=0, atol=near)
