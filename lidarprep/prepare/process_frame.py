@@ -225,10 +225,8 @@ class FrameProcessor:
             sources=source_records(source, self.recording),
             fingerprint=task.fingerprint,
         )
-        # Of a frame that comes in chunks, what is dropped is never held beside what is kept.
-        in_memory = BYTES_A_POINT * (record.points_in if source.read_chunks is None else record.points_out)
         kept = None if report.kept is None else kept_points.encode(report.kept, report.points_in)
-        return PreparedFrame(frame, record, kept, in_memory)
+        return PreparedFrame(frame, record, kept, bytes_in_memory(source, record))
 
     def _encoded(self, task: FrameTask, frame: Frame, urls: Mapping[str, str]) -> bytes:
         """Encode a frame with the URLs of its images, by their stems."""
@@ -252,6 +250,12 @@ class FrameProcessor:
         for source in frame.sources:
             if source.version and "://" not in source.location and source_file(Path(source.location)) != source:
                 raise SourceChangedError(source.location)
+
+
+def bytes_in_memory(source: Frame, record: FrameRecord) -> int:
+    """Return about what a frame's points take in memory while they are worked on."""
+    # Of a frame that comes in chunks, what is dropped is never held beside what is kept.
+    return BYTES_A_POINT * (record.points_in if source.read_chunks is None else record.points_out)
 
 
 def _read_image(image: CameraImage, stem: str, frame_id: str) -> NewObject:

@@ -6,15 +6,23 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from lidarprep.prepare.disk_space import DiskSpace
 from lidarprep.prepare.empty_result import require_points
 from lidarprep.prepare.ordered_map import Admission, MemoryBudget, ordered_map
 from lidarprep.prepare.plan import FrameTask
-from lidarprep.prepare.process_frame import BYTES_A_POINT, EmptyFrame, FrameProcessor, PreparedFrame, store_in_worker
+from lidarprep.prepare.process_frame import (
+    BYTES_A_POINT,
+    EmptyFrame,
+    FrameProcessor,
+    PreparedFrame,
+    bytes_in_memory,
+    store_in_worker,
+)
 from lidarprep.prepare.scene_file import SceneFileWriter
-from lidarprep.scene import PointCloud, Scene
+from lidarprep.scene import Frame, PointCloud, Scene
 from lidarprep.storage import Store
 from lidarprep.storage.manifest import AttachmentRecord, FrameRecord, FrameResult, ObjectRecord, SkippedRecord
 
@@ -92,6 +100,7 @@ class Processing:
                 task = self._with_points(task)
                 if self.executor is not None:
                     future = self.executor.submit(store_in_worker, self.processor, task, has_points)
+                    future.add_done_callback(partial(_measure, task.frame, admission))
                 else:
                     future = threads.submit(
                         self.processor.store, task, self.store, store_empty=has_points, admission=admission
@@ -103,7 +112,9 @@ class Processing:
                 todo = [one.task if isinstance(one, EmptyFrame) else one for one in pending]
                 if pending is empty and empty and not has_points:
                     require_points([one.record for one in empty])
-                budget = MemoryBudget(self.workers + 1, self.workers + _STORING, expected=self._expected_bytes(todo))
+                # An executor has one more, which waits for a worker; the threads here would prepare it at once.
+                at_once = self.workers + (self.executor is not None)
+                budget = MemoryBudget(at_once, self.workers + _STORING, expected=self._expected_bytes(todo))
                 with closing(ordered_map(submit, todo, budget, on_error=self.store.close)) as done:
                     for task, result in zip(todo, done, strict=True):
                         if isinstance(result, EmptyFrame):
@@ -196,6 +207,15 @@ class Processing:
         if any(task.frame.read_chunks is not None for task in tasks):
             return None
         return max((BYTES_A_POINT * len(points) for points in self.points.values()), default=None)
+
+
+def _measure(source: Frame, admission: Admission, future: Future[FrameResult | EmptyFrame]) -> None:
+    """Tell the memory budget how large a frame was that an executor has processed; nothing of it is held any more."""
+    if future.cancelled() or future.exception() is not None:
+        return
+    record = future.result().record
+    if isinstance(record, FrameRecord):
+        admission.encoded(bytes_in_memory(source, record), 0)
 
 
 def _points_held(result: PreparedFrame | FrameResult) -> int:

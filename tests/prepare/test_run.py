@@ -132,6 +132,25 @@ class TestWhatIsStored:
                 assert executor is None or executor.submit(int, "7").result() == 7  # it stays open
             assert files(tmp_path / name) == files(tmp_path / "one")
 
+    def test_has_an_executor_process_frames_side_by_side_once_the_first_tells_their_size(
+        self, scene: lp.Scene, out: Path
+    ) -> None:
+        """Also where no frame was looked at before, since the settings are those of the manifest."""
+        lp.prepare(scene, lp.Recipe(), out)
+        shutil.rmtree(out / "frames")
+        both = threading.Barrier(2)
+
+        def meeting(read_points: Callable[[], lp.PointCloud]) -> lp.PointCloud:
+            both.wait(timeout=20)
+            return read_points()
+
+        frames = tuple(
+            replace(frame, read_points=partial(meeting, frame.read_points)) if frame.id in {"10", "11"} else frame
+            for frame in scene
+        )
+        with ThreadPoolExecutor(2) as executor:
+            lp.prepare(replace(scene, frames=frames), lp.Recipe(), out, workers=2, executor=executor)
+
     @pytest.mark.parametrize("error", every_error(), ids=lambda error: type(error).__name__)
     def test_fails_with_the_same_error_in_another_process(self, error: lp.LidarprepError) -> None:
         same = pickle.loads(pickle.dumps(error))
