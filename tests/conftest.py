@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from hypothesis import HealthCheck, settings
 # Tests never reach AWS: what they store, they store at a server on loopback with credentials of no account.
 os.environ.update(AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing", AWS_DEFAULT_REGION="us-east-1")
 os.environ.pop("AWS_PROFILE", None)
+
+# A script that starts the tests in the background lets them ignore it, and so would the programs that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Every run draws the same examples, and none fails since the machine was busy. A fixture such as tmp_path is shared by
 # all examples of a test, which the tests here take care of themselves.

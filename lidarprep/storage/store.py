@@ -128,9 +128,15 @@ class Store(Protocol):
 def in_threads(
     function: Callable[[Item], Result], items: Collection[Item], threads: int
 ) -> Generator[Result, None, None]:
-    """Yield the result of each item in their order, so many at once; after an error or a stop nothing is waited for."""
+    """Yield the result of each item in their order, so many at once.
+
+    After an error no more are begun, and those under way are waited for; after a stop they are not.
+    """
     pool = ThreadPoolExecutor(max(1, min(threads, len(items))), thread_name_prefix="lidarprep")
     try:
         yield from pool.map(function, items)
+    except Exception:
+        pool.shutdown(cancel_futures=True)
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

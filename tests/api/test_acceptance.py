@@ -197,8 +197,6 @@ def submitting(manifest: Path, url: str, *, key: str = KEY) -> subprocess.Popen[
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # Who starts the tests by nohup, or in a shell's background, lets them ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -258,8 +258,6 @@ def preparing(recording: Path, *, terminal: bool = True) -> Iterator[Watched]:
         stdout=subprocess.PIPE,
         stderr=stderr,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"},
-        # Who starts the tests by nohup, or in a shell's background, lets them ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(stderr)
     try:

@@ -311,8 +311,6 @@ def test_ctrl_c_amid_the_request_ends_at_once_and_says_that_the_task_may_have_be
             },
             stderr=subprocess.PIPE,
             text=True,
-            # Who starts the tests by nohup, or in a shell's background, lets them ignore it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         connection, _ = silent.accept()
         with connection:
