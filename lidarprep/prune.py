@@ -7,14 +7,11 @@ import time
 from dataclasses import dataclass
 from os import PathLike, fspath
 
-from pydantic import ValidationError
-
 from lidarprep.errors import RecipeError, StorageError
-from lidarprep.storage import Manifest, StorageOptions, Store, open_store
-from lidarprep.storage.cache import is_entry_key
+from lidarprep.storage import Manifest, StorageOptions, open_store
+from lidarprep.storage.cache import is_entry_key, read_entries
 from lidarprep.storage.keys import is_content_key
-from lidarprep.storage.manifest import FrameResult
-from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, ObjectInfo, in_threads
+from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, OBJECT_FOLDERS, ObjectInfo
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +21,7 @@ _HOUR_S = 3600.0
 # How long the results of runs that were stopped are kept for the same runs again, from the last of them on.
 _DAY_S = 24 * _HOUR_S
 
-# Entries that are fetched at once.
-_FETCHES = 16
-
-_PREFIXES = ("frames/", "images/", "kept/", "scene-")
+_PREFIXES = (*(f"{folder}/" for folder in OBJECT_FOLDERS), "scene-")
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,8 @@ def prune(
     # A run that is under way goes on writing them.
     newest = max((info.modified for info in entries.values()), default=now)
     stale = entries if everything or now - newest > _DAY_S else {}
-    named |= _named_by_entries(store, [key for key in entries if key not in stale])
+    for result in read_entries(store, [key for key in entries if key not in stale]):
+        named |= {record.key for record in result.objects()} if result is not None else set()
     objects: dict[str, ObjectInfo] = {}
     for prefix in _PREFIXES:
         objects |= {key: info for key, info in store.sizes(prefix).items() if is_content_key(key)}
@@ -110,14 +105,3 @@ def prune(
         len(objects) + len(entries) - len(doomed) + (found is not None),
         len(young),
     )
-
-
-def _named_by_entries(store: Store, keys: list[str]) -> set[str]:
-    named = set()
-    for data in in_threads(store.get, keys, _FETCHES):
-        try:
-            result = FrameResult.model_validate_json(data or b"")
-        except ValidationError:
-            continue  # damaged by a power cut
-        named |= {record.key for record in result.objects()}
-    return named

@@ -20,9 +20,8 @@ from lidarprep.recipe import Recipe, StorageOptions
 from lidarprep.scene import Scene
 from lidarprep.storage import Manifest
 from lidarprep.storage.cache import FrameCache
-from lidarprep.storage.manifest import AttachmentRecord
-from lidarprep.storage.open import current_version, destination_of, options_of
-from lidarprep.storage.store import MANIFEST_KEY
+from lidarprep.storage.manifest import AttachmentRecord, first_expiry
+from lidarprep.storage.open import current_version, destination_of, options_of, replace_manifest
 from lidarprep.verify import DamagedObject, verify
 
 
@@ -125,12 +124,8 @@ def _outcome(run: Run, manifest: Manifest, version: str, damaged: Sequence[str],
                 replaced[key] = new
     if replaced:
         attachments = [replaced.get(record.key, record) for record in manifest.attachments]
-        expiries = [record.images_expire_at for record in attachments if record.images_expire_at is not None]
-        manifest = manifest.model_copy(
-            update={"attachments": attachments, "images_expire_at": min(expiries, default=None)}
-        )
-        run.store.write_manifest(manifest.to_json(), if_version=version)
-        manifest = manifest.at(run.store.location(MANIFEST_KEY))
+        update = {"attachments": attachments, "images_expire_at": first_expiry(attachments)}
+        manifest = replace_manifest(run.store, manifest.model_copy(update=update), version)
     return Repair(
         manifest,
         restored=tuple(key for key in damaged if key in made_keys),

@@ -21,10 +21,10 @@ from lidarprep.storage import Manifest, Store, store_of
 from lidarprep.storage.cache import missing_objects
 from lidarprep.storage.content import NewObject, decompressed
 from lidarprep.storage.keys import stem_of
-from lidarprep.storage.manifest import AttachmentRecord, ImageRecord
-from lidarprep.storage.open import current_version
+from lidarprep.storage.manifest import AttachmentRecord, ImageRecord, first_expiry
+from lidarprep.storage.open import current_version, replace_manifest
 from lidarprep.storage.options import StorageOptions
-from lidarprep.storage.store import MANIFEST_KEY, in_threads
+from lidarprep.storage.store import in_threads
 
 log = logging.getLogger(__name__)
 
@@ -98,10 +98,8 @@ def renew(
     except BaseException:
         store.close()
         raise
-    expiries = [record.images_expire_at for record in renewed if record.images_expire_at is not None]
-    new = manifest.model_copy(update={"attachments": renewed, "images_expire_at": min(expiries, default=None)})
-    store.write_manifest(new.to_json(), if_version=version)
-    return new.at(store.location(MANIFEST_KEY))
+    new = manifest.model_copy(update={"attachments": renewed, "images_expire_at": first_expiry(renewed)})
+    return replace_manifest(store, new, version)
 
 
 def image_keys(manifest: Manifest) -> dict[str, set[str]]:

@@ -8,24 +8,26 @@ from dataclasses import dataclass, field
 from lidarprep.errors import SceneError
 from lidarprep.prepare.empty_result import require_points
 from lidarprep.prepare.fingerprint import RunIdentity
-from lidarprep.prepare.plan import FrameTask
 from lidarprep.prepare.settings import SceneSettings
 from lidarprep.recipe import Recipe
 from lidarprep.scene import Scene
 from lidarprep.steps.sampling import labelled_rows, select_frames
-from lidarprep.storage.manifest import AttachmentRecord, FrameRecord, FrameResult, ImageRecord, Manifest, SkippedRecord
+from lidarprep.storage.manifest import (
+    AttachmentRecord,
+    FrameRecord,
+    FrameResult,
+    ImageRecord,
+    Manifest,
+    SkippedRecord,
+    first_expiry,
+)
 from lidarprep.storage.options import StorageOptions
 
 
 @dataclass
 class ManifestBuilder:
-    """Gathers the results of a run.
+    """Gathers the results of a run, in time order."""
 
-    Args:
-        tasks: The frames of the run, in time order.
-    """
-
-    tasks: Sequence[FrameTask]
     frames: list[FrameRecord] = field(default_factory=list)
     attachments: list[AttachmentRecord] = field(default_factory=list)
     images: list[ImageRecord] = field(default_factory=list)
@@ -61,7 +63,6 @@ class ManifestBuilder:
     ) -> Manifest:
         """Return the manifest."""
         label_notes = self._label(scene, recipe)
-        expiries = [record.images_expire_at for record in self.attachments if record.images_expire_at is not None]
         return Manifest(
             source=scene.source,
             format=recipe.format,
@@ -73,7 +74,7 @@ class ManifestBuilder:
             images=self.images,
             skipped=self.skipped,
             presign_hours=storage.presign_hours,
-            images_expire_at=min(expiries, default=None),
+            images_expire_at=first_expiry(self.attachments),
             storage=dict(identity.storage),
             fingerprint=identity.fingerprint,
             notes=[*scene.notes, *settings.notes, *self._frame_notes(), *self._notes_on_skipped(label_notes)],

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from lidarprep.attachments import FrameFormat, get_format
 from lidarprep.datasets.filenames import source_file
@@ -23,6 +22,7 @@ from lidarprep.prepare.plan import FrameTask
 from lidarprep.prepare.settings import BAD_FRAME
 from lidarprep.recipe import Recipe
 from lidarprep.scene import CameraImage, Frame
+from lidarprep.scene.frame import held
 from lidarprep.signed_urls import unsigned_sha256
 from lidarprep.steps import Step, StepReport
 from lidarprep.storage import Store, open_store
@@ -39,8 +39,6 @@ from lidarprep.storage.manifest import (
     SkippedRecord,
 )
 from lidarprep.storage.options import StorageOptions
-
-Value = TypeVar("Value")
 
 # What a point takes in memory while it is read, moved and encoded, about: its columns, and copies of them.
 BYTES_A_POINT = 160
@@ -205,14 +203,11 @@ class FrameProcessor:
     def _prepared(self, task: FrameTask) -> PreparedFrame:
         report = StepReport()
         source = task.frame
-        frame = source if task.points is None else replace(source, read_points=partial(_held, task.points))
+        frame = source if task.points is None else replace(source, read_points=partial(held, task.points))
         for step in self.steps:
             frame = step(frame, report)
-        # Held so that it can be sent back from another process, too.
-        points, radar = frame.points(), frame.radar()
-        frame = replace(
-            frame, read_points=partial(_held, points), read_radar=None if radar is None else partial(_held, radar)
-        )
+        points = frame.points()
+        frame = frame.with_data(points, frame.radar())
         record = FrameRecord(
             id=source.id,
             index=source.index,
@@ -304,7 +299,3 @@ def _pose_record(frame: Frame) -> PoseRecord | None:
     w, x, y, z = frame.world_from_ego.quaternion.tolist()
     tx, ty, tz = frame.world_from_ego.translation.tolist()
     return PoseRecord(quaternion=(w, x, y, z), translation=(tx, ty, tz))
-
-
-def _held(value: Value) -> Value:
-    return value

@@ -37,6 +37,7 @@ from lidarprep.signed_urls import renew
 from lidarprep.storage import Manifest, Store, open_store
 from lidarprep.storage.cache import FrameCache, missing_keys, missing_objects
 from lidarprep.storage.manifest import AttachmentRecord, FrameResult
+from lidarprep.storage.open import replace_manifest
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY
 
@@ -152,11 +153,10 @@ class Run:
             manifest = builder.build(self.scene, self.recipe, self.storage, settings, identity)
             self.require_stored(manifest)
             try:
-                self.store.write_manifest(manifest.to_json(), if_version=version)
+                manifest = replace_manifest(self.store, manifest, version)
             except ManifestConflictError:
                 manifest = self.manifest_of_equal_run(identity)
         self.drop_entries(cache, identity)
-        manifest = manifest.at(self.store.location(MANIFEST_KEY))
         # Attachments of an earlier run may be among them.
         return renew(manifest, self.storage) if manifest.images_have_expired else manifest
 
@@ -244,7 +244,7 @@ class Run:
         settings: SceneSettings,
     ) -> ManifestBuilder:
         """Process the frames whose results are missing; return all results, in time order."""
-        builder = ManifestBuilder(self.tasks)
+        builder = ManifestBuilder()
         missing = [task for task in self.tasks if task.fingerprint not in results]
         fresh: dict[str, FrameResult] = {}
         steps = steps_of(self.scene, self.recipe, settings.record)
@@ -252,7 +252,6 @@ class Run:
         self.processing = Processing(processor, self.store, self.workers, self.executor, self.progress, settings.points)
         if isinstance(self.format, SceneFormat):
             if whole_scene is None:
-                missing = self.tasks
                 self.progress.start(len(self.tasks), 0)
                 done, whole_scene = self.processing.scene(self.scene, self.tasks)
                 fresh = {task.frame.id: result for task, result in zip(self.tasks, done, strict=True)}

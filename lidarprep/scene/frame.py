@@ -6,13 +6,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from lidarprep.errors import SceneError
 from lidarprep.scene.camera import Camera, CameraImage
 from lidarprep.scene.points import PointCloud, RadarPoints, ReferenceFrame
 from lidarprep.scene.pose import Pose
 from lidarprep.scene.trajectory import Trajectory
+
+Value = TypeVar("Value")
+
+
+def held(value: Value) -> Value:
+    """Return what is in memory already: `partial(held, points)` reads points, in another process too."""
+    return value
 
 
 @dataclass(frozen=True)
@@ -98,9 +105,9 @@ class Frame:
         """Copy the frame with these points and radar returns in place of its own."""
         return replace(
             self,
-            read_points=lambda: points,
+            read_points=partial(held, points),
             read_chunks=None,
-            read_radar=None if radar is None else lambda: radar,
+            read_radar=None if radar is None else partial(held, radar),
         )
 
     def with_points_in(self, points_frame: ReferenceFrame) -> Frame:

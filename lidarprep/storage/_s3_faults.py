@@ -130,11 +130,6 @@ class RetryBudget:
         """Try nothing again from now on; a wait for the next attempt ends."""
         self._closed.set()
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing is tried again."""
-        return self._closed.is_set()
-
     def call(self, function: Callable[[], Value], *, at_most_s: float | None = None) -> Value:
         """Call a function until it succeeds, fails for good, or the budget is used up; raise its last error."""
         first_failure: list[float] = []
@@ -243,14 +238,7 @@ def reported(place: str, what: str) -> Iterator[None]:
     began = time.monotonic()
     try:
         yield
-    except (
-        BotoCoreError,
-        ClientError,
-        ResponseParserError,
-        S3UploadFailedError,
-        HTTPError,
-        RuntimeError,
-    ) as error:
+    except (*BOTO_ERRORS, RuntimeError) as error:
         reason, fix = _explain(cause(error))
         if reason is None:
             raise

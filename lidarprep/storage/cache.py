@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 
 from pydantic import ValidationError
@@ -40,6 +40,16 @@ def put_entry(store: Store, fingerprint: str, result: FrameResult) -> None:
     store.put(entry_key(fingerprint), data, "application/json", sha256=hashlib.sha256(data).hexdigest())
 
 
+def read_entries(store: Store, keys: Collection[str]) -> Iterator[FrameResult | None]:
+    """Read cache entries; yields None for one that is gone, or was damaged by a power cut."""
+    for key, data in zip(keys, in_threads(store.get, keys, _FETCHES), strict=True):
+        try:
+            yield None if data is None else FrameResult.model_validate_json(data)
+        except ValidationError:
+            log.info("a damaged cache entry is passed over: %s", key)
+            yield None
+
+
 class FrameCache:
     """What is finished already at a destination.
 
@@ -68,7 +78,7 @@ class FrameCache:
         found = {name: self._in_manifest[name] for name in wanted if name in self._in_manifest}
         missing = [name for name in wanted if name not in found and entry_key(name) in self._entries]
         if missing:
-            fetched = zip(missing, in_threads(self._fetch, missing, _FETCHES), strict=True)
+            fetched = zip(missing, read_entries(self._store, [entry_key(name) for name in missing]), strict=True)
             found |= {name: result for name, result in fetched if result is not None}
         gone = missing_keys(self._store, [record for result in found.values() for record in result.objects()])
         gone |= set(self._distrusted)
@@ -80,20 +90,10 @@ class FrameCache:
         if stale := found | {entry_key(name) for name in added if name is not None}:
             self._store.delete(sorted(stale))
 
-    def _fetch(self, fingerprint: str) -> FrameResult | None:
-        data = self._store.get(entry_key(fingerprint))
-        try:
-            return None if data is None else FrameResult.model_validate_json(data)
-        except ValidationError:
-            log.info("a damaged cache entry is passed over: %s", entry_key(fingerprint))
-            return None
-
 
 def missing_keys(store: Store, records: Collection[ObjectRecord]) -> set[str]:
     """Return the keys of the objects that are missing or have another size, as listings say; none is read."""
-    sizes = listed(store, [record.key for record in records])
-    expected = {record.key: record.stored_bytes or record.bytes for record in records}
-    return {key for key, size in expected.items() if key not in sizes or sizes[key].bytes != size}
+    return set(_missing(store, {record.key: record.stored_bytes or record.bytes for record in records}))
 
 
 def missing_objects(manifest: Manifest, store: Store) -> list[str]:
@@ -103,15 +103,17 @@ def missing_objects(manifest: Manifest, store: Store) -> list[str]:
         FormatError: The manifest names what could not lie beside it.
         StorageError: The store cannot be listed.
     """
-    objects = manifest.objects()
-    sizes = listed(store, [key for key, _ in objects])
-    missing = []
-    for key, record in objects:
-        unknown = manifest.is_compressed(record) and record.stored_bytes is None
-        expected = record.stored_bytes or record.bytes
-        if key not in sizes or (sizes[key].bytes != expected and not unknown):
-            missing.append(key)
-    return missing
+    expected: dict[str, int | None] = {}
+    for key, record in manifest.objects():
+        is_unknown = manifest.is_compressed(record) and record.stored_bytes is None
+        expected[key] = None if is_unknown else record.stored_bytes or record.bytes
+    return _missing(store, expected)
+
+
+def _missing(store: Store, expected: Mapping[str, int | None]) -> list[str]:
+    """Return the keys that are not listed in their size; None stands for any size."""
+    sizes = listed(store, expected.keys())
+    return [key for key, size in expected.items() if key not in sizes or size not in (None, sizes[key].bytes)]
 
 
 def listed(store: Store, keys: Collection[str]) -> dict[str, ObjectInfo]:

@@ -34,7 +34,7 @@ from lidarprep.storage.files import (
 )
 from lidarprep.storage.keys import is_key
 from lidarprep.storage.options import OBJECT_OPTIONS, StorageOptions
-from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, FetchUrl, ObjectInfo
+from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, OBJECT_FOLDERS, FetchUrl, ObjectInfo
 
 
 class FolderStore:
@@ -81,7 +81,7 @@ class FolderStore:
                 raise StorageError(
                     f"{nearest} is not {may_not_be}", fix="Choose another destination, or change its permissions."
                 )
-        for name in ("frames", "images", "kept", CACHE_PREFIX.rstrip("/")):
+        for name in (*OBJECT_FOLDERS, CACHE_PREFIX.rstrip("/")):
             below = self.path / name
             if os.path.lexists(below):
                 self._require_folder(below)
@@ -159,7 +159,7 @@ class FolderStore:
 
     def delete_unfinished(self, before: float) -> None:
         """Delete temporary files that were last written before a time."""
-        for prefix in ("frames/", "images/", "kept/", CACHE_PREFIX, ""):
+        for prefix in (*(f"{name}/" for name in OBJECT_FOLDERS), CACHE_PREFIX, ""):
             for entry, _ in self._entries(prefix):
                 if entry.name.startswith(TEMPORARY):
                     with writing(Path(entry.path), "deleted"), contextlib.suppress(FileNotFoundError):
@@ -306,7 +306,7 @@ class FolderStore:
         """Make the names of all objects durable, whichever run stored them, and of the folders that lead here."""
         for inner, folders, _ in os.walk(self.path):
             if Path(inner) == self.path:
-                folders[:] = [name for name in folders if name in ("frames", "images", "kept")]
+                folders[:] = [name for name in folders if name in OBJECT_FOLDERS]
             sync_folder(Path(inner))
         for folder in (self.path, *self.path.resolve().parents)[1:3]:
             with contextlib.suppress(PermissionError):

@@ -6,6 +6,7 @@ It never holds a secret: its URLs are unsigned, whatever Scale was given.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -162,6 +163,11 @@ class SkippedRecord(_Record):
     error: str
     sources: list[SourceRecord] = []
     fingerprint: str | None = None
+
+
+def first_expiry(attachments: Iterable[AttachmentRecord]) -> int | None:
+    """Return when the first of the signed URLs in some attachments expires; None where none is signed."""
+    return min((one.images_expire_at for one in attachments if one.images_expire_at is not None), default=None)
 
 
 class FrameResult(_Record):

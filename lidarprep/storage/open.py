@@ -85,6 +85,16 @@ def current_version(manifest: Manifest, store: Store) -> str:
     return found[1]
 
 
+def replace_manifest(store: Store, manifest: Manifest, version: str | None) -> Manifest:
+    """Write a manifest over the one that had this version, or where there was none; return it with its location.
+
+    Raises:
+        ManifestConflictError: Another was written meanwhile.
+    """
+    store.write_manifest(manifest.to_json(), if_version=version)
+    return manifest.at(store.location(MANIFEST_KEY))
+
+
 def destination_of(manifest: Manifest) -> str:
     """Return the destination that a manifest lies at, as a user names it."""
     if manifest.location.startswith("file://"):

@@ -17,6 +17,9 @@ MANIFEST_KEY = "manifest.json"
 # Keys below it are the results of finished frames of a run that has not written its manifest yet.
 CACHE_PREFIX = ".lidarprep/"
 
+# Folders of content-named objects; a Sensor Fusion Scene is beside the manifest.
+OBJECT_FOLDERS = ("frames", "images", "kept")
+
 
 @dataclass(frozen=True)
 class ObjectInfo:
