@@ -37,6 +37,7 @@ def serve_until_stopped(
     what: str,
     on_start: Callable[[str], None] | None = None,
     *,
+    path: str = "",
     host: str = LOOPBACK,
     port: int = 0,
     max_connections: int | None = None,
@@ -46,7 +47,8 @@ def serve_until_stopped(
     Args:
         app: ASGI application.
         what: Subject of messages: "the sandbox".
-        on_start: Called with the origin, such as "http://127.0.0.1:8080", once requests are accepted.
+        on_start: Called with the URL, such as "http://127.0.0.1:8080/v1", once requests are accepted.
+        path: Path of that URL.
         host: Address to listen at.
         port: Port; 0 for any free one.
         max_connections: Connections beyond this number are answered 503.
@@ -57,7 +59,7 @@ def serve_until_stopped(
     with _listening(what, host, port) as listener, contextlib.suppress(KeyboardInterrupt):
         if on_start:
             # The socket listens by now: a request that comes before the server runs waits for it.
-            on_start(_origin(listener))
+            on_start(_origin(listener) + path)
         _server(app, max_connections).run(sockets=[listener])
 
 

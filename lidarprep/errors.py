@@ -233,25 +233,13 @@ class UniqueIdConflictError(ConflictError, ApiError):
 
     Args:
         message: What is wrong.
-        method: HTTP method of the request.
-        path: Path of the request's URL.
-        status: HTTP status of the answer.
-        fix: What to do.
         task_id: The task that has the unique_id, where that is known.
+        request: As of an ApiError: method, path, status, fix.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        method: str | None = None,
-        path: str | None = None,
-        status: int | None = None,
-        fix: str | None = None,
-        task_id: str | None = None,
-    ) -> None:
+    def __init__(self, message: str, *, task_id: str | None = None, **request: Any) -> None:
         self.task_id = task_id
-        super().__init__(message, method=method, path=path, status=status, fix=fix)
+        super().__init__(message, **request)
 
 
 class RateLimitError(ApiError):

@@ -141,7 +141,7 @@ def task_query(
         if value is not None:
             query += [(name, text) for text in _READERS[name]((called or {}).get(name, name), value)]
     if next_token is not None:
-        query.append(("next_token", _text("next_token", next_token)[0]))
+        query.append(("next_token", checked_text("next_token", next_token)))
     if offset is not None:
         if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
             raise ParameterError(f"offset is {offset!r}; it must be a whole number, at least 0")
@@ -149,10 +149,15 @@ def task_query(
     return tuple(query)
 
 
-def _text(name: str, value: Any) -> list[str]:
+def checked_text(name: str, value: Any) -> str:
+    """Check that a text is not empty; else raise ParameterError."""
     if not isinstance(value, str) or not value:
         raise ParameterError(f"{name} is {value!r}; it must be a text that is not empty")
-    return [value]
+    return value
+
+
+def _text(name: str, value: Any) -> list[str]:
+    return [checked_text(name, value)]
 
 
 def _texts(name: str, value: Any) -> list[str]:
@@ -160,7 +165,7 @@ def _texts(name: str, value: Any) -> list[str]:
         return _text(name, value)
     if isinstance(value, Mapping) or not isinstance(value, Iterable):
         raise ParameterError(f"{name} is {value!r}; it must be a text, or several")
-    texts = [_text(name, one)[0] for one in value]
+    texts = [checked_text(name, one) for one in value]
     if not texts:
         raise ParameterError(f"{name} is empty; leave it out to list tasks with any")
     return texts

@@ -22,11 +22,10 @@ from lidarprep.api import parameters as models
 from lidarprep.api._access import Access, ClientBase, WhoAmI
 from lidarprep.api._annotations import FrameAnnotations, read_frames, read_json
 from lidarprep.api._conflicts import existing_task
-from lidarprep.api._listing import Query, TaskFilters, TaskPage, task_query
+from lidarprep.api._listing import Query, TaskFilters, TaskPage, checked_text, task_query
 from lidarprep.api._requests import (
     checked_metadata,
     checked_tags,
-    checked_text,
     create_request,
     fetch_request,
     list_request,

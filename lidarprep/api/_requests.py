@@ -13,7 +13,7 @@ from uuid import uuid4
 from pydantic import TypeAdapter, ValidationError
 
 from lidarprep.api._access import is_loopback
-from lidarprep.api._listing import Query
+from lidarprep.api._listing import Query, checked_text
 from lidarprep.api._task_types import check_parameters, task_type_named
 from lidarprep.api.parameters import MAX_TAGS, Metadata, Strictness
 from lidarprep.errors import ParameterError
@@ -135,13 +135,6 @@ def checked_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
     raise ParameterError(f"metadata {problem}")
-
-
-def checked_text(name: str, value: str) -> str:
-    """Check that a text is not empty; else raise ParameterError."""
-    if not isinstance(value, str) or not value:
-        raise ParameterError(f"{name} is {value!r}; it must be a text that is not empty")
-    return value
 
 
 def checked_tags(tags: str | Iterable[str], *, may_be_empty: bool = False) -> list[str]:

@@ -217,12 +217,7 @@ def serve(
     """
     app = create_app(store, auth_key, on_callback, path=path, **settings)
     del auth_key
-
-    def start(origin: str) -> None:
-        if on_start:
-            on_start(origin + path)
-
-    serve_until_stopped(app, SERVER, start, host=host, port=port, max_connections=MOST_CONNECTIONS)
+    serve_until_stopped(app, SERVER, on_start, path=path, host=host, port=port, max_connections=MOST_CONNECTIONS)
 
 
 @contextmanager

@@ -11,14 +11,12 @@ from typing import Annotated
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json_line, print_table, say
-from lidarprep.cli.submit import plain
+from lidarprep.cli.console import plain, print_json_line, print_table, say
 from lidarprep.errors import RecipeError
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Receive the results that Scale posts when tasks are done.",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Store = Annotated[

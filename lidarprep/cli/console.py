@@ -91,6 +91,11 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console().print(table)
 
 
+def plain(text: str) -> str:
+    """Return a server's text without what could steer the terminal that it is shown on."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def _mostly_figures(cells: Sequence[str]) -> bool:
     """Whether most cells of a column are figures; some may be "unknown"."""
     written = [cell for cell in cells if cell]

@@ -10,8 +10,7 @@ from urllib.parse import quote
 
 import typer
 
-from lidarprep.cli.console import print_json, print_table, say
-from lidarprep.cli.submit import plain
+from lidarprep.cli.console import plain, print_json, print_table, say
 from lidarprep.errors import BadRequestError, ParameterError, RecipeError, StorageError
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ DEFAULT_KEY = "test_sandbox"  # the sandbox accepts any key unless it was given 
 app = typer.Typer(
     help="Serve a local sandbox of the Scale API, or complete tasks in one.",
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on loopback; 0 takes any free one.")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_table, say, say_how_to_go_on
+from lidarprep.cli.console import plain, print_json, print_table, say, say_how_to_go_on
 from lidarprep.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -88,8 +88,3 @@ def show_task(task: Task, api_url: str | None = None) -> None:
     if task.is_test is not None:
         rows.append(("test", "yes" if task.is_test else "no"))
     print_table(f"task {plain(task.id)}", ("", "is"), [(plain(name), plain(value)) for name, value in rows])
-
-
-def plain(text: str) -> str:
-    """Return a server's text without what could steer the terminal that it is shown on."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import console, print_error, print_json, print_json_line, print_table, say
-from lidarprep.cli.submit import plain, say_next, show_task
+from lidarprep.cli.console import console, plain, print_error, print_json, print_json_line, print_table, say
+from lidarprep.cli.submit import say_next, show_task
 from lidarprep.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     help="Look at tasks, wait for them and change them.",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id.")]
@@ -40,7 +39,7 @@ def whoami(api_url: o.ApiUrl = None, json: o.Json = False) -> None:
     mode = found.key_mode or "unknown"
     costs = "yes: add --live to submit" if found.costs_money else "no" if found.key_mode else "not known"
     rows = [("API", found.api_url), ("key", mode), ("tasks cost money", costs)]
-    rows.append(("answers", "no" if found.problem else "yes"))
+    rows.append(("answers", "yes" if found.answers else "no"))
     if found.total_tasks is not None:
         rows.append(("tasks", f"{found.total_tasks:,}"))
     print_table("who am I", ("", "is"), rows)
@@ -50,7 +49,7 @@ def whoami(api_url: o.ApiUrl = None, json: o.Json = False) -> None:
                 "api_url": found.api_url,
                 "key_mode": found.key_mode,
                 "costs_money": found.costs_money,
-                "answers": found.problem is None,
+                "answers": found.answers,
                 "total_tasks": found.total_tasks,
                 "problem": found.problem.message if found.problem else None,
             }

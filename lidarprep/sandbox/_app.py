@@ -38,7 +38,7 @@ from lidarprep._serving import (
 from lidarprep._sqlite import IN_MEMORY
 from lidarprep.errors import ParameterError
 from lidarprep.sandbox._background import Background
-from lidarprep.sandbox._endpoints import ROUTES
+from lidarprep.sandbox._endpoints import ROUTES, refusal
 from lidarprep.sandbox._faults import HEADER, Faults, FaultSource
 from lidarprep.sandbox._lifecycle import Lifecycle, SandboxOptions
 from lidarprep.sandbox._store import Document, SandboxError, SandboxStore
@@ -207,9 +207,10 @@ def create_app(
 
 
 def _refuse(request: Request, error: Exception) -> JSONResponse:
-    if isinstance(error, SandboxError):
-        return error_answer(error.status_code, str(error))
-    return error_answer(400, error.message if isinstance(error, ParameterError) else str(error))
+    """Handle these two: registered for no other."""
+    assert isinstance(error, ParameterError | SandboxError)  # noqa: S101
+    answer = refusal(error)
+    return JSONResponse(answer.body, answer.status)
 
 
 def _unauthorized(connection: HTTPConnection, error: AuthenticationError) -> JSONResponse:
@@ -269,13 +270,9 @@ def serve(
         TransportError: The port is taken.
     """
 
-    def start(origin: str) -> None:
-        if on_start:
-            on_start(f"{origin}/v1")
-
     with SandboxStore(path) as store:
         app = create_app(store, api_keys=api_keys, options=options, faults=faults)
-        serve_until_stopped(app, SERVER, start, host=host, port=port)
+        serve_until_stopped(app, SERVER, on_start, path="/v1", host=host, port=port)
 
 
 @contextmanager

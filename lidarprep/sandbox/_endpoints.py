@@ -87,13 +87,13 @@ def _create(request: Request, task_type: TaskType, body: Mapping[str, Any]) -> S
             log.warning("%s: unknown parameters are taken as they are: %s", task_type.name, unknown)
         origin = str(request.base_url).rstrip("/")
         return SavedAnswer(200, _lifecycle(request).create(parameters, is_test=is_test, origin=origin))
-    except ParameterError as error:
-        return _refusal(400, error.message)
-    except SandboxError as error:
-        return _refusal(error.status_code, str(error))
+    except (ParameterError, SandboxError) as error:
+        return refusal(error)
 
 
-def _refusal(status: int, message: str) -> SavedAnswer:
+def refusal(error: ParameterError | SandboxError) -> SavedAnswer:
+    """Return the answer to a request that is refused."""
+    status, message = (400, error.message) if isinstance(error, ParameterError) else (error.status_code, str(error))
     return SavedAnswer(status, {"status_code": status, "error": message})
 
 

@@ -143,14 +143,14 @@ class Lifecycle:
             self._send_callback(task)
             return task
 
-    def audit(self, task_id: str, audit_result: str | None, *, audited_by: str = "sandbox@example.com") -> Document:
+    def audit(self, task_id: str, audit_result: str | None) -> Document:
         """Add the customer's audit of a completed task; approval creates its dependent tasks."""
         if audit_result not in REVIEW_STATUSES:
             raise ParameterError(f"audit_result is {audit_result!r}; it must be one of {', '.join(REVIEW_STATUSES)}")
         with self.store.transaction():
             task = self.store.require(task_id, "completed")
             audit = {
-                "audited_by": audited_by,
+                "audited_by": "sandbox@example.com",
                 "audited_at": time_text(self.store.now()),
                 "audit_time_secs": 0,
                 "audit_result": audit_result,
@@ -201,11 +201,11 @@ class Lifecycle:
 
     def _create_dependents(self, task: Document) -> Document:
         made = []
+        origin = self.store.origin(task["task_id"])
         inherited = {name: task[name] for name in INHERITED if task.get(name) is not None}
         for definition in task["dependents"]["defs"]:
             body = {**inherited, **definition, "lidar_task": task["task_id"]}
             parameters = read_parameters(body.pop("type"), body, STRICTNESS)
-            origin = self.store.origin(task["task_id"])
             made.append(self.create(parameters, is_test=task["is_test"], origin=origin)["task_id"])
         return self.store.change(task["task_id"], dependents={**task["dependents"], CREATED: made})
 
