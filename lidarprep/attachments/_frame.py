@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from lidarprep.errors import EncodingError, FormatError, SceneError
@@ -18,6 +19,15 @@ from lidarprep.kernels import HAS_D, HAS_GROUND, HAS_I, HAS_T
 from lidarprep.kernels.select import all_within
 from lidarprep.scene import Camera, CameraImage, Frame, GpsPose, PointCloud, Pose, RadarPoints, ReferenceFrame
 from lidarprep.scene.camera import Distortion, intrinsics_from_mapping
+
+
+def json_fault(text: bytes, error: orjson.JSONDecodeError) -> tuple[int, str]:
+    """Return at which byte a text stops being JSON, and what is wrong there."""
+    try:
+        # The parser counts in characters.
+        return len(text.decode()[: error.pos].encode()), f"malformed JSON ({error.msg})"
+    except UnicodeDecodeError as not_utf8:
+        return not_utf8.start, "text that is not UTF-8"
 
 
 @dataclass(frozen=True)

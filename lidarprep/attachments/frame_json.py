@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from lidarprep.attachments._frame import AttachmentColumns, ReadColumns, describe, read_frame
+from lidarprep.attachments._frame import AttachmentColumns, ReadColumns, describe, json_fault, read_frame
 from lidarprep.errors import EncodingError, FormatError, RecipeError
 from lidarprep.kernels import frame_json_reader as reader
 from lidarprep.kernels import frame_json_writer as writer
@@ -179,11 +179,7 @@ def _parse(text: bytes, source: str, place_of: Callable[[int], int]) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        found = f"malformed JSON ({error.msg})"
-        try:
-            at = len(text.decode()[: error.pos].encode())  # the parser counts in characters
-        except UnicodeDecodeError as not_utf8:
-            at, found = not_utf8.start, "text that is not UTF-8"
+        at, found = json_fault(text, error)
         raise FormatError(
             source, place=f"byte {place_of(at)}", found=found, expected="one JSON object, a Frame"
         ) from error

@@ -147,12 +147,12 @@ def _file(path: Path) -> Scene:
 
 def _folder(folder: Path, options: OpenOptions, notes: list[str]) -> Scene:
     files = files_by_frame(folder, lambda name: _stem_of_frame(folder / name))
-    scenes = [path for path in visible(folder) if path.suffix.lower() == ".sfs" and _is_attachment(path)]
-    if not files and scenes:
+    if not files:
+        scenes = [path for path in visible(folder) if path.suffix.lower() == ".sfs" and _is_attachment(path)]
+        if not scenes:
+            raise SceneError(f"{folder} holds no attachment", fix=f"Expected are {LOOKS_LIKE}.")
         asked = None if options.scene is None else options.scene.removesuffix(".sfs")
         return _file(select_part(folder, "scene", {path.stem: path for path in scenes}, asked, LOOKS_LIKE))
-    if not files:
-        raise SceneError(f"{folder} holds no attachment", fix=f"Expected are {LOOKS_LIKE}.")
     taken = {path.name for path in files.values()}
     others = [path.name for path in visible(folder) if path.name not in taken and path.is_file()]
     if others:

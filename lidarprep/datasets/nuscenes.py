@@ -25,6 +25,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
             "radar: all returns are kept, also those marked as invalid or ambiguous, which nuScenes' own kit leaves out"
         )
     # Points and radar returns are moved by these poses, which the frame itself does not have.
-    calibration = [tables / "calibrated_sensor.json", tables / "ego_pose.json"]
+    calibration = source_files([tables / "calibrated_sensor.json", tables / "ego_pose.json"])
     frames = tuple(
         Frame(
             id=reading.token,
@@ -123,9 +124,10 @@ def open(path: Path, options: OpenOptions) -> Scene:
             world_from_ego=poses[index],
             timestamp=reading.timestamp,
             images=images[index],
-            sources=source_files(
-                [*(path for path, *_ in points[index]), *(path for path, _ in returns[index]), *calibration],
-                images[index],
+            sources=(
+                *source_files([*(path for path, *_ in points[index]), *(path for path, _ in returns[index])]),
+                *calibration,
+                *source_files((), images[index]),
             ),
         )
         for index, reading in enumerate(readings)
@@ -266,12 +268,12 @@ def _lidar_parts(
     device = main if others else None
     times = [reading.timestamp for reading in readings]
     parts: list[list[_LidarPart]] = [[(reading.path, first.ego_from_sensor, device)] for reading in readings]
-    notes = _missing_files(first.name, readings, "reading their points is an error")
+    _, notes = _present(first.name, readings, "reading their points is an error")
     for device, lidar in others:
         candidates = _wanted(lidar, options)
-        notes += _missing_files(lidar.name, candidates, "reading their points is an error")
+        _, missing = _present(lidar.name, candidates, "reading their points is an error")
         matched, more = _nearest(lidar, candidates, "sweep", times, trajectory, options)
-        notes += more
+        notes += missing + more
         for frame, found in matched.items():
             parts[frame].append((*found, device))
     return [tuple(part) for part in parts], notes
@@ -284,11 +286,9 @@ def _radar_parts(
     parts: list[list[_RadarPart]] = [[] for _ in times]
     notes = []
     for radar in radars:
-        candidates = _wanted(radar, options)
-        notes += _missing_files(radar.name, candidates, "they are left out")
-        there = [one for one in candidates if one.path.is_file()]
+        there, missing = _present(radar.name, _wanted(radar, options), "they are left out")
         matched, more = _nearest(radar, there, "file", times, trajectory, options)
-        notes += more
+        notes += missing + more
         for frame, found in matched.items():
             parts[frame].append(found)
     return [tuple(part) for part in parts], notes
@@ -300,9 +300,8 @@ def _image_series(cameras: Mapping[int, Channel], options: OpenOptions) -> tuple
     calibrated = [(index, one, one.intrinsics) for index, one in cameras.items() if one.intrinsics is not None]
     for index, channel, intrinsics in calibrated:
         camera = Camera(channel.name, index, intrinsics, channel.ego_from_sensor)
-        readings = _wanted(channel, options)
-        notes += _missing_files(channel.name, readings, "they are left out")
-        there = [reading for reading in readings if reading.path.is_file()]
+        there, missing = _present(channel.name, _wanted(channel, options), "they are left out")
+        notes += missing
         images = [CameraImage(camera, reading.path) for reading in there]
         series.append(ImageSeries(camera, [reading.timestamp for reading in there], images.__getitem__))
     return series, notes
@@ -329,14 +328,17 @@ def _nearest(
     return found, unmatched(channel.name, what, rows, options)
 
 
-def _missing_files(name: str, readings: Sequence[Reading], consequence: str) -> list[str]:
-    missing = [reading.path for reading in readings if not reading.path.is_file()]
-    if not missing:
-        return []
-    return [
-        f"{name}: {len(missing)} of {len(readings)} files that sample_data.json names are not there, such as "
-        f"{missing[0]}; {consequence}"
-    ]
+def _present(name: str, readings: Sequence[Reading], consequence: str) -> tuple[list[Reading], list[str]]:
+    """Return the readings whose files are there, and a note on the others."""
+    is_there = [reading.path.is_file() for reading in readings]
+    there = list(compress(readings, is_there))
+    if len(there) == len(readings):
+        return there, []
+    note = (
+        f"{name}: {len(readings) - len(there)} of {len(readings)} files that sample_data.json names are not there, "
+        f"such as {readings[is_there.index(False)].path}; {consequence}"
+    )
+    return there, [note]
 
 
 def read_radars(parts: tuple[_RadarPart, ...]) -> RadarPoints:

@@ -26,7 +26,7 @@ from lidarprep.datasets.filenames import (
     by_key,
     frame_key,
     point_stem,
-    source_files,
+    source_file,
     times_in_names,
     visible,
     visible_names,
@@ -252,11 +252,15 @@ def at_frame_times(scene: Scene, sources: PointSources, options: OpenOptions, po
         for (index, one, *_), transform in zip(places, transforms, strict=True):
             sweeps[index].append(LidarSweep(one.read_points, lidar, transform))
         notes += motion_note(f"sweeps of lidar {lidar.name}", transforms, None)
+    pose_sources = {path: source_file(path) for path in pose_files}
     frames = tuple(
         replace(
             frame,
             read_points=partial(read_sweeps, tuple(sweeps[index]), True),
-            sources=(*frame.sources, *source_files(pose_files[max(0, index - 1) : index + 2])),
+            sources=(
+                *frame.sources,
+                *(pose_sources[path] for path in dict.fromkeys(pose_files[max(0, index - 1) : index + 2])),
+            ),
         )
         for index, frame in enumerate(scene.frames)
     )

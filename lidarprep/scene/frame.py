@@ -74,8 +74,9 @@ class Frame:
         timestamp: Nanoseconds since the Unix epoch, or None.
         images: Images taken with the frame, in the order of their cameras.
         gps: The device's position on the Earth, or None.
-        sources: The files that points, radar returns and images are read from. Poses and calibration are part of the
-            frame itself. Empty where nobody knows: such a frame is prepared again at each run.
+        sources: The files that points, radar returns and images are read from, and those of poses and calibration by
+            which they are moved on reading; the frame's own pose and cameras are part of it. Empty where nobody
+            knows: such a frame is prepared again at each run.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""A small recording in the toolkit layout."""
+"""Small recordings: in the toolkit layout, and generated ones that are written in others."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.datasets.generated import Recording, generated
+
 POSE = {"heading": [1.0, 0.0, 0.0, 0.0], "position": [1.0, 2.0, 3.0]}
 INTRINSICS = {"fx": 900.0, "fy": 901.0, "cx": 640.0, "cy": 360.0}
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """A generated recording, to be written in a layout and read back."""
+    return generated(tmp_path_factory.mktemp("generated") / "toolkit")
 
 
 @pytest.fixture

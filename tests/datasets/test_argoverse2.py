@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from lidarprep.datasets import argoverse2, open_scene
 from lidarprep.errors import FormatError, MissingExtraError, SceneError
-from tests.datasets.generated import Recording, generated
+from tests.datasets.generated import Recording
 from tests.datasets.write_argoverse2 import LOG, write, write_argoverse2, write_poses
 
 POSES = "city_SE3_egovehicle.feather"
@@ -32,11 +32,6 @@ SWEEP = {
     "laser_number": np.array([0, 31, 32, 63], np.uint8),
     "offset_ns": np.array([-5, 0, 50_000_000, 106_989_794], np.int32),
 }
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    return generated(tmp_path_factory.mktemp("recorded") / "toolkit")
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,8 @@ import pytest
 from lidarprep.datasets import kitti_odometry, open_scene
 from lidarprep.errors import LidarprepError, SceneError
 from lidarprep.scene import Pose
-from tests.datasets.generated import Recording, generated
+from tests.datasets.generated import Recording
 from tests.datasets.write_kitti_odometry import write_kitti_odometry
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    return generated(tmp_path_factory.mktemp("generated"))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lidarprep.datasets import _nuscenes_tables as nuscenes_tables
 from lidarprep.datasets import nuscenes, open_scene
 from lidarprep.errors import FormatError, SceneError
-from tests.datasets.generated import Matrix, Recording, generated, pose_matrix, quaternion
+from tests.datasets.generated import Matrix, Recording, pose_matrix, quaternion
 from tests.datasets.write_nuscenes import (
     EGO_FROM_LIDAR,
     RADAR_RECORD,
@@ -28,11 +28,6 @@ from tests.datasets.write_nuscenes import (
 )
 
 Record = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    return generated(tmp_path_factory.mktemp("recorded") / "toolkit")
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,8 @@ import pytest
 
 from lidarprep.datasets import open_scene, pandaset
 from lidarprep.errors import FormatError, LidarprepError, SceneError
-from tests.datasets.generated import Recording, generated
+from tests.datasets.generated import Recording
 from tests.datasets.write_pandaset import write_pandaset
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    return generated(tmp_path_factory.mktemp("generated"))
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from lidarprep.attachments._frame import json_fault
 from lidarprep.errors import EncodingError, FormatError
 
 ALIGNMENT = 4
@@ -196,11 +197,7 @@ class _ContainerReader:
         try:
             document = orjson.loads(text)
         except orjson.JSONDecodeError as error:
-            found = f"malformed JSON ({error.msg})"
-            try:
-                at = len(text.decode()[: error.pos].encode())  # the parser counts in characters
-            except UnicodeDecodeError as not_utf8:
-                at, found = not_utf8.start, "text that is not UTF-8"
+            at, found = json_fault(text, error)
             raise self.refuse(f"byte {at}", found, "a JSON header") from error
         if not isinstance(document, dict):
             raise self.refuse("the header", type(document).__name__, "a JSON object")
