@@ -148,19 +148,20 @@ def running_proxy(server: str, plan: Plan = healthy) -> Iterator[Proxy]:
     assert upstream.hostname is not None
     assert upstream.port is not None
     handler = _Handler(proxy, upstream.hostname, upstream.port)
+    listening = asyncio.run_coroutine_threadsafe(asyncio.start_server(handler, "127.0.0.1", 0), loop).result()
+    proxy.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     try:
-        listening = asyncio.run_coroutine_threadsafe(asyncio.start_server(handler, "127.0.0.1", 0), loop).result()
-        proxy.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         yield proxy
-        listening.close()
     finally:
-        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result()
+        asyncio.run_coroutine_threadsafe(_close(listening), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
 
 
-async def _cancel_all() -> None:
+async def _close(listening: asyncio.Server) -> None:
+    """In the loop's own thread, as all of asyncio wants it: closed from another, a server may close twice at once."""
+    listening.close()
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in others:
         task.cancel()
