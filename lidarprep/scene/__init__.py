@@ -1,6 +1,7 @@
 """Plain typed data of a recording: poses, points, cameras, frames. No files, no network, no Numba."""
 
 from lidarprep.scene.camera import Camera, CameraImage, CameraModel, Distortion, Intrinsics
+from lidarprep.scene.finding import Finding, Severity, Subject
 from lidarprep.scene.frame import Frame, GpsPose, Lidar, Scene, SourceFile, Stream
 from lidarprep.scene.points import PointCloud, RadarPoints, ReferenceFrame
 from lidarprep.scene.pose import Pose
@@ -12,6 +13,7 @@ __all__ = [
     "CameraImage",
     "CameraModel",
     "Distortion",
+    "Finding",
     "Frame",
     "GpsPose",
     "Intrinsics",
@@ -22,7 +24,9 @@ __all__ = [
     "ReferenceFrame",
     "RegionOfInterest3D",
     "Scene",
+    "Severity",
     "SourceFile",
     "Stream",
+    "Subject",
     "Trajectory",
 ]

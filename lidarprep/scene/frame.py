@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from lidarprep.errors import SceneError
 from lidarprep.scene.camera import Camera, CameraImage
+from lidarprep.scene.finding import Finding
 from lidarprep.scene.points import PointCloud, RadarPoints, ReferenceFrame
 from lidarprep.scene.pose import Pose
 from lidarprep.scene.trajectory import Trajectory
@@ -173,7 +174,8 @@ class Scene:
         frames: The frames, in time order.
         cameras: The cameras, in the order of their indices.
         points_frame: The frame of reference that the recording's points are in.
-        notes: Guesses and oddities met on opening, a sentence each.
+        notes: Guesses made on opening, a sentence each.
+        findings: What was found odd on opening.
         lidars: The lidars whose points the frames have, in the order of their indices; empty where the recording
             names none.
         trajectory: world_from_ego as dense as the recording has it; None where only the frames have poses.
@@ -195,6 +197,7 @@ class Scene:
     motion_compensated: bool = False
     points_frame_is_certain: bool = False
     opened_with: tuple[tuple[str, Any], ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def with_points_in(self, points_frame: Literal["ego", "world"]) -> Scene:
         """Copy the recording with its points taken to be in that frame of reference."""

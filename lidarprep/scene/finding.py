@@ -1,0 +1,83 @@
+"""Findings: what is odd about a recording, as data that programs read and people are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+# error: it would ruin a task. warning: it may. note: it is as well to know.
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a finding is about.
+
+    Args:
+        kind: What it is.
+        name: Its name in the recording: a frame's id, a camera's name, a topic, a path; "" for the whole scene.
+    """
+
+    kind: Literal["scene", "frame", "camera", "lidar", "topic", "file"] = "scene"
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option that settles a finding, by its three spellings.
+
+    Args:
+        flag: As the command line has it, with its value: "--points-frame world".
+        python: As a keyword of Python: "points_frame='world'".
+        of: The function that takes it: of opening (also `opening:` in a recipe file) or of preparing (a recipe's
+            field); "check" where it is about the checks only.
+    """
+
+    flag: str
+    python: str
+    of: Literal["open_scene", "Recipe", "check"] = "open_scene"
+
+    def __str__(self) -> str:
+        where = "" if self.of == "check" else f" in {self.of}"
+        return f"{self.flag} ({self.python}{where})"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something odd about a recording.
+
+    Args:
+        code: Its kind: words with hyphens that stay the same from version to version. `lidarprep.checks.codes`
+            explains each.
+        message: What is odd, in a sentence with the figure.
+        cure: What to do about it, in a phrase; the option, where there is one, is said before it.
+        severity: How bad it is.
+        subject: What it is about.
+        found: The figure that was found, in the unit of `expected`; None where there is no single one.
+        expected: What was expected in its place.
+        option: The option that settles it.
+    """
+
+    code: str
+    message: str
+    cure: str = ""
+    severity: Severity = "warning"
+    subject: Subject = field(default_factory=Subject)
+    found: float | str | None = None
+    expected: float | str | None = None
+    option: Option | None = None
+
+    @property
+    def advice(self) -> str:
+        """What to do about it: the option, then the cure."""
+        return "; ".join(part for part in ("" if self.option is None else str(self.option), self.cure) if part)
+
+
+def opening_option(flag: str, value: str, name: str, python: str) -> Option:
+    """Spell an option of opening: --frame-order, time, frame_order, 'time'."""
+    return Option(f"{flag} {value}".rstrip(), f"{name}={python}")
+
+
+def recipe_option(flag: str, name: str, python: str) -> Option:
+    """Spell an option of preparing: --drop-intensity, drop_intensity, True."""
+    return Option(flag, f"{name}={python}", "Recipe")
