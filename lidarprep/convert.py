@@ -169,6 +169,7 @@ def _with_images_that_fit(frames: list[Frame], to_format: Format, notes: list[st
 def _to_point_file(frame: Frame, target: Path, notes: list[str], *, is_attachment: bool) -> Conversion:
     points = frame.points()
     unheld = write_points(target, points)
+    notes.extend(points.notes)
     if points.ignored_fields:
         notes.append(f"fields that have no place in a cloud are dropped: {', '.join(points.ignored_fields)}")
     if unheld:

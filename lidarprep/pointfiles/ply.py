@@ -132,7 +132,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     if cloud.timestamp is not None:
         columns["timestamp_s"] = seconds = cloud.timestamp / 1e9
         back = to_nanoseconds(seconds, "s")
-        lost = [] if back is not None and np.array_equal(back, cloud.timestamp) else ["timestamp"]
+        lost = [] if back is not None and np.array_equal(back[0], cloud.timestamp) else ["timestamp"]
     columns, rounded = storable(columns, TYPES.values())
     with appearing_whole(path) as stream:
         PlyData([PlyElement.describe(records(columns), "vertex")], byte_order="<").write(stream)
