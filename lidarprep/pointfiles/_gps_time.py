@@ -66,9 +66,10 @@ class GpsTimes:
         """Judge the next of the file's times, (N,) seconds, if none was found before."""
         if self.known:
             return
-        times = seconds[(np.abs(seconds) <= LARGEST_TIME_S) & (seconds != 0)]
+        with np.errstate(invalid="ignore"):
+            times = seconds[(np.abs(seconds) <= LARGEST_TIME_S) & (seconds != 0)]
+            self.odd |= not times.size and bool(seconds.any())
         if not times.size:
-            self.odd |= bool(seconds.any())
             return
         middle = (times.size - 1) // 2
         self._judge(float(np.partition(times, middle)[middle]))

@@ -70,6 +70,11 @@ def to_nanoseconds(values: NDArray[Any], unit: TimeUnit | None = None) -> tuple[
     """
     if values.size == 0:
         return np.zeros(0, dtype=np.int64), 0
+    with np.errstate(invalid="ignore"):  # of signalling NaN
+        return _converted(values, unit)
+
+
+def _converted(values: NDArray[Any], unit: TimeUnit | None) -> tuple[NDArray[np.int64], int] | None:
     whole = values.dtype.kind != "f"
     if not whole:
         values = values.astype(np.float64)
