@@ -6,7 +6,8 @@ The dialect is sniffed:
 |--------------------------|----------------------------------------------------------------------------------------|
 | separator                | from the first row: semicolon, comma, tab, or else any number of blanks and tabs       |
 | names of the columns     | a first line that is not all numbers, optionally after # or //, as CloudCompare writes |
-| without such a line      | x y z, x y z intensity, x y z r g b (0–255), or x y z intensity r g b (0–255)          |
+| without such a line      | x y z, x y z intensity, x y z r g b (0–255), or x y z intensity r g b (0–255);         |
+|                          | x y z r g b alpha where the last is 255 throughout; normals of length 1 for r g b      |
 | count of points          | one whole number alone before the first row, as in .pts                                |
 
 A decimal comma is refused, since it cannot always be told from a separator.
@@ -16,10 +17,11 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
@@ -58,6 +60,9 @@ _METRES = ("", "m", "metre", "metres", "meter", "meters")
 
 _ROWS_AT_ONCE = 1 << 14
 
+# Normals are written with few digits.
+_NORMAL_TOLERANCE = 0.01
+
 
 def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
     """Read delimited text; numbers are read exactly, and empty values become NaN.
@@ -91,9 +96,11 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
             fields[column.name] = numbers
         elif column.name:
             unread.append(column.name)
-    if dialect.names is None:
-        _check_colour(path, fields)
-    return cloud_from_fields(path, fields, frame, unread=unread)
+    if dialect.names is not None:
+        return cloud_from_fields(path, fields, frame, unread=unread)
+    fields, notes = _told_by_values(fields)
+    _check_colour(path, fields)
+    return replace(cloud_from_fields(path, fields, frame, unread=unread), notes=notes)
 
 
 def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
@@ -180,13 +187,37 @@ def _bare(path: Path, text: bytes, dialect: _Dialect) -> list[Column]:
     return [Column(name, kinds.get(name, "<f8")) for name in names] + [Column("", None)] * trailing
 
 
+def _told_by_values(fields: dict[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    """Rename the columns of a file without a header whose numbers say that they are others; and note that."""
+    names, values = list(fields), list(fields.values())
+    if len(names) < 6 or not len(values[0]):
+        return fields, ()
+    normals = np.column_stack(values[-3:]).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        length = np.sqrt((normals**2).sum(axis=1))
+    unit = np.abs(length - 1) < _NORMAL_TOLERANCE
+    # A point may lack its normal.
+    if any(one.dtype.kind == "f" for one in values[-3:]) and unit.any() and (unit | (length == 0)).all():
+        names[-3:] = ["nx", "ny", "nz"]
+        return dict(zip(names, values, strict=True)), ("the last three columns have a length of 1: they are normals",)
+    if len(names) == 7 and (values[-1] == 255).all() and all(_are_channels(one) for one in values[3:6]):
+        names[3:] = ["red", "green", "blue", "alpha"]
+        note = "the last of seven columns is 255 throughout: they are taken as x y z red green blue alpha"
+        return dict(zip(names, values, strict=True)), (note,)
+    return fields, ()
+
+
+def _are_channels(values: NDArray[Any]) -> bool:
+    return bool(((values >= 0) & (values <= 255) & (values == np.floor(values))).all())
+
+
 def _check_colour(path: Path, fields: dict[str, NDArray[Any]]) -> None:
     """Check that the last three columns of a file without a header look like colours."""
     for name in ("red", "green", "blue"):
         values = fields.get(name)
         if values is None or not values.size:
             continue
-        if values.dtype.kind != "i" or values.min() < 0 or values.max() > 255:
+        if not _are_channels(values):
             raise FormatError(
                 path,
                 place=f"column {list(fields).index(name) + 1}",

@@ -212,10 +212,16 @@ def _flags(values: NDArray[Any]) -> NDArray[np.bool_] | None:
 
 
 def _colour(channels: list[NDArray[Any]]) -> NDArray[np.uint8] | None:
-    """Return (N, 3) from three channels of integers up to 255; floats are ignored, since their scale is unknown."""
-    whole = [_whole(values, np.uint8) for values in channels if values.dtype.kind in "iu"]
+    """Return (N, 3) from three channels of whole numbers up to 255; None for other ones.
+
+    Floats of 0 and 1 alone, or with fractions, are ignored: their scale is unknown.
+    """
+    whole = [_whole(values, np.uint8) for values in channels if values.dtype.kind in "iuf"]
     found = [values for values in whole if values is not None]
-    return np.column_stack(found) if len(found) == 3 else None
+    if len(found) != 3:
+        return None
+    integers = all(values.dtype.kind in "iu" for values in channels)
+    return np.column_stack(found) if integers or any((values > 1).any() for values in found) else None
 
 
 def _unpacked_colour(values: NDArray[Any]) -> NDArray[np.uint8] | None:

@@ -26,7 +26,7 @@ from lidarprep.scene import PointCloud, ReferenceFrame
 # The columns of a plain (N, 3+) array; further ones are ignored.
 PLAIN_COLUMNS = ("x", "y", "z", "intensity")
 
-# Names of two-dimensional arrays in an archive.
+# Names of two-dimensional arrays in an archive, or of structured ones beside others, as pyntcloud writes them.
 POSITION_NAMES = ("positions", "points", "xyz", "arr_0")  # arr_0: numpy.savez(path, array)
 COLOUR_NAMES = ("colour", "colours", "color", "colors", "rgb")
 
@@ -80,7 +80,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
 
 def _columns(path: Path, name: str, array: NDArray[Any], *, alone: bool) -> dict[str, NDArray[Any]]:
     """Return the fields of one array."""
-    if array.dtype.names is not None and alone:
+    if array.dtype.names is not None and (alone or name.lower() in POSITION_NAMES):
         return {field: array[field] for field in array.dtype.names}
     if array.ndim == 2 and name.lower() in POSITION_NAMES:
         if array.shape[1] < 3:

@@ -88,6 +88,15 @@ def test_an_archive_is_columns_by_name(save: Save) -> None:
     assert len(read_points(save("c.npz", npz_bytes(arr_0=XYZ)))) == 4
 
 
+def test_a_structured_array_beside_others_is_the_points(save: Save) -> None:
+    """As pyntcloud writes them: DataFrame.to_records of the points, and of the faces."""
+    mesh = np.zeros(2, [("v1", "i4"), ("v2", "i4"), ("v3", "i4")])
+    cloud = read_points(save("a.npz", npz_bytes(points=some_points(), mesh=mesh)))
+    np.testing.assert_array_equal(cloud.positions[:, 2], some_points()["z"])
+    np.testing.assert_array_equal(cloud.ring, some_points()["ring"])
+    assert "mesh" in cloud.ignored_fields
+
+
 def test_no_point_is_an_empty_cloud(save: Save) -> None:
     assert len(read_points(save("a.npy", npy_bytes(XYZ[:0])))) == 0
     assert len(read_points(save("a.npz", npz_bytes(positions=XYZ[:0])))) == 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import laspy
+import lazrs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -419,6 +420,47 @@ def laz_parts(number: int) -> tuple[bytearray, int, int]:
     content = bytearray(as_bytes(some_points("1.4", number), compressed=True))
     begins = struct.unpack_from("<I", content, 96)[0]
     return content, begins, struct.unpack_from("<q", content, begins)[0]
+
+
+def pointwise(points: laspy.LasData) -> bytes:
+    """A LAZ file as LASzip 1 wrote it: one stream in place of chunks, and no table of them."""
+    plain, number, count = as_bytes(points), points.point_format.id, len(points.points)
+    record = bytearray(lazrs.LazVlr.new_for_compression(number, 0).record_data())
+    struct.pack_into("<I", record, 12, count)
+    chunk = io.BytesIO()
+    compressor = lazrs.LasZipCompressor(chunk, lazrs.LazVlr(bytes(record)))
+    compressor.compress_many(np.frombuffer(points.points.array.tobytes(), np.uint8))
+    compressor.done()
+    stream = chunk.getvalue()[8 : struct.unpack_from("<q", chunk.getvalue())[0]]
+    struct.pack_into("<HI", record, 0, 1, 0)
+    struct.pack_into("<I", record, 12, 50_000)
+    vlr = struct.pack("<H16sHH32s", 0, b"laszip encoded", 22204, len(record), b"") + bytes(record)
+    begins = struct.unpack_from("<I", plain, 96)[0]
+    head = bytearray(plain[:begins])
+    struct.pack_into("<II", head, 96, begins + len(vlr), struct.unpack_from("<I", head, 100)[0] + 1)
+    head[104] |= 128
+    return bytes(head) + vlr + stream
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_points_in_one_stream_are_read_as_they_were_written(tmp_path: Path, number: int) -> None:
+    points = some_points("1.2", number, count=60_000)
+    (tmp_path / "a.las").write_bytes(as_bytes(points))
+    (tmp_path / "a.laz").write_bytes(pointwise(points))
+    expected, found = read_points(tmp_path / "a.las"), read_points(tmp_path / "a.laz")
+    assert_same(found, expected)
+    chunks = list(las.read_chunks(tmp_path / "a.laz", points_per_chunk=25_000))
+    assert_same(PointCloud.concatenate(chunks), expected)
+
+
+def test_points_in_one_stream_that_is_cut_or_promises_too_many_are_refused(tmp_path: Path) -> None:
+    content = pointwise(some_points())
+    (tmp_path / "a.laz").write_bytes(content[:-40])
+    with pytest.raises(FormatError, match="not readable LAZ"):
+        read_points(tmp_path / "a.laz")
+    (tmp_path / "a.laz").write_bytes(content[:107] + struct.pack("<I", 2**32 - 1) + content[111:])
+    with pytest.raises(FormatError, match="4294967295 points in a file of"):
+        read_points(tmp_path / "a.laz")
 
 
 @pytest.mark.parametrize("chunks", [2**32 - 1, 100, 0])
