@@ -9,7 +9,8 @@ both ways, and before version 1.2 there was nothing to say it with. So the media
 | adjusted | below 1e9             | adjusted standard time, up to 2043                                  |
 | offset   | any                   | GPS seconds less the header's offset (version 1.5)                  |
 | week     | other, below 1e9      | adjusted standard time, against the header                          |
-| any      | 1e9 to 1.6e9          | GPS seconds, of 2011 to 2030, from which nothing was taken off      |
+| any      | 1e9 to 1.6e9          | GPS seconds, of 2011 to 2030, from which nothing was taken off; but |
+|          |                       | Unix seconds where the file was written before that time            |
 | any      | from 1.6e9            | Unix seconds, since 2020                                            |
 
 What goes against the header is noted, and so is adjusted time within the week of 2011 that looks like seconds of one.
@@ -47,9 +48,11 @@ class GpsTimes:
 
     Args:
         declared_less_s: GPS seconds that its times are less by, as its header says; None for seconds of a week.
+        written_by_s: When the file was written at the latest, Unix seconds; None where its header does not say.
     """
 
     declared_less_s: int | None
+    written_by_s: int | None = None
     notes: dict[str, None] = field(default_factory=dict)
     odd: bool = False  # whether numbers were met that are no times, other than 0
     _base_s: int = 0  # what is added for Unix seconds, but for leap seconds
@@ -92,7 +95,8 @@ class GpsTimes:
             self._zeros = True
             return
         if less_s is None or less_s == ADJUSTED_BY_S:
-            if median >= _NOT_GPS_S:
+            from_future = self.written_by_s is not None and median + GPS_EPOCH_UNIX_S > self.written_by_s >= median
+            if median >= _NOT_GPS_S or (median >= _NOT_ADJUSTED_S and from_future):
                 self._contradict(week, median, "seconds since the Unix epoch")
                 return
             less_s = 0 if median >= _NOT_ADJUSTED_S else ADJUSTED_BY_S

@@ -5,6 +5,7 @@ Sources: the LAS specification of the ASPRS, 1.0 to 1.5-R00; for the record that
 
 from __future__ import annotations
 
+import calendar
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,7 @@ class LasHeader:
         scales, offsets: x = X · scale + offset, metres or whatever the coordinate system has.
         data_begins: The first byte of the points.
         gps_less_s: What was taken off GPS seconds, as the header says; None where they are seconds of a week.
+        written_by_s: The end of the day on which the file was written, anywhere on Earth, Unix seconds; or None.
         has_more: Whether wave packets or extended records may follow the points.
         has_crs: Whether the file names a coordinate reference system.
         laz_record: The record that LAZ adds, for its decoder; None where points are not compressed.
@@ -83,6 +85,7 @@ class LasHeader:
     offsets: tuple[float, ...]
     data_begins: int
     gps_less_s: int | None
+    written_by_s: int | None
     has_more: bool
     has_crs: bool
     laz_record: bytes | None
@@ -163,6 +166,7 @@ class _HeaderReader:
             offsets=offsets,
             data_begins=begins,
             gps_less_s=self.gps_less_s(minor, encoding),
+            written_by_s=self.written_by_s(),
             has_more=extended or (minor >= 3 and bool(encoding & 0b110)),
             has_crs=any(user == "LASF_Projection" for user, _ in records) or bool(encoding & 16 and extended),
             laz_record=laz_record,
@@ -178,6 +182,13 @@ class _HeaderReader:
         if not encoding & 1:
             return None
         return self.number("<H", 391) * 1_000_000 if minor >= 5 and encoding & 64 else ADJUSTED_BY_S
+
+    def written_by_s(self) -> int | None:
+        """Return the end of the day of the header, by the clock that is last to reach it, Unix seconds."""
+        day, year = self.number("<H", 90), self.number("<H", 92)
+        if not (1 <= day <= 366 and 1980 <= year < 2100):
+            return None
+        return calendar.timegm((year, 1, 1, 0, 0, 0)) + (day + 1) * 86_400
 
     def count(self, minor: int) -> int:
         """Return the number of points; version 1.4 counts in 64 bits, and repeats it in 32 for older readers, or 0."""

@@ -220,7 +220,7 @@ class _Content:
 
 
 def _content_of(header: LasHeader) -> _Content:
-    return _Content(GpsTimes(header.gps_less_s), fields=header.records.names or ())
+    return _Content(GpsTimes(header.gps_less_s, header.written_by_s), fields=header.records.names or ())
 
 
 def _scan(records: Records, header: LasHeader) -> _Content:

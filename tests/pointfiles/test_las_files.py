@@ -229,6 +229,18 @@ def test_gps_times_that_contradict_the_header_are_taken_as_what_they_are(
     assert said is None or re.search(said, cloud.notes[0])
 
 
+def test_seconds_that_as_gps_time_would_be_later_than_the_file_are_unix_seconds(tmp_path: Path) -> None:
+    """As in a file of PDAL's, of 2008-03-19: at 05:00 of that day it was 1,205,902,800."""
+    points = some_points(count=3, gps_time=np.full(3, 1_205_902_800.0))
+    points.header.global_encoding.gps_time_type = laspy.header.GpsTimeType.WEEK_TIME
+    for day, unix in ((datetime.date(2008, 3, 18), 1_205_902_800), (datetime.date(2019, 1, 1), 1_521_867_582)):
+        points.header.creation_date = day
+        (tmp_path / "a.las").write_bytes(as_bytes(points))
+        times = read_points(tmp_path / "a.las").timestamp
+        assert times is not None
+        assert times.tolist() == [unix * 10**9] * 3
+
+
 def test_version_1_1_with_the_bit_of_adjusted_times_has_them(tmp_path: Path) -> None:
     content = bytearray(as_bytes(some_points("1.1", 1, 3, gps_time=np.full(3, 28_967_300.0))))
     content[6] = 1
