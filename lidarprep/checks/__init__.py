@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 
 from lidarprep.checks._cameras import CameraView, camera_views, odd_extrinsics
-from lidarprep.checks._finding import refuse, refused, why_refused
 from lidarprep.checks._gaps import emptied_frames, empty_frames, missing_images, missing_poses
 from lidarprep.checks._points import far_coordinates, wrong_points_frame, zero_intensity
 from lidarprep.checks._poses import jumps, motion_within_sweeps, not_unit, out_of_order
@@ -30,11 +29,8 @@ __all__ = [
     "empty_frames",
     "finite",
     "motion_within_sweeps",
-    "refuse",
-    "refused",
     "sample_of",
     "thinned",
-    "why_refused",
 ]
 
 _GRAVEST_FIRST = ("error", "warning", "note")

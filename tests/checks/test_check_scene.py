@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lidarprep.checks import CheckOptions, check_scene, motion_within_sweeps, refuse, sample_of
+from lidarprep.checks import CheckOptions, check_scene, motion_within_sweeps, sample_of
 from lidarprep.checks._cameras import image_size
 from lidarprep.checks._samples import thinned
 from lidarprep.errors import FindingsError, RecipeError
 from lidarprep.scene import Camera, CameraImage, Finding, Frame, Intrinsics, Lidar, PointCloud, Pose, Scene, Trajectory
+from lidarprep.scene.finding import refuse
 from lidarprep.steps.intensity import guess_intensity_scale
 from lidarprep.steps.recentre import scene_offset
 from tests.checks.rigs import OPTICAL, WIDE, at, level_camera, ring, scene_of
