@@ -168,7 +168,7 @@ CODES: dict[str, Code] = {
 def as_markdown() -> str:
     """Return docs/findings.md: `python -m lidarprep.checks.codes > docs/findings.md`."""
     parts = [_HEAD]
-    for name, one in CODES.items():
+    for name, one in sorted(CODES.items()):
         parts.append(
             f"## {name}\n\n{one.severity}. {one.meaning}\n\n- **Measured:** {one.measured}\n"
             f"- **What to do:** {one.cure}\n"
