@@ -1,71 +1,19 @@
-"""Findings of checks and the end of a strict run; and samples: a few points of a frame, enough for the checks."""
+"""Samples: a few points of a few frames, which is what most checks look at."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.errors import SceneError
-from lidarprep.scene import Frame, PointCloud
-
-# Prefix of those notes of a manifest that are warnings.
-WARNING = "warning: "
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something odd about a recording: a warning, unless a run is strict.
-
-    Args:
-        code: Its kind: a word or two with hyphens that stay the same from version to version.
-        message: What is odd, in a sentence with the figure.
-        option: The cure: an option, as the command line, Python and a recipe spell it, or what to mend in the
-            recording.
-    """
-
-    code: str
-    message: str
-    option: str
-
-    @property
-    def note(self) -> str:
-        """Message and cure, for the notes of a manifest."""
-        return f"{WARNING}{self.message}; {self.option}"
-
-
-def opening_option(flag: str, value: str, name: str, python: str) -> str:
-    """Spell an option of opening: "--frame-order time (frame_order='time' in open_scene, …)"."""
-    return f"{flag} {value} ({name}={python} in open_scene, opening: {name} in a recipe)"
-
-
-def recipe_option(flag: str, name: str, python: str) -> str:
-    """Spell an option of preparing: "prepare --drop-intensity (drop_intensity=True in a recipe)"."""
-    return f"prepare {flag} ({name}={python} in a recipe)"
-
-
-def refuse(findings: Sequence[Finding]) -> None:
-    """End a strict run if there are findings.
-
-    Raises:
-        SceneError: Every finding, with its cure.
-    """
-    if findings:
-        lines = [f"{finding.code}: {finding.message}\n  {finding.option}" for finding in findings]
-        raise SceneError(strictly(len(findings)), fix="\n".join(lines))
-
-
-def strictly(count: int) -> str:
-    """Explain why a strict run ends after so many findings."""
-    return f"{'1 warning is an error' if count == 1 else f'{count} warnings are errors'}, as --strict asks"
-
-
-# ---- samples ----
+from lidarprep.errors import FormatError, SceneError
+from lidarprep.scene import Frame, PointCloud, Scene
 
 # Points of a frame that are looked at: enough for shares to a tenth of a percent, few enough to cost nothing.
-SAMPLE_POINTS = 20_000
+SAMPLE_POINTS = 30_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,3 +91,52 @@ def _scale_rows(intensity: NDArray[np.generic]) -> NDArray[np.int64]:
     fractional = np.flatnonzero(values != np.rint(values))[:1]
     rows: NDArray[np.int64] = known[np.array([values.argmin(), values.argmax(), *fractional])]
     return rows
+
+
+class SceneSamples:
+    """Reads frames of a scene for the checks, and keeps a sample of each; an unreadable frame has none.
+
+    Threads may share it. What has been read already, by an inspection or to estimate settings, is given by `add`.
+
+    Args:
+        scene: The recording.
+        frames: Those of its frames that are judged, in time order; all of them where it is None.
+    """
+
+    def __init__(self, scene: Scene, frames: Sequence[Frame] | None = None) -> None:
+        self.scene = scene
+        self.frames = tuple(scene.frames if frames is None else frames)
+        self._samples: dict[str, Sample | None] = {}
+        self._lock = threading.Lock()
+
+    def add(self, frame: Frame, sample: Sample | None) -> None:
+        """Add the sample of a frame that was read elsewhere; None if it could not be read."""
+        with self._lock:
+            self._samples[frame.id] = sample
+
+    def sample(self, frame: Frame) -> Sample | None:
+        """Return a few points of a frame, of its first chunk if it comes in chunks; None if it cannot be read."""
+        with self._lock:
+            if frame.id in self._samples:
+                return self._samples[frame.id]
+        points = self.points(frame)
+        sample = None if points is None else sample_of(frame, points)
+        with self._lock:
+            return self._samples.setdefault(frame.id, sample)
+
+    def points(self, frame: Frame) -> PointCloud | None:
+        """Read all points of a frame, or its first chunk; nothing of them is kept. None if it cannot be read."""
+        try:
+            return next(frame.chunks())
+        except (FormatError, SceneError):  # the run or the inspection names it
+            return None
+
+    @property
+    def usual(self) -> list[Sample]:
+        """Samples of the first, the middle and the last frame, or of those next to them that can be read."""
+        found: dict[str, Sample] = {}
+        for row in {0, len(self.frames) // 2, max(0, len(self.frames) - 1)}:
+            nearest = sorted(self.frames, key=lambda frame: abs(frame.index - self.frames[row].index))
+            sample = next((sample for frame in nearest if (sample := self.sample(frame)) is not None), None)
+            found |= {} if sample is None else {sample.frame.id: sample}
+        return sorted(found.values(), key=lambda sample: sample.frame.index)
