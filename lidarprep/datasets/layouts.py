@@ -132,7 +132,7 @@ def open_scene(path: str | PathLike[str], *, layout: str | None = None, **option
         layout: Its layout: "toolkit", "kitti-raw", "nuscenes", "mcap", "folder", … (all: `known_layouts()`); None:
             guess it.
         options: What the recording doesn't say, by the names of the fields of `OpenOptions`: points_frame, poses,
-            scene, lidars, cameras, all_sweeps, image_tolerance, max_pose_gap, frame_order, invert_extrinsics,
+            columns, scene, lidars, cameras, all_sweeps, image_tolerance, max_pose_gap, frame_order, invert_extrinsics,
             ego_frame, world_frame, pose_topic.
 
     Returns:
