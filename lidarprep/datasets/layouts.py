@@ -20,7 +20,7 @@ from lidarprep.datasets.association import by_time
 from lidarprep.datasets.filenames import visible
 from lidarprep.datasets.options import OpenKeywords, OpenOptions
 from lidarprep.datasets.selection import select
-from lidarprep.errors import SceneError
+from lidarprep.errors import FormatError, SceneError, is_git_lfs_pointer
 from lidarprep.pointfiles import point_suffixes
 from lidarprep.scene import Scene
 
@@ -169,8 +169,10 @@ def _guess(path: Path, layouts: Mapping[str, Layout]) -> tuple[str, str]:
     raise _unknown_recording(path, layouts)
 
 
-def _unknown_recording(path: Path, layouts: Mapping[str, Layout]) -> SceneError:
+def _unknown_recording(path: Path, layouts: Mapping[str, Layout]) -> SceneError | FormatError:
     """Make the error for a path that no layout takes: what is there, and what in it may have been meant."""
+    if path.is_file() and is_git_lfs_pointer(path):
+        return FormatError(path, found="not a recording")  # the error itself says what it is
     problem = f"{path} is no recording that lidarprep knows"
     looked_for = "\n".join(f"  {name}: {layout.LOOKS_LIKE}" for name, layout in layouts.items())
     fix = f"Looked for were\n{looked_for}"

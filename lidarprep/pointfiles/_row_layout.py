@@ -21,11 +21,16 @@ from numpy.typing import NDArray
 
 WIDTHS = range(3, 13)
 
-# Bits a number that another width has to save before it is believed: at least the first figure, and the second in all,
-# divided by how many numbers there are. Right files of 50 points and more stay below a quarter of it, wrong ones save
-# 0.4 and more; a multiple of a width tells less, so it needs its own figures.
-_SAVED = (0.2, 80.0)
-_SAVED_BY_MULTIPLE = (0.1, 80.0)
+# Bits a number that another width has to save before it is believed. Widths that are no multiples save 0.4 and more
+# where they are right, and nothing where they are wrong; a multiple tells less.
+_SAVED, _SAVED_BY_MULTIPLE = 0.2, 0.1
+
+# And so many bits divided by how many numbers there are: histograms of few numbers are random. Fewer are enough where
+# something else speaks against the expected width.
+_SAVED_IN_ALL, _SAVED_IN_DOUBT = 80.0, 20.0
+
+# Fewer numbers than this tell nothing.
+_FEWEST = 64
 
 # The numbers that are looked at: blocks of them from all over the file.
 _BLOCKS, _BLOCK = 12, 2048
@@ -72,25 +77,25 @@ class _Sample:
             yield whole[: len(whole) // width * width].reshape(-1, width)
 
 
-def row_width(numbers: NDArray[np.float32], expected: int) -> int:
+def row_width(numbers: NDArray[np.float32], expected: int, *, is_doubtful: bool = False) -> int:
     """Return how many numbers a row has: `expected`, unless another width fits far better.
 
     Args:
         numbers: (N,) float32, row by row.
         expected: The width that the file should have, which stands where the numbers leave doubt.
+        is_doubtful: Whether something else speaks against that width; then fewer numbers are enough.
     """
-    if len(numbers) < 2 * expected:
+    if len(numbers) < _FEWEST:
         return expected
     sample = _Sample.of(numbers)
     fits = [width for width in WIDTHS if len(numbers) % width == 0 and width != expected]
     width, bits = expected, sample.bits(expected)
     for other in fits:
         is_multiple = other % width == 0
-        least, in_all = _SAVED_BY_MULTIPLE if is_multiple else _SAVED
+        enough = _SAVED_BY_MULTIPLE if is_multiple else _SAVED
+        enough += (_SAVED_IN_DOUBT if is_doubtful and not is_multiple else _SAVED_IN_ALL) / len(sample.classes)
         saved = bits - sample.bits(other)
-        if saved > least + in_all / len(sample.classes) and not (
-            is_multiple and _beams_alternate(sample, width, other)
-        ):
+        if saved > enough and not (is_multiple and _beams_alternate(sample, width, other)):
             width, bits = other, bits - saved
     return width
 

@@ -156,12 +156,12 @@ def _check_layout(path: Path, content: bytes, names: tuple[str, ...]) -> None:
             fix="Labels, masks and images are stored so, too. If they are points, name the columns and their types, "
             f"such as {columns_option('x:f8,y:f8,z:f8,intensity:u1')}.",
         )
-    reflectance = np.frombuffer(content, dtype="<f4")[3::width]
-    if np.mean(reflectance < 0) > _MOST_NEGATIVE:
+    numbers = np.frombuffer(content, dtype="<f4")
+    if _negative_share(numbers, width) > _MOST_NEGATIVE:
         raise FormatError(
             path,
             place="column 4",
-            found=f"reflectances below 0 (down to {np.nanmin(reflectance):g})",
+            found=f"reflectances below 0 (down to {np.nanmin(numbers[3::width]):g})",
             expected=f"rows of {width} float32: {', '.join(names)}",
             fix="If the fourth column is something else, skip it: "
             + columns_option(",".join("_" if name == "intensity" else name for name in names)),
@@ -174,10 +174,9 @@ def _fitting(content: bytes, width: int) -> tuple[int, int] | None:
     Rows of `width` float32 stand unless the numbers leave no doubt.
     """
     numbers = np.frombuffer(content, dtype="<f4")
-    fitting = row_width(numbers, width)
-    if len(numbers) % fitting:
-        return 4, fitting
-    if not is_absurd(numbers, fitting):
+    is_doubtful = len(numbers) % width != 0 or _negative_share(numbers, width) > _MOST_NEGATIVE
+    fitting = row_width(numbers, width, is_doubtful=is_doubtful)
+    if len(numbers) % fitting or not is_absurd(numbers, fitting):
         return 4, fitting
     if len(content) % 8:
         return None
@@ -189,6 +188,11 @@ def _fitting(content: bytes, width: int) -> tuple[int, int] | None:
         return None
     fitting = row_width(narrow, expected)
     return None if is_absurd(doubles, fitting) else (8, fitting)
+
+
+def _negative_share(numbers: NDArray[np.float32], width: int) -> float:
+    """Return the share of negative reflectances in rows of this width."""
+    return float((numbers[3::width] < 0).mean()) if len(numbers) > 3 else 0.0
 
 
 def _described(content: bytes, size: int, width: int) -> tuple[str, str]:
