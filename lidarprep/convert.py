@@ -12,6 +12,7 @@ import numpy as np
 
 from lidarprep.attachments import FORMATS, FrameFormat, SceneFormat, format_of_suffix
 from lidarprep.datasets.attachments import read_frame_file, read_scene_file
+from lidarprep.datasets.undecoded import undecoded_file
 from lidarprep.errors import FormatError, RecipeError
 from lidarprep.pointfiles import is_point_file, point_suffixes, read_points, takes_columns, write_points
 from lidarprep.scene import CameraImage, Frame, Pose
@@ -105,6 +106,9 @@ def _read(source: Path, attachment_format: Format | None, columns: str | None) -
     """Read the frames of a file, and the notes of what was left out."""
     if attachment_format is None:
         if not is_point_file(source, named=True):
+            undecoded = undecoded_file(source)
+            if undecoded is not None:
+                raise FormatError(source, found=undecoded.what, fix=undecoded.cure)
             raise FormatError(source, found=f"unknown kind {source.suffix!r}", expected=f"one of {_known_suffixes()}")
         points = read_points(source, "world", columns)
         return [Frame(id=source.stem, index=0, read_points=lambda: points, world_from_ego=Pose.identity())], []

@@ -32,6 +32,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
@@ -72,7 +73,7 @@ _GIT_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 def is_git_lfs_pointer(path: str | PathLike[str]) -> bool:
     """Return whether a file is Git LFS's pointer to its content; False where it cannot be read."""
     try:
-        with open(place_name(path), "rb") as stream:
+        with Path(place_name(path)).open("rb") as stream:
             return stream.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER
     except (OSError, ValueError):
         return False  # a URL, or a file that the error itself is about

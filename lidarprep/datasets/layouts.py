@@ -20,6 +20,7 @@ from lidarprep.datasets.association import by_time
 from lidarprep.datasets.filenames import visible
 from lidarprep.datasets.options import OpenKeywords, OpenOptions
 from lidarprep.datasets.selection import select
+from lidarprep.datasets.undecoded import undecoded_file
 from lidarprep.errors import FormatError, SceneError, is_git_lfs_pointer
 from lidarprep.pointfiles import point_suffixes
 from lidarprep.scene import Scene
@@ -179,7 +180,17 @@ def _unknown_recording(path: Path, layouts: Mapping[str, Layout]) -> SceneError 
     if path.is_dir():
         entries = visible(path)
         found = _recordings_in(entries, layouts)
-        return SceneError(f"{problem}: {_holds(entries)}", fix=_meant(found) if found else fix)
+        if found:
+            return SceneError(f"{problem}: {_holds(entries)}", fix=_meant(found))
+        files = (entry for entry in entries[:_SEARCHED] if not entry.is_dir())
+        first = next(((entry, what) for entry in files if (what := undecoded_file(entry)) is not None), None)
+        if first is not None:
+            entry, what = first
+            return SceneError(f"{problem}: {_holds(entries)}; {entry.name} is {what.what}", fix=what.cure)
+        return SceneError(f"{problem}: {_holds(entries)}", fix=fix)
+    undecoded = undecoded_file(path)
+    if undecoded is not None:
+        return SceneError(f"{path} is {undecoded.what}", fix=undecoded.cure)
     suffix = path.suffix.lower()
     if suffix in (".yaml", ".yml"):
         return SceneError(f"{problem}: it is a YAML file", fix=f"A recipe? lidarprep run {shlex.quote(str(path))}")

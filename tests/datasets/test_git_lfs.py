@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import lidarprep as lp
+from lidarprep.pointfiles import point_suffixes
 from tests.datasets.generated import Recording, generated
 from tests.datasets.test_every_layout import LAYOUTS, Layout
 
@@ -16,10 +17,7 @@ POINTER = (
 )
 ADVICE = r"a Git LFS pointer: the file itself was not downloaded\nRun git lfs pull"
 
-SUFFIXES = (
-    ".ply .pcd .pcd.bin .bin .npy .npz .csv .tsv .xyz .asc .pts .txt .las .laz .parquet .feather .arrow "
-    ".bag .mcap .db3 .json .pb .sfs .yaml .pcap .e57 .jpg"
-).split()
+SUFFIXES = (*point_suffixes(named=True), *".bag .mcap .db3 .json .pb .sfs .yaml .pcap .e57 .jpg".split(" "))
 
 
 @pytest.fixture(scope="module")
