@@ -69,7 +69,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     # A table of poses in the folder may have the suffix of a table of points.
     is_inside = poses_path is not None and poses_path.resolve().parent == path.resolve()
     but = (*POSES_NAMES, poses_path.name) if poses_path is not None and is_inside else POSES_NAMES
-    sources = files_of(path, options.points_frame, but=but)
+    sources = files_of(path, options.points_frame, options.columns, but=but)
     if not sources.sources and has_lidars(path):
         sources = lidar_sources(path, options)
     if not sources.sources:
@@ -112,7 +112,8 @@ class SingleFile:
         """
         if SingleFile.detect(path) is None:
             raise SceneError(f"{path} is not a point file", fix=f"Expected is {SingleFile.LOOKS_LIKE}.")
-        return _scene_of_files(path, "file", sources_of([path], options.points_frame or "ego"), options.poses, options)
+        sources = sources_of([path], options.points_frame or "ego", options.columns)
+        return _scene_of_files(path, "file", sources, options.poses, options)
 
 
 def _scene_of_files(

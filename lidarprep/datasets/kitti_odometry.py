@@ -30,7 +30,7 @@ from lidarprep.scene import Camera, Frame, Lidar, Pose, Scene, Trajectory
 LOOKS_LIKE = "KITTI odometry: sequences/NN/velodyne/N.bin, sequences/NN/calib.txt, poses/NN.txt"
 
 LIDAR = "velodyne"
-USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras")
+USED_OPTIONS = ("points_frame", "columns", "poses", "lidars", "cameras")
 NO_TR = (
     "A line 'Tr:' with 12 numbers gives camera 0 from Velodyne. The calib.txt that comes with the images may lack "
     "it: take that of the archive data_odometry_calib."
@@ -78,7 +78,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
             Frame(
                 id=file.stem,
                 index=index,
-                read_points=partial(read_points, file, points_frame),
+                read_points=partial(read_points, file, points_frame, options.columns),
                 world_from_ego=poses.get(number),
                 timestamp=stamps.get(number),
                 images=images,

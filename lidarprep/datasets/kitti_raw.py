@@ -42,7 +42,7 @@ LOOKS_LIKE = "KITTI raw: DATE_drive_NNNN_sync/velodyne_points/data/N.bin, with D
 
 CAMERAS = ("image_00", "image_01", "image_02", "image_03")
 LIDAR = "velodyne"
-USED_OPTIONS = ("points_frame", "lidars", "cameras", "image_tolerance", "max_pose_gap")
+USED_OPTIONS = ("points_frame", "columns", "lidars", "cameras", "image_tolerance", "max_pose_gap")
 
 EARTH_RADIUS_M = 6378137.0
 ROW_LENGTH = 30
@@ -108,7 +108,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
             Frame(
                 id=file.stem,
                 index=index,
-                read_points=partial(read_points, file, points_frame),
+                read_points=partial(read_points, file, points_frame, options.columns),
                 world_from_ego=pose,
                 timestamp=time,
                 images=taken,

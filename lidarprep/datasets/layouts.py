@@ -20,7 +20,8 @@ from lidarprep.datasets.association import by_time
 from lidarprep.datasets.filenames import visible
 from lidarprep.datasets.options import OpenKeywords, OpenOptions
 from lidarprep.datasets.selection import select
-from lidarprep.errors import SceneError
+from lidarprep.datasets.undecoded import undecoded_file
+from lidarprep.errors import FormatError, SceneError, is_git_lfs_pointer
 from lidarprep.pointfiles import point_suffixes
 from lidarprep.scene import Scene
 
@@ -132,7 +133,7 @@ def open_scene(path: str | PathLike[str], *, layout: str | None = None, **option
         layout: Its layout: "toolkit", "kitti-raw", "nuscenes", "mcap", "folder", … (all: `known_layouts()`); None:
             guess it.
         options: What the recording doesn't say, by the names of the fields of `OpenOptions`: points_frame, poses,
-            scene, lidars, cameras, all_sweeps, image_tolerance, max_pose_gap, frame_order, invert_extrinsics,
+            columns, scene, lidars, cameras, all_sweeps, image_tolerance, max_pose_gap, frame_order, invert_extrinsics,
             ego_frame, world_frame, pose_topic.
 
     Returns:
@@ -169,15 +170,27 @@ def _guess(path: Path, layouts: Mapping[str, Layout]) -> tuple[str, str]:
     raise _unknown_recording(path, layouts)
 
 
-def _unknown_recording(path: Path, layouts: Mapping[str, Layout]) -> SceneError:
+def _unknown_recording(path: Path, layouts: Mapping[str, Layout]) -> SceneError | FormatError:
     """Make the error for a path that no layout takes: what is there, and what in it may have been meant."""
+    if path.is_file() and is_git_lfs_pointer(path):
+        return FormatError(path, found="not a recording")  # the error itself says what it is
     problem = f"{path} is no recording that lidarprep knows"
     looked_for = "\n".join(f"  {name}: {layout.LOOKS_LIKE}" for name, layout in layouts.items())
     fix = f"Looked for were\n{looked_for}"
     if path.is_dir():
         entries = visible(path)
         found = _recordings_in(entries, layouts)
-        return SceneError(f"{problem}: {_holds(entries)}", fix=_meant(found) if found else fix)
+        if found:
+            return SceneError(f"{problem}: {_holds(entries)}", fix=_meant(found))
+        files = (entry for entry in entries[:_SEARCHED] if not entry.is_dir())
+        first = next(((entry, what) for entry in files if (what := undecoded_file(entry)) is not None), None)
+        if first is not None:
+            entry, what = first
+            return SceneError(f"{problem}: {_holds(entries)}; {entry.name} is {what.what}", fix=what.cure)
+        return SceneError(f"{problem}: {_holds(entries)}", fix=fix)
+    undecoded = undecoded_file(path)
+    if undecoded is not None:
+        return SceneError(f"{path} is {undecoded.what}", fix=undecoded.cure)
     suffix = path.suffix.lower()
     if suffix in (".yaml", ".yml"):
         return SceneError(f"{problem}: it is a YAML file", fix=f"A recipe? lidarprep run {shlex.quote(str(path))}")

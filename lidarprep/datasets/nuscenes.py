@@ -56,7 +56,9 @@ MAIN_LIDAR = "LIDAR_TOP"
 
 VERSION_NAME = re.compile(r"v[0-9]+\.[0-9]+")
 
-USED_OPTIONS = ("points_frame", "scene", "lidars", "cameras", "all_sweeps", "image_tolerance", "max_pose_gap")
+USED_OPTIONS = (
+    "points_frame", "columns", "scene", "lidars", "cameras", "all_sweeps", "image_tolerance", "max_pose_gap",
+)  # fmt: skip
 
 POSITION_FIELDS = ("x", "y", "z")
 VELOCITY_FIELDS = ("vx_comp", "vy_comp")
@@ -119,7 +121,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         Frame(
             id=reading.token,
             index=index,
-            read_points=partial(read_frame, points[index]),
+            read_points=partial(read_frame, points[index], options.columns),
             read_radar=partial(read_radars, returns[index]) if radars else None,
             world_from_ego=poses[index],
             timestamp=reading.timestamp,
@@ -234,12 +236,15 @@ def _lidars(read: SceneTables, options: OpenOptions) -> dict[int, Channel]:
 # ---- the data of a frame ---------------------------------------------------------------------------------------------
 
 
-def read_frame(parts: tuple[_LidarPart, ...]) -> PointCloud:
-    """Read the points of a frame's lidars, in ego: positions float32, intensity as stored (0 to 255), ring."""
-    return PointCloud.concatenate([_read_part(*part) for part in parts])
+def read_frame(parts: tuple[_LidarPart, ...], columns: str | None = None) -> PointCloud:
+    """Read the points of a frame's lidars, in ego: positions float32, intensity as stored (0 to 255), ring.
+
+    `columns` names the columns of their files, where they are not nuScenes' own.
+    """
+    return PointCloud.concatenate([_read_part(*part, columns) for part in parts])
 
 
-def _read_part(path: Path, ego_from_lidar: Pose, device: int | None) -> PointCloud:
+def _read_part(path: Path, ego_from_lidar: Pose, device: int | None, columns: str | None) -> PointCloud:
     if not path.is_file():
         raise FormatError(
             path,
@@ -250,7 +255,7 @@ def _read_part(path: Path, ego_from_lidar: Pose, device: int | None) -> PointClo
     with naming(path):
         # Whatever ends in .bin is rows of five here, also where no .pcd stands before it.
         is_rows = path.name.lower().endswith(".bin")
-        cloud = bin_files.read_nuscenes(path, "sensor") if is_rows else read_points(path, "sensor")
+        cloud = (bin_files.read_nuscenes if is_rows else read_points)(path, "sensor", columns)
     cloud = cloud.moved(ego_from_lidar, "ego")
     return cloud if device is None else replace(cloud, device=np.full(len(cloud), device, dtype=np.uint32))
 

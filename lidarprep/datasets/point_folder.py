@@ -36,7 +36,7 @@ from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import read_pose
 from lidarprep.datasets.selection import selected
 from lidarprep.errors import SceneError
-from lidarprep.pointfiles import is_point_file, point_chunks, read_points
+from lidarprep.pointfiles import is_point_file, point_chunks, read_points, takes_columns
 from lidarprep.scene import Lidar, PointCloud, ReferenceFrame, Scene
 
 LIDARS = "lidars"
@@ -84,11 +84,13 @@ class PointSources:
     by_time: bool = False  # the files' names are times
     lidars: tuple[Lidar, ...] = ()  # where the recording names them
     notes: tuple[str, ...] = ()
+    takes_columns: bool = False  # a file may leave the columns' names to the user
 
     @property
     def used_options(self) -> tuple[str, ...]:
         """The options that the frames were put together by, beside those that choose lidars and points."""
-        return ("image_tolerance", "max_pose_gap") if self.by_time and len(self.lidars) > 1 else ()
+        of_times = ("image_tolerance", "max_pose_gap") if self.by_time and len(self.lidars) > 1 else ()
+        return (*of_times, "columns") if self.takes_columns else of_times
 
     def key_of(self, name: str) -> FrameKey:
         """Return the key of the frame of that name: the name of a point file, or its stem, in whatever folder."""
@@ -98,20 +100,22 @@ class PointSources:
         return frame_key(stem) if times is None else frame_key(str(times[0]))
 
 
-def files_of(folder: Path, points_frame: ReferenceFrame | None, *, but: Sequence[str] = ()) -> PointSources:
+def files_of(
+    folder: Path, points_frame: ReferenceFrame | None, columns: str | None, *, but: Sequence[str] = ()
+) -> PointSources:
     """Return the point files of a folder, one a frame, `but` for those of these names.
 
-    Their points are in the frame of reference that is given, or else in ego.
+    Their points are in the frame of reference that is given, or else in ego; `columns` as for `read_points`.
 
     Raises:
         SceneError: Two files belong to one frame.
     """
 
     names = [name for name in visible_names(folder) if name not in but and point_stem(name) is not None]
-    return sources_of([folder / name for name in names], points_frame or "ego")
+    return sources_of([folder / name for name in names], points_frame or "ego", columns)
 
 
-def sources_of(paths: Sequence[Path], points_frame: ReferenceFrame) -> PointSources:
+def sources_of(paths: Sequence[Path], points_frame: ReferenceFrame, columns: str | None) -> PointSources:
     """Return point files, one a frame."""
     stems = [point_stem(path.name) or path.stem for path in paths]
     times = times_in_names(stems)
@@ -119,11 +123,15 @@ def sources_of(paths: Sequence[Path], points_frame: ReferenceFrame) -> PointSour
     time_of = {} if times is None else dict(zip(paths, times, strict=True))
     sources = (
         PointSource(
-            path, key, time_of.get(path), partial(read_points, path, points_frame), point_chunks(path, points_frame)
+            path,
+            key,
+            time_of.get(path),
+            partial(read_points, path, points_frame, columns),
+            point_chunks(path, points_frame),
         )
         for key, path in files.items()
     )
-    return PointSources(tuple(sources), by_time=times is not None)
+    return PointSources(tuple(sources), by_time=times is not None, takes_columns=any(map(takes_columns, paths)))
 
 
 # ---- several lidars ------------------------------------------------------------------------------------------------
@@ -154,7 +162,7 @@ def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
     for index, folder in enumerate(folders):
         if folder.name not in taken:
             continue
-        files = files_of(folder, points_frame)
+        files = files_of(folder, points_frame, options.columns)
         if not files.sources:
             raise SceneError(f"lidar {folder.name} has no point file in {folder}", fix="Add them, or move it away.")
         found.append((_lidar(folder, index, points_frame), files))
@@ -168,7 +176,13 @@ def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
         )
     groups = _by_time(found, options, notes) if found[0][1].by_time else _by_number(found, notes)
     sources = tuple(_merged(group, several=len(lidars) > 1) for group in groups)
-    return PointSources(sources, by_time=found[0][1].by_time, lidars=lidars, notes=tuple(notes))
+    return PointSources(
+        sources,
+        by_time=found[0][1].by_time,
+        lidars=lidars,
+        notes=tuple(notes),
+        takes_columns=any(files.takes_columns for _, files in found),
+    )
 
 
 def _lidar(folder: Path, index: int, points_frame: ReferenceFrame) -> Lidar:

@@ -71,7 +71,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     fix = "Leave the poses file out, or open the folder pointcloud/ with it."
     refuse_poses(path, options, "a toolkit folder, which has its own poses", fix)
     clouds = path / "pointcloud"
-    sources = files_of(clouds, options.points_frame) if clouds.is_dir() else PointSources(())
+    sources = files_of(clouds, options.points_frame, options.columns) if clouds.is_dir() else PointSources(())
     if not sources.sources and has_lidars(path):
         clouds, sources = path / LIDARS, lidar_sources(path, options)
     if not sources.sources:

@@ -8,6 +8,7 @@ The dialect is sniffed:
 | names of the columns     | a first line that is not all numbers, optionally after # or //, as CloudCompare writes |
 | without such a line      | x y z, x y z intensity, x y z r g b (0–255), or x y z intensity r g b (0–255);         |
 |                          | x y z r g b alpha where the last is 255 throughout; normals of length 1 for r g b      |
+| named by the user        | whatever the first line says                                                           |
 | count of points          | one whole number alone before the first row, as in .pts                                |
 
 A decimal comma is refused, since it cannot always be told from a separator.
@@ -27,6 +28,13 @@ from numpy.typing import NDArray
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles._files import appearing_whole, scalar_columns, storable
 from lidarprep.pointfiles._numeric_text import BLANKS, FLAG, WHOLE, Column, line_of, read_columns
+from lidarprep.pointfiles.columns import (
+    NamedColumn,
+    cloud_from_columns,
+    columns_option,
+    parse_columns,
+    refuse_types,
+)
 from lidarprep.pointfiles.fields import cloud_from_fields, is_known, time_name
 from lidarprep.scene import PointCloud, ReferenceFrame
 
@@ -64,22 +72,28 @@ _ROWS_AT_ONCE = 1 << 14
 _NORMAL_TOLERANCE = 0.01
 
 
-def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
+def read(path: Path, frame: ReferenceFrame = "ego", columns: str | None = None) -> PointCloud:
     """Read delimited text; numbers are read exactly, and empty values become NaN.
+
+    `columns` names the columns in place of the file.
 
     Returns:
         Positions (N, 3) float64, metres; other columns int64 where all of their values are whole numbers, else
         float64. Columns of text, of incomplete flags, and of unknown names are named as ignored.
 
     Raises:
-        FormatError: The text is not ASCII-compatible, its columns cannot be told, its rows differ in length, or
-            text takes the place of a number.
+        FormatError: The text is not ASCII-compatible, its columns cannot be told, its rows differ in length, text
+            takes the place of a number, or the values are not what `columns` says.
     """
     text = path.read_bytes()
     _check_encoding(path, text)
     dialect = _sniff(path, text)
-    columns = _named(path, text, dialect) if dialect.names is not None else _bare(path, text, dialect)
-    values = read_columns(path, text, dialect.start, columns, dialect.separator)
+    named = None if columns is None else parse_columns(columns)
+    if named is not None:
+        kept = _chosen(path, text, dialect, named)
+    else:
+        kept = _named(path, text, dialect) if dialect.names is not None else _bare(path, text, dialect)
+    values = read_columns(path, text, dialect.start, kept, dialect.separator)
     rows = next((len(numbers) for numbers in values if numbers is not None), 0)
     if dialect.promised not in (None, rows):
         raise FormatError(
@@ -89,9 +103,11 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
             expected=f"{dialect.promised}, as the count before them says",
             fix="The file was cut, or the count belongs to another one.",
         )
+    if named is not None:
+        return cloud_from_columns(path, named, values[: len(named)], frame)
     fields: dict[str, NDArray[Any]] = {}
     unread = []
-    for column, numbers in zip(columns, values, strict=True):
+    for column, numbers in zip(kept, values, strict=True):
         if numbers is not None and column.name not in fields:
             fields[column.name] = numbers
         elif column.name:
@@ -130,6 +146,26 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
             texts = [column[start : start + _ROWS_AT_ONCE].astype("S") for column in columns.values()]
             stream.writelines(separator.join(row) + b"\n" for row in zip(*(t.tolist() for t in texts), strict=True))
     return (*lost, *rounded)
+
+
+def _chosen(path: Path, text: bytes, dialect: _Dialect, named: tuple[NamedColumn, ...]) -> list[Column]:
+    """Return the columns that the user named, which have to be as many as the first row has values."""
+    refuse_types(path, named, "text, which states its numbers")
+    values = dialect.first
+    trailing = 1 if len(values) == len(named) + 1 and not values[-1] else 0
+    if values and len(values) - trailing != len(named):
+        raise FormatError(
+            path,
+            place=f"line {line_of(text, dialect.start)}",
+            found=f"{len(values)} values: {b' '.join(values)[:60].decode('ascii', 'replace')!r}",
+            expected=f"{len(named)}, as --columns says",
+            fix="Count the columns again; _ skips one.",
+        )
+    columns = []
+    for k, column in enumerate(named):
+        kind = "<f8" if column.name in ("x", "y", "z") else _type_of(values[k] if values else b"")
+        columns.append(Column(column.name, kind if column.name else None))
+    return columns + [Column("", None)] * trailing
 
 
 def _named(path: Path, text: bytes, dialect: _Dialect) -> list[Column]:
@@ -223,8 +259,14 @@ def _check_colour(path: Path, fields: dict[str, NDArray[Any]]) -> None:
                 place=f"column {list(fields).index(name) + 1}",
                 found=f"numbers that are not colours, in {len(fields)} columns without a header",
                 expected="the last three to be red, green and blue, whole numbers from 0 to 255",
-                fix=ADD_HEADER,
+                fix=_name_columns(len(fields)),
             )
+
+
+def _name_columns(count: int) -> str:
+    """Advise to name so many columns."""
+    names = ",".join(("x", "y", "z", "intensity")[: min(count, 4)] + ("_",) * (count - 4)) if count >= 3 else "x,y,z"
+    return f"Name the columns: {columns_option(names)}. Or {ADD_HEADER[0].lower()}{ADD_HEADER[1:]}"
 
 
 # ---- dialect ----
@@ -382,5 +424,5 @@ def _fail_row(path: Path, text: bytes, at: int, line: bytes) -> NoReturn:
         place=f"line {line_of(text, at)}",
         found=f"{values} value{'s' * (values != 1)} in a file without a header: {shown!r}",
         expected=", or ".join(" ".join(names) for names in BARE_COLUMNS.values()),
-        fix=ADD_HEADER,
+        fix=_name_columns(values),
     )
