@@ -7,13 +7,16 @@ every layout, once a recording is open.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from lidarprep.datasets.options import OpenOptions, flag_of
 from lidarprep.errors import FormatError, SceneError
-from lidarprep.scene import Camera, CameraImage, Frame, Scene
+from lidarprep.scene import Camera, CameraImage, Finding, Frame, Scene, Subject
+
+Read = TypeVar("Read")
 
 # Options that every layout answers to: they are applied to the opened scene.
 _GENERAL = frozenset({"frame_order", "invert_extrinsics"})
@@ -39,6 +42,39 @@ def selected(known: Iterable[str], wanted: Sequence[str], what: str, there_is: s
             fix = f"Known are {listed(names)}." if names else f"This recording names no {what}s."
             raise SceneError(f"{there_is} no {what} {name!r}", fix=fix)
     return [name for name in names if not wanted or name in wanted]
+
+
+def sound_cameras(
+    names: Sequence[str], wanted: Sequence[str], read: Callable[[int, str], Read]
+) -> tuple[list[Read], list[Finding]]:
+    """Read cameras, but for those whose calibration is missing or damaged, and return findings on these.
+
+    Args:
+        names: All that the recording has. A camera's number does not depend on which of the others are sound.
+        wanted: Those that the user names; empty: all.
+        read: Reads the camera of a number and a name.
+
+    Raises:
+        SceneError, FormatError: A camera that is named cannot be read.
+    """
+    sound: list[Read] = []
+    findings = []
+    for index, name in enumerate(names):
+        try:
+            sound.append(read(index, name))
+        except (SceneError, FormatError) as error:
+            if name in wanted:
+                raise
+            if not wanted:
+                findings.append(
+                    Finding(
+                        "camera-left-out",
+                        f"camera {name} is left out: {error.message}",
+                        error.fix or "mend its calibration",
+                        subject=Subject("camera", name),
+                    )
+                )
+    return sound, findings
 
 
 def select_part(path: Path, what: str, known: Mapping[str, Path], asked: str | None, looks_like: str) -> Path:
@@ -177,7 +213,14 @@ def _inverted(camera: Camera) -> Camera:
 
 
 def _selected_cameras(scene: Scene, names: Sequence[str]) -> list[str]:
-    return selected([camera.name for camera in scene.cameras], names, "camera", f"{scene.source} has")
+    known = [camera.name for camera in scene.cameras]
+    try:
+        return selected(known, names, "camera", f"{scene.source} has")
+    except SceneError as error:
+        # Why the camera is not known may be among what was odd on opening: a folder that has another name.
+        said = [finding.message for finding in scene.findings if finding.severity == "warning"]
+        error.fix = "\n".join([str(error.fix), *said[:LISTED_NAMES]])
+        raise
 
 
 def _check_lidars(scene: Scene, names: Sequence[str]) -> None:
