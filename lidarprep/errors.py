@@ -3,6 +3,7 @@
 LidarprepError                 every error that lidarprep raises on purpose, in one clear message
 ├── FormatError                a file is not what it claims to be (path, place, found, expected, fix)
 ├── SceneError                 a recording does not hang together: a pose is missing, frames are out of order
+│   └── FindingsError              its checks found what would ruin a task, and that was not accepted
 ├── SourceChangedError         a file of the recording changed while it was being prepared
 ├── RecipeError                a request makes no sense: an unknown key, a region that keeps no point
 ├── EncodingError              an attachment format cannot hold a value that the frame has
@@ -96,6 +97,20 @@ class FormatError(LidarprepError):
 
 class SceneError(LidarprepError):
     """A recording does not hang together."""
+
+
+class FindingsError(SceneError):
+    """The checks of a recording found what would ruin a task, and nobody has accepted it.
+
+    Args:
+        message: How many findings there are.
+        codes: The codes of the findings, each once.
+        fix: The findings, with their cures, and how to accept them.
+    """
+
+    def __init__(self, message: str, codes: tuple[str, ...], *, fix: str | None = None) -> None:
+        super().__init__(message, fix=fix)
+        self.codes = codes
 
 
 class SourceChangedError(LidarprepError):

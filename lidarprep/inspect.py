@@ -6,25 +6,27 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.checks import (
     CameraView,
-    Finding,
+    CheckOptions,
     Sample,
+    SceneSamples,
     camera_views,
     check_scene,
+    empty_frames,
     finite,
     motion_within_sweeps,
-    recipe_option,
     thinned,
 )
 from lidarprep.errors import FormatError, RecipeError, SceneError
 from lidarprep.recipe import DEFAULT_MAX_SPEED_M_S
-from lidarprep.scene import Frame, PointCloud, Scene, Stream
+from lidarprep.scene import Finding, Frame, PointCloud, Scene, Stream, Subject
+from lidarprep.scene.finding import recipe_option
 from lidarprep.steps.intensity import guess_intensity_scale
 
 # Frames that are read at once, each of which may hold as much memory as its points take.
@@ -128,7 +130,7 @@ class Inspection:
         rate_hz: Frames a second; None without timestamps.
         distance_m: Length of the device's path, metres; None without poses.
         notes: Guesses made on opening it.
-        findings: What looks odd, with its cure.
+        findings: What looks odd, the gravest first.
     """
 
     source: str
@@ -157,6 +159,7 @@ def inspect_scene(
     scene: Scene,
     *,
     max_speed: float = DEFAULT_MAX_SPEED_M_S,
+    level: Literal["full", "quick"] = "full",
     on_frame: Callable[[int, int], None] | None = None,
 ) -> Inspection:
     """Read every frame of a recording, and check what looks odd. An unreadable frame is a finding.
@@ -164,6 +167,7 @@ def inspect_scene(
     Args:
         scene: The recording.
         max_speed: Metres a second above which the device's speed is odd.
+        level: "quick" leaves out the checks that read images.
         on_frame: Called in this thread with (frames done, frames in all).
 
     Raises:
@@ -186,13 +190,16 @@ def inspect_scene(
             fix=figures[0].fix or "Write the file again, or open another; `lidarprep layouts` lists what is known.",
         )
     frames = [one.inspection(frame) for frame, one in zip(scene, figures, strict=True)]
-    samples = [Sample(frame, one.sample) for frame, one in zip(scene, figures, strict=True) if one.sample is not None]
-    views = camera_views(scene, samples)
+    samples = SceneSamples(scene)
+    for frame, one in zip(scene, figures, strict=True):
+        if one.sample is not None:
+            samples.add(Sample(frame, one.sample))
+    views = camera_views(scene, samples.usual)
     cameras = _cameras(scene, views)
     lowest = np.min([one.lowest for one in figures], axis=0, initial=np.inf)
     highest = np.max([one.highest for one in figures], axis=0, initial=-np.inf)
     intensities = [value for one in figures for value in one.intensities]
-    hint = motion_within_sweeps(scene, samples)
+    hint = motion_within_sweeps(scene, samples.usual)
     return Inspection(
         source=scene.source,
         layout=scene.layout,
@@ -211,9 +218,11 @@ def inspect_scene(
         notes=[*scene.notes, *([hint] if hint else []), *_not_finite(frames)],
         findings=[
             *_bad_frames(frames),
-            *check_scene(scene, samples, max_speed=max_speed, views=views),
-            *_gaps(scene, frames, cameras),
-            *_intensity_scale(samples),
+            *empty_frames(
+                [one.id for one in frames if one.points == one.not_finite and one.error is None], len(frames)
+            ),
+            *_intensity_scale(samples.usual),
+            *check_scene(scene, CheckOptions(level=level, max_speed=max_speed), samples=samples),
         ],
     )
 
@@ -353,47 +362,12 @@ def _not_finite(frames: Sequence[FrameInspection]) -> list[str]:
 
 def _bad_frames(frames: Sequence[FrameInspection]) -> list[Finding]:
     """Name unreadable frames, or count them beyond BAD_FRAMES_NAMED."""
-    cure = recipe_option("--skip-bad-frames", "skip_bad_frames", "True")
+    option = recipe_option("--skip-bad-frames", "skip_bad_frames", "True")
     bad = [frame for frame in frames if frame.error is not None]
-    messages = [f"frame {frame.id} cannot be read: {frame.error}" for frame in bad[:BAD_FRAMES_NAMED]]
+    named = [(frame.id, f"frame {frame.id} cannot be read: {frame.error}") for frame in bad[:BAD_FRAMES_NAMED]]
     if len(bad) > BAD_FRAMES_NAMED:
-        messages.append(f"{len(bad) - BAD_FRAMES_NAMED} more frames cannot be read")
-    return [Finding("bad-frame", message, cure) for message in messages]
-
-
-def _gaps(scene: Scene, frames: Sequence[FrameInspection], cameras: Sequence[CameraInspection]) -> list[Finding]:
-    """Find what frames lack: points, poses, images."""
-    findings = []
-    empty = [frame.id for frame in frames if frame.points == frame.not_finite and frame.error is None]
-    if empty:
-        findings.append(
-            Finding(
-                "empty-frames",
-                f"{len(empty)} of {len(frames)} frames have no points, the first is {empty[0]}",
-                "mend or remove them, or choose frames: prepare --frames A:B:S (frames='A:B:S' in a recipe)",
-            )
-        )
-    without = [frame.id for frame in frames if frame.position is None]
-    if without and scene.points_frame == "ego":
-        findings.append(
-            Finding(
-                "poses-missing",
-                f"{len(without)} of {len(frames)} frames have no pose, the first is {without[0]}",
-                "give a poses file, --poses FILE (poses=FILE in open_scene), or say --points-frame world "
-                "(points_frame='world') if the points are in the world already",
-            )
-        )
-    findings += [
-        Finding(
-            "images-missing",
-            f"camera {camera.name} has images for {camera.images} of {len(frames)} frames",
-            "leave it out by naming the others, --camera NAME (cameras=[NAME] in open_scene); where images are "
-            "matched by time, allow more, --image-tolerance S (image_tolerance=S)",
-        )
-        for camera in cameras
-        if camera.images < len(frames)
-    ]
-    return findings
+        named.append(("", f"{len(bad) - BAD_FRAMES_NAMED} more frames cannot be read"))
+    return [Finding("bad-frame", message, subject=Subject("frame", name), option=option) for name, message in named]
 
 
 def _intensity_scale(samples: Sequence[Sample]) -> list[Finding]:
@@ -402,5 +376,5 @@ def _intensity_scale(samples: Sequence[Sample]) -> list[Finding]:
         guess_intensity_scale([sample.points for sample in samples])
     except RecipeError as error:
         option = recipe_option("--intensity-scale S", "intensity_scale", "S")
-        return [Finding("intensity-scale", error.message, f"say which value is full intensity: {option}")]
+        return [Finding("intensity-scale", error.message, "say which value is full intensity", option=option)]
     return []

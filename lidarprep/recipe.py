@@ -34,6 +34,11 @@ def _no_switch(value: Any) -> Any:
     return value
 
 
+def _one_or_more(value: Any) -> Any:
+    """Take a single text for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
 class Recipe(CheckedModel):
     """How a scene is prepared.
 
@@ -56,7 +61,9 @@ class Recipe(CheckedModel):
         recentre: Whether one offset is taken from coordinates beyond 100 km, which float32 would round; done with a
             warning where it is left out.
         skip_bad_frames: Whether to go on without the frames that cannot be read; the manifest lists them.
-        strict: Whether what the checks of the recording find odd ends the run.
+        accept: Codes of findings that would end the run, and are accepted; the manifest records them.
+        checks: "full", or "quick", which leaves out the checks that read images.
+        strict: Whether warnings of the checks end the run, too.
         max_speed: Metres a second that the device may seem to move at before the checks find it odd.
         odometry: Whether a Sensor Fusion Scene gives the device's poses as a sensor of their own, too. The
             specification knows such a sensor; the official validator (0.5.4) refuses it.
@@ -81,6 +88,8 @@ class Recipe(CheckedModel):
     drop_intensity: bool = False
     recentre: bool | None = None
     skip_bad_frames: bool = False
+    accept: Annotated[tuple[str, ...], BeforeValidator(_one_or_more)] = ()
+    checks: Literal["full", "quick"] = "full"
     strict: bool = False
     max_speed: Annotated[FiniteFloat, Field(gt=0)] = DEFAULT_MAX_SPEED_M_S
     odometry: bool = False

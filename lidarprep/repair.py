@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from lidarprep.errors import RecipeError, place_name
+from lidarprep.prepare.checking import KnownFindings
 from lidarprep.prepare.plan import plan
 from lidarprep.prepare.processing import NoProgress, Progress
 from lidarprep.prepare.run import Run
@@ -104,7 +105,8 @@ def repair(
         task.with_fingerprint(name if (name := fingerprints[task.frame.id]) in results else None) for task in tasks
     ]
     version = current_version(manifest, run.store)
-    builder = run.process(results, run.stored_scene(manifest, results), SceneSettings(manifest.settings))
+    known = KnownFindings(manifest.findings)
+    builder = run.process(results, run.stored_scene(manifest, results), SceneSettings(manifest.settings), known)
     made = manifest.model_copy(
         update={"attachments": builder.attachments, "images": builder.images, "frames": builder.frames}
     )

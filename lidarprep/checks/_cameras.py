@@ -16,8 +16,9 @@ from math import atan, cos, pi, radians, tau
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks._finding import Finding, Sample, opening_option
-from lidarprep.scene import Camera, CameraImage, Intrinsics, Pose, Scene
+from lidarprep.checks._samples import Sample
+from lidarprep.scene import Camera, CameraImage, Finding, Intrinsics, Pose, Scene, Subject
+from lidarprep.scene.finding import opening_option
 
 # Optical axes (z forward, x right, y down) of a camera whose pose is that of a body: x forward, y left, z up.
 BODY_FROM_OPTICAL = Pose(np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), np.zeros(3))
@@ -239,12 +240,18 @@ def odd_extrinsics(view: CameraView) -> Finding | None:
             f"camera {view.camera.name} looks {view.given.elevation_degrees:.0f}° upwards, as if its pose were in the "
             f"axes of a body; {seen}",
             "give the pose of its optical frame: z forward, x right, y down",
+            subject=Subject("camera", view.camera.name),
+            found=round(view.given.elevation_degrees, 1),
+            expected=f"at most {HIGHEST_ELEVATION_DEGREES:.0f}° upwards",
         )
     if view.surrounded and view.expected >= FEWEST_EXPECTED and view.given.seen < TOO_LITTLE * view.expected:
         return Finding(
             "extrinsics-see-little",
             f"camera {view.camera.name} sees too little: {seen}, though there are points all round the device",
             "mend its extrinsics: the pose on the device, metres, of its optical frame (z forward, x right, y down)",
+            subject=Subject("camera", view.camera.name),
+            found=view.given.seen,
+            expected=f"about {view.expected:.0f} points",
         )
     return None
 
@@ -259,14 +266,15 @@ def _upright_if_inverted(view: CameraView, up: Array) -> bool:
 
 def _inverted(view: CameraView) -> Finding:
     name = view.camera.name
-    cure = "give its poses as world from camera"
-    if view.camera.ego_from_camera is not None:
-        cure = opening_option("--invert-extrinsics", name, "invert_extrinsics", f"[{name!r}]")
+    on_device = view.camera.ego_from_camera is not None
+    option = opening_option("--invert-extrinsics", name, "invert_extrinsics", f"[{name!r}]") if on_device else None
     return Finding(
         "extrinsics-inverted",
         f"the extrinsics of camera {name} look inverted: as given, {_attitude(view, view.given)}; "
         f"inverted, {_attitude(view, view.inverted)}",
-        cure,
+        "" if on_device else "give its poses as world from camera",
+        subject=Subject("camera", name),
+        option=option,
     )
 
 

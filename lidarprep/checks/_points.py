@@ -9,8 +9,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks._finding import Finding, Sample, opening_option, recipe_option
-from lidarprep.scene import Scene
+from lidarprep.checks._samples import Sample
+from lidarprep.scene import Finding, Scene
+from lidarprep.scene.finding import opening_option, recipe_option
 from lidarprep.scene.points import LARGEST_EXACT_M
 from lidarprep.steps.recentre import scene_offset
 
@@ -67,7 +68,7 @@ def wrong_points_frame(scene: Scene, samples: Sequence[Sample]) -> list[Finding]
         Finding(
             f"points-in-{other}",
             f"points are taken to be in {scene.points_frame}, but look as if they were in {other}: {why}",
-            opening_option("--points-frame", other, "points_frame", repr(other)),
+            option=opening_option("--points-frame", other, "points_frame", repr(other)),
         )
     ]
 
@@ -188,7 +189,8 @@ def far_coordinates(scene: Scene, samples: Sequence[Sample], offset: Offset | No
             FAR_COORDINATES,
             f"coordinates reach beyond {LARGEST_EXACT_M:g}, where float32 rounds: prepare takes {offset} metres from "
             "all of them",
-            f"{recipe_option('--recentre', 'recentre', 'True')}; the manifest records the offset (world_offset)",
+            "say it, to be told no more; the manifest records the offset (world_offset)",
+            option=recipe_option("--recentre", "recentre", "True"),
         )
     ]
 
@@ -203,6 +205,6 @@ def zero_intensity(samples: Sequence[Sample]) -> list[Finding]:
         Finding(
             "intensity-zero",
             f"every intensity is 0, in {len(columns)} frames that were looked at",
-            recipe_option("--drop-intensity", "drop_intensity", "True"),
+            option=recipe_option("--drop-intensity", "drop_intensity", "True"),
         )
     ]

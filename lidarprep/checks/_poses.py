@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks._finding import Finding, Sample, opening_option
-from lidarprep.scene import Frame, Pose, Scene
+from lidarprep.checks._samples import Sample
+from lidarprep.scene import Finding, Frame, Pose, Scene, Subject
+from lidarprep.scene.finding import Option, opening_option
 from lidarprep.scene.pose import UNIT_TOLERANCE
 
 # A rotation that is further off unit than this is not explained by the rounding of a file with five decimals.
@@ -49,6 +50,8 @@ def not_unit(scene: Scene) -> list[Finding]:
             "rotation-not-unit",
             f"{name}: the quaternion or matrix is off unit by {deviation:.2g}; it was normalised",
             f"mend it in the recording: beyond {UNIT_TOLERANCE:g} it would be refused",
+            found=float(f"{deviation:.2g}"),
+            expected="1, to four decimals",
         )
         for name, deviation in named
         if deviation > ODD_DEVIATION
@@ -64,7 +67,7 @@ def out_of_order(scene: Scene) -> list[Finding]:
     frames = [frame for frame in scene if frame.timestamp is not None]
     times = np.array([frame.timestamp for frame in frames], dtype=np.int64)
     steps = np.diff(times)
-    cure = opening_option("--frame-order", "time", "frame_order", "'time'")
+    in_time_order = opening_option("--frame-order", "time", "frame_order", "'time'")
     findings = []
     back = np.flatnonzero(steps < 0)
     if back.size:
@@ -74,7 +77,8 @@ def out_of_order(scene: Scene) -> list[Finding]:
                 "frames-out-of-order",
                 f"{back.size} of {len(frames)} frames are earlier than the one before them: the first is "
                 f"{frames[row + 1].id}, {-steps[row] / 1e6:.3f} ms before {frames[row].id}",
-                cure,
+                subject=Subject("frame", frames[row + 1].id),
+                option=in_time_order,
             )
         )
     _, first, counts = np.unique(times, return_index=True, return_counts=True)
@@ -87,7 +91,9 @@ def out_of_order(scene: Scene) -> list[Finding]:
                 "frames-doubled",
                 f"{int((counts[doubled] - 1).sum())} of {len(frames)} frames have the timestamp of an earlier one: "
                 f"{frames[other].id} has that of {frames[row].id}, {times[row]} ns",
-                f"{cure}, which keeps the first of them",
+                "it keeps the first of them",
+                subject=Subject("frame", frames[other].id),
+                option=in_time_order,
             )
         )
     return findings
@@ -125,8 +131,11 @@ def _too_fast(frames: list[Frame], max_speed: float) -> list[Finding]:
             f"the device moves {steps[worst]:.1f} m in {seconds[worst]:.3g} s, {speeds[worst]:.0f} m/s, from frame "
             f"{frames[worst].id} to {frames[worst + 1].id}; {fast} of {len(steps)} steps are faster than "
             f"{max_speed:g} m/s",
-            f"mend the poses; or if it is as fast as that, --max-speed {enough:.0f} "
-            f"(max_speed={enough:.0f} in inspect_scene and in a recipe)",
+            "or mend the poses, if it is not as fast as that",
+            subject=Subject("frame", frames[worst + 1].id),
+            found=round(float(speeds[worst]), 1),
+            expected=f"at most {max_speed:g} m/s",
+            option=Option(f"--max-speed {enough:.0f}", f"max_speed={enough:.0f}", "Recipe"),
         )
     ]
 
@@ -147,6 +156,9 @@ def _too_far(frames: list[Frame]) -> list[Finding]:
             f"the device moves {steps[worst]:.1f} m from frame {frames[worst].id} to {frames[worst + 1].id}, where "
             f"half of the steps are at most {usual:.2f} m; {int(far.sum())} of {len(steps)} steps are such jumps",
             "mend the poses; or if it moves so, give the frames timestamps, which its speed can be judged by",
+            subject=Subject("frame", frames[worst + 1].id),
+            found=round(float(steps[worst]), 1),
+            expected=f"about {usual:.2f} m",
         )
     ]
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from lidarprep.scene import Finding
+
 # Environment variables that make Rich take any stderr for a terminal.
 _FORCED_BY = {"FORCE_COLOR", "TTY_COMPATIBLE"}
 
@@ -53,6 +55,19 @@ def print_notes(notes: Sequence[str], *, label: str = "note") -> None:
 
     for note in notes:
         console().print(Text.assemble((f"{label}: ", "yellow"), note))
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print findings by severity, each with its code, and on a second line what to do."""
+    from rich.text import Text
+
+    for one in findings:
+        style = {"error": "bold red", "warning": "yellow", "note": "dim"}[one.severity]
+        line = Text.assemble((f"{one.severity}: ", style), one.message, (f" [{one.code}]", "dim"))
+        if one.option is not None or one.cure:
+            flag = "" if one.option is None else one.option.flag
+            line.append("\n  " + "; ".join(part for part in (flag, one.cure) if part), "dim")
+        console().print(line)
 
 
 def print_error(message: str) -> None:

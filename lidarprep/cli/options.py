@@ -131,6 +131,8 @@ def _storage_options(*groups: str) -> dict[str, Any]:
 RECIPE = _recipe_options()
 OPENING = _opening_options()
 CHECKS = {
+    "accept": _option("Checks", list[str], "Go on in spite of findings of this code. Repeatable.", "CODE"),
+    "checks": _option("Checks", str, "quick leaves out what reads images; else full.", "full|quick"),
     "strict": _option("Checks", bool, "A warning is an error.", None, "--strict/--lenient"),
     "max_speed": _option("Checks", float, "Metres a second above which the device's speed is odd; else 80.", "M/S"),
 }

@@ -12,6 +12,7 @@ import typer
 from lidarprep.cli import options as o
 from lidarprep.cli.console import (
     counted,
+    print_findings,
     print_json,
     print_notes,
     print_table,
@@ -111,8 +112,6 @@ def _warn_of_little_time(manifest: Manifest, seconds_left: float) -> None:
 
 def _show_frames(manifest: Manifest) -> None:
     """Show what became of each frame, and what was odd."""
-    from lidarprep.checks import WARNING
-
     # The size of a frame, where it has an attachment of its own.
     sizes = {record.frames[0]: record.bytes for record in manifest.attachments if len(record.frames) == 1}
     reasons = [
@@ -130,8 +129,8 @@ def _show_frames(manifest: Manifest) -> None:
         ),
         _frame_rows(manifest, reasons, sizes),
     )
-    print_notes([note for note in manifest.notes if not note.startswith(WARNING)])
-    print_notes([note.removeprefix(WARNING) for note in manifest.notes if note.startswith(WARNING)], label="warning")
+    print_notes(manifest.notes)
+    print_findings(manifest.findings)
 
 
 def _frame_rows(manifest: Manifest, reasons: Sequence[str], sizes: Mapping[str, int]) -> list[tuple[str, ...]]:

@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import console, print_error, print_json, print_notes, print_table, say, tell_of_compiling
+from lidarprep.cli.console import (
+    print_error,
+    print_findings,
+    print_json,
+    print_notes,
+    print_table,
+    say,
+    tell_of_compiling,
+)
 from lidarprep.cli.progress import progress
 
 if TYPE_CHECKING:
-    from lidarprep.checks import Finding
     from lidarprep.inspect import FrameInspection, Inspection
 
 
@@ -23,19 +30,21 @@ def inspect(
     **flags: Any,
 ) -> None:
     """Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd."""
-    from lidarprep.checks import strictly
+    from lidarprep.checks import refused, why_refused
     from lidarprep.datasets import open_scene
     from lidarprep.inspect import inspect_scene
 
     scene = open_scene(path, layout=flags["layout"], **o.opening_flags(flags))
     with progress("reading") as bar:
-        inspection = inspect_scene(scene, on_frame=bar.reach, **o.said({"max_speed": flags["max_speed"]}))
+        inspection = inspect_scene(
+            scene, on_frame=bar.reach, **o.said({"max_speed": flags["max_speed"], "level": flags["checks"]})
+        )
     if json:
         print_json(inspection.to_dict())
     else:
         _show(inspection)
-    if flags["strict"] and inspection.findings:
-        print_error(strictly(len(inspection.findings)))
+    if flags["strict"] and (bad := refused(inspection.findings, accept=flags["accept"] or (), strict=True)):
+        print_error(why_refused(bad))
         raise typer.Exit(2)
 
 
@@ -116,7 +125,7 @@ def _show(inspection: Inspection) -> None:
             ],
         )
     print_notes(inspection.notes)
-    _show_findings(inspection.findings)
+    print_findings(inspection.findings)
 
 
 def _show_summary(inspection: Inspection) -> None:
@@ -166,12 +175,3 @@ def _show_frames(frames: Sequence[FrameInspection]) -> None:
 def _start(frames: Sequence[FrameInspection]) -> int | None:
     """The timestamp of the first frame that has one."""
     return next((frame.timestamp for frame in frames if frame.timestamp is not None), None)
-
-
-def _show_findings(findings: Sequence[Finding]) -> None:
-    """Show warnings, each with its cure on a second line."""
-    from rich.text import Text
-
-    for finding in findings:
-        line = Text.assemble(("warning: ", "yellow"), finding.message, "\n", (f"  {finding.option}", "dim"))
-        console().print(line)

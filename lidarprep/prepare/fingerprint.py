@@ -26,7 +26,16 @@ from lidarprep.storage.manifest import Manifest, SettingsRecord, SourceRecord
 from lidarprep.storage.options import StorageOptions
 
 # Parts of a recipe that say which frames there are and what a run refuses, and change nothing of a frame's result.
-_NOT_OF_A_FRAME = {"frames", "labeling_sample_rate", "only_labelled", "skip_bad_frames", "strict", "max_speed"}
+_NOT_OF_A_FRAME = {
+    "frames",
+    "labeling_sample_rate",
+    "only_labelled",
+    "skip_bad_frames",
+    "accept",
+    "checks",
+    "strict",
+    "max_speed",
+}
 
 _IMAGE_FIELDS = tuple(field.name for field in fields_of(CameraImage) if field.name not in ("content", "path"))
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from lidarprep.checks import emptied_frames, empty_frames
 from lidarprep.errors import SceneError
 from lidarprep.prepare.empty_result import require_points
 from lidarprep.prepare.fingerprint import RunIdentity
 from lidarprep.prepare.settings import SceneSettings
 from lidarprep.recipe import Recipe
-from lidarprep.scene import Scene
+from lidarprep.scene import Finding, Scene
 from lidarprep.steps.sampling import labelled_rows, select_frames
 from lidarprep.storage.manifest import (
     AttachmentRecord,
@@ -58,10 +59,23 @@ class ManifestBuilder:
             )
         require_points(self.frames)
 
+    def findings(self) -> list[Finding]:
+        """Find what is odd about the result: frames that had no points, or keep none."""
+        empty = [frame.id for frame in self.frames if frame.points_in == frame.dropped.not_finite]
+        emptied = [frame.id for frame in self.frames if not frame.points_out and frame.id not in set(empty)]
+        return [*empty_frames(empty, len(self.frames)), *emptied_frames(emptied, len(self.frames))]
+
     def build(
-        self, scene: Scene, recipe: Recipe, storage: StorageOptions, settings: SceneSettings, identity: RunIdentity
+        self,
+        scene: Scene,
+        recipe: Recipe,
+        storage: StorageOptions,
+        settings: SceneSettings,
+        identity: RunIdentity,
+        findings: Sequence[Finding],
     ) -> Manifest:
         """Return the manifest."""
+        accepted = dict.fromkeys(one.code for one in findings if one.code in recipe.accept)
         label_notes = self._label(scene, recipe)
         return Manifest(
             source=scene.source,
@@ -77,7 +91,9 @@ class ManifestBuilder:
             images_expire_at=first_expiry(self.attachments),
             storage=dict(identity.storage),
             fingerprint=identity.fingerprint,
-            notes=[*scene.notes, *settings.notes, *self._frame_notes(), *self._notes_on_skipped(label_notes)],
+            findings=list(findings),
+            accepted=list(accepted),
+            notes=[*scene.notes, *settings.record.notes, *self._frame_notes(), *self._notes_on_skipped(label_notes)],
         )
 
     def _label(self, scene: Scene, recipe: Recipe) -> list[str]:
@@ -116,9 +132,6 @@ class ManifestBuilder:
             first, count = self.skipped[0], len(self.skipped)
             bad = f"{count} of {count + len(self.frames)} frames {'is' if count == 1 else 'are'} bad and left out"
             notes += [f"{bad}; the first is frame {first.id}: {first.error}", *label_notes]
-        empty = [frame.id for frame in self.frames if not frame.points_out]
-        if empty:
-            notes.append(f"{len(empty)} of {len(self.frames)} frames keep no point, the first is {empty[0]}")
         return notes
 
 

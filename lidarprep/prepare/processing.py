@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -67,6 +67,7 @@ class Processing:
         executor: Runs them; a thread pool where it is None.
         progress: Told of each frame that is done.
         points: Points that are in memory already, by their frames' ids; each is dropped with its frame.
+        watch: Called after each frame; it raises what is to end the run.
         finished: How many frames another run will find finished.
     """
 
@@ -76,6 +77,7 @@ class Processing:
     executor: Executor | None
     progress: Progress
     points: dict[str, PointCloud]
+    watch: Callable[[], None]
     finished: int = 0
 
     def frames(self, tasks: Sequence[FrameTask], *, has_points: bool) -> Iterator[tuple[FrameTask, FrameResult]]:
@@ -192,6 +194,7 @@ class Processing:
         return replace(task, points=self.points.pop(task.frame.id, None))
 
     def _tell(self, result: FrameResult) -> None:
+        self.watch()
         if result.frame is not None:
             self.progress.advance(result.frame, result.bytes)
         elif result.skipped is not None:

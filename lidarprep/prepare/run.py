@@ -11,11 +11,12 @@ import logging
 import os
 from collections.abc import Collection, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 
 from lidarprep.attachments import SceneFormat, get_format
+from lidarprep.checks import refuse
 from lidarprep.errors import (
     FormatError,
     LidarprepError,
@@ -24,6 +25,7 @@ from lidarprep.errors import (
     StorageError,
     place_name,
 )
+from lidarprep.prepare.checking import KnownFindings, SceneChecks, checks_beside
 from lidarprep.prepare.empty_result import EmptyResultError, explain_empty_result
 from lidarprep.prepare.fingerprint import RunIdentity
 from lidarprep.prepare.manifest_builder import ManifestBuilder
@@ -139,8 +141,6 @@ class Run:
             self.require_same_run(current, identity)
         cache = FrameCache(self.store, current, distrusted=self.distrusted)
         settings = self.settings(current, identity)
-        if self.recipe.strict:
-            settings.refuse_findings()
         self.tasks = [task.with_fingerprint(identity.of_frame(task.frame.id, settings.record)) for task in self.tasks]
         results = cache.lookup(task.fingerprint for task in self.tasks)
         if overwrite or not self.recipe.skip_bad_frames:  # bad frames are read again
@@ -148,9 +148,11 @@ class Run:
         whole_scene = self.stored_scene(current, results)
         if current is not None and identity.is_of(current) and self.is_complete(results, whole_scene):
             return renew(current, self.storage) if current.images_have_expired else current
-        with self.advice_on_failure():
-            builder = self.process(results, whole_scene, settings)
-            manifest = builder.build(self.scene, self.recipe, self.storage, settings, identity)
+        with self.advice_on_failure(), self.checks(current, identity, settings) as checks:
+            builder = self.process(results, whole_scene, settings, checks)
+            findings = [*builder.findings(), *checks.findings()]
+            refuse(findings, accept=self.recipe.accept, strict=self.recipe.strict)
+            manifest = builder.build(self.scene, self.recipe, self.storage, settings, identity, findings)
             self.require_stored(manifest)
             try:
                 manifest = replace_manifest(self.store, manifest, version)
@@ -221,6 +223,14 @@ class Run:
         self.store.check()  # before any work is done
         return SceneSettings.estimate(self.scene, self.recipe, [task.frame for task in self.tasks])
 
+    def checks(
+        self, current: Manifest | None, identity: RunIdentity, settings: SceneSettings
+    ) -> AbstractContextManager[SceneChecks]:
+        """Return the checks of the recording: what the manifest says, if it is of the same run, or those that begin."""
+        if current is not None and identity.is_of(current):
+            return nullcontext(KnownFindings(current.findings))
+        return checks_beside(self.scene, self.recipe, settings)
+
     def stored_scene(self, current: Manifest | None, results: dict[str, FrameResult]) -> AttachmentRecord | None:
         """Return the attachment of a Sensor Fusion Scene that is stored already, with all frames of this run."""
         if not isinstance(self.format, SceneFormat) or current is None or len(current.attachments) != 1:
@@ -242,6 +252,7 @@ class Run:
         results: dict[str, FrameResult],
         whole_scene: AttachmentRecord | None,
         settings: SceneSettings,
+        checks: SceneChecks,
     ) -> ManifestBuilder:
         """Process the frames whose results are missing; return all results, in time order."""
         builder = ManifestBuilder()
@@ -249,7 +260,9 @@ class Run:
         fresh: dict[str, FrameResult] = {}
         steps = steps_of(self.scene, self.recipe, settings.record)
         processor = FrameProcessor(steps, self.recipe, self.scene.source, self.out, self.storage)
-        self.processing = Processing(processor, self.store, self.workers, self.executor, self.progress, settings.points)
+        self.processing = Processing(
+            processor, self.store, self.workers, self.executor, self.progress, settings.points, watch=checks.watch
+        )
         if isinstance(self.format, SceneFormat):
             if whole_scene is None:
                 self.progress.start(len(self.tasks), 0)

@@ -6,23 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from lidarprep.checks import (
-    FAR_COORDINATES,
-    WARNING,
-    Finding,
-    Sample,
-    check_scene,
-    motion_within_sweeps,
-    refuse,
-    sample_of,
-)
+from lidarprep.checks import CheckOptions, Sample, SceneSamples, motion_within_sweeps, sample_of
 from lidarprep.errors import FormatError, LidarprepError, RecipeError, SceneError
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
 from lidarprep.scene import Frame, PointCloud, Scene, Trajectory
 from lidarprep.steps import Step
 from lidarprep.steps.intensity import DropIntensity, NormaliseIntensity, guess_intensity_scale
 from lidarprep.steps.recentre import scene_offset
-from lidarprep.storage.manifest import FindingRecord, SettingsRecord
+from lidarprep.storage.manifest import SettingsRecord
 
 Seen = TypeVar("Seen")
 
@@ -38,14 +29,16 @@ class SceneSettings:
     Args:
         record: The settings.
         points: Points of whole frames that were read, by the frames' ids: no frame is read twice.
+        samples: A few points of them, for the checks; None where the settings were known.
     """
 
     record: SettingsRecord
     points: dict[str, PointCloud] = field(default_factory=dict)
+    samples: SceneSamples | None = None
 
     @classmethod
     def estimate(cls, scene: Scene, recipe: Recipe, frames: Sequence[Frame]) -> SceneSettings:
-        """Estimate what the recipe leaves open, and check the recording.
+        """Estimate what the recipe leaves open.
 
         The first, the middle and the last frame are read.
 
@@ -63,34 +56,26 @@ class SceneSettings:
         offset = _offset(samples, notes)
         scale = None if recipe.drop_intensity else _intensity_scale(samples, notes)
         looked_at = [samples.first_sound(row, samples.sample) for row in samples.rows]
-        findings = check_scene(
-            scene, looked_at, max_speed=recipe.max_speed, with_intensity=not recipe.drop_intensity, offset=offset
-        )
-        if recipe.recentre is not None:  # the user has said what is to become of them
-            findings = [finding for finding in findings if finding.code != FAR_COORDINATES]
         if not recipe.deskew and (hint := motion_within_sweeps(scene, looked_at)):
             notes.append(hint)
-        record = SettingsRecord(
-            offset=offset,
-            intensity_scale=scale,
-            notes=notes,
-            findings=[FindingRecord(code=one.code, message=one.message, option=one.option) for one in findings],
-        )
+        record = SettingsRecord(offset=offset, intensity_scale=scale, notes=notes)
+        for_checks = SceneSamples(scene, frames)
+        for sample in looked_at:
+            for_checks.add(sample)
         prepared = {frame.id for frame in frames}
-        return cls(record, {name: points for name, points in samples.points.items() if name in prepared})
+        return cls(record, {name: points for name, points in samples.points.items() if name in prepared}, for_checks)
 
-    @property
-    def notes(self) -> list[str]:
-        """What was guessed, then the findings as warnings."""
-        return [*self.record.notes, *(f"{WARNING}{one.message}; {one.option}" for one in self.record.findings)]
-
-    def refuse_findings(self) -> None:
-        """End a strict run where anything was found.
-
-        Raises:
-            SceneError: It names every finding, with what settles it.
-        """
-        refuse([Finding(one.code, one.message, one.option) for one in self.record.findings])
+    def check_options(self, recipe: Recipe) -> CheckOptions:
+        """Return what the checks of the recording judge it by."""
+        return CheckOptions(
+            level=recipe.checks,
+            max_speed=recipe.max_speed,
+            with_intensity=not recipe.drop_intensity,
+            device_height=recipe.device_height,
+            region=recipe.region_of_interest_3d,
+            offset=self.record.offset,
+            recentre=recipe.recentre,
+        )
 
 
 def steps_of(scene: Scene, recipe: Recipe, settings: SettingsRecord) -> tuple[Step, ...]:

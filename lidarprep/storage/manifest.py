@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from lidarprep.errors import FormatError
+from lidarprep.scene import Finding
 from lidarprep.storage.keys import is_key
 from lidarprep.storage.store import MANIFEST_KEY
 
@@ -210,34 +211,18 @@ class FrameResult(_Record):
         return sum(record.bytes for record in self.objects())
 
 
-class FindingRecord(_Record):
-    """What a check of the recording found odd.
-
-    Args:
-        code: What kind it is.
-        message: What is odd, in a sentence with the figure.
-        option: What settles it.
-    """
-
-    code: str
-    message: str
-    option: str
-
-
 class SettingsRecord(_Record):
     """Settings of a whole scene, estimated from sample frames.
 
     Args:
         offset: (x, y, z) metres that are taken from every world position.
         intensity_scale: The intensity that becomes 1; None where intensities are left out.
-        notes: What was guessed or found odd.
-        findings: What the checks of the recording found.
+        notes: What was guessed.
     """
 
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     intensity_scale: float | None = None
     notes: list[str] = []
-    findings: list[FindingRecord] = []
 
 
 class Manifest(_Record):
@@ -261,7 +246,9 @@ class Manifest(_Record):
             it that did not record them.
         fingerprint: What all of this depends on, the recipe and the recording, as 64 hex digits; None where it cannot
             be told what the recording is read from.
-        notes: What the run guessed or found odd, a sentence each.
+        notes: What the run guessed, a sentence each.
+        findings: What the checks found odd about the recording and what was kept of it, the gravest first.
+        accepted: Codes of findings that would ruin a task, and that the user has accepted.
     """
 
     lidarprep: str = Field(default_factory=lambda: version("lidarprep"))
@@ -279,6 +266,8 @@ class Manifest(_Record):
     storage: dict[str, Any] | None = None
     fingerprint: str | None = None
     notes: list[str] = []
+    findings: list[Finding] = []
+    accepted: list[str] = []
 
     _location: str = PrivateAttr(default="")
 
