@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -186,7 +187,8 @@ def _with_inverted_extrinsics(scene: Scene, names: Sequence[str]) -> Scene:
     if not names:
         return scene
     _selected_cameras(scene, names)
-    cameras = {camera.name: _inverted(camera) if camera.name in names else camera for camera in scene.cameras}
+    inverted = cache(_inverted)  # a camera's calibration may differ from frame to frame
+    cameras = {camera.name: inverted(camera) if camera.name in names else camera for camera in scene.cameras}
 
     def posed(image: CameraImage) -> CameraImage:
         old = image.camera.ego_from_camera
@@ -196,7 +198,7 @@ def _with_inverted_extrinsics(scene: Scene, names: Sequence[str]) -> Scene:
             return replace(image, camera=replace(image.camera, ego_from_camera=old.inverse()))
         # The device's pose at the time of the image, not of the frame.
         world_from_ego = image.world_from_camera @ old.inverse()
-        return replace(image, camera=cameras[image.camera.name], world_from_camera=world_from_ego @ old.inverse())
+        return replace(image, camera=inverted(image.camera), world_from_camera=world_from_ego @ old.inverse())
 
     note = f"the extrinsics of {', '.join(dict.fromkeys(names))} are inverted, as asked for"
     frames = tuple(replace(frame, images=tuple(map(posed, frame.images))) for frame in scene)

@@ -38,15 +38,25 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
     names = list(known)
     if name in names:
         return None
-    letters, numbers = _parts(name)
-    ranked = []
-    for other in names:
-        other_letters, other_numbers = _parts(other)
-        ratio = SequenceMatcher(None, letters, other_letters).ratio()
-        one_kind = any(letters in kind and other_letters in kind for kind in _KINDS)
-        if numbers == other_numbers and (one_kind or ratio >= SPELLING_RATIO):
-            ranked.append((ratio, other))
+    letters, _ = _parts(name)
+    ranked = [
+        (SequenceMatcher(None, letters, _parts(other)[0]).ratio(), other)
+        for other in names
+        if is_spelling(name, other) or _is_of_its_kind(name, other)
+    ]
     return max(ranked)[1] if ranked else None
+
+
+def is_spelling(name: str, other: str) -> bool:
+    """Return whether two names have almost the same letters, and the same numbers."""
+    (letters, numbers), (other_letters, other_numbers) = _parts(name), _parts(other)
+    ratio = SequenceMatcher(None, letters, other_letters).ratio()
+    return numbers == other_numbers and ratio >= SPELLING_RATIO
+
+
+def _is_of_its_kind(name: str, other: str) -> bool:
+    (letters, numbers), (other_letters, other_numbers) = _parts(name), _parts(other)
+    return numbers == other_numbers and any(letters in kind and other_letters in kind for kind in _KINDS)
 
 
 def _parts(name: str) -> tuple[str, list[int]]:
@@ -76,7 +86,7 @@ def unread_folders(place: Path, reads: Sequence[str], layout: str) -> tuple[list
             others.append(name)
         else:
             findings.append(_misnamed(place, name, meant, layout, is_there=meant in names))
-    notes = [f"folders that {layout} does not have, and so not read: {listed(others)}"] if others else []
+    notes = [f"folders there that are not read: {listed(others)}"] if others else []
     return findings, notes
 
 

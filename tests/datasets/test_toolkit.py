@@ -308,7 +308,7 @@ def test_a_second_folder_of_a_kind_and_unknown_ones_are_only_noted(toolkit: Path
     (finding,) = scene.findings
     assert finding.severity == "note"
     assert "which is there, too" in finding.message
-    assert "folders that a toolkit folder does not have, and so not read: docs, labels" in scene.notes
+    assert "folders there that are not read: docs, labels" in scene.notes
 
 
 def test_folders_that_hold_only_other_files_are_a_warning(toolkit: Path) -> None:
