@@ -63,8 +63,8 @@ class Finding:
     cure: str = ""
     severity: Severity = "warning"
     subject: Subject = field(default_factory=Subject)
-    found: float | str | None = None
-    expected: float | str | None = None
+    found: int | float | str | None = None
+    expected: int | float | str | None = None
     option: Option | None = None
 
     @property
