@@ -26,6 +26,7 @@ and 82 for the lidar that each laser belongs to.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -204,7 +205,8 @@ def _cameras(log: Path, options: OpenOptions) -> tuple[list[ImageSeries], list[s
 
     series, left_out = sound_cameras(known, options.cameras, read)
     notes = ["the images are undistorted, so k1, k2 and k3 of intrinsics.feather are not applied"]
-    return [one for one in series if one is not None], notes, left_out
+    # Some published logs lack the intrinsics of their stereo cameras: no sign of a damaged recording.
+    return [one for one in series if one is not None], notes, [replace(one, severity="note") for one in left_out]
 
 
 def _read_sweep(path: Path, timestamp: int, lidars: Sequence[int], frame: ReferenceFrame) -> PointCloud:
