@@ -164,22 +164,44 @@ def select(scene: Scene, options: OpenOptions) -> Scene:
     scene = _with_cameras(scene, options.cameras)
     if options.points_frame is not None and scene.points_frame != options.points_frame:
         scene = scene.with_points_in(options.points_frame)
-    return scene
+    return _without_unposed_images(scene) if scene.points_frame == "world" else scene
+
+
+def _without_unposed_images(scene: Scene) -> Scene:
+    """Return a scene of points in the world without the images that have no place there, and with a finding on them.
+
+    Where points are in ego, a frame without a pose cannot be used at all.
+    """
+    unposed = [image for frame in scene for image in frame.images if image.world_from_camera is None]
+    if not unposed:
+        return scene
+    images = sum(len(frame.images) for frame in scene)
+    finding = Finding(
+        "images-unposed",
+        f"{len(unposed)} of {images} images are left out: their frames have no pose, so where their cameras were in "
+        "the world is not known",
+        "give the poses; the points need none, since they are in the world",
+        found=len(unposed),
+        expected=0,
+    )
+    frames = tuple(_keeping(frame, lambda image: image.world_from_camera is not None) for frame in scene)
+    return replace(scene, frames=frames, findings=(*scene.findings, finding))
+
+
+def _keeping(frame: Frame, is_kept: Callable[[CameraImage], bool]) -> Frame:
+    """Return the frame with some of its images, and without the source files of the others."""
+    images = tuple(image for image in frame.images if is_kept(image))
+    left_out = {os.fspath(image.path) for image in frame.images if image.path and not is_kept(image)}
+    return replace(frame, images=images, sources=tuple(file for file in frame.sources if file.location not in left_out))
 
 
 def _with_cameras(scene: Scene, names: Sequence[str]) -> Scene:
     """Return the scene with the images of these cameras only, which keep their indices; of all if none is named."""
     if len(_selected_cameras(scene, names)) == len(scene.cameras):
         return scene
-
-    def changed(frame: Frame) -> Frame:
-        images = tuple(image for image in frame.images if image.camera.name in names)
-        left_out = {os.fspath(image.path) for image in frame.images if image.path and image.camera.name not in names}
-        sources = tuple(file for file in frame.sources if file.location not in left_out)
-        return replace(frame, images=images, sources=sources)
-
     cameras = tuple(camera for camera in scene.cameras if camera.name in names)
-    return replace(scene, cameras=cameras, frames=tuple(map(changed, scene)))
+    frames = tuple(_keeping(frame, lambda image: image.camera.name in names) for frame in scene)
+    return replace(scene, cameras=cameras, frames=frames)
 
 
 def _with_inverted_extrinsics(scene: Scene, names: Sequence[str]) -> Scene:
@@ -220,8 +242,8 @@ def _selected_cameras(scene: Scene, names: Sequence[str]) -> list[str]:
         return selected(known, names, "camera", f"{scene.source} has")
     except SceneError as error:
         # Why the camera is not known may be among what was odd on opening: a folder that has another name.
-        said = [finding.message for finding in scene.findings if finding.severity == "warning"]
-        error.fix = "\n".join([str(error.fix), *said[:LISTED_NAMES]])
+        said = [f"{one.message}; {one.cure}" for one in scene.findings if one.severity == "warning"]
+        error.fix = "\n".join([*([str(error.fix)] if known or not said else []), *said[:LISTED_NAMES]])
         raise
 
 

@@ -160,6 +160,18 @@ def test_a_frame_without_a_pose_does_not_keep_the_others_from_opening(toolkit: P
     assert "1 of 3 frames have no pose in poses/: 9" in scene.notes
 
 
+def test_points_in_the_world_need_no_pose_and_images_without_one_are_left_out(tmp_path: Path) -> None:
+    folder = write_toolkit_scene(tmp_path / "recording")
+    (folder / "poses/10.json").unlink()
+    scene = open_scene(folder, points_frame="world")
+    assert [len(frame.images) for frame in scene] == [2, 0, 2]
+    assert not any("/10.jpg" in source.location for source in scene[1].sources)
+    (finding,) = scene.findings
+    assert (finding.code, finding.severity, finding.found) == ("images-unposed", "warning", 2)
+    manifest = lp.prepare(scene, lp.Recipe(points_frame="world"), tmp_path / "out")
+    assert [frame.id for frame in manifest.frames] == ["9", "10", "11"]
+
+
 def test_a_recording_without_any_pose_opens_for_points_in_the_world(toolkit: Path) -> None:
     shutil.rmtree(toolkit / "poses")
     scene = open_scene(toolkit, points_frame="world")
@@ -296,7 +308,10 @@ def test_a_camera_that_is_asked_for_and_lies_in_a_misnamed_folder_is_explained(t
     (toolkit / "cameras").rename(toolkit / "camera")
     with pytest.raises(SceneError, match="no camera 'front'") as caught:
         open_scene(toolkit, cameras=["front"])
-    assert "the folder camera/ is not read" in str(caught.value)
+    assert str(caught.value).splitlines()[1:] == [
+        "the folder camera/ is not read: a toolkit folder has cameras/ in its place; "
+        "rename camera to cameras, if that is what it is"
+    ]
 
 
 def test_a_second_folder_of_a_kind_and_unknown_ones_are_only_noted(toolkit: Path) -> None:
