@@ -230,7 +230,7 @@ def unread_recordings(path: Path, name: str, layouts: Mapping[str, Layout], *, o
         if whole is not None:
             top, message = whole
             return [Finding(NOT_READ, message, f"open {top}", severity, Subject("file", os.fspath(top)))]
-        return [] if name == "file" else [_recording_beside(*one) for one in _composite_in(path, layouts)]
+        return _around_a_file(path, layouts) if name == "file" else _below_a_folder(path, layouts)
     if name in SHAPES:
         loose = [one for one in visible_names(path) if one.lower().endswith(_CLOUDS) and (path / one).is_file()]
         if loose:
@@ -264,20 +264,31 @@ def _with_points_in(inner: str) -> Iterator[str]:
             yield name
 
 
-def _composite_in(path: Path, layouts: Mapping[str, Layout]) -> list[tuple[Path, str]]:
-    """Return the recordings of more than points that lie in a folder of point files."""
-    found = []
-    for folder in folders_in(path)[:_SEARCHED]:
-        name = next((name for name in SHAPES if name in layouts and layouts[name].detect(folder) is not None), None)
-        if name is not None:
-            found.append((folder, name))
-    return found
+def _below_a_folder(path: Path, layouts: Mapping[str, Layout]) -> list[Finding]:
+    """Find the recordings of more than points that lie in a folder of point files."""
+    found = [(folder, _composite(folder, layouts)) for folder in folders_in(path)[:_SEARCHED]]
+    return [
+        Finding(
+            NOT_READ,
+            f"{folder.name}/ ({name}) lies beside the point files, and is not read",
+            f"open {folder}, if that is meant",
+            subject=Subject("file", os.fspath(folder)),
+        )
+        for folder, name in found
+        if name is not None
+    ]
 
 
-def _recording_beside(path: Path, name: str) -> Finding:
-    return Finding(
-        NOT_READ,
-        f"{path.name}/ ({name}) lies beside the point files, and is not read",
-        f"open {path}, if that is meant",
-        subject=Subject("file", os.fspath(path)),
-    )
+def _around_a_file(path: Path, layouts: Mapping[str, Layout]) -> list[Finding]:
+    """Find the recording in whose folder a single file lies."""
+    folder = path.absolute().parent
+    name = _composite(folder, layouts) if folders_in(folder) else None
+    if name is None:
+        return []
+    message = f"the file lies in the folder of a recording ({name}), and does not belong to it"
+    return [Finding(NOT_READ, message, f"open {folder}, if that is meant", "note", Subject("file", os.fspath(folder)))]
+
+
+def _composite(folder: Path, layouts: Mapping[str, Layout]) -> str | None:
+    """Return the layout of more than points that a folder has; None if it has none."""
+    return next((name for name in SHAPES if name in layouts and layouts[name].detect(folder) is not None), None)

@@ -58,8 +58,8 @@ USED_OPTIONS = ("points_frame", "lidars", "cameras")
 PARTS = ("training", "testing")
 POINTS = ("velodyne", "velodyne_reduced")
 CAMERAS = tuple(f"image_{k}" for k in range(5))
-# Any of these beside the points makes the layout.
-_BESIDE = ("calib", "label_2", "image_2")
+# Any of these beside the points makes the layout; images do so only in a folder with the name of a part.
+_BESIDE = ("calib", "label_2")
 
 _TRANSFORM = "Tr_velo_to_cam"
 
@@ -146,7 +146,8 @@ def _points_folder(part: Path) -> Path:
 
 
 def _beside(part: Path) -> str | None:
-    return next((name for name in _BESIDE if (part / name).is_dir()), None)
+    telling = (*_BESIDE, *CAMERAS) if part.absolute().name in PARTS else _BESIDE
+    return next((name for name in telling if (part / name).is_dir()), None)
 
 
 def _is_part(path: Path) -> bool:
@@ -178,15 +179,15 @@ class _Calibrations:
         first = next(iter(self.files), None)
         return first is not None and f"{_TRANSFORM}_0" in self._of(first).rows
 
-    def camera(self, name: str, index: int, frame: int) -> Camera:
-        """Return a camera as it is calibrated in a frame, by the frame's number.
+    def camera(self, name: str, index: int, frame: int, stem: str) -> Camera:
+        """Return a camera as it is calibrated in a frame, by the frame's number, and the stem of its files.
 
         Raises:
             SceneError: The frame has no calibration.
             FormatError: It is not what it should be.
         """
         if frame not in self.files:
-            raise SceneError(f"{self.folder / f'{frame:06d}.txt'} is missing")
+            raise SceneError(f"{self.folder / stem}.txt is missing", fix="add it: the archive data_object_calib has it")
         calibration = self._of(frame)
         if (name, calibration) not in self._cameras:
             self._cameras[name, calibration] = _camera(name, index, calibration)
@@ -219,7 +220,7 @@ def _images(
         errors: list[SceneError | FormatError] = []
         for number in sorted(files.keys() & found.keys()):
             try:
-                cameras[number] = calibrations.camera(name, index, number)
+                cameras[number] = calibrations.camera(name, index, number, files[number].stem)
             except (SceneError, FormatError) as error:
                 errors.append(error)
         if errors and not cameras:
@@ -243,7 +244,7 @@ def _uncalibrated(name: str, sound: int, errors: Sequence[SceneError | FormatErr
             "calibration-missing",
             f"camera {name}: {len(errors)} of {len(errors) + sound} images are left out, since their frames have no "
             f"sound calibration; the first: {errors[0].message}",
-            errors[0].fix or "add it: the archive data_object_calib has it",
+            errors[0].fix or "mend it",
             subject=Subject("camera", name),
             found=len(errors),
             expected=0,

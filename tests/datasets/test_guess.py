@@ -81,6 +81,15 @@ def test_a_recording_beside_point_files_is_a_warning(toolkit: Path, tmp_path: Pa
     assert finding.cure == f"open {toolkit}, if that is meant"
 
 
+def test_a_file_beside_a_recordings_folders_is_told_to_be_none_of_it(toolkit: Path, tmp_path: Path) -> None:
+    for path in (toolkit / "stray.ply", tmp_path / "other.ply"):
+        path.write_bytes(b"")
+    (finding,) = open_scene(toolkit / "stray.ply").findings
+    assert (finding.code, finding.severity) == ("recording-not-read", "note")
+    assert finding.message == "the file lies in the folder of a recording (toolkit), and does not belong to it"
+    assert open_scene(tmp_path / "other.ply").findings == ()
+
+
 def test_point_files_beside_a_recordings_folders_are_told(toolkit: Path) -> None:
     (toolkit / "stray.ply").write_bytes(b"")
     (finding,) = open_scene(toolkit).findings

@@ -235,6 +235,14 @@ def test_rows_of_another_length_are_refused(waymo: Path) -> None:
         open_scene(waymo)[0].points()
 
 
+def test_images_make_it_one_only_in_a_folder_with_the_name_of_a_part(tmp_path: Path) -> None:
+    for part in ("training", "sequences/00"):
+        for name in ("velodyne", "image_0"):
+            (tmp_path / part / name).mkdir(parents=True)
+    assert kitti_object.detect(tmp_path / "training") == "it has velodyne/, with image_0/ for each frame"
+    assert kitti_object.detect(tmp_path / "sequences/00") is None
+
+
 def test_other_folders_are_not_taken_for_it(tmp_path: Path) -> None:
     (tmp_path / "velodyne").mkdir()
     (tmp_path / "training").mkdir()
