@@ -46,6 +46,7 @@ from lidarprep.datasets.association import ImageSeries, match_images, nearest, p
 from lidarprep.datasets.filenames import frame_key, source_files, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import listed, refuse_poses, selected, unused_options
+from lidarprep.datasets.unread import misnamed_file, unread_folders
 from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.pointfiles import bin_files, read_points
 from lidarprep.scene import Camera, CameraImage, Frame, Lidar, PointCloud, Pose, RadarPoints, Scene, Trajectory
@@ -90,7 +91,8 @@ def open(path: Path, options: OpenOptions) -> Scene:
             fix="Leave --points-frame out.",
         )
     tables, record, notes = _find_scene(path, options.scene)
-    read = read_scene(tables, path if tables != path else path.absolute().parent, record)
+    top = path if tables != path else path.absolute().parent
+    read = read_scene(tables, top, record)
     lidars = _lidars(read, options)
     cameras = _chosen(_of(read, "camera"), options.cameras, "camera")
     radars = _of(read, "radar")
@@ -102,7 +104,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     if not any(reading.path.is_file() for reading in readings):
         raise SceneError(
             f"none of the {len(readings)} files of {main.name} that {tables / 'sample_data.json'} names for "
-            f"{record['name']} is there, such as {readings[0].path}",
+            f"{record['name']} is there, such as {readings[0].path}{misnamed_file(top / 'samples')}",
             fix="Get the archive of files that holds this scene, or name another scene with --scene-name.",
         )
     times = [reading.timestamp for reading in readings]
@@ -149,6 +151,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
             *image_notes,
             *radar_notes,
         ),
+        findings=tuple(unread_folders(top, ["samples", "sweeps"], "a nuScenes dataset")[0]),
         lidars=tuple(Lidar(lidar.name, index, lidar.ego_from_sensor) for index, lidar in lidars.items()),
         trajectory=read.trajectory,
     )

@@ -15,9 +15,11 @@ frame at most; multi_lidar says how a sweep of another time than its frame's is 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 from lidarprep.datasets.association import paired, unmatched
@@ -239,14 +241,17 @@ def _merged(group: _Group, *, several: bool) -> PointSource:
     return PointSource(first.path, first.key, first.timestamp, read, sweeps=tuple(group))
 
 
-def at_frame_times(scene: Scene, sources: PointSources, options: OpenOptions, pose_files: Sequence[Path]) -> Scene:
+def at_frame_times(
+    scene: Scene, sources: PointSources, options: OpenOptions, pose_files: Sequence[Path | None]
+) -> Scene:
     """Move the sweeps of several lidars to their frames' timestamps, if their names are times.
 
     Args:
         scene: Its frames are the sources', in their order, with what is known of their poses.
         sources: The frames' points, which have times if their names are times.
         options: For the widest gap between poses.
-        pose_files: The file of each frame's pose; sweeps are moved by those of the frames around them, too.
+        pose_files: The file of each frame's pose, None where it has none; sweeps are moved by those of the frames
+            around them, too.
     """
     if len(sources.lidars) < 2 or not sources.by_time or scene.points_frame == "world":
         return scene
@@ -266,14 +271,21 @@ def at_frame_times(scene: Scene, sources: PointSources, options: OpenOptions, po
         for (index, one, *_), transform in zip(places, transforms, strict=True):
             sweeps[index].append(LidarSweep(one.read_points, lidar, transform))
         notes += motion_note(f"sweeps of lidar {lidar.name}", transforms, None)
-    pose_sources = {path: source_file(path) for path in pose_files}
+    posed = [(row, path) for row, path in enumerate(pose_files) if path is not None]
+    pose_sources = {path: source_file(path) for _, path in posed}
+
+    def moved_by(index: int) -> list[Path]:
+        first = max(0, bisect_left(posed, index, key=itemgetter(0)) - 1)
+        last = bisect_right(posed, index, key=itemgetter(0)) + 1
+        return [path for _, path in posed[first:last]]
+
     frames = tuple(
         replace(
             frame,
             read_points=partial(read_sweeps, tuple(sweeps[index]), True),
             sources=(
                 *frame.sources,
-                *(pose_sources[path] for path in dict.fromkeys(pose_files[max(0, index - 1) : index + 2])),
+                *(pose_sources[path] for path in dict.fromkeys(moved_by(index))),
             ),
         )
         for index, frame in enumerate(scene.frames)
