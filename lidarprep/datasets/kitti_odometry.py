@@ -30,7 +30,7 @@ from lidarprep.scene import Camera, Frame, Lidar, Pose, Scene, Trajectory
 LOOKS_LIKE = "KITTI odometry: sequences/NN/velodyne/N.bin, sequences/NN/calib.txt, poses/NN.txt"
 
 LIDAR = "velodyne"
-USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras")
+USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras", "poses_are")
 NO_TR = (
     "A line 'Tr:' with 12 numbers gives camera 0 from Velodyne. The calib.txt that comes with the images may lack "
     "it: take that of the archive data_odometry_calib."
@@ -160,7 +160,7 @@ def _read_sequence_poses(
             "(--poses FILE)"
         )
         return {}, None, [note]
-    table = read_poses(path)
+    table = read_poses(path, options.poses_are)
     if given is None and table.kind != "KITTI":
         raise FormatError(path, found=f"rows as {table.kind} has them", expected="12 numbers a row: 3×4 matrices")
     if table.timestamps is not None and stamps:
