@@ -246,7 +246,9 @@ def _read_oxts(folder: Path, options: OpenOptions) -> tuple[Oxts | None, list[st
     stamps = list(timed.values())
     angles, more = _in_radians(rows[:, 3:], positions, stamps, options)
     notes += more
-    poses = [Pose.from_euler(*one, place) for one, place in zip(angles.tolist(), positions, strict=True)]
+    poses = [
+        Pose.from_euler(roll, pitch, yaw, place) for (roll, pitch, yaw), place in zip(angles, positions, strict=True)
+    ]
     trajectory, more = table_of_poses(folder / "data", "KITTI", poses, stamps).trajectory()
     _, kept = np.unique(np.array(stamps, dtype=np.int64), return_index=True)
     return Oxts(latitude[kept], longitude[kept], np.unwrap(angles[kept, 2]), trajectory), notes + more
