@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lidarprep.checks._attitude import tilts
 from lidarprep.checks._samples import SceneSamples
 from lidarprep.checks._surroundings import (
     SAME_CLOUD,
@@ -267,18 +268,16 @@ class _Judge:
         )
 
     def _tilt(self, name: str) -> float:
-        """Mean of 1 - cosine of the angle between the device's z and the world's."""
-        motions = self.readings[name]
-        up = rotation_z(motions.quaternions)
-        return float((1 - up).mean())
+        return float(tilts(self.readings[name].quaternions).mean())
 
     def _other_frame(self, one: _Better) -> Verdict:
         own = self.scene.points_frame
         if own == "ego":
             # Any cloud coincides with itself to a share: the points are in the world only if no motion fits better.
-            others = self._misfit(_NO_MOTION)
-            if others is not None:
-                return others
+            nearest = min(self.pairs, key=lambda pair: self.given.far(pair[0])[pair[1]])
+            moved = self._other_motion(nearest, _NO_MOTION)
+            if moved is not None:
+                return _misfitting(moved)
         other = "world" if own == "ego" else "ego"
         return Verdict(
             "wrong",
@@ -329,7 +328,7 @@ class _Judge:
         )
 
     def _mounted(self, degrees: NDArray[np.float64], size: float) -> NDArray[np.float64]:
-        """Return (K,) mean shares of the poses as given, if the lidar is turned on the device by each of (K,) degrees."""
+        """Return (K,) mean shares of the poses as given, if the lidar is turned by each of (K,) degrees."""
         cosine, sine, zero = np.cos(np.radians(degrees)), np.sin(np.radians(degrees)), np.zeros(len(degrees))
         mounts = np.array([[cosine, -sine, zero], [sine, cosine, zero], [zero, zero, zero + 1]]).transpose(2, 0, 1)
         found = []
@@ -345,49 +344,60 @@ class _Judge:
             )
         return np.asarray(np.mean(found, axis=0))
 
-    def _misfit(self, start: NDArray[np.float64] | None = None) -> Verdict | None:
-        """Find motions that fit clearly better than those of the poses, or than a start, in all pairs."""
-        found = []
+    def _misfit(self) -> Verdict | None:
+        """Find motions that fit clearly better than those of the poses, in two pairs."""
+        first: _Misfit | None = None
         for pair in self.pairs[:2]:
-            one, other = (self._clouds(row, "ego") for row in pair)
-            if not (one.enough and other.enough):
+            found = self._other_motion(pair, self._motion("given", *pair))
+            if found is None:
                 return None
-            motion = self._motion("given", *pair)
-            best = search(one, other, motion if start is None else start)
-            if start is not None:
-                near_given = search(one, other, motion)
-                best = near_given if near_given.share > best.share else best
-            least = float(self.shares[self.pairs.index(pair), 0])
-            at_start = max(least, best.share_at_start)
-            off = apart(best.motion, motion)
-            from_start = off if start is None else min(off, apart(best.motion, start))
-            if from_start < OTHER_MOTION_M or not _clearly_better(best.share, at_start):
-                return None
-            found.append((off, best.share, least, pair))
-        if len(found) < min(2, len(self.pairs)) or not found:
+            first = first or found
+        return None if first is None or len(self.pairs) < 2 else _misfitting(first)
+
+    def _other_motion(self, pair: tuple[int, int], start: NDArray[np.float64]) -> _Misfit | None:
+        """Search a pair's motions round a start; None unless another fits clearly better than it and the poses'."""
+        one, other = (self._clouds(row, "ego") for row in pair)
+        if not (one.enough and other.enough):
             return None
-        off, share, given, (first, second) = found[0]
-        return Verdict(
-            "wrong",
-            [
-                Finding(
-                    "poses-misfit",
-                    f"the poses do not fit the points: from frame {self.posed[first].id} to {self.posed[second].id} "
-                    f"another motion, {off:.1f} m away, fits better: {share:.0%} of the occupied voxels coincide, as "
-                    f"given {given:.0%}",
-                    "look whether the poses are of these frames and in metres, and whether the lidar's extrinsics are "
-                    "left out",
-                    subject=Subject("frame", self.posed[second].id),
-                    found=round(given, 3),
-                    expected=round(share, 3),
-                )
-            ],
-        )
+        best = search(one, other, start)
+        given, motion = float(self.shares[self.pairs.index(pair), 0]), self._motion("given", *pair)
+        off = apart(best.motion, motion)
+        if min(off, apart(best.motion, start)) < OTHER_MOTION_M:
+            return None
+        if not _clearly_better(best.share, max(given, best.share_at_start)):
+            return None
+        first, second = (self.posed[row].id for row in pair)
+        return _Misfit(first, second, off, best.share, given)
 
 
-def rotation_z(quaternions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(M,) cosines of the angle between the device's z axis and the world's, of (M, 4) quaternions w, x, y, z."""
-    return np.asarray(1 - 2 * (quaternions[:, 1] ** 2 + quaternions[:, 2] ** 2))
+@dataclass(frozen=True)
+class _Misfit:
+    """Another motion between two frames, by their ids: metres from that of the poses, and the shares of both."""
+
+    first: str
+    second: str
+    off: float
+    share: float
+    given: float
+
+
+def _misfitting(one: _Misfit) -> Verdict:
+    return Verdict(
+        "wrong",
+        [
+            Finding(
+                "poses-misfit",
+                f"the poses do not fit the points: from frame {one.first} to {one.second} another motion, "
+                f"{one.off:.1f} m away, fits better: {one.share:.0%} of the occupied voxels coincide, as given "
+                f"{one.given:.0%}",
+                "look whether the poses are of these frames and in metres, and whether the lidar's extrinsics are "
+                "left out",
+                subject=Subject("frame", one.second),
+                found=round(one.given, 3),
+                expected=round(one.share, 3),
+            )
+        ],
+    )
 
 
 @dataclass(frozen=True)

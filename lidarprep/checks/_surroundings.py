@@ -139,9 +139,9 @@ def telling_pairs(samples: SceneSamples, posed: Sequence[Frame], readings: Seque
         for first in read:
             distances = motions.far(first)
             onwards = range(first + 1, len(posed)) if first < len(posed) - 1 else range(first - 1, -1, -1)
-            second = next((row for row in onwards if distances[row] >= GOOD_MOTION_M), None)
-            if second is not None:
-                add(first, second, float(distances[second]))
+            partner = next((row for row in onwards if distances[row] >= GOOD_MOTION_M), None)
+            if partner is not None:
+                add(first, partner, float(distances[partner]))
     return sorted(sorted(chosen, key=lambda pair: chosen[pair])[:MOST_PAIRS])
 
 
