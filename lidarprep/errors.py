@@ -108,7 +108,7 @@ class FindingsError(SceneError):
         fix: The findings, with their cures, and how to accept them.
     """
 
-    def __init__(self, message: str, codes: tuple[str, ...], *, fix: str | None = None) -> None:
+    def __init__(self, message: str, codes: tuple[str, ...] = (), *, fix: str | None = None) -> None:
         super().__init__(message, fix=fix)
         self.codes = codes
 

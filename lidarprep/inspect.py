@@ -192,8 +192,8 @@ def inspect_scene(
     frames = [one.inspection(frame) for frame, one in zip(scene, figures, strict=True)]
     samples = SceneSamples(scene)
     for frame, one in zip(scene, figures, strict=True):
-        if one.sample is not None:
-            samples.add(Sample(frame, one.sample))
+        if one.sample is not None or one.error is not None:
+            samples.add(frame, None if one.sample is None else Sample(frame, one.sample))
     views = camera_views(scene, samples.usual)
     cameras = _cameras(scene, views)
     lowest = np.min([one.lowest for one in figures], axis=0, initial=np.inf)

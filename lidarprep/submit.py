@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,11 @@ from lidarprep.attachments import get_format
 from lidarprep.errors import RecipeError, StorageError, UniqueIdConflictError, place_name
 from lidarprep.recipe import Recipe, StorageOptions, TaskRecipe
 from lidarprep.scene import RegionOfInterest3D
+from lidarprep.scene.finding import refuse, refused
 from lidarprep.signed_urls import expires_soon, renew
 from lidarprep.storage import Manifest, store_of
 from lidarprep.storage.cache import missing_objects
+from lidarprep.storage.open import current_version, replace_manifest
 
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient, Task
@@ -34,6 +36,7 @@ def submit(
     client: ScaleClient,
     *,
     unique_id: str | None = None,
+    accept: Collection[str] = (),
     storage: StorageOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Task:
@@ -52,10 +55,12 @@ def submit(
         client: Where to submit it.
         unique_id: Id of your own that no other task may have; "auto" for the one that `unique_id_of` makes of the
             content. Where a task of the same content has it already, that task is returned and none is made.
+        accept: Codes of findings that would ruin a task, and are accepted; the manifest records them.
         storage: How the store is reached.
         progress: Told how many attachments of how many have renewed URLs of their images.
 
     Raises:
+        FindingsError: The recording has a finding that would ruin the task, and it is not accepted.
         RecipeError: Such a task does not take the manifest's format.
         StorageError: Something of what the run stored is gone; or it cannot be reached, or be signed.
         ParameterError: The parameters are refused before anything is sent.
@@ -71,6 +76,7 @@ def submit(
     require_taken(recipe, task)
     urls: list[str] = []
     if takes_frames(task):
+        manifest = accept_findings(manifest, accept, storage)
         if expires_soon(manifest):
             _check_content(recipe, manifest, task)  # before minutes are spent on it
             require_beside(manifest)
@@ -92,6 +98,24 @@ def submit(
             else "the task may have been made; without a unique id only `lidarprep tasks list` shows whether it was."
         )
         raise
+
+
+def accept_findings(manifest: Manifest, accept: Collection[str], storage: StorageOptions | None = None) -> Manifest:
+    """Return the manifest with the codes that are accepted now, recorded where it lies.
+
+    Raises:
+        FindingsError: A finding that would ruin a task is not accepted.
+        StorageError, ManifestConflictError: The codes cannot be recorded.
+    """
+    bad = {one.code for one in refused(manifest.findings, accept=manifest.accepted)}
+    refuse(manifest.findings, accept={*manifest.accepted, *accept})
+    if not bad:
+        return manifest
+    store = store_of(manifest, storage)
+    version = current_version(manifest, store)
+    return replace_manifest(
+        store, manifest.model_copy(update={"accepted": [*manifest.accepted, *sorted(bad)]}), version
+    )
 
 
 def unique_id_of(manifest: Manifest, task_type: str, parameters: Mapping[str, Any]) -> str:

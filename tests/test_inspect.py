@@ -222,5 +222,7 @@ def test_json_with_strict_prints_all_of_it_and_ends_with_2(
     code, out, err = inspect(capsys, scene_folder, "--json", "--strict")
     assert code == 2
     (finding,) = json.loads(out)["findings"]
-    assert set(finding) == {"code", "message", "option"}
+    assert (finding["code"], finding["severity"]) == ("images-missing", "warning")
+    assert finding["subject"] == {"kind": "camera", "name": "left"}
+    assert finding["found"] == finding["expected"] - 1
     assert "error: 1 warning" in err

@@ -13,7 +13,6 @@ import numpy as np
 
 from lidarprep.checks._attitude import odd_attitude
 from lidarprep.checks._cameras import CameraView, camera_views, odd_extrinsics
-from lidarprep.checks._finding import refuse, refused, why_refused
 from lidarprep.checks._gaps import emptied_frames, empty_frames, missing_images, missing_poses
 from lidarprep.checks._points import far_coordinates, wrong_points_frame, zero_intensity
 from lidarprep.checks._pose_readings import judge_poses
@@ -32,11 +31,8 @@ __all__ = [
     "empty_frames",
     "finite",
     "motion_within_sweeps",
-    "refuse",
-    "refused",
     "sample_of",
     "thinned",
-    "why_refused",
 ]
 
 _GRAVEST_FIRST = ("error", "warning", "note")

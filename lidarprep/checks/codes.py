@@ -27,4 +27,171 @@ class Code:
     example: str
 
 
-CODES: dict[str, Code] = {}
+CODES: dict[str, Code] = {
+    "bad-frame": Code(
+        "warning",
+        "A frame cannot be read. Without it the scene has a gap, in which objects seem to jump.",
+        "`inspect` reads every frame; `prepare` ends at the first that it cannot read, or leaves it out.",
+        "Write the file again, or leave bad frames out with `--skip-bad-frames`: the manifest lists them.",
+        "frame 3 cannot be read: pointcloud/3.ply, byte 41,203: the file ends within the points",
+    ),
+    "device-jumps": Code(
+        "warning",
+        "The device moves faster than a vehicle can. Its poses are wrong, or their times are.",
+        "The distance between neighbouring frames over the time between them, above `--max-speed` (80 m/s); steps of "
+        "less than 1 m pass. Without timestamps: steps of more than 20 m and ten times the usual one.",
+        "Mend the poses. If the device is as fast as that, say so with `--max-speed`.",
+        "the device moves 120.0 m in 0.1 s, 1200 m/s, from frame 2 to 3; 2 of 4 steps are faster than 80 m/s",
+    ),
+    "empty-frames": Code(
+        "warning",
+        "A frame has no points, or none with finite coordinates. There is nothing to label in it.",
+        "The number of points of each frame.",
+        "Choose other frames with `--frames A:B:S`, or mend the recording.",
+        "1 of 4 frames have no points, the first is 2",
+    ),
+    "extrinsics-body-axes": Code(
+        "warning",
+        "A camera's pose is that of a body (x forward, z up). Scale wants its optical frame (z forward, y down)."
+        " Its image would show the sky.",
+        "The camera looks more than 60° upwards as given, and read as a body it sees no fewer points.",
+        "Give the pose of the optical frame.",
+        "camera front looks 90° upwards, as if its pose were in the axes of a body; 0 of 20,000 points that were "
+        "looked at fall into its image of 1920 × 1080 pixels",
+    ),
+    "extrinsics-inverted": Code(
+        "warning",
+        "A camera's extrinsics are camera from ego, where ego from camera is meant. Points and cuboids would appear at "
+        "the wrong place of its image.",
+        "As given the image is turned by more than 60°, or rolled by more than 10°; inverted it is upright and sees "
+        "points.",
+        "Open the recording with `--invert-extrinsics CAMERA`.",
+        "the extrinsics of camera left look inverted: as given, its image is 90° from upright and 0.2% of the points "
+        "fall into it; inverted, its image is 1° from upright and 20.5% of the points fall into it",
+    ),
+    "extrinsics-see-little": Code(
+        "warning",
+        "Hardly a point falls into a camera's image, although points lie all round the device. Its extrinsics or "
+        "intrinsics are wrong, often by their unit (millimetres).",
+        "Fewer than 2 % of the points that would fall into the image if they were spread evenly round the horizon.",
+        "Mend the pose of the camera's optical frame on the device, in metres.",
+        "camera rear sees too little: 3 of 20,000 points that were looked at fall into its image of 1920 × 1080 "
+        "pixels, though there are points all round the device",
+    ),
+    "far-coordinates": Code(
+        "warning",
+        "World coordinates are so large that float32, which Scale holds, rounds them: points would jump by centimetres "
+        "to decimetres.",
+        "A coordinate beyond 100 km.",
+        "`prepare` takes one offset from all of them. Say `--recentre` to be told no more.",
+        "coordinates reach beyond 100000, where float32 rounds: prepare takes (4500000.0, 0.0, 0.0) metres from all of "
+        "them",
+    ),
+    "frames-doubled": Code(
+        "warning",
+        "Two frames have the same timestamp: one is a copy, or times were rounded.",
+        "Equal timestamps.",
+        "`--frame-order time` keeps the first of each.",
+        "1 of 4 frames have the timestamp of an earlier one: 3 has that of 2, 1700000000200000000 ns",
+    ),
+    "frames-emptied": Code(
+        "warning",
+        "The region or the height band drops every point of a frame that had some.",
+        "The number of points that are kept of each frame.",
+        "Widen the region or the band, or choose frames with `--frames A:B:S`.",
+        "1 of 4 frames keep no point, the first is 9",
+    ),
+    "frames-out-of-order": Code(
+        "warning",
+        "Frames are not in time order. Objects would move to and fro in the task.",
+        "A timestamp that is earlier than the one before it.",
+        "`--frame-order time` sorts them.",
+        "1 of 4 frames are earlier than the one before them: the first is 2, 100.000 ms before 1",
+    ),
+    "images-missing": Code(
+        "warning",
+        "A camera has no image in some frames. Labellers see these frames without it.",
+        "Frames with an image of each camera, after images were matched with frames.",
+        "Allow more time between a frame and its image, `--image-tolerance S`, or leave the camera out.",
+        "camera front has images for 3 of 4 frames",
+    ),
+    "intensity-scale": Code(
+        "warning",
+        "Intensities have no scale that is known for certain. Taken wrongly, the cloud looks black or white.",
+        "The lowest and highest intensity of three frames, and whether they are whole numbers.",
+        "Say which value is full intensity, `--intensity-scale S`; `prepare` asks for it.",
+        "intensities reach from 0 to 612, which is no scale that is known",
+    ),
+    "intensity-zero": Code(
+        "warning",
+        "Every intensity is 0: the field is there, but the driver did not fill it.",
+        "The intensities of three frames.",
+        "Leave them out, `--drop-intensity`.",
+        "every intensity is 0, in 3 frames that were looked at",
+    ),
+    "poses-missing": Code(
+        "warning",
+        "A frame has no pose, and its points are in the device's frame: its place in the world is unknown.",
+        "The frames without a pose.",
+        "Give poses, `--poses FILE`; or leave such frames out, `--skip-bad-frames`; or say `--points-frame world`.",
+        "1 of 4 frames have no pose, the first is 3",
+    ),
+    "points-in-ego": Code(
+        "warning",
+        "Points are taken to be in the world, and look as if they were in the device's frame: they would move along "
+        "with it.",
+        "Three frames: where the points lie, where they leave a lidar's blind hole, and how their median moves.",
+        "Open the recording with `--points-frame ego`.",
+        "points are taken to be in world, but look as if they were in ego: in frame 1 they leave a hole at the origin, "
+        "and none at the device's place, (40.0, 5.0)",
+    ),
+    "points-in-world": Code(
+        "warning",
+        "Points are taken to be in the device's frame, and look as if they were in the world: they would be moved "
+        "twice.",
+        "Three frames: where the points lie, where they leave a lidar's blind hole, and how their median moves.",
+        "Open the recording with `--points-frame world`.",
+        "points are taken to be in ego, but look as if they were in world: in frame 1 they lie 40.2 m away from the "
+        "device, and round its place in the world, (40.0, 5.0)",
+    ),
+    "rotation-not-unit": Code(
+        "warning",
+        "A quaternion or rotation matrix is off unit by more than rounding explains. It was normalised, which may hide "
+        "a wrong number.",
+        "The deviation of its norm from 1: above 0.0001 it is said, above 0.001 it is refused.",
+        "Mend it in the recording.",
+        "the pose of frame 2: the quaternion or matrix is off unit by 0.0007; it was normalised",
+    ),
+}
+
+
+def as_markdown() -> str:
+    """Return docs/findings.md: `python -m lidarprep.checks.codes > docs/findings.md`."""
+    parts = [_HEAD]
+    for name, one in CODES.items():
+        parts.append(
+            f"## {name}\n\n{one.severity}. {one.meaning}\n\n- **Measured:** {one.measured}\n"
+            f"- **What to do:** {one.cure}\n"
+            f"- **What it looks like:**\n\n      {one.severity.split()[0]}: {one.example} [{name}]\n"
+        )
+    return "\n".join(parts)
+
+
+_HEAD = """# Findings
+
+The checks judge a recording by its own points, poses, times and images. A finding has a code, a severity, a subject (a
+frame, a camera, a topic, a file), the figure found, what was expected, and the option that settles it. Findings are in
+`inspect`'s output and its `--json`, in the manifest (`findings`), and are said again before a task is submitted.
+
+- **error**: it would ruin a task. `prepare`, `run` and `submit` end with exit code 2, unless `--accept CODE` says that
+  it is meant; the manifest records what was accepted.
+- **warning**: it may. `--strict` ends `inspect`, `prepare` and `run` with exit code 2 on a warning, too.
+- **note**: it is as well to know.
+
+`--checks quick` leaves out what reads images. `lidarprep findings CODE` prints the text below. In Python:
+`scene.check()` and `manifest.findings`.
+"""
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")

@@ -31,6 +31,8 @@ Param = Annotated[
         "--param", metavar="KEY=VALUE", help="One task parameter; VALUE as JSON or as plain text. Repeatable."
     ),
 ]
+_ACCEPT = "Go on in spite of findings of this code, which the manifest records. Repeatable."
+Accept = Annotated[list[str] | None, typer.Option("--accept", metavar="CODE", help=_ACCEPT)]
 UniqueId = Annotated[
     str | None,
     typer.Option(
@@ -131,7 +133,7 @@ def _storage_options(*groups: str) -> dict[str, Any]:
 RECIPE = _recipe_options()
 OPENING = _opening_options()
 CHECKS = {
-    "accept": _option("Checks", list[str], "Go on in spite of findings of this code. Repeatable.", "CODE"),
+    "accept": _option("Checks", list[str], _ACCEPT, "CODE"),
     "checks": _option("Checks", str, "quick leaves out what reads images; else full.", "full|quick"),
     "strict": _option("Checks", bool, "A warning is an error.", None, "--strict/--lenient"),
     "max_speed": _option("Checks", float, "Metres a second above which the device's speed is odd; else 80.", "M/S"),

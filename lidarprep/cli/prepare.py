@@ -85,6 +85,7 @@ def show_manifest(manifest: Manifest, *, processed: bool = True) -> None:
         _show_frames(manifest)
     else:
         say("nothing to do: this recording was prepared by this recipe before")
+    print_findings(manifest.findings)
     for record in manifest.attachments:
         if len(record.frames) > 1:
             say(f"{record.url}: {len(record.frames)} frames, {record.bytes / 1e6:.1f} MB")
@@ -130,7 +131,6 @@ def _show_frames(manifest: Manifest) -> None:
         _frame_rows(manifest, reasons, sizes),
     )
     print_notes(manifest.notes)
-    print_findings(manifest.findings)
 
 
 def _frame_rows(manifest: Manifest, reasons: Sequence[str], sizes: Mapping[str, int]) -> list[tuple[str, ...]]:

@@ -30,9 +30,9 @@ def inspect(
     **flags: Any,
 ) -> None:
     """Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd."""
-    from lidarprep.checks import refused, why_refused
     from lidarprep.datasets import open_scene
     from lidarprep.inspect import inspect_scene
+    from lidarprep.scene.finding import refused, why_refused
 
     scene = open_scene(path, layout=flags["layout"], **o.opening_flags(flags))
     with progress("reading") as bar:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from os import PathLike, fspath
 
 from lidarprep.attachments import SceneFormat, get_format
-from lidarprep.checks import refuse
 from lidarprep.errors import (
     FormatError,
     LidarprepError,
@@ -35,6 +34,7 @@ from lidarprep.prepare.processing import NoProgress, Processing, Progress
 from lidarprep.prepare.settings import SceneSettings, steps_of
 from lidarprep.recipe import Recipe
 from lidarprep.scene import Scene
+from lidarprep.scene.finding import refuse
 from lidarprep.signed_urls import renew
 from lidarprep.storage import Manifest, Store, open_store
 from lidarprep.storage.cache import FrameCache, missing_keys, missing_objects

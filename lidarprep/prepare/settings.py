@@ -61,7 +61,9 @@ class SceneSettings:
         record = SettingsRecord(offset=offset, intensity_scale=scale, notes=notes)
         for_checks = SceneSamples(scene, frames)
         for sample in looked_at:
-            for_checks.add(sample)
+            for_checks.add(sample.frame, sample)
+        for frame in samples.bad:
+            for_checks.add(frame, None)
         prepared = {frame.id for frame in frames}
         return cls(record, {name: points for name, points in samples.points.items() if name in prepared}, for_checks)
 
@@ -158,6 +160,11 @@ class _SampleFrames:
         if frame.id not in self._samples:
             self.read(frame)
         return self._samples[frame.id]
+
+    @property
+    def bad(self) -> list[Frame]:
+        """The frames that could not be read."""
+        return [frame for frame in self.scene if frame.id in self._bad]
 
     def first_sound(self, row: int, look: Callable[[Frame], Seen], frames: Sequence[Frame] | None = None) -> Seen:
         """Return what `look` gives of a frame, or of the one nearest to it that is not bad."""
