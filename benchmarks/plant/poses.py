@@ -16,11 +16,11 @@ from lidarprep.scene import Frame, PointCloud, Pose, Scene
 
 # The code that each kind must be found with, and the value of the option that settles it.
 EXPECTED: dict[str, tuple[str, str | None]] = {
-    "inverted": ("poses-inverted", "inverted"),
-    "xyzw": ("poses-quaternion-order", "xyzw"),
-    "wxyz": ("poses-quaternion-order", "wxyz"),
-    "transposed": ("poses-transposed", "transposed"),
-    "optical": ("poses-optical", "optical"),
+    "inverted": ("poses-misread", "inverted"),
+    "xyzw": ("poses-misread", "xyzw"),
+    "wxyz": ("poses-misread", "wxyz"),
+    "transposed": ("poses-misread", "transposed"),
+    "optical": ("poses-misread", "optical"),
     "points in the world": ("points-in-world", "world"),
     "said to be in the world": ("points-in-ego", "ego"),
     "at rest": ("poses-at-rest", None),

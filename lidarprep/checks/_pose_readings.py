@@ -60,11 +60,11 @@ OTHER_FRAME = "other frame"
 _NO_MOTION = np.eye(3, 4)
 
 _MEANING = {
-    "inverted": ("poses-inverted", "inverted: ego from world"),
-    "xyzw": ("poses-quaternion-order", "quaternions whose numbers are x, y, z, w and are read as w, x, y, z"),
-    "wxyz": ("poses-quaternion-order", "quaternions whose numbers are w, x, y, z and are read as x, y, z, w"),
-    "transposed": ("poses-transposed", "rotations whose rows and columns are swapped"),
-    "optical": ("poses-optical", "poses of a camera's optical axes: z forward, x right, y down"),
+    "inverted": "inverted: ego from world",
+    "xyzw": "given with quaternions x, y, z, w, which are read as w, x, y, z",
+    "wxyz": "given with quaternions w, x, y, z, which are read as x, y, z, w",
+    "transposed": "given with rotations whose rows and columns are swapped",
+    "optical": "of a camera's optical axes: z forward, x right, y down",
 }
 
 
@@ -252,13 +252,12 @@ class _Judge:
         one = better[name]
         if name == OTHER_FRAME:
             return self._other_frame(one)
-        code, meaning = _MEANING[name]
         return Verdict(
             "wrong",
             [
                 Finding(
-                    code,
-                    f"the poses look as if they were {meaning}: so read, {one.figures}",
+                    "poses-misread",
+                    f"the poses look as if they were {_MEANING[name]}: so read, {one.figures}",
                     severity=one.severity,
                     found=round(one.given, 3),
                     expected=round(one.share, 3),
