@@ -11,9 +11,11 @@ from typing import Literal
 
 import numpy as np
 
+from lidarprep.checks._attitude import odd_attitude
 from lidarprep.checks._cameras import CameraView, camera_views, odd_extrinsics
 from lidarprep.checks._gaps import emptied_frames, empty_frames, missing_images, missing_poses
 from lidarprep.checks._points import far_coordinates, wrong_points_frame, zero_intensity
+from lidarprep.checks._pose_readings import judge_poses
 from lidarprep.checks._poses import jumps, motion_within_sweeps, not_unit, out_of_order
 from lidarprep.checks._samples import Sample, SceneSamples, finite, sample_of, thinned
 from lidarprep.scene import Finding, RegionOfInterest3D, Scene
@@ -77,9 +79,12 @@ def check_scene(
     looked_at = samples.usual
     findings = list(scene.findings)
     with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates
-        wrong_frame = wrong_points_frame(scene, looked_at)
+        verdict = judge_poses(scene, samples)
+        findings += verdict.findings
+        findings += odd_attitude(samples.frames, verdict.poses)
+        wrong_frame = wrong_points_frame(scene, looked_at) if verdict.poses == "unknown" else []
     findings += wrong_frame
-    if not wrong_frame:  # else the views of the cameras mean nothing
+    if not (wrong_frame or verdict.points_frame_is_wrong):  # else the views of the cameras mean nothing
         views = camera_views(scene, looked_at)
         findings += [finding for view in views.values() if (finding := odd_extrinsics(view)) is not None]
     findings += not_unit(scene)

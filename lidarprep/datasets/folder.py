@@ -155,7 +155,8 @@ class SingleFile:
 def _scene_of_files(
     path: Path, layout: str, sources: PointSources, poses_path: Path | None, options: OpenOptions
 ) -> Scene:
-    table = None if poses_path is None else read_poses(poses_path)
+    table = None if poses_path is None else read_poses(poses_path, options.poses_are)
+    used = (*USED_OPTIONS, *sources.used_options, *(() if table is None else ("poses_are",)))
     poses = _without_poses(sources, options) if table is None else match_poses(sources, table, options)
     frames = tuple(
         Frame(
@@ -176,7 +177,7 @@ def _scene_of_files(
         layout,
         frames,
         points_frame=options.points_frame or "ego",
-        notes=(*poses.notes, *sources.notes, *unused_options(options, (*USED_OPTIONS, *sources.used_options))),
+        notes=(*poses.notes, *sources.notes, *unused_options(options, used)),
         lidars=sources.lidars,
         trajectory=poses.trajectory,
     )

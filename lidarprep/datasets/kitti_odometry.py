@@ -32,7 +32,7 @@ LOOKS_LIKE = "KITTI odometry: sequences/NN/velodyne/N.bin, sequences/NN/calib.tx
 
 LIDAR = "velodyne"
 CAMERAS = tuple(f"image_{k}" for k in range(4))
-USED_OPTIONS = ("points_frame", "columns", "poses", "lidars", "cameras")
+USED_OPTIONS = ("points_frame", "columns", "poses", "lidars", "cameras", "poses_are")
 NO_TR = (
     "A line 'Tr:' with 12 numbers gives camera 0 from Velodyne. The calib.txt that comes with the images may lack "
     "it: take that of the archive data_odometry_calib."
@@ -168,7 +168,7 @@ def _read_sequence_poses(
             "(--poses FILE)"
         )
         return {}, None, [note]
-    table = read_poses(path)
+    table = read_poses(path, options.poses_are)
     if given is None and table.kind != "KITTI":
         raise FormatError(path, found=f"rows as {table.kind} has them", expected="12 numbers a row: 3×4 matrices")
     if table.timestamps is not None and stamps:

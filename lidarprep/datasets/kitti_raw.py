@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from lidarprep.datasets._kitti_calibration import read_calibration
 from lidarprep.datasets.association import ImageSeries, match_images, poses_at
+from lidarprep.datasets.euler_angles import guess_unit
 from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, source_files
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import table_of_poses
@@ -43,7 +44,7 @@ LOOKS_LIKE = "KITTI raw: DATE_drive_NNNN_sync/velodyne_points/data/N.bin, with D
 
 CAMERAS = ("image_00", "image_01", "image_02", "image_03")
 LIDAR = "velodyne"
-USED_OPTIONS = ("points_frame", "columns", "lidars", "cameras", "image_tolerance", "max_pose_gap")
+USED_OPTIONS = ("points_frame", "columns", "lidars", "cameras", "image_tolerance", "max_pose_gap", "poses_are")
 
 EARTH_RADIUS_M = 6378137.0
 ROW_LENGTH = 30
@@ -88,7 +89,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     times = [stamps[number] for number in files if number in stamps]
     notes += _gaps(files, stamps)
     series, series_notes, findings = _image_series(drive, day, options)
-    oxts, oxts_notes = _read_oxts(drive / "oxts")
+    oxts, oxts_notes = _read_oxts(drive / "oxts", options)
     trajectory = None
     poses: list[Pose | None] = [None] * len(times)
     if oxts is not None and times:
@@ -245,7 +246,7 @@ class Oxts:
         return GpsPose(latitude, longitude, (90.0 - math.degrees(yaw)) % 360.0)
 
 
-def _read_oxts(folder: Path) -> tuple[Oxts | None, list[str]]:
+def _read_oxts(folder: Path, options: OpenOptions) -> tuple[Oxts | None, list[str]]:
     """Read the rows of a drive's folder oxts/, and return them with notes; None where it has none."""
     files, notes = counted_files(folder / "data", ".txt")
     if not files:
@@ -257,16 +258,34 @@ def _read_oxts(folder: Path) -> tuple[Oxts | None, list[str]]:
     if not timed:
         return None, [*notes, NO_ROWS]
     rows = np.array([_read_row(files[number]) for number in timed])
-    latitude, longitude, altitude, roll, pitch, yaw = rows.T
+    latitude, longitude, altitude = rows.T[:3]
     scale = math.cos(math.radians(latitude[0]))
     east = scale * EARTH_RADIUS_M * np.radians(longitude)
     north = scale * EARTH_RADIUS_M * np.log(np.tan(np.radians(90 + latitude) / 2))
     positions = np.column_stack((east, north, altitude))
-    poses = [Pose.from_euler(roll[row], pitch[row], yaw[row], positions[row]) for row in range(len(rows))]
     stamps = list(timed.values())
+    angles, more = _in_radians(rows[:, 3:], positions, stamps, options)
+    notes += more
+    poses = [
+        Pose.from_euler(roll, pitch, yaw, place) for (roll, pitch, yaw), place in zip(angles, positions, strict=True)
+    ]
     trajectory, more = table_of_poses(folder / "data", "KITTI", poses, stamps).trajectory()
     _, kept = np.unique(np.array(stamps, dtype=np.int64), return_index=True)
-    return Oxts(latitude[kept], longitude[kept], np.unwrap(yaw[kept]), trajectory), notes + more
+    return Oxts(latitude[kept], longitude[kept], np.unwrap(angles[kept, 2]), trajectory), notes + more
+
+
+def _in_radians(
+    angles: NDArray[np.float64], positions: NDArray[np.float64], stamps: Sequence[int], options: OpenOptions
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Return (M, 3) roll, pitch and yaw in radians, as KITTI has them; and a note if they were degrees."""
+    unit, why = options.poses_are, "as asked for"
+    if unit not in ("degrees", "radians"):
+        order = np.argsort(np.array(stamps), kind="stable")
+        guess = guess_unit(angles[order], positions[order])
+        unit, why = guess.unit, f"since {guess.reason}; if they are radians: --poses-are radians"
+    if unit != "degrees":
+        return angles, []
+    return np.radians(angles), [f"roll, pitch and yaw of the oxts rows are taken as degrees, {why}"]
 
 
 def _read_row(path: Path) -> list[float]:

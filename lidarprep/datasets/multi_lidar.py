@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.pose_readings import reread_trajectory
 from lidarprep.scene import Lidar, PointCloud, Pose, Trajectory
 from lidarprep.scene.points import middle_time
 
@@ -40,11 +41,12 @@ def cloud_transforms(
 ) -> list[CloudTransform]:
     """Return the transform of each cloud to its frame's timestamp, from as many stamps and timestamps.
 
-    The trajectory is world_from_ego over time; None where it is not known.
+    The trajectory is world_from_ego over time, as the layout reads it; None where it is not known.
     """
     before: list[Pose | None] = [None] * len(stamps)
     after = before
     if trajectory is not None:
+        trajectory = reread_trajectory(trajectory, options.poses_are)
         gap = options.max_pose_gap_ns
         before, after = (trajectory.at_each(times, max_gap_ns=gap) for times in (stamps, timestamps))
     return [

@@ -45,6 +45,7 @@ from lidarprep.datasets._nuscenes_tables import (
 from lidarprep.datasets.association import ImageSeries, match_images, nearest, poses_at, unmatched
 from lidarprep.datasets.filenames import frame_key, source_files, visible
 from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.pose_readings import reread_trajectory
 from lidarprep.datasets.selection import listed, refuse_poses, selected, unused_options
 from lidarprep.datasets.unread import misnamed_file, unread_folders
 from lidarprep.errors import FormatError, SceneError, naming
@@ -325,12 +326,13 @@ def _nearest(
 ) -> tuple[dict[int, tuple[Path, Pose]], list[str]]:
     """Return by the frame's index the nearest file in time, and the sensor's pose then in ego at the frame's time."""
     rows = nearest(times, [reading.timestamp for reading in readings], options.image_tolerance_ns)
+    path = reread_trajectory(trajectory, options.poses_are)
     found = {}
     for frame in np.flatnonzero(rows >= 0).tolist():
         reading, pose = readings[rows[frame]], channel.ego_from_sensor
         if reading.timestamp != times[frame]:  # both are times of the trajectory
-            at = np.searchsorted(trajectory.timestamps, (times[frame], reading.timestamp)).tolist()
-            now, then = map(trajectory.pose, at)
+            at = np.searchsorted(path.timestamps, (times[frame], reading.timestamp)).tolist()
+            now, then = map(path.pose, at)
             pose = now.inverse() @ then @ pose
         found[frame] = reading.path, pose
     return found, unmatched(channel.name, what, rows, options)

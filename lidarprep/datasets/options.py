@@ -13,10 +13,11 @@ from lidarprep.errors import SceneError
 
 PointsFrame = Literal["ego", "world"]
 FrameOrder = Literal["recorded", "time"]
+PosesAre = Literal["inverted", "xyzw", "wxyz", "transposed", "optical", "degrees", "radians"]
 
 # Options that change how clouds are read, and how those of several lidars are merged and moved. A frame's sources, pose
 # and images, and a scene's lidars, may be the same with each value of them.
-_OF_POINTS = ("columns", "image_tolerance", "max_pose_gap", "ego_frame", "world_frame", "pose_topic")
+_OF_POINTS = ("columns", "image_tolerance", "max_pose_gap", "ego_frame", "world_frame", "pose_topic", "poses_are")
 
 # The longest tolerance or gap: some thirty years, far beyond any recording and well within int64 nanoseconds.
 LONGEST_S = 1e9
@@ -90,6 +91,14 @@ class OpenOptions:
         None
     )
     pose_topic: Annotated[str | None, Doc("The topic of a bag's poses, in place of transforms.", "TOPIC")] = None
+    poses_are: Annotated[
+        PosesAre | None,
+        Doc(
+            "How the device's poses are to be read, where they are not world from ego as the layout has them; degrees "
+            "and radians: the angles of a poses file.",
+            "|".join(get_args(PosesAre)),
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if self.poses is not None:
@@ -101,8 +110,8 @@ class OpenOptions:
         for name in NAME_LISTS:
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
-        for name, known in (("points_frame", get_args(PointsFrame)), ("frame_order", get_args(FrameOrder))):
-            value = getattr(self, name)
+        for name, kind in (("points_frame", PointsFrame), ("frame_order", FrameOrder), ("poses_are", PosesAre)):
+            value, known = getattr(self, name), get_args(kind)
             if value is not None and value not in known:
                 raise SceneError(f"{name} is {value!r}; it is one of {', '.join(known)}")
         for name in ("image_tolerance", "max_pose_gap"):
@@ -147,6 +156,7 @@ class OpenKeywords(TypedDict, total=False):
     ego_frame: str | None
     world_frame: str | None
     pose_topic: str | None
+    poses_are: PosesAre | None
 
 
 @cache

@@ -143,6 +143,7 @@ class PoseTable:
     notes: tuple[str, ...] = ()  # guesses made in reading it
     # (M,) how far each rotation was off unit before it was normalised; None: by the quaternions' norms.
     off_unit: NDArray[np.float64] | None = None
+    has_angles: bool = False  # rotations were made of roll, pitch and yaw
 
     def __post_init__(self) -> None:
         with np.errstate(over="ignore", invalid="ignore"):

@@ -14,13 +14,14 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from lidarprep.datasets.options import OpenOptions, flag_of
+from lidarprep.datasets.pose_readings import READINGS, with_poses_read
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import Camera, CameraImage, Finding, Frame, Scene, Subject
 
 Read = TypeVar("Read")
 
 # Options that every layout answers to: they are applied to the opened scene.
-_GENERAL = frozenset({"frame_order", "invert_extrinsics"})
+_GENERAL = frozenset({"frame_order", "invert_extrinsics", "poses_are"})
 
 LISTED_NAMES = 12
 
@@ -123,7 +124,9 @@ def unused_options(options: OpenOptions, used: Sequence[str]) -> list[str]:
         used: Names of the options that the layout looks at.
     """
     given = [f.name for f in fields(options) if getattr(options, f.name) != f.default]
-    flags = ", ".join(flag_of(name) for name in given if name not in used and name not in _GENERAL)
+    # Poses that were read can be read in another way, but only some files have angles, whose unit can be given.
+    general = _GENERAL - ({"poses_are"} if options.poses_are in ("degrees", "radians") else set())
+    flags = ", ".join(flag_of(name) for name in given if name not in used and name not in general)
     return [f"without use for this layout, and so ignored: {flags}"] if flags else []
 
 
@@ -153,13 +156,15 @@ def inside(root: Path, name: str, table: Path, place: str) -> Path:
 
 
 def select(scene: Scene, options: OpenOptions) -> Scene:
-    """Return the scene as the options want it: its cameras, their extrinsics, its lidars, the frame of its points.
+    """Return the scene as the options want it: its cameras, extrinsics, lidars, poses, the frame of its points.
 
     Raises:
         SceneError: There is no camera or lidar of a name; a camera whose extrinsics are to be inverted has none; the
             layout cannot tell the lidars apart.
     """
     _check_lidars(scene, options.lidars)
+    if options.poses_are is not None and options.poses_are in READINGS:
+        scene = with_poses_read(scene, options.poses_are)
     scene = _with_inverted_extrinsics(scene, options.invert_extrinsics)
     scene = _with_cameras(scene, options.cameras)
     if options.points_frame is not None and scene.points_frame != options.points_frame:
