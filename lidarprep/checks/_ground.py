@@ -88,6 +88,11 @@ class Ground:
         """The height as an option takes it: whole centimetres, and none below 0."""
         return max(0.0, round(self.height, 2))
 
+    def __str__(self) -> str:
+        side = "below" if self.height >= 0 else "above"
+        spread = f", {self.spread:.2f} m apart" if self.frames > 1 else ""
+        return f"{abs(self.height):.2f} m {side} it in {self.frames} of {self.looked_at} frames{spread}"
+
 
 def ground_under(samples: Sequence[Sample]) -> Ground | None:
     """Estimate the ground under the device; None where fewer than half of the frames show one, or they disagree."""
@@ -99,6 +104,42 @@ def ground_under(samples: Sequence[Sample]) -> Ground | None:
     if 2 * len(agreeing) <= len(looked_at):
         return None
     return Ground(float(np.median(agreeing)), float(np.ptp(agreeing)), len(agreeing), len(looked_at))
+
+
+def odd_device_height(
+    samples: Sequence[Sample], given: float, band: tuple[float, float] | None = None
+) -> list[Finding]:
+    """Find a given height of the device that the points contradict.
+
+    Args:
+        samples: Frames that are looked at.
+        given: The device's height above the ground, metres.
+        band: (lowest, highest) metres above the ground that are kept, if any are. It is an error if it was meant to
+            keep the ground and does not.
+    """
+    ground = ground_under(samples)
+    if ground is None:
+        return []
+    seen_at = given - ground.height  # where the ground is counted to be
+    if abs(seen_at) <= max(MOST_OFF_M, ground.spread):
+        return []
+    message = f"the device is said to be {given:g} m above the ground; the points show the ground {ground}"
+    lowest, highest = band or (-np.inf, np.inf)
+    ruins = lowest <= 0 <= highest and not lowest - BAND_MARGIN_M <= seen_at <= highest + BAND_MARGIN_M
+    if ruins:
+        message += f", so a band of {lowest:g} to {highest:g} m leaves the ground out"
+    found = f"{ground.device_height:g}"
+    return [
+        Finding(
+            "device-height",
+            message,
+            "or --device-height auto, which takes what the points show",
+            severity="error" if ruins else "warning",
+            found=given,
+            expected=ground.device_height,
+            option=recipe_option(f"--device-height {found}", "device_height", found),
+        )
+    ]
 
 
 def _in_ego(sample: Sample) -> Array | None:
@@ -179,14 +220,15 @@ def _most_covered(low: Array, weights: Array) -> Array | None:
 
 def _above(plane: Array, points: Array) -> Array:
     """(N,) metres that points (N, 3) are above a plane (a, b, c)."""
-    return points[:, 2] - (points[:, 0] * plane[0] + points[:, 1] * plane[1] + plane[2])
+    above: Array = points[:, 2] - (points[:, 0] * plane[0] + points[:, 1] * plane[1] + plane[2])
+    return above
 
 
 def _fitted(points: Array, weights: Array) -> Array:
     """The plane (a, b, c) of least squares through weighted points (N, 3)."""
     rows = np.column_stack((points[:, :2], np.ones(len(points))))
-    plane: Array = np.linalg.lstsq((rows.T * weights) @ rows, (rows.T * weights) @ points[:, 2], rcond=None)[0]
-    return plane
+    weighted = rows.T * weights
+    return np.asarray(np.linalg.lstsq(weighted @ rows, weighted @ points[:, 2], rcond=None)[0], dtype=np.float64)
 
 
 def _is_ground(plane: Array, low: Array) -> bool:
