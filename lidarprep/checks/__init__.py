@@ -17,7 +17,14 @@ from lidarprep.checks._gaps import emptied_frames, empty_frames, missing_images,
 from lidarprep.checks._ground import Ground, ground_under, odd_device_height
 from lidarprep.checks._points import far_coordinates, wrong_points_frame, zero_intensity
 from lidarprep.checks._poses import jumps, motion_within_sweeps, not_unit, out_of_order
-from lidarprep.checks._region import CroppedFrame, ProposedRegion, little_kept, propose_region, region_off_path
+from lidarprep.checks._region import (
+    CroppedFrame,
+    ProposedRegion,
+    device_places,
+    little_kept,
+    propose_region,
+    region_off_path,
+)
 from lidarprep.checks._samples import Sample, SceneSamples, finite, sample_of, thinned
 from lidarprep.scene import Finding, RegionOfInterest3D, Scene
 
@@ -31,6 +38,7 @@ __all__ = [
     "SceneSamples",
     "camera_views",
     "check_scene",
+    "device_places",
     "emptied_frames",
     "empty_frames",
     "finite",

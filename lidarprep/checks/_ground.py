@@ -57,6 +57,9 @@ SLAB_M, DENSER = 0.1, 2.0
 # Heights of two frames agree within this.
 AGREE_M = 0.3
 
+# A ground so little above the device's origin is taken to be at it: an origin on the road, and no flat road.
+MOST_ABOVE_M = 0.3
+
 # A given height further off than this is a finding.
 MOST_OFF_M = 0.3
 
@@ -84,6 +87,11 @@ class Ground:
     looked_at: int
 
     @property
+    def fits(self) -> bool:
+        """Whether the device is above the ground, or at it: a device height is never below 0."""
+        return self.height >= -MOST_ABOVE_M
+
+    @property
     def device_height(self) -> float:
         """The height as an option takes it: whole centimetres, and none below 0."""
         return max(0.0, round(self.height, 2))
@@ -96,8 +104,9 @@ class Ground:
 
 def ground_under(samples: Sequence[Sample]) -> Ground | None:
     """Estimate the ground under the device; None where fewer than half of the frames show one, or they disagree."""
-    looked_at = [positions for sample in samples if (positions := _in_ego(sample)) is not None]
-    heights = np.array([height for positions in looked_at if (height := ground_height(positions)) is not None])
+    with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates
+        looked_at = [positions for sample in samples if (positions := _in_ego(sample)) is not None]
+        heights = np.array([height for positions in looked_at if (height := ground_height(positions)) is not None])
     if not heights.size:
         return None
     agreeing = heights[np.abs(heights - np.median(heights)) <= AGREE_M]

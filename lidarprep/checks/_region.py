@@ -67,14 +67,13 @@ def propose_region(frames: Iterable[Frame], samples: Sequence[Sample]) -> Propos
     """Propose a region of interest round the device's path; None without poses or points."""
     path = device_places(frames)[:, :2]
     clouds, offsets = [], []
-    for sample in samples:
-        pose, points = sample.frame.world_from_ego, sample.finite
-        if pose is None or not len(points):
-            continue
-        in_world = points if sample.points.frame == "world" else pose.apply(points)
-        from_device = in_world[:, :2] - pose.translation[:2]
-        clouds.append(in_world)
-        offsets.append(from_device[np.hypot(*from_device.T) <= NEAR_M])
+    with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates
+        for sample in samples:
+            pose, points = sample.frame.world_from_ego, sample.finite
+            if pose is not None and len(points):
+                clouds.append(points if sample.points.frame == "world" else pose.apply(points))
+                from_device = clouds[-1][:, :2] - pose.translation[:2]
+                offsets.append(from_device[np.hypot(*from_device.T) <= NEAR_M])
     near = np.concatenate(offsets) if offsets else np.empty((0, 2))
     if not len(near):
         return None

@@ -21,9 +21,6 @@ Seen = TypeVar("Seen")
 # wrong with the recipe, the format or the destination, and ends the run.
 BAD_FRAME = (FormatError, SceneError)
 
-# A ground so little above the device's origin is taken to be at it: an origin on the road, and no flat road.
-MOST_ABOVE_M = 0.3
-
 
 @dataclass
 class SceneSettings:
@@ -220,7 +217,7 @@ def _estimated_height(samples: Sequence[Sample], notes: list[str]) -> float:
             "show no ground near the device, or each shows another",
             fix=fix,
         )
-    if ground.height < -MOST_ABOVE_M:
+    if not ground.fits:
         raise RecipeError(f"the device's height above the ground cannot be 0 or more: the ground is {ground}", fix=fix)
     notes.append(f"the device is taken to be {ground.device_height:g} m above the ground: the points show it {ground}")
     return ground.device_height
