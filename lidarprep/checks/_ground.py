@@ -46,9 +46,9 @@ COST_OF_SLOPE = 1.0
 # Points that refine the plane lie within these heights of it, one after another.
 REFINED_WITHIN_M = (0.2, 0.12, 0.08)
 
-# A plane is the ground if so many cells and such a share of all cells, by weight, lie on it, and at most such a share
-# of these below it; and if its height under the device is known to so many metres (one sigma).
-FEWEST_CELLS, LEAST_SHARE, MOST_BELOW, SURE_M = 20, 0.3, 0.3, 0.05
+# A plane is the ground if so many cells and such a share of all cells, by weight, lie on it; if at most such a share of
+# these is below it, each point a part of its cell; and if its height is known to so many metres (one sigma).
+FEWEST_CELLS, LEAST_SHARE, MOST_BELOW, SURE_M = 20, 0.3, 0.4, 0.05
 
 # A ground is a surface: the slab of ±SLAB_M on it holds so many times the points of one as thick above it. The floor of
 # a volume that is evenly full of points does not.
@@ -181,7 +181,8 @@ def ground_height(positions: Array) -> float | None:
         if near.sum() < FEWEST_CELLS:
             return None
         plane = _fitted(points[near], weights[near])
-    return -float(plane[2]) if _is_ground(plane, low) and _is_surface(plane, points) else None
+    below = float(weights[_above(plane, points) < _crest(points)].sum())
+    return -float(plane[2]) if _is_ground(plane, low, below) and _is_surface(plane, points) else None
 
 
 def _weight(points: Array) -> Array:
@@ -240,14 +241,14 @@ def _fitted(points: Array, weights: Array) -> Array:
     return np.asarray(np.linalg.lstsq(weighted @ rows, weighted @ points[:, 2], rcond=None)[0], dtype=np.float64)
 
 
-def _is_ground(plane: Array, low: Array) -> bool:
-    """Whether enough of the cells lie on a plane, and few below it."""
+def _is_ground(plane: Array, low: Array, below: float) -> bool:
+    """Whether enough of the cells lie on a plane, and few points below it, which weigh so much."""
     weights, above = _weight(low), _above(plane, low)
     on = np.abs(above) <= ON_PLANE_M
     if on.sum() < FEWEST_CELLS or np.hypot(plane[0], plane[1]) > STEEPEST:
         return False
     covered = float(weights[on].sum())
-    if covered < LEAST_SHARE * weights.sum() or weights[above < _crest(low)].sum() > MOST_BELOW * covered:
+    if covered < LEAST_SHARE * weights.sum() or below > MOST_BELOW * covered:
         return False
     rows = np.column_stack((low[on, :2], np.ones(int(on.sum()))))
     sigma = float(above[on].std()) * np.sqrt(np.linalg.pinv(rows.T @ rows)[2, 2])
