@@ -128,7 +128,7 @@ def region_off_path(frames: Sequence[Frame], region: RegionOfInterest3D, samples
             f"its path is at x {x0:.1f} to {x1:.1f} and y {y0:.1f} to {y1:.1f} in the world",
             "regions are in the recording's world frame, which `lidarprep inspect` shows",
             found=round(distance, 1),
-            expected=0,
+            expected=0.0,
             option=None if fitting is None else fitting.option,
         )
     ]
