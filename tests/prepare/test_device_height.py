@@ -9,6 +9,7 @@ import pytest
 
 import lidarprep as lp
 from lidarprep.checks import SceneSamples, ground_under
+from lidarprep.errors import FindingsError
 from lidarprep.recipe import TaskRecipe
 from lidarprep.submit import check_task, unique_id_of
 from tests.checks.rigs import at, scene_of
@@ -114,7 +115,7 @@ def test_a_region_and_a_band_that_keep_next_to_nothing_are_findings(scene: lp.Sc
     sound = lp.RegionOfInterest3D((2.0, 0.0, 0.0), 60, 60)
     recipe = lp.Recipe(region_of_interest_3d=sound, device_height=1.5, drop_intensity=True, strict=True)
     assert lp.prepare(scene, recipe, tmp_path / "on").findings == []
-    with pytest.raises(lp.FindingsError, match="would ruin a task"):
+    with pytest.raises(FindingsError, match="would ruin a task"):
         lp.prepare(scene, lp.Recipe(device_height=0.2, drop_intensity=True), tmp_path / "low")
     kept = lp.prepare(
         scene, lp.Recipe(device_height=0.2, drop_intensity=True, accept=("device-height",)), tmp_path / "accepted"
