@@ -71,7 +71,7 @@ def submit(
     is_auto = unique_id == AUTO
     if is_auto:
         unique_id = unique_id_of(manifest, task_type, parameters)
-    recipe = Recipe(**manifest.recipe)
+    recipe = _resolved_recipe(manifest)
     task = TaskRecipe(type=task_type, params=dict(parameters), unique_id=unique_id)
     require_taken(recipe, task)
     urls: list[str] = []
@@ -131,7 +131,7 @@ def unique_id_of(manifest: Manifest, task_type: str, parameters: Mapping[str, An
         RecipeError: Such a task does not take the manifest's format.
         ParameterError: The parameters are refused.
     """
-    recipe = Recipe(**manifest.recipe)
+    recipe = _resolved_recipe(manifest)
     task = TaskRecipe(type=task_type, params=dict(parameters))
     content = _check_content(recipe, manifest, task)
     content.pop("unique_id", None)
@@ -139,6 +139,12 @@ def unique_id_of(manifest: Manifest, task_type: str, parameters: Mapping[str, An
         content["attachments"] = [record.unsigned_sha256 or record.sha256 for record in manifest.attachments]
     text = json.dumps([task_type, _unsigned(content)], sort_keys=True, separators=(",", ":"))
     return f"auto-{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _resolved_recipe(manifest: Manifest) -> Recipe:
+    """Return the recipe of a run, with the device height that it has estimated."""
+    recipe = Recipe(**manifest.recipe)
+    return recipe if manifest.settings is None else recipe.with_device_height(manifest.settings.device_height)
 
 
 def _check_content(recipe: Recipe, manifest: Manifest, task: TaskRecipe) -> dict[str, Any]:
@@ -237,7 +243,8 @@ def task_parameters(
     if task.type == "lidartopdown":
         if recipe.region_of_interest_3d is not None:
             parameters["region_of_interest_3d"] = _shifted(recipe.region_of_interest_3d, world_offset).to_api()
-        if recipe.device_height is not None and "deviceHeight" not in task.params:  # the wire's name for it
+        # "auto" is only here before anything is prepared; "deviceHeight" is the wire's name for it.
+        if isinstance(recipe.device_height, float) and "deviceHeight" not in task.params:
             parameters["device_height"] = recipe.device_height
     if task.unique_id is not None:
         parameters["unique_id"] = task.unique_id

@@ -14,23 +14,39 @@ import numpy as np
 from lidarprep.checks._attitude import odd_attitude
 from lidarprep.checks._cameras import CameraView, camera_views, odd_extrinsics
 from lidarprep.checks._gaps import emptied_frames, empty_frames, missing_images, missing_poses
+from lidarprep.checks._ground import Ground, ground_under, odd_device_height
 from lidarprep.checks._points import far_coordinates, wrong_points_frame, zero_intensity
 from lidarprep.checks._pose_readings import judge_poses
 from lidarprep.checks._poses import jumps, motion_within_sweeps, not_unit, out_of_order
+from lidarprep.checks._region import (
+    CroppedFrame,
+    ProposedRegion,
+    device_places,
+    little_kept,
+    propose_region,
+    region_off_path,
+)
 from lidarprep.checks._samples import Sample, SceneSamples, finite, sample_of, thinned
 from lidarprep.scene import Finding, RegionOfInterest3D, Scene
 
 __all__ = [
     "CameraView",
     "CheckOptions",
+    "CroppedFrame",
+    "Ground",
+    "ProposedRegion",
     "Sample",
     "SceneSamples",
     "camera_views",
     "check_scene",
+    "device_places",
     "emptied_frames",
     "empty_frames",
     "finite",
+    "ground_under",
+    "little_kept",
     "motion_within_sweeps",
+    "propose_region",
     "sample_of",
     "thinned",
 ]
@@ -47,6 +63,7 @@ class CheckOptions:
         max_speed: Metres a second above which the device's speed is odd.
         with_intensity: Whether the intensities are used at all.
         device_height: The height above the ground that was given for the device, metres.
+        height_band: (lowest, highest) metres above the ground that are kept, if a device height is given.
         region: The region of interest, in the recording's world frame.
         offset: Metres that `prepare` takes from all coordinates; None if that is not known yet.
         recentre: Whether an offset is taken, if the user has said so.
@@ -56,6 +73,7 @@ class CheckOptions:
     max_speed: float = 80.0
     with_intensity: bool = True
     device_height: float | None = None
+    height_band: tuple[float, float] | None = None
     region: RegionOfInterest3D | None = None
     offset: tuple[float, float, float] | None = None
     recentre: bool | None = None
@@ -87,6 +105,10 @@ def check_scene(
     if not (wrong_frame or verdict.points_frame_is_wrong):  # else the views of the cameras mean nothing
         views = camera_views(scene, looked_at)
         findings += [finding for view in views.values() if (finding := odd_extrinsics(view)) is not None]
+        if options.device_height is not None:
+            findings += odd_device_height(looked_at, options.device_height, options.height_band)
+        if options.region is not None:
+            findings += region_off_path(samples.frames, options.region, looked_at)
     findings += not_unit(scene)
     findings += out_of_order(scene)
     findings += jumps(scene, options.max_speed)

@@ -63,7 +63,7 @@ def _recipe_options() -> dict[str, Any]:
     declared: dict[str, tuple[Any, ...]] = {
         "format": (str, "Format of the attachments.", "json|protobuf|sfs"),
         "roi": (str, "Rectangle to crop to, in the world, metres.", "X,Y,LENGTH,WIDTH[,DEGREES]"),
-        "device_height": (float, "Height of the device above the ground, metres.", "M"),
+        "device_height": (str, "Height of the device above the ground, metres; auto: by the points.", "M|auto"),
         "height_band": (str, "Metres above the ground to keep; else -1,8.", "LO,HI"),
         "frames": (str, "Which frames, as a Python slice.", "A:B:S"),
         "labeling_sample_rate": (int, "Every how many frames one is labelled.", "K"),

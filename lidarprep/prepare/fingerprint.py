@@ -103,6 +103,7 @@ class RunIdentity:
             return None
         recipe = {name: value for name, value in self.recipe.items() if name not in _NOT_OF_A_FRAME}
         run = [self.lidarprep, recipe, self.storage, self.shared, settings.offset, settings.intensity_scale]
+        run += [settings.device_height]
         return _digest([run, self.frames[frame_id], [record.model_dump() for record in self.sources[frame_id]]])
 
     def differences_from(self, manifest: Manifest) -> list[str]:

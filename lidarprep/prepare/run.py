@@ -38,7 +38,7 @@ from lidarprep.scene.finding import refuse
 from lidarprep.signed_urls import renew
 from lidarprep.storage import Manifest, Store, open_store
 from lidarprep.storage.cache import FrameCache, missing_keys, missing_objects
-from lidarprep.storage.manifest import AttachmentRecord, FrameResult
+from lidarprep.storage.manifest import AttachmentRecord, FrameResult, SettingsRecord
 from lidarprep.storage.open import replace_manifest
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY
@@ -148,7 +148,7 @@ class Run:
         whole_scene = self.stored_scene(current, results)
         if current is not None and identity.is_of(current) and self.is_complete(results, whole_scene):
             return renew(current, self.storage) if current.images_have_expired else current
-        with self.advice_on_failure(), self.checks(current, identity, settings) as checks:
+        with self.advice_on_failure(settings.record), self.checks(current, identity, settings) as checks:
             builder = self.process(results, whole_scene, settings, checks)
             findings = [*builder.findings(), *checks.findings()]
             refuse(findings, accept=self.recipe.accept, strict=self.recipe.strict)
@@ -294,7 +294,7 @@ class Run:
             )
 
     @contextmanager
-    def advice_on_failure(self) -> Iterator[None]:
+    def advice_on_failure(self, settings: SettingsRecord) -> Iterator[None]:
         """Add to an error how to go on, and how much is kept."""
         try:
             yield
@@ -302,7 +302,8 @@ class Run:
             self.store.close()
             finished = 0 if self.processing is None else self.processing.finished
             if isinstance(failure, EmptyResultError):
-                failure.fix = explain_empty_result([task.frame for task in self.tasks], self.recipe) or failure.fix
+                recipe = self.recipe.with_device_height(settings.device_height)
+                failure.fix = explain_empty_result([task.frame for task in self.tasks], recipe) or failure.fix
             elif isinstance(failure, RecipeError):
                 if finished:
                     _advise(failure, f"{finished} frames are stored already: `lidarprep prune --all` removes them.")

@@ -217,11 +217,13 @@ class SettingsRecord(_Record):
     Args:
         offset: (x, y, z) metres that are taken from every world position.
         intensity_scale: The intensity that becomes 1; None where intensities are left out.
+        device_height: The device's height above the ground where the recipe leaves it to be estimated, metres.
         notes: What was guessed.
     """
 
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     intensity_scale: float | None = None
+    device_height: float | None = None
     notes: list[str] = []
 
 
