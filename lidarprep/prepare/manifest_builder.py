@@ -61,8 +61,11 @@ class ManifestBuilder:
 
     def findings(self) -> list[Finding]:
         """Find what is odd about the result: frames that had no points, or keep none."""
-        empty = [frame.id for frame in self.frames if frame.points_in == frame.dropped.not_finite]
-        emptied = [frame.id for frame in self.frames if not frame.points_out and frame.id not in set(empty)]
+        measured = {
+            frame.id: frame.points_in - frame.dropped.not_finite - frame.dropped.no_return for frame in self.frames
+        }
+        empty = [name for name, points in measured.items() if not points]
+        emptied = [frame.id for frame in self.frames if not frame.points_out and measured[frame.id]]
         return [*empty_frames(empty, len(self.frames)), *emptied_frames(emptied, len(self.frames))]
 
     def build(

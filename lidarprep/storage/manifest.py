@@ -72,12 +72,13 @@ class ImageRecord(ObjectRecord):
 
 class DroppedPoints(_Record):
     """How many points of a frame were dropped, by reason; one that meets several counts for the first of
-    not_finite, region, height.
+    not_finite, no_return, region, height.
 
     Args:
         region: Outside the region of interest.
         height: Outside the height band.
         not_finite: With a coordinate that is not a finite number.
+        no_return: At its lidar's own place: a ray that nothing came back of.
         voxel: Beside another point of its voxel.
     """
 
@@ -86,6 +87,7 @@ class DroppedPoints(_Record):
     region: int = 0
     height: int = 0
     not_finite: int = 0
+    no_return: int = 0
     voxel: int = 0
 
 
