@@ -18,6 +18,7 @@ from typing import Any, Protocol, Unpack, cast
 
 from lidarprep.datasets.association import by_time
 from lidarprep.datasets.filenames import visible
+from lidarprep.datasets.image_sizes import with_image_sizes
 from lidarprep.datasets.options import OpenKeywords, OpenOptions
 from lidarprep.datasets.selection import select
 from lidarprep.errors import SceneError
@@ -154,7 +155,7 @@ def open_scene(path: str | PathLike[str], *, layout: str | None = None, **option
         scene = replace(layouts[name].open(path, chosen), source=fspath(path), opened_with=chosen.of_points)
     except OSError as error:
         raise SceneError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
-    scene = select(scene, chosen)
+    scene = with_image_sizes(select(scene, chosen))
     if chosen.frame_order == "time":
         scene = by_time(scene)
     return replace(scene, notes=(f"opened as {name}: {reason}", *scene.notes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lidarprep.checks import emptied_frames, empty_frames
+from lidarprep.checks import BadImage, emptied_frames, empty_frames, unreadable_images
 from lidarprep.errors import SceneError
 from lidarprep.prepare.empty_result import require_points
 from lidarprep.prepare.fingerprint import RunIdentity
@@ -60,13 +60,22 @@ class ManifestBuilder:
         require_points(self.frames)
 
     def findings(self) -> list[Finding]:
-        """Find what is odd about the result: frames that had no points, or keep none."""
+        """Find what is odd about the result: frames that had no points, or keep none; images that were left out."""
         measured = {
             frame.id: frame.points_in - frame.dropped.not_finite - frame.dropped.no_return for frame in self.frames
         }
         empty = [name for name, points in measured.items() if not points]
         emptied = [frame.id for frame in self.frames if not frame.points_out and measured[frame.id]]
-        return [*empty_frames(empty, len(self.frames)), *emptied_frames(emptied, len(self.frames))]
+        bad = [
+            BadImage(image.camera, frame.id, image.file, image.error)
+            for frame in self.frames
+            for image in frame.images_left_out
+        ]
+        return [
+            *unreadable_images(bad),
+            *empty_frames(empty, len(self.frames)),
+            *emptied_frames(emptied, len(self.frames)),
+        ]
 
     def build(
         self,

@@ -117,6 +117,20 @@ class SourceRecord(_Record):
     version: str = ""
 
 
+class LeftOutImage(_Record):
+    """An image that was left out of its frame, since it cannot be decoded.
+
+    Args:
+        camera: Name of its camera.
+        file: Its path, as a source's; "" where the recording holds it itself.
+        error: What is wrong with it.
+    """
+
+    camera: str
+    file: str = ""
+    error: str
+
+
 class FrameRecord(_Record):
     """One prepared frame.
 
@@ -131,6 +145,7 @@ class FrameRecord(_Record):
         labelled: Whether Scale labels the frame at the recipe's labeling_sample_rate.
         kept: The object that says which of the recording's points the attachment has, as `prepare.kept_points` writes
             it; None where it has all of them, in their order.
+        images_left_out: Its images that cannot be decoded.
         notes: What was found odd, or what the format cannot hold: a sentence for each kind.
         sources: The files that it was made of.
         fingerprint: What its result depends on, 64 hex digits; None where the sources are unknown.
@@ -145,6 +160,7 @@ class FrameRecord(_Record):
     dropped: DroppedPoints
     labelled: bool = False
     kept: ObjectRecord | None = None
+    images_left_out: list[LeftOutImage] = []
     notes: dict[str, str] = {}
     sources: list[SourceRecord] = []
     fingerprint: str | None = None
