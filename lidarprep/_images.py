@@ -92,7 +92,7 @@ def read_header(data: bytes) -> ImageHeader:
         raise BadImageError("is empty")
     known = next((name for beginning, name in _BEGINNINGS if data.startswith(beginning)), None)
     if known is None:
-        raise BadImageError("is none: it does not begin as a JPEG, PNG, BMP, GIF or TIFF does")
+        raise BadImageError("is no JPEG, PNG, BMP, GIF or TIFF")
     try:
         if known == "JPEG":
             return _jpeg_header(data)
@@ -124,7 +124,7 @@ def require_whole(data: bytes) -> ImageHeader:
     """Check that an encoded image can be decoded to its end, and return its header.
 
     A JPEG has its end behind its last scan, a PNG has all of its chunks with the right checksums. Anything else is
-    decoded: a camera may leave the end out.
+    decoded, and counts as whole if Pillow gets to its last row.
 
     Raises:
         BadImageError: As `read_header`, or it is cut off or damaged.

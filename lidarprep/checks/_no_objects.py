@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks._samples import SceneSamples, finite
+from lidarprep.checks._samples import Sample, SceneSamples, finite
 from lidarprep.scene import Finding, Frame, Pose, Subject
 
 # So many points that lie exactly where another one does, as a part of a frame, are worth a note.
@@ -17,8 +19,8 @@ ON_DEVICE_M, ABOVE_GROUND_M, MOVED_M = 2.5, 0.4, 1.0
 CELL_M = 0.15
 FEWEST = 20
 
-# A wall along the way stays where it is, too. It goes on between these distances, where a vehicle has ended: then at
-# least this part of the points is there.
+# A wall along the way stays where it is, too. It goes on ahead or behind between these distances, where a vehicle has
+# ended: then more than this part of the points is there.
 BEYOND_M, GOES_ON = (3.5, 5.0), 0.1
 
 # The ground is the height that this part of the points within this distance is below.
@@ -78,6 +80,8 @@ def points_on_device(
     frame: Frame, points_frame: str, positions: NDArray[np.floating], samples: SceneSamples
 ) -> list[Finding]:
     """Find points (N, 3) near the device that stay where they are on it while it moves: hits on the vehicle itself."""
+    if frame.world_from_ego is None:
+        return []
     others = [sample for sample in samples.usual if _is_elsewhere(sample.frame, frame)]
     if len(others) < 2 or not _is_elsewhere(others[0].frame, others[-1].frame):
         return []
@@ -85,9 +89,8 @@ def points_on_device(
     for sample in others:
         seen = _in_ego(sample.frame.world_from_ego, sample.points.frame, sample.finite)
         staying = staying[_in_same_cells(staying, seen)]
-    away = np.hypot(staying[:, 0], staying[:, 1])
-    near = staying[away <= ON_DEVICE_M]
-    if len(near) < FEWEST or (away >= BEYOND_M[0]).sum() > GOES_ON * len(near):
+    near = staying[np.hypot(staying[:, 0], staying[:, 1]) <= ON_DEVICE_M]
+    if len(near) < FEWEST or _goes_on(near, staying, _direction(frame.world_from_ego, others)):
         return []
     lowest, highest = near.min(axis=0), near.max(axis=0)
     return [
@@ -116,6 +119,24 @@ def _in_ego(world_from_ego: Pose | None, frame: str, positions: NDArray[np.float
         return positions.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates
         return world_from_ego.inverse().apply(positions)
+
+
+def _direction(world_from_ego: Pose, others: Sequence[Sample]) -> NDArray[np.float64]:
+    """Return the horizontal unit vector (2,) on the device along which it goes from the first to the last sample."""
+    first, last = (sample.frame.world_from_ego or world_from_ego for sample in (others[0], others[-1]))
+    way = world_from_ego.inverse().rotate(last.translation - first.translation)[:2]
+    unit: NDArray[np.float64] = way / max(float(np.linalg.norm(way)), 1e-9)
+    return unit
+
+
+def _goes_on(near: Positions, staying: Positions, direction: NDArray[np.float64]) -> bool:
+    """Tell whether points ahead or behind, beyond a vehicle's ends, go on where the near ones are across the way."""
+    across = np.array([-direction[1], direction[0]])
+    lowest, highest = (near[:, :2] @ across).min(), (near[:, :2] @ across).max()
+    aside = staying[:, :2] @ across
+    in_line = (aside >= lowest - CELL_M) & (aside <= highest + CELL_M)
+    beyond = np.abs(staying[:, :2] @ direction) >= BEYOND_M[0]
+    return int((in_line & beyond).sum()) > GOES_ON * len(near)
 
 
 def _above_ground(positions: Positions) -> Positions:

@@ -130,8 +130,8 @@ CODES: dict[str, Code] = {
         measured=(
             "Points of the frame in the middle that are within 2.5 m of the device's origin, over 0.4 m above the "
             "lowest 5 % within 15 m, and within a cell of 0.15 m or next to one in which the first and the last "
-            "frame have a point, too; the three frames are at least 1 m apart. At least 20; none if as much of it "
-            "goes on at 3.5 to 5 m, as a wall does."
+            "frame have a point, too; the three frames are at least 1 m apart. At least 20; none if a tenth of it "
+            "goes on ahead or behind at 3.5 to 5 m, as a wall does."
         ),
         cure="Nothing; or take them out of the recording.",
         example=(

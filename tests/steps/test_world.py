@@ -217,7 +217,7 @@ def test_a_frame_without_a_pose_is_refused_where_one_is_needed() -> None:
 
 
 def test_a_frame_may_lose_all_its_points() -> None:
-    frame, report = prepared(frame_of([[0, 0, 0]], intensity=np.ones(1)), ToWorld(RegionOfInterest3D((99, 0, 0), 1, 1)))
+    frame, report = prepared(frame_of([[1, 0, 0]], intensity=np.ones(1)), ToWorld(RegionOfInterest3D((99, 0, 0), 1, 1)))
     assert len(frame.points()) == 0
     assert report.dropped["region"] == 1
     frame, report = prepared(frame_of([]), ToWorld())
