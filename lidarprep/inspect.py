@@ -64,6 +64,7 @@ class FrameInspection:
         timestamp: Nanoseconds since the Unix epoch, or None.
         points: Number of points.
         not_finite: Number of points with a coordinate that is not finite.
+        no_return: Number of points at their lidar's own place: rays that nothing came back of.
         radar_points: Number of radar returns.
         images: Number of images.
         position: (x, y, z) of the device in the world, metres, or None.
@@ -74,6 +75,7 @@ class FrameInspection:
     timestamp: int | None
     points: int
     not_finite: int
+    no_return: int
     radar_points: int
     images: int
     position: Triple | None
@@ -237,12 +239,13 @@ def inspect_scene(
             *scene.notes,
             *dict.fromkeys(note for one in figures for note in one.notes),
             *([hint] if hint else []),
-            *_not_finite(frames),
+            *_dropped(frames),
         ],
         findings=[
             *_bad_frames(frames),
             *empty_frames(
-                [one.id for one in frames if one.points == one.not_finite and one.error is None], len(frames)
+                [one.id for one in frames if one.points == one.not_finite + one.no_return and one.error is None],
+                len(frames),
             ),
             *_intensity_scale(samples.usual),
             *findings,
@@ -294,6 +297,7 @@ class _FrameFigures:
 
     points: int = 0
     not_finite: int = 0
+    no_return: int = 0
     radar_points: int = 0
     error: str | None = None
     fix: str | None = None
@@ -306,17 +310,18 @@ class _FrameFigures:
     by_device: Counter[int] = field(default_factory=Counter)
     sample: PointCloud | None = None
 
-    def add(self, chunk: PointCloud, world_from_ego: Pose | None, devices: Sequence[int], *, keep: bool) -> None:
+    def add(self, chunk: PointCloud, frame: Frame, devices: Sequence[int], *, keep: bool) -> None:
         """Add a chunk of the frame's points; `keep` samples it."""
         self.points += len(chunk)
+        self.no_return += len(chunk.no_return_rows(frame.world_from_ego))
         positions = finite(chunk.positions)
         self.not_finite += len(chunk) - len(positions)
         self.extent.add(positions.T)
         if chunk.frame == "world":
             self.world_extent = self.extent
-        elif world_from_ego is not None:
+        elif frame.world_from_ego is not None:
             with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates
-                self.world_extent.add(_in_world(positions, world_from_ego))
+                self.world_extent.add(_in_world(positions, frame.world_from_ego))
         if chunk.intensity is not None:
             known = chunk.intensity[np.isfinite(chunk.intensity)]
             self.intensities += [float(known.min()), float(known.max())] if known.size else []
@@ -336,6 +341,7 @@ class _FrameFigures:
             timestamp=frame.timestamp,
             points=self.points,
             not_finite=self.not_finite,
+            no_return=self.no_return,
             radar_points=self.radar_points,
             images=len(frame.images),
             position=None if frame.world_from_ego is None else _triple(frame.world_from_ego.translation),
@@ -361,7 +367,7 @@ def _read_frame(frame: Frame, devices: Sequence[int], *, keep: bool) -> _FrameFi
     figures = _FrameFigures()
     try:
         for chunk in frame.chunks():
-            figures.add(chunk, frame.world_from_ego, devices, keep=keep)
+            figures.add(chunk, frame, devices, keep=keep)
         radar = frame.radar()
     except (FormatError, SceneError) as error:
         return _FrameFigures(error=error.message, fix=error.fix)
@@ -408,10 +414,14 @@ def _distance(frames: Sequence[FrameInspection]) -> float | None:
     return float(np.linalg.norm(np.diff(np.array(places, dtype=np.float64), axis=0), axis=1).sum())
 
 
-def _not_finite(frames: Sequence[FrameInspection]) -> list[str]:
-    """Note points that are not finite. Not a finding: lidars that keep their grid have one for every lost return."""
-    count = sum(frame.not_finite for frame in frames)
-    return [f"{count} points have a coordinate that is not a finite number: prepare drops them"] if count else []
+def _dropped(frames: Sequence[FrameInspection]) -> list[str]:
+    """Note points that are none. Not a finding: lidars that keep their grid have one for every lost return."""
+    notes = []
+    if count := sum(frame.not_finite for frame in frames):
+        notes.append(f"{count} points have a coordinate that is not a finite number: prepare drops them")
+    if count := sum(frame.no_return for frame in frames):
+        notes.append(f"{count} points lie at their lidar's own place, rays without a return: prepare drops them")
+    return notes
 
 
 # ---- findings beyond those of check_scene ---------------------------------------------------------------------------

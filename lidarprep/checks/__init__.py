@@ -15,6 +15,8 @@ from lidarprep.checks._attitude import odd_attitude
 from lidarprep.checks._cameras import CameraView, camera_views, odd_extrinsics
 from lidarprep.checks._gaps import emptied_frames, empty_frames, missing_images, missing_poses
 from lidarprep.checks._ground import Ground, ground_under, odd_device_height
+from lidarprep.checks._images import BadImage, odd_images, odd_intrinsics, unreadable_images
+from lidarprep.checks._no_objects import no_objects
 from lidarprep.checks._points import far_coordinates, wrong_points_frame, zero_intensity
 from lidarprep.checks._pose_readings import judge_poses
 from lidarprep.checks._poses import jumps, motion_within_sweeps, not_unit, out_of_order
@@ -30,6 +32,7 @@ from lidarprep.checks._samples import Sample, SceneSamples, finite, sample_of, t
 from lidarprep.scene import Finding, RegionOfInterest3D, Scene
 
 __all__ = [
+    "BadImage",
     "CameraView",
     "CheckOptions",
     "CroppedFrame",
@@ -49,6 +52,7 @@ __all__ = [
     "propose_region",
     "sample_of",
     "thinned",
+    "unreadable_images",
 ]
 
 _GRAVEST_FIRST = ("error", "warning", "note")
@@ -67,6 +71,7 @@ class CheckOptions:
         region: The region of interest, in the recording's world frame.
         offset: Metres that `prepare` takes from all coordinates; None if that is not known yet.
         recentre: Whether an offset is taken, if the user has said so.
+        unreadable_images: Whether images that cannot be decoded are looked for; a run judges all of its images itself.
     """
 
     level: Literal["full", "quick"] = "full"
@@ -77,6 +82,7 @@ class CheckOptions:
     region: RegionOfInterest3D | None = None
     offset: tuple[float, float, float] | None = None
     recentre: bool | None = None
+    unreadable_images: bool = True
 
 
 def check_scene(
@@ -114,6 +120,9 @@ def check_scene(
     findings += jumps(scene, options.max_speed)
     findings += missing_poses(scene)
     findings += missing_images(scene)
+    findings += odd_images(samples, decode=options.level == "full", unreadable=options.unreadable_images)
+    findings += odd_intrinsics(scene)
+    findings += no_objects(samples)
     if options.with_intensity:
         findings += zero_intensity(looked_at)
     if options.recentre is None:  # else the user has said what is to become of them

@@ -25,8 +25,9 @@ class Sample:
 
     @property
     def finite(self) -> NDArray[np.float64]:
-        """(N, 3) float64 positions that are finite, in the frame of reference of the points."""
-        return finite(self.points.positions).astype(np.float64)
+        """(N, 3) float64 positions of measured points, in their frame of reference: finite, and with a return."""
+        positions, no_return = self.points.positions, self.points.no_return_rows(self.frame.world_from_ego)
+        return finite(np.delete(positions, no_return, axis=0) if no_return.size else positions).astype(np.float64)
 
 
 def sample_of(frame: Frame, points: PointCloud) -> Sample:

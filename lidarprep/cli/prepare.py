@@ -115,9 +115,11 @@ def _show_frames(manifest: Manifest) -> None:
     """Show what became of each frame, and what was odd."""
     # The size of a frame, where it has an attachment of its own.
     sizes = {record.frames[0]: record.bytes for record in manifest.attachments if len(record.frames) == 1}
-    reasons = [
-        name for name in ("region", "height", "not_finite", "voxel") if name != "voxel" or manifest.recipe["voxel"]
-    ]
+    reasons = ["region", "height", "not_finite"]
+    if any(frame.dropped.no_return for frame in manifest.frames):
+        reasons.append("no_return")
+    if manifest.recipe["voxel"]:
+        reasons.append("voxel")
     print_table(
         f"{manifest.source} → {manifest.format}",
         (

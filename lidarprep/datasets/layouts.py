@@ -18,6 +18,7 @@ from typing import Any, Unpack, cast
 
 from lidarprep.datasets.association import by_time
 from lidarprep.datasets.guess import Layout, guess, unread_recordings
+from lidarprep.datasets.image_sizes import with_image_sizes
 from lidarprep.datasets.options import OpenKeywords, OpenOptions
 from lidarprep.datasets.selection import select
 from lidarprep.errors import SceneError
@@ -142,7 +143,7 @@ def open_scene(path: str | PathLike[str], *, layout: str | None = None, **option
         scene = replace(scene, source=fspath(path), opened_with=chosen.of_points, findings=(*unread, *scene.findings))
     except OSError as error:
         raise SceneError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
-    scene = select(scene, chosen)
+    scene = with_image_sizes(select(scene, chosen))
     if chosen.frame_order == "time":
         scene = by_time(scene)
     return replace(scene, notes=(f"opened as {name}: {reason}", *scene.notes))

@@ -32,6 +32,7 @@ def require_points(frames: Sequence[FrameRecord]) -> None:
         "outside the region of interest": sum(frame.dropped.region for frame in frames),
         "outside the height band": sum(frame.dropped.height for frame in frames),
         "not finite": sum(frame.dropped.not_finite for frame in frames),
+        "without a return": sum(frame.dropped.no_return for frame in frames),
     }
     dropped = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
     raise EmptyResultError(

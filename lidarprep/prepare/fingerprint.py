@@ -126,15 +126,19 @@ class RunIdentity:
 
 def source_records(frame: Frame, recording: str) -> list[SourceRecord]:
     """Return a frame's source files, named relative to the recording where they lie in it, so that it may be moved."""
-    inside = f"{recording.rstrip(os.sep)}{os.sep}"
     return [
         SourceRecord(
-            location=source.location.removeprefix(inside) if source.location != recording else ".",
+            location=source_location(source.location, recording),
             bytes=source.bytes,
             version=source.version,
         )
         for source in frame.sources
     ]
+
+
+def source_location(location: str, recording: str) -> str:
+    """Return a path relative to the recording where it lies in it."""
+    return location.removeprefix(f"{recording.rstrip(os.sep)}{os.sep}") if location != recording else "."
 
 
 def _described(task: FrameTask) -> list[Any]:

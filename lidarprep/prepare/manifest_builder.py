@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lidarprep.checks import CroppedFrame, emptied_frames, empty_frames, little_kept
+from lidarprep.checks import BadImage, CroppedFrame, emptied_frames, empty_frames, little_kept, unreadable_images
 from lidarprep.errors import SceneError
 from lidarprep.prepare.empty_result import require_points
 from lidarprep.prepare.fingerprint import RunIdentity
@@ -60,10 +60,20 @@ class ManifestBuilder:
         require_points(self.frames)
 
     def findings(self) -> list[Finding]:
-        """Find what is odd about the result: frames that had no points, or keep none, or next to nothing."""
-        empty = [frame.id for frame in self.frames if frame.points_in == frame.dropped.not_finite]
-        emptied = [frame.id for frame in self.frames if not frame.points_out and frame.id not in set(empty)]
+        """Find what is odd about the result: frames that had no points, or keep none, or next to
+        nothing; images that were left out."""
+        measured = {
+            frame.id: frame.points_in - frame.dropped.not_finite - frame.dropped.no_return for frame in self.frames
+        }
+        empty = [name for name, points in measured.items() if not points]
+        emptied = [frame.id for frame in self.frames if not frame.points_out and measured[frame.id]]
+        bad = [
+            BadImage(image.camera, frame.id, image.file, image.error)
+            for frame in self.frames
+            for image in frame.images_left_out
+        ]
         return [
+            *unreadable_images(bad),
             *empty_frames(empty, len(self.frames)),
             *emptied_frames(emptied, len(self.frames)),
             *little_kept([_cropped(frame) for frame in self.frames if frame.world_from_ego is not None]),

@@ -17,10 +17,13 @@ from os import PathLike, fspath
 
 from lidarprep.attachments import SceneFormat, get_format
 from lidarprep.errors import (
+    EncodingError,
     FormatError,
     LidarprepError,
     ManifestConflictError,
+    MissingExtraError,
     RecipeError,
+    SceneError,
     StorageError,
     place_name,
 )
@@ -309,10 +312,17 @@ class Run:
                     _advise(failure, f"{finished} frames are stored already: `lidarprep prune --all` removes them.")
             elif finished:
                 kept = f"{finished} of {len(self.tasks)} frames are done and kept"
-                is_late = isinstance(failure, ManifestConflictError)  # which says itself how to go on
-                _advise(failure, f"{kept}." if is_late else f"{kept}: run the same command again to go on.")
+                if isinstance(failure, ManifestConflictError):  # which says itself how to go on
+                    _advise(failure, f"{kept}.")
+                elif isinstance(failure, _RECURRING):
+                    _advise(failure, f"{kept}: once that is mended, run the same command again to go on.")
+                else:
+                    _advise(failure, f"{kept}: run the same command again to go on.")
             raise
 
+
+# What the same command meets again, unless something is done about it.
+_RECURRING = (FormatError, SceneError, EncodingError, MissingExtraError)
 
 _OTHER_RUN = (
     "Choose another destination, or replace its manifest with --overwrite; `lidarprep prune` removes its objects."

@@ -80,6 +80,7 @@ class SceneSettings:
             region=recipe.region_of_interest_3d,
             offset=self.record.offset,
             recentre=recipe.recentre,
+            unreadable_images=False,
         )
 
 

@@ -107,6 +107,9 @@ class Deskew:
         kernel.deskew(positions, times, count_from, motion.since, motion.until, motion.begins, rows, out, counts)
         if counts[kernel.OUTSIDE]:
             raise self._no_pose(frame, f"{counts[kernel.OUTSIDE]} of {len(points)} points were measured")
+        # A ray without a return was measured nowhere, and is known by its place.
+        no_return = points.no_return_rows()
+        out[no_return] = positions[no_return]
         found.extrapolated(int(counts[kernel.EXTRAPOLATED]), int(counts[kernel.FURTHEST]))
         if count_from:  # from here on they are on the clock of all else
             return replace(points, positions=out, timestamp=times + count_from)

@@ -30,10 +30,11 @@ def path(start: int = EPOCH, poses: int = 11) -> Trajectory:
 def frame_of(
     times: Any, *, timestamp: int | None = EPOCH + 500 * MS, positions: NDArray[np.floating] | None = None, **more: Any
 ) -> Frame:
-    """Points at the device's own origin, measured at these times."""
+    """Points 2 m above the device's own origin, measured at these times."""
     timestamps = None if times is None else np.asarray(times, dtype=np.int64)
     count = 3 if timestamps is None else len(timestamps)
-    cloud = PointCloud(np.zeros((count, 3)) if positions is None else positions, timestamp=timestamps, **more)
+    places = np.tile([0.0, 0, 2], (count, 1)) if positions is None else positions
+    cloud = PointCloud(places, timestamp=timestamps, **more)
     return Frame("7", 0, lambda: cloud, world_from_ego=Pose.identity(), timestamp=timestamp)
 
 
@@ -46,10 +47,25 @@ def deskewed(frame: Frame, way: Trajectory | None = None) -> tuple[PointCloud, d
 def test_what_was_measured_later_was_measured_further_on() -> None:
     times = EPOCH + np.array([450, 500, 550]) * MS
     points, notes = deskewed(frame_of(times))
-    np.testing.assert_allclose(points.positions, [[-0.5, 0, 0], [0, 0, 0], [0.5, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(points.positions, [[-0.5, 0, 2], [0, 0, 2], [0.5, 0, 2]], atol=1e-12)
     assert points.timestamp is not None
     assert points.timestamp.tolist() == times.tolist()
     assert notes == {}
+
+
+def test_rays_without_a_return_stay_at_their_lidar() -> None:
+    lidar = Pose.from_euler(0.1, 0.2, 0.3, (0.9, 0.1, 1.8))
+    times = EPOCH + np.array([417, 530, 599, 580]) * MS
+    seen = PointCloud(np.array([[0.0, 0, 0], [4, 5, 6], [0, 0, 0], [0, 0, 0.5]]), timestamp=times, frame="sensor")
+    cloud = seen.moved(lidar, "ego")
+    pose = path().at(EPOCH + 500 * MS)
+    frame = Frame("7", 0, lambda: cloud, world_from_ego=pose, timestamp=EPOCH + 500 * MS)
+    report = StepReport()
+    points = ToWorld()(Deskew(path())(frame, report), report).points()
+    assert report.dropped == {"region": 0, "height": 0, "not_finite": 0, "no_return": 2}
+    assert report.kept is not None
+    assert report.kept.tolist() == [1, 3]
+    assert len(points) == 2
 
 
 def test_the_same_points_in_the_world_as_from_the_pose_at_each_ones_time() -> None:

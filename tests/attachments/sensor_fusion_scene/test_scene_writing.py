@@ -341,7 +341,7 @@ def test_a_image_that_is_none_or_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"1\.jpg: the file cannot be read"):
         encode_scene([frame(images=(camera_image(content=None, path=path),))])
     path.write_bytes(b"not an image")
-    with pytest.raises(FormatError, match=r"1\.jpg: not an image"):
+    with pytest.raises(FormatError, match=r"1\.jpg: an image that is no JPEG"):
         encode_scene([frame(images=(camera_image(content=None, path=path),))])
 
 
