@@ -55,19 +55,18 @@ _FILES: dict[str, Undecoded] = {
 _FILES[".pcapng"] = _FILES[".pcap"]
 _FILES[".tfrecords"] = _FILES[".tfrecord"]
 
-# Types of messages in bags: a word of their package's name, their own name, what they are,
-# and what to play them through.
+# The types of messages in bags: a word of their package's name, their own name, what they are, and their player.
 _MESSAGES = (
     ("velodyne", "VelodyneScan", "packets of a Velodyne lidar", "velodyne_pointcloud's transform node"),
     ("velodyne", "VelodynePacket", "packets of a Velodyne lidar", "velodyne_pointcloud's transform node"),
-    ("", "PandarScan", "packets of a Hesai lidar", "hesai_ros_driver, HesaiLidar_General_ROS or Nebula"),
+    ("", "PandarScan", "packets of a Hesai lidar", "Hesai's driver (HesaiLidar_General_ROS) or Nebula"),
     ("", "PandarPacket", "packets of a Hesai lidar", "Hesai's driver (HesaiLidar_General_ROS) or Nebula"),
     ("hesai", "UdpFrame", "packets of a Hesai lidar", "hesai_ros_driver, with packets of ROS as its source"),
     ("ouster", "PacketMsg", "packets of an Ouster lidar", "ouster_ros (its replay.launch, with the sensor's metadata)"),
     ("rslidar", "RslidarPacket", "packets of a RoboSense lidar", "rslidar_sdk, with packets of ROS as its source"),
     ("rslidar", "rslidarScan", "packets of a RoboSense lidar", "RoboSense's ros_rslidar"),
     ("", "NebulaPackets", "packets of a lidar", "Nebula, TIER IV's driver"),
-    ("livox", "CustomMsg", "points in Livox's own message", "a node such as livox_mapping's livox_repub"),
+    ("livox", "CustomMsg", "points in Livox's own message", "livox_repub (of livox_mapping), which republishes them"),
 )  # fmt: skip
 
 

@@ -109,8 +109,8 @@ def is_absurd(numbers: NDArray[np.floating], width: int) -> bool:
     """
     rows = numbers.reshape(-1, width)
     rows = rows[:: max(1, len(rows) // (_BLOCKS * _BLOCK // 4))]
-    sizes = np.abs(rows[:, :3])
     with np.errstate(invalid="ignore"):
+        sizes = np.abs(rows[:, :3])
         absurd = (sizes > _LARGEST_M) | ((sizes < _SMALLEST_M) & (sizes > 0))
     return bool(absurd.any(axis=1).mean() > _MOST_ABSURD) if len(rows) else False
 
@@ -144,7 +144,8 @@ def _beams_alternate(sample: _Sample, width: int, multiple: int) -> bool:
     turn = multiple // width
     near, far = [], []
     for rows in sample.rows(width):
-        direction = np.arctan2(rows[:, 1], rows[:, 0])
+        with np.errstate(invalid="ignore"):  # numbers that are no coordinates may be any bits
+            direction = np.arctan2(rows[:, 1], rows[:, 0])
         near.append(_angles(direction[1:], direction[:-1]))
         far.append(_angles(direction[turn:], direction[:-turn]))
     between, along = np.concatenate(near), np.concatenate(far)

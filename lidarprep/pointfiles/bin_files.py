@@ -192,7 +192,8 @@ def _fitting(content: bytes, width: int) -> tuple[int, int] | None:
 
 def _negative_share(numbers: NDArray[np.float32], width: int) -> float:
     """Return the share of negative reflectances in rows of this width."""
-    return float((numbers[3::width] < 0).mean()) if len(numbers) > 3 else 0.0
+    with np.errstate(invalid="ignore"):
+        return float((numbers[3::width] < 0).mean()) if len(numbers) > 3 else 0.0
 
 
 def _described(content: bytes, size: int, width: int) -> tuple[str, str]:

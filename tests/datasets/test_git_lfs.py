@@ -17,10 +17,7 @@ POINTER = (
 )
 ADVICE = r"a Git LFS pointer: the file itself was not downloaded\nRun git lfs pull"
 
-SUFFIXES = (
-    *point_suffixes(named=True),
-    *[".bag", ".mcap", ".db3", ".json", ".pb", ".sfs", ".yaml", ".pcap", ".e57", ".jpg"],
-)
+OTHERS = (".bag", ".mcap", ".db3", ".json", ".pb", ".sfs", ".yaml", ".pcap", ".e57", ".jpg")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +25,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     return generated(tmp_path_factory.mktemp("generated"), frames=2)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", [*point_suffixes(named=True), *OTHERS])
 def test_a_pointer_alone_is_named(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(POINTER)

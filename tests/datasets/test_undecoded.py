@@ -32,7 +32,7 @@ FILES = [
 MESSAGES = [
     ("velodyne_msgs/msg/VelodyneScan", "packets of a Velodyne lidar.*velodyne_pointcloud"),
     ("pandar_msgs/msg/PandarScan", "packets of a Hesai lidar.*Nebula"),
-    ("hesai_lidar/msg/PandarScan", "packets of a Hesai lidar.*hesai_ros_driver"),
+    ("hesai_lidar/msg/PandarScan", "packets of a Hesai lidar.*HesaiLidar_General_ROS"),
     ("ouster_sensor_msgs/msg/PacketMsg", "packets of an Ouster lidar.*ouster_ros"),
     ("ouster_ros/msg/PacketMsg", "packets of an Ouster lidar.*ouster_ros"),
     ("rslidar_msg/msg/RslidarPacket", "packets of a RoboSense lidar.*rslidar_sdk"),

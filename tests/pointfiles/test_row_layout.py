@@ -150,6 +150,15 @@ def test_what_is_no_rows_of_points_is_refused(save: Save, name: str, content: by
         read_points(save(name, content))
 
 
+@settings(max_examples=100)
+@given(seed=st.integers(0, 10_000), size=st.integers(64, 20_000))
+def test_any_bytes_are_refused_without_a_warning(seed: int, size: int) -> None:
+    content = np.random.default_rng(seed).bytes(size * 4)
+    for name in ("a.bin", "a.pcd.bin"):
+        with pytest.raises(FormatError):
+            read(content, name)
+
+
 def test_some_absurd_points_among_good_ones_stay(save: Save, sweep: Rows) -> None:
     rows = sweep.astype("<f4")
     rows[:: len(rows) // 10, 0] = 1.5e15
