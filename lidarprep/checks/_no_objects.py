@@ -30,11 +30,14 @@ Positions = NDArray[np.float64]  # (N, 3) metres
 
 
 def no_objects(samples: SceneSamples) -> list[Finding]:
-    """Find repeated points and hits on the device itself, by all points of the frame in the middle."""
+    """Find repeated points and hits on the device itself, by all points of the frame in the middle.
+
+    A frame that comes in chunks is not judged: a part of it repeats little, and is mostly a map.
+    """
     if not samples.frames:
         return []
     frame = samples.frames[len(samples.frames) // 2]
-    points = samples.points(frame)
+    points = samples.points(frame) if frame.read_chunks is None else None
     if points is None:
         return []
     no_return = points.no_return_rows(frame.world_from_ego)

@@ -116,7 +116,8 @@ def test_images_of_other_formats_become_png() -> None:
 @pytest.mark.parametrize(
     ("fields", "kind", "message"),
     [
-        (compressed_image(T0, "optical", b"no image"), COMPRESSED_IMAGE, "cannot be read"),
+        (compressed_image(T0, "optical", b"no image"), COMPRESSED_IMAGE, "8 bytes of format .* that are no image"),
+        (compressed_image(T0, "optical", b""), COMPRESSED_IMAGE, "an image without data"),
         (image_fields(COLOURS, "yuv422"), IMAGE, "encoding 'yuv422'"),
         (image_fields(COLOURS, "rgba8"), IMAGE, "4 × 6 pixels of 4 bytes"),
         (image_fields(COLOURS, "rgb8") | {"height": 2**31}, IMAGE, "2147483648 × 6 pixels"),

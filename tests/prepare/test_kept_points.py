@@ -157,5 +157,8 @@ def test_on_any_cloud(
     assert points.intensity is not None
     np.testing.assert_allclose(found.intensity, points.intensity[rows] / 255, atol=1e-6)
     dropped = manifest.frames[0].dropped
-    assert len(rows) == len(cloud) - dropped.region - dropped.height - dropped.not_finite - dropped.voxel
+    assert (
+        len(rows)
+        == len(cloud) - dropped.region - dropped.height - dropped.not_finite - dropped.no_return - dropped.voxel
+    )
     assert (manifest.frames[0].kept is None) == (len(rows) == len(cloud))
