@@ -38,8 +38,9 @@ from numpy.typing import NDArray
 
 from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, pose_of, read_json, table_of_poses
 from lidarprep.errors import FormatError, naming
-from lidarprep.pointfiles.timestamps import NANOSECONDS, TimeUnit, likely_unit
+from lidarprep.pointfiles.timestamps import NANOSECONDS, likely_unit
 from lidarprep.scene import Pose
+from lidarprep.scene.points import TimeUnit
 
 # The columns of files without a header, by their number.
 _HEADERLESS: dict[int, tuple[Literal["KITTI", "TUM"], list[str]]] = {

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
-from lidarprep.pointfiles.timestamps import NANOSECONDS, TimeUnit, to_nanoseconds
+from lidarprep.pointfiles.timestamps import NANOSECONDS, guessed_unit, to_nanoseconds
 from lidarprep.scene import PointCloud, ReferenceFrame
+from lidarprep.scene.points import TimeUnit
 
 _TIME_NAMES = ("timestamp", "t", "time", "timestamps", "gps_time", "gpstime", "offset_time")
 
@@ -86,6 +87,11 @@ def cloud_from_fields(
             columns[column] = values
             used.add(source)
 
+    unit = None
+    times = best("timestamp")
+    if "timestamp" in columns and times is not None and _plain(times) not in _UNIT_OF_TIME_NAME:
+        unit = guessed_unit(fields[times])
+
     channels = [name for name in map(best, ("red", "green", "blue")) if name is not None]
     packed = best("packed colour")
     colour = _colour([fields[name] for name in channels])
@@ -98,7 +104,7 @@ def cloud_from_fields(
         columns["colour"] = colour
 
     ignored = (*(name for name in fields if name not in used), *unread)
-    return PointCloud(positions, frame, **columns, ignored_fields=ignored)
+    return PointCloud(positions, frame, **columns, ignored_fields=ignored, guessed_unit=unit)
 
 
 def is_known(name: str) -> bool:

@@ -18,12 +18,15 @@ the number of the second after it. The table of leap seconds is that of the IERS
 from __future__ import annotations
 
 import calendar
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-TimeUnit = Literal["s", "ms", "us", "ns"]
+from lidarprep.errors import SceneError
+from lidarprep.scene import PointCloud
+from lidarprep.scene.points import TimeUnit
 
 NANOSECONDS: dict[TimeUnit, int] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
@@ -86,6 +89,40 @@ def likely_unit(largest: float, *, whole: bool) -> TimeUnit:
     if largest < 1e14:
         return "ms"
     return "us" if largest < 1e17 else "ns"
+
+
+def guessed_unit(values: NDArray[Any]) -> TimeUnit | None:
+    """Return the unit that `to_nanoseconds` takes times (N,) to have without one; None where there is no time."""
+    largest = (
+        np.fmax.reduce(np.abs(np.array([np.fmin.reduce(values), np.fmax.reduce(values)], dtype=np.float64)))
+        if (values.size)
+        else np.nan
+    )
+    return likely_unit(float(largest), whole=values.dtype.kind != "f") if np.isfinite(largest) else None
+
+
+def in_unit(cloud: PointCloud, unit: TimeUnit | None) -> PointCloud:
+    """Return the cloud with its times (N,) in nanoseconds as of that unit, where the one they were read in was a guess.
+
+    Args:
+        cloud: Its times are as they were read: nothing was added to them.
+        unit: The unit that the file's numbers have; None: the guess stays.
+
+    Raises:
+        SceneError: In that unit the times are beyond int64 nanoseconds.
+    """
+    guessed = cloud.guessed_unit
+    if unit is None or guessed is None or cloud.timestamp is None:
+        return cloud
+    whole, rest = np.divmod(cloud.timestamp, NANOSECONDS[guessed])
+    factor = NANOSECONDS[unit]
+    if len(whole) and max(abs(int(whole.min())), abs(int(whole.max()))) + 1 >= 2**63 // factor:
+        raise SceneError(
+            f"the points' times reach to {int(whole.max())} {unit}, which no time does",
+            fix=f"Give another unit than --time-unit points={unit}.",
+        )
+    # The rest is below a second, so its product fits int64.
+    return replace(cloud, timestamp=whole * factor + rest * factor // NANOSECONDS[guessed], guessed_unit=None)
 
 
 def adjusted_gps_seconds(unix_ns: NDArray[np.int64]) -> NDArray[np.float64]:

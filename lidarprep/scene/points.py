@@ -14,6 +14,9 @@ from lidarprep.scene.pose import Pose
 
 ReferenceFrame = Literal["sensor", "ego", "world"]
 
+# The units of time that recordings have.
+TimeUnit = Literal["s", "ms", "us", "ns"]
+
 # Beyond this, 32-bit floats, which attachments hold, round coordinates by more than 4 mm.
 LARGEST_EXACT_M = 1e5
 
@@ -35,6 +38,7 @@ class PointCloud:
         colour: (N, 3) uint8 red, green, blue.
         ring: (N,) uint16, the laser's number within its sensor; kept for point files, no attachment holds it.
         ignored_fields: Names of the source's fields that have no column here.
+        guessed_unit: The unit that the source's times were taken to have, where it does not state one; else None.
 
     Raises:
         SceneError: A column's shape does not fit.
@@ -49,6 +53,7 @@ class PointCloud:
     colour: NDArray[np.uint8] | None = None
     ring: NDArray[np.uint16] | None = None
     ignored_fields: tuple[str, ...] = ()
+    guessed_unit: TimeUnit | None = None
 
     def __post_init__(self) -> None:
         if self.positions.ndim != 2 or self.positions.shape[1] != 3:
@@ -108,7 +113,9 @@ class PointCloud:
                 continue
             columns[name] = np.concatenate(parts)
         positions = np.concatenate([cloud.positions for cloud in clouds])
-        return cls(positions, clouds[0].frame, **columns, ignored_fields=tuple(ignored))
+        units = {cloud.guessed_unit for cloud in clouds}
+        unit = units.pop() if len(units) == 1 else None
+        return cls(positions, clouds[0].frame, **columns, ignored_fields=tuple(ignored), guessed_unit=unit)
 
     def moved(self, target_from_source: Pose, frame: ReferenceFrame) -> PointCloud:
         """Transform the points to another frame of reference; positions keep their dtype."""

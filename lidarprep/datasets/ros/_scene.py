@@ -25,12 +25,12 @@ from lidarprep.datasets.pose_files import read_poses as read_poses_file
 from lidarprep.datasets.ros._bag import Bag, opened
 from lidarprep.datasets.ros._cameras import Calibrations, CameraTopics, PosedSeries, camera_topics, image_series
 from lidarprep.datasets.ros._clouds import placed_clouds
-from lidarprep.datasets.ros._messages import PREFIX_BYTES, Series, read_headers
-from lidarprep.datasets.ros._topics import lidar_topics, pose_topic, streams, transform_topics
+from lidarprep.datasets.ros._messages import PREFIX_BYTES, Series, read_headers, unset_stamps
+from lidarprep.datasets.ros._topics import lidar_topics, pose_topic, streams, transform_topics, unread_topics
 from lidarprep.datasets.ros._transforms import TransformTree, read_poses
 from lidarprep.datasets.selection import listed, unused_options
 from lidarprep.errors import SceneError
-from lidarprep.scene import CameraImage, Frame, Pose, Scene, Trajectory
+from lidarprep.scene import CameraImage, Finding, Frame, Pose, Scene, Trajectory
 
 EGO_FRAMES = ("base_link", "base_footprint", "base", "ego", "ego_vehicle", "vehicle", "rear_axle", "body", "imu_link",
               "imu")  # fmt: skip
@@ -59,10 +59,14 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
     found = _read_headers(bag, options)
     first = found.lidars[0]
     notes = [note for storage in bag.storages for note in storage.notes]
-    notes += [note for series in (*found.lidars, *found.cameras.values()) for note in series.notes] + found.tree.notes
+    notes += found.tree.notes
+    findings = list(bag.findings)
+    findings += [one for series in (*found.lidars, *found.cameras.values()) for one in series.findings]
+    findings += found.tree.findings
     ego, guessed = ego_frame(found.tree, first.frame_ids[0], options)
     device = device_poses(bag, found.tree, first, ego, options)
     notes += [*guessed, *device.notes]
+    findings += device.findings
     lidars, clouds, cloud_notes = placed_clouds(found.lidars, found.tree, ego, device.trajectory, options)
     cameras, camera_notes = _cameras(bag, found, ego)
     kept = [row for row, sources in enumerate(clouds) if sources]
@@ -91,6 +95,7 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
     used = {*found.transform_topics, *(series.name for series in found.lidars)}
     used |= {name for one in cameras for name in one.topics} | ({device.topic} if device.topic else set())
     notes += [*cloud_notes, *camera_notes, *image_notes, *unused_options(options, USED_OPTIONS)]
+    findings += unread_topics(bag, has_cameras=bool(found.cameras))
     return Scene(
         str(path),
         layout,
@@ -101,6 +106,7 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
         lidars,
         device.trajectory,
         streams(bag, used),
+        findings=tuple(findings),
     )
 
 
@@ -177,6 +183,7 @@ class DevicePoses:
     trajectory: Trajectory | None
     notes: tuple[str, ...]
     topic: str | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 def ego_frame(tree: TransformTree, lidar_frame: str, options: OpenOptions) -> tuple[str, list[str]]:
@@ -275,7 +282,9 @@ def _from_topic(
         if isinstance(world_from_parent, Trajectory):
             raise SceneError(f"{bag.path}: {world}, the world of topic {topic}, moves in {wanted}")
         trajectory, world = trajectory.seen_from(world_from_parent), wanted
-    return DevicePoses(trajectory, (f"the world is {world or 'nameless'}, by topic {topic}", *notes), topic)
+    findings = unset_stamps(topic, "poses", found[0].unset, len(messages))
+    note = f"the world is {world or 'nameless'}, by topic {topic}"
+    return DevicePoses(trajectory, (note, *notes), topic, tuple(findings))
 
 
 def _between(
