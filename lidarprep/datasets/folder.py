@@ -32,7 +32,7 @@ from lidarprep.pointfiles import is_point_file, point_suffix, point_suffixes
 from lidarprep.scene import Frame, Pose, Scene, Trajectory
 
 # The options that this layout looks at; cameras, of which it has none, are refused by name once it is open.
-USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras", "max_pose_gap")
+USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras", "max_pose_gap", "time_unit")
 
 POSES_NAMES = ("poses.json", "poses.csv", "poses.txt", "poses.tum")
 
@@ -69,7 +69,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     # A table of poses in the folder may have the suffix of a table of points.
     is_inside = poses_path is not None and poses_path.resolve().parent == path.resolve()
     but = (*POSES_NAMES, poses_path.name) if poses_path is not None and is_inside else POSES_NAMES
-    sources = files_of(path, options.points_frame, but=but)
+    sources = files_of(path, options.points_frame, but=but, unit=options.points_unit)
     if not sources.sources and has_lidars(path):
         sources = lidar_sources(path, options)
     if not sources.sources:
@@ -112,13 +112,15 @@ class SingleFile:
         """
         if SingleFile.detect(path) is None:
             raise SceneError(f"{path} is not a point file", fix=f"Expected is {SingleFile.LOOKS_LIKE}.")
-        return _scene_of_files(path, "file", sources_of([path], options.points_frame or "ego"), options.poses, options)
+        return _scene_of_files(
+            path, "file", sources_of([path], options.points_frame or "ego", options.points_unit), options.poses, options
+        )
 
 
 def _scene_of_files(
     path: Path, layout: str, sources: PointSources, poses_path: Path | None, options: OpenOptions
 ) -> Scene:
-    table = None if poses_path is None else read_poses(poses_path)
+    table = None if poses_path is None else read_poses(poses_path, options.frames_unit)
     poses = _without_poses(sources, options) if table is None else _match_poses(sources, table, options)
     frames = tuple(
         Frame(
@@ -142,6 +144,7 @@ def _scene_of_files(
         notes=(*poses.notes, *sources.notes, *unused_options(options, (*USED_OPTIONS, *sources.used_options))),
         lidars=sources.lidars,
         trajectory=poses.trajectory,
+        findings=() if table is None else table.findings,
     )
     return at_frame_times(scene, sources, options, [] if poses_path is None else [poses_path] * len(frames))
 

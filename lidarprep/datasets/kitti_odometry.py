@@ -160,7 +160,7 @@ def _read_sequence_poses(
             "(--poses FILE)"
         )
         return {}, None, [note]
-    table = read_poses(path)
+    table = read_poses(path, options.frames_unit)
     if given is None and table.kind != "KITTI":
         raise FormatError(path, found=f"rows as {table.kind} has them", expected="12 numbers a row: 3×4 matrices")
     if table.timestamps is not None and stamps:

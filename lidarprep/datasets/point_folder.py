@@ -35,9 +35,11 @@ from lidarprep.datasets.multi_lidar import LidarSweep, cloud_transforms, motion_
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import read_pose
 from lidarprep.datasets.selection import selected
-from lidarprep.errors import SceneError
+from lidarprep.errors import SceneError, naming
 from lidarprep.pointfiles import is_point_file, point_chunks, read_points
+from lidarprep.pointfiles.timestamps import in_unit
 from lidarprep.scene import Lidar, PointCloud, ReferenceFrame, Scene
+from lidarprep.scene.points import TimeUnit
 
 LIDARS = "lidars"
 EXTRINSICS = "extrinsics.json"
@@ -98,20 +100,22 @@ class PointSources:
         return frame_key(stem) if times is None else frame_key(str(times[0]))
 
 
-def files_of(folder: Path, points_frame: ReferenceFrame | None, *, but: Sequence[str] = ()) -> PointSources:
+def files_of(
+    folder: Path, points_frame: ReferenceFrame | None, *, but: Sequence[str] = (), unit: TimeUnit | None = None
+) -> PointSources:
     """Return the point files of a folder, one a frame, `but` for those of these names.
 
-    Their points are in the frame of reference that is given, or else in ego.
+    Their points are in the frame of reference that is given, or else in ego; their times in the unit, or a guess.
 
     Raises:
         SceneError: Two files belong to one frame.
     """
 
     names = [name for name in visible_names(folder) if name not in but and point_stem(name) is not None]
-    return sources_of([folder / name for name in names], points_frame or "ego")
+    return sources_of([folder / name for name in names], points_frame or "ego", unit)
 
 
-def sources_of(paths: Sequence[Path], points_frame: ReferenceFrame) -> PointSources:
+def sources_of(paths: Sequence[Path], points_frame: ReferenceFrame, unit: TimeUnit | None = None) -> PointSources:
     """Return point files, one a frame."""
     stems = [point_stem(path.name) or path.stem for path in paths]
     times = times_in_names(stems)
@@ -119,11 +123,20 @@ def sources_of(paths: Sequence[Path], points_frame: ReferenceFrame) -> PointSour
     time_of = {} if times is None else dict(zip(paths, times, strict=True))
     sources = (
         PointSource(
-            path, key, time_of.get(path), partial(read_points, path, points_frame), point_chunks(path, points_frame)
+            path,
+            key,
+            time_of.get(path),
+            partial(_read_points, path, points_frame, unit),
+            point_chunks(path, points_frame),
         )
         for key, path in files.items()
     )
     return PointSources(tuple(sources), by_time=times is not None)
+
+
+def _read_points(path: Path, points_frame: ReferenceFrame, unit: TimeUnit | None) -> PointCloud:
+    with naming(path):
+        return in_unit(read_points(path, points_frame), unit)
 
 
 # ---- several lidars ------------------------------------------------------------------------------------------------
@@ -154,7 +167,7 @@ def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
     for index, folder in enumerate(folders):
         if folder.name not in taken:
             continue
-        files = files_of(folder, points_frame)
+        files = files_of(folder, points_frame, unit=options.points_unit)
         if not files.sources:
             raise SceneError(f"lidar {folder.name} has no point file in {folder}", fix="Add them, or move it away.")
         found.append((_lidar(folder, index, points_frame), files))

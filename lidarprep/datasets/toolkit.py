@@ -42,6 +42,7 @@ from lidarprep.datasets.point_folder import (
 )
 from lidarprep.datasets.poses import StampedPose, read_camera, read_pose
 from lidarprep.datasets.selection import refuse_poses, unused_options
+from lidarprep.datasets.time_units import frame_times
 from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.scene import Frame, RadarPoints, Scene
 
@@ -71,7 +72,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     fix = "Leave the poses file out, or open the folder pointcloud/ with it."
     refuse_poses(path, options, "a toolkit folder, which has its own poses", fix)
     clouds = path / "pointcloud"
-    sources = files_of(clouds, options.points_frame) if clouds.is_dir() else PointSources(())
+    sources = files_of(clouds, options.points_frame, unit=options.points_unit) if clouds.is_dir() else PointSources(())
     if not sources.sources and has_lidars(path):
         clouds, sources = path / LIDARS, lidar_sources(path, options)
     if not sources.sources:
@@ -79,6 +80,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     frame_files = {source.key: source for source in sources.sources}
     pose_files = _files(path / "poses", ".json", sources)
     poses = _read_poses(path / "poses", frame_files, pose_files)
+    times = frame_times({key: pose.timestamp for key, pose in poses.items()}, "timestamps in poses/", options)
     cameras = _read_cameras(path / "cameras", sources)
     radar = _files(path / "radar_points", ".txt", sources)
     frames = []
@@ -93,12 +95,12 @@ def open(path: Path, options: OpenOptions) -> Scene:
                 read_chunks=source.read_chunks,
                 read_radar=partial(read_radar, radar[key]) if key in radar else None,
                 world_from_ego=stamped.pose,
-                timestamp=source.timestamp if stamped.timestamp is None else stamped.timestamp,
+                timestamp=times.timestamps.get(key, source.timestamp),
                 images=images,
                 sources=source_files([*source.files, *([radar[key]] if key in radar else [])], images),
             )
         )
-    notes = [*sources.notes, *passed_over(clouds)]
+    notes = [*sources.notes, *times.notes, *passed_over(clouds)]
     if not sources.lidars and has_lidars(path):
         notes.append("the folder lidars/ is not read, since there are point files in pointcloud/")
     notes += _strays(frame_files, path / "poses", pose_files, complete=True)
@@ -106,7 +108,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         notes += _strays(frame_files, path / "cameras" / camera.name, files)
     if radar:
         notes += _strays(frame_files, path / "radar_points", radar)
-    notes += unused_options(options, ("points_frame", "lidars", "cameras", *sources.used_options))
+    notes += unused_options(options, ("points_frame", "lidars", "cameras", "time_unit", *sources.used_options))
     scene = Scene(
         str(path),
         "toolkit",
@@ -115,6 +117,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         options.points_frame or "ego",
         tuple(notes),
         lidars=sources.lidars,
+        findings=times.findings,
     )
     return at_frame_times(scene, sources, options, [pose_files[key] for key in frame_files])
 

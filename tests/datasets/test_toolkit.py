@@ -187,8 +187,8 @@ def test_a_folder_without_poses_or_points_is_named(toolkit: Path) -> None:
         ("poses/9.json", b'{"heading": [1, 1, 0, 0], "position": [0, 0, 0]}', "is not unit"),
         (
             "poses/9.json",
-            b'{"heading": [1, 0, 0, 0], "position": [0, 0, 0], "timestamp": 1.5}',
-            "field 'timestamp': 1.5; expected an integer",
+            b'{"heading": [1, 0, 0, 0], "position": [0, 0, 0], "timestamp": "1.5"}',
+            "field 'timestamp': '1.5'; expected an integer",
         ),
         ("cameras/left/extrinsics.json", b"{}", 'no "heading"'),
         ("cameras/left/intrinsics.json", b'{"fx": 1, "fy": 1}', "intrinsics lack cx, cy"),

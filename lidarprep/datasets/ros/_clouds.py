@@ -149,19 +149,12 @@ def _with_absolute_times(cloud: PointCloud, stamp: int) -> PointCloud:
     times = cloud.timestamp
     if times is None or not len(times):
         return cloud
-    if _is_offset(int(times.min()), stamp) != _is_offset(int(times.max()), stamp):
-        # One of them is wrong, such as the time of a point without return: most points decide.
-        is_offset = _is_offset(int(np.median(times)), stamp)
-    else:
-        is_offset = _is_offset(int(times.max()), stamp)
-    if is_offset:
-        times += stamp  # the column is this cloud's own
+    lowest, highest = int(times.min()), int(times.max())
+    largest = max(abs(lowest), abs(highest))
+    if largest >= _LARGEST_OFFSET or max(abs(lowest - stamp), abs(highest - stamp)) < largest:
+        return cloud
+    times += stamp  # the column is this cloud's own
     return cloud
-
-
-def _is_offset(time: int, stamp: int) -> bool:
-    """Return whether a point's time counts from the message's."""
-    return abs(time) < _LARGEST_OFFSET and abs(time) <= abs(time - stamp)
 
 
 def _read_message(message: MessageSource, stamp: int, in_world: bool, unit: TimeUnit | None) -> PointCloud:

@@ -38,7 +38,7 @@ WORLD_FRAMES = ("map", "odom", "world", "earth")
 
 USED_OPTIONS = (
     "points_frame", "poses", "lidars", "cameras", "image_tolerance", "max_pose_gap", "ego_frame", "world_frame",
-    "pose_topic",
+    "pose_topic", "time_unit",
 )  # fmt: skip
 
 
@@ -217,7 +217,7 @@ def device_poses(bag: Bag, tree: TransformTree, lidar: Series, ego: str, options
     The clouds of the first lidar are for poses without times, and for messages; `ego` is the device's frame.
     """
     if options.poses is not None:
-        return _from_file(options.poses, lidar, ego)
+        return _from_file(options.poses, lidar, ego, options)
     if options.pose_topic is None:
         in_tree = _from_tree(tree, ego, options)
         if in_tree is not None:
@@ -228,9 +228,9 @@ def device_poses(bag: Bag, tree: TransformTree, lidar: Series, ego: str, options
     return _from_topic(bag, topic.name, tree, lidar.frame_ids[0], ego, options)
 
 
-def _from_file(path: Path, lidar: Series, ego: str) -> DevicePoses:
+def _from_file(path: Path, lidar: Series, ego: str, options: OpenOptions) -> DevicePoses:
     """Return the poses of a file: by time where it has times, or else one a cloud."""
-    table = read_poses_file(path)
+    table = read_poses_file(path, options.frames_unit)
     notes: list[str] = []
     if table.timestamps is not None:
         trajectory, notes = table.trajectory()
@@ -243,7 +243,7 @@ def _from_file(path: Path, lidar: Series, ego: str) -> DevicePoses:
             fix="Give one pose a cloud, or give them times.",
         )
     note = f"poses from {path}, read as {table.kind}, are taken as world from {ego or 'the lidar'}"
-    return DevicePoses(trajectory, (note, *table.notes, *notes))
+    return DevicePoses(trajectory, (note, *table.notes, *notes), findings=table.findings)
 
 
 def _from_tree(tree: TransformTree, ego: str, options: OpenOptions) -> DevicePoses | None:

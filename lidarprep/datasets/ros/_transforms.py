@@ -41,11 +41,12 @@ class Transforms:
     @classmethod
     def concatenate(cls, parts: Sequence[Transforms]) -> Transforms:
         """Return the poses of all parts, of one parent and child, one after the other."""
-        columns = [
+        times, quaternions, translations = (
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("timestamps", "quaternions", "translations")
-        ]
-        return cls(parts[0].parent, parts[0].child, *columns, unset=sum(part.unset for part in parts))
+        )
+        unset = sum(part.unset for part in parts)
+        return cls(parts[0].parent, parts[0].child, times, quaternions, translations, unset)
 
     def take(self, rows: NDArray[np.int64]) -> Transforms:
         """Return the poses of these rows."""
