@@ -14,8 +14,9 @@ import numpy as np
 from lidarprep.checks._cameras import CameraView, camera_views, odd_extrinsics
 from lidarprep.checks._gaps import emptied_frames, empty_frames, missing_images, missing_poses
 from lidarprep.checks._points import far_coordinates, wrong_points_frame, zero_intensity
-from lidarprep.checks._poses import jumps, motion_within_sweeps, not_unit, out_of_order
+from lidarprep.checks._poses import jumps, motion_within_sweeps, not_unit
 from lidarprep.checks._samples import Sample, SceneSamples, finite, sample_of, thinned
+from lidarprep.checks._times import date_of, odd_times
 from lidarprep.scene import Finding, RegionOfInterest3D, Scene
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "SceneSamples",
     "camera_views",
     "check_scene",
+    "date_of",
     "emptied_frames",
     "empty_frames",
     "finite",
@@ -83,7 +85,7 @@ def check_scene(
         views = camera_views(scene, looked_at)
         findings += [finding for view in views.values() if (finding := odd_extrinsics(view)) is not None]
     findings += not_unit(scene)
-    findings += out_of_order(scene)
+    findings += odd_times(scene, looked_at)
     findings += jumps(scene, options.max_speed)
     findings += missing_poses(scene)
     findings += missing_images(scene)

@@ -129,6 +129,8 @@ def _show(inspection: Inspection) -> None:
 
 
 def _show_summary(inspection: Inspection) -> None:
+    from lidarprep.checks import date_of
+
     rows = [
         ("layout", inspection.layout),
         ("frames", f"{len(inspection.frames)}"),
@@ -144,7 +146,7 @@ def _show_summary(inspection: Inspection) -> None:
         rows.append(("intensity", f"{inspection.intensity[0]:g} to {inspection.intensity[1]:g}"))
     start = _start(inspection.frames)
     if start is not None:
-        rows.append(("first timestamp", f"{start} ns"))
+        rows.append(("first timestamp", f"{start} ns, {date_of(start)}"))
     if inspection.rate_hz is not None:
         rows.append(("rate", f"{inspection.rate_hz:.4g} Hz"))
     if inspection.distance_m is not None:

@@ -343,7 +343,8 @@ class _Table:
         if found is None:
             bad = (row for row, word in enumerate(words) if decimal_nanoseconds(word, NANOSECONDS[stated]) is None)
             row = next(bad, 0)
-            self.number(row, column)
+            if unit is None:
+                self.number(row, column)
             self.refuse(row, column, "a time since the Unix epoch")
         self.notes += found.notes
         if not found.notes and unit is None and self.unit is None:
