@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +11,9 @@ from numpy.typing import NDArray
 from lidarprep.checks._samples import Sample
 from lidarprep.scene import Finding, Scene, Severity, Subject
 from lidarprep.scene.finding import Option, opening_option
-from lidarprep.scene.points import TimeUnit
+from lidarprep.scene.points import NANOSECONDS, UNIT_NAMES, TimeUnit
 
 Times = NDArray[np.int64]
-
-NANOSECONDS: Final[dict[TimeUnit, int]] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 # No lidar makes more frames a second. Frames that come less often, and ever so regularly, are doubted.
 HIGHEST_RATE_HZ, SELDOM_S, REGULAR = 200.0, 50.0, 0.2
@@ -88,7 +85,7 @@ def _odd_rate(scene: Scene, step: float | None) -> list[Finding]:
         return []
     rate = f"{1 / seconds:,.0f} times a second" if fast else f"every {seconds:,.0f} s"
     read_as = "nanoseconds" if fast else "a unit that is too large"
-    meant = f": they look like {fitting[0]}, and were read as {read_as}" if fitting else ""
+    meant = f": their times look like {UNIT_NAMES[fitting[0]]}, and were read as {read_as}" if fitting else ""
     option = _frames_unit(fitting[0]) if fitting else None
     return [
         Finding(
@@ -173,7 +170,7 @@ def _rounded_to(times: Times) -> str | None:
 def date_of(timestamp: int) -> str:
     """Write nanoseconds since the Unix epoch as a date, 2026-11-30T12:00:00.500Z, where they may count from there."""
     if abs(timestamp) < EPOCH_NS:
-        return f"{timestamp / 1e9:g} s" + (" (1970 as a date)" if timestamp else "")
+        return f"{timestamp / 1e9:g} s, no date of today"
     return f"{np.datetime64(timestamp, 'ns').astype('datetime64[ms]')}Z"
 
 
@@ -235,7 +232,7 @@ def _odd_sweeps(samples: Sequence[Sample], step: float) -> list[Finding]:
         return []  # a camera-like lidar measures all at once
     severity: Severity = "warning" if likely or share > 1 else "note"
     unit = next(iter([*likely, *possible]), None)
-    meant = f": they look like {unit}, and were read as {known}" if unit else ""
+    meant = f": they look like {UNIT_NAMES[unit]}, and were read as {UNIT_NAMES[known]}" if unit else ""
     option = opening_option("--time-unit", f"points={unit}", "time_unit", f"'points={unit}'") if unit else None
     return [
         Finding(

@@ -144,7 +144,7 @@ def _scene_of_files(
         notes=(*poses.notes, *sources.notes, *unused_options(options, (*USED_OPTIONS, *sources.used_options))),
         lidars=sources.lidars,
         trajectory=poses.trajectory,
-        findings=() if table is None else table.findings,
+        findings=(*sources.findings, *(() if table is None else table.findings)),
     )
     return at_frame_times(scene, sources, options, [] if poses_path is None else [poses_path] * len(frames))
 

@@ -25,6 +25,7 @@ from lidarprep.datasets.filenames import (
     FrameKey,
     by_key,
     frame_key,
+    named_times,
     point_stem,
     source_file,
     times_in_names,
@@ -38,7 +39,7 @@ from lidarprep.datasets.selection import selected
 from lidarprep.errors import SceneError, naming
 from lidarprep.pointfiles import is_point_file, point_chunks, read_points
 from lidarprep.pointfiles.timestamps import in_unit
-from lidarprep.scene import Lidar, PointCloud, ReferenceFrame, Scene
+from lidarprep.scene import Finding, Lidar, PointCloud, ReferenceFrame, Scene
 from lidarprep.scene.points import TimeUnit
 
 LIDARS = "lidars"
@@ -86,6 +87,7 @@ class PointSources:
     by_time: bool = False  # the files' names are times
     lidars: tuple[Lidar, ...] = ()  # where the recording names them
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def used_options(self) -> tuple[str, ...]:
@@ -96,8 +98,13 @@ class PointSources:
         """Return the key of the frame of that name: the name of a point file, or its stem, in whatever folder."""
         name = name.strip().replace("\\", "/").rpartition("/")[2]
         stem = point_stem(name) or name
-        times = times_in_names([stem]) if self.by_time else None
-        return frame_key(stem) if times is None else frame_key(str(times[0]))
+        return _key_by_time(stem) if self.by_time else frame_key(stem)
+
+
+def _key_by_time(stem: str) -> FrameKey:
+    """Return the key of a name that is a time, in whatever way it is written."""
+    times = times_in_names([stem])
+    return frame_key(stem if times is None else str(times[0]))
 
 
 def files_of(
@@ -118,9 +125,15 @@ def files_of(
 def sources_of(paths: Sequence[Path], points_frame: ReferenceFrame, unit: TimeUnit | None = None) -> PointSources:
     """Return point files, one a frame."""
     stems = [point_stem(path.name) or path.stem for path in paths]
-    times = times_in_names(stems)
-    files = by_key(zip(map(frame_key, stems if times is None else map(str, times)), paths, strict=True))
-    time_of = {} if times is None else dict(zip(paths, times, strict=True))
+    folder = paths[0].parent.name if paths else ""
+    named = named_times(stems, folder)
+    if named.times is None:
+        files, time_of = by_key(zip(map(frame_key, stems), paths, strict=True)), {}
+    else:
+        time_of = {path: time for path, time in zip(paths, named.times, strict=True) if time is not None}
+        keys = dict(zip(paths, map(_key_by_time, stems), strict=True))
+        found = by_key((keys[path], path) for path in time_of)
+        files = dict(sorted(found.items(), key=lambda item: time_of[item[1]]))
     sources = (
         PointSource(
             path,
@@ -131,7 +144,8 @@ def sources_of(paths: Sequence[Path], points_frame: ReferenceFrame, unit: TimeUn
         )
         for key, path in files.items()
     )
-    return PointSources(tuple(sources), by_time=times is not None)
+    by_time = named.times is not None
+    return PointSources(tuple(sources), by_time, notes=named.notes, findings=named.findings)
 
 
 def _read_points(path: Path, points_frame: ReferenceFrame, unit: TimeUnit | None) -> PointCloud:
@@ -164,6 +178,7 @@ def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
     points_frame: ReferenceFrame = "world" if options.points_frame == "world" else "sensor"
     found: list[tuple[Lidar, PointSources]] = []
     notes: list[str] = []
+    findings: list[Finding] = []
     for index, folder in enumerate(folders):
         if folder.name not in taken:
             continue
@@ -172,6 +187,7 @@ def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
             raise SceneError(f"lidar {folder.name} has no point file in {folder}", fix="Add them, or move it away.")
         found.append((_lidar(folder, index, points_frame), files))
         notes += files.notes
+        findings += files.findings
     lidars = tuple(lidar for lidar, _ in found)
     if len({files.by_time for _, files in found}) > 1:
         timed = next(lidar.name for lidar, files in found if files.by_time)
@@ -181,7 +197,7 @@ def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
         )
     groups = _by_time(found, options, notes) if found[0][1].by_time else _by_number(found, notes)
     sources = tuple(_merged(group, several=len(lidars) > 1) for group in groups)
-    return PointSources(sources, by_time=found[0][1].by_time, lidars=lidars, notes=tuple(notes))
+    return PointSources(sources, found[0][1].by_time, lidars, tuple(notes), tuple(findings))
 
 
 def _lidar(folder: Path, index: int, points_frame: ReferenceFrame) -> Lidar:

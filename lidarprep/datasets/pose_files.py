@@ -39,11 +39,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, pose_of, read_json, table_of_poses
-from lidarprep.datasets.time_units import UNIT_NAMES, times_of
+from lidarprep.datasets.time_units import times_of
 from lidarprep.errors import FormatError, naming
-from lidarprep.pointfiles.timestamps import NANOSECONDS, likely_unit
+from lidarprep.pointfiles.timestamps import likely_unit
 from lidarprep.scene import Finding, Pose
-from lidarprep.scene.points import TimeUnit
+from lidarprep.scene.points import NANOSECONDS, UNIT_NAMES, TimeUnit
 
 # The columns of files without a header, by their number.
 _HEADERLESS: dict[int, tuple[Literal["KITTI", "TUM"], list[str]]] = {

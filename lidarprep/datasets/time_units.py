@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +22,8 @@ from lidarprep.datasets.filenames import FrameKey
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import decimal_nanoseconds
 from lidarprep.errors import SceneError
-from lidarprep.pointfiles.timestamps import NANOSECONDS
 from lidarprep.scene import Finding, Severity, Subject
-from lidarprep.scene.points import TimeUnit
-
-UNIT_NAMES: Final[dict[TimeUnit, str]] = {
-    "s": "seconds",
-    "ms": "milliseconds",
-    "us": "microseconds",
-    "ns": "nanoseconds",
-}
+from lidarprep.scene.points import NANOSECONDS, UNIT_NAMES, TimeUnit
 
 # Seconds since the Unix epoch from 2001 to 2096; no recording lasts longer than a hundredth of that.
 _EPOCH_S = (1e9, 4e9)
@@ -67,7 +58,7 @@ def judged_unit(numbers: Sequence[float], stated: TimeUnit, *, dense: bool = Fal
     if not fractional and (by_size == stated or least <= seconds[stated] <= most):
         return stated, None
     if by_size is not None and seconds[by_size] <= most:
-        return by_size, f"{_shown(float(np.median(values)))} counts them since 1970"
+        return by_size, f"numbers such as {_shown(float(values[0]))} count them since 1970"
     fitting = [unit for unit, value in seconds.items() if _USUAL_STEP_S[0] <= value < _USUAL_STEP_S[1]]
     if not fitting:
         return ("s", "they have decimals") if fractional else (stated, None)

@@ -117,7 +117,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         options.points_frame or "ego",
         tuple(notes),
         lidars=sources.lidars,
-        findings=times.findings,
+        findings=(*sources.findings, *times.findings),
     )
     return at_frame_times(scene, sources, options, [pose_files[key] for key in frame_files])
 

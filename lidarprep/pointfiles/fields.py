@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
-from lidarprep.pointfiles.timestamps import NANOSECONDS, guessed_unit, to_nanoseconds
+from lidarprep.pointfiles.timestamps import guessed_unit, to_nanoseconds
 from lidarprep.scene import PointCloud, ReferenceFrame
-from lidarprep.scene.points import TimeUnit
+from lidarprep.scene.points import NANOSECONDS, TimeUnit
 
 _TIME_NAMES = ("timestamp", "t", "time", "timestamps", "gps_time", "gpstime", "offset_time")
 

@@ -26,9 +26,7 @@ from numpy.typing import NDArray
 
 from lidarprep.errors import SceneError
 from lidarprep.scene import PointCloud
-from lidarprep.scene.points import TimeUnit
-
-NANOSECONDS: dict[TimeUnit, int] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+from lidarprep.scene.points import NANOSECONDS, TimeUnit
 
 # 1980-01-06, on Unix's count.
 GPS_EPOCH_UNIX_S = 315_964_800

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,13 @@ ReferenceFrame = Literal["sensor", "ego", "world"]
 
 # The units of time that recordings have.
 TimeUnit = Literal["s", "ms", "us", "ns"]
+NANOSECONDS: Final[dict[TimeUnit, int]] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+UNIT_NAMES: Final[dict[TimeUnit, str]] = {
+    "s": "seconds",
+    "ms": "milliseconds",
+    "us": "microseconds",
+    "ns": "nanoseconds",
+}
 
 # Beyond this, 32-bit floats, which attachments hold, round coordinates by more than 4 mm.
 LARGEST_EXACT_M = 1e5
