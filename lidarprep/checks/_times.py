@@ -12,6 +12,7 @@ from lidarprep.checks._samples import Sample
 from lidarprep.scene import Finding, Scene, Severity, Subject
 from lidarprep.scene.finding import Option, opening_option
 from lidarprep.scene.points import NANOSECONDS, UNIT_NAMES, TimeUnit
+from lidarprep.scene.trajectory import named_offset
 
 Times = NDArray[np.int64]
 
@@ -29,10 +30,8 @@ WHOLE_SWEEP, SOME_SWEEP = (0.5, 1.2), (0.02, 1.2)
 # Times from here on count from an epoch: three years.
 EPOCH_NS = 10**17
 
-# Streams this far apart have different clocks. What the usual differences are, in seconds: GPS has no leap seconds.
-ANOTHER_CLOCK_NS = 1_000_000_000
-_KNOWN_OFFSETS = {18: "GPS time and UTC", 37: "TAI and UTC", 19: "TAI and GPS time"}
-_NEAR_NS = 600_000_000
+# Streams this far apart have different clocks; and how near to one another two differences of clocks are.
+ANOTHER_CLOCK_NS, NEAR_NS = 1_000_000_000, 1_200_000_000
 
 # An image's constant distance from its sweep, as a share of the time between frames, and how far it may vary.
 HALF_A_FRAME, CONSTANT = 0.5, 0.15
@@ -254,17 +253,6 @@ def _duration(nanoseconds: float) -> str:
 # ---- clocks --------------------------------------------------------------------------------------------------------
 
 
-def named_offset(offset_ns: float) -> str:
-    """Name the usual difference of clocks that an offset is near to, as a clause; "" if there is none."""
-    seconds = abs(offset_ns) / 1e9
-    for known, clocks in _KNOWN_OFFSETS.items():
-        if abs(seconds - known) * 1e9 < _NEAR_NS:
-            return f", as {clocks} are"
-    hours = round(seconds / 3600)
-    whole = 0 < hours <= 14 and abs(seconds - hours * 3600) * 1e9 < _NEAR_NS
-    return f", as clocks of time zones {hours} h apart are" if whole else ""
-
-
 def _other_clock_of_points(samples: Sequence[Sample]) -> list[Finding]:
     """Find points whose times, since an epoch, are not those of their frames."""
     offsets = []
@@ -299,7 +287,7 @@ def _other_clock_of_poses(scene: Scene) -> list[Finding]:
     begin, end = int(poses[0]) - int(frames.min()), int(poses[-1]) - int(frames.max())
     offset = (begin + end) / 2
     later = "after" if offset > 0 else "before"
-    if begin * end <= 0 or min(abs(begin), abs(end)) < ANOTHER_CLOCK_NS or abs(begin - end) > 2 * _NEAR_NS:
+    if begin * end <= 0 or min(abs(begin), abs(end)) < ANOTHER_CLOCK_NS or abs(begin - end) > NEAR_NS:
         return []
     clause = named_offset(offset)
     if not clause:

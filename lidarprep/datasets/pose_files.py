@@ -39,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, pose_of, read_json, table_of_poses
-from lidarprep.datasets.time_units import times_of
+from lidarprep.datasets.time_units import is_decimal, times_of
 from lidarprep.errors import FormatError, naming
 from lidarprep.pointfiles.timestamps import likely_unit
 from lidarprep.scene import Finding, Pose
@@ -132,13 +132,6 @@ def _header_line(lines: Sequence[str], first: int) -> int | None:
 
 def _words(line: str) -> list[str]:
     return re.split(r"[\s,;]+", line.strip(" \t,;"))
-
-
-def _float(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        return math.nan
 
 
 def _is_number(word: str) -> bool:
@@ -354,7 +347,7 @@ class _Table:
 
     def _guess(self, words: list[str]) -> TimeUnit:
         """Return the unit that such numbers mostly have."""
-        sizes = [abs(number) for number in map(_float, words) if math.isfinite(number)]
+        sizes = [abs(float(word)) for word in words if is_decimal(word) and math.isfinite(float(word))]
         whole = all(word.lstrip("+-").isdecimal() for word in words)
         return likely_unit(sorted(sizes)[len(sizes) // 2] if sizes else 0.0, whole=whole)
 

@@ -25,6 +25,9 @@ from lidarprep.errors import SceneError
 from lidarprep.scene import Finding, Severity, Subject
 from lidarprep.scene.points import NANOSECONDS, UNIT_NAMES, TimeUnit
 
+# Times from here on count from an epoch, and not from the start of a recording or a device: three years.
+EARLIEST_EPOCH_NS = 10**17
+
 # Seconds since the Unix epoch from 2001 to 2096; no recording lasts longer than a hundredth of that.
 _EPOCH_S = (1e9, 4e9)
 _LONGEST_SHARE = 0.01
@@ -114,7 +117,7 @@ def times_of(
     Returns:
         None where fewer than half of them can be times.
     """
-    numbers = [_float(text) for text in texts]
+    numbers = [float(text) if is_decimal(text) else float("nan") for text in texts]
     judged, why = (unit, None) if unit is not None else judged_unit(numbers, stated, dense=dense)
     notes = () if why is None else (f"{what} are taken as {UNIT_NAMES[judged]}: {why} (--time-unit {stated})",)
     found = [decimal_nanoseconds(text, NANOSECONDS[judged]) for text in texts]
@@ -168,11 +171,13 @@ def frame_times(numbers: Mapping[FrameKey, float | None], what: str, options: Op
     return FrameTimes(dict(zip(keys, found.timestamps, strict=True)), found.notes, found.findings)
 
 
-def _float(text: str) -> float:
+def is_decimal(text: str) -> bool:
+    """Return whether a text is a number, finite or not."""
     try:
-        return float(text)
+        float(text)
     except ValueError:
-        return float("nan")
+        return False
+    return True
 
 
 def _sound(times: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -163,6 +163,11 @@ def usable_stamps(
     return times, unset
 
 
+def usual_delay(times: NDArray[np.int64], recorded: NDArray[np.int64], unset: NDArray[np.bool_]) -> float | None:
+    """Return the usual time from the header's (K,) to the recording's, nanoseconds; None where no header has one."""
+    return None if unset.all() else float(np.median((recorded - times)[~unset]))
+
+
 def _begins_at_zero(stamps: NDArray[np.int64]) -> bool:
     """Return whether the first of the stamps, a 0, is the begin of their clock."""
     steps = np.diff(stamps)
@@ -197,6 +202,7 @@ class Series:
     frame_ids: tuple[str, ...]
     first: bytes  # of the first message, up to PREFIX_BYTES
     findings: tuple[Finding, ...]
+    delay_ns: float | None  # from the times of the headers to those of the recording, mostly; None where none has one
 
     @property
     def name(self) -> str:
@@ -230,4 +236,5 @@ def read_headers(path: Path, messages: Messages, prefixes: Sequence[bytes]) -> S
         frame_ids.append(names[key])
     times, unset = usable_stamps(stamps, messages.times)
     findings = unset_stamps(messages.topic.name, "messages", int(unset.sum()), len(unset))
-    return Series(path, messages, times, tuple(frame_ids), prefixes[0], tuple(findings))
+    delay = usual_delay(times, messages.times, unset)
+    return Series(path, messages, times, tuple(frame_ids), prefixes[0], tuple(findings), delay)

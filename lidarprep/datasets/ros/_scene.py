@@ -24,6 +24,7 @@ from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_files import read_poses as read_poses_file
 from lidarprep.datasets.ros._bag import Bag, opened
 from lidarprep.datasets.ros._cameras import Calibrations, CameraTopics, PosedSeries, camera_topics, image_series
+from lidarprep.datasets.ros._clocks import differing_clocks
 from lidarprep.datasets.ros._clouds import placed_clouds
 from lidarprep.datasets.ros._messages import PREFIX_BYTES, Series, read_headers, unset_stamps
 from lidarprep.datasets.ros._topics import lidar_topics, pose_topic, streams, transform_topics, unread_topics
@@ -63,6 +64,7 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
     findings = list(bag.findings)
     findings += [one for series in (*found.lidars, *found.cameras.values()) for one in series.findings]
     findings += found.tree.findings
+    findings += differing_clocks(first, [*found.lidars[1:], *found.cameras.values()], found.tree)
     ego, guessed = ego_frame(found.tree, first.frame_ids[0], options)
     device = device_poses(bag, found.tree, first, ego, options)
     notes += [*guessed, *device.notes]

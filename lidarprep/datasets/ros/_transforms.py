@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.datasets.ros._bag import Messages
-from lidarprep.datasets.ros._messages import Cursor, frame_name, unset_stamps, usable_stamps
+from lidarprep.datasets.ros._messages import Cursor, frame_name, unset_stamps, usable_stamps, usual_delay
 from lidarprep.datasets.ros._storage import Wire
 from lidarprep.datasets.ros._topics import ODOMETRY, STAMPED_TRANSFORM, TRANSFORMS
 from lidarprep.errors import FormatError, SceneError, naming
@@ -37,6 +37,7 @@ class Transforms:
     quaternions: NDArray[np.float64]  # (M, 4) w, x, y, z, as in the messages
     translations: NDArray[np.float64]  # (M, 3) metres
     unset: int = 0  # how many of the headers have no time; those in `timestamps` are usable
+    delay_ns: float | None = None  # from the times of the headers to those of the recording, mostly
 
     @classmethod
     def concatenate(cls, parts: Sequence[Transforms]) -> Transforms:
@@ -46,7 +47,8 @@ class Transforms:
             for name in ("timestamps", "quaternions", "translations")
         )
         unset = sum(part.unset for part in parts)
-        return cls(parts[0].parent, parts[0].child, times, quaternions, translations, unset)
+        delay = parts[0].delay_ns
+        return cls(parts[0].parent, parts[0].child, times, quaternions, translations, unset, delay)
 
     def take(self, rows: NDArray[np.int64]) -> Transforms:
         """Return the poses of these rows."""
@@ -107,7 +109,8 @@ def _in_recorded_order(
     order = np.argsort(rows, kind="stable")
     transforms = Transforms.concatenate([part for _, part in parts]).take(order)
     times, unset = usable_stamps(transforms.timestamps, recorded[rows[order]])
-    return replace(transforms, timestamps=times, unset=int(unset.sum()))
+    delay = usual_delay(times, recorded[rows[order]], unset)
+    return replace(transforms, timestamps=times, unset=int(unset.sum()), delay_ns=delay)
 
 
 def _alike(table: NDArray[np.uint8], records: Sequence[_Record], wire: Wire) -> NDArray[np.bool_]:
