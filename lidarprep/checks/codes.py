@@ -35,6 +35,39 @@ CODES: dict[str, Code] = {
         "Write the file again, or leave bad frames out with `--skip-bad-frames`: the manifest lists them.",
         "frame 3 cannot be read: pointcloud/3.ply, byte 41,203: the file ends within the points",
     ),
+    "bag-parts-not-read": Code(
+        "warning or note",
+        "Files of messages lie beside those of a bag, and are not read: further parts of a recording that was "
+        "split, which its metadata.yaml does not list; or, where one file was opened, files whose names differ in "
+        "the number alone.",
+        "By the names: .db3 and .mcap files in the bag's folder that metadata.yaml does not list (warning); files "
+        "NAME_1.mcap beside NAME_0.mcap, where that one is opened (note).",
+        "Let `ros2 bag reindex FOLDER` write the metadata of all parts, or move away what is not part of it.",
+        "2 files of messages in drive are not in its metadata.yaml, and are not read: drive_1.db3, drive_2.db3",
+    ),
+    "camera-delay": Code(
+        "warning or note",
+        "The images of a camera are half a frame or more from their sweeps, always by the same time. A camera may "
+        "be triggered so. Otherwise its clock is late, its messages are stamped when they arrive, or its images are "
+        "numbered from another frame on; then what moves is beside itself in the images.",
+        "The median of the image's time less the frame's, over all frames; constant if half of them are within 15 % "
+        "of the time between frames. In a bag also the times in the headers against the times of recording, "
+        "compared with those of the clouds. A warning from a whole frame on, or if headers are later than their "
+        "recording; else a note.",
+        "See by something that moves whether images and points agree; if not, shift the camera's times by the delay.",
+        "the images of camera front are 100.0 ms after their sweeps, always: 1 of the 100 ms between frames",
+    ),
+    "clock-offset": Code(
+        "warning",
+        "Two streams have different clocks. GPS time is 18 s ahead of UTC, and TAI 37 s; time zones are whole hours "
+        "apart. Poses of another clock put each frame where the device was at another time.",
+        "Streams a second or more apart: in a bag by the times of recording, which one clock gives to all messages; "
+        "points with times since the Unix epoch against their frames; poses that begin and end as much before the "
+        "frames, or after them, if that is a usual difference of clocks.",
+        "Give both streams one clock: shift the times of one by the difference that is named.",
+        "/camera/front/compressed: the times in its headers are 37.00 s ahead of those of the clouds, by the times "
+        "of recording, as TAI and UTC are",
+    ),
     "device-jumps": Code(
         "warning",
         "The device moves faster than a vehicle can. Its poses are wrong, or their times are.",
@@ -87,12 +120,25 @@ CODES: dict[str, Code] = {
         "coordinates reach beyond 100000, where float32 rounds: prepare takes (4500000.0, 0.0, 0.0) metres from all of "
         "them",
     ),
+    "frame-rate": Code(
+        "warning or note",
+        "Frames come more often than any lidar turns, or very seldom and regularly: their times have another unit "
+        "than the layout states, or they are another number altogether.",
+        "The median time between frames without doubled ones: a warning below 5 ms (200 Hz); a note from 50 s on if "
+        "no step differs from it by a fifth, and a smaller unit gives a usual rate. The unit that is named gives "
+        "steps from 4 ms to 4 s; there is never more than one.",
+        "Say the unit with --time-unit UNIT, where the layout takes it; or write the times in the stated unit.",
+        "frames come 10,000 times a second: their times look like microseconds, and were read as nanoseconds; the "
+        "first is at 1.7e+06 s, no date of today",
+    ),
     "frames-doubled": Code(
         "warning",
-        "Two frames have the same timestamp: one is a copy, or times were rounded.",
-        "Equal timestamps.",
-        "`--frame-order time` keeps the first of each.",
-        "1 of 4 frames have the timestamp of an earlier one: 3 has that of 2, 1700000000200000000 ns",
+        "Frames share a timestamp. A frame may have been recorded twice; or the times are rounded to whole seconds "
+        "or milliseconds, and each frame was at another time.",
+        "Equal timestamps. Rounded: all of them are whole seconds, or milliseconds, and more than a fifth are shared.",
+        "Where they are rounded, give finer times. Else --frame-order time keeps the first of them. Where the unit "
+        "is in doubt (frame-rate), that comes first.",
+        "1 of 4 frames have the timestamp of an earlier one: 2 has that of 1, 1700000000100000000 ns",
     ),
     "frames-emptied": Code(
         "warning",
@@ -103,10 +149,10 @@ CODES: dict[str, Code] = {
     ),
     "frames-out-of-order": Code(
         "warning",
-        "Frames are not in time order. Objects would move to and fro in the task.",
-        "A timestamp that is earlier than the one before it.",
-        "`--frame-order time` sorts them.",
-        "1 of 4 frames are earlier than the one before them: the first is 2, 100.000 ms before 1",
+        "A frame is earlier than the one before it. Scale takes frames as they are listed, so objects would jump back.",
+        "A timestamp below that of the frame before.",
+        "--frame-order time sorts them; where the unit is in doubt (frame-rate), that comes first.",
+        "1 of 4 frames are earlier than the one before them: the first is 2, 50.000 ms before 1",
     ),
     "images-missing": Code(
         "warning",
@@ -129,12 +175,33 @@ CODES: dict[str, Code] = {
         "Leave them out, `--drop-intensity`.",
         "every intensity is 0, in 3 frames that were looked at",
     ),
-    "poses-missing": Code(
+    "messages-missing": Code(
         "warning",
-        "A frame has no pose, and its points are in the device's frame: its place in the world is unknown.",
-        "The frames without a pose.",
-        "Give poses, `--poses FILE`; or leave such frames out, `--skip-bad-frames`; or say `--points-frame world`.",
-        "1 of 4 frames have no pose, the first is 3",
+        "A ROS 2 bag has fewer messages than its metadata.yaml counts: a file was cut, or copied without the "
+        "write-ahead log beside it.",
+        "The messages in all its files, against message_count.",
+        "Copy its files once more, with a .db3-wal beside a .db3; or find the parts that are missing.",
+        "drive has 960 messages, where its metadata.yaml counts 1000",
+    ),
+    "names-not-alike": Code(
+        "warning",
+        "Most point files are named by their times, and some are not, or in another way.",
+        "Names of 13, 16 or 19 digits, or of seconds with decimals. Others are left out if they are one, or one in "
+        "ten; times of several kinds are read if they are all of one day. Else no name is read as a time.",
+        "Name all of them by their times in one way, or move those away that are no frames.",
+        "1 of 100 files in pointcloud are not named by a time, as the others are, and are left out: map",
+    ),
+    "point-time-unit": Code(
+        "warning or note",
+        "The times of the points within a sweep do not fit the time between frames: they have another unit than the "
+        "one they were read in, or are shares of a sweep from 0 to 1. --deskew then does nothing, or far too much, "
+        "and the points' times in the attachments are wrong.",
+        "The span of the times in sample frames, without the outermost hundredths, against the median time between "
+        "frames: below a 300th of it or above 30 times. A warning where another unit gives from half to 1.2 times "
+        "of it, or where it is too long; a note where another unit gives a fiftieth at least.",
+        "Say the unit with --time-unit points=UNIT; multiply shares of a sweep by its duration.",
+        "the points' times span 0.099 ms in a sweep, and frames are 100 ms apart: they look like microseconds, and "
+        "were read as nanoseconds",
     ),
     "points-in-ego": Code(
         "warning",
@@ -154,6 +221,13 @@ CODES: dict[str, Code] = {
         "points are taken to be in ego, but look as if they were in world: in frame 1 they lie 40.2 m away from the "
         "device, and round its place in the world, (40.0, 5.0)",
     ),
+    "poses-missing": Code(
+        "warning",
+        "A frame has no pose, and its points are in the device's frame: its place in the world is unknown.",
+        "The frames without a pose.",
+        "Give poses, `--poses FILE`; or leave such frames out, `--skip-bad-frames`; or say `--points-frame world`.",
+        "1 of 4 frames have no pose, the first is 3",
+    ),
     "rotation-not-unit": Code(
         "warning",
         "A quaternion or rotation matrix is off unit by more than rounding explains. It was normalised, which may hide "
@@ -161,6 +235,26 @@ CODES: dict[str, Code] = {
         "The deviation of its norm from 1: above 0.0001 it is said, above 0.001 it is refused.",
         "Mend it in the recording.",
         "the pose of frame 2: the quaternion or matrix is off unit by 0.0007; it was normalised",
+    ),
+    "stamps-unset": Code(
+        "warning or note",
+        "Messages or poses have no time: 0, not a number, or half a day from all others, as a sensor writes it that "
+        "has not got the time yet. Their times are estimated; all others stay as they are.",
+        "A stamp of 0, but for a clock that begins at 0; or one 12 h from the median of the others, against the "
+        "time of recording in a bag. A message's time is estimated from when it was recorded, less the delay of "
+        "those beside it; if none has a time, the times of recording are taken (warning). A pose's is between those "
+        "of the rows beside it, and it is left out of the device's path.",
+        "Mostly nothing. Where no message has a time, let the driver stamp them: recordings are late by transport.",
+        "/points: 1 of 10 messages have a header without a time (0, or half a day from the others); their times are "
+        "estimated from when they were recorded",
+    ),
+    "topic-not-read": Code(
+        "note or warning",
+        "A topic of clouds or images is not read: it has no messages, or messages of a type that is not read, such "
+        "as raw packets of a lidar or video.",
+        "By the type. A warning for images if no other topic of images is read.",
+        "Convert it with what is named, if it is wanted.",
+        "topic /livox/lidar is not read: its 600 messages are of livox_ros_driver2/msg/CustomMsg, which is not read",
     ),
 }
 
@@ -195,114 +289,3 @@ frame, a camera, a topic, a file), the figure found, what was expected, and the 
 
 if __name__ == "__main__":
     print(as_markdown(), end="")
-    "bag-parts-not-read": Code(
-        severity="warning or note",
-        meaning="Files of messages lie beside those of a bag, and are not read: further parts of a recording that was "
-        "split, which its metadata.yaml does not list; or, where one file was opened, files whose names differ in the "
-        "number alone.",
-        measured="By the names: .db3 and .mcap files in the bag's folder that metadata.yaml does not list (warning); "
-        "files NAME_1.mcap beside NAME_0.mcap, where that one is opened (note).",
-        cure="Let `ros2 bag reindex FOLDER` write the metadata of all parts, or move away what is not part of it.",
-        example="2 files of messages in drive are not in its metadata.yaml, and are not read: drive_1.db3, drive_2.db3",
-    ),
-    "camera-delay": Code(
-        severity="warning or note",
-        meaning="The images of a camera are half a frame or more from their sweeps, always by the same time. A camera "
-        "may be triggered so. Otherwise its clock is late, its messages are stamped when they arrive, or its images are "
-        "numbered from another frame on; then what moves is beside itself in the images.",
-        measured="The median of the image's time less the frame's, over all frames; constant if half of them are within "
-        "15 % of the time between frames. In a bag also the times in the headers against the times of recording, "
-        "compared with those of the clouds. A warning from a whole frame on, or if headers are later than their "
-        "recording; else a note.",
-        cure="See by something that moves whether images and points agree; if not, shift the camera's times by the delay.",
-        example="the images of camera front are 100.0 ms after their sweeps, always: 1 of the 100 ms between frames",
-    ),
-    "clock-offset": Code(
-        severity="warning",
-        meaning="Two streams have different clocks. GPS time is 18 s ahead of UTC, and TAI 37 s; time zones are whole "
-        "hours apart. Poses of another clock put each frame where the device was at another time.",
-        measured="Streams a second or more apart: in a bag by the times of recording, which one clock gives to all "
-        "messages; points with times since the Unix epoch against their frames; poses that begin and end as much before "
-        "the frames, or after them, if that is a usual difference of clocks.",
-        cure="Give both streams one clock: shift the times of one by the difference that is named.",
-        example="/camera/front/compressed: the times in its headers are 37.00 s ahead of those of the clouds, by the times "
-        "of recording, as TAI and UTC are",
-    ),
-    "frame-rate": Code(
-        severity="warning or note",
-        meaning="Frames come more often than any lidar turns, or very seldom and regularly: their times have another "
-        "unit than the layout states, or they are another number altogether.",
-        measured="The median time between frames without doubled ones: a warning below 5 ms (200 Hz); a note from 50 s "
-        "on if no step differs from it by a fifth, and a smaller unit gives a usual rate. The unit that is named gives "
-        "steps from 4 ms to 4 s; there is never more than one.",
-        cure="Say the unit with --time-unit UNIT, where the layout takes it; or write the times in the stated unit.",
-        example="frames come 10,000 times a second: their times look like microseconds, and were read as nanoseconds; the "
-        "first is at 1.7e+06 s, no date of today",
-    ),
-    "frames-doubled": Code(
-        severity="warning",
-        meaning="Frames share a timestamp. A frame may have been recorded twice; or the times are rounded to whole "
-        "seconds or milliseconds, and each frame was at another time.",
-        measured="Equal timestamps. Rounded: all of them are whole seconds, or milliseconds, and more than a fifth are "
-        "shared.",
-        cure="Where they are rounded, give finer times. Else --frame-order time keeps the first of them. Where the unit is "
-        "in doubt (frame-rate), that comes first.",
-        example="1 of 4 frames have the timestamp of an earlier one: 2 has that of 1, 1700000000100000000 ns",
-    ),
-    "frames-out-of-order": Code(
-        severity="warning",
-        meaning="A frame is earlier than the one before it. Scale takes frames as they are listed, so objects would jump "
-        "back.",
-        measured="A timestamp below that of the frame before.",
-        cure="--frame-order time sorts them; where the unit is in doubt (frame-rate), that comes first.",
-        example="1 of 4 frames are earlier than the one before them: the first is 2, 50.000 ms before 1",
-    ),
-    "messages-missing": Code(
-        severity="warning",
-        meaning="A ROS 2 bag has fewer messages than its metadata.yaml counts: a file was cut, or copied without the "
-        "write-ahead log beside it.",
-        measured="The messages in all its files, against message_count.",
-        cure="Copy its files once more, with a .db3-wal beside a .db3; or find the parts that are missing.",
-        example="drive has 960 messages, where its metadata.yaml counts 1000",
-    ),
-    "names-not-alike": Code(
-        severity="warning",
-        meaning="Most point files are named by their times, and some are not, or in another way.",
-        measured="Names of 13, 16 or 19 digits, or of seconds with decimals. Others are left out if they are one, or one "
-        "in ten; times of several kinds are read if they are all of one day. Else no name is read as a time.",
-        cure="Name all of them by their times in one way, or move those away that are no frames.",
-        example="1 of 100 files in pointcloud are not named by a time, as the others are, and are left out: map",
-    ),
-    "point-time-unit": Code(
-        severity="warning or note",
-        meaning="The times of the points within a sweep do not fit the time between frames: they have another unit than "
-        "the one they were read in, or are shares of a sweep from 0 to 1. --deskew then does nothing, or far too much, "
-        "and the points' times in the attachments are wrong.",
-        measured="The span of the times in sample frames, without the outermost hundredths, against the median time "
-        "between frames: below a 300th of it or above 30 times. A warning where another unit gives from half to 1.2 times "
-        "of it, or where it is too long; a note where another unit gives a fiftieth at least.",
-        cure="Say the unit with --time-unit points=UNIT; multiply shares of a sweep by its duration.",
-        example="the points' times span 0.099 ms in a sweep, and frames are 100 ms apart: they look like microseconds, and "
-        "were read as nanoseconds",
-    ),
-    "stamps-unset": Code(
-        severity="warning or note",
-        meaning="Messages or poses have no time: 0, not a number, or half a day from all others, as a sensor writes it "
-        "that has not got the time yet. Their times are estimated; all others stay as they are.",
-        measured="A stamp of 0, but for a clock that begins at 0; or one 12 h from the median of the others, against the "
-        "time of recording in a bag. A message's time is estimated from when it was recorded, less the delay of those "
-        "beside it; if none has a time, the times of recording are taken (warning). A pose's is between those of the "
-        "rows beside it, and it is left out of the device's path.",
-        cure="Mostly nothing. Where no message has a time, let the driver stamp them: recordings are late by transport.",
-        example="/points: 1 of 10 messages have a header without a time (0, or half a day from the others); their times are "
-        "estimated from when they were recorded",
-    ),
-    "topic-not-read": Code(
-        severity="note, or warning",
-        meaning="A topic of clouds or images is not read: it has no messages, or messages of a type that is not read, "
-        "such as raw packets of a lidar or video.",
-        measured="By the type. A warning for images if no other topic of images is read.",
-        cure="Convert it with what is named, if it is wanted.",
-        example="topic /livox/lidar is not read: its 600 messages are of livox_ros_driver2/msg/CustomMsg, which is not read",
-    ),
-}

@@ -1,7 +1,7 @@
 """The unit of a recording's times, judged from the numbers; and times that cannot be any.
 
 A format states a unit, and people write another. The usual step between frames or poses tells: frames come every 5 ms
-to every 1000 s, and poses every 0.5 ms or more. Where the stated unit does not give that,
+to every 1000 s, and poses every 0.5 ms or more. Where the stated unit does not give that, or a time after 2096,
 
 1. the size of times since the Unix epoch tells the unit: 1.7e9 are seconds, 1.7e12 milliseconds, 1.7e15 microseconds,
    1.7e18 nanoseconds;
@@ -58,7 +58,8 @@ def judged_unit(numbers: Sequence[float], stated: TimeUnit, *, dense: bool = Fal
     least, most = (_LEAST_POSE_STEP_S if dense else _FRAME_STEP_S[0]), _FRAME_STEP_S[1]
     seconds = {unit: step * factor / 1e9 for unit, factor in NANOSECONDS.items()}
     by_size = _unit_by_size(values)
-    if not fractional and (by_size == stated or least <= seconds[stated] <= most):
+    too_late = float(np.median(values)) * NANOSECONDS[stated] / 1e9 >= _EPOCH_S[1]
+    if not (fractional or too_late) and (by_size == stated or least <= seconds[stated] <= most):
         return stated, None
     if by_size is not None and seconds[by_size] <= most:
         return by_size, f"numbers such as {_shown(float(values[0]))} count them since 1970"

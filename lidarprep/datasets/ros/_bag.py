@@ -94,7 +94,6 @@ class Bag:
         self.path = path
         self._unpacked: tempfile.TemporaryDirectory[str] | None = None
         self._compression = "none"
-        self.findings: list[Finding] = []
         self._counted: Any = None  # how many messages its metadata has
         self.files = self._listed_files() if path.is_dir() else [path]
         # Taken before the files are read: one that changes meanwhile has another version later.
@@ -105,7 +104,7 @@ class Bag:
             for topic in storage.topics.values():
                 add_topic(topics, topic)
         self.topics = dict(sorted(topics.items()))
-        self.findings += _other_parts(path, self.files) + self._too_few()
+        self.findings = self._too_few()
 
     def current_sources(self) -> tuple[SourceFile, ...]:
         """Return the identity of the files as they are now, write-ahead logs of .db3 files included."""
@@ -213,7 +212,7 @@ class Bag:
         return target
 
 
-def _other_parts(path: Path, files: Sequence[Path]) -> list[Finding]:
+def other_parts(path: Path, files: Sequence[Path]) -> list[Finding]:
     """Find files beside those of a bag that may be parts of it and are not read: NAME_0.mcap, NAME_1.mcap.
 
     In the folder of a bag each file of messages is one; beside a single file those whose names differ in the number.

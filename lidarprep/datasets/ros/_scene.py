@@ -22,7 +22,7 @@ from lidarprep.datasets.association import match_images, poses_at
 from lidarprep.datasets.multi_lidar import read_sweeps
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_files import read_poses as read_poses_file
-from lidarprep.datasets.ros._bag import Bag, opened
+from lidarprep.datasets.ros._bag import Bag, opened, other_parts
 from lidarprep.datasets.ros._cameras import Calibrations, CameraTopics, PosedSeries, camera_topics, image_series
 from lidarprep.datasets.ros._clocks import differing_clocks
 from lidarprep.datasets.ros._clouds import placed_clouds
@@ -61,7 +61,7 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
     first = found.lidars[0]
     notes = [note for storage in bag.storages for note in storage.notes]
     notes += found.tree.notes
-    findings = list(bag.findings)
+    findings = [*bag.findings, *other_parts(bag.path, bag.files)]
     findings += [one for series in (*found.lidars, *found.cameras.values()) for one in series.findings]
     findings += found.tree.findings
     findings += differing_clocks(first, [*found.lidars[1:], *found.cameras.values()], found.tree)
