@@ -215,7 +215,12 @@ def inspect_scene(
         streams=list(scene.streams),
         rate_hz=_rate(frames),
         distance_m=_distance(frames),
-        notes=[*scene.notes, *([hint] if hint else []), *_not_finite(frames)],
+        notes=[
+            *scene.notes,
+            *dict.fromkeys(note for one in figures for note in one.notes),
+            *([hint] if hint else []),
+            *_not_finite(frames),
+        ],
         findings=[
             *_bad_frames(frames),
             *empty_frames(
@@ -249,6 +254,7 @@ class _FrameFigures:
     intensities: list[float] = field(default_factory=list)
     fields: dict[str, None] = field(default_factory=dict)
     ignored_fields: dict[str, None] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
     by_device: Counter[int] = field(default_factory=Counter)
     sample: PointCloud | None = None
 
@@ -269,6 +275,7 @@ class _FrameFigures:
                 self.by_device[index] += int((chunk.device == index).sum())
         self.fields |= dict.fromkeys(["positions", *chunk.columns])
         self.ignored_fields |= dict.fromkeys(chunk.ignored_fields)
+        self.notes |= dict.fromkeys(chunk.notes)
         if keep:
             parts = [part for part in (self.sample, thinned(chunk)) if part is not None]
             self.sample = thinned(PointCloud.concatenate(parts))

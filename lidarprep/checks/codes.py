@@ -13,7 +13,7 @@ class Code:
     """One kind of finding.
 
     Args:
-        severity: "error", "warning" or "note"; "warning or error" where it depends on the figure.
+        severity: "error", "warning" or "note"; and when, where it depends on the figure.
         meaning: What it means, for a person who prepares a recording.
         measured: How it is measured, with the thresholds.
         cure: What to do.
@@ -45,6 +45,16 @@ CODES: dict[str, Code] = {
         "Let `ros2 bag reindex FOLDER` write the metadata of all parts, or move away what is not part of it.",
         "2 files of messages in drive are not in its metadata.yaml, and are not read: drive_1.db3, drive_2.db3",
     ),
+    "calibration-missing": Code(
+        severity="warning",
+        meaning="Some frames of a KITTI object dataset have no calibration, or a damaged one. Where their points "
+        "appear in the image is not known, so the image is left out of the frame. The frames' points are not touched.",
+        measured="For each image, calib/N.txt of its frame's number is read: P, R0_rect and Tr_velo_to_cam of the "
+        "camera. The finding counts the images of a camera whose frame's file lacks one of them or is not there.",
+        cure="Add the missing files: KITTI's archive data_object_calib has one for each frame.",
+        example="camera image_2: 3 of 7481 images are left out, since their frames have no sound calibration; the "
+        "first: training/calib/000012.txt is missing",
+    ),
     "camera-delay": Code(
         "warning or note",
         "The images of a camera are half a frame or more from their sweeps, always by the same time. A camera may "
@@ -56,6 +66,17 @@ CODES: dict[str, Code] = {
         "recording; else a note.",
         "See by something that moves whether images and points agree; if not, shift the camera's times by the delay.",
         "the images of camera front are 100.0 ms after their sweeps, always: 1 of the 100 ms between frames",
+    ),
+    "camera-left-out": Code(
+        severity="warning; note in Argoverse 2, some of whose published logs lack the calibration of a camera",
+        meaning="A camera has images, and no calibration that can be used: a file of it is missing or damaged. "
+        "Everything else is read, but annotators do not see this camera.",
+        measured="The calibration of each camera is read on opening. A camera that is named by --camera is refused in "
+        "place of being left out.",
+        cure="Mend the calibration that the message names. To go without the camera on purpose, name the others: "
+        "--camera NAME.",
+        example="camera left is left out: camera left has no calibration: rec/cameras/left/intrinsics.json is missing "
+        "(intrinsic.json is there: is that it?)",
     ),
     "clock-offset": Code(
         "warning",
@@ -120,6 +141,18 @@ CODES: dict[str, Code] = {
         "coordinates reach beyond 100000, where float32 rounds: prepare takes (4500000.0, 0.0, 0.0) metres from all of "
         "them",
     ),
+    "folder-not-read": Code(
+        severity="warning; note where the folder of the right name is there, too",
+        meaning="Something lies in the recording's folder that looks as if it belonged to the recording, and is not "
+        "read: a folder or a file with almost the name that the layout expects, a folder whose files are all of "
+        "another kind, or what an export of a labelling tool holds beside its points. The task may lack images, radar "
+        "or poses because of it.",
+        measured="Names are compared without capitals, hyphens and padding of numbers. They are near if 85 % of their "
+        "letters are common, in order, or if both are usual names of one kind of folder: images and cameras, pose and "
+        "poses, lidar and pointcloud. Empty folders do not count. Folders with other names are only noted.",
+        cure="Rename the folder as the message says. If it is something else, leave it: nothing of it is read.",
+        example="the folder camera/ is not read: a toolkit folder has cameras/ in its place",
+    ),
     "frame-rate": Code(
         "warning or note",
         "Frames come more often than any lidar turns, or very seldom and regularly: their times have another unit "
@@ -154,12 +187,31 @@ CODES: dict[str, Code] = {
         "--frame-order time sorts them; where the unit is in doubt (frame-rate), that comes first.",
         "1 of 4 frames are earlier than the one before them: the first is 2, 50.000 ms before 1",
     ),
+    "frames-unrelated": Code(
+        severity="warning",
+        meaning="The recording is a collection of single moments, taken from many drives: KITTI object and what comes "
+        "in its layout. There are no poses, so each frame has a world of its own with the lidar at its origin. In one "
+        "task, they would look like one drive in which the device stands still and everything else jumps.",
+        measured="By the layout, where it holds more than one frame.",
+        cure="Make a task of each frame: --frames N:N+1.",
+        example="the 7481 frames are moments of many drives, without poses: each has a world of its own, with the "
+        "lidar at its origin",
+    ),
     "images-missing": Code(
         "warning",
         "A camera has no image in some frames. Labellers see these frames without it.",
         "Frames with an image of each camera, after images were matched with frames.",
         "Allow more time between a frame and its image, `--image-tolerance S`, or leave the camera out.",
         "camera front has images for 3 of 4 frames",
+    ),
+    "images-unposed": Code(
+        severity="warning",
+        meaning="Points are taken to be in the world, as asked for, so frames need no pose. Their images do: without "
+        "the pose of the device, where a camera was is not known. These images are left out of the task.",
+        measured="The images without a pose in the world are counted, where points are in the world.",
+        cure="Give the poses of the device, if the images are wanted.",
+        example="6 of 15 images are left out: their frames have no pose, so where their cameras were in the world is "
+        "not known",
     ),
     "intensity-scale": Code(
         "warning",
@@ -221,12 +273,33 @@ CODES: dict[str, Code] = {
         "points are taken to be in ego, but look as if they were in world: in frame 1 they lie 40.2 m away from the "
         "device, and round its place in the world, (40.0, 5.0)",
     ),
+    "pose-unreadable": Code(
+        severity="warning",
+        meaning="The file of a frame's pose in a toolkit folder is there, and damaged: no JSON, or no pose in it. The "
+        "frame is treated as one without a pose; the others keep theirs.",
+        measured="Each poses/N.json is read on opening. If none can be read, the recording is refused.",
+        cure="Write the file again. --skip-bad-frames leaves the frame out.",
+        example="a frame has no pose, since its file is damaged: rec/poses/9.json, line 1 column 1: unexpected end of "
+        "data; expected JSON",
+    ),
     "poses-missing": Code(
         "warning",
         "A frame has no pose, and its points are in the device's frame: its place in the world is unknown.",
         "The frames without a pose.",
         "Give poses, `--poses FILE`; or leave such frames out, `--skip-bad-frames`; or say `--points-frame world`.",
         "1 of 4 frames have no pose, the first is 3",
+    ),
+    "recording-not-read": Code(
+        severity="warning; note for a single file, for stray files beside a recording, and where --layout or --poses "
+        "says that the part is meant",
+        meaning="What was opened is a part of something larger, or lies beside it: the folder of points of a whole "
+        "recording, whose images, poses and calibration are then not read; or a folder of point files in which a whole "
+        "recording lies as well.",
+        measured="The folders above, up to three, are looked at: does one hold a recording of a layout that keeps its "
+        "points in such a folder? Folders in a plain folder of point files are looked at likewise.",
+        cure="Open the folder that the message names.",
+        example="only velodyne/ of a part of KITTI object is opened: nothing else of data/kitti/training "
+        "(kitti-object) is read",
     ),
     "rotation-not-unit": Code(
         "warning",
@@ -262,7 +335,7 @@ CODES: dict[str, Code] = {
 def as_markdown() -> str:
     """Return docs/findings.md: `python -m lidarprep.checks.codes > docs/findings.md`."""
     parts = [_HEAD]
-    for name, one in CODES.items():
+    for name, one in sorted(CODES.items()):
         parts.append(
             f"## {name}\n\n{one.severity}. {one.meaning}\n\n- **Measured:** {one.measured}\n"
             f"- **What to do:** {one.cure}\n"

@@ -30,7 +30,7 @@ def command(
     if json:
         print_json({name: asdict(one) for name, one in chosen.items()})
     elif code is None:
-        rows = [(name, one.severity, one.meaning) for name, one in CODES.items()]
+        rows = [(name, one.severity, one.meaning) for name, one in sorted(CODES.items())]
         print_table("findings", ("code", "severity", "what it means"), rows)
     else:
         one = CODES[code]

@@ -68,6 +68,10 @@ def convert(
     frame: Annotated[
         str | None, typer.Option(metavar="N|ID", help="Which frame of a .sfs: its id, or its number from 0.")
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,…", help="Columns of IN, if it names none: x,y,z,_,intensity; _ skips one."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT, if it is there.")] = False,
 ) -> None:
     """Convert one point file or attachment to another; what is dropped is named."""
@@ -81,6 +85,7 @@ def convert(
             intensity_scale=intensity_scale,
             precision=precision,
             frame=frame,
+            columns=columns,
             overwrite=overwrite,
             progress=bar.reach,
         )

@@ -20,6 +20,7 @@ import numpy as np
 
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.scene import Lidar, PointCloud, Pose, Trajectory
+from lidarprep.scene.points import middle_time
 
 # Times of points that are all this near to 0, and not to their cloud's stamp, count from that stamp.
 _LONGEST_OFFSET_NS = 1_000_000_000
@@ -142,5 +143,5 @@ def _timed(cloud: PointCloud, transform: CloudTransform | None) -> PointCloud:
         return replace(cloud, timestamp=np.full(len(cloud), transform.timestamp, dtype=np.int64))
     if not len(cloud) or abs(transform.stamp) <= 2 * _LONGEST_OFFSET_NS:
         return cloud
-    furthest = max(abs(int(cloud.timestamp.min())), abs(int(cloud.timestamp.max())))
-    return cloud if furthest > _LONGEST_OFFSET_NS else replace(cloud, timestamp=cloud.timestamp + transform.stamp)
+    on_its_own = abs(middle_time(cloud.timestamp)) > _LONGEST_OFFSET_NS
+    return cloud if on_its_own else replace(cloud, timestamp=cloud.timestamp + transform.stamp)

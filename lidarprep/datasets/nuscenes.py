@@ -46,6 +46,7 @@ from lidarprep.datasets.association import ImageSeries, match_images, nearest, p
 from lidarprep.datasets.filenames import frame_key, source_files, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import listed, refuse_poses, selected, unused_options
+from lidarprep.datasets.unread import misnamed_file, unread_folders
 from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.pointfiles import bin_files, read_points
 from lidarprep.scene import Camera, CameraImage, Frame, Lidar, PointCloud, Pose, RadarPoints, Scene, Trajectory
@@ -56,7 +57,9 @@ MAIN_LIDAR = "LIDAR_TOP"
 
 VERSION_NAME = re.compile(r"v[0-9]+\.[0-9]+")
 
-USED_OPTIONS = ("points_frame", "scene", "lidars", "cameras", "all_sweeps", "image_tolerance", "max_pose_gap")
+USED_OPTIONS = (
+    "points_frame", "columns", "scene", "lidars", "cameras", "all_sweeps", "image_tolerance", "max_pose_gap",
+)  # fmt: skip
 
 POSITION_FIELDS = ("x", "y", "z")
 VELOCITY_FIELDS = ("vx_comp", "vy_comp")
@@ -88,7 +91,8 @@ def open(path: Path, options: OpenOptions) -> Scene:
             fix="Leave --points-frame out.",
         )
     tables, record, notes = _find_scene(path, options.scene)
-    read = read_scene(tables, path if tables != path else path.absolute().parent, record)
+    top = path if tables != path else path.absolute().parent
+    read = read_scene(tables, top, record)
     lidars = _lidars(read, options)
     cameras = _chosen(_of(read, "camera"), options.cameras, "camera")
     radars = _of(read, "radar")
@@ -100,7 +104,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     if not any(reading.path.is_file() for reading in readings):
         raise SceneError(
             f"none of the {len(readings)} files of {main.name} that {tables / 'sample_data.json'} names for "
-            f"{record['name']} is there, such as {readings[0].path}",
+            f"{record['name']} is there, such as {readings[0].path}{misnamed_file(top / 'samples')}",
             fix="Get the archive of files that holds this scene, or name another scene with --scene-name.",
         )
     times = [reading.timestamp for reading in readings]
@@ -119,7 +123,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         Frame(
             id=reading.token,
             index=index,
-            read_points=partial(read_frame, points[index]),
+            read_points=partial(read_frame, points[index], options.columns),
             read_radar=partial(read_radars, returns[index]) if radars else None,
             world_from_ego=poses[index],
             timestamp=reading.timestamp,
@@ -147,6 +151,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
             *image_notes,
             *radar_notes,
         ),
+        findings=tuple(unread_folders(top, ["samples", "sweeps"], "a nuScenes dataset")[0]),
         lidars=tuple(Lidar(lidar.name, index, lidar.ego_from_sensor) for index, lidar in lidars.items()),
         trajectory=read.trajectory,
     )
@@ -234,12 +239,15 @@ def _lidars(read: SceneTables, options: OpenOptions) -> dict[int, Channel]:
 # ---- the data of a frame ---------------------------------------------------------------------------------------------
 
 
-def read_frame(parts: tuple[_LidarPart, ...]) -> PointCloud:
-    """Read the points of a frame's lidars, in ego: positions float32, intensity as stored (0 to 255), ring."""
-    return PointCloud.concatenate([_read_part(*part) for part in parts])
+def read_frame(parts: tuple[_LidarPart, ...], columns: str | None = None) -> PointCloud:
+    """Read the points of a frame's lidars, in ego: positions float32, intensity as stored (0 to 255), ring.
+
+    `columns` names the columns of their files, where they are not nuScenes' own.
+    """
+    return PointCloud.concatenate([_read_part(*part, columns) for part in parts])
 
 
-def _read_part(path: Path, ego_from_lidar: Pose, device: int | None) -> PointCloud:
+def _read_part(path: Path, ego_from_lidar: Pose, device: int | None, columns: str | None) -> PointCloud:
     if not path.is_file():
         raise FormatError(
             path,
@@ -250,7 +258,7 @@ def _read_part(path: Path, ego_from_lidar: Pose, device: int | None) -> PointClo
     with naming(path):
         # Whatever ends in .bin is rows of five here, also where no .pcd stands before it.
         is_rows = path.name.lower().endswith(".bin")
-        cloud = bin_files.read_nuscenes(path, "sensor") if is_rows else read_points(path, "sensor")
+        cloud = (bin_files.read_nuscenes if is_rows else read_points)(path, "sensor", columns)
     cloud = cloud.moved(ego_from_lidar, "ego")
     return cloud if device is None else replace(cloud, device=np.full(len(cloud), device, dtype=np.uint32))
 

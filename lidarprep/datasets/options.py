@@ -15,9 +15,9 @@ from lidarprep.scene.points import TimeUnit
 PointsFrame = Literal["ego", "world"]
 FrameOrder = Literal["recorded", "time"]
 
-# Options that change how the clouds of several lidars are merged and moved. A frame's sources, pose and images, and a
-# scene's lidars, may be the same with each value of them.
-_OF_POINTS = ("image_tolerance", "max_pose_gap", "ego_frame", "world_frame", "pose_topic", "time_unit")
+# Options that change how clouds are read, and how those of several lidars are merged and moved. A frame's sources, pose
+# and images, and a scene's lidars, may be the same with each value of them.
+_OF_POINTS = ("columns", "image_tolerance", "max_pose_gap", "ego_frame", "world_frame", "pose_topic", "time_unit")
 
 # The longest tolerance or gap: some thirty years, far beyond any recording and well within int64 nanoseconds.
 LONGEST_S = 1e9
@@ -55,6 +55,14 @@ class OpenOptions:
         Path | None,
         Doc("Poses for a plain folder or a file, world from ego: KITTI rows, TUM rows, CSV or JSON.", "FILE"),
     ] = None
+    columns: Annotated[
+        str | None,
+        Doc(
+            "Columns of point files that name none (.bin, .npy, text): x,y,z,intensity,ring,timestamp_us and the like; "
+            "_ skips one, :f8 or :u2 gives the type of one in a .bin, else float32.",
+            "NAME,…",
+        ),
+    ] = None
     scene: Annotated[
         str | None, Doc("Which scene, log or sequence of several, by name or number.", "NAME", "--scene-name")
     ] = None
@@ -91,6 +99,10 @@ class OpenOptions:
     def __post_init__(self) -> None:
         if self.poses is not None:
             object.__setattr__(self, "poses", Path(self.poses))
+        if self.columns is not None:
+            from lidarprep.pointfiles.columns import parse_columns  # here, since it brings NumPy
+
+            parse_columns(self.columns)
         for name in NAME_LISTS:
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
@@ -130,7 +142,7 @@ class OpenOptions:
 
     @property
     def of_points(self) -> tuple[tuple[str, Any], ...]:
-        """The options that change how points are merged and moved, where they are not the defaults."""
+        """The options that change how points are read, merged and moved, where they are not the defaults."""
         given = ((field.name, getattr(self, field.name)) for field in fields(self) if field.name in _OF_POINTS)
         return tuple((name, value) for name, value in given if value != getattr(type(self), name))
 
@@ -153,6 +165,7 @@ class OpenKeywords(TypedDict, total=False):
 
     points_frame: PointsFrame | None
     poses: str | PathLike[str] | None
+    columns: str | None
     scene: str | None
     lidars: Sequence[str]
     cameras: Sequence[str]

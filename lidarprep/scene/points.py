@@ -27,6 +27,10 @@ UNIT_NAMES: Final[dict[TimeUnit, str]] = {
 # Beyond this, 32-bit floats, which attachments hold, round coordinates by more than 4 mm.
 LARGEST_EXACT_M = 1e5
 
+# The largest part of a sweep's points whose times are taken as strays; and times that a median is taken of.
+STRAY_SHARE = 0.01
+_TIMES_LOOKED_AT = 10_000
+
 # The optional columns of a PointCloud, in the order in which formats list them.
 OPTIONAL_COLUMNS = ("intensity", "device", "timestamp", "is_ground", "colour", "ring")
 
@@ -46,6 +50,7 @@ class PointCloud:
         ring: (N,) uint16, the laser's number within its sensor; kept for point files, no attachment holds it.
         ignored_fields: Names of the source's fields that have no column here.
         guessed_unit: The unit that the source's times were taken to have, where it does not state one; else None.
+        notes: What reading took on trust or put in place of what is not there, a sentence each, alike for all frames.
 
     Raises:
         SceneError: A column's shape does not fit.
@@ -60,6 +65,7 @@ class PointCloud:
     colour: NDArray[np.uint8] | None = None
     ring: NDArray[np.uint16] | None = None
     ignored_fields: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     guessed_unit: TimeUnit | None = None
 
     def __post_init__(self) -> None:
@@ -108,6 +114,7 @@ class PointCloud:
         present = {name for cloud in clouds for name in cloud.columns}
         columns: dict[str, Any] = {}
         ignored = dict.fromkeys(name for cloud in clouds for name in cloud.ignored_fields)
+        notes = tuple(dict.fromkeys(note for cloud in clouds for note in cloud.notes))
         for name in (name for name in OPTIONAL_COLUMNS if name in present):
             parts = [getattr(cloud, name) for cloud in clouds]
             if name == "device":
@@ -122,7 +129,7 @@ class PointCloud:
         positions = np.concatenate([cloud.positions for cloud in clouds])
         units = {cloud.guessed_unit for cloud in clouds}
         unit = units.pop() if len(units) == 1 else None
-        return cls(positions, clouds[0].frame, **columns, ignored_fields=tuple(ignored), guessed_unit=unit)
+        return cls(positions, clouds[0].frame, **columns, ignored_fields=tuple(ignored), notes=notes, guessed_unit=unit)
 
     def moved(self, target_from_source: Pose, frame: ReferenceFrame) -> PointCloud:
         """Transform the points to another frame of reference; positions keep their dtype."""
@@ -133,6 +140,44 @@ class PointCloud:
     def __repr__(self) -> str:
         columns = ", ".join(["positions", *self.columns])
         return f"PointCloud({len(self)} points in {self.frame}: {columns})"
+
+
+# ---- times of points ----
+
+
+def rows_with_time(good: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return for each of (N,) points the row whose time it takes: its own, else the last good one before, or the first.
+
+    `good` says which points have a time; at least one has.
+    """
+    rows = np.where(good, np.arange(good.size), int(good.argmax()))
+    return np.maximum.accumulate(rows)
+
+
+def middle_time(times: NDArray[np.int64]) -> int:
+    """Return the lower median of a sample of (N,) times, N ≥ 1: a few wrong ones do not change what it says."""
+    sample = times[:: max(1, times.size // _TIMES_LOOKED_AT)]
+    middle = (sample.size - 1) // 2
+    return int(np.partition(sample, middle)[middle])
+
+
+def without_stray_times(times: NDArray[np.int64], reach_ns: int) -> tuple[NDArray[np.int64], int]:
+    """Give the few points whose times cannot be those of one sweep the time of the point before them.
+
+    Args:
+        times: (N,) int64 nanoseconds.
+        reach_ns: Times further than this from the median are not of the sweep.
+
+    Returns:
+        (N,) int64, and how many were replaced: none where they are more than STRAY_SHARE, and so another fault.
+    """
+    if not times.size or int(times.max()) - int(times.min()) <= reach_ns:
+        return times, 0
+    good = np.abs(times.astype(np.float64) - middle_time(times)) <= reach_ns  # int64 may overflow
+    strays = times.size - int(np.count_nonzero(good))
+    if not 0 < strays <= STRAY_SHARE * times.size:
+        return times, 0
+    return times[rows_with_time(good)], strays
 
 
 @dataclass(frozen=True, eq=False)

@@ -92,6 +92,25 @@ def test_rays_that_met_nothing_need_no_time() -> None:
     assert np.isnan(nothing.positions).all()
 
 
+@pytest.mark.parametrize("astray", [EPOCH + 86_400_000 * MS, 1, 2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_one_time_that_is_a_day_off_does_not_change_the_others(astray: int, chunked: bool) -> None:
+    times = EPOCH + 450 * MS + np.arange(100) * MS
+    sound, _ = deskewed(frame_of(times))
+    expected = sound.positions.copy()
+    expected[40] = expected[39]
+    times[40] = astray
+    frame = frame_of(times)
+    if chunked:
+        cloud = frame.points()
+        frame = replace(frame, read_chunks=lambda: iter((cloud,)))
+    points, notes = deskewed(frame)
+    assert points.timestamp is not None
+    np.testing.assert_allclose(points.positions, expected, atol=1e-12)
+    assert points.timestamp[40] == times[39]
+    assert "the times of 1 points are more than 1 s from the others'" in notes["stray times"]
+
+
 def test_points_beyond_the_poses_are_counted_with_the_figure() -> None:
     times = EPOCH + np.array([-50, -20, 0, 30]) * MS
     points, notes = deskewed(frame_of(times, timestamp=EPOCH))

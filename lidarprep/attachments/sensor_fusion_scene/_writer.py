@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from typing import BinaryIO
 
@@ -18,6 +19,7 @@ from lidarprep.attachments._frame import device_pose, require_world
 from lidarprep.attachments.sensor_fusion_scene._container import ALIGNMENT, BlockWriter, header_of, write_all
 from lidarprep.attachments.sensor_fusion_scene._conventions import (
     NS_PER_US,
+    SAME_CLOCK_NS,
     FrameTime,
     SceneClock,
     describe_intrinsics,
@@ -34,6 +36,7 @@ from lidarprep.attachments.sensor_fusion_scene._sensors import (
 )
 from lidarprep.errors import EncodingError, FormatError
 from lidarprep.scene import CameraImage, Frame
+from lidarprep.scene.points import without_stray_times
 
 COPY_BYTES = 1 << 18
 
@@ -138,7 +141,15 @@ class SceneWriter:
         pose = pose_values(device_pose(frame))
         between = None
         if points.timestamp is not None and len(points):
-            between = int(points.timestamp.min()), int(points.timestamp.max())
+            in_sweep, strays = without_stray_times(points.timestamp, SAME_CLOCK_NS)
+            if strays:
+                points = replace(points, timestamp=in_sweep)
+                notes.add(
+                    "stray times",
+                    f"frame {frame.id}: the times of {strays} points are more than {SAME_CLOCK_NS / 1e9:g} s from the "
+                    "others'; these points take the time of the point before them",
+                )
+            between = int(in_sweep.min()), int(in_sweep.max())
         clock = self._clock or SceneClock.starting_with(frame, between)
         time = clock.time_of(frame, len(self._frames), between)
         self._require_order(frame, time)
