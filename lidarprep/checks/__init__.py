@@ -19,7 +19,7 @@ from lidarprep.checks._images import BadImage, odd_images, odd_intrinsics, unrea
 from lidarprep.checks._no_objects import no_objects
 from lidarprep.checks._points import far_coordinates, wrong_points_frame, zero_intensity
 from lidarprep.checks._pose_readings import judge_poses
-from lidarprep.checks._poses import jumps, motion_within_sweeps, not_unit, out_of_order
+from lidarprep.checks._poses import jumps, motion_within_sweeps, not_unit
 from lidarprep.checks._region import (
     CroppedFrame,
     ProposedRegion,
@@ -29,6 +29,7 @@ from lidarprep.checks._region import (
     region_off_path,
 )
 from lidarprep.checks._samples import Sample, SceneSamples, finite, sample_of, thinned
+from lidarprep.checks._times import date_of, odd_times
 from lidarprep.scene import Finding, RegionOfInterest3D, Scene
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "SceneSamples",
     "camera_views",
     "check_scene",
+    "date_of",
     "device_places",
     "emptied_frames",
     "empty_frames",
@@ -116,7 +118,7 @@ def check_scene(
         if options.region is not None:
             findings += region_off_path(samples.frames, options.region, looked_at)
     findings += not_unit(scene)
-    findings += out_of_order(scene)
+    findings += odd_times(scene, looked_at)
     findings += jumps(scene, options.max_speed)
     findings += missing_poses(scene)
     findings += missing_images(scene)

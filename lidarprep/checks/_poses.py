@@ -1,4 +1,4 @@
-"""Poses and times: rotations off unit, impossible speeds, frames out of order, motion within sweeps."""
+"""Poses: rotations off unit, impossible speeds, motion within sweeps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lidarprep.checks._samples import Sample
 from lidarprep.scene import Finding, Frame, Pose, Scene, Subject
-from lidarprep.scene.finding import Option, opening_option
+from lidarprep.scene.finding import Option
 from lidarprep.scene.pose import UNIT_TOLERANCE
 
 # A rotation that is further off unit than this is not explained by the rounding of a file with five decimals.
@@ -60,43 +60,6 @@ def not_unit(scene: Scene) -> list[Finding]:
 
 def _deviation(poses: Iterable[Pose | None]) -> float:
     return max((pose.normalised_by for pose in poses if pose is not None), default=0.0)
-
-
-def out_of_order(scene: Scene) -> list[Finding]:
-    """Find frames that are earlier than the one before them, and timestamps that two frames share."""
-    frames = [frame for frame in scene if frame.timestamp is not None]
-    times = np.array([frame.timestamp for frame in frames], dtype=np.int64)
-    steps = np.diff(times)
-    in_time_order = opening_option("--frame-order", "time", "frame_order", "'time'")
-    findings = []
-    back = np.flatnonzero(steps < 0)
-    if back.size:
-        row = int(back[0])
-        findings.append(
-            Finding(
-                "frames-out-of-order",
-                f"{back.size} of {len(frames)} frames are earlier than the one before them: the first is "
-                f"{frames[row + 1].id}, {-steps[row] / 1e6:.3f} ms before {frames[row].id}",
-                subject=Subject("frame", frames[row + 1].id),
-                option=in_time_order,
-            )
-        )
-    _, first, counts = np.unique(times, return_index=True, return_counts=True)
-    doubled = np.flatnonzero(counts > 1)
-    if doubled.size:
-        row = int(first[doubled].min())
-        other = int(np.flatnonzero(times == times[row])[1])
-        findings.append(
-            Finding(
-                "frames-doubled",
-                f"{int((counts[doubled] - 1).sum())} of {len(frames)} frames have the timestamp of an earlier one: "
-                f"{frames[other].id} has that of {frames[row].id}, {times[row]} ns",
-                "it keeps the first of them",
-                subject=Subject("frame", frames[other].id),
-                option=in_time_order,
-            )
-        )
-    return findings
 
 
 def jumps(scene: Scene, max_speed: float) -> list[Finding]:

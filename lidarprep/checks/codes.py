@@ -35,6 +35,16 @@ CODES: dict[str, Code] = {
         "Write the file again, or leave bad frames out with `--skip-bad-frames`: the manifest lists them.",
         "frame 3 cannot be read: pointcloud/3.ply, byte 41,203: the file ends within the points",
     ),
+    "bag-parts-not-read": Code(
+        "warning or note",
+        "Files of messages lie beside those of a bag, and are not read: further parts of a recording that was "
+        "split, which its metadata.yaml does not list; or, where one file was opened, files whose names differ in "
+        "the number alone.",
+        "By the names: .db3 and .mcap files in the bag's folder that metadata.yaml does not list (warning); files "
+        "NAME_1.mcap beside NAME_0.mcap, where that one is opened (note).",
+        "Let `ros2 bag reindex FOLDER` write the metadata of all parts, or move away what is not part of it.",
+        "2 files of messages in drive are not in its metadata.yaml, and are not read: drive_1.db3, drive_2.db3",
+    ),
     "calibration-missing": Code(
         severity="warning",
         meaning="Some frames of a KITTI object dataset have no calibration, or a damaged one. Where their points "
@@ -44,6 +54,18 @@ CODES: dict[str, Code] = {
         cure="Add the missing files: KITTI's archive data_object_calib has one for each frame.",
         example="camera image_2: 3 of 7481 images are left out, since their frames have no sound calibration; the "
         "first: training/calib/000012.txt is missing",
+    ),
+    "camera-delay": Code(
+        "warning or note",
+        "The images of a camera are half a frame or more from their sweeps, always by the same time. A camera may "
+        "be triggered so. Otherwise its clock is late, its messages are stamped when they arrive, or its images are "
+        "numbered from another frame on; then what moves is beside itself in the images.",
+        "The median of the image's time less the frame's, over all frames; constant if half of them are within 15 % "
+        "of the time between frames. In a bag also the times in the headers against the times of recording, "
+        "compared with those of the clouds. A warning from a whole frame on, or if headers are later than their "
+        "recording; else a note.",
+        "See by something that moves whether images and points agree; if not, shift the camera's times by the delay.",
+        "the images of camera front are 100.0 ms after their sweeps, always: 1 of the 100 ms between frames",
     ),
     "camera-left-out": Code(
         severity="warning; note in Argoverse 2, some of whose published logs lack the calibration of a camera",
@@ -55,6 +77,17 @@ CODES: dict[str, Code] = {
         "--camera NAME.",
         example="camera left is left out: camera left has no calibration: rec/cameras/left/intrinsics.json is missing "
         "(intrinsic.json is there: is that it?)",
+    ),
+    "clock-offset": Code(
+        "warning",
+        "Two streams have different clocks. GPS time is 18 s ahead of UTC, and TAI 37 s; time zones are whole hours "
+        "apart. Poses of another clock put each frame where the device was at another time.",
+        "Streams a second or more apart: in a bag by the times of recording, which one clock gives to all messages; "
+        "points with times since the Unix epoch against their frames; poses that begin and end as much before the "
+        "frames, or after them, if that is a usual difference of clocks.",
+        "Give both streams one clock: shift the times of one by the difference that is named.",
+        "/camera/front/compressed: the times in its headers are 37.00 s ahead of those of the clouds, by the times "
+        "of recording, as TAI and UTC are",
     ),
     "device-drives-odd": Code(
         "note",
@@ -175,12 +208,25 @@ CODES: dict[str, Code] = {
         cure="Rename the folder as the message says. If it is something else, leave it: nothing of it is read.",
         example="the folder camera/ is not read: a toolkit folder has cameras/ in its place",
     ),
+    "frame-rate": Code(
+        "warning or note",
+        "Frames come more often than any lidar turns, or very seldom and regularly: their times have another unit "
+        "than the layout states, or they are another number altogether.",
+        "The median time between frames without doubled ones: a warning below 5 ms (200 Hz); a note from 50 s on if "
+        "no step differs from it by a fifth, and a smaller unit gives a usual rate. The unit that is named gives "
+        "steps from 4 ms to 4 s; there is never more than one.",
+        "Say the unit with --time-unit UNIT, where the layout takes it; or write the times in the stated unit.",
+        "frames come 10,000 times a second: their times look like microseconds, and were read as nanoseconds; the "
+        "first is at 1.7e+06 s, no date of today",
+    ),
     "frames-doubled": Code(
         "warning",
-        "Two frames have the same timestamp: one is a copy, or times were rounded.",
-        "Equal timestamps.",
-        "`--frame-order time` keeps the first of each.",
-        "1 of 4 frames have the timestamp of an earlier one: 3 has that of 2, 1700000000200000000 ns",
+        "Frames share a timestamp. A frame may have been recorded twice; or the times are rounded to whole seconds "
+        "or milliseconds, and each frame was at another time.",
+        "Equal timestamps. Rounded: all of them are whole seconds, or milliseconds, and more than a fifth are shared.",
+        "Where they are rounded, give finer times. Else --frame-order time keeps the first of them. Where the unit "
+        "is in doubt (frame-rate), that comes first.",
+        "1 of 4 frames have the timestamp of an earlier one: 2 has that of 1, 1700000000100000000 ns",
     ),
     "frames-emptied": Code(
         "warning",
@@ -200,10 +246,10 @@ CODES: dict[str, Code] = {
     ),
     "frames-out-of-order": Code(
         "warning",
-        "Frames are not in time order. Objects would move to and fro in the task.",
-        "A timestamp that is earlier than the one before it.",
-        "`--frame-order time` sorts them.",
-        "1 of 4 frames are earlier than the one before them: the first is 2, 100.000 ms before 1",
+        "A frame is earlier than the one before it. Scale takes frames as they are listed, so objects would jump back.",
+        "A timestamp below that of the frame before.",
+        "--frame-order time sorts them; where the unit is in doubt (frame-rate), that comes first.",
+        "1 of 4 frames are earlier than the one before them: the first is 2, 50.000 ms before 1",
     ),
     "frames-unrelated": Code(
         severity="warning",
@@ -331,6 +377,34 @@ CODES: dict[str, Code] = {
         "without poses may be cropped to any part.",
         cure="`lidarprep inspect` proposes a region and a device height.",
         example="110 of 841,671 points are kept (0.01%): 841,561 are outside the region",
+    ),
+    "messages-missing": Code(
+        "warning",
+        "A ROS 2 bag has fewer messages than its metadata.yaml counts: a file was cut, or copied without the "
+        "write-ahead log beside it.",
+        "The messages in all its files, against message_count.",
+        "Copy its files once more, with a .db3-wal beside a .db3; or find the parts that are missing.",
+        "drive has 960 messages, where its metadata.yaml counts 1000",
+    ),
+    "names-not-alike": Code(
+        "warning",
+        "Most point files are named by their times, and some are not, or in another way.",
+        "Names of 13, 16 or 19 digits, or of seconds with decimals. Others are left out if they are one, or one in "
+        "ten; times of several kinds are read if they are all of one day. Else no name is read as a time.",
+        "Name all of them by their times in one way, or move those away that are no frames.",
+        "1 of 100 files in pointcloud are not named by a time, as the others are, and are left out: map",
+    ),
+    "point-time-unit": Code(
+        "warning or note",
+        "The times of the points within a sweep do not fit the time between frames: they have another unit than the "
+        "one they were read in, or are shares of a sweep from 0 to 1. --deskew then does nothing, or far too much, "
+        "and the points' times in the attachments are wrong.",
+        "The span of the times in sample frames, without the outermost hundredths, against the median time between "
+        "frames: below a 300th of it or above 30 times. A warning where another unit gives from half to 1.2 times "
+        "of it, or where it is too long; a note where another unit gives a fiftieth at least.",
+        "Say the unit with --time-unit points=UNIT; multiply shares of a sweep by its duration.",
+        "the points' times span 0.099 ms in a sweep, and frames are 100 ms apart: they look like microseconds, and "
+        "were read as nanoseconds",
     ),
     "points-in-ego": Code(
         "warning or error",
@@ -471,6 +545,26 @@ CODES: dict[str, Code] = {
         "The deviation of its norm from 1: above 0.0001 it is said, above 0.001 it is refused.",
         "Mend it in the recording.",
         "the pose of frame 2: the quaternion or matrix is off unit by 0.0007; it was normalised",
+    ),
+    "stamps-unset": Code(
+        "warning or note",
+        "Messages or poses have no time: 0, not a number, or half a day from all others, as a sensor writes it that "
+        "has not got the time yet. Their times are estimated; all others stay as they are.",
+        "A stamp of 0, but for a clock that begins at 0; or one 12 h from the median of the others, against the "
+        "time of recording in a bag. A message's time is estimated from when it was recorded, less the delay of "
+        "those beside it; if none has a time, the times of recording are taken (warning). A pose's is between those "
+        "of the rows beside it, and it is left out of the device's path.",
+        "Mostly nothing. Where no message has a time, let the driver stamp them: recordings are late by transport.",
+        "/points: 1 of 10 messages have a header without a time (0, or half a day from the others); their times are "
+        "estimated from when they were recorded",
+    ),
+    "topic-not-read": Code(
+        "note or warning",
+        "A topic of clouds or images is not read: it has no messages, or messages of a type that is not read, such "
+        "as raw packets of a lidar or video.",
+        "By the type. A warning for images if no other topic of images is read.",
+        "Convert it with what is named, if it is wanted.",
+        "topic /livox/lidar is not read: its 600 messages are of livox_ros_driver2/msg/CustomMsg, which is not read",
     ),
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -138,6 +137,8 @@ def _show(inspection: Inspection) -> None:
 
 
 def _show_summary(inspection: Inspection) -> None:
+    from lidarprep.checks import date_of
+
     rows = [
         ("layout", inspection.layout),
         ("frames", f"{len(inspection.frames)}"),
@@ -153,8 +154,7 @@ def _show_summary(inspection: Inspection) -> None:
         rows.append(("intensity", f"{inspection.intensity[0]:g} to {inspection.intensity[1]:g}"))
     start = _start(inspection.frames)
     if start is not None:
-        date = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=start // 1000)
-        rows.append(("first timestamp", f"{start} ns, {date:%Y-%m-%d %H:%M:%S} UTC"))
+        rows.append(("first timestamp", f"{start} ns, {date_of(start)}"))
     if inspection.rate_hz is not None:
         rows.append(("rate", f"{inspection.rate_hz:.4g} Hz"))
     if inspection.distance_m is not None:

@@ -17,6 +17,7 @@ from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import PoseTable
 from lidarprep.errors import SceneError
 from lidarprep.scene import Camera, CameraImage, Pose, Scene, Trajectory
+from lidarprep.scene.trajectory import named_offset
 
 
 def nearest(timestamps: ArrayLike, others: ArrayLike, tolerance_ns: int) -> NDArray[np.int64]:
@@ -69,6 +70,9 @@ def _neighbours(timestamps: ArrayLike, others: ArrayLike) -> tuple[NDArray[np.in
     apart[inside] = np.abs(unsorted[rows[inside]] - np.broadcast_to(times[:, None], places.shape)[inside])
     return rows, apart
 
+
+# So many images and frames tell whether they begin and end as far apart.
+_FEWEST_SHIFTED = 4
 
 # A camera, and its images by the key or the number of the frame that they belong to.
 CameraFiles = tuple[Camera, Mapping[Key, Path]]
@@ -139,11 +143,29 @@ def match_images(
             image = replace(image, camera=one.camera, world_from_camera=world_from_camera, timestamp=time)
             found[frame].append(image)
         notes += unmatched(f"camera {one.camera.name}", "image", rows, options)
+        notes += _shifted(one, timestamps)
         if unposed:
             notes.append(
                 f"camera {one.camera.name}: {unposed} images were taken where no pose is known; they are left out"
             )
     return [tuple(images) for images in found], notes
+
+
+def _shifted(series: ImageSeries, timestamps: Sequence[int]) -> list[str]:
+    """Return a note on images that come as often as the frames, and begin and end later or earlier by half a frame."""
+    frames, images = (np.unique(np.asarray(times, dtype=np.int64)) for times in (timestamps, series.timestamps))
+    if min(len(frames), len(images)) < _FEWEST_SHIFTED or abs(len(frames) - len(images)) > 1:
+        return []
+    step, image_step = (float(np.median(np.diff(times))) for times in (frames, images))
+    begin, end = int(images[0] - frames[0]), int(images[-1] - frames[-1])
+    offset = (begin + end) / 2
+    if abs(step - image_step) > 0.02 * step or abs(begin - end) > 0.1 * step or abs(offset) < 0.49 * step:
+        return []
+    later = "after" if offset > 0 else "before"
+    return [
+        f"camera {series.camera.name}: its images begin and end {abs(offset) / 1e6:.1f} ms {later} the frames"
+        f"{named_offset(offset)}: a constant delay of its clock, or of the lidar's, would look so"
+    ]
 
 
 def unmatched(name: str, what: str, rows: NDArray[np.int64], options: OpenOptions) -> list[str]:
@@ -186,11 +208,14 @@ def poses_of_table(
     trajectory, notes = table.trajectory()
     poses, missing = poses_at(timestamps, trajectory, options)
     if all(pose is None for pose in poses):
+        begin, end = (int(trajectory.timestamps[row]) for row in (0, -1))
+        apart = (begin + end) / 2 - (min(timestamps) + max(timestamps)) / 2
+        clocks = f"; they are {abs(apart) / 1e9:.1f} s apart{named_offset(apart)}" if named_offset(apart) else ""
         raise SceneError(
             f"no {what} is within the time of the poses: {what}s are from {min(timestamps)} to {max(timestamps)} ns, "
             f"poses in {table.path} from {trajectory.timestamps[0]} to {trajectory.timestamps[-1]} ns, "
-            f"and gaps over {options.max_pose_gap:g} s are not bridged (--max-pose-gap)",
-            fix=fix,
+            f"and gaps over {options.max_pose_gap:g} s are not bridged (--max-pose-gap){clocks}",
+            fix=f"{fix} Or their times have another unit: --time-unit.",
         )
     return poses, trajectory, [*notes, *missing]
 

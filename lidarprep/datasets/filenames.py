@@ -19,12 +19,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
 from lidarprep.errors import SceneError
 from lidarprep.pointfiles import suffix_of_name
-from lidarprep.scene import CameraImage, SourceFile
+from lidarprep.scene import CameraImage, Finding, SourceFile, Subject
 
 # A name's parts in turn: text as (-1, text), a number as (count of its digits, digits) without leading zeros.
 FrameKey = tuple[tuple[int, str], ...]
@@ -39,6 +41,9 @@ _TIME = re.compile(
 )
 _DIGITS_TO_NS = {19: 1, 16: 10**3, 13: 10**6}
 _LARGEST_NS = 2**63 - 1
+
+# Names that are times tell that another one is not; names of several kinds are times if they are of one day.
+_FEWEST_TIMES, _DAY_NS = 3, 86_400 * 10**9
 
 
 # ---- identity -------------------------------------------------------------------------------------------------------
@@ -197,6 +202,89 @@ def times_in_names(stems: Sequence[str]) -> list[int] | None:
         times.append(found[0])
         kinds.add(found[1])
     return times if len(kinds) == 1 else None
+
+
+@dataclass(frozen=True)
+class NamedTimes:
+    """The times in the names of a recording's files, in nanoseconds since the Unix epoch, and what was odd about them.
+
+    Args:
+        times: One a name, None where the name is no time; None altogether where the names are not times.
+        notes: How they were read, where they are not all of one kind.
+        findings: Names that are not like the others.
+    """
+
+    times: list[int | None] | None
+    notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+def named_times(stems: Sequence[str], folder: str) -> NamedTimes:
+    """Read the times in names of files, where all are times, or all but one in ten.
+
+    Names of several kinds, such as 16 and 19 digits, are times if these are all of one day.
+
+    Args:
+        stems: Names of files without their suffixes.
+        folder: Where they are, for people.
+    """
+    found = [_time_in(stem) for stem in stems]
+    known = [one for one in found if one is not None]
+    kinds = dict.fromkeys(kind for _, kind in known)
+    odd = [stem for stem, one in zip(stems, found, strict=True) if one is None]
+    if not odd and len(kinds) == 1:
+        return _with_fractions(stems, [time for time, _ in known], next(iter(kinds))[1])
+    if 2 * len(known) <= len(stems) or len(known) < _FEWEST_TIMES:
+        return NamedTimes(None)
+    times = [time for time, _ in known]
+    day = max(times) - min(times) <= _DAY_NS
+    subject = Subject("file", folder)
+    if len({name for name, _ in kinds}) > 1 or (len(kinds) > 1 and not day) or len(odd) > max(1, len(stems) // 10):
+        others = odd or [
+            stem for stem, one in zip(stems, found, strict=True) if one is not None and one[1] != known[0][1]
+        ]
+        message = (
+            f"{len(known)} of {len(stems)} files in {folder} are named by a time, and not all of one kind; others are "
+            f"named like {others[0]}: the names are read as numbers, and frames have no times from them"
+        )
+        cure = "name all of them by their times in one way, such as 1700000000123456789.pcd, or move the others away"
+        return NamedTimes(None, findings=(Finding("names-not-alike", message, cure, "warning", subject),))
+    notes = (f"file names in {folder} are times of several kinds: each is read by its own",) if len(kinds) > 1 else ()
+    findings: tuple[Finding, ...] = ()
+    if odd:
+        message = (
+            f"{len(odd)} of {len(stems)} files in {folder} are not named by a time, as the others are, and are left "
+            f"out: {', '.join(odd[:5])}"
+        )
+        cure = "name them by their times, if they are frames"
+        findings = (Finding("names-not-alike", message, cure, "warning", subject, len(odd), 0),)
+    return NamedTimes([None if one is None else one[0] for one in found], notes, findings)
+
+
+def _with_fractions(stems: Sequence[str], times: list[int], kind: str) -> NamedTimes:
+    """Return times of one kind; behind a dot may be decimals of a second, or nanoseconds without leading zeros."""
+    decimals: NamedTimes = NamedTimes(list(times))
+    rests = [stem.rpartition(".")[2] for stem in stems]
+    if (
+        kind != "."
+        or max(map(len, rests)) != 9
+        or min(map(len, rests)) == 9
+        or any(r[0] == "0" for r in rests if r != "0")
+    ):
+        return decimals
+    seconds = [int(stem.rpartition(".")[0][-10:]) for stem in stems]
+    pairs = [whole * 10**9 + int(rest) for whole, rest in zip(seconds, rests, strict=True)]
+    if _unevenness(pairs) > _unevenness(times) / 2:
+        return decimals
+    note = "file names are seconds and nanoseconds that are not padded to nine digits: 1.5 is 1 s and 5 ns"
+    return NamedTimes(list(pairs), (note,))
+
+
+def _unevenness(times: Sequence[int]) -> float:
+    """Return how many times the usual step the longest step between times is; 0 where there are too few."""
+    ordered = sorted(times)
+    steps = sorted(after - before for before, after in pairwise(ordered))
+    return steps[-1] / max(1, steps[len(steps) // 2]) if len(steps) > 1 else 0.0
 
 
 def _time_in(stem: str) -> tuple[int, tuple[str, str]] | None:

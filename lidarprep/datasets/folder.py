@@ -33,7 +33,7 @@ from lidarprep.scene import Finding, Frame, Pose, Scene
 from lidarprep.scene.finding import opening_option
 
 # The options that this layout looks at; cameras, of which it has none, are refused by name once it is open.
-USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras", "max_pose_gap")
+USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras", "max_pose_gap", "time_unit")
 
 POSES_NAMES = ("poses.json", "poses.csv", "poses.txt", "poses.tum")
 
@@ -72,7 +72,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     # A table of poses in the folder may have the suffix of a table of points.
     is_inside = poses_path is not None and poses_path.resolve().parent == path.resolve()
     but = (*POSES_NAMES, poses_path.name) if poses_path is not None and is_inside else POSES_NAMES
-    sources = files_of(path, options.points_frame, options.columns, but=but)
+    sources = files_of(path, options.points_frame, options.columns, but=but, unit=options.points_unit)
     if not sources.sources and has_lidars(path):
         sources = lidar_sources(path, options)
     if not sources.sources:
@@ -87,7 +87,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         findings += _misnamed_poses(path)
     if not findings and others:
         notes.append(f"folders beside the point files are not read: {listed(others)}")
-    return replace(scene, notes=tuple(notes), findings=tuple(findings))
+    return replace(scene, notes=tuple(notes), findings=(*scene.findings, *findings))
 
 
 def _toolkit_folders(path: Path, names: list[str]) -> list[Finding]:
@@ -148,14 +148,14 @@ class SingleFile:
         """
         if SingleFile.detect(path) is None:
             raise SceneError(f"{path} is not a point file", fix=f"Expected is {SingleFile.LOOKS_LIKE}.")
-        sources = sources_of([path], options.points_frame or "ego", options.columns)
+        sources = sources_of([path], options.points_frame or "ego", options.columns, options.points_unit)
         return _scene_of_files(path, "file", sources, options.poses, options)
 
 
 def _scene_of_files(
     path: Path, layout: str, sources: PointSources, poses_path: Path | None, options: OpenOptions
 ) -> Scene:
-    table = None if poses_path is None else read_poses(poses_path, options.poses_are)
+    table = None if poses_path is None else read_poses(poses_path, options)
     used = (*USED_OPTIONS, *sources.used_options, *(() if table is None else ("poses_are",)))
     poses = _without_poses(sources, options) if table is None else match_poses(sources, table, options)
     frames = tuple(
@@ -180,6 +180,7 @@ def _scene_of_files(
         notes=(*poses.notes, *sources.notes, *unused_options(options, used)),
         lidars=sources.lidars,
         trajectory=poses.trajectory,
+        findings=(*sources.findings, *(() if table is None else table.findings)),
     )
     return at_frame_times(scene, sources, options, [] if poses_path is None else [poses_path] * len(frames))
 

@@ -21,8 +21,9 @@ from lidarprep.datasets.association import CameraFiles, images_of_frame, poses_o
 from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, source_files
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_files import read_poses
-from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, table_of_poses
+from lidarprep.datasets.poses import PoseTable, table_of_poses
 from lidarprep.datasets.selection import select_part, selected, sound_cameras, unused_options
+from lidarprep.datasets.time_units import EARLIEST_EPOCH_NS, is_decimal, times_of
 from lidarprep.datasets.unread import unread_folders
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import read_points
@@ -32,7 +33,7 @@ LOOKS_LIKE = "KITTI odometry: sequences/NN/velodyne/N.bin, sequences/NN/calib.tx
 
 LIDAR = "velodyne"
 CAMERAS = tuple(f"image_{k}" for k in range(4))
-USED_OPTIONS = ("points_frame", "columns", "poses", "lidars", "cameras", "poses_are")
+USED_OPTIONS = ("points_frame", "columns", "poses", "lidars", "cameras", "poses_are", "time_unit")
 NO_TR = (
     "A line 'Tr:' with 12 numbers gives camera 0 from Velodyne. The calib.txt that comes with the images may lack "
     "it: take that of the archive data_odometry_calib."
@@ -65,7 +66,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         raise SceneError(f"{sequence / 'velodyne'} holds no sweep 000000.bin", fix=f"Expected is {LOOKS_LIKE}.")
     calibration = read_calibration(sequence / "calib.txt")
     camera_0_from_ego = calibration.checked("Tr", calibration.numbers("Tr", 12, NO_TR).reshape(3, 4))
-    times, notes = _read_times(sequence / "times.txt")
+    times, notes, time_findings = _read_times(sequence / "times.txt", options)
     stamps = {number: times[number] for number in files if number < len(times)}
     poses, timed, pose_notes = _read_sequence_poses(sequence, files, stamps, camera_0_from_ego, options)
     untimed = [file.name for number, file in files.items() if number >= len(times)]
@@ -99,7 +100,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         (*unused_options(options, used), *strange, *notes, *pose_notes, *more, *image_notes, *others),
         lidars=(Lidar(LIDAR, 0),),
         trajectory=trajectory,
-        findings=(*unread, *findings),
+        findings=(*unread, *time_findings, *findings),
     )
 
 
@@ -112,18 +113,21 @@ def _sequences(path: Path) -> list[Path]:
     return [place for place in folders_in(folder) if (place / "velodyne").is_dir()]
 
 
-def _read_times(path: Path) -> tuple[list[int], list[str]]:
-    """Read nanoseconds since the sequence began, a line a frame."""
+def _read_times(path: Path, options: OpenOptions) -> tuple[list[int], list[str], tuple[Finding, ...]]:
+    """Read nanoseconds since the sequence began, a line a frame; with notes and findings."""
     if not path.is_file():
-        return [], ["there is no times.txt: frames have no timestamps"]
-    times = []
-    # A blank line is an error: passed over, it would shift the times of all frames behind it.
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").rstrip().split("\n"), 1):
-        time = decimal_nanoseconds(line.strip(), 10**9)
-        if time is None:
-            raise FormatError(path, place=f"line {number}", found=repr(line[:60]), expected="seconds, a number a line")
-        times.append(time)
-    return times, ["times count from the beginning of the sequence, not from the Unix epoch"]
+        return [], ["there is no times.txt: frames have no timestamps"], ()
+    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").rstrip().split("\n")]
+    found = times_of(lines, "s", "times in times.txt", unit=options.frames_unit)
+    for row, line in enumerate(lines):
+        # A blank line is an error: passed over, it would shift the times of all frames behind it.
+        if found is None or (row in found.estimated and not is_decimal(line)):
+            raise FormatError(path, place=f"line {row + 1}", found=repr(line[:60]), expected="seconds, a number a line")
+    times = [] if found is None else found.timestamps
+    notes = [] if found is None else [*found.notes]
+    if times and times[0] < EARLIEST_EPOCH_NS:
+        notes.append("times count from the beginning of the sequence, not from the Unix epoch")
+    return times, notes, () if found is None else found.findings
 
 
 def _cameras(
@@ -168,7 +172,7 @@ def _read_sequence_poses(
             "(--poses FILE)"
         )
         return {}, None, [note]
-    table = read_poses(path, options.poses_are)
+    table = read_poses(path, options)
     if given is None and table.kind != "KITTI":
         raise FormatError(path, found=f"rows as {table.kind} has them", expected="12 numbers a row: 3×4 matrices")
     if table.timestamps is not None and stamps:
@@ -202,7 +206,8 @@ def _by_time(
     untimed = frames - len(stamps)
     first = f"poses from {table.path.name}, read as {table.kind}, are taken as world from ego and matched by time"
     last = [f"{untimed} of {frames} frames have no time, and so no pose"] if untimed else []
-    return poses, trajectory, [first, *table.notes, *notes, *last]
+    odd = [finding.message for finding in table.findings]
+    return poses, trajectory, [first, *table.notes, *odd, *notes, *last]
 
 
 def _world_from_ego(table: PoseTable, row: int, camera_0_from_ego: Pose) -> Pose:

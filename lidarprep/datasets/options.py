@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypedDict, cast, get_args, get_type_hints
 
 from lidarprep.errors import SceneError
+from lidarprep.scene.points import TimeUnit
 
 PointsFrame = Literal["ego", "world"]
 FrameOrder = Literal["recorded", "time"]
@@ -17,7 +18,16 @@ PosesAre = Literal["inverted", "xyzw", "wxyz", "transposed", "optical", "degrees
 
 # Options that change how clouds are read, and how those of several lidars are merged and moved. A frame's sources, pose
 # and images, and a scene's lidars, may be the same with each value of them.
-_OF_POINTS = ("columns", "image_tolerance", "max_pose_gap", "ego_frame", "world_frame", "pose_topic", "poses_are")
+_OF_POINTS = (
+    "columns",
+    "image_tolerance",
+    "max_pose_gap",
+    "ego_frame",
+    "world_frame",
+    "pose_topic",
+    "poses_are",
+    "time_unit",
+)
 
 # The longest tolerance or gap: some thirty years, far beyond any recording and well within int64 nanoseconds.
 LONGEST_S = 1e9
@@ -99,6 +109,10 @@ class OpenOptions:
             "|".join(get_args(PosesAre)),
         ),
     ] = None
+    time_unit: Annotated[
+        tuple[str, ...],
+        Doc("Unit of the frames' times, or of the points': s, ms, us, ns; points=us. Repeatable.", "[points=]UNIT"),
+    ] = ()
 
     def __post_init__(self) -> None:
         if self.poses is not None:
@@ -118,6 +132,31 @@ class OpenOptions:
             value = getattr(self, name)
             if not 0 <= value <= LONGEST_S:
                 raise SceneError(f"{name} is {value}; it is seconds, from 0 to {LONGEST_S:g}")
+        self._time_units()
+
+    def _time_units(self) -> dict[str, TimeUnit]:
+        """Return the units that were given: of "frames", of "points"."""
+        units: dict[str, TimeUnit] = {}
+        for given in self.time_unit:
+            of, _, unit = given.rpartition("=")
+            of = of or "frames"
+            if unit not in get_args(TimeUnit) or of not in ("frames", "points") or of in units:
+                raise SceneError(
+                    f"time_unit is {', '.join(self.time_unit)}; it is s, ms, us or ns for the times of frames and "
+                    "poses, and points=s, points=ms, points=us or points=ns for those of points, each once"
+                )
+            units[of] = cast(TimeUnit, unit)
+        return units
+
+    @property
+    def frames_unit(self) -> TimeUnit | None:
+        """The unit of the frames' times and of those of their poses, where the recording doesn't state it."""
+        return self._time_units().get("frames")
+
+    @property
+    def points_unit(self) -> TimeUnit | None:
+        """The unit of the points' times, where the recording doesn't state it."""
+        return self._time_units().get("points")
 
     @property
     def of_points(self) -> tuple[tuple[str, Any], ...]:
@@ -157,6 +196,7 @@ class OpenKeywords(TypedDict, total=False):
     world_frame: str | None
     pose_topic: str | None
     poses_are: PosesAre | None
+    time_unit: Sequence[str]
 
 
 @cache

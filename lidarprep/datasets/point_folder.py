@@ -27,6 +27,7 @@ from lidarprep.datasets.filenames import (
     FrameKey,
     by_key,
     frame_key,
+    named_times,
     point_stem,
     source_file,
     times_in_names,
@@ -37,9 +38,11 @@ from lidarprep.datasets.multi_lidar import LidarSweep, cloud_transforms, motion_
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import read_pose
 from lidarprep.datasets.selection import selected
-from lidarprep.errors import SceneError
+from lidarprep.errors import SceneError, naming
 from lidarprep.pointfiles import is_point_file, point_chunks, read_points, takes_columns
-from lidarprep.scene import Lidar, PointCloud, ReferenceFrame, Scene
+from lidarprep.pointfiles.timestamps import in_unit
+from lidarprep.scene import Finding, Lidar, PointCloud, ReferenceFrame, Scene
+from lidarprep.scene.points import TimeUnit
 
 LIDARS = "lidars"
 EXTRINSICS = "extrinsics.json"
@@ -86,6 +89,7 @@ class PointSources:
     by_time: bool = False  # the files' names are times
     lidars: tuple[Lidar, ...] = ()  # where the recording names them
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     takes_columns: bool = False  # a file may leave the columns' names to the user
 
     @property
@@ -98,42 +102,72 @@ class PointSources:
         """Return the key of the frame of that name: the name of a point file, or its stem, in whatever folder."""
         name = name.strip().replace("\\", "/").rpartition("/")[2]
         stem = point_stem(name) or name
-        times = times_in_names([stem]) if self.by_time else None
-        return frame_key(stem) if times is None else frame_key(str(times[0]))
+        return _key_by_time(stem) if self.by_time else frame_key(stem)
+
+
+def _key_by_time(stem: str) -> FrameKey:
+    """Return the key of a name that is a time, in whatever way it is written."""
+    times = times_in_names([stem])
+    return frame_key(stem if times is None else str(times[0]))
 
 
 def files_of(
-    folder: Path, points_frame: ReferenceFrame | None, columns: str | None, *, but: Sequence[str] = ()
+    folder: Path,
+    points_frame: ReferenceFrame | None,
+    columns: str | None,
+    *,
+    but: Sequence[str] = (),
+    unit: TimeUnit | None = None,
 ) -> PointSources:
     """Return the point files of a folder, one a frame, `but` for those of these names.
 
-    Their points are in the frame of reference that is given, or else in ego; `columns` as for `read_points`.
+    Their points are in the frame of reference that is given, or else in ego; their times in the unit, or a guess;
+    `columns` as for `read_points`.
 
     Raises:
         SceneError: Two files belong to one frame.
     """
 
     names = [name for name in visible_names(folder) if name not in but and point_stem(name) is not None]
-    return sources_of([folder / name for name in names], points_frame or "ego", columns)
+    return sources_of([folder / name for name in names], points_frame or "ego", columns, unit)
 
 
-def sources_of(paths: Sequence[Path], points_frame: ReferenceFrame, columns: str | None) -> PointSources:
+def sources_of(
+    paths: Sequence[Path], points_frame: ReferenceFrame, columns: str | None, unit: TimeUnit | None = None
+) -> PointSources:
     """Return point files, one a frame."""
     stems = [point_stem(path.name) or path.stem for path in paths]
-    times = times_in_names(stems)
-    files = by_key(zip(map(frame_key, stems if times is None else map(str, times)), paths, strict=True))
-    time_of = {} if times is None else dict(zip(paths, times, strict=True))
+    folder = paths[0].parent.name if paths else ""
+    named = named_times(stems, folder)
+    if named.times is None:
+        files, time_of = by_key(zip(map(frame_key, stems), paths, strict=True)), {}
+    else:
+        time_of = {path: time for path, time in zip(paths, named.times, strict=True) if time is not None}
+        keys = dict(zip(paths, map(_key_by_time, stems), strict=True))
+        found = by_key((keys[path], path) for path in time_of)
+        files = dict(sorted(found.items(), key=lambda item: time_of[item[1]]))
     sources = (
         PointSource(
             path,
             key,
             time_of.get(path),
-            partial(read_points, path, points_frame, columns),
+            partial(_read_points, path, points_frame, columns, unit),
             point_chunks(path, points_frame),
         )
         for key, path in files.items()
     )
-    return PointSources(tuple(sources), by_time=times is not None, takes_columns=any(map(takes_columns, paths)))
+    return PointSources(
+        tuple(sources),
+        by_time=named.times is not None,
+        notes=named.notes,
+        findings=named.findings,
+        takes_columns=any(map(takes_columns, paths)),
+    )
+
+
+def _read_points(path: Path, points_frame: ReferenceFrame, columns: str | None, unit: TimeUnit | None) -> PointCloud:
+    with naming(path):
+        return in_unit(read_points(path, points_frame, columns), unit)
 
 
 # ---- several lidars ------------------------------------------------------------------------------------------------
@@ -161,14 +195,16 @@ def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
     points_frame: ReferenceFrame = "world" if options.points_frame == "world" else "sensor"
     found: list[tuple[Lidar, PointSources]] = []
     notes: list[str] = []
+    findings: list[Finding] = []
     for index, folder in enumerate(folders):
         if folder.name not in taken:
             continue
-        files = files_of(folder, points_frame, options.columns)
+        files = files_of(folder, points_frame, options.columns, unit=options.points_unit)
         if not files.sources:
             raise SceneError(f"lidar {folder.name} has no point file in {folder}", fix="Add them, or move it away.")
         found.append((_lidar(folder, index, points_frame), files))
         notes += files.notes
+        findings += files.findings
     lidars = tuple(lidar for lidar, _ in found)
     if len({files.by_time for _, files in found}) > 1:
         timed = next(lidar.name for lidar, files in found if files.by_time)
@@ -183,6 +219,7 @@ def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
         by_time=found[0][1].by_time,
         lidars=lidars,
         notes=tuple(notes),
+        findings=tuple(findings),
         takes_columns=any(files.takes_columns for _, files in found),
     )
 

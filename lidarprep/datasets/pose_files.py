@@ -28,8 +28,10 @@ which. Times are read as text, so that none is rounded. Columns with other names
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -38,10 +40,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.datasets.euler_angles import AngleUnit, guess_unit, quaternions_of
+from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, pose_of, read_json, table_of_poses
+from lidarprep.datasets.time_units import is_decimal, times_of
 from lidarprep.errors import FormatError, naming
-from lidarprep.pointfiles.timestamps import NANOSECONDS, TimeUnit, likely_unit
-from lidarprep.scene import Pose
+from lidarprep.pointfiles.timestamps import likely_unit
+from lidarprep.scene import Finding, Pose
+from lidarprep.scene.points import NANOSECONDS, UNIT_NAMES, TimeUnit
 
 # The columns of files without a header, by their number.
 _HEADERLESS: dict[int, tuple[Literal["KITTI", "TUM"], list[str]]] = {
@@ -68,29 +73,32 @@ _ANGLE_UNITS: dict[str, AngleUnit] = {
 _FILES = ("file", "filename", "file_name", "frame", "name", "id", "index", "frame_index", "frame_number")
 
 
-def read_poses(path: Path, poses_are: str | None = None) -> PoseTable:
+def read_poses(path: Path, options: OpenOptions | None = None) -> PoseTable:
     """Read a file of poses.
 
     Args:
         path: The file.
-        poses_are: "degrees" or "radians": the unit of its angles, which has priority; anything else says nothing.
+        options: The units of its times and angles, where the user gives them.
 
     Raises:
         FormatError: It is of no kind above; a column is missing or there twice; a row is short or not a pose; a unit
             is given for angles that it does not have.
     """
-    unit: AngleUnit | None = "degrees" if poses_are == "degrees" else "radians" if poses_are == "radians" else None
-    table = _read(path, unit)
-    if unit is not None and not table.has_angles:
+    options = options or OpenOptions()
+    angles: AngleUnit | None = None
+    if options.poses_are == "degrees" or options.poses_are == "radians":
+        angles = options.poses_are
+    table = _read(path, options.frames_unit, angles)
+    if angles is not None and not table.has_angles:
         raise FormatError(
-            path, found=f"no roll, pitch and yaw that could be {unit}", expected="them", fix="Leave --poses-are out."
+            path, found=f"no roll, pitch and yaw that could be {angles}", expected="them", fix="Leave --poses-are out."
         )
     return table
 
 
-def _read(path: Path, unit: AngleUnit | None) -> PoseTable:
+def _read(path: Path, unit: TimeUnit | None, angles: AngleUnit | None) -> PoseTable:
     if path.suffix.lower() == ".json":
-        return _read_json(path)
+        return _read_json(path, unit)
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     numbered = {n: line for n, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")}
     if not numbered:
@@ -98,17 +106,17 @@ def _read(path: Path, unit: AngleUnit | None) -> PoseTable:
     first = min(numbered)
     header_line = _header_line(lines, first)
     if header_line is not None:
-        return _table_with_header(path, lines[header_line - 1], header_line, numbered).poses("CSV", unit)
+        return _table_with_header(path, lines[header_line - 1], header_line, numbered, unit).poses("CSV", angles)
     rows = [_words(line) for line in numbered.values()]
     if len(rows[0]) not in _HEADERLESS:
         expected = "12 numbers (KITTI) or 8 (TUM)"
         raise FormatError(path, place=f"line {first}", found=f"{len(rows[0])} values", expected=expected)
     kind, header = _HEADERLESS[len(rows[0])]
-    table = _Table(path, header, f"line {first}", rows, [f"line {n}" for n in numbered])
+    table = _Table(path, header, f"line {first}", rows, [f"line {n}" for n in numbered], unit)
     return table.poses("TUM") if kind == "TUM" else table.matrices()
 
 
-def _read_json(path: Path) -> PoseTable:
+def _read_json(path: Path, unit: TimeUnit | None) -> PoseTable:
     value = read_json(path, (list, dict), "a list or an object of poses")
     names = list(value) if isinstance(value, dict) else None
     items = {f"entry {k}": item for k, item in enumerate(value)}
@@ -121,7 +129,15 @@ def _read_json(path: Path) -> PoseTable:
         raise FormatError(
             path, place=without, found="no timestamp, where others have one", expected="one for every pose, or for none"
         )
-    return table_of_poses(path, "JSON", [pose.pose for pose in poses.values()], times or None, names, list(poses))
+    table = table_of_poses(path, "JSON", [pose.pose for pose in poses.values()], None, names, list(poses))
+    if not times:
+        return table
+    found = times_of([repr(time) for time in times], "ns", f"timestamps in {path.name}", unit=unit, dense=True)
+    if found is None:
+        raise FormatError(path, found="timestamps that are no times", expected="nanoseconds since the Unix epoch")
+    return replace(
+        table, timestamps=found.timestamps, notes=found.notes, findings=found.findings, untimed=found.estimated
+    )
 
 
 def _header_line(lines: Sequence[str], first: int) -> int | None:
@@ -208,7 +224,9 @@ def _without_unit(parts: tuple[str, ...]) -> tuple[str, ...]:
     return parts[:-1] if len(parts) > 1 and parts[-1] == "m" else parts
 
 
-def _table_with_header(path: Path, header: str, header_line: int, numbered: dict[int, str]) -> _Table:
+def _table_with_header(
+    path: Path, header: str, header_line: int, numbered: dict[int, str], unit: TimeUnit | None
+) -> _Table:
     below = {n: line for n, line in numbered.items() if n > header_line}
     header = header.lstrip().removeprefix("#")
     try:
@@ -219,20 +237,29 @@ def _table_with_header(path: Path, header: str, header_line: int, numbered: dict
         raise FormatError(path, found="a header without a row", expected="a pose a row")
     if len(rows) != len(below):
         raise FormatError(path, found="a quoted value that goes over several lines", expected="a pose a line")
-    return _Table(path, names, f"line {header_line}", rows, [f"line {n}" for n in below])
+    return _Table(path, names, f"line {header_line}", rows, [f"line {n}" for n in below], unit)
 
 
 class _Table:
     """The rows of a file under its header; every error says the line."""
 
     def __init__(
-        self, path: Path, header: list[str], header_place: str, rows: list[list[str]], places: list[str]
+        self,
+        path: Path,
+        header: list[str],
+        header_place: str,
+        rows: list[list[str]],
+        places: list[str],
+        unit: TimeUnit | None,
     ) -> None:
         self.path = path
+        self.unit = unit
         self.header, self.header_place = header, header_place
         self.rows, self.places = rows, places
         self.columns = _columns_of(header)
         self.notes: list[str] = []
+        self.findings: tuple[Finding, ...] = ()
+        self.untimed: tuple[int, ...] = ()
         for place, row in zip(places, rows, strict=True):
             if len(row) != len(header):
                 raise FormatError(
@@ -265,6 +292,8 @@ class _Table:
             names=self.names(),
             notes=tuple(self.notes),
             has_angles=rotation is None,
+            findings=self.findings,
+            untimed=self.untimed,
         )
 
     def turned(
@@ -360,22 +389,28 @@ class _Table:
         return beyond_a_second
 
     def times_of(self, column: int, unit: TimeUnit | None) -> list[int]:
+        """Return nanoseconds: in the user's unit, or the one in the column's name if the numbers can have it."""
         words = [row[column] for row in self.rows]
-        if unit is None:
-            whole = all(word.lstrip("+-").isdecimal() for word in words)
-            numbers = [abs(float(self.number(row, column))) for row in range(len(words))]
-            unit = likely_unit(max(numbers), whole=whole)
-            self.notes.append(
-                f"column {self.header[column]!r} of {self.path.name} is taken as "
-                f"{ {'s': 'seconds', 'ms': 'milliseconds', 'us': 'microseconds', 'ns': 'nanoseconds'}[unit] }"
-            )
-        times = []
-        for row, word in enumerate(words):
-            time = decimal_nanoseconds(word, NANOSECONDS[unit])
-            if time is None:
-                self.refuse(row, column, "a time since the Unix epoch")
-            times.append(time)
-        return times
+        name = f"column {self.header[column]!r} of {self.path.name}"
+        stated = unit or self._guess(words)
+        found = times_of(words, stated, f"the times in {name}", unit=self.unit, dense=True)
+        if found is None:
+            bad = (row for row, word in enumerate(words) if decimal_nanoseconds(word, NANOSECONDS[stated]) is None)
+            row = next(bad, 0)
+            if unit is None:
+                self.number(row, column)
+            self.refuse(row, column, "a time since the Unix epoch")
+        self.notes += found.notes
+        if not found.notes and unit is None and self.unit is None:
+            self.notes.append(f"{name} is taken as {UNIT_NAMES[stated]}")
+        self.findings, self.untimed = found.findings, found.estimated
+        return found.timestamps
+
+    def _guess(self, words: list[str]) -> TimeUnit:
+        """Return the unit that such numbers mostly have."""
+        sizes = [abs(float(word)) for word in words if is_decimal(word) and math.isfinite(float(word))]
+        whole = all(word.lstrip("+-").isdecimal() for word in words)
+        return likely_unit(sorted(sizes)[len(sizes) // 2] if sizes else 0.0, whole=whole)
 
     # ---- values ----------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lidarprep.datasets.unread import misnamed_file
 from lidarprep.errors import FormatError, SceneError, naming
-from lidarprep.scene import Camera, Pose, Trajectory
+from lidarprep.scene import Camera, Finding, Pose, Trajectory
 from lidarprep.scene.camera import intrinsics_from_mapping
 from lidarprep.scene.pose import UNIT_TOLERANCE
 
@@ -67,17 +67,17 @@ def numbers(path: Path, record: dict[str, Any], key: str, names: str, place: str
 
 @dataclass(frozen=True)
 class StampedPose:
-    """A pose, and its time in nanoseconds since the Unix epoch where the recording has it."""
+    """A pose, and its time where the recording has it: a number, whose unit `time_units` judges by all of them."""
 
     pose: Pose
-    timestamp: int | None = None
+    timestamp: int | float | None = None
 
 
 def pose_of(path: Path, value: Any, place: str | None = None) -> StampedPose:
     """Read a pose from {"heading": [w, x, y, z], "position": [x, y, z]}, metres, and its "timestamp" if it has one.
 
     Raises:
-        FormatError: It is another object, the heading is not a unit quaternion, or the timestamp not an integer.
+        FormatError: It is another object, the heading is not a unit quaternion, or the timestamp not a number.
     """
     if not isinstance(value, dict):
         raise FormatError(
@@ -86,7 +86,7 @@ def pose_of(path: Path, value: Any, place: str | None = None) -> StampedPose:
     heading = numbers(path, value, "heading", "w, x, y, z", place)
     position = numbers(path, value, "position", "x, y, z", place)
     timestamp = value.get("timestamp")
-    if timestamp is not None and not (type(timestamp) is int and -(2**63) <= timestamp < 2**63):
+    if timestamp is not None and not (is_number(timestamp) and abs(timestamp) < 2**63):
         raise wrong_entry(
             path, value, "timestamp", "an integer, nanoseconds since the Unix epoch; or no such key", place
         )
@@ -141,6 +141,8 @@ class PoseTable:
     timestamps: Sequence[int] | None = None  # (M,) nanoseconds, where the file has times
     names: Sequence[str] | None = None  # (M,) of the files or frames that the poses belong to, where it has names
     notes: tuple[str, ...] = ()  # guesses made in reading it
+    findings: tuple[Finding, ...] = ()  # what was odd about it
+    untimed: tuple[int, ...] = ()  # rows that had no usable time: theirs are estimated, and not part of the trajectory
     # (M,) how far each rotation was off unit before it was normalised; None: by the quaternions' norms.
     off_unit: NDArray[np.float64] | None = None
     has_angles: bool = False  # rotations were made of roll, pitch and yaw
@@ -174,11 +176,13 @@ class PoseTable:
         """
         if self.timestamps is None or not len(self):
             raise SceneError(f"{self.path} has no poses with times")
-        times = np.array(self.timestamps, dtype=np.int64)
+        timed = np.setdiff1d(np.arange(len(self)), self.untimed)
+        times = np.array(self.timestamps, dtype=np.int64)[timed]
         notes = []
         if (np.diff(times) < 0).any():
             notes.append(f"the poses in {self.path.name} are not in time order; they are sorted")
-        kept_times, rows = np.unique(times, return_index=True)  # of equal times the first row
+        kept_times, first = np.unique(times, return_index=True)  # of equal times the first row
+        rows = timed[first]
         doubled = len(times) - len(rows)
         if doubled:
             notes.append(f"{doubled} poses in {self.path.name} have the time of an earlier one; they are left out")

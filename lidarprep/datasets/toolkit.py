@@ -47,6 +47,7 @@ from lidarprep.datasets.point_folder import (
 from lidarprep.datasets.pose_files import read_poses
 from lidarprep.datasets.poses import StampedPose, read_camera, read_pose
 from lidarprep.datasets.selection import listed, refuse_poses, sound_cameras, unused_options
+from lidarprep.datasets.time_units import frame_times
 from lidarprep.datasets.unread import not_read, unread_folders
 from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.scene import Camera, Finding, Frame, RadarPoints, Scene, Subject
@@ -78,7 +79,9 @@ def open(path: Path, options: OpenOptions) -> Scene:
         FormatError: The calibration of a camera that is asked for, or all poses, are not what they should be.
     """
     clouds = path / "pointcloud"
-    sources = files_of(clouds, options.points_frame, options.columns) if clouds.is_dir() else PointSources(())
+    sources = PointSources(())
+    if clouds.is_dir():
+        sources = files_of(clouds, options.points_frame, options.columns, unit=options.points_unit)
     if not sources.sources and has_lidars(path):
         clouds, sources = path / LIDARS, lidar_sources(path, options)
     if not sources.sources:
@@ -110,7 +113,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     if radar:
         notes += _strays(frame_files, path / "radar_points", radar)
     unread, unknown = unread_folders(path, _folders_read(path, sources), "a toolkit folder")
-    used = ("points_frame", "lidars", "cameras", *sources.used_options, *posed.used_options)
+    used = ("points_frame", "lidars", "cameras", "time_unit", *sources.used_options, *posed.used_options)
     scene = Scene(
         str(path),
         "toolkit",
@@ -120,7 +123,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         (*notes, *unknown, *unused_options(options, used)),
         lidars=sources.lidars,
         trajectory=posed.frames.trajectory,
-        findings=(*unread, *posed.findings, *camera_findings, *radar_findings),
+        findings=(*unread, *sources.findings, *posed.findings, *camera_findings, *radar_findings),
     )
     return at_frame_times(scene, sources, options, posed.files)
 
@@ -166,8 +169,9 @@ def _read_poses(
         if found:
             fix = "Leave the poses file out, or open the folder pointcloud/ with it."
             refuse_poses(path, options, "a toolkit folder, which has its own poses", fix)
-        matched = match_poses(sources, read_poses(options.poses), options)
-        return _Poses(matched, [options.poses] * len(frames), findings, ("poses", "max_pose_gap"))
+        table = read_poses(options.poses, options)
+        matched = match_poses(sources, table, options)
+        return _Poses(matched, [options.poses] * len(frames), [*findings, *table.findings], ("poses", "max_pose_gap"))
     stamped: dict[FrameKey, StampedPose] = {}
     damaged: list[FormatError] = []
     for key in frames:
@@ -192,9 +196,10 @@ def _read_poses(
         for error in damaged
     ]
     poses = [stamped[key].pose if key in stamped else None for key in frames]
-    times = [stamped[key].timestamp if key in stamped else None for key in frames]
+    times = frame_times({key: one.timestamp for key, one in stamped.items()}, "timestamps in poses/", options)
     files = [found[key] if key in stamped else None for key in frames]
-    return _Poses(FramePoses(poses, times, notes=tuple(notes)), files, findings)
+    matched = FramePoses(poses, [times.timestamps.get(key) for key in frames], notes=(*notes, *times.notes))
+    return _Poses(matched, files, [*findings, *times.findings])
 
 
 # ---- cameras -------------------------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
-from lidarprep.pointfiles.timestamps import FILLED_TIMES, NANOSECONDS, TimeUnit, to_nanoseconds
+from lidarprep.pointfiles.timestamps import FILLED_TIMES, guessed_unit, to_nanoseconds
 from lidarprep.scene import PointCloud, ReferenceFrame
+from lidarprep.scene.points import NANOSECONDS, TimeUnit
 
 # timestamp_ns, t_us and such are known too: names with a unit. The last two are times only with one.
 _TIME_NAMES = ("timestamp", "t", "time", "timestamps", "time_stamp", "gps_time", "gpstime", "offset_time")
@@ -100,11 +101,14 @@ def cloud_from_fields(
             used.add(source)
 
     notes: tuple[str, ...] = ()
+    unit = None
     timed_by, times = _timestamps(fields, source_names, best("timestamp"))
     if times is not None:
         columns["timestamp"], without = times
         used.update(timed_by)
         notes = (FILLED_TIMES,) if without else ()
+        if len(timed_by) == 1 and plain_name(timed_by[0]) not in _UNIT_OF_TIME_NAME:
+            unit = guessed_unit(fields[timed_by[0]])
 
     channels = [name for name in map(best, ("red", "green", "blue")) if name is not None]
     packed = best("packed colour")
@@ -118,7 +122,7 @@ def cloud_from_fields(
         columns["colour"] = colour
 
     ignored = (*(name for name in fields if name not in used), *unread)
-    return PointCloud(positions, frame, **columns, ignored_fields=ignored, notes=notes)
+    return PointCloud(positions, frame, **columns, ignored_fields=ignored, notes=notes, guessed_unit=unit)
 
 
 def is_known(name: str) -> bool:

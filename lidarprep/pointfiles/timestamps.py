@@ -18,16 +18,15 @@ the number of the second after it. The table of leap seconds is that of the IERS
 from __future__ import annotations
 
 import calendar
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.scene.points import rows_with_time
-
-TimeUnit = Literal["s", "ms", "us", "ns"]
-
-NANOSECONDS: dict[TimeUnit, int] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+from lidarprep.errors import SceneError
+from lidarprep.scene import PointCloud
+from lidarprep.scene.points import NANOSECONDS, TimeUnit, rows_with_time
 
 # Times from here on count from an epoch, and not from the start of a sweep or of a device: three years.
 EARLIEST_EPOCH_NS = 10**17
@@ -124,6 +123,35 @@ def likely_unit(size: float, *, whole: bool) -> TimeUnit:
     if size < 1e14:
         return "ms"
     return "us" if size < 1e17 else "ns"
+
+
+def guessed_unit(values: NDArray[Any]) -> TimeUnit:
+    """Return the unit that `to_nanoseconds` takes times (N,) to have without one."""
+    return likely_unit(_typical_size(values), whole=values.dtype.kind != "f")
+
+
+def in_unit(cloud: PointCloud, unit: TimeUnit | None) -> PointCloud:
+    """Return the cloud with its times (N,) in nanoseconds as of that unit, where the one they were read in was a guess.
+
+    Args:
+        cloud: Its times are as they were read: nothing was added to them.
+        unit: The unit that the file's numbers have; None: the guess stays.
+
+    Raises:
+        SceneError: In that unit the times are beyond int64 nanoseconds.
+    """
+    guessed = cloud.guessed_unit
+    if unit is None or guessed is None or cloud.timestamp is None:
+        return cloud
+    whole, rest = np.divmod(cloud.timestamp, NANOSECONDS[guessed])
+    factor = NANOSECONDS[unit]
+    if len(whole) and max(abs(int(whole.min())), abs(int(whole.max()))) + 1 >= 2**63 // factor:
+        raise SceneError(
+            f"the points' times reach to {int(whole.max())} {unit}, which no time does",
+            fix=f"Give another unit than --time-unit points={unit}.",
+        )
+    # The rest is below a second, so its product fits int64.
+    return replace(cloud, timestamp=whole * factor + rest * factor // NANOSECONDS[guessed], guessed_unit=None)
 
 
 def adjusted_gps_seconds(unix_ns: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,16 @@ from lidarprep.errors import SceneError
 from lidarprep.scene.pose import Pose
 
 ReferenceFrame = Literal["sensor", "ego", "world"]
+
+# The units of time that recordings have.
+TimeUnit = Literal["s", "ms", "us", "ns"]
+NANOSECONDS: Final[dict[TimeUnit, int]] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+UNIT_NAMES: Final[dict[TimeUnit, str]] = {
+    "s": "seconds",
+    "ms": "milliseconds",
+    "us": "microseconds",
+    "ns": "nanoseconds",
+}
 
 # Beyond this, 32-bit floats, which attachments hold, round coordinates by more than 4 mm.
 LARGEST_EXACT_M = 1e5
@@ -42,6 +52,7 @@ class PointCloud:
         colour: (N, 3) uint8 red, green, blue.
         ring: (N,) uint16, the laser's number within its sensor; kept for point files, no attachment holds it.
         ignored_fields: Names of the source's fields that have no column here.
+        guessed_unit: The unit that the source's times were taken to have, where it does not state one; else None.
         notes: What reading took on trust or put in place of what is not there, a sentence each, alike for all frames.
         origins: (K, 3) float64 where the lidars are that saw the points, metres in `frame`; None: at its origin. What
             moves points moves them, too: by them, rays without a return are known wherever they were moved to.
@@ -61,6 +72,7 @@ class PointCloud:
     ignored_fields: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     origins: NDArray[np.float64] | None = None
+    guessed_unit: TimeUnit | None = None
 
     def __post_init__(self) -> None:
         if self.positions.ndim != 2 or self.positions.shape[1] != 3:
@@ -158,7 +170,16 @@ class PointCloud:
         origins = None
         if any(cloud.origins is not None for cloud in clouds):
             origins = np.unique(np.concatenate([_origins(cloud) for cloud in clouds]), axis=0)
-        return cls(positions, clouds[0].frame, **columns, ignored_fields=tuple(ignored), notes=notes, origins=origins)
+        units = {cloud.guessed_unit for cloud in clouds}
+        return cls(
+            positions,
+            clouds[0].frame,
+            **columns,
+            ignored_fields=tuple(ignored),
+            notes=notes,
+            origins=origins,
+            guessed_unit=units.pop() if len(units) == 1 else None,
+        )
 
     def moved(self, target_from_source: Pose, frame: ReferenceFrame) -> PointCloud:
         """Transform the points to another frame of reference; positions keep their dtype."""

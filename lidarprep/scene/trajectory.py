@@ -1,4 +1,4 @@
-"""Poses by time, as columns, and the pose at any time between them."""
+"""Poses by time, as columns, and the pose at any time between them; and what clocks differ by."""
 
 from __future__ import annotations
 
@@ -10,6 +10,21 @@ from numpy.typing import NDArray
 
 from lidarprep.errors import SceneError
 from lidarprep.scene.pose import UNIT_TOLERANCE, Pose, matrices, multiply, rotate, slerp
+
+# What clocks mostly differ by, in seconds: neither GPS time nor TAI has leap seconds; and how near to it is it.
+_KNOWN_OFFSETS_S = {18: "GPS time and UTC", 37: "TAI and UTC", 19: "TAI and GPS time"}
+_NEAR_NS = 600_000_000
+
+
+def named_offset(offset_ns: float) -> str:
+    """Name the usual difference of clocks that an offset is near to, as a clause; "" if there is none."""
+    seconds = abs(offset_ns) / 1e9
+    for known, clocks in _KNOWN_OFFSETS_S.items():
+        if abs(seconds - known) * 1e9 < _NEAR_NS:
+            return f", as {clocks} are"
+    hours = round(seconds / 3600)
+    whole = 0 < hours <= 14 and abs(seconds - hours * 3600) * 1e9 < _NEAR_NS
+    return f", as clocks of time zones {hours} h apart are" if whole else ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -81,14 +81,14 @@ def test_every_tum_time_is_read_exactly(tmp_path: Path, seconds: int, nanosecond
 
 
 def test_json_poses_are_in_order_or_by_name(folder: Path) -> None:
-    poses = [{"heading": [1, 0, 0, 0], "position": [x, 0, 0], "timestamp": x} for x in (1, 2, 10)]
+    poses = [{"heading": [1, 0, 0, 0], "position": [x, 0, 0], "timestamp": x * 10**8} for x in (1, 2, 10)]
     (folder / "poses.json").write_text(json.dumps(poses))
     assert x_of(open_scene(folder)) == [1, 2, 10]
     by_name = dict(zip(["scan_01", "scan_2", "scan_10", "scan_11"], [*poses, poses[0]], strict=True))
     (folder / "poses.json").write_text(json.dumps(by_name))
     scene = open_scene(folder)
     assert x_of(scene) == [1, 2, 10]
-    assert [frame.timestamp for frame in scene] == [1, 2, 10]
+    assert [frame.timestamp for frame in scene] == [10**8, 2 * 10**8, 10**9]
     assert "1 poses in poses.json belong to no point file" in scene.notes
 
 

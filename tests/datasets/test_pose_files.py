@@ -171,16 +171,19 @@ def test_points_in_the_world_are_not_moved_by_extrinsics(two_lidars: Path) -> No
     assert scene[1].points().frame == "world"
 
 
+def _with_a_numbered_lidar(lidars: Path) -> None:
+    shutil.copytree(lidars / "a", lidars / "c")
+    for number, path in enumerate(sorted(path for path in (lidars / "c").iterdir() if path.suffix != ".json")):
+        path.rename(path.with_name(f"{number}.ply"))
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
         (lambda root: (root / "lidars/b/extrinsics.json").unlink(), "lidar b has no extrinsics"),
         (lambda root: (root / "lidars/b/extrinsics.json").write_text("[]"), "extrinsics.json: a JSON list"),
         (lambda root: (root / "lidars/c").mkdir(), "lidar c has no point file"),
-        (
-            lambda root: shutil.copytree(root / "lidars/a", root / "lidars/c") and (root / "lidars/c/7.ply").touch(),
-            "named by their times",
-        ),
+        (lambda root: _with_a_numbered_lidar(root / "lidars"), "named by their times"),
     ],
 )
 def test_lidars_that_do_not_hang_together_are_named(

@@ -330,4 +330,6 @@ def test_headers_without_time_take_that_of_the_recording(tmp_path: Path) -> None
     unset = [Message(m.topic, m.kind, m.time, m.fields | {"header": header(0, "velodyne")}) for m in CLOUDS]
     scene = open_scene(written(tmp_path, [STATIC, *unset]))
     assert [frame.timestamp for frame in scene] == [m.time for m in CLOUDS]
-    assert any("3 of 3 headers have no time" in note for note in scene.notes)
+    (finding,) = scene.findings
+    assert (finding.code, finding.severity, finding.subject.kind) == ("stamps-unset", "warning", "topic")
+    assert "no header of its 3 messages has a time" in finding.message

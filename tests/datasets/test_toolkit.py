@@ -217,8 +217,8 @@ DAMAGED_POSES = [
     (b'{"heading": [1, 0, 0, 0], "position": [0, 0, true]}', "field 'position'"),
     (b'{"heading": [1, 1, 0, 0], "position": [0, 0, 0]}', "is not unit"),
     (
-        b'{"heading": [1, 0, 0, 0], "position": [0, 0, 0], "timestamp": 1.5}',
-        "field 'timestamp': 1.5; expected an integer",
+        b'{"heading": [1, 0, 0, 0], "position": [0, 0, 0], "timestamp": "1.5"}',
+        "field 'timestamp': '1.5'; expected an integer",
     ),
 ]
 

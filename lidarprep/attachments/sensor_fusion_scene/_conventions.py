@@ -139,7 +139,7 @@ def require_valid_times(times_us: Sequence[int], what: str) -> None:
         rate = 1e6 * (len(times_us) - 1) / (times_us[-1] - times_us[0])
         raise EncodingError(
             f"{what} come {rate:.0f} times a second; a Sensor Fusion Scene allows 100 on average",
-            fix="Prepare every other frame, or fewer.",
+            fix="If the times have another unit, say it with --time-unit; else prepare every other frame, or fewer.",
         )
 
 

@@ -4,6 +4,7 @@
     _topics.py                        which topics are read
     _clouds.py, _cameras.py           lidars and their points; cameras, their intrinsics and images
     _transforms.py                    the tree of transforms
+    _clocks.py                        clocks that differ between topics
     _messages.py                      headers and values of serialised messages
     _bag.py                           an open bag: its topics, and its messages by their places
     _storage.py                       what the kinds of file have in common: _mcap.py, _ros1.py, _sqlite.py

@@ -7,9 +7,10 @@ the bag is opened by its path; the last few bags stay open.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -20,14 +21,20 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from lidarprep.datasets.filenames import source_files
+from lidarprep.datasets.filenames import source_files, visible_names
 from lidarprep.datasets.ros._storage import Prefix, Storage, Topic, Wire, add_topic, zstd
 from lidarprep.errors import FormatError, SceneError
-from lidarprep.scene import SourceFile
+from lidarprep.scene import Finding, SourceFile, Subject
 
 METADATA = "metadata.yaml"
 
 REINDEX = "A recorder that crashed leaves it out: `ros2 bag reindex FOLDER` writes it."
+
+# A recorder that splits a bag numbers the parts.
+_PART = re.compile(r"(?P<name>.+)_[0-9]+(\.[a-z0-9]+)+", re.IGNORECASE)
+
+# Other parts that a finding names; further ones are counted.
+_NAMED = 5
 
 # A bag holds one file handle a file, and the chunks that it last decompressed.
 _KEPT_OPEN = 4
@@ -87,6 +94,7 @@ class Bag:
         self.path = path
         self._unpacked: tempfile.TemporaryDirectory[str] | None = None
         self._compression = "none"
+        self._counted: Any = None  # how many messages its metadata has
         self.files = self._listed_files() if path.is_dir() else [path]
         # Taken before the files are read: one that changes meanwhile has another version later.
         self.sources = self.current_sources()
@@ -96,6 +104,7 @@ class Bag:
             for topic in storage.topics.values():
                 add_topic(topics, topic)
         self.topics = dict(sorted(topics.items()))
+        self.findings = self._too_few()
 
     def current_sources(self) -> tuple[SourceFile, ...]:
         """Return the identity of the files as they are now, write-ahead logs of .db3 files included."""
@@ -170,12 +179,23 @@ class Bag:
         if mode not in ("none", "file", "message") or (mode != "none" and form != "zstd"):
             raise FormatError(path, found=f"compression {form!r} by {mode!r}", expected="zstd by file or message")
         self._compression = mode
+        self._counted = information.get("message_count")
         # Older releases wrote paths from the folder above; the files are beside the metadata in every release.
         files = [folder / Path(name).name for name in names]
         for file in files:
             if not file.is_file():
                 raise FormatError(path, place="'relative_file_paths'", found=f"{file.name}, which is not there")
         return files
+
+    def _too_few(self) -> list[Finding]:
+        """Find that there are fewer messages than the metadata count."""
+        there = sum(topic.messages for topic in self.topics.values())
+        if type(self._counted) is not int or there >= self._counted:
+            return []
+        message = f"{self.path.name} has {there} messages, where its {METADATA} counts {self._counted}"
+        cure = "copy its files once more, with a .db3-wal beside a .db3; or find the parts that are missing"
+        subject = Subject("file", os.fspath(self.path))
+        return [Finding("messages-missing", message, cure, "warning", subject, there, self._counted)]
 
     def _unpack(self, file: Path) -> Path:
         """Decompress a file into a temporary folder, which is deleted with the bag."""
@@ -190,6 +210,40 @@ class Bag:
         except (zstd().ZstdError, EOFError) as error:
             raise FormatError(file, found=f"zstd data that is cut or damaged ({error})") from error
         return target
+
+
+def other_parts(path: Path, files: Sequence[Path]) -> list[Finding]:
+    """Find files beside those of a bag that may be parts of it and are not read: NAME_0.mcap, NAME_1.mcap.
+
+    In the folder of a bag each file of messages is one; beside a single file those whose names differ in the number.
+    """
+    folder = path if path.is_dir() else path.absolute().parent
+    read = {file.name for file in files}
+    part = None if path.is_dir() else _PART.fullmatch(path.name)
+    if not path.is_dir() and part is None:
+        return []
+    others = []
+    for name in visible_names(folder):
+        other = _PART.fullmatch(name)
+        if name in read or (part is not None and (other is None or other["name"] != part["name"])):
+            continue
+        suffix = name.lower().removesuffix(".zstd")
+        if suffix.endswith((".db3", ".mcap")) or (part is not None and suffix.endswith(".bag")):
+            others.append(name)
+    if not others:
+        return []
+    listed = ", ".join(others[:_NAMED]) + (f" and {len(others) - _NAMED} more" if len(others) > _NAMED else "")
+    if path.is_dir():
+        message = (
+            f"{len(others)} files of messages in {path.name} are not in its {METADATA}, and are not read: {listed}"
+        )
+        cure = "`ros2 bag reindex FOLDER` writes metadata of all of them; or move them away"
+        return [
+            Finding("bag-parts-not-read", message, cure, "warning", Subject("file", os.fspath(path)), len(others), 0)
+        ]
+    message = f"{path.name} is read alone; beside it are files whose names differ in the number: {listed}"
+    cure = f"if they are parts of one recording, open the folder with its {METADATA}, or each part"
+    return [Finding("bag-parts-not-read", message, cure, "note", Subject("file", os.fspath(path)), len(others), 0)]
 
 
 def _entry(path: Path, value: Any, key: str, kind: type[Any]) -> Any:

@@ -2,14 +2,18 @@
 
 A camera is a namespace with images in it: /front/image_raw/compressed and /front/camera_info are the camera "front",
 and /stereo/left/image_raw is "stereo_left". Of several topics of images in one namespace, one as the sensor sends it is
-preferred to a rectified one, and a compressed to a raw one. Cameras are numbered by the order of their names, unused
-and unselected ones included: a camera's number does not depend on the selection.
+preferred to a rectified one, and a compressed to a raw one. Those are versions of one image only if their names say no
+more than how it is encoded, as image_rect_color does: /camera/front and /camera/left are the cameras "camera_front" and
+"camera_left", and so are images with a CameraInfo each, below its own topic. Cameras are numbered by the order of their
+names, unused and unselected ones included: a camera's number does not depend on the selection.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,6 +35,12 @@ from lidarprep.scene import Camera, CameraImage, Trajectory
 from lidarprep.scene.camera import CameraModel, Distortion, Intrinsics
 
 _TRANSPORTS = ("compressed", "compressedDepth", "theora", "ffmpeg")
+
+# The words of topics that say which version of a camera's image they are.
+_VERSIONS = frozenset(
+    ("image", "img", "raw", "rect", "rectified", "unrectified", "color", "colour", "rgb", "bgr", "rgba", "mono", "gray",
+     "grey", "depth", "points", "resized", "small", "throttle", "throttled", "debayered", "bayer", "jpeg", "png", "")
+)  # fmt: skip
 
 # The names of a distortion model's coefficients, in OpenCV's order. REP 104 names the first two models; drivers write
 # the others.
@@ -82,11 +92,8 @@ class CameraTopics:
 
 def camera_topics(bag: Bag, options: OpenOptions) -> list[CameraTopics]:
     """Return the selected cameras by the topics of the bag, in the order of their names."""
-    found: dict[str, list[Topic]] = {}
-    for topic in bag.of_kind(IMAGE, COMPRESSED_IMAGE):
-        found.setdefault(_camera_name(topic.name), []).append(topic)
     cameras = []
-    for index, (name, topics) in enumerate(sorted(found.items())):
+    for index, (name, topics) in enumerate(sorted(_cameras_of(bag).items())):
         if options.cameras and name not in options.cameras:
             continue
         best, *others = sorted(topics, key=_rank)
@@ -94,15 +101,33 @@ def camera_topics(bag: Bag, options: OpenOptions) -> list[CameraTopics]:
     return cameras
 
 
+def _cameras_of(bag: Bag) -> dict[str, list[Topic]]:
+    """Return the topics of images by the camera that they are of."""
+    topics = bag.of_kind(IMAGE, COMPRESSED_IMAGE)
+    calibrated = {tuple(_parts(topic.name)[:-1]) for topic in bag.of_kind(CAMERA_INFO)}
+    images = Counter(parts[:-1] for parts in {tuple(_parts(topic.name)) for topic in topics})
+    found: dict[tuple[str, ...], list[Topic]] = {}
+    for topic in topics:
+        parts = tuple(_parts(topic.name))
+        alone = images[parts[:-1]] == 1
+        # A version alone is its namespace's camera, several images with names of their own are cameras of those names;
+        # in between, a CameraInfo of its own makes an image a camera.
+        is_camera = parts in calibrated if _is_version(parts) != alone else not alone
+        found.setdefault(parts if is_camera else parts[:-1] or parts, []).append(topic)
+    names = {camera: "_".join(camera) for camera in found}
+    taken = Counter(names.values())
+    return {name if taken[name] == 1 else "/".join(camera): found[camera] for camera, name in names.items()}
+
+
+def _is_version(parts: Sequence[str]) -> bool:
+    """Return whether the last part of a topic says only how an image is encoded: image_raw, image_rect_color."""
+    return all(word in _VERSIONS for word in parts[-1].lower().split("_"))
+
+
 def _parts(topic: str) -> list[str]:
     """Return the names along a topic, without the transport at the end of compressed ones."""
     parts = [part for part in topic.split("/") if part]
     return parts[:-1] if len(parts) > 1 and parts[-1] in _TRANSPORTS else parts
-
-
-def _camera_name(topic: str) -> str:
-    parts = _parts(topic)
-    return "_".join(parts[:-1] or parts)
 
 
 def _is_rectified(topic: str) -> bool:
@@ -185,12 +210,17 @@ class Calibrations:
             self.found[topic.name] = read_camera_info(cursor)
 
     def belonging_to(self, topic: str, frame_id: str) -> tuple[str, CameraInfo] | None:
-        """Return the one in the namespace of a topic of images, or else the first of its frame."""
+        """Return the one below a topic of images, or in its namespace, or else the first of its frame.
+
+        The one in its namespace is another camera's if the topic has a camera's name and that one another frame.
+        """
         parts = _parts(topic)
-        for length in (len(parts) - 1, len(parts)):
+        for length in (len(parts), len(parts) - 1):
             name = "/" * topic.startswith("/") + "/".join([*parts[:length], "camera_info"])
-            if name in self.found:
-                return name, self.found[name]
+            info = self.found.get(name)
+            own = length == len(parts) or _is_version(parts)
+            if info is not None and (own or not frame_id or not info.frame_id or info.frame_id == frame_id):
+                return name, info
         return next(((name, info) for name, info in self.found.items() if frame_id and info.frame_id == frame_id), None)
 
 

@@ -27,8 +27,9 @@ from lidarprep.datasets.ros._transforms import TransformTree
 from lidarprep.datasets.selection import listed
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles.fields import cloud_from_fields, is_time
+from lidarprep.pointfiles.timestamps import in_unit
 from lidarprep.scene import Lidar, PointCloud, Pose, Trajectory
-from lidarprep.scene.points import middle_time
+from lidarprep.scene.points import TimeUnit, middle_time
 
 # sensor_msgs/PointField: INT8 = 1, UINT8, INT16, UINT16, INT32, UINT32, FLOAT32, FLOAT64 = 8.
 _DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
@@ -48,12 +49,13 @@ class _Field:
     count: int
 
 
-def read_cloud(cursor: Cursor, stamp: int | None = None) -> PointCloud:
+def read_cloud(cursor: Cursor, stamp: int | None = None, unit: TimeUnit | None = None) -> PointCloud:
     """Read a PointCloud2 as columns, in the sensor's frame.
 
     Args:
         cursor: The message.
         stamp: What the points' times count from, nanoseconds, where it is not the header's time.
+        unit: The unit of the points' times, where their field's name does not state it; None: guessed by their size.
 
     Returns:
         The (height · width) points in the message's order; their times are nanoseconds since the Unix epoch.
@@ -75,7 +77,7 @@ def read_cloud(cursor: Cursor, stamp: int | None = None) -> PointCloud:
             unread.append(field.name)
             continue
         columns[field.name] = _column(cursor, points, np.dtype(order + code), field)
-    cloud = cloud_from_fields(cursor.path, columns, "sensor", unread=unread)
+    cloud = in_unit(cloud_from_fields(cursor.path, columns, "sensor", unread=unread), unit)
     return _with_absolute_times(cloud, header_stamp if stamp is None else stamp)
 
 
@@ -154,9 +156,9 @@ def _with_absolute_times(cloud: PointCloud, stamp: int) -> PointCloud:
     return cloud
 
 
-def _read_message(message: MessageSource, stamp: int, in_world: bool) -> PointCloud:
+def _read_message(message: MessageSource, stamp: int, in_world: bool, unit: TimeUnit | None) -> PointCloud:
     """Read the points in the lidar's frame of reference; in the world if they are said to be."""
-    cloud = read_cloud(message.read(), stamp)
+    cloud = read_cloud(message.read(), stamp, unit)
     return replace(cloud, frame="world") if in_world else cloud
 
 
@@ -201,7 +203,7 @@ def placed_clouds(
                 if pose is None:
                     unplaced += 1
                     continue
-            read = partial(_read_message, series.source(row), to_frame.stamp, in_world)
+            read = partial(_read_message, series.source(row), to_frame.stamp, in_world, options.points_unit)
             of_frame[frame].append(LidarSweep(read, replace(lidar, ego_from_lidar=pose), to_frame))
             placed.append(to_frame)
         notes += _cloud_notes(series, rows, unplaced, options)

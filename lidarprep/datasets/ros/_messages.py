@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from lidarprep.datasets.ros._bag import Messages, Place, opened
 from lidarprep.datasets.ros._storage import Wire
 from lidarprep.errors import FormatError
+from lidarprep.scene.finding import Finding, Severity, Subject
 
 # Enough of a message for its header, and for what follows it in images.
 PREFIX_BYTES = 400
@@ -124,6 +125,73 @@ class MessageSource:
         return Cursor(self.path, self.name, opened(self.path).read(self.place), self.wire)
 
 
+# A header this far from where the others of its topic are, against the time of recording, has no time: half a day.
+_ANOTHER_CLOCK_NS = 12 * 3600 * 10**9
+
+# A clock that begins at 0 comes to the next stamp within so many usual steps, or so many nanoseconds of two stamps.
+_STEPS_FROM_ZERO, _NS_FROM_ZERO = 10, 10 * 10**9
+
+
+def usable_stamps(
+    stamps: NDArray[np.int64], recorded: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the times of a topic's messages, and which of them (K,) were estimated since the header has none.
+
+    A header has no time if it is 0, but for a simulation's clock that begins at 0; or if it is half a day from where
+    the others are, such as one that counts from the sensor's start. Its time is estimated from the time of recording,
+    less the delay of the messages around it. Where no header has a time, those of recording are taken.
+
+    Args:
+        stamps: (K,) nanoseconds, by the headers, in the order of recording.
+        recorded: (K,) nanoseconds: when the messages were recorded.
+    """
+    unset = stamps == 0
+    begins = int(np.argmin(unset)) if len(unset) else 0  # how many zeros come first
+    if begins and not unset[begins:].any() and _begins_at_zero(stamps[begins - 1 :]):
+        unset[:] = False
+    if unset.all():
+        return recorded, unset
+    delays = recorded - stamps
+    unset |= np.abs(delays - np.median(delays[~unset])) > _ANOTHER_CLOCK_NS
+    if not unset.any():
+        return stamps, unset
+    base = int(delays[~unset][0])  # a float64 of a time since the epoch would be rounded to 256 ns
+    known = (delays[~unset] - base).astype(np.float64)
+    around = np.interp(np.flatnonzero(unset), np.flatnonzero(~unset), known)
+    times = stamps.copy()
+    times[unset] = recorded[unset] - base - np.rint(around).astype(np.int64)
+    return times, unset
+
+
+def usual_delay(times: NDArray[np.int64], recorded: NDArray[np.int64], unset: NDArray[np.bool_]) -> float | None:
+    """Return the usual time from the header's (K,) to the recording's, nanoseconds; None where no header has one."""
+    return None if unset.all() else float(np.median((recorded - times)[~unset]))
+
+
+def _begins_at_zero(stamps: NDArray[np.int64]) -> bool:
+    """Return whether the first of the stamps, a 0, is the begin of their clock."""
+    steps = np.diff(stamps)
+    longest = _STEPS_FROM_ZERO * float(np.median(steps[1:])) if len(steps) > 1 else _NS_FROM_ZERO
+    return bool(len(steps)) and 0 < steps[0] <= longest
+
+
+def unset_stamps(topic: str, what: str, unset: int, count: int) -> list[Finding]:
+    """Return the finding of `usable_stamps`, on so many of the topic's headers; none if all have a time."""
+    if not unset:
+        return []
+    if unset == count:
+        message = f"{topic}: no header of its {count} {what} has a time; the times of recording are taken instead"
+        cure = "let the driver stamp its messages; until then they are late by their transport"
+    else:
+        message = (
+            f"{topic}: {unset} of {count} {what} have a header without a time (0, or half a day from the others); "
+            "their times are estimated from when they were recorded"
+        )
+        cure = "nothing, unless such messages matter: all others keep the times of their headers"
+    severity: Severity = "warning" if unset == count else "note"
+    return [Finding("stamps-unset", message, cure, severity, Subject("topic", topic), unset, 0)]
+
+
 @dataclass(frozen=True)
 class Series:
     """The messages of a topic, with the times and frames of reference that their headers name."""
@@ -133,7 +201,8 @@ class Series:
     timestamps: NDArray[np.int64]  # (K,) nanoseconds since the Unix epoch
     frame_ids: tuple[str, ...]
     first: bytes  # of the first message, up to PREFIX_BYTES
-    notes: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    delay_ns: float | None  # from the times of the headers to those of the recording, mostly; None where none has one
 
     @property
     def name(self) -> str:
@@ -165,10 +234,7 @@ def read_headers(path: Path, messages: Messages, prefixes: Sequence[bytes]) -> S
         if key not in names:
             names[key] = frame_name(raw)
         frame_ids.append(names[key])
-    notes: tuple[str, ...] = ()
-    unset = int((stamps == 0).sum())
-    if unset:
-        stamps = messages.times
-        topic = messages.topic.name
-        notes = (f"{topic}: {unset} of {len(stamps)} headers have no time; the times of recording are taken instead",)
-    return Series(path, messages, stamps, tuple(frame_ids), prefixes[0], notes)
+    times, unset = usable_stamps(stamps, messages.times)
+    findings = unset_stamps(messages.topic.name, "messages", int(unset.sum()), len(unset))
+    delay = usual_delay(times, messages.times, unset)
+    return Series(path, messages, times, tuple(frame_ids), prefixes[0], tuple(findings), delay)

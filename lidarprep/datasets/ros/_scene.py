@@ -22,15 +22,16 @@ from lidarprep.datasets.association import match_images, poses_at
 from lidarprep.datasets.multi_lidar import read_sweeps
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_files import read_poses as read_poses_file
-from lidarprep.datasets.ros._bag import Bag, opened
+from lidarprep.datasets.ros._bag import Bag, opened, other_parts
 from lidarprep.datasets.ros._cameras import Calibrations, CameraTopics, PosedSeries, camera_topics, image_series
+from lidarprep.datasets.ros._clocks import differing_clocks
 from lidarprep.datasets.ros._clouds import placed_clouds
-from lidarprep.datasets.ros._messages import PREFIX_BYTES, Series, read_headers
-from lidarprep.datasets.ros._topics import lidar_topics, pose_topic, streams, transform_topics
+from lidarprep.datasets.ros._messages import PREFIX_BYTES, Series, read_headers, unset_stamps
+from lidarprep.datasets.ros._topics import lidar_topics, pose_topic, streams, transform_topics, unread_topics
 from lidarprep.datasets.ros._transforms import TransformTree, read_poses
 from lidarprep.datasets.selection import listed, unused_options
 from lidarprep.errors import SceneError
-from lidarprep.scene import CameraImage, Frame, Pose, Scene, Trajectory
+from lidarprep.scene import CameraImage, Finding, Frame, Pose, Scene, Trajectory
 
 EGO_FRAMES = ("base_link", "base_footprint", "base", "ego", "ego_vehicle", "vehicle", "rear_axle", "body", "imu_link",
               "imu")  # fmt: skip
@@ -38,7 +39,7 @@ WORLD_FRAMES = ("map", "odom", "world", "earth")
 
 USED_OPTIONS = (
     "points_frame", "poses", "lidars", "cameras", "image_tolerance", "max_pose_gap", "ego_frame", "world_frame",
-    "pose_topic",
+    "pose_topic", "time_unit",
 )  # fmt: skip
 
 
@@ -59,10 +60,15 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
     found = _read_headers(bag, options)
     first = found.lidars[0]
     notes = [note for storage in bag.storages for note in storage.notes]
-    notes += [note for series in (*found.lidars, *found.cameras.values()) for note in series.notes] + found.tree.notes
+    notes += found.tree.notes
+    findings = [*bag.findings, *other_parts(bag.path, bag.files)]
+    findings += [one for series in (*found.lidars, *found.cameras.values()) for one in series.findings]
+    findings += found.tree.findings
+    findings += differing_clocks(first, [*found.lidars[1:], *found.cameras.values()], found.tree)
     ego, guessed = ego_frame(found.tree, first.frame_ids[0], options)
     device = device_poses(bag, found.tree, first, ego, options)
     notes += [*guessed, *device.notes]
+    findings += device.findings
     lidars, clouds, cloud_notes = placed_clouds(found.lidars, found.tree, ego, device.trajectory, options)
     cameras, camera_notes = _cameras(bag, found, ego)
     kept = [row for row, sources in enumerate(clouds) if sources]
@@ -92,6 +98,7 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
     used |= {name for one in cameras for name in one.topics} | ({device.topic} if device.topic else set())
     asked = USED_OPTIONS if options.poses is None else (*USED_OPTIONS, "poses_are")
     notes += [*cloud_notes, *camera_notes, *image_notes, *unused_options(options, asked)]
+    findings += unread_topics(bag, has_cameras=bool(found.cameras))
     return Scene(
         str(path),
         layout,
@@ -102,6 +109,7 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
         lidars,
         device.trajectory,
         streams(bag, used),
+        findings=tuple(findings),
     )
 
 
@@ -178,6 +186,7 @@ class DevicePoses:
     trajectory: Trajectory | None
     notes: tuple[str, ...]
     topic: str | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 def ego_frame(tree: TransformTree, lidar_frame: str, options: OpenOptions) -> tuple[str, list[str]]:
@@ -211,7 +220,7 @@ def device_poses(bag: Bag, tree: TransformTree, lidar: Series, ego: str, options
     The clouds of the first lidar are for poses without times, and for messages; `ego` is the device's frame.
     """
     if options.poses is not None:
-        return _from_file(options.poses, options.poses_are, lidar, ego)
+        return _from_file(options.poses, lidar, ego, options)
     if options.pose_topic is None:
         in_tree = _from_tree(tree, ego, options)
         if in_tree is not None:
@@ -222,9 +231,9 @@ def device_poses(bag: Bag, tree: TransformTree, lidar: Series, ego: str, options
     return _from_topic(bag, topic.name, tree, lidar.frame_ids[0], ego, options)
 
 
-def _from_file(path: Path, poses_are: str | None, lidar: Series, ego: str) -> DevicePoses:
+def _from_file(path: Path, lidar: Series, ego: str, options: OpenOptions) -> DevicePoses:
     """Return the poses of a file: by time where it has times, or else one a cloud."""
-    table = read_poses_file(path, poses_are)
+    table = read_poses_file(path, options)
     notes: list[str] = []
     if table.timestamps is not None:
         trajectory, notes = table.trajectory()
@@ -237,7 +246,7 @@ def _from_file(path: Path, poses_are: str | None, lidar: Series, ego: str) -> De
             fix="Give one pose a cloud, or give them times.",
         )
     note = f"poses from {path}, read as {table.kind}, are taken as world from {ego or 'the lidar'}"
-    return DevicePoses(trajectory, (note, *table.notes, *notes))
+    return DevicePoses(trajectory, (note, *table.notes, *notes), findings=table.findings)
 
 
 def _from_tree(tree: TransformTree, ego: str, options: OpenOptions) -> DevicePoses | None:
@@ -276,7 +285,9 @@ def _from_topic(
         if isinstance(world_from_parent, Trajectory):
             raise SceneError(f"{bag.path}: {world}, the world of topic {topic}, moves in {wanted}")
         trajectory, world = trajectory.seen_from(world_from_parent), wanted
-    return DevicePoses(trajectory, (f"the world is {world or 'nameless'}, by topic {topic}", *notes), topic)
+    findings = unset_stamps(topic, "poses", found[0].unset, len(messages))
+    note = f"the world is {world or 'nameless'}, by topic {topic}"
+    return DevicePoses(trajectory, (note, *notes), topic, tuple(findings))
 
 
 def _between(

@@ -13,7 +13,7 @@ from lidarprep.datasets.ros._storage import Topic
 from lidarprep.datasets.selection import listed
 from lidarprep.datasets.undecoded import undecoded_messages
 from lidarprep.errors import FormatError, SceneError
-from lidarprep.scene import Stream
+from lidarprep.scene import Finding, Severity, Stream, Subject
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
 IMAGE = "sensor_msgs/msg/Image"
@@ -31,6 +31,29 @@ _DERIVED = (
     "filter", "map", "ground", "debug", "cluster", "segment", "obstacle", "object", "downsample", "voxel", "crop",
     "accumulat", "aggregat", "registered", "transformed", "merged", "concat",
 )  # fmt: skip
+
+# Other types of clouds and of images, which are not read, and what makes of them what is read.
+_OTHER_CLOUDS = {
+    "livox_ros_driver/msg/CustomMsg": "livox_ros_driver with its format set to PointCloud2",
+    "livox_ros_driver2/msg/CustomMsg": "livox_ros_driver2 with its xfer_format set to PointCloud2",
+    "velodyne_msgs/msg/VelodyneScan": "velodyne_pointcloud",
+    "ouster_ros/msg/PacketMsg": "ouster_ros",
+    "ouster_sensor_msgs/msg/PacketMsg": "ouster_ros",
+    "hesai_ros_driver/msg/UdpFrame": "hesai_ros_driver",
+    "rslidar_msg/msg/RslidarPacket": "rslidar_sdk",
+    "sensor_msgs/msg/PointCloud": "point_cloud_converter",
+    "sensor_msgs/msg/LaserScan": "laser_geometry",
+    "point_cloud_interfaces/msg/CompressedPointCloud2": "point_cloud_transport's republish",
+}
+_OTHER_IMAGES = {
+    "theora_image_transport/msg/Packet": "image_transport's republish",
+    "ffmpeg_image_transport_msgs/msg/FFMPEGPacket": "ffmpeg_image_transport's decoder",
+    "foxglove_msgs/msg/CompressedVideo": "a decoder of its video",
+    "foxglove_msgs/msg/CompressedImage": "a node that publishes it as sensor_msgs/CompressedImage",
+    "foxglove_msgs/msg/RawImage": "a node that publishes it as sensor_msgs/Image",
+}
+# A scan of one plane is no lidar of a scene: nobody misses it.
+_SELDOM_MISSED = ("sensor_msgs/msg/LaserScan",)
 
 # A topic a line; further ones are counted.
 _LISTED_TOPICS = 40
@@ -147,3 +170,33 @@ def streams(bag: Bag, used: Iterable[str]) -> tuple[Stream, ...]:
     """Return all topics, for the scene."""
     names = set(used)
     return tuple(Stream(topic.name, topic.kind, topic.messages, topic.name in names) for topic in bag.topics.values())
+
+
+def unread_topics(bag: Bag, *, has_cameras: bool) -> list[Finding]:
+    """Find topics of clouds and images that cannot be read, each with the reason.
+
+    Args:
+        bag: The bag; points of it are read.
+        has_cameras: Whether there is a topic of images that can be read.
+    """
+    findings = []
+    for topic in bag.topics.values():
+        cloud = topic.kind in _OTHER_CLOUDS or POINT_CLOUD in topic.kind.split(" and ")
+        image = topic.kind in _OTHER_IMAGES or bool({IMAGE, COMPRESSED_IMAGE} & {*topic.kind.split(" and ")})
+        if not (cloud or image) or topic.kind in _SELDOM_MISSED:
+            continue
+        converter = (_OTHER_CLOUDS | _OTHER_IMAGES).get(topic.kind)
+        if not topic.messages:
+            why, cure = "it has no messages", "see whether its driver ran; or nothing, if it was not to be recorded"
+        elif converter is not None:
+            why = f"its {topic.messages} messages are of {topic.kind}, which is not read"
+            cure = f"where it is wanted, convert it first, with {converter}"
+        elif topic.wire is None:
+            why = f"its {topic.messages} messages are of {topic.kind} in a form that is not known"
+            cure = "record it as one type, serialised as CDR or by ROS 1"
+        else:
+            continue
+        severity: Severity = "warning" if image and topic.messages and not has_cameras else "note"
+        message = f"topic {topic.name} is not read: {why}"
+        findings.append(Finding("topic-not-read", message, cure, severity, Subject("topic", topic.name)))
+    return findings

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.datasets.ros._bag import Messages
-from lidarprep.datasets.ros._messages import Cursor, frame_name
+from lidarprep.datasets.ros._messages import Cursor, frame_name, unset_stamps, usable_stamps, usual_delay
 from lidarprep.datasets.ros._storage import Wire
 from lidarprep.datasets.ros._topics import ODOMETRY, STAMPED_TRANSFORM, TRANSFORMS
 from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.scene import Pose, Trajectory
+from lidarprep.scene.finding import Finding
 from lidarprep.scene.pose import conjugate, multiply, rotate, slerp
 
 # More transforms than this in one message are refused.
@@ -35,15 +36,19 @@ class Transforms:
     timestamps: NDArray[np.int64]  # (M,) nanoseconds since the Unix epoch
     quaternions: NDArray[np.float64]  # (M, 4) w, x, y, z, as in the messages
     translations: NDArray[np.float64]  # (M, 3) metres
+    unset: int = 0  # how many of the headers have no time; those in `timestamps` are usable
+    delay_ns: float | None = None  # from the times of the headers to those of the recording, mostly
 
     @classmethod
     def concatenate(cls, parts: Sequence[Transforms]) -> Transforms:
         """Return the poses of all parts, of one parent and child, one after the other."""
-        columns = [
+        times, quaternions, translations = (
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("timestamps", "quaternions", "translations")
-        ]
-        return cls(parts[0].parent, parts[0].child, *columns)
+        )
+        unset = sum(part.unset for part in parts)
+        delay = parts[0].delay_ns
+        return cls(parts[0].parent, parts[0].child, times, quaternions, translations, unset, delay)
 
     def take(self, rows: NDArray[np.int64]) -> Transforms:
         """Return the poses of these rows."""
@@ -93,12 +98,19 @@ def read_poses(path: Path, messages: Messages, raws: Sequence[bytes]) -> list[Tr
                 transforms = _columns(table[alike], record, cursor.order, wire)
                 found[record.parent, record.child].append((rows[alike], transforms))
             rows, table = rows[~alike], table[~alike]
-    return [
-        Transforms.concatenate([part for _, part in parts]).take(
-            np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
-        )
-        for parts in found.values()
-    ]
+    return [_in_recorded_order(parts, messages.times) for parts in found.values()]
+
+
+def _in_recorded_order(
+    parts: Sequence[tuple[NDArray[np.int64], Transforms]], recorded: NDArray[np.int64]
+) -> Transforms:
+    """Return the poses of one parent and child by the rows of their messages, with times that are usable."""
+    rows = np.concatenate([rows for rows, _ in parts])
+    order = np.argsort(rows, kind="stable")
+    transforms = Transforms.concatenate([part for _, part in parts]).take(order)
+    times, unset = usable_stamps(transforms.timestamps, recorded[rows[order]])
+    delay = usual_delay(times, recorded[rows[order]], unset)
+    return replace(transforms, timestamps=times, unset=int(unset.sum()), delay_ns=delay)
 
 
 def _alike(table: NDArray[np.uint8], records: Sequence[_Record], wire: Wire) -> NDArray[np.bool_]:
@@ -181,10 +193,15 @@ class TransformTree:
     def __init__(self, path: Path, moving: Sequence[Transforms], static: Sequence[Transforms]) -> None:
         self.path = path
         self.notes: list[str] = []
+        self.findings: list[Finding] = []
         self.edges: dict[str, Edge] = {}
         for child, parents in _by_child(moving).items():
-            transforms = self._one_parent(child, parents).in_order()
+            found = self._one_parent(child, parents)
+            transforms = found.in_order()
             self.edges[child] = Edge(transforms, _is_constant(transforms), announced=False)
+            if not self.edges[child].fixed:
+                place = f"tf, {child} in {found.parent}"
+                self.findings += unset_stamps(place, "transforms", found.unset, len(found.timestamps))
         for child, parents in _by_child(static).items():
             self.edges[child] = Edge(parents[-1], fixed=True, announced=True)
 
