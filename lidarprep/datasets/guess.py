@@ -18,8 +18,6 @@ from lidarprep.errors import FormatError, SceneError, is_git_lfs_pointer
 from lidarprep.pointfiles import is_point_file, point_suffixes
 from lidarprep.scene import Finding, Scene, Severity, Subject
 
-NOT_READ = "recording-not-read"
-
 
 class Layout(Protocol):
     """What a layout's module offers."""
@@ -231,14 +229,14 @@ def unread_recordings(path: Path, name: str, layouts: Mapping[str, Layout], *, o
         whole = _whole(path, layouts)
         if whole is not None:
             top, message = whole
-            return [Finding(NOT_READ, message, f"open {top}", severity, Subject("file", os.fspath(top)))]
+            return [Finding("recording-not-read", message, f"open {top}", severity, Subject("file", os.fspath(top)))]
         return _around_a_file(path, layouts) if name == "file" else _below_a_folder(path, layouts)
     if name in SHAPES:
         loose = [one for one in visible_names(path) if one.lower().endswith(_CLOUDS) and (path / one).is_file()]
         if loose:
             message = f"{len(loose)} point files in the folder itself, such as {loose[0]}, are not read"
             cure = "open them by themselves, if they are meant"
-            return [Finding(NOT_READ, message, cure, "note", Subject("file", os.fspath(path / loose[0])))]
+            return [Finding("recording-not-read", message, cure, "note", Subject("file", os.fspath(path / loose[0])))]
     return []
 
 
@@ -271,7 +269,7 @@ def _below_a_folder(path: Path, layouts: Mapping[str, Layout]) -> list[Finding]:
     found = [(folder, _composite(folder, layouts)) for folder in folders_in(path)[:_SEARCHED]]
     return [
         Finding(
-            NOT_READ,
+            "recording-not-read",
             f"{folder.name}/ ({name}) lies beside the point files, and is not read",
             f"open {folder}, if that is meant",
             subject=Subject("file", os.fspath(folder)),
@@ -288,7 +286,15 @@ def _around_a_file(path: Path, layouts: Mapping[str, Layout]) -> list[Finding]:
     if name is None:
         return []
     message = f"the file lies in the folder of a recording ({name}), and does not belong to it"
-    return [Finding(NOT_READ, message, f"open {folder}, if that is meant", "note", Subject("file", os.fspath(folder)))]
+    return [
+        Finding(
+            "recording-not-read",
+            message,
+            f"open {folder}, if that is meant",
+            "note",
+            Subject("file", os.fspath(folder)),
+        )
+    ]
 
 
 def _composite(folder: Path, layouts: Mapping[str, Layout]) -> str | None:

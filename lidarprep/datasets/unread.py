@@ -12,8 +12,6 @@ from lidarprep.datasets.filenames import folders_in, visible_names
 from lidarprep.datasets.selection import listed
 from lidarprep.scene import Finding, Severity, Subject
 
-FOLDER_NOT_READ = "folder-not-read"
-
 # From this share of common letters on, two names are taken for spellings of one: camera and cameras have 0.92, pose and
 # poses 0.89; intrinsics and extrinsics 0.8.
 SPELLING_RATIO = 0.85
@@ -113,7 +111,7 @@ def not_read(
     expected: str | None = None,
 ) -> Finding:
     """Make the finding of a folder or file that is not read."""
-    return Finding(FOLDER_NOT_READ, message, cure, severity, Subject("file", fspath(path)), found, expected)
+    return Finding("folder-not-read", message, cure, severity, Subject("file", fspath(path)), found, expected)
 
 
 def misnamed_file(path: Path) -> str:

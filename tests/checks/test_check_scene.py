@@ -28,7 +28,7 @@ AHEAD = ring(degrees=(-60.0, 60.0))
 
 
 # What these scenes lack on purpose.
-_OF_RIGS = {"images-missing", "poses-missing"}
+_OF_RIGS = {"images-missing", "poses-missing", "repeated-points"}
 
 
 def codes(scene: Scene, *, max_speed: float = 80.0, with_intensity: bool = True) -> list[str]:

@@ -8,6 +8,7 @@ the points there. So these tests keep what was seen; that the sign is green wher
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,8 @@ def pixels_of(frame: Frame, front: CameraImage, box: Box) -> NDArray[np.float64]
     """Where the points of a box in ego coordinates land, by way of the world."""
     ego = frame.points().positions.astype(np.float64)
     assert frame.world_from_ego is not None
-    pixels, seen = front.project(frame.world_from_ego.apply(ego[inside(ego, box)]))
+    unbounded = replace(front.camera, intrinsics=replace(front.camera.intrinsics, width=None, height=None))
+    pixels, seen = replace(front, camera=unbounded).project(frame.world_from_ego.apply(ego[inside(ego, box)]))
     assert seen.all()
     return pixels
 
