@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from lidarprep.checks._alignment import misaligned_cameras
 from lidarprep.checks._cameras import CameraView, camera_views, odd_extrinsics
 from lidarprep.checks._finding import refuse, refused, why_refused
 from lidarprep.checks._gaps import emptied_frames, empty_frames, missing_images, missing_poses
@@ -85,7 +86,10 @@ def check_scene(
     findings += wrong_frame
     if not wrong_frame:  # else the views of the cameras mean nothing
         views = camera_views(scene, looked_at)
-        findings += [finding for view in views.values() if (finding := odd_extrinsics(view)) is not None]
+        odd = [finding for view in views.values() if (finding := odd_extrinsics(view)) is not None]
+        findings += odd
+        if options.level == "full" and scene.cameras:
+            findings += misaligned_cameras(scene, samples, besides={finding.subject.name for finding in odd})
     findings += not_unit(scene)
     findings += out_of_order(scene)
     findings += jumps(scene, options.max_speed)

@@ -16,7 +16,7 @@ from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import Camera, CameraImage, Frame, Scene
 
 # Options that every layout answers to: they are applied to the opened scene.
-_GENERAL = frozenset({"frame_order", "invert_extrinsics"})
+_GENERAL = frozenset({"frame_order", "invert_extrinsics", "calibration"})
 
 LISTED_NAMES = 12
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 # error: it would ruin a task. warning: it may. note: it is as well to know.
 Severity = Literal["error", "warning", "note"]
@@ -56,6 +57,7 @@ class Finding:
         found: The figure that was found, in the unit of `expected`; None where there is no single one.
         expected: What was expected in its place.
         option: The option that settles it.
+        calibration: What the file holds that `--calibration` takes to settle it, if it is one of a camera's pose.
     """
 
     code: str
@@ -66,6 +68,7 @@ class Finding:
     found: float | str | None = None
     expected: float | str | None = None
     option: Option | None = None
+    calibration: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property
     def advice(self) -> str:
