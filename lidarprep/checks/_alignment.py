@@ -34,13 +34,16 @@ MOST_FRAMES, FEWEST_FRAMES = 5, 3
 # A frame counts if the camera sees so many depth edges in it.
 FEWEST_EDGES = 100
 
+# Images with fewer pixels a radian are too coarse.
+FEWEST_PIXELS = 150.0
+
 # Edges agree at a place if its score is so many deviations above that of all rotations: in a coarse and a fine look.
 # Images of other cameras, dark and blurred ones stay below, or lead to the border of the search, LARGEST_DEGREES.
-CERTAIN, FINELY_CERTAIN, LARGEST_DEGREES = 2.0, 3.6, 4.3
+CERTAIN, FINELY_CERTAIN, LARGEST_DEGREES = 2.0, 4.0, 4.3
 
 # A camera is misaligned if the best rotation is larger than MISALIGNED_DEGREES, the pose as given scores at most
 # GIVEN_PART of it, and so many of the frames and of the strips of the image gain by it.
-MISALIGNED_DEGREES, GIVEN_PART, FRAMES_GAIN, STRIPS_GAIN = 0.8, 0.92, 0.7, 0.6
+MISALIGNED_DEGREES, GIVEN_PART, FRAMES_GAIN, STRIPS_GAIN = 0.7, 0.9, 0.7, 0.6
 
 # Pairs of cameras that are tried for being exchanged.
 MOST_PAIRS = 15
@@ -208,7 +211,8 @@ def _window(image: CameraImage) -> Window | None:
     intrinsics = image.camera.intrinsics
     width, height = image_size(image)
     sized = replace(intrinsics, width=width, height=height)
-    return Window.of(sized, min(PIXELS_PER_RADIAN, intrinsics.fx / image.scale_factor))
+    per_radian = intrinsics.fx / image.scale_factor
+    return None if per_radian < FEWEST_PIXELS else Window.of(sized, min(PIXELS_PER_RADIAN, per_radian))
 
 
 @dataclass(frozen=True, eq=False)

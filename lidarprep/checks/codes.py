@@ -35,7 +35,7 @@ CODES: dict[str, Code] = {
         "beside the objects in the images.",
         measured="Depth edges of the points, and steps of their intensity, are looked up in the gradients of up to 5 "
         "images of the camera, at the pose as given and at rotations of up to 4° about each axis. The camera is named "
-        "if the best rotation is at least 0.8°, scores well above all others, the given pose scores at most 0.92 of "
+        "if the best rotation is at least 0.7°, scores well above all others, the given pose scores at most 0.9 of "
         "it, and 70 % of the frames and 60 % of the strips of the image gain by it. With fewer than 3 frames, or in "
         "images that show too little, nothing is said. A wrong position of 10 cm is not seen.",
         cure="Write the pose that was found with `lidarprep inspect SCENE --write-calibration FILE`, look at it, and "
@@ -51,7 +51,7 @@ CODES: dict[str, Code] = {
         "device as what is before it.",
         measured="Where the images of two cameras agree with the points nowhere near their own poses, each is tried "
         "at the pose of the other, with its own intrinsics and with the other's. They are named if both agree there "
-        "within 0.8°.",
+        "within 0.7°.",
         cure="Mend the recording; or write the exchanged values with `lidarprep inspect SCENE --write-calibration "
         "FILE`, and prepare with `--calibration FILE`.",
         example="cameras front and back look as if their poses were exchanged: the images of each agree with the "
