@@ -41,6 +41,9 @@ FEWEST_PIXELS = 150.0
 # Images of other cameras, dark and blurred ones stay below, or lead to the border of the search, LARGEST_DEGREES.
 CERTAIN, FINELY_CERTAIN, LARGEST_DEGREES = 2.0, 4.0, 4.3
 
+# A degree beside the best place, the fine score is at most this part of it: in blurred images, anything fits widely.
+BESIDE_PART = 0.65
+
 # A camera is misaligned if the best rotation is larger than MISALIGNED_DEGREES, the pose as given scores at most
 # GIVEN_PART of it, and so many of the frames and of the strips of the image gain by it.
 MISALIGNED_DEGREES, GIVEN_PART, FRAMES_GAIN, STRIPS_GAIN = 0.7, 0.9, 0.7, 0.6
@@ -262,6 +265,8 @@ def _judge(views: Sequence[View]) -> tuple[Verdict, Found | None, int]:
 
 def _verdict(found: Found) -> Verdict:
     if found.best < CERTAIN or found.fine_best < FINELY_CERTAIN or np.abs(found.degrees).max() > LARGEST_DEGREES:
+        return "cannot tell"
+    if found.beside > BESIDE_PART * found.fine_best:
         return "cannot tell"
     if found.angle < MISALIGNED_DEGREES:
         return "aligned"

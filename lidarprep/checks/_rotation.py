@@ -34,6 +34,11 @@ _STRIPS, _FEATURES_IN_STRIP = 6, 20
 
 # A place and those around it, in steps.
 _AROUND = np.array(list(product((-1.0, 0.0, 1.0), repeat=3)))
+
+# A degree to each side; about the optical axis, little moves.
+_BESIDE = np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])
+
+# Every how many rotations of the grid tell what scores are usual.
 _SPARSE = 7
 
 Array = NDArray[np.float64]
@@ -53,7 +58,10 @@ class Found:
 
     Args:
         degrees: (3,) the rotation about the camera's x, y and z axes, as a rotation vector: new camera from old.
-        best, given: Score there and at the pose as given, in deviations of the scores of all rotations.
+        best, given: Score there and at the pose as given, in deviations of the scores of all rotations, by maps that
+            are blurred wide.
+        fine_best, fine_given: The same by the least blurred maps.
+        beside: The mean score by these at a degree to each side of the best place.
         frames_gained, strips_gained: Which parts of the frames, and of the strips of the image, score better there.
     """
 
@@ -62,6 +70,7 @@ class Found:
     given: float
     fine_best: float
     fine_given: float
+    beside: float
     frames_gained: float
     strips_gained: float
 
@@ -110,7 +119,8 @@ def search(views: Sequence[View]) -> Found:
     both = np.array([places[0], np.zeros(3)])
     of_frames = _scores(views, both, COMPARED)
     sparse = weights @ _scores(views, grid[::_SPARSE], COMPARED, 2)
-    best, given = _deviations(weights @ of_frames, sparse)
+    around = weights @ _scores(views, places[0] + _BESIDE, COMPARED)
+    best, given, *beside = _deviations(np.concatenate((weights @ of_frames, around)), sparse)
     wide_best, wide_given = _deviations(weights @ _scores(views, both, 0), coarse)
     return Found(
         degrees=both[0],
@@ -118,17 +128,17 @@ def search(views: Sequence[View]) -> Found:
         given=wide_given,
         fine_best=best,
         fine_given=given,
+        beside=float(np.mean(beside)),
         frames_gained=float((of_frames[:, 0] > of_frames[:, 1]).mean()),
         strips_gained=_strips_gained(views, weights, both),
     )
 
 
-def _deviations(scores: Array, of_all: Array) -> tuple[float, float]:
-    """Return two scores in robust deviations from the median of all."""
+def _deviations(scores: Array, of_all: Array) -> list[float]:
+    """Return scores in robust deviations from the median of all."""
     middle = np.median(of_all)
     unit = 1.4826 * float(np.median(np.abs(of_all - middle))) or 1.0
-    first, second = ((scores - middle) / unit).tolist()
-    return first, second
+    return [float(score) for score in (scores - middle) / unit]
 
 
 def _best_places(grid: Array, scores: Array) -> list[Array]:
