@@ -2,6 +2,7 @@
 
 from .api import AsyncScaleClient, AsyncTask, Cuboid, FrameAnnotations, ScaleClient, Task, TaskPage, WhoAmI
 from .attachments import FORMATS, get_format
+from .checks import CheckOptions
 from .convert import convert
 from .datasets import OpenOptions, known_layouts, open_scene
 from .errors import (
@@ -9,6 +10,7 @@ from .errors import (
     BadRequestError,
     ConflictError,
     EncodingError,
+    FindingsError,
     FormatError,
     LidarprepError,
     ManifestConflictError,
@@ -41,6 +43,7 @@ from .scene import (
     Camera,
     CameraImage,
     Distortion,
+    Finding,
     Frame,
     GpsPose,
     Intrinsics,
@@ -66,11 +69,14 @@ __all__ = [
     "BadRequestError",
     "Camera",
     "CameraImage",
+    "CheckOptions",
     "ConflictError",
     "Cuboid",
     "DamagedObject",
     "Distortion",
     "EncodingError",
+    "Finding",
+    "FindingsError",
     "FormatError",
     "Frame",
     "FrameAnnotations",

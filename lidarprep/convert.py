@@ -12,8 +12,9 @@ import numpy as np
 
 from lidarprep.attachments import FORMATS, FrameFormat, SceneFormat, format_of_suffix
 from lidarprep.datasets.attachments import read_frame_file, read_scene_file
+from lidarprep.datasets.undecoded import undecoded_file
 from lidarprep.errors import FormatError, RecipeError
-from lidarprep.pointfiles import is_point_file, point_suffixes, read_points, write_points
+from lidarprep.pointfiles import is_point_file, point_suffixes, read_points, takes_columns, write_points
 from lidarprep.scene import CameraImage, Frame, Pose
 from lidarprep.steps import StepReport
 from lidarprep.steps.intensity import NormaliseIntensity, guess_intensity_scale
@@ -42,6 +43,7 @@ def convert(
     intensity_scale: float | None = None,
     precision: int | None = None,
     frame: str | None = None,
+    columns: str | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Conversion:
@@ -56,13 +58,15 @@ def convert(
         intensity_scale: The intensity of a point file that becomes 1 in an attachment; None guesses it.
         precision: Decimals of a Frame JSON's points; None keeps them exact.
         frame: A frame of a scene: its id, or its number from 0.
+        columns: What the columns of a .bin, a .npy or text are, where it does not name them: "x,y,z,_,intensity".
         overwrite: Whether to replace an existing target.
         progress: Called after each frame of a scene with (frames written, frames in all).
 
     Raises:
         FormatError: A suffix is unknown, or the source is not what it claims to be.
         RecipeError: The target is there already; the intensity's scale is in doubt; the scene has no such frame, or
-            several and none is chosen.
+            several and none is chosen; `columns` is given for a source that names its own.
+        SceneError: `columns` makes no sense.
         EncodingError: The target cannot hold a value of the source.
         StorageError: The target cannot be written.
     """
@@ -76,7 +80,9 @@ def convert(
         raise FormatError(target, found=f"unknown kind {target.suffix!r}", expected=f"one of {_known_suffixes()}")
     if precision is not None and (to_format is None or to_format.name != "json"):
         raise RecipeError(f"precision is for Frame JSON, not for {target.suffix}")
-    frames, notes = _read(source, from_format)
+    if columns is not None and (from_format is not None or not takes_columns(source)):
+        raise RecipeError(f"columns are for files that name none, not for {source.suffix}", fix="Leave --columns out.")
+    frames, notes = _read(source, from_format, columns)
     if frame is not None or not isinstance(to_format, SceneFormat):
         frames = [_chosen(frames, frame, source)]
     if to_format is None:
@@ -96,12 +102,15 @@ def convert(
 # ---- reading -------------------------------------------------------------------------------------------------------
 
 
-def _read(source: Path, attachment_format: Format | None) -> tuple[list[Frame], list[str]]:
+def _read(source: Path, attachment_format: Format | None, columns: str | None) -> tuple[list[Frame], list[str]]:
     """Read the frames of a file, and the notes of what was left out."""
     if attachment_format is None:
         if not is_point_file(source, named=True):
+            undecoded = undecoded_file(source)
+            if undecoded is not None:
+                raise FormatError(source, found=undecoded.what, fix=undecoded.cure)
             raise FormatError(source, found=f"unknown kind {source.suffix!r}", expected=f"one of {_known_suffixes()}")
-        points = read_points(source, "world")
+        points = read_points(source, "world", columns)
         return [Frame(id=source.stem, index=0, read_points=lambda: points, world_from_ego=Pose.identity())], []
     if isinstance(attachment_format, SceneFormat):
         scene = read_scene_file(source, attachment_format)
@@ -169,6 +178,7 @@ def _with_images_that_fit(frames: list[Frame], to_format: Format, notes: list[st
 def _to_point_file(frame: Frame, target: Path, notes: list[str], *, is_attachment: bool) -> Conversion:
     points = frame.points()
     unheld = write_points(target, points)
+    notes.extend(points.notes)
     if points.ignored_fields:
         notes.append(f"fields that have no place in a cloud are dropped: {', '.join(points.ignored_fields)}")
     if unheld:

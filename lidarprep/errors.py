@@ -33,6 +33,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
@@ -66,8 +67,24 @@ class LidarprepError(Exception):
         return self.message if self.fix is None else f"{self.message}\n{self.fix}"
 
 
+# How the small text begins that Git stores in place of a large file, whatever the file's name ends in.
+_GIT_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def is_git_lfs_pointer(path: str | PathLike[str]) -> bool:
+    """Return whether a file is Git LFS's pointer to its content; False where it cannot be read."""
+    try:
+        with Path(place_name(path)).open("rb") as stream:
+            return stream.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER
+    except (OSError, ValueError):
+        return False  # a URL, or a file that the error itself is about
+
+
 class FormatError(LidarprepError):
     """A file is not what it claims to be.
+
+    Every reader refuses a file with this error, so here is where a Git LFS pointer is recognised: whatever the reader
+    took it for, the error says that it is one.
 
     Args:
         path: The file, or its URL.
@@ -87,6 +104,9 @@ class FormatError(LidarprepError):
         fix: str | None = None,
     ) -> None:
         self.path = place_name(path)
+        if is_git_lfs_pointer(path):
+            place, found, expected = None, "a Git LFS pointer: the file itself was not downloaded", None
+            fix = "Run git lfs pull in its repository, then the same command again."
         self.place = place
         self.found = found
         self.expected = expected
@@ -108,7 +128,7 @@ class FindingsError(SceneError):
         fix: The findings, with their cures, and how to accept them.
     """
 
-    def __init__(self, message: str, codes: tuple[str, ...], *, fix: str | None = None) -> None:
+    def __init__(self, message: str, codes: tuple[str, ...] = (), *, fix: str | None = None) -> None:
         super().__init__(message, fix=fix)
         self.codes = codes
 

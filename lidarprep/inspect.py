@@ -14,18 +14,23 @@ from numpy.typing import NDArray
 from lidarprep.checks import (
     CameraView,
     CheckOptions,
+    Ground,
+    ProposedRegion,
     Sample,
     SceneSamples,
     camera_views,
     check_scene,
+    device_places,
     empty_frames,
     finite,
+    ground_under,
     motion_within_sweeps,
+    propose_region,
     thinned,
 )
 from lidarprep.errors import FormatError, RecipeError, SceneError
 from lidarprep.recipe import DEFAULT_MAX_SPEED_M_S
-from lidarprep.scene import Finding, Frame, PointCloud, Scene, Stream, Subject
+from lidarprep.scene import Finding, Frame, PointCloud, Pose, Scene, Stream, Subject
 from lidarprep.scene.finding import recipe_option
 from lidarprep.steps.intensity import guess_intensity_scale
 
@@ -40,7 +45,7 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Bounds:
-    """The extent of points, metres, in the recording's own frame of reference.
+    """The extent of points or places, metres.
 
     Args:
         lowest, highest: (x, y, z).
@@ -59,6 +64,7 @@ class FrameInspection:
         timestamp: Nanoseconds since the Unix epoch, or None.
         points: Number of points.
         not_finite: Number of points with a coordinate that is not finite.
+        no_return: Number of points at their lidar's own place: rays that nothing came back of.
         radar_points: Number of radar returns.
         images: Number of images.
         position: (x, y, z) of the device in the world, metres, or None.
@@ -69,6 +75,7 @@ class FrameInspection:
     timestamp: int | None
     points: int
     not_finite: int
+    no_return: int
     radar_points: int
     images: int
     position: Triple | None
@@ -122,7 +129,11 @@ class Inspection:
         points: Number of points of all frames.
         fields: Names of the columns that the points have.
         ignored_fields: Names of the fields that have no column.
-        bounds: The extent of all finite points; None if there are none.
+        bounds: The extent of all finite points, in the frame of reference of the points; None if there are none.
+        world_bounds: The same in the world; None if no frame has both points and a place in the world.
+        path: The extent of the device's places in the world; None without poses.
+        ground: The ground under the device, by the points of three frames; None if they show none.
+        region: A region of interest round the path that most of the points near the device fill; None without poses.
         intensity: (lowest, highest), or None.
         cameras: Its cameras.
         lidars: Its lidars, if it names them.
@@ -141,6 +152,10 @@ class Inspection:
     fields: list[str]
     ignored_fields: list[str]
     bounds: Bounds | None
+    world_bounds: Bounds | None
+    path: Bounds | None
+    ground: Ground | None
+    region: ProposedRegion | None
     intensity: tuple[float, float] | None
     cameras: list[CameraInspection]
     lidars: list[LidarInspection]
@@ -200,12 +215,13 @@ def inspect_scene(
     frames = [one.inspection(frame) for frame, one in zip(scene, figures, strict=True)]
     samples = SceneSamples(scene)
     for frame, one in zip(scene, figures, strict=True):
-        if one.sample is not None:
-            samples.add(Sample(frame, one.sample))
+        if one.sample is not None or one.error is not None:
+            samples.add(frame, None if one.sample is None else Sample(frame, one.sample))
     views = camera_views(scene, samples.usual)
     cameras = _cameras(scene, views)
-    lowest = np.min([one.lowest for one in figures], axis=0, initial=np.inf)
-    highest = np.max([one.highest for one in figures], axis=0, initial=-np.inf)
+    findings = check_scene(scene, CheckOptions(level=level, max_speed=max_speed), samples=samples)
+    frame_is_wrong = any(finding.code.startswith("points-in-") for finding in findings)
+    to_propose_by = [] if frame_is_wrong else samples.usual
     intensities = [value for one in figures for value in one.intensities]
     hint = motion_within_sweeps(scene, samples.usual)
     return Inspection(
@@ -216,23 +232,41 @@ def inspect_scene(
         points=sum(frame.points for frame in frames),
         fields=list(dict.fromkeys(name for one in figures for name in one.fields)),
         ignored_fields=list(dict.fromkeys(name for one in figures for name in one.ignored_fields)),
-        bounds=Bounds(_triple(lowest), _triple(highest)) if np.isfinite(lowest).all() else None,
+        bounds=_bounds(one.extent for one in figures),
+        world_bounds=_bounds(one.world_extent for one in figures),
+        path=_bounds([_Extent(place, place) for place in device_places(scene)]),
+        ground=ground_under(to_propose_by),
+        region=propose_region(scene, to_propose_by),
         intensity=(min(intensities), max(intensities)) if intensities else None,
         cameras=cameras,
         lidars=_lidars(scene, figures),
         streams=list(scene.streams),
         rate_hz=_rate(frames),
         distance_m=_distance(frames),
-        notes=[*scene.notes, *([hint] if hint else []), *_not_finite(frames)],
+        notes=[
+            *scene.notes,
+            *dict.fromkeys(note for one in figures for note in one.notes),
+            *([hint] if hint else []),
+            *_dropped(frames),
+        ],
         findings=[
             *_bad_frames(frames),
             *empty_frames(
-                [one.id for one in frames if one.points == one.not_finite and one.error is None], len(frames)
+                [one.id for one in frames if one.points == one.not_finite + one.no_return and one.error is None],
+                len(frames),
             ),
             *_intensity_scale(samples.usual),
-            *check_scene(scene, CheckOptions(level=level, max_speed=max_speed), samples=samples),
+            *findings,
         ],
     )
+
+
+def _bounds(extents: Iterable[_Extent]) -> Bounds | None:
+    """The bounds of several extents; None of none."""
+    extents = list(extents)
+    lowest = np.min([one.lowest for one in extents], axis=0, initial=np.inf)
+    highest = np.max([one.highest for one in extents], axis=0, initial=-np.inf)
+    return Bounds(_triple(lowest), _triple(highest)) if np.isfinite(lowest).all() else None
 
 
 def _triple(values: Iterable[Any]) -> Triple:
@@ -243,32 +277,59 @@ def _triple(values: Iterable[Any]) -> Triple:
 # ---- reading -------------------------------------------------------------------------------------------------------
 
 
+@dataclass(eq=False)
+class _Extent:
+    """The least and the greatest coordinates (3,) of points; inverted infinities of none."""
+
+    lowest: NDArray[np.float64] = field(default_factory=lambda: np.full(3, np.inf))
+    highest: NDArray[np.float64] = field(default_factory=lambda: np.full(3, -np.inf))
+
+    def add(self, columns: NDArray[np.floating]) -> None:
+        """Add points, as (3, N) columns: NumPy reduces rows of three some twenty times as slowly."""
+        if columns.size:
+            self.lowest = np.minimum(self.lowest, [column.min() for column in columns])
+            self.highest = np.maximum(self.highest, [column.max() for column in columns])
+
+
+def _in_world(positions: NDArray[np.floating], world_from_ego: Pose) -> NDArray[np.floating]:
+    """Transform points (N, 3) to the world, as columns (3, N)."""
+    # In the type that they have, and moved last: of float32, a third of the time, and exact to a millimetre.
+    rotated = world_from_ego.rotation.astype(positions.dtype) @ positions.T
+    columns: NDArray[np.floating] = rotated + world_from_ego.translation[:, None]
+    return columns
+
+
 @dataclass
 class _FrameFigures:
     """Figures of one frame's points, gathered chunk by chunk."""
 
     points: int = 0
     not_finite: int = 0
+    no_return: int = 0
     radar_points: int = 0
     error: str | None = None
     fix: str | None = None
-    lowest: NDArray[np.float64] = field(default_factory=lambda: np.full(3, np.inf))
-    highest: NDArray[np.float64] = field(default_factory=lambda: np.full(3, -np.inf))
+    extent: _Extent = field(default_factory=_Extent)
+    world_extent: _Extent = field(default_factory=_Extent)
     intensities: list[float] = field(default_factory=list)
     fields: dict[str, None] = field(default_factory=dict)
     ignored_fields: dict[str, None] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
     by_device: Counter[int] = field(default_factory=Counter)
     sample: PointCloud | None = None
 
-    def add(self, chunk: PointCloud, devices: Sequence[int], *, keep: bool) -> None:
+    def add(self, chunk: PointCloud, frame: Frame, devices: Sequence[int], *, keep: bool) -> None:
         """Add a chunk of the frame's points; `keep` samples it."""
         self.points += len(chunk)
+        self.no_return += len(chunk.no_return_rows(frame.world_from_ego))
         positions = finite(chunk.positions)
         self.not_finite += len(chunk) - len(positions)
-        if len(positions):
-            # A column at a time: NumPy reduces rows of three some twenty times as slowly.
-            self.lowest = np.minimum(self.lowest, [column.min() for column in positions.T])
-            self.highest = np.maximum(self.highest, [column.max() for column in positions.T])
+        self.extent.add(positions.T)
+        if chunk.frame == "world":
+            self.world_extent = self.extent
+        elif frame.world_from_ego is not None:
+            with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates
+                self.world_extent.add(_in_world(positions, frame.world_from_ego))
         if chunk.intensity is not None:
             known = chunk.intensity[np.isfinite(chunk.intensity)]
             self.intensities += [float(known.min()), float(known.max())] if known.size else []
@@ -277,6 +338,7 @@ class _FrameFigures:
                 self.by_device[index] += int((chunk.device == index).sum())
         self.fields |= dict.fromkeys(["positions", *chunk.columns])
         self.ignored_fields |= dict.fromkeys(chunk.ignored_fields)
+        self.notes |= dict.fromkeys(chunk.notes)
         if keep:
             parts = [part for part in (self.sample, thinned(chunk)) if part is not None]
             self.sample = thinned(PointCloud.concatenate(parts))
@@ -287,6 +349,7 @@ class _FrameFigures:
             timestamp=frame.timestamp,
             points=self.points,
             not_finite=self.not_finite,
+            no_return=self.no_return,
             radar_points=self.radar_points,
             images=len(frame.images),
             position=None if frame.world_from_ego is None else _triple(frame.world_from_ego.translation),
@@ -312,7 +375,7 @@ def _read_frame(frame: Frame, devices: Sequence[int], *, keep: bool) -> _FrameFi
     figures = _FrameFigures()
     try:
         for chunk in frame.chunks():
-            figures.add(chunk, devices, keep=keep)
+            figures.add(chunk, frame, devices, keep=keep)
         radar = frame.radar()
     except (FormatError, SceneError) as error:
         return _FrameFigures(error=error.message, fix=error.fix)
@@ -359,10 +422,14 @@ def _distance(frames: Sequence[FrameInspection]) -> float | None:
     return float(np.linalg.norm(np.diff(np.array(places, dtype=np.float64), axis=0), axis=1).sum())
 
 
-def _not_finite(frames: Sequence[FrameInspection]) -> list[str]:
-    """Note points that are not finite. Not a finding: lidars that keep their grid have one for every lost return."""
-    count = sum(frame.not_finite for frame in frames)
-    return [f"{count} points have a coordinate that is not a finite number: prepare drops them"] if count else []
+def _dropped(frames: Sequence[FrameInspection]) -> list[str]:
+    """Note points that are none. Not a finding: lidars that keep their grid have one for every lost return."""
+    notes = []
+    if count := sum(frame.not_finite for frame in frames):
+        notes.append(f"{count} points have a coordinate that is not a finite number: prepare drops them")
+    if count := sum(frame.no_return for frame in frames):
+        notes.append(f"{count} points lie at their lidar's own place, rays without a return: prepare drops them")
+    return notes
 
 
 # ---- findings beyond those of check_scene ---------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
@@ -27,11 +28,19 @@ def _region_position(value: Any) -> Any:
     return value
 
 
-def _no_switch(value: Any) -> Any:
-    """Refuse a boolean: Python would take `true` for 1."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
+def _device_height(value: Any) -> Any:
+    """Read a height, or "auto". A boolean is refused: Python would take `true` for 1."""
+    if value is None or value == "auto":
+        return value
+    try:
+        height = None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        height = None
+    if height is None:
+        raise ValueError("must be a number of metres, or auto")
+    if not (isfinite(height) and height >= 0):
+        raise ValueError("must be 0 metres or more")
+    return height
 
 
 def _one_or_more(value: Any) -> Any:
@@ -45,7 +54,8 @@ class Recipe(CheckedModel):
     Args:
         format: The attachments' format: Frame JSON or LidarFrame protobuf, one a frame, or one Sensor Fusion Scene.
         region_of_interest_3d: Rectangle that the points are cropped to, in the recording's world frame.
-        device_height: The device's height above the ground, metres; switches the height filter on.
+        device_height: The device's height above the ground, metres, or "auto", which estimates it from the points;
+            switches the height filter on.
         height_band: (lowest, highest) metres above the ground that are kept; -1 to 8 where only a device height is
             given.
         frames: Which frames are prepared, "start:stop:step" as Python slices.
@@ -74,7 +84,7 @@ class Recipe(CheckedModel):
 
     format: Literal["json", "protobuf", "sfs"] = "json"
     region_of_interest_3d: Annotated[RegionOfInterest3D | None, BeforeValidator(_region_position)] = None
-    device_height: Annotated[Annotated[FiniteFloat, Field(ge=0)] | None, BeforeValidator(_no_switch)] = None
+    device_height: Annotated[float | Literal["auto"] | None, BeforeValidator(_device_height)] = None
     height_band: tuple[FiniteFloat, FiniteFloat] | None = None
     frames: str | None = None
     labeling_sample_rate: Annotated[int, Field(ge=1)] | None = None
@@ -93,6 +103,10 @@ class Recipe(CheckedModel):
     strict: bool = False
     max_speed: Annotated[FiniteFloat, Field(gt=0)] = DEFAULT_MAX_SPEED_M_S
     odometry: bool = False
+
+    def with_device_height(self, estimate: float | None) -> Recipe:
+        """Return the recipe with what "auto" was estimated as; the same recipe where it says the height itself."""
+        return self.model_copy(update={"device_height": estimate}) if self.device_height == "auto" else self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,11 @@ from lidarprep.attachments import get_format
 from lidarprep.errors import RecipeError, StorageError, UniqueIdConflictError, place_name
 from lidarprep.recipe import Recipe, StorageOptions, TaskRecipe
 from lidarprep.scene import RegionOfInterest3D
+from lidarprep.scene.finding import refuse, refused
 from lidarprep.signed_urls import expires_soon, renew
 from lidarprep.storage import Manifest, store_of
 from lidarprep.storage.cache import missing_objects
+from lidarprep.storage.open import current_version, replace_manifest
 
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient, Task
@@ -34,6 +36,7 @@ def submit(
     client: ScaleClient,
     *,
     unique_id: str | None = None,
+    accept: Collection[str] = (),
     storage: StorageOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Task:
@@ -52,10 +55,12 @@ def submit(
         client: Where to submit it.
         unique_id: Id of your own that no other task may have; "auto" for the one that `unique_id_of` makes of the
             content. Where a task of the same content has it already, that task is returned and none is made.
+        accept: Codes of findings that would ruin a task, and are accepted; the manifest records them.
         storage: How the store is reached.
         progress: Told how many attachments of how many have renewed URLs of their images.
 
     Raises:
+        FindingsError: The recording has a finding that would ruin the task, and it is not accepted.
         RecipeError: Such a task does not take the manifest's format.
         StorageError: Something of what the run stored is gone; or it cannot be reached, or be signed.
         ParameterError: The parameters are refused before anything is sent.
@@ -66,11 +71,12 @@ def submit(
     is_auto = unique_id == AUTO
     if is_auto:
         unique_id = unique_id_of(manifest, task_type, parameters)
-    recipe = Recipe(**manifest.recipe)
+    recipe = _resolved_recipe(manifest)
     task = TaskRecipe(type=task_type, params=dict(parameters), unique_id=unique_id)
     require_taken(recipe, task)
     urls: list[str] = []
     if takes_frames(task):
+        manifest = accept_findings(manifest, accept, storage)
         if expires_soon(manifest):
             _check_content(recipe, manifest, task)  # before minutes are spent on it
             require_beside(manifest)
@@ -94,6 +100,24 @@ def submit(
         raise
 
 
+def accept_findings(manifest: Manifest, accept: Collection[str], storage: StorageOptions | None = None) -> Manifest:
+    """Return the manifest with the codes that are accepted now, recorded where it lies.
+
+    Raises:
+        FindingsError: A finding that would ruin a task is not accepted.
+        StorageError, ManifestConflictError: The codes cannot be recorded.
+    """
+    bad = {one.code for one in refused(manifest.findings, accept=manifest.accepted)}
+    refuse(manifest.findings, accept={*manifest.accepted, *accept})
+    if not bad:
+        return manifest
+    store = store_of(manifest, storage)
+    version = current_version(manifest, store)
+    return replace_manifest(
+        store, manifest.model_copy(update={"accepted": [*manifest.accepted, *sorted(bad)]}), version
+    )
+
+
 def unique_id_of(manifest: Manifest, task_type: str, parameters: Mapping[str, Any]) -> str:
     """Return a unique_id made of what a task is, so that the same task submitted again is found.
 
@@ -107,7 +131,7 @@ def unique_id_of(manifest: Manifest, task_type: str, parameters: Mapping[str, An
         RecipeError: Such a task does not take the manifest's format.
         ParameterError: The parameters are refused.
     """
-    recipe = Recipe(**manifest.recipe)
+    recipe = _resolved_recipe(manifest)
     task = TaskRecipe(type=task_type, params=dict(parameters))
     content = _check_content(recipe, manifest, task)
     content.pop("unique_id", None)
@@ -115,6 +139,12 @@ def unique_id_of(manifest: Manifest, task_type: str, parameters: Mapping[str, An
         content["attachments"] = [record.unsigned_sha256 or record.sha256 for record in manifest.attachments]
     text = json.dumps([task_type, _unsigned(content)], sort_keys=True, separators=(",", ":"))
     return f"auto-{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _resolved_recipe(manifest: Manifest) -> Recipe:
+    """Return the recipe of a run, with the device height that it has estimated."""
+    recipe = Recipe(**manifest.recipe)
+    return recipe if manifest.settings is None else recipe.with_device_height(manifest.settings.device_height)
 
 
 def _check_content(recipe: Recipe, manifest: Manifest, task: TaskRecipe) -> dict[str, Any]:
@@ -213,7 +243,8 @@ def task_parameters(
     if task.type == "lidartopdown":
         if recipe.region_of_interest_3d is not None:
             parameters["region_of_interest_3d"] = _shifted(recipe.region_of_interest_3d, world_offset).to_api()
-        if recipe.device_height is not None and "deviceHeight" not in task.params:  # the wire's name for it
+        # "auto" is only here before anything is prepared; "deviceHeight" is the wire's name for it.
+        if isinstance(recipe.device_height, float) and "deviceHeight" not in task.params:
             parameters["device_height"] = recipe.device_height
     if task.unique_id is not None:
         parameters["unique_id"] = task.unique_id

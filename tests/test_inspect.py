@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lidarprep as lp
 from lidarprep.cli import main
 from lidarprep.datasets import open_scene
 from lidarprep.errors import FormatError, MissingExtraError, SceneError
 from lidarprep.inspect import inspect_scene
 from lidarprep.scene import Frame, Lidar, PointCloud, Pose, RadarPoints, Scene, Stream
+from tests.checks.rigs import scene_of as rig_scene
+from tests.checks.test_ground import road
 from tests.scenes import write_json, write_toolkit_scene
 
 START = 1_700_000_000_000_000_000
@@ -130,7 +133,7 @@ def test_each_frame_is_read_once(scene_folder: Path) -> None:
 
         return replace(frame, read_points=read)
 
-    inspect_scene(replace(scene, frames=tuple(counted(frame) for frame in scene)))
+    inspect_scene(replace(scene, frames=tuple(counted(frame) for frame in scene)), level="quick")
     assert sorted(reads) == sorted(frame.id for frame in scene)
 
 
@@ -222,5 +225,71 @@ def test_json_with_strict_prints_all_of_it_and_ends_with_2(
     code, out, err = inspect(capsys, scene_folder, "--json", "--strict")
     assert code == 2
     (finding,) = json.loads(out)["findings"]
-    assert set(finding) == {"code", "message", "option"}
+    assert (finding["code"], finding["severity"]) == ("images-missing", "warning")
+    assert finding["subject"] == {"kind": "camera", "name": "left"}
+    assert finding["found"] == finding["expected"] - 1
     assert "error: 1 warning" in err
+
+
+def test_the_ground_the_world_and_what_fits_them_are_figures(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    clouds = [road(rng, 1.5) for _ in range(3)]
+    poses = [Pose.from_euler(0, 0, 0.7, (100 + 3.0 * row, -50 + 2.0 * row, -0.001)) for row in range(3)]
+    scene = rig_scene(clouds, poses)
+    monkeypatch.setattr("lidarprep.datasets.open_scene", lambda *_, **__: scene)
+    found = json.loads(inspect(capsys, "anything", "--json")[1])
+    in_world = np.concatenate([pose.apply(cloud) for pose, cloud in zip(poses, clouds, strict=True)])
+    np.testing.assert_allclose(found["world_bounds"]["lowest"], in_world.min(axis=0), atol=1e-3)
+    np.testing.assert_allclose(found["world_bounds"]["highest"], in_world.max(axis=0), atol=1e-3)
+    np.testing.assert_allclose(found["path"]["lowest"], [100, -50, -0.001], atol=1e-9)
+    np.testing.assert_allclose(found["path"]["highest"], [106, -46, -0.001], atol=1e-9)
+    assert found["ground"]["height"] == pytest.approx(1.5, abs=0.03)
+    assert (found["ground"]["frames"], found["ground"]["looked_at"]) == (3, 3)
+    region = lp.RegionOfInterest3D(**found["region"]["region"])
+    assert found["region"]["share"] == pytest.approx(region.contains(in_world).mean(), abs=0.02)
+    _, _, err = inspect(capsys, "anything")
+    assert "m below the device in 3 of 3 frames" in err
+    assert f"--device-height {round(found['ground']['height'], 2):g}" in err
+    assert "--roi 103,-48," in err
+    assert "-0.00" not in err
+    assert "x 100.00 to 106.00, y -50.00 to -46.00 m" in err
+
+
+def test_points_that_seem_to_be_in_the_other_frame_propose_nothing() -> None:
+    rng = np.random.default_rng(1)
+    poses = [Pose.from_euler(0, 0, 0, (5000.0 + row, 0, 1.5)) for row in range(3)]
+    scene = rig_scene([pose.apply(road(rng, 1.5)) for pose in poses], poses)  # said to be in ego
+    found = inspect_scene(scene)
+    assert [one.code for one in found.findings][:1] == ["points-in-world"]
+    assert (found.ground, found.region) == (None, None)
+    assert found.path is not None
+
+
+def test_of_many_frames_the_first_the_last_and_the_worst_are_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bad() -> PointCloud:
+        raise FormatError("a.ply", found="nothing")
+
+    reads: list[Callable[[], PointCloud]] = [lambda: cloud(50)] * 100
+    reads[40], reads[70] = bad, lambda: cloud(3)
+    monkeypatch.setattr("lidarprep.datasets.open_scene", lambda *_, **__: scene_of(*reads))
+    _, _, err = inspect(capsys, "anything")
+    table = err[err.index("frames: 20 of 100; --json has all") :]
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in table.splitlines() if line[:1] == "│"]
+    shown = [row[0] for row in rows if not row[0].startswith("…")]
+    assert shown[:10] == [f"{row}" for row in range(10)]
+    assert shown[-5:] == [f"{row}" for row in range(95, 100)]
+    assert {"40", "70"} <= set(shown)
+    assert len(shown) == 20
+    assert sum(int(row[0].split()[1]) for row in rows if row[0].startswith("…")) == 80
+    assert len(json.loads(inspect(capsys, "anything", "--json")[1])["frames"]) == 100
+
+
+def test_the_first_timestamp_is_shown_as_a_date(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lidarprep.datasets.open_scene", lambda *_, **__: scene_of(lambda: cloud(10)))
+    assert f"{START} ns, 2023-11-14 22:13:20 UTC" in inspect(capsys, "anything")[2]

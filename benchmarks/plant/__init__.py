@@ -1,1 +1,1 @@
-"""Faults that are planted into sound recordings, to measure how many of them the checks find."""
+"""Faults planted into sound scenes in memory, with what the checks have to say of each."""

@@ -64,6 +64,7 @@ class AttachmentFormat:
         unheld = [*points.ignored_fields, *sorted(set(points.columns) - self.columns)]
         if unheld:
             losses["unheld fields"] = f"fields that {self.name} attachments do not hold: {', '.join(unheld)}"
+        losses |= {note: note for note in points.notes}
         if len(points):
             largest = float(max(points.positions.max(), -points.positions.min()))
             if largest > LARGEST_EXACT_M:

@@ -11,31 +11,48 @@ from typing import Literal
 
 import numpy as np
 
-from lidarprep.checks._alignment import misaligned_cameras
+from lidarprep.checks._attitude import odd_attitude
 from lidarprep.checks._cameras import CameraView, camera_views, odd_extrinsics
-from lidarprep.checks._finding import refuse, refused, why_refused
 from lidarprep.checks._gaps import emptied_frames, empty_frames, missing_images, missing_poses
+from lidarprep.checks._ground import Ground, ground_under, odd_device_height
+from lidarprep.checks._images import BadImage, odd_images, odd_intrinsics, unreadable_images
+from lidarprep.checks._no_objects import no_objects
 from lidarprep.checks._points import far_coordinates, wrong_points_frame, zero_intensity
+from lidarprep.checks._pose_readings import judge_poses
 from lidarprep.checks._poses import jumps, motion_within_sweeps, not_unit, out_of_order
+from lidarprep.checks._region import (
+    CroppedFrame,
+    ProposedRegion,
+    device_places,
+    little_kept,
+    propose_region,
+    region_off_path,
+)
 from lidarprep.checks._samples import Sample, SceneSamples, finite, sample_of, thinned
 from lidarprep.scene import Finding, RegionOfInterest3D, Scene
 
 __all__ = [
+    "BadImage",
     "CameraView",
     "CheckOptions",
+    "CroppedFrame",
+    "Ground",
+    "ProposedRegion",
     "Sample",
     "SceneSamples",
     "camera_views",
     "check_scene",
+    "device_places",
     "emptied_frames",
     "empty_frames",
     "finite",
+    "ground_under",
+    "little_kept",
     "motion_within_sweeps",
-    "refuse",
-    "refused",
+    "propose_region",
     "sample_of",
     "thinned",
-    "why_refused",
+    "unreadable_images",
 ]
 
 _GRAVEST_FIRST = ("error", "warning", "note")
@@ -50,18 +67,22 @@ class CheckOptions:
         max_speed: Metres a second above which the device's speed is odd.
         with_intensity: Whether the intensities are used at all.
         device_height: The height above the ground that was given for the device, metres.
+        height_band: (lowest, highest) metres above the ground that are kept, if a device height is given.
         region: The region of interest, in the recording's world frame.
         offset: Metres that `prepare` takes from all coordinates; None if that is not known yet.
         recentre: Whether an offset is taken, if the user has said so.
+        unreadable_images: Whether images that cannot be decoded are looked for; a run judges all of its images itself.
     """
 
     level: Literal["full", "quick"] = "full"
     max_speed: float = 80.0
     with_intensity: bool = True
     device_height: float | None = None
+    height_band: tuple[float, float] | None = None
     region: RegionOfInterest3D | None = None
     offset: tuple[float, float, float] | None = None
     recentre: bool | None = None
+    unreadable_images: bool = True
 
 
 def check_scene(
@@ -82,19 +103,32 @@ def check_scene(
     looked_at = samples.usual
     findings = list(scene.findings)
     with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates
-        wrong_frame = wrong_points_frame(scene, looked_at)
+        verdict = judge_poses(scene, samples)
+        findings += verdict.findings
+        findings += odd_attitude(samples.frames, verdict.poses)
+        wrong_frame = wrong_points_frame(scene, looked_at) if verdict.poses == "unknown" else []
     findings += wrong_frame
-    if not wrong_frame:  # else the views of the cameras mean nothing
+    of_images = odd_images(samples, decode=options.level == "full", unreadable=options.unreadable_images)
+    of_images += odd_intrinsics(scene)
+    if not (wrong_frame or verdict.points_frame_is_wrong):  # else the views of the cameras mean nothing
         views = camera_views(scene, looked_at)
-        odd = [finding for view in views.values() if (finding := odd_extrinsics(view)) is not None]
-        findings += odd
+        findings += [finding for view in views.values() if (finding := odd_extrinsics(view)) is not None]
         if options.level == "full" and scene.cameras:
-            findings += misaligned_cameras(scene, samples, besides={finding.subject.name for finding in odd})
+            from lidarprep.checks._alignment import misaligned_cameras  # brings Numba
+
+            odd = {one.subject.name for one in (*findings, *of_images) if one.subject.kind == "camera"}
+            findings += misaligned_cameras(scene, samples, besides=odd)
+        if options.device_height is not None:
+            findings += odd_device_height(looked_at, options.device_height, options.height_band)
+        if options.region is not None:
+            findings += region_off_path(samples.frames, options.region, looked_at)
     findings += not_unit(scene)
     findings += out_of_order(scene)
     findings += jumps(scene, options.max_speed)
     findings += missing_poses(scene)
     findings += missing_images(scene)
+    findings += of_images
+    findings += no_objects(samples)
     if options.with_intensity:
         findings += zero_intensity(looked_at)
     if options.recentre is None:  # else the user has said what is to become of them

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from math import atan, cos, pi, radians, tau
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lidarprep._images import BadImageError
+from lidarprep.checks._images import header_of
 from lidarprep.checks._samples import Sample
 from lidarprep.scene import Camera, CameraImage, Finding, Intrinsics, Pose, Scene, Subject
 from lidarprep.scene.finding import opening_option
@@ -126,7 +127,10 @@ def _view(sample: Sample, image: CameraImage) -> CameraView | None:
         return None
     base_from_points, given, inverted = readings
     points = base_from_points.apply(sample.finite)
-    width, height = image_size(image)
+    size = image_size(image)
+    if size is None:
+        return None
+    width, height = size
     sized = replace(image.camera.intrinsics, width=width, height=height)
 
     def seen_from(pose: Pose) -> View:
@@ -167,32 +171,16 @@ def _readings(sample: Sample, image: CameraImage) -> tuple[Pose, Pose, Pose] | N
     return ego_from_points, ego_from_world @ world_from_camera, ego_from_world @ world_from_camera.inverse()
 
 
-def image_size(image: CameraImage) -> tuple[int, int]:
-    """(width, height) in the pixels of the intrinsics: by the calibration, else by the image file.
-
-    Else the principal point is taken for the centre of the image.
-    """
+def image_size(image: CameraImage) -> tuple[int, int] | None:
+    """(width, height) in the pixels of the intrinsics: by the calibration, else by the image; None if neither says."""
     intrinsics = image.camera.intrinsics
     if intrinsics.width is not None and intrinsics.height is not None:
         return intrinsics.width, intrinsics.height
-    size = _size_in_header(image)
-    if size is None:
-        return max(1, round(2 * intrinsics.cx)), max(1, round(2 * intrinsics.cy))
-    return round(size[0] * image.scale_factor), round(size[1] * image.scale_factor)
-
-
-def _size_in_header(image: CameraImage) -> tuple[int, int] | None:
-    """(width, height) by the header of the image file; None if there is none that can be read."""
-    from PIL import Image, UnidentifiedImageError  # only where a calibration leaves the size out
-
-    source = image.path if image.content is None else BytesIO(image.content())
-    if source is None:
-        return None
     try:
-        with Image.open(source) as opened:
-            return opened.size
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+        size = header_of(image).size
+    except BadImageError:
         return None
+    return round(size[0] * image.scale_factor), round(size[1] * image.scale_factor)
 
 
 def _ups(world_from_ego: Pose | None) -> tuple[Array, ...]:

@@ -15,8 +15,6 @@ from lidarprep.scene.finding import opening_option, recipe_option
 from lidarprep.scene.points import LARGEST_EXACT_M
 from lidarprep.steps.recentre import scene_offset
 
-FAR_COORDINATES = "far-coordinates"
-
 # A cloud lies round a place that is at most so far outside the box around most of its points: the origin of a lidar
 # that looks one way is at the edge of its cloud. A place beyond that and beyond half the box's side is apart from it.
 ROUND_M, APART_BOXES = 5.0, 0.5
@@ -186,7 +184,7 @@ def far_coordinates(scene: Scene, samples: Sequence[Sample], offset: Offset | No
         return []
     return [
         Finding(
-            FAR_COORDINATES,
+            "far-coordinates",
             f"coordinates reach beyond {LARGEST_EXACT_M:g}, where float32 rounds: prepare takes {offset} metres from "
             "all of them",
             "say it, to be told no more; the manifest records the offset (world_offset)",

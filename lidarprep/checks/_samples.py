@@ -25,8 +25,9 @@ class Sample:
 
     @property
     def finite(self) -> NDArray[np.float64]:
-        """(N, 3) float64 positions that are finite, in the frame of reference of the points."""
-        return finite(self.points.positions).astype(np.float64)
+        """(N, 3) float64 positions of measured points, in their frame of reference: finite, and with a return."""
+        positions, no_return = self.points.positions, self.points.no_return_rows(self.frame.world_from_ego)
+        return finite(np.delete(positions, no_return, axis=0) if no_return.size else positions).astype(np.float64)
 
 
 def sample_of(frame: Frame, points: PointCloud) -> Sample:
@@ -109,10 +110,10 @@ class SceneSamples:
         self._samples: dict[str, Sample | None] = {}
         self._lock = threading.Lock()
 
-    def add(self, sample: Sample) -> None:
-        """Add the sample of a frame that was read elsewhere."""
+    def add(self, frame: Frame, sample: Sample | None) -> None:
+        """Add the sample of a frame that was read elsewhere; None if it could not be read."""
         with self._lock:
-            self._samples[sample.frame.id] = sample
+            self._samples[frame.id] = sample
 
     def sample(self, frame: Frame) -> Sample | None:
         """Return a few points of a frame, of its first chunk if it comes in chunks; None if it cannot be read."""
@@ -133,7 +134,10 @@ class SceneSamples:
 
     @property
     def usual(self) -> list[Sample]:
-        """Samples of the first, the middle and the last frame, as far as these can be read."""
-        rows = sorted({0, len(self.frames) // 2, len(self.frames) - 1})
-        found = (self.sample(self.frames[row]) for row in rows if row >= 0)
-        return [sample for sample in found if sample is not None]
+        """Samples of the first, the middle and the last frame, or of those next to them that can be read."""
+        found: dict[str, Sample] = {}
+        for row in {0, len(self.frames) // 2, max(0, len(self.frames) - 1)}:
+            nearest = sorted(self.frames, key=lambda frame: abs(frame.index - self.frames[row].index))
+            sample = next((sample for frame in nearest if (sample := self.sample(frame)) is not None), None)
+            found |= {} if sample is None else {sample.frame.id: sample}
+        return sorted(found.values(), key=lambda sample: sample.frame.index)

@@ -54,6 +54,10 @@ _COMMANDS = {
         "recordings:inspect",
         "Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd.",
     ),
+    "findings": (
+        "findings:command",
+        "Explain the findings of the checks: what each means, how it is measured, what to do.",
+    ),
     "layouts": (
         "recordings:layouts",
         "List the layouts of recordings that can be opened, in the order in which they are tried.",

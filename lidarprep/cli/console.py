@@ -59,6 +59,8 @@ def print_notes(notes: Sequence[str], *, label: str = "note") -> None:
 
 def print_findings(findings: Sequence[Finding]) -> None:
     """Print findings by severity, each with its code, and on a second line what to do."""
+    if not findings:
+        return
     from rich.text import Text
 
     for one in findings:

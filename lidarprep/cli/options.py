@@ -31,6 +31,8 @@ Param = Annotated[
         "--param", metavar="KEY=VALUE", help="One task parameter; VALUE as JSON or as plain text. Repeatable."
     ),
 ]
+_ACCEPT = "Go on in spite of findings of this code, which the manifest records. Repeatable."
+Accept = Annotated[list[str] | None, typer.Option("--accept", metavar="CODE", help=_ACCEPT)]
 UniqueId = Annotated[
     str | None,
     typer.Option(
@@ -61,7 +63,7 @@ def _recipe_options() -> dict[str, Any]:
     declared: dict[str, tuple[Any, ...]] = {
         "format": (str, "Format of the attachments.", "json|protobuf|sfs"),
         "roi": (str, "Rectangle to crop to, in the world, metres.", "X,Y,LENGTH,WIDTH[,DEGREES]"),
-        "device_height": (float, "Height of the device above the ground, metres.", "M"),
+        "device_height": (str, "Height of the device above the ground, metres; auto: by the points.", "M|auto"),
         "height_band": (str, "Metres above the ground to keep; else -1,8.", "LO,HI"),
         "frames": (str, "Which frames, as a Python slice.", "A:B:S"),
         "labeling_sample_rate": (int, "Every how many frames one is labelled.", "K"),
@@ -131,7 +133,7 @@ def _storage_options(*groups: str) -> dict[str, Any]:
 RECIPE = _recipe_options()
 OPENING = _opening_options()
 CHECKS = {
-    "accept": _option("Checks", list[str], "Go on in spite of findings of this code. Repeatable.", "CODE"),
+    "accept": _option("Checks", list[str], _ACCEPT, "CODE"),
     "checks": _option("Checks", str, "quick leaves out what reads images; else full.", "full|quick"),
     "strict": _option("Checks", bool, "A warning is an error.", None, "--strict/--lenient"),
     "max_speed": _option("Checks", float, "Metres a second above which the device's speed is odd; else 80.", "M/S"),

@@ -85,6 +85,7 @@ def show_manifest(manifest: Manifest, *, processed: bool = True) -> None:
         _show_frames(manifest)
     else:
         say("nothing to do: this recording was prepared by this recipe before")
+    print_findings(manifest.findings)
     for record in manifest.attachments:
         if len(record.frames) > 1:
             say(f"{record.url}: {len(record.frames)} frames, {record.bytes / 1e6:.1f} MB")
@@ -114,9 +115,11 @@ def _show_frames(manifest: Manifest) -> None:
     """Show what became of each frame, and what was odd."""
     # The size of a frame, where it has an attachment of its own.
     sizes = {record.frames[0]: record.bytes for record in manifest.attachments if len(record.frames) == 1}
-    reasons = [
-        name for name in ("region", "height", "not_finite", "voxel") if name != "voxel" or manifest.recipe["voxel"]
-    ]
+    reasons = ["region", "height", "not_finite"]
+    if any(frame.dropped.no_return for frame in manifest.frames):
+        reasons.append("no_return")
+    if manifest.recipe["voxel"]:
+        reasons.append("voxel")
     print_table(
         f"{manifest.source} → {manifest.format}",
         (
@@ -130,7 +133,6 @@ def _show_frames(manifest: Manifest) -> None:
         _frame_rows(manifest, reasons, sizes),
     )
     print_notes(manifest.notes)
-    print_findings(manifest.findings)
 
 
 def _frame_rows(manifest: Manifest, reasons: Sequence[str], sizes: Mapping[str, int]) -> list[tuple[str, ...]]:

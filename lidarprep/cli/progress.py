@@ -23,7 +23,13 @@ _BAR_WIDTH = 24
 _REFRESHES_A_SECOND = 8
 
 # What drops points, as `DroppedPoints` names it, and as people read it.
-_REASONS = {"not_finite": "not finite", "region": "region", "height": "height", "voxel": "voxel"}
+_REASONS = {
+    "not_finite": "not finite",
+    "no_return": "no return",
+    "region": "region",
+    "height": "height",
+    "voxel": "voxel",
+}
 
 
 class Bar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,10 @@ from lidarprep.cli.progress import progress
 from lidarprep.errors import StorageError
 
 if TYPE_CHECKING:
-    from lidarprep.inspect import FrameInspection, Inspection
+    from lidarprep.inspect import Bounds, FrameInspection, Inspection
+
+# Of more frames than this, the table shows the first, the last and the worst.
+MOST_FRAMES_SHOWN = 20
 
 
 @o.takes(o.OPENING, o.CHECKS)
@@ -36,9 +40,9 @@ def inspect(
     **flags: Any,
 ) -> None:
     """Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd."""
-    from lidarprep.checks import refused, why_refused
     from lidarprep.datasets import open_scene
     from lidarprep.inspect import inspect_scene
+    from lidarprep.scene.finding import refused, why_refused
 
     scene = open_scene(path, layout=flags["layout"], **o.opening_flags(flags))
     with progress("reading") as bar:
@@ -76,6 +80,10 @@ def convert(
     frame: Annotated[
         str | None, typer.Option(metavar="N|ID", help="Which frame of a .sfs: its id, or its number from 0.")
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,…", help="Columns of IN, if it names none: x,y,z,_,intensity; _ skips one."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT, if it is there.")] = False,
 ) -> None:
     """Convert one point file or attachment to another; what is dropped is named."""
@@ -89,6 +97,7 @@ def convert(
             intensity_scale=intensity_scale,
             precision=precision,
             frame=frame,
+            columns=columns,
             overwrite=overwrite,
             progress=bar.reach,
         )
@@ -160,26 +169,59 @@ def _show_summary(inspection: Inspection) -> None:
     ]
     if inspection.ignored_fields:
         rows.append(("ignored fields", ", ".join(inspection.ignored_fields)))
-    if inspection.bounds is not None:
-        for axis, lowest, highest in zip("xyz", inspection.bounds.lowest, inspection.bounds.highest, strict=True):
-            rows.append((f"{axis}", f"{lowest:.2f} to {highest:.2f} m"))
+    rows += _extent_rows(inspection.points_frame, inspection.bounds)
+    if inspection.points_frame != "world":
+        rows += _extent_rows("world", inspection.world_bounds)
     if inspection.intensity is not None:
         rows.append(("intensity", f"{inspection.intensity[0]:g} to {inspection.intensity[1]:g}"))
     start = _start(inspection.frames)
     if start is not None:
-        rows.append(("first timestamp", f"{start} ns"))
+        date = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=start // 1000)
+        rows.append(("first timestamp", f"{start} ns, {date:%Y-%m-%d %H:%M:%S} UTC"))
     if inspection.rate_hz is not None:
         rows.append(("rate", f"{inspection.rate_hz:.4g} Hz"))
     if inspection.distance_m is not None:
         rows.append(("device travels", f"{inspection.distance_m:.2f} m"))
+    if inspection.path is not None:
+        (x0, y0, _), (x1, y1, _) = inspection.path.lowest, inspection.path.highest
+        rows.append(("path in world", f"x {x0:z.2f} to {x1:z.2f}, y {y0:z.2f} to {y1:z.2f} m"))
+    rows += _proposals(inspection)
     print_table(inspection.source, ("", "found"), rows)
 
 
-def _show_frames(frames: Sequence[FrameInspection]) -> None:
-    """Show a table of frames, with their times as offsets from the first one."""
-    start = _start(frames)
+def _extent_rows(frame: str, bounds: Bounds | None) -> list[tuple[str, str]]:
+    """Rows of the extent of points in a frame of reference."""
+    if bounds is None:
+        return []
+    sides = zip("xyz", bounds.lowest, bounds.highest, strict=True)
+    return [(f"{axis} in {frame}", f"{lowest:z.2f} to {highest:z.2f} m") for axis, lowest, highest in sides]
+
+
+def _proposals(inspection: Inspection) -> list[tuple[str, str]]:
+    """Rows of where the ground is, and of the options that fit the recording."""
     rows = []
-    for frame in frames:
+    if (ground := inspection.ground) is not None:
+        side = "below" if ground.height >= 0 else "above"
+        spread = f", {ground.spread:.2f} m apart" if ground.frames > 1 else ""
+        seen = f"{abs(ground.height):.2f} m {side} the device in {ground.frames} of {ground.looked_at} frames{spread}"
+        rows.append(("ground", seen))
+        if ground.fits:
+            rows.append(("fitting height", f"--device-height {ground.device_height:g}"))
+    if (region := inspection.region) is not None:
+        rows.append(("fitting region", f"{region.option.flag} ({region.share:.0%} of the points)"))
+    return rows
+
+
+def _show_frames(frames: Sequence[FrameInspection]) -> None:
+    """Show a table of frames, with their times as offsets from the first one; of many frames, some."""
+    start = _start(frames)
+    shown = _rows_to_show(frames)
+    rows: list[tuple[str, ...]] = []
+    before = -1
+    for row in shown:
+        if row > before + 1:
+            rows.append((f"… {row - before - 1} more", *[""] * (4 if start is None else 5)))
+        before, frame = row, frames[row]
         since = "none" if start is None or frame.timestamp is None else f"{(frame.timestamp - start) / 1e6:.3f}"
         rows.append(
             (
@@ -188,11 +230,27 @@ def _show_frames(frames: Sequence[FrameInspection]) -> None:
                 "unreadable" if frame.error is not None else f"{frame.points:,}",
                 f"{frame.radar_points}",
                 f"{frame.images}",
-                "none" if frame.position is None else ", ".join(f"{value:.2f}" for value in frame.position),
+                "none" if frame.position is None else ", ".join(f"{value:z.2f}" for value in frame.position),
             )
         )
     times = [] if start is None else ["ms"]
-    print_table("frames", ("frame", *times, "points", "radar", "images", "device x, y, z"), rows)
+    title = "frames" if len(shown) == len(frames) else f"frames: {len(shown)} of {len(frames)}; --json has all"
+    print_table(title, ("frame", *times, "points", "radar", "images", "device in world"), rows)
+
+
+def _rows_to_show(frames: Sequence[FrameInspection]) -> list[int]:
+    """Choose the rows of the first, the last and the worst frames if there are more than MOST_FRAMES_SHOWN."""
+    rows = range(len(frames))
+    if len(frames) <= MOST_FRAMES_SHOWN:
+        return list(rows)
+
+    def soundness(row: int) -> tuple[bool, bool, int, int]:
+        frame = frames[row]
+        return frame.error is None, frame.position is not None, frame.images, frame.points
+
+    ends = [*rows[: MOST_FRAMES_SHOWN // 2], *rows[-MOST_FRAMES_SHOWN // 4 :]]
+    others = [row for row in sorted(rows, key=soundness) if row not in ends]
+    return sorted([*ends, *others[: MOST_FRAMES_SHOWN - len(ends)]])
 
 
 def _start(frames: Sequence[FrameInspection]) -> int | None:

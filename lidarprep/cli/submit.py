@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import plain, print_json, print_table, say, say_how_to_go_on
+from lidarprep.cli.console import plain, print_findings, print_json, print_table, say, say_how_to_go_on
 from lidarprep.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def command(
     params: o.Params = None,
     param: o.Param = None,
     unique_id: o.UniqueId = None,
+    accept: o.Accept = None,
     live: o.Live = False,
     yes: o.Yes = False,
     api_url: o.ApiUrl = None,
@@ -40,12 +41,22 @@ def command(
     storage = o.storage_from(StorageOptions(), flags)
     parameters = (read_yaml(params, "the parameter file") if params else {}) | parse_params(param or [], type)
     loaded = load_manifest(manifest, storage)
+    print_findings([one for one in loaded.findings if one.severity != "note"])
     with ScaleClient(api_url=api_url) as client:
         o.require_said(client, live=live, yes=yes)
         wanted = unique_id_of(loaded, type, parameters) if unique_id == AUTO else unique_id
         with say_how_to_go_on(), progress("submitting", "attachments renewed") as bar:
             known = _task_with(client, wanted or parameters.get("unique_id"))
-            task = submit(loaded, type, parameters, client, unique_id=unique_id, storage=storage, progress=bar.reach)
+            task = submit(
+                loaded,
+                type,
+                parameters,
+                client,
+                unique_id=unique_id,
+                accept=accept or (),
+                storage=storage,
+                progress=bar.reach,
+            )
         if task.id == known:
             say(f"this was submitted before: the unique id has its task already, {task.id}; no other was made")
         show_task(task, client.api_url)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import lazy_loader  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from lidarprep.datasets.layouts import Layout, known_layouts, open_scene
+    from lidarprep.datasets.guess import Layout
+    from lidarprep.datasets.layouts import known_layouts, open_scene
     from lidarprep.datasets.options import FrameOrder, OpenOptions, PointsFrame
 
 __all__ = ["FrameOrder", "Layout", "OpenOptions", "PointsFrame", "known_layouts", "open_scene"]
@@ -17,7 +18,8 @@ __all__ = ["FrameOrder", "Layout", "OpenOptions", "PointsFrame", "known_layouts"
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "layouts": ["Layout", "known_layouts", "open_scene"],
+        "guess": ["Layout"],
+        "layouts": ["known_layouts", "open_scene"],
         "options": ["FrameOrder", "OpenOptions", "PointsFrame"],
     },
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lidarprep.datasets.unread import misnamed_file
 from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.scene import Intrinsics, Pose
 
@@ -82,7 +83,10 @@ class Calibration:
 def read_calibration(path: Path) -> Calibration:
     """Read a calibration file. Lines without numbers, such as the time of calibration, are passed over."""
     if not path.is_file():
-        raise SceneError(f"{path} is missing: where the sensors sit on the device is not known", fix="Put it there.")
+        raise SceneError(
+            f"{path} is missing{misnamed_file(path)}: where the sensors sit on the device is not known",
+            fix="Put it there.",
+        )
     if path.stat().st_size > LARGEST_FILE:
         raise FormatError(path, found=f"{path.stat().st_size} bytes", expected="a few lines of calibration")
     rows: dict[str, NDArray[np.float64]] = {}

@@ -26,6 +26,7 @@ and 82 for the lidar that each laser belongs to.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -37,12 +38,14 @@ from numpy.typing import NDArray
 from lidarprep.datasets.association import ImageSeries, match_images, poses_at
 from lidarprep.datasets.filenames import folders_in, image_stem, source_files, visible
 from lidarprep.datasets.options import OpenOptions
-from lidarprep.datasets.selection import listed, refuse_poses, select_part, selected, unused_options
+from lidarprep.datasets.selection import listed, refuse_poses, select_part, selected, sound_cameras, unused_options
+from lidarprep.datasets.unread import unread_folders
 from lidarprep.errors import FormatError, MissingExtraError, SceneError, naming
 from lidarprep.pointfiles.fields import cloud_from_fields
 from lidarprep.scene import (
     Camera,
     CameraImage,
+    Finding,
     Frame,
     Intrinsics,
     Lidar,
@@ -99,7 +102,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     lidars = tuple(LIDARS.index(name) for name in selected(LIDARS, options.lidars, "lidar"))
     trajectory, doubled = _read_trajectory(log / POSES)
     times = list(sweeps)
-    series, notes = _cameras(log, options)
+    series, notes, findings = _cameras(log, options)
     poses, pose_notes = poses_at(times, trajectory, options)
     images, image_notes = match_images(times, series, trajectory, options)
     if doubled:
@@ -117,6 +120,8 @@ def open(path: Path, options: OpenOptions) -> Scene:
         )
         for index, (time, file) in enumerate(sweeps.items())
     )
+    unread, others = unread_folders(log, ["sensors", "calibration"], "a log of Argoverse 2")
+    unread_sensors, other_sensors = unread_folders(log / "sensors", ["lidar", "cameras"], "a log of Argoverse 2")
     return Scene(
         source=str(path),
         layout="argoverse2",
@@ -131,7 +136,10 @@ def open(path: Path, options: OpenOptions) -> Scene:
             *notes,
             *pose_notes,
             *image_notes,
+            *others,
+            *other_sensors,
         ),
+        findings=(*unread, *unread_sensors, *findings),
         lidars=tuple(Lidar(name, index) for index, name in enumerate(LIDARS) if index in lidars),
         trajectory=trajectory,
     )
@@ -171,34 +179,34 @@ def _stamped(folder: Path, suffix: str | None = None) -> dict[int, Path]:
     return dict(sorted(files.items()))
 
 
-def _cameras(log: Path, options: OpenOptions) -> tuple[list[ImageSeries], list[str]]:
-    """Return the cameras that have images, in the order of their names; and notes on those without a calibration."""
+def _cameras(log: Path, options: OpenOptions) -> tuple[list[ImageSeries], list[str], list[Finding]]:
+    """Return the cameras that have images, in the order of their names; notes; findings on those left out."""
     folder = log / "sensors" / "cameras"
     known = [path.name for path in folders_in(folder)]
     names = selected(known, options.cameras, "camera")
     if not names:
-        return [], []
+        return [], [], []
     extrinsics = _read_extrinsics(log / "calibration" / "egovehicle_SE3_sensor.feather")
     intrinsics = _read_intrinsics(log / "calibration" / "intrinsics.feather")
-    calibrated = [name for name in names if name in extrinsics and name in intrinsics]
-    left_out = [name for name in names if name not in calibrated]
-    if left_out and options.cameras:
-        raise SceneError(
-            f"{log / 'calibration'} has no extrinsics or no intrinsics of {listed(left_out)}",
-            fix=f"Leave them out; calibrated are {listed(calibrated)}.",
-        )
-    notes = ["the images are undistorted, so k1, k2 and k3 of intrinsics.feather are not applied"]
-    notes += [f"left out, since calibration/ lacks them: {listed(left_out)}"] if left_out else []
-    series = []
-    for name in calibrated:
-        camera = Camera(name, known.index(name), intrinsics[name], extrinsics[name])
+    calibrated = [name for name in known if name in extrinsics and name in intrinsics]
+
+    def read(index: int, name: str) -> ImageSeries | None:
+        if name not in names:
+            return None
+        if name not in calibrated:
+            raise SceneError(
+                f"{log / 'calibration'} has no extrinsics or no intrinsics of {name}",
+                fix=f"Leave it out; calibrated are {listed(calibrated)}.",
+            )
+        camera = Camera(name, index, intrinsics[name], extrinsics[name])
         stamped = _stamped(folder / name)
         images = [CameraImage(camera, file) for file in stamped.values()]
-        series.append(ImageSeries(camera, list(stamped), images.__getitem__))
-    return series, notes
+        return ImageSeries(camera, list(stamped), images.__getitem__)
 
-
-# ---- tables --------------------------------------------------------------------------------------------------------
+    series, left_out = sound_cameras(known, options.cameras, read)
+    notes = ["the images are undistorted, so k1, k2 and k3 of intrinsics.feather are not applied"]
+    # Some published logs lack the intrinsics of their stereo cameras: no sign of a damaged recording.
+    return [one for one in series if one is not None], notes, [replace(one, severity="note") for one in left_out]
 
 
 def _read_sweep(path: Path, timestamp: int, lidars: Sequence[int], frame: ReferenceFrame) -> PointCloud:

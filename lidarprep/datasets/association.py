@@ -5,7 +5,7 @@ Data without a match is counted and noted, never replaced by other data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -151,6 +151,13 @@ def unmatched(name: str, what: str, rows: NDArray[np.int64], options: OpenOption
     missing = int((rows < 0).sum())
     within = f"within {options.image_tolerance:g} s (--image-tolerance)"
     return [f"{name}: {missing} of {len(rows)} frames have no {what} {within}"] if missing else []
+
+
+def unpaired(name: str, frames: Set[int], images: Set[int]) -> list[str]:
+    """Return notes on the frames without an image of a camera, and on its images without a frame, by their numbers."""
+    missing, left_over = len(frames - images), len(images - frames)
+    notes = [f"camera {name}: {missing} of {len(frames)} frames have no image"] if missing else []
+    return [*notes, f"camera {name}: {left_over} of {len(images)} images belong to no frame"] if left_over else notes
 
 
 def poses_at(

@@ -9,14 +9,14 @@ pose_files for its kinds. Its poses are matched to the frames by name, by time, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from lidarprep.datasets.association import poses_of_table
-from lidarprep.datasets.filenames import FrameKey, passed_over, source_files, visible
+from lidarprep.datasets.filenames import folders_in, passed_over, source_files, visible
+from lidarprep.datasets.frame_poses import FramePoses, match_poses
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.point_folder import (
+    LIDARS,
     PointSources,
     at_frame_times,
     files_of,
@@ -25,16 +25,19 @@ from lidarprep.datasets.point_folder import (
     sources_of,
 )
 from lidarprep.datasets.pose_files import read_poses
-from lidarprep.datasets.poses import PoseTable
-from lidarprep.datasets.selection import unused_options
-from lidarprep.errors import FormatError, SceneError
+from lidarprep.datasets.selection import listed, unused_options
+from lidarprep.datasets.unread import near_miss, not_read
+from lidarprep.errors import SceneError
 from lidarprep.pointfiles import is_point_file, point_suffix, point_suffixes
-from lidarprep.scene import Frame, Pose, Scene, Trajectory
+from lidarprep.scene import Finding, Frame, Pose, Scene
+from lidarprep.scene.finding import opening_option
 
 # The options that this layout looks at; cameras, of which it has none, are refused by name once it is open.
 USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras", "max_pose_gap")
 
 POSES_NAMES = ("poses.json", "poses.csv", "poses.txt", "poses.tum")
+
+_OF_TOOLKIT = ("pointcloud", "poses", "cameras", "radar_points")
 
 LOOKS_LIKE = (
     f"a folder of point files, or of lidars/NAME/ with point files and extrinsics.json; "
@@ -69,7 +72,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     # A table of poses in the folder may have the suffix of a table of points.
     is_inside = poses_path is not None and poses_path.resolve().parent == path.resolve()
     but = (*POSES_NAMES, poses_path.name) if poses_path is not None and is_inside else POSES_NAMES
-    sources = files_of(path, options.points_frame, but=but)
+    sources = files_of(path, options.points_frame, options.columns, but=but)
     if not sources.sources and has_lidars(path):
         sources = lidar_sources(path, options)
     if not sources.sources:
@@ -78,9 +81,42 @@ def open(path: Path, options: OpenOptions) -> Scene:
     notes = [*scene.notes, *passed_over(path, but=but)]
     if not sources.lidars and has_lidars(path):
         notes.append("the folder lidars/ is not read, since there are point files beside it")
-    if poses_path is None and (path.absolute().parent / "poses").is_dir():
-        notes.append("the folder above has a folder poses/: if it is a toolkit folder, open that one")
-    return replace(scene, notes=tuple(notes))
+    others = [folder.name for folder in folders_in(path) if folder.name != LIDARS]
+    findings = _toolkit_folders(path, others)
+    if poses_path is None and options.points_frame != "world":
+        findings += _misnamed_poses(path)
+    if not findings and others:
+        notes.append(f"folders beside the point files are not read: {listed(others)}")
+    return replace(scene, notes=tuple(notes), findings=tuple(findings))
+
+
+def _toolkit_folders(path: Path, names: list[str]) -> list[Finding]:
+    """Find the folders beside the point files that a toolkit folder would have, and that are not read here."""
+    found = [name for name in names if name in _OF_TOOLKIT or near_miss(name, _OF_TOOLKIT)]
+    if not found:
+        return []
+    folders = ", ".join(f"{name}/" for name in found)
+    return [
+        not_read(
+            path,
+            f"{folders} beside the point files {'is' if len(found) == 1 else 'are'} not read: a plain folder has "
+            "points only",
+            "lay it out as a toolkit folder: pointcloud/N.ply, poses/N.json, cameras/NAME/N.jpg, radar_points/N.txt",
+            found=folders,
+        )
+    ]
+
+
+def _misnamed_poses(folder: Path) -> list[Finding]:
+    """Find files that look as if they held the poses, and are named otherwise."""
+    endings = {Path(name).suffix for name in POSES_NAMES}
+    for place in (folder, folder.absolute().parent):
+        for file in visible(place):
+            if file.suffix.lower() in endings and near_miss(file.stem, ["poses"]) and file.is_file():
+                message = f"no poses file is read, and {file} has almost the name of one"
+                finding = not_read(file, message, f"or rename it to poses{file.suffix}", found=file.name)
+                return [replace(finding, option=opening_option("--poses", str(file), "poses", repr(str(file))))]
+    return []
 
 
 def _find_poses(folder: Path) -> Path | None:
@@ -112,14 +148,16 @@ class SingleFile:
         """
         if SingleFile.detect(path) is None:
             raise SceneError(f"{path} is not a point file", fix=f"Expected is {SingleFile.LOOKS_LIKE}.")
-        return _scene_of_files(path, "file", sources_of([path], options.points_frame or "ego"), options.poses, options)
+        sources = sources_of([path], options.points_frame or "ego", options.columns)
+        return _scene_of_files(path, "file", sources, options.poses, options)
 
 
 def _scene_of_files(
     path: Path, layout: str, sources: PointSources, poses_path: Path | None, options: OpenOptions
 ) -> Scene:
-    table = None if poses_path is None else read_poses(poses_path)
-    poses = _without_poses(sources, options) if table is None else _match_poses(sources, table, options)
+    table = None if poses_path is None else read_poses(poses_path, options.poses_are)
+    used = (*USED_OPTIONS, *sources.used_options, *(() if table is None else ("poses_are",)))
+    poses = _without_poses(sources, options) if table is None else match_poses(sources, table, options)
     frames = tuple(
         Frame(
             id=source.id,
@@ -139,120 +177,24 @@ def _scene_of_files(
         layout,
         frames,
         points_frame=options.points_frame or "ego",
-        notes=(*poses.notes, *sources.notes, *unused_options(options, (*USED_OPTIONS, *sources.used_options))),
+        notes=(*poses.notes, *sources.notes, *unused_options(options, used)),
         lidars=sources.lidars,
         trajectory=poses.trajectory,
     )
     return at_frame_times(scene, sources, options, [] if poses_path is None else [poses_path] * len(frames))
 
 
-# ---- poses ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _FramePoses:
-    """The frames' poses and timestamps, as far as they are known, and notes on how they were matched."""
-
-    poses: Sequence[Pose | None]  # world_from_ego, one a frame
-    timestamps: Sequence[int | None]  # nanoseconds since the Unix epoch, one a frame
-    trajectory: Trajectory | None = None  # world_from_ego as dense as the file has it, where it has times
-    notes: tuple[str, ...] = ()
-
-
-def _without_poses(sources: PointSources, options: OpenOptions) -> _FramePoses:
+def _without_poses(sources: PointSources, options: OpenOptions) -> FramePoses:
     count = len(sources.sources)
     times = [source.timestamp for source in sources.sources]
     if options.points_frame == "world":
         note = "no poses: where the device is in the world is not known"
     elif count == 1:
         note = "no poses: the world is the file's own frame of reference, with the device at its origin"
-        return _FramePoses([Pose.identity()], times, notes=(note,))
+        return FramePoses([Pose.identity()], times, notes=(note,))
     else:
         note = (
             f"no poses: none of {', '.join(POSES_NAMES)} is in the folder or above it; "
             "without them points can only be used if they are in the world frame already"
         )
-    return _FramePoses([None] * count, times, notes=(note,))
-
-
-def _match_poses(frames: PointSources, table: PoseTable, options: OpenOptions) -> _FramePoses:
-    """Match the poses of a file to the frames of a folder.
-
-    By name, where the file names one for each frame; or else by time, where the names of the point files are times and
-    the poses have some; or else one a frame, in their order.
-    """
-    has_times = frames.by_time and table.timestamps is not None and len(table) > 0
-    rows = None if table.names is None else _rows_by_name(frames, table, table.names, others_may_repeat=has_times)
-    if rows is not None and all(source.key in rows for source in frames.sources):
-        matched = _by_name(frames, table, rows)
-    elif has_times:
-        matched = _by_time(frames, table, options)
-    elif rows is not None:
-        lacking = next(source for source in frames.sources if source.key not in rows)
-        raise SceneError(f"{table.path} has no pose for {lacking.path.name}", fix="Add it under the file's stem.")
-    else:
-        matched = _in_order(frames, table)
-    first = matched.notes[0]
-    note = f"poses from {table.path}, read as {table.kind}, are taken as world from ego and matched {first}"
-    if table.kind == "KITTI":
-        note += "; KITTI odometry's own files give the pose of camera 0, which this layout does not correct for"
-    return replace(matched, notes=(note, *table.notes, *matched.notes[1:]))
-
-
-def _rows_by_name(
-    frames: PointSources, table: PoseTable, names: Sequence[str], *, others_may_repeat: bool
-) -> dict[FrameKey, int]:
-    """Return the row of each name; two of one frame are refused, since either may be the right one.
-
-    If the poses have times to match by, names of no frame may repeat, such as one frame of reference in each row.
-    """
-    wanted = {source.key for source in frames.sources}
-    rows: dict[FrameKey, int] = {}
-    for row, name in enumerate(names):
-        key = frames.key_of(name)
-        if rows.setdefault(key, row) != row and (key in wanted or not others_may_repeat):
-            raise FormatError(
-                table.path, place=table.places[row], found="a second pose of one frame", expected="one a frame"
-            )
-    return rows
-
-
-def _by_name(frames: PointSources, table: PoseTable, rows: dict[FrameKey, int]) -> _FramePoses:
-    chosen = [rows[source.key] for source in frames.sources]
-    left_over = len(table) - len(chosen)
-    notes = ["by name"]
-    trajectory = None
-    if table.timestamps is not None:
-        trajectory, more = table.trajectory()
-        notes += more
-    if left_over:
-        notes.append(f"{left_over} poses in {table.path.name} belong to no point file")
-    return _FramePoses(
-        [table.pose(row) for row in chosen], _timestamps(frames, table, chosen), trajectory, tuple(notes)
-    )
-
-
-def _by_time(frames: PointSources, table: PoseTable, options: OpenOptions) -> _FramePoses:
-    times = [source.time for source in frames.sources]
-    fix = "Give both in the same clock; or name each file's pose, in a JSON object or a column 'file'."
-    poses, trajectory, notes = poses_of_table(times, table, options, "point file", fix)
-    return _FramePoses(poses, times, trajectory, ("by time", *notes))
-
-
-def _in_order(frames: PointSources, table: PoseTable) -> _FramePoses:
-    count = len(frames.sources)
-    if len(table) != count:
-        raise SceneError(
-            f"{table.path} has {len(table)} poses for {count} point files",
-            fix="Give one pose a point file, in the files' order; or name each frame's, in a JSON object or a CSV's "
-            "column 'file'; or name the point files by their times, such as 1700000000123456789.pcd.",
-        )
-    rows = range(count)
-    return _FramePoses([table.pose(row) for row in rows], _timestamps(frames, table, rows), notes=("in order",))
-
-
-def _timestamps(frames: PointSources, table: PoseTable, rows: Sequence[int]) -> list[int | None]:
-    """Return the times of the frames: those in the files' names, else those of their poses."""
-    if frames.by_time:
-        return [source.timestamp for source in frames.sources]
-    return [None if table.timestamps is None else table.timestamps[row] for row in rows]
+    return FramePoses([None] * count, times, notes=(note,))

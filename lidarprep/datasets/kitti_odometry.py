@@ -17,20 +17,22 @@ from functools import partial
 from pathlib import Path
 
 from lidarprep.datasets._kitti_calibration import Calibration, read_calibration
-from lidarprep.datasets.association import CameraFiles, images_of_frame, poses_of_table
+from lidarprep.datasets.association import CameraFiles, images_of_frame, poses_of_table, unpaired
 from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, source_files
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_files import read_poses
 from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, table_of_poses
-from lidarprep.datasets.selection import select_part, selected, unused_options
+from lidarprep.datasets.selection import select_part, selected, sound_cameras, unused_options
+from lidarprep.datasets.unread import unread_folders
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import read_points
-from lidarprep.scene import Camera, Frame, Lidar, Pose, Scene, Trajectory
+from lidarprep.scene import Camera, Finding, Frame, Lidar, Pose, Scene, Trajectory
 
 LOOKS_LIKE = "KITTI odometry: sequences/NN/velodyne/N.bin, sequences/NN/calib.txt, poses/NN.txt"
 
 LIDAR = "velodyne"
-USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras")
+CAMERAS = tuple(f"image_{k}" for k in range(4))
+USED_OPTIONS = ("points_frame", "columns", "poses", "lidars", "cameras", "poses_are")
 NO_TR = (
     "A line 'Tr:' with 12 numbers gives camera 0 from Velodyne. The calib.txt that comes with the images may lack "
     "it: take that of the archive data_odometry_calib."
@@ -69,7 +71,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     untimed = [file.name for number, file in files.items() if number >= len(times)]
     if untimed and times:
         notes.append(f"{len(untimed)} sweeps have no time, such as {untimed[0]}: times.txt has {len(times)}")
-    cameras, image_notes = _cameras(sequence, files, calibration, camera_0_from_ego, options)
+    cameras, image_notes, findings = _cameras(sequence, files, calibration, camera_0_from_ego, options)
     points_frame = options.points_frame or "ego"
     frames = []
     for index, (number, file) in enumerate(files.items()):
@@ -78,13 +80,14 @@ def open(path: Path, options: OpenOptions) -> Scene:
             Frame(
                 id=file.stem,
                 index=index,
-                read_points=partial(read_points, file, points_frame),
+                read_points=partial(read_points, file, points_frame, options.columns),
                 world_from_ego=poses.get(number),
                 timestamp=stamps.get(number),
                 images=images,
                 sources=source_files([file], images),
             )
         )
+    unread, others = unread_folders(sequence, ["velodyne", *CAMERAS], "a sequence of KITTI odometry")
     trajectory, more = _trajectory_of(sequence, times, poses) if timed is None else (timed, [])
     used = (*USED_OPTIONS, *(() if sequence == path else ("scene",)), *(() if timed is None else ("max_pose_gap",)))
     return Scene(
@@ -93,9 +96,10 @@ def open(path: Path, options: OpenOptions) -> Scene:
         tuple(frames),
         tuple(camera for camera, _ in cameras),
         points_frame,
-        (*unused_options(options, used), *strange, *notes, *pose_notes, *more, *image_notes),
+        (*unused_options(options, used), *strange, *notes, *pose_notes, *more, *image_notes, *others),
         lidars=(Lidar(LIDAR, 0),),
         trajectory=trajectory,
+        findings=(*unread, *findings),
     )
 
 
@@ -124,23 +128,27 @@ def _read_times(path: Path) -> tuple[list[int], list[str]]:
 
 def _cameras(
     sequence: Path, files: dict[int, Path], calibration: Calibration, camera_0_from_ego: Pose, options: OpenOptions
-) -> tuple[list[CameraFiles[int]], list[str]]:
-    """Return the selected cameras that have images, and notes. Images have the times of the frames of their number."""
-    known = [f"image_{k}" for k in range(4) if (sequence / f"image_{k}").is_dir()]
+) -> tuple[list[CameraFiles[int]], list[str], list[Finding]]:
+    """Return the selected cameras that have images, notes, and findings on those left out.
+
+    Images have the times of the frames of their number.
+    """
+    known = [name for name in CAMERAS if (sequence / name).is_dir()]
+    chosen = selected(known, options.cameras, "camera")
+
+    def read(index: int, name: str) -> Camera:
+        intrinsics, offset = calibration.rectified_camera(f"P{name[-1]}")
+        return Camera(name, index, intrinsics, camera_0_from_ego.translated(offset).inverse())
+
+    sound, left_out = sound_cameras(known, options.cameras, read)
     cameras: list[CameraFiles[int]] = []
     notes: list[str] = []
-    for name in selected(known, options.cameras, "camera"):
-        intrinsics, offset = calibration.rectified_camera(f"P{name[-1]}")
-        camera = Camera(name, known.index(name), intrinsics, camera_0_from_ego.translated(offset).inverse())
-        images, strange = counted_files(sequence / name, *IMAGE_SUFFIXES)
-        notes += strange
-        cameras.append((camera, images))
-        missing, left_over = len(files.keys() - images.keys()), len(images.keys() - files.keys())
-        if missing:
-            notes.append(f"camera {name}: {missing} of {len(files)} frames have no image")
-        if left_over:
-            notes.append(f"camera {name}: {left_over} of {len(images)} images belong to no frame")
-    return cameras, notes
+    for camera in sound:
+        if camera.name in chosen:
+            images, strange = counted_files(sequence / camera.name, *IMAGE_SUFFIXES)
+            notes += [*strange, *unpaired(camera.name, files.keys(), images.keys())]
+            cameras.append((camera, images))
+    return cameras, notes, left_out
 
 
 # ---- poses ---------------------------------------------------------------------------------------------------------
@@ -160,7 +168,7 @@ def _read_sequence_poses(
             "(--poses FILE)"
         )
         return {}, None, [note]
-    table = read_poses(path)
+    table = read_poses(path, options.poses_are)
     if given is None and table.kind != "KITTI":
         raise FormatError(path, found=f"rows as {table.kind} has them", expected="12 numbers a row: 3×4 matrices")
     if table.timestamps is not None and stamps:

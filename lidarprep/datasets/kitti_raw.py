@@ -30,19 +30,21 @@ from numpy.typing import NDArray
 
 from lidarprep.datasets._kitti_calibration import read_calibration
 from lidarprep.datasets.association import ImageSeries, match_images, poses_at
+from lidarprep.datasets.euler_angles import guess_unit
 from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, source_files
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import table_of_poses
-from lidarprep.datasets.selection import refuse_poses, select_part, selected, unused_options
+from lidarprep.datasets.selection import refuse_poses, select_part, selected, sound_cameras, unused_options
+from lidarprep.datasets.unread import unread_folders
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import read_points
-from lidarprep.scene import Camera, CameraImage, Frame, GpsPose, Lidar, Pose, Scene, Trajectory
+from lidarprep.scene import Camera, CameraImage, Finding, Frame, GpsPose, Lidar, Pose, Scene, Trajectory
 
 LOOKS_LIKE = "KITTI raw: DATE_drive_NNNN_sync/velodyne_points/data/N.bin, with DATE/calib_velo_to_cam.txt above"
 
 CAMERAS = ("image_00", "image_01", "image_02", "image_03")
 LIDAR = "velodyne"
-USED_OPTIONS = ("points_frame", "lidars", "cameras", "image_tolerance", "max_pose_gap")
+USED_OPTIONS = ("points_frame", "columns", "lidars", "cameras", "image_tolerance", "max_pose_gap", "poses_are")
 
 EARTH_RADIUS_M = 6378137.0
 ROW_LENGTH = 30
@@ -86,8 +88,8 @@ def open(path: Path, options: OpenOptions) -> Scene:
     stamps = _read_times(drive / "velodyne_points" / "timestamps.txt")
     times = [stamps[number] for number in files if number in stamps]
     notes += _gaps(files, stamps)
-    series, series_notes = _image_series(drive, day, options)
-    oxts, oxts_notes = _read_oxts(drive / "oxts")
+    series, series_notes, findings = _image_series(drive, day, options)
+    oxts, oxts_notes = _read_oxts(drive / "oxts", options)
     trajectory = None
     poses: list[Pose | None] = [None] * len(times)
     if oxts is not None and times:
@@ -108,7 +110,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
             Frame(
                 id=file.stem,
                 index=index,
-                read_points=partial(read_points, file, points_frame),
+                read_points=partial(read_points, file, points_frame, options.columns),
                 world_from_ego=pose,
                 timestamp=time,
                 images=taken,
@@ -116,6 +118,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
                 sources=source_files([file], taken),
             )
         )
+    unread, others = unread_folders(drive, ["velodyne_points", "oxts", *CAMERAS], "a drive of KITTI raw")
     return Scene(
         str(path),
         "kitti-raw",
@@ -128,10 +131,13 @@ def open(path: Path, options: OpenOptions) -> Scene:
             *oxts_notes,
             *series_notes,
             *image_notes,
+            *_left_over(series, frames),
+            *others,
             "times are taken as UTC",
         ),
         lidars=(Lidar(LIDAR, 0),),
         trajectory=trajectory,
+        findings=(*unread, *findings),
     )
 
 
@@ -155,32 +161,47 @@ def _gaps(files: dict[int, Path], stamps: dict[int, int]) -> list[str]:
     return notes
 
 
-def _image_series(drive: Path, day: Path, options: OpenOptions) -> tuple[list[ImageSeries], list[str]]:
-    """Return the selected cameras that have images, and notes."""
+def _image_series(drive: Path, day: Path, options: OpenOptions) -> tuple[list[ImageSeries], list[str], list[Finding]]:
+    """Return the selected cameras that have images, notes, and findings on those left out."""
     known = [name for name in CAMERAS if (drive / name / "data").is_dir()]
     names = selected(known, options.cameras, "camera")
     if not names:
-        return [], []
+        return [], [], []
     camera_0_from_velodyne = read_calibration(day / "calib_velo_to_cam.txt").pose("R", "T")
     calibration = read_calibration(day / "calib_cam_to_cam.txt")
     rectified_from_velodyne = calibration.pose("R_rect_00") @ camera_0_from_velodyne
-    series: list[ImageSeries] = []
     notes: list[str] = []
-    for name in names:
+
+    def read(index: int, name: str) -> ImageSeries | None:
+        if name not in names:
+            return None
         number = name.removeprefix("image_")
         width, height = calibration.numbers(f"S_rect_{number}", 2).tolist()
         intrinsics, offset = calibration.rectified_camera(f"P_rect_{number}", (int(width), int(height)))
         ego_from_camera = rectified_from_velodyne.translated(offset).inverse()
         stamps = _read_times(drive / name / "timestamps.txt")
         files, strange = counted_files(drive / name / "data", *IMAGE_SUFFIXES)
-        notes += strange
+        notes.extend(strange)
         timed = [file for file in files if file in stamps]
         if len(timed) < len(files):
             notes.append(f"camera {name}: {len(files) - len(timed)} images have no time; they are left out")
-        camera = Camera(name, known.index(name), intrinsics, ego_from_camera)
+        camera = Camera(name, index, intrinsics, ego_from_camera)
         images = [CameraImage(camera, files[file]) for file in timed]
-        series.append(ImageSeries(camera, [stamps[file] for file in timed], images.__getitem__))
-    return series, notes
+        return ImageSeries(camera, [stamps[file] for file in timed], images.__getitem__)
+
+    series, left_out = sound_cameras(known, options.cameras, read)
+    return [one for one in series if one is not None], notes, left_out
+
+
+def _left_over(series: Sequence[ImageSeries], frames: Sequence[Frame]) -> list[str]:
+    """Return notes on the images that belong to no frame: each camera has one a sweep."""
+    notes = []
+    for one in series:
+        shown = {image.path for frame in frames for image in frame.images if image.camera.name == one.camera.name}
+        left_over = len(one.timestamps) - len(shown)
+        if left_over:
+            notes.append(f"camera {one.camera.name}: {left_over} of {len(one.timestamps)} images belong to no frame")
+    return notes
 
 
 def _read_times(path: Path) -> dict[int, int]:
@@ -225,7 +246,7 @@ class Oxts:
         return GpsPose(latitude, longitude, (90.0 - math.degrees(yaw)) % 360.0)
 
 
-def _read_oxts(folder: Path) -> tuple[Oxts | None, list[str]]:
+def _read_oxts(folder: Path, options: OpenOptions) -> tuple[Oxts | None, list[str]]:
     """Read the rows of a drive's folder oxts/, and return them with notes; None where it has none."""
     files, notes = counted_files(folder / "data", ".txt")
     if not files:
@@ -237,16 +258,34 @@ def _read_oxts(folder: Path) -> tuple[Oxts | None, list[str]]:
     if not timed:
         return None, [*notes, NO_ROWS]
     rows = np.array([_read_row(files[number]) for number in timed])
-    latitude, longitude, altitude, roll, pitch, yaw = rows.T
+    latitude, longitude, altitude = rows.T[:3]
     scale = math.cos(math.radians(latitude[0]))
     east = scale * EARTH_RADIUS_M * np.radians(longitude)
     north = scale * EARTH_RADIUS_M * np.log(np.tan(np.radians(90 + latitude) / 2))
     positions = np.column_stack((east, north, altitude))
-    poses = [Pose.from_euler(roll[row], pitch[row], yaw[row], positions[row]) for row in range(len(rows))]
     stamps = list(timed.values())
+    angles, more = _in_radians(rows[:, 3:], positions, stamps, options)
+    notes += more
+    poses = [
+        Pose.from_euler(roll, pitch, yaw, place) for (roll, pitch, yaw), place in zip(angles, positions, strict=True)
+    ]
     trajectory, more = table_of_poses(folder / "data", "KITTI", poses, stamps).trajectory()
     _, kept = np.unique(np.array(stamps, dtype=np.int64), return_index=True)
-    return Oxts(latitude[kept], longitude[kept], np.unwrap(yaw[kept]), trajectory), notes + more
+    return Oxts(latitude[kept], longitude[kept], np.unwrap(angles[kept, 2]), trajectory), notes + more
+
+
+def _in_radians(
+    angles: NDArray[np.float64], positions: NDArray[np.float64], stamps: Sequence[int], options: OpenOptions
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Return (M, 3) roll, pitch and yaw in radians, as KITTI has them; and a note if they were degrees."""
+    unit, why = options.poses_are, "as asked for"
+    if unit not in ("degrees", "radians"):
+        order = np.argsort(np.array(stamps), kind="stable")
+        guess = guess_unit(angles[order], positions[order])
+        unit, why = guess.unit, f"since {guess.reason}; if they are radians: --poses-are radians"
+    if unit != "degrees":
+        return angles, []
+    return np.radians(angles), [f"roll, pitch and yaw of the oxts rows are taken as degrees, {why}"]
 
 
 def _read_row(path: Path) -> list[float]:

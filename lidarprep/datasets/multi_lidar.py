@@ -19,7 +19,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.pose_readings import reread_trajectory
 from lidarprep.scene import Lidar, PointCloud, Pose, Trajectory
+from lidarprep.scene.points import middle_time
 
 # Times of points that are all this near to 0, and not to their cloud's stamp, count from that stamp.
 _LONGEST_OFFSET_NS = 1_000_000_000
@@ -39,11 +41,12 @@ def cloud_transforms(
 ) -> list[CloudTransform]:
     """Return the transform of each cloud to its frame's timestamp, from as many stamps and timestamps.
 
-    The trajectory is world_from_ego over time; None where it is not known.
+    The trajectory is world_from_ego over time, as the layout reads it; None where it is not known.
     """
     before: list[Pose | None] = [None] * len(stamps)
     after = before
     if trajectory is not None:
+        trajectory = reread_trajectory(trajectory, options.poses_are)
         gap = options.max_pose_gap_ns
         before, after = (trajectory.at_each(times, max_gap_ns=gap) for times in (stamps, timestamps))
     return [
@@ -142,5 +145,5 @@ def _timed(cloud: PointCloud, transform: CloudTransform | None) -> PointCloud:
         return replace(cloud, timestamp=np.full(len(cloud), transform.timestamp, dtype=np.int64))
     if not len(cloud) or abs(transform.stamp) <= 2 * _LONGEST_OFFSET_NS:
         return cloud
-    furthest = max(abs(int(cloud.timestamp.min())), abs(int(cloud.timestamp.max())))
-    return cloud if furthest > _LONGEST_OFFSET_NS else replace(cloud, timestamp=cloud.timestamp + transform.stamp)
+    on_its_own = abs(middle_time(cloud.timestamp)) > _LONGEST_OFFSET_NS
+    return cloud if on_its_own else replace(cloud, timestamp=cloud.timestamp + transform.stamp)

@@ -45,7 +45,9 @@ from lidarprep.datasets._nuscenes_tables import (
 from lidarprep.datasets.association import ImageSeries, match_images, nearest, poses_at, unmatched
 from lidarprep.datasets.filenames import frame_key, source_files, visible
 from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.pose_readings import reread_trajectory
 from lidarprep.datasets.selection import listed, refuse_poses, selected, unused_options
+from lidarprep.datasets.unread import misnamed_file, unread_folders
 from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.pointfiles import bin_files, read_points
 from lidarprep.scene import Camera, CameraImage, Frame, Lidar, PointCloud, Pose, RadarPoints, Scene, Trajectory
@@ -56,7 +58,9 @@ MAIN_LIDAR = "LIDAR_TOP"
 
 VERSION_NAME = re.compile(r"v[0-9]+\.[0-9]+")
 
-USED_OPTIONS = ("points_frame", "scene", "lidars", "cameras", "all_sweeps", "image_tolerance", "max_pose_gap")
+USED_OPTIONS = (
+    "points_frame", "columns", "scene", "lidars", "cameras", "all_sweeps", "image_tolerance", "max_pose_gap",
+)  # fmt: skip
 
 POSITION_FIELDS = ("x", "y", "z")
 VELOCITY_FIELDS = ("vx_comp", "vy_comp")
@@ -88,7 +92,8 @@ def open(path: Path, options: OpenOptions) -> Scene:
             fix="Leave --points-frame out.",
         )
     tables, record, notes = _find_scene(path, options.scene)
-    read = read_scene(tables, path if tables != path else path.absolute().parent, record)
+    top = path if tables != path else path.absolute().parent
+    read = read_scene(tables, top, record)
     lidars = _lidars(read, options)
     cameras = _chosen(_of(read, "camera"), options.cameras, "camera")
     radars = _of(read, "radar")
@@ -100,7 +105,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     if not any(reading.path.is_file() for reading in readings):
         raise SceneError(
             f"none of the {len(readings)} files of {main.name} that {tables / 'sample_data.json'} names for "
-            f"{record['name']} is there, such as {readings[0].path}",
+            f"{record['name']} is there, such as {readings[0].path}{misnamed_file(top / 'samples')}",
             fix="Get the archive of files that holds this scene, or name another scene with --scene-name.",
         )
     times = [reading.timestamp for reading in readings]
@@ -119,7 +124,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         Frame(
             id=reading.token,
             index=index,
-            read_points=partial(read_frame, points[index]),
+            read_points=partial(read_frame, points[index], options.columns),
             read_radar=partial(read_radars, returns[index]) if radars else None,
             world_from_ego=poses[index],
             timestamp=reading.timestamp,
@@ -147,6 +152,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
             *image_notes,
             *radar_notes,
         ),
+        findings=tuple(unread_folders(top, ["samples", "sweeps"], "a nuScenes dataset")[0]),
         lidars=tuple(Lidar(lidar.name, index, lidar.ego_from_sensor) for index, lidar in lidars.items()),
         trajectory=read.trajectory,
     )
@@ -234,12 +240,15 @@ def _lidars(read: SceneTables, options: OpenOptions) -> dict[int, Channel]:
 # ---- the data of a frame ---------------------------------------------------------------------------------------------
 
 
-def read_frame(parts: tuple[_LidarPart, ...]) -> PointCloud:
-    """Read the points of a frame's lidars, in ego: positions float32, intensity as stored (0 to 255), ring."""
-    return PointCloud.concatenate([_read_part(*part) for part in parts])
+def read_frame(parts: tuple[_LidarPart, ...], columns: str | None = None) -> PointCloud:
+    """Read the points of a frame's lidars, in ego: positions float32, intensity as stored (0 to 255), ring.
+
+    `columns` names the columns of their files, where they are not nuScenes' own.
+    """
+    return PointCloud.concatenate([_read_part(*part, columns) for part in parts])
 
 
-def _read_part(path: Path, ego_from_lidar: Pose, device: int | None) -> PointCloud:
+def _read_part(path: Path, ego_from_lidar: Pose, device: int | None, columns: str | None) -> PointCloud:
     if not path.is_file():
         raise FormatError(
             path,
@@ -250,7 +259,7 @@ def _read_part(path: Path, ego_from_lidar: Pose, device: int | None) -> PointClo
     with naming(path):
         # Whatever ends in .bin is rows of five here, also where no .pcd stands before it.
         is_rows = path.name.lower().endswith(".bin")
-        cloud = bin_files.read_nuscenes(path, "sensor") if is_rows else read_points(path, "sensor")
+        cloud = (bin_files.read_nuscenes if is_rows else read_points)(path, "sensor", columns)
     cloud = cloud.moved(ego_from_lidar, "ego")
     return cloud if device is None else replace(cloud, device=np.full(len(cloud), device, dtype=np.uint32))
 
@@ -317,12 +326,13 @@ def _nearest(
 ) -> tuple[dict[int, tuple[Path, Pose]], list[str]]:
     """Return by the frame's index the nearest file in time, and the sensor's pose then in ego at the frame's time."""
     rows = nearest(times, [reading.timestamp for reading in readings], options.image_tolerance_ns)
+    path = reread_trajectory(trajectory, options.poses_are)
     found = {}
     for frame in np.flatnonzero(rows >= 0).tolist():
         reading, pose = readings[rows[frame]], channel.ego_from_sensor
         if reading.timestamp != times[frame]:  # both are times of the trajectory
-            at = np.searchsorted(trajectory.timestamps, (times[frame], reading.timestamp)).tolist()
-            now, then = map(trajectory.pose, at)
+            at = np.searchsorted(path.timestamps, (times[frame], reading.timestamp)).tolist()
+            now, then = map(path.pose, at)
             pose = now.inverse() @ then @ pose
         found[frame] = reading.path, pose
     return found, unmatched(channel.name, what, rows, options)

@@ -13,10 +13,11 @@ from lidarprep.errors import SceneError
 
 PointsFrame = Literal["ego", "world"]
 FrameOrder = Literal["recorded", "time"]
+PosesAre = Literal["inverted", "xyzw", "wxyz", "transposed", "optical", "degrees", "radians"]
 
-# Options that change how the clouds of several lidars are merged and moved. A frame's sources, pose and images, and a
-# scene's lidars, may be the same with each value of them.
-_OF_POINTS = ("image_tolerance", "max_pose_gap", "ego_frame", "world_frame", "pose_topic")
+# Options that change how clouds are read, and how those of several lidars are merged and moved. A frame's sources, pose
+# and images, and a scene's lidars, may be the same with each value of them.
+_OF_POINTS = ("columns", "image_tolerance", "max_pose_gap", "ego_frame", "world_frame", "pose_topic", "poses_are")
 
 # The longest tolerance or gap: some thirty years, far beyond any recording and well within int64 nanoseconds.
 LONGEST_S = 1e9
@@ -54,6 +55,14 @@ class OpenOptions:
         Path | None,
         Doc("Poses for a plain folder or a file, world from ego: KITTI rows, TUM rows, CSV or JSON.", "FILE"),
     ] = None
+    columns: Annotated[
+        str | None,
+        Doc(
+            "Columns of point files that name none (.bin, .npy, text): x,y,z,intensity,ring,timestamp_us and the like; "
+            "_ skips one, :f8 or :u2 gives the type of one in a .bin, else float32.",
+            "NAME,…",
+        ),
+    ] = None
     scene: Annotated[
         str | None, Doc("Which scene, log or sequence of several, by name or number.", "NAME", "--scene-name")
     ] = None
@@ -86,16 +95,28 @@ class OpenOptions:
         None
     )
     pose_topic: Annotated[str | None, Doc("The topic of a bag's poses, in place of transforms.", "TOPIC")] = None
+    poses_are: Annotated[
+        PosesAre | None,
+        Doc(
+            "How the device's poses are to be read, where they are not world from ego as the layout has them; degrees "
+            "and radians: the angles of a poses file.",
+            "|".join(get_args(PosesAre)),
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         for name in ("poses", "calibration"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)))
+        if self.columns is not None:
+            from lidarprep.pointfiles.columns import parse_columns  # here, since it brings NumPy
+
+            parse_columns(self.columns)
         for name in NAME_LISTS:
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
-        for name, known in (("points_frame", get_args(PointsFrame)), ("frame_order", get_args(FrameOrder))):
-            value = getattr(self, name)
+        for name, kind in (("points_frame", PointsFrame), ("frame_order", FrameOrder), ("poses_are", PosesAre)):
+            value, known = getattr(self, name), get_args(kind)
             if value is not None and value not in known:
                 raise SceneError(f"{name} is {value!r}; it is one of {', '.join(known)}")
         for name in ("image_tolerance", "max_pose_gap"):
@@ -105,7 +126,7 @@ class OpenOptions:
 
     @property
     def of_points(self) -> tuple[tuple[str, Any], ...]:
-        """The options that change how points are merged and moved, where they are not the defaults."""
+        """The options that change how points are read, merged and moved, where they are not the defaults."""
         given = ((field.name, getattr(self, field.name)) for field in fields(self) if field.name in _OF_POINTS)
         return tuple((name, value) for name, value in given if value != getattr(type(self), name))
 
@@ -128,6 +149,7 @@ class OpenKeywords(TypedDict, total=False):
 
     points_frame: PointsFrame | None
     poses: str | PathLike[str] | None
+    columns: str | None
     scene: str | None
     lidars: Sequence[str]
     cameras: Sequence[str]
@@ -140,6 +162,7 @@ class OpenKeywords(TypedDict, total=False):
     ego_frame: str | None
     world_frame: str | None
     pose_topic: str | None
+    poses_are: PosesAre | None
 
 
 @cache

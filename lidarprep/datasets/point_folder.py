@@ -15,9 +15,11 @@ frame at most; multi_lidar says how a sweep of another time than its frame's is 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 from lidarprep.datasets.association import paired, unmatched
@@ -36,7 +38,7 @@ from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import read_pose
 from lidarprep.datasets.selection import selected
 from lidarprep.errors import SceneError
-from lidarprep.pointfiles import is_point_file, point_chunks, read_points
+from lidarprep.pointfiles import is_point_file, point_chunks, read_points, takes_columns
 from lidarprep.scene import Lidar, PointCloud, ReferenceFrame, Scene
 
 LIDARS = "lidars"
@@ -84,11 +86,13 @@ class PointSources:
     by_time: bool = False  # the files' names are times
     lidars: tuple[Lidar, ...] = ()  # where the recording names them
     notes: tuple[str, ...] = ()
+    takes_columns: bool = False  # a file may leave the columns' names to the user
 
     @property
     def used_options(self) -> tuple[str, ...]:
         """The options that the frames were put together by, beside those that choose lidars and points."""
-        return ("image_tolerance", "max_pose_gap") if self.by_time and len(self.lidars) > 1 else ()
+        of_times = ("image_tolerance", "max_pose_gap") if self.by_time and len(self.lidars) > 1 else ()
+        return (*of_times, "columns") if self.takes_columns else of_times
 
     def key_of(self, name: str) -> FrameKey:
         """Return the key of the frame of that name: the name of a point file, or its stem, in whatever folder."""
@@ -98,20 +102,22 @@ class PointSources:
         return frame_key(stem) if times is None else frame_key(str(times[0]))
 
 
-def files_of(folder: Path, points_frame: ReferenceFrame | None, *, but: Sequence[str] = ()) -> PointSources:
+def files_of(
+    folder: Path, points_frame: ReferenceFrame | None, columns: str | None, *, but: Sequence[str] = ()
+) -> PointSources:
     """Return the point files of a folder, one a frame, `but` for those of these names.
 
-    Their points are in the frame of reference that is given, or else in ego.
+    Their points are in the frame of reference that is given, or else in ego; `columns` as for `read_points`.
 
     Raises:
         SceneError: Two files belong to one frame.
     """
 
     names = [name for name in visible_names(folder) if name not in but and point_stem(name) is not None]
-    return sources_of([folder / name for name in names], points_frame or "ego")
+    return sources_of([folder / name for name in names], points_frame or "ego", columns)
 
 
-def sources_of(paths: Sequence[Path], points_frame: ReferenceFrame) -> PointSources:
+def sources_of(paths: Sequence[Path], points_frame: ReferenceFrame, columns: str | None) -> PointSources:
     """Return point files, one a frame."""
     stems = [point_stem(path.name) or path.stem for path in paths]
     times = times_in_names(stems)
@@ -119,11 +125,15 @@ def sources_of(paths: Sequence[Path], points_frame: ReferenceFrame) -> PointSour
     time_of = {} if times is None else dict(zip(paths, times, strict=True))
     sources = (
         PointSource(
-            path, key, time_of.get(path), partial(read_points, path, points_frame), point_chunks(path, points_frame)
+            path,
+            key,
+            time_of.get(path),
+            partial(read_points, path, points_frame, columns),
+            point_chunks(path, points_frame),
         )
         for key, path in files.items()
     )
-    return PointSources(tuple(sources), by_time=times is not None)
+    return PointSources(tuple(sources), by_time=times is not None, takes_columns=any(map(takes_columns, paths)))
 
 
 # ---- several lidars ------------------------------------------------------------------------------------------------
@@ -154,7 +164,7 @@ def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
     for index, folder in enumerate(folders):
         if folder.name not in taken:
             continue
-        files = files_of(folder, points_frame)
+        files = files_of(folder, points_frame, options.columns)
         if not files.sources:
             raise SceneError(f"lidar {folder.name} has no point file in {folder}", fix="Add them, or move it away.")
         found.append((_lidar(folder, index, points_frame), files))
@@ -168,7 +178,13 @@ def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
         )
     groups = _by_time(found, options, notes) if found[0][1].by_time else _by_number(found, notes)
     sources = tuple(_merged(group, several=len(lidars) > 1) for group in groups)
-    return PointSources(sources, by_time=found[0][1].by_time, lidars=lidars, notes=tuple(notes))
+    return PointSources(
+        sources,
+        by_time=found[0][1].by_time,
+        lidars=lidars,
+        notes=tuple(notes),
+        takes_columns=any(files.takes_columns for _, files in found),
+    )
 
 
 def _lidar(folder: Path, index: int, points_frame: ReferenceFrame) -> Lidar:
@@ -225,14 +241,17 @@ def _merged(group: _Group, *, several: bool) -> PointSource:
     return PointSource(first.path, first.key, first.timestamp, read, sweeps=tuple(group))
 
 
-def at_frame_times(scene: Scene, sources: PointSources, options: OpenOptions, pose_files: Sequence[Path]) -> Scene:
+def at_frame_times(
+    scene: Scene, sources: PointSources, options: OpenOptions, pose_files: Sequence[Path | None]
+) -> Scene:
     """Move the sweeps of several lidars to their frames' timestamps, if their names are times.
 
     Args:
         scene: Its frames are the sources', in their order, with what is known of their poses.
         sources: The frames' points, which have times if their names are times.
         options: For the widest gap between poses.
-        pose_files: The file of each frame's pose; sweeps are moved by those of the frames around them, too.
+        pose_files: The file of each frame's pose, None where it has none; sweeps are moved by those of the frames
+            around them, too.
     """
     if len(sources.lidars) < 2 or not sources.by_time or scene.points_frame == "world":
         return scene
@@ -252,14 +271,21 @@ def at_frame_times(scene: Scene, sources: PointSources, options: OpenOptions, po
         for (index, one, *_), transform in zip(places, transforms, strict=True):
             sweeps[index].append(LidarSweep(one.read_points, lidar, transform))
         notes += motion_note(f"sweeps of lidar {lidar.name}", transforms, None)
-    pose_sources = {path: source_file(path) for path in pose_files}
+    posed = [(row, path) for row, path in enumerate(pose_files) if path is not None]
+    pose_sources = {path: source_file(path) for _, path in posed}
+
+    def moved_by(index: int) -> list[Path]:
+        first = max(0, bisect_left(posed, index, key=itemgetter(0)) - 1)
+        last = bisect_right(posed, index, key=itemgetter(0)) + 1
+        return [path for _, path in posed[first:last]]
+
     frames = tuple(
         replace(
             frame,
             read_points=partial(read_sweeps, tuple(sweeps[index]), True),
             sources=(
                 *frame.sources,
-                *(pose_sources[path] for path in dict.fromkeys(pose_files[max(0, index - 1) : index + 2])),
+                *(pose_sources[path] for path in dict.fromkeys(moved_by(index))),
             ),
         )
         for index, frame in enumerate(scene.frames)

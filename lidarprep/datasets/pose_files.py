@@ -16,8 +16,9 @@ and exporters write them:
 |------------|-------------------------------------------------------------------------------------------------------|
 | position   | x, tx, px, pos_x, position.x, translation_x, …: metres                                               |
 | rotation   | qw, q_w, orientation.w, rotation_w, …; or w x y z where the position has longer names;                |
-|            | or roll, pitch, yaw in radians (`_deg`: degrees), as Pose.from_euler has them                        |
-| time       | timestamp, stamp, time, t, ts, with `_ns`, `_us`, `_ms`, `_s`; or a pair such as secs and nsecs       |
+|            | or roll, pitch, yaw, with `_deg` or `_rad`, as Pose.from_euler has them; see euler_angles             |
+| time       | timestamp, stamp, time, t, ts, with `_ns`, `_us`, `_ms`, `_s`; or a pair such as secs and nsecs,      |
+|            | whole seconds and what is beyond them, also where it is written as 570000000.0                       |
 | which file | frame, file, filename, name, id, index                                                               |
 
 A time without a unit in its name has the unit that points.timestamps takes for such numbers, and the scene's notes say
@@ -36,6 +37,7 @@ from typing import Literal, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from lidarprep.datasets.euler_angles import AngleUnit, guess_unit, quaternions_of
 from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, pose_of, read_json, table_of_poses
 from lidarprep.errors import FormatError, naming
 from lidarprep.pointfiles.timestamps import NANOSECONDS, TimeUnit, likely_unit
@@ -59,15 +61,34 @@ _UNITS: dict[str, TimeUnit] = {
     **dict.fromkeys(("us", "usec", "micros", "microseconds"), "us"),
     **dict.fromkeys(("ns", "nsec", "nsecs", "nanos", "nanosec", "nanosecs", "nanoseconds"), "ns"),
 }
+_ANGLE_UNITS: dict[str, AngleUnit] = {
+    **dict.fromkeys(("rad", "rads", "radian", "radians"), "radians"),
+    **dict.fromkeys(("deg", "degs", "degree", "degrees"), "degrees"),
+}
 _FILES = ("file", "filename", "file_name", "frame", "name", "id", "index", "frame_index", "frame_number")
 
 
-def read_poses(path: Path) -> PoseTable:
+def read_poses(path: Path, poses_are: str | None = None) -> PoseTable:
     """Read a file of poses.
 
+    Args:
+        path: The file.
+        poses_are: "degrees" or "radians": the unit of its angles, which has priority; anything else says nothing.
+
     Raises:
-        FormatError: It is of no kind above; a column is missing or there twice; a row is short or not a pose.
+        FormatError: It is of no kind above; a column is missing or there twice; a row is short or not a pose; a unit
+            is given for angles that it does not have.
     """
+    unit: AngleUnit | None = "degrees" if poses_are == "degrees" else "radians" if poses_are == "radians" else None
+    table = _read(path, unit)
+    if unit is not None and not table.has_angles:
+        raise FormatError(
+            path, found=f"no roll, pitch and yaw that could be {unit}", expected="them", fix="Leave --poses-are out."
+        )
+    return table
+
+
+def _read(path: Path, unit: AngleUnit | None) -> PoseTable:
     if path.suffix.lower() == ".json":
         return _read_json(path)
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
@@ -77,7 +98,7 @@ def read_poses(path: Path) -> PoseTable:
     first = min(numbered)
     header_line = _header_line(lines, first)
     if header_line is not None:
-        return _table_with_header(path, lines[header_line - 1], header_line, numbered).poses("CSV")
+        return _table_with_header(path, lines[header_line - 1], header_line, numbered).poses("CSV", unit)
     rows = [_words(line) for line in numbered.values()]
     if len(rows[0]) not in _HEADERLESS:
         expected = "12 numbers (KITTI) or 8 (TUM)"
@@ -153,8 +174,8 @@ def _columns_of(header: Sequence[str]) -> list[tuple[str, ...]]:
     """Return the columns' names in parts, lower case, without the beginnings of messages' tables."""
     columns = []
     for name in header:
-        # A unit in brackets ("x [m]") is passed over, but for a time's.
-        parts = [part for part in re.split(r"[^a-z0-9]+", name.lower()) if part]
+        # A unit in brackets ("x [m]") is passed over, but for a time's and an angle's.
+        parts = [part for part in re.split(r"[^a-z0-9]+", name.lower().replace("°", " deg ")) if part]
         while len(parts) > 1 and parts[0] in _BEGINNINGS:
             parts = parts[1:]
         columns.append(tuple(parts))
@@ -176,6 +197,11 @@ def _found(
         if all(len(rows) == 1 for rows in found):
             return [rows[0] for rows in found]
     return None
+
+
+def _is_of_time(parts: tuple[str, ...]) -> bool:
+    """Return whether a column's name, without its unit, is that of a time: nothing, stamp, rosbagtimestamp, tv."""
+    return not parts or parts[-1] in (*_TIMES, "tv", "epoch") or "time" in parts[-1] or "stamp" in parts[-1]
 
 
 def _without_unit(parts: tuple[str, ...]) -> tuple[str, ...]:
@@ -221,44 +247,62 @@ class _Table:
                 poses.append(Pose.from_matrix(numbers.reshape(3, 4)))
         return table_of_poses(self.path, "KITTI", poses)
 
-    def poses(self, kind: Literal["TUM", "CSV"]) -> PoseTable:
+    def poses(self, kind: Literal["TUM", "CSV"], unit: AngleUnit | None = None) -> PoseTable:
         position = _found(self.columns, _POSITION, "xyz", but=())
         if position is None:
             self.lacks("a position", "x, y, z; tx, ty, tz; position_x, position_y, position_z")
         timestamps = self.timestamps()
+        translations = self.numbers(position)
+        rotation = _found(self.columns, _QUATERNION, "wxyz", but=position)
+        turned = self.turned(translations, timestamps, unit) if rotation is None else self.numbers(rotation)
         return PoseTable(
             self.path,
             kind,
-            quaternions=self.quaternions(position),
-            translations=self.numbers(position),
+            quaternions=turned,
+            translations=translations,
             places=self.places,
             timestamps=timestamps,
             names=self.names(),
             notes=tuple(self.notes),
+            has_angles=rotation is None,
         )
 
-    def quaternions(self, position: Sequence[int]) -> NDArray[np.float64]:
-        """Return (M, 4) w, x, y, z."""
-        rotation = _found(self.columns, _QUATERNION, "wxyz", but=position)
-        if rotation is not None:
-            return self.numbers(rotation)
-        angles = [self.angle(name) for name in ("roll", "pitch", "yaw")]
-        found = [angle for angle in angles if angle is not None]
+    def turned(
+        self, translations: NDArray[np.float64], timestamps: Sequence[int] | None, unit: AngleUnit | None
+    ) -> NDArray[np.float64]:
+        """Return (M, 4) w, x, y, z of roll, pitch and yaw in the given unit, the one in their names, or a guess."""
+        found = [angle for angle in map(self.angle, ("roll", "pitch", "yaw")) if angle is not None]
         if len(found) < 3:
             self.lacks("a rotation", "qw, qx, qy, qz; orientation_w, …; or roll, pitch, yaw")
-        turned = self.numbers([row for row, _ in found]) * [factor for _, factor in found]
-        if not np.isfinite(turned).all():
-            row = int(np.argmin(np.isfinite(turned).all(axis=1)))
+        angles = self.numbers([column for column, _ in found])
+        if not np.isfinite(angles).all():
+            row = int(np.argmin(np.isfinite(angles).all(axis=1)))
             raise FormatError(self.path, place=self.places[row], found="an angle that is not finite")
-        return np.array([Pose.from_euler(*angles).quaternion for angles in turned.tolist()])
+        units = [named for _, named in found]
+        if unit is None and not any(units):
+            order = slice(None) if timestamps is None else np.argsort(np.array(timestamps), kind="stable")
+            with np.errstate(over="ignore", invalid="ignore"):  # absurd positions
+                guess = guess_unit(angles[order], translations[order])
+            unit = guess.unit
+            other = "radians" if unit == "degrees" else "degrees"
+            self.notes.append(
+                f"roll, pitch and yaw of {self.path.name} are taken as {unit}, since {guess.reason}"
+                + ("" if guess.certain else f"; if they are {other}: --poses-are {other}")
+            )
+            factors = [np.pi / 180 if unit == "degrees" else 1.0] * 3
+        else:
+            # Of three angles that only some name the unit of, the others have the same.
+            common = unit or next(named for named in units if named)
+            factors = [np.pi / 180 if (unit or named or common) == "degrees" else 1.0 for named in units]
+        return quaternions_of(angles * factors)
 
-    def angle(self, name: str) -> tuple[int, float] | None:
-        """Return the column of an angle, and the factor that makes its numbers radians."""
+    def angle(self, name: str) -> tuple[int, AngleUnit | None] | None:
+        """Return the column of an angle, and the unit that its name says."""
         for row, parts in enumerate(self.columns):
-            if parts in ((name,), (name, "rad")):
-                return row, 1.0
-            if parts in ((name, "deg"), (name, "degrees")):
-                return row, float(np.pi / 180)
+            if parts and parts[-1] == name:
+                return row, None
+            if len(parts) > 1 and parts[-2] == name and parts[-1] in _ANGLE_UNITS:
+                return row, _ANGLE_UNITS[parts[-1]]
         return None
 
     def names(self) -> list[str] | None:
@@ -274,8 +318,8 @@ class _Table:
     def timestamps(self) -> list[int] | None:
         pair = self.pair()
         if pair is not None:
-            seconds, nanoseconds = pair
-            return [self.seconds(row, seconds) + int(self.rows[row][nanoseconds]) for row in range(len(self.rows))]
+            seconds, beyond, factor = pair
+            return [self.seconds(row, seconds) + self.beyond(row, beyond, factor) for row in range(len(self.rows))]
         for name in _TIMES:
             for column, parts in enumerate(self.columns):
                 # `t` before an axis is a position's: its parts are ("t", "x") or ("tx",).
@@ -286,17 +330,34 @@ class _Table:
                 return self.times_of(column, _UNITS[parts[0]])
         return None
 
-    def pair(self) -> tuple[int, int] | None:
-        """Return two columns of one name but for the unit: whole seconds, and the nanoseconds beyond them."""
+    def pair(self) -> tuple[int, int, int] | None:
+        """Return two columns of one name but for the unit: whole seconds, and what is beyond them.
+
+        The third number is how many nanoseconds the second column's unit has. Columns that each have the whole time,
+        in units of their own, are no pair.
+        """
         for column, parts in enumerate(self.columns):
-            if not parts or _UNITS.get(parts[-1]) != "s":
+            if not parts or _UNITS.get(parts[-1]) != "s" or not _is_of_time(parts[:-1]):
                 continue
             for other, also in enumerate(self.columns):
-                if other != column and also[:-1] == parts[:-1] and also and _UNITS.get(also[-1]) == "ns":
-                    values = [row[other] for row in self.rows]
-                    if all(value.isdecimal() and len(value) < 10 for value in values):
-                        return column, other
+                unit = _UNITS.get(also[-1]) if also and also[:-1] == parts[:-1] else None
+                if unit is None or unit == "s" or self.is_whole_time(column, other, NANOSECONDS[unit]):
+                    continue
+                return column, other, NANOSECONDS[unit]
         return None
+
+    def is_whole_time(self, seconds: int, other: int, factor: int) -> bool:
+        """Return whether another column has the same times as that of the seconds, to a second."""
+        beyond_a_second = False
+        for values in self.rows:
+            in_seconds, in_other = (
+                decimal_nanoseconds(values[seconds], 10**9),
+                decimal_nanoseconds(values[other], factor),
+            )
+            if in_seconds is None or in_other is None or abs(in_other - in_seconds) > 10**9:
+                return False
+            beyond_a_second |= in_other >= 10**9 or in_seconds % 10**9 != 0
+        return beyond_a_second
 
     def times_of(self, column: int, unit: TimeUnit | None) -> list[int]:
         words = [row[column] for row in self.rows]
@@ -333,6 +394,13 @@ class _Table:
         time = decimal_nanoseconds(self.rows[row][column], 10**9)
         if time is None or time % 10**9 or time > 2**63 - 10**9:
             self.refuse(row, column, "a whole number of seconds")
+        return time
+
+    def beyond(self, row: int, column: int, factor: int) -> int:
+        """Return what is beyond a whole second, as nanoseconds; a table may write it as 570000000.0."""
+        time = decimal_nanoseconds(self.rows[row][column], factor)
+        if time is None or not 0 <= time < 10**9:
+            self.refuse(row, column, f"what is beyond whole seconds: from 0 to {10**9 // factor - 1}")
         return time
 
     def refuse(self, row: int, column: int, expected: str) -> NoReturn:

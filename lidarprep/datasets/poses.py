@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from lidarprep.datasets.unread import misnamed_file
 from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.scene import Camera, Pose, Trajectory
 from lidarprep.scene.camera import intrinsics_from_mapping
@@ -110,8 +111,8 @@ def read_camera(folder: Path, index: int, *needed: str) -> Camera:
     for path in (folder / name for name in needed):
         if not path.is_file():
             raise SceneError(
-                f"camera {folder.name} has no calibration: {path} is missing",
-                fix="Add it, or move the camera's folder away to go without it.",
+                f"camera {folder.name} has no calibration: {path} is missing{misnamed_file(path)}",
+                fix="Add it, or name the cameras to go without it: --camera NAME (cameras=[NAME] in open_scene).",
             )
     pose = read_pose(folder / "extrinsics.json").pose if "extrinsics.json" in needed else None
     path = folder / "intrinsics.json"
@@ -142,6 +143,7 @@ class PoseTable:
     notes: tuple[str, ...] = ()  # guesses made in reading it
     # (M,) how far each rotation was off unit before it was normalised; None: by the quaternions' norms.
     off_unit: NDArray[np.float64] | None = None
+    has_angles: bool = False  # rotations were made of roll, pitch and yaw
 
     def __post_init__(self) -> None:
         with np.errstate(over="ignore", invalid="ignore"):

@@ -7,16 +7,21 @@ every layout, once a recording is open.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from lidarprep.datasets.options import OpenOptions, flag_of
+from lidarprep.datasets.pose_readings import READINGS, with_poses_read
 from lidarprep.errors import FormatError, SceneError
-from lidarprep.scene import Camera, CameraImage, Frame, Scene
+from lidarprep.scene import Camera, CameraImage, Finding, Frame, Scene, Subject
+
+Read = TypeVar("Read")
 
 # Options that every layout answers to: they are applied to the opened scene.
-_GENERAL = frozenset({"frame_order", "invert_extrinsics", "calibration"})
+_GENERAL = frozenset({"frame_order", "invert_extrinsics", "calibration", "poses_are"})
 
 LISTED_NAMES = 12
 
@@ -39,6 +44,39 @@ def selected(known: Iterable[str], wanted: Sequence[str], what: str, there_is: s
             fix = f"Known are {listed(names)}." if names else f"This recording names no {what}s."
             raise SceneError(f"{there_is} no {what} {name!r}", fix=fix)
     return [name for name in names if not wanted or name in wanted]
+
+
+def sound_cameras(
+    names: Sequence[str], wanted: Sequence[str], read: Callable[[int, str], Read]
+) -> tuple[list[Read], list[Finding]]:
+    """Read cameras, but for those whose calibration is missing or damaged, and return findings on these.
+
+    Args:
+        names: All that the recording has. A camera's number does not depend on which of the others are sound.
+        wanted: Those that the user names; empty: all.
+        read: Reads the camera of a number and a name.
+
+    Raises:
+        SceneError, FormatError: A camera that is named cannot be read.
+    """
+    sound: list[Read] = []
+    findings = []
+    for index, name in enumerate(names):
+        try:
+            sound.append(read(index, name))
+        except (SceneError, FormatError) as error:
+            if name in wanted:
+                raise
+            if not wanted:
+                findings.append(
+                    Finding(
+                        "camera-left-out",
+                        f"camera {name} is left out: {error.message}",
+                        error.fix or "mend its calibration",
+                        subject=Subject("camera", name),
+                    )
+                )
+    return sound, findings
 
 
 def select_part(path: Path, what: str, known: Mapping[str, Path], asked: str | None, looks_like: str) -> Path:
@@ -86,7 +124,9 @@ def unused_options(options: OpenOptions, used: Sequence[str]) -> list[str]:
         used: Names of the options that the layout looks at.
     """
     given = [f.name for f in fields(options) if getattr(options, f.name) != f.default]
-    flags = ", ".join(flag_of(name) for name in given if name not in used and name not in _GENERAL)
+    # Poses that were read can be read in another way, but only some files have angles, whose unit can be given.
+    general = _GENERAL - ({"poses_are"} if options.poses_are in ("degrees", "radians") else set())
+    flags = ", ".join(flag_of(name) for name in given if name not in used and name not in general)
     return [f"without use for this layout, and so ignored: {flags}"] if flags else []
 
 
@@ -116,33 +156,57 @@ def inside(root: Path, name: str, table: Path, place: str) -> Path:
 
 
 def select(scene: Scene, options: OpenOptions) -> Scene:
-    """Return the scene as the options want it: its cameras, their extrinsics, its lidars, the frame of its points.
+    """Return the scene as the options want it: its cameras, extrinsics, lidars, poses, the frame of its points.
 
     Raises:
         SceneError: There is no camera or lidar of a name; a camera whose extrinsics are to be inverted has none; the
             layout cannot tell the lidars apart.
     """
     _check_lidars(scene, options.lidars)
+    if options.poses_are is not None and options.poses_are in READINGS:
+        scene = with_poses_read(scene, options.poses_are)
     scene = _with_inverted_extrinsics(scene, options.invert_extrinsics)
     scene = _with_cameras(scene, options.cameras)
     if options.points_frame is not None and scene.points_frame != options.points_frame:
         scene = scene.with_points_in(options.points_frame)
-    return scene
+    return _without_unposed_images(scene) if scene.points_frame == "world" else scene
+
+
+def _without_unposed_images(scene: Scene) -> Scene:
+    """Return a scene of points in the world without the images that have no place there, and with a finding on them.
+
+    Where points are in ego, a frame without a pose cannot be used at all.
+    """
+    unposed = [image for frame in scene for image in frame.images if image.world_from_camera is None]
+    if not unposed:
+        return scene
+    images = sum(len(frame.images) for frame in scene)
+    finding = Finding(
+        "images-unposed",
+        f"{len(unposed)} of {images} images are left out: their frames have no pose, so where their cameras were in "
+        "the world is not known",
+        "give the poses; the points need none, since they are in the world",
+        found=len(unposed),
+        expected=0,
+    )
+    frames = tuple(_keeping(frame, lambda image: image.world_from_camera is not None) for frame in scene)
+    return replace(scene, frames=frames, findings=(*scene.findings, finding))
+
+
+def _keeping(frame: Frame, is_kept: Callable[[CameraImage], bool]) -> Frame:
+    """Return the frame with some of its images, and without the source files of the others."""
+    images = tuple(image for image in frame.images if is_kept(image))
+    left_out = {os.fspath(image.path) for image in frame.images if image.path and not is_kept(image)}
+    return replace(frame, images=images, sources=tuple(file for file in frame.sources if file.location not in left_out))
 
 
 def _with_cameras(scene: Scene, names: Sequence[str]) -> Scene:
     """Return the scene with the images of these cameras only, which keep their indices; of all if none is named."""
     if len(_selected_cameras(scene, names)) == len(scene.cameras):
         return scene
-
-    def changed(frame: Frame) -> Frame:
-        images = tuple(image for image in frame.images if image.camera.name in names)
-        left_out = {os.fspath(image.path) for image in frame.images if image.path and image.camera.name not in names}
-        sources = tuple(file for file in frame.sources if file.location not in left_out)
-        return replace(frame, images=images, sources=sources)
-
     cameras = tuple(camera for camera in scene.cameras if camera.name in names)
-    return replace(scene, cameras=cameras, frames=tuple(map(changed, scene)))
+    frames = tuple(_keeping(frame, lambda image: image.camera.name in names) for frame in scene)
+    return replace(scene, cameras=cameras, frames=frames)
 
 
 def _with_inverted_extrinsics(scene: Scene, names: Sequence[str]) -> Scene:
@@ -150,7 +214,8 @@ def _with_inverted_extrinsics(scene: Scene, names: Sequence[str]) -> Scene:
     if not names:
         return scene
     _selected_cameras(scene, names)
-    cameras = {camera.name: _inverted(camera) if camera.name in names else camera for camera in scene.cameras}
+    inverted = cache(_inverted)  # a camera's calibration may differ from frame to frame
+    cameras = {camera.name: inverted(camera) if camera.name in names else camera for camera in scene.cameras}
 
     def posed(image: CameraImage) -> CameraImage:
         old = image.camera.ego_from_camera
@@ -160,7 +225,7 @@ def _with_inverted_extrinsics(scene: Scene, names: Sequence[str]) -> Scene:
             return replace(image, camera=replace(image.camera, ego_from_camera=old.inverse()))
         # The device's pose at the time of the image, not of the frame.
         world_from_ego = image.world_from_camera @ old.inverse()
-        return replace(image, camera=cameras[image.camera.name], world_from_camera=world_from_ego @ old.inverse())
+        return replace(image, camera=inverted(image.camera), world_from_camera=world_from_ego @ old.inverse())
 
     note = f"the extrinsics of {', '.join(dict.fromkeys(names))} are inverted, as asked for"
     frames = tuple(replace(frame, images=tuple(map(posed, frame.images))) for frame in scene)
@@ -177,7 +242,14 @@ def _inverted(camera: Camera) -> Camera:
 
 
 def _selected_cameras(scene: Scene, names: Sequence[str]) -> list[str]:
-    return selected([camera.name for camera in scene.cameras], names, "camera", f"{scene.source} has")
+    known = [camera.name for camera in scene.cameras]
+    try:
+        return selected(known, names, "camera", f"{scene.source} has")
+    except SceneError as error:
+        # Why the camera is not known may be among what was odd on opening: a folder that has another name.
+        said = [f"{one.message}; {one.cure}" for one in scene.findings if one.severity == "warning"]
+        error.fix = "\n".join([*([str(error.fix)] if known or not said else []), *said[:LISTED_NAMES]])
+        raise
 
 
 def _check_lidars(scene: Scene, names: Sequence[str]) -> None:

@@ -9,12 +9,14 @@
     cameras/NAME/N.jpg            or .jpeg or .png
     radar_points/N.txt            x, y, z, dx, dy, dz, size a line, in ego
 
-N need not start at 0 and need not be padded. Cameras and radar may be missing; poses may not.
+N need not start at 0 and need not be padded. Cameras, radar and poses may be missing: a poses file that the user gives
+is read where poses/ holds none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,12 +26,14 @@ from lidarprep.datasets.association import CameraFiles, images_of_frame
 from lidarprep.datasets.filenames import (
     FrameKey,
     files_by_frame,
+    folders_in,
     image_stem,
     passed_over,
     source_files,
     stem_before,
-    visible,
+    visible_names,
 )
+from lidarprep.datasets.frame_poses import FramePoses, match_poses
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.point_folder import (
     LIDARS,
@@ -40,10 +44,12 @@ from lidarprep.datasets.point_folder import (
     has_lidars,
     lidar_sources,
 )
+from lidarprep.datasets.pose_files import read_poses
 from lidarprep.datasets.poses import StampedPose, read_camera, read_pose
-from lidarprep.datasets.selection import refuse_poses, unused_options
+from lidarprep.datasets.selection import listed, refuse_poses, sound_cameras, unused_options
+from lidarprep.datasets.unread import not_read, unread_folders
 from lidarprep.errors import FormatError, SceneError, naming
-from lidarprep.scene import Frame, RadarPoints, Scene
+from lidarprep.scene import Camera, Finding, Frame, RadarPoints, Scene, Subject
 
 LOOKS_LIKE = (
     "a toolkit folder: pointcloud/N.ply (or another point format, or lidars/NAME/N.ply), poses/N.json, "
@@ -63,28 +69,28 @@ def detect(path: Path) -> str | None:
 def open(path: Path, options: OpenOptions) -> Scene:
     """Open a toolkit folder.
 
+    A frame whose pose is missing or damaged has none, and a camera without a sound calibration is left out; both are
+    told. A poses file is read in place of poses/ where that holds none.
+
     Raises:
-        SceneError: There is no point file; a frame has no pose, a camera no calibration; two files belong to one
-            frame; frames are out of time order.
-        FormatError: A pose or a calibration is not what it should be.
+        SceneError: There is no point file; two files belong to one frame; a camera that is asked for has no
+            calibration; a poses file is given beside poses of the folder's own.
+        FormatError: The calibration of a camera that is asked for, or all poses, are not what they should be.
     """
-    fix = "Leave the poses file out, or open the folder pointcloud/ with it."
-    refuse_poses(path, options, "a toolkit folder, which has its own poses", fix)
     clouds = path / "pointcloud"
-    sources = files_of(clouds, options.points_frame) if clouds.is_dir() else PointSources(())
+    sources = files_of(clouds, options.points_frame, options.columns) if clouds.is_dir() else PointSources(())
     if not sources.sources and has_lidars(path):
         clouds, sources = path / LIDARS, lidar_sources(path, options)
     if not sources.sources:
         raise SceneError(f"{clouds} holds no point file", fix=f"Expected is {LOOKS_LIKE}.")
     frame_files = {source.key: source for source in sources.sources}
-    pose_files = _files(path / "poses", ".json", sources)
-    poses = _read_poses(path / "poses", frame_files, pose_files)
-    cameras = _read_cameras(path / "cameras", sources)
-    radar = _files(path / "radar_points", ".txt", sources)
+    posed = _read_poses(path, frame_files, sources, options)
+    cameras, camera_findings = _read_cameras(path / "cameras", sources, options)
+    radar, radar_findings = _files(path / "radar_points", ".txt", sources)
     frames = []
-    for index, (key, source) in enumerate(frame_files.items()):
-        stamped = poses[key]
-        images = images_of_frame(cameras, key, stamped.pose, None)
+    of_frames = zip(frame_files.items(), posed.frames.poses, posed.frames.timestamps, strict=True)
+    for index, ((key, source), pose, timestamp) in enumerate(of_frames):
+        images = images_of_frame(cameras, key, pose, None)
         frames.append(
             Frame(
                 id=source.id,
@@ -92,68 +98,131 @@ def open(path: Path, options: OpenOptions) -> Scene:
                 read_points=source.read_points,
                 read_chunks=source.read_chunks,
                 read_radar=partial(read_radar, radar[key]) if key in radar else None,
-                world_from_ego=stamped.pose,
-                timestamp=source.timestamp if stamped.timestamp is None else stamped.timestamp,
+                world_from_ego=pose,
+                timestamp=source.timestamp if timestamp is None else timestamp,
                 images=images,
                 sources=source_files([*source.files, *([radar[key]] if key in radar else [])], images),
             )
         )
-    notes = [*sources.notes, *passed_over(clouds)]
-    if not sources.lidars and has_lidars(path):
-        notes.append("the folder lidars/ is not read, since there are point files in pointcloud/")
-    notes += _strays(frame_files, path / "poses", pose_files, complete=True)
+    notes = [*sources.notes, *posed.frames.notes, *passed_over(clouds)]
     for camera, files in cameras:
         notes += _strays(frame_files, path / "cameras" / camera.name, files)
     if radar:
         notes += _strays(frame_files, path / "radar_points", radar)
-    notes += unused_options(options, ("points_frame", "lidars", "cameras", *sources.used_options))
+    unread, unknown = unread_folders(path, _folders_read(path, sources), "a toolkit folder")
+    used = ("points_frame", "lidars", "cameras", *sources.used_options, *posed.used_options)
     scene = Scene(
         str(path),
         "toolkit",
         tuple(frames),
         tuple(camera for camera, _ in cameras),
         options.points_frame or "ego",
-        tuple(notes),
+        (*notes, *unknown, *unused_options(options, used)),
         lidars=sources.lidars,
+        trajectory=posed.frames.trajectory,
+        findings=(*unread, *posed.findings, *camera_findings, *radar_findings),
     )
-    return at_frame_times(scene, sources, options, [pose_files[key] for key in frame_files])
+    return at_frame_times(scene, sources, options, posed.files)
 
 
-def _files(folder: Path, suffix: str, sources: PointSources) -> dict[FrameKey, Path]:
-    """Return the files with this suffix, by frame; none if there is no such folder."""
+def _folders_read(path: Path, sources: PointSources) -> list[str]:
+    """Return the names of the folders that are read: pointcloud/ or, where that holds no point file, lidars/."""
+    clouds = [LIDARS] if sources.lidars else ["pointcloud"]
+    return [*clouds, *([] if (path / clouds[0]).is_dir() else [LIDARS]), "poses", "cameras", "radar_points"]
+
+
+def _files(folder: Path, suffix: str, sources: PointSources) -> tuple[dict[FrameKey, Path], list[Finding]]:
+    """Return the files with this suffix, by frame, and a finding if there are only others; none without a folder."""
     if not folder.is_dir():
-        return {}
-    return files_by_frame(folder, lambda name: stem_before(name, suffix), key_of=sources.key_of)
+        return {}, []
+    files = files_by_frame(folder, lambda name: stem_before(name, suffix), key_of=sources.key_of)
+    others = [] if files else visible_names(folder)
+    if not others:
+        return files, []
+    message = f"{folder.name}/ is not read: its {len(others)} files, such as {others[0]}, are none of N{suffix}"
+    return files, [not_read(folder, message, f"expected is {LOOKS_LIKE}", found=others[0], expected=f"N{suffix}")]
+
+
+# ---- poses ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Poses:
+    """The frames' poses, as far as they are known; what they were read from, and what was odd about it."""
+
+    frames: FramePoses
+    files: Sequence[Path | None]  # one a frame; None where it has no pose
+    findings: Sequence[Finding] = ()
+    used_options: Sequence[str] = ()
 
 
 def _read_poses(
-    folder: Path, frames: dict[FrameKey, PointSource], found: dict[FrameKey, Path]
-) -> dict[FrameKey, StampedPose]:
-    for key, frame in frames.items():
-        if key not in found:
-            raise SceneError(
-                f"frame {frame.id} has no pose: {folder / f'{frame.id}.json'} is missing",
-                fix='Add it as {"heading": [w, x, y, z], "position": [x, y, z]}, world from ego.',
-            )
-    return {key: read_pose(found[key]) for key in frames}
-
-
-def _read_cameras(folder: Path, sources: PointSources) -> list[CameraFiles[FrameKey]]:
-    """Return the cameras in the order of their names, each with its images."""
-    if not folder.is_dir():
-        return []
-    folders = [path for path in visible(folder) if path.is_dir()]
-    return [
-        (
-            read_camera(path, index, "extrinsics.json", "intrinsics.json"),
-            files_by_frame(path, image_stem, key_of=sources.key_of),
+    path: Path, frames: Mapping[FrameKey, PointSource], sources: PointSources, options: OpenOptions
+) -> _Poses:
+    """Read the poses of the folder poses/, or of the file that the user gives."""
+    folder = path / "poses"
+    found, findings = _files(folder, ".json", sources)
+    if options.poses is not None:
+        if found:
+            fix = "Leave the poses file out, or open the folder pointcloud/ with it."
+            refuse_poses(path, options, "a toolkit folder, which has its own poses", fix)
+        matched = match_poses(sources, read_poses(options.poses), options)
+        return _Poses(matched, [options.poses] * len(frames), findings, ("poses", "max_pose_gap"))
+    stamped: dict[FrameKey, StampedPose] = {}
+    damaged: list[FormatError] = []
+    for key in frames:
+        if key in found:
+            try:
+                stamped[key] = read_pose(found[key])
+            except FormatError as error:
+                damaged.append(error)
+    if damaged and not stamped:  # no single file is at fault
+        raise damaged[0]
+    notes = _strays(frames, folder, found, complete=True)
+    lacking = [frame.id for key, frame in frames.items() if key not in found]
+    if lacking:
+        notes.append(f"{len(lacking)} of {len(frames)} frames have no pose in poses/: {listed(lacking)}")
+    findings += [
+        Finding(
+            "pose-unreadable",
+            f"a frame has no pose, since its file is damaged: {error.message}",
+            "write the file again; or leave the frame out, prepare --skip-bad-frames (skip_bad_frames=True in Recipe)",
+            subject=Subject("file", error.path),
         )
-        for index, path in enumerate(folders)
+        for error in damaged
     ]
+    poses = [stamped[key].pose if key in stamped else None for key in frames]
+    times = [stamped[key].timestamp if key in stamped else None for key in frames]
+    files = [found[key] if key in stamped else None for key in frames]
+    return _Poses(FramePoses(poses, times, notes=tuple(notes)), files, findings)
+
+
+# ---- cameras -------------------------------------------------------------------------------------------------------
+
+
+def _read_cameras(
+    folder: Path, sources: PointSources, options: OpenOptions
+) -> tuple[list[CameraFiles[FrameKey]], list[Finding]]:
+    """Return the cameras in the order of their names, each with its images; and findings on those left out."""
+    if not folder.is_dir():
+        return [], []
+    folders = {path.name: path for path in folders_in(folder)}
+    loose = [name for name in visible_names(folder) if image_stem(name) is not None]
+    findings = []
+    if loose:
+        message = f"{len(loose)} images in cameras/ itself, such as {loose[0]}, are not read"
+        findings.append(not_read(folder, message, "put each camera's images, with its calibration, into cameras/NAME/"))
+
+    def read(index: int, name: str) -> Camera:
+        return read_camera(folders[name], index, "extrinsics.json", "intrinsics.json")
+
+    cameras, left_out = sound_cameras(list(folders), options.cameras, read)
+    files = [files_by_frame(folders[one.name], image_stem, key_of=sources.key_of) for one in cameras]
+    return list(zip(cameras, files, strict=True)), [*findings, *left_out]
 
 
 def _strays(
-    frames: dict[FrameKey, PointSource], folder: Path, files: Mapping[FrameKey, Path], *, complete: bool = False
+    frames: Mapping[FrameKey, PointSource], folder: Path, files: Mapping[FrameKey, Path], *, complete: bool = False
 ) -> list[str]:
     """Return notes on the frames without a file in the folder, and on the files there that belong to no frame."""
     place = f"{folder.parent.name}/{folder.name}" if folder.parent.name == "cameras" else folder.name

@@ -51,8 +51,12 @@ def unpack(
 
 
 @kernel
-def unpack_times(records: Any, size: int, time_at: int, base: int, leaps: Any, limit: float, timestamp: Any) -> int:
+def unpack_times(
+    records: Any, size: int, time_at: int, base: int, leaps: Any, limit: float, zeros: bool, last: Any, timestamp: Any
+) -> Any:
     """Convert float64 seconds to nanoseconds, each rounded to the nearest; whole seconds and fractions apart.
+
+    A point without a time takes that of the point before it.
 
     Args:
         records, size: As for `unpack`.
@@ -60,17 +64,22 @@ def unpack_times(records: Any, size: int, time_at: int, base: int, leaps: Any, l
         base: Whole seconds that are added.
         leaps: (L,) int64, ascending, on the records' own count of seconds: from each of them, one second is taken off.
         limit: Largest magnitude of a time, seconds.
-        timestamp: (N,) int64 to fill.
+        zeros: Whether 0 is a time.
+        last: Nanoseconds of the point before.
+        timestamp: (N,) int64 to fill; may be the memory of the records.
 
     Returns:
-        The first row without a valid time, where this stops; -1 if all are valid.
+        Nanoseconds of the last point, and how many had no time.
     """
     view = view_of(records)
     passed = 0
+    without = 0
     for row in range(timestamp.shape[0]):
         seconds = float64_of_bits(u64_at(view, row * size + time_at))
-        if not abs(seconds) <= limit:
-            return row
+        if not abs(seconds) <= limit or (seconds == 0.0 and not zeros):
+            without += 1
+            timestamp[row] = last
+            continue
         floor = np.floor(seconds)
         whole = np.int64(floor)
         while passed < leaps.shape[0] and whole >= leaps[passed]:
@@ -78,8 +87,9 @@ def unpack_times(records: Any, size: int, time_at: int, base: int, leaps: Any, l
         while passed > 0 and whole < leaps[passed - 1]:
             passed -= 1
         fraction = np.int64(np.rint((seconds - floor) * 1e9))
-        timestamp[row] = (whole + base - passed) * _NANOSECONDS + fraction
-    return -1
+        last = (whole + base - passed) * _NANOSECONDS + fraction
+        timestamp[row] = last
+    return last, without
 
 
 @kernel

@@ -18,7 +18,8 @@ from lidarprep.errors import FormatError, StorageError
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 # A format's module has `read(path, frame) -> PointCloud` and `write(path, cloud)`, which returns the names of the
-# columns that the format cannot hold exactly. If its files may be larger than memory, it also has
+# columns that the format cannot hold exactly. If its files may be without the columns' names, its `read` also takes
+# `columns`, the user's own (see `columns.py`). If its files may be larger than memory, it also has
 # `read_chunks(path, frame)`: an iterator of clouds in file order, which together equal what `read` returns.
 
 # Suffixes, and the modules that read them. The longest suffix that fits wins: .pcd.bin is not .bin.
@@ -43,6 +44,9 @@ POINT_FORMATS: dict[str, str] = {
 
 # Suffixes that other files have too, such as poses: these are point files only if named themselves, not in a folder.
 ONLY_IF_NAMED: dict[str, str] = {".txt": "lidarprep.pointfiles.delimited"}
+
+# Suffixes of files that may name no columns, so that the user may.
+_MAY_LACK_NAMES = frozenset({".pcd.bin", ".bin", ".npy", ".npz", ".csv", ".tsv", ".xyz", ".asc", ".pts", ".txt"})
 
 # Formats with `read_chunks`, and the size in bytes above which it is offered. Below, reading at once takes less memory
 # than a chunk's columns may.
@@ -79,21 +83,31 @@ def is_point_file(path: str | PathLike[str], *, named: bool = False) -> bool:
     return point_suffix(path, named=named) is not None
 
 
-def read_points(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> PointCloud:
+def takes_columns(path: str | PathLike[str]) -> bool:
+    """Return whether the file is of a format in which it may name no columns, so that `read_points` takes them."""
+    return point_suffix(path, named=True) in _MAY_LACK_NAMES
+
+
+def read_points(path: str | PathLike[str], frame: ReferenceFrame = "ego", columns: str | None = None) -> PointCloud:
     """Read one point file.
 
     Args:
         path: The file; its suffix gives the format.
         frame: The points' frame of reference, which files do not state.
+        columns: What the columns of a .bin, a .npy or text are, such as "x,y,z,intensity,_,timestamp:f8"; formats
+            that always name their columns do without it. See `columns.py`.
 
     Returns:
         (N, 3) positions in metres, float32 or float64 as in the file, and the columns that its fields fill.
 
     Raises:
         FormatError: The suffix is unknown, the file cannot be opened, or its content is not of its format.
+        SceneError: `columns` makes no sense.
     """
     path = Path(path)
     with _reading(path):
+        if columns is not None and takes_columns(path):
+            return cast(PointCloud, _format_of(path).read(path, frame, columns))
         return cast(PointCloud, _format_of(path).read(path, frame))
 
 

@@ -1,10 +1,11 @@
-"""The header of a LAS or LAZ file, versions 1.0 to 1.4, checked against the file's size.
+"""The header of a LAS or LAZ file, versions 1.0 to 1.5, checked against the file's size.
 
-Sources: the LAS specification of the ASPRS, 1.0 to 1.4-R15; for the record that LAZ adds, the laszip format.
+Sources: the LAS specification of the ASPRS, 1.0 to 1.5-R00; for the record that LAZ adds, the laszip format.
 """
 
 from __future__ import annotations
 
+import calendar
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,10 @@ import numpy as np
 
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles._files import cut_short
+from lidarprep.pointfiles.timestamps import ADJUSTED_BY_S
 
 # Bytes of the header of each minor version, and of a variable length record's own header.
-HEADER_BYTES = (227, 227, 227, 235, 375)
+HEADER_BYTES = (227, 227, 227, 235, 375, 393)
 _VLR_BYTES = 54
 
 _FIRST_FIELDS: list[tuple[str, str]] = [("X", "<i4"), ("Y", "<i4"), ("Z", "<i4"), ("intensity", "<u2")]
@@ -66,10 +68,12 @@ class LasHeader:
         extra_names: The names of the extra bytes' fields.
         scales, offsets: x = X · scale + offset, metres or whatever the coordinate system has.
         data_begins: The first byte of the points.
-        standard_time: Whether GPS times are adjusted standard ones; otherwise they are seconds of a week.
+        gps_less_s: What was taken off GPS seconds, as the header says; None where they are seconds of a week.
+        written_by_s: The end of the day on which the file was written, anywhere on Earth, Unix seconds; or None.
         has_more: Whether wave packets or extended records may follow the points.
         has_crs: Whether the file names a coordinate reference system.
         laz_record: The record that LAZ adds, for its decoder; None where points are not compressed.
+        notes: What of the header was not believed, a sentence each.
     """
 
     version: int
@@ -80,10 +84,12 @@ class LasHeader:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     data_begins: int
-    standard_time: bool
+    gps_less_s: int | None
+    written_by_s: int | None
     has_more: bool
     has_crs: bool
     laz_record: bytes | None
+    notes: tuple[str, ...] = ()
 
     @property
     def places(self) -> dict[str, int]:
@@ -125,7 +131,7 @@ class _HeaderReader:
             raise cut_short(self.path, self.size, f"at least {HEADER_BYTES[0]} bytes: the header")
         major, minor = self.head[24:26]
         if major != 1 or minor >= len(HEADER_BYTES):
-            self.fail("byte 24", f"version {major}.{minor}", "1.0 to 1.4")
+            self.fail("byte 24", f"version {major}.{minor}", "1.0 to 1.5")
         if len(self.head) < HEADER_BYTES[minor]:
             raise cut_short(self.path, self.size, f"at least {HEADER_BYTES[minor]} bytes: the header")
         encoding: int = self.number("<H", 6) if minor >= 2 else 0
@@ -134,14 +140,12 @@ class _HeaderReader:
             self.fail("byte 94", f"a header of {header_bytes} bytes, and points from byte {begins}", "a header first")
         if begins > self.size:
             raise cut_short(self.path, self.size, f"at least {begins} bytes: the header and its records")
-        if vlrs * _VLR_BYTES > begins - header_bytes:
-            self.fail("byte 100", f"{vlrs} records in {begins - header_bytes} bytes", f"{_VLR_BYTES} bytes for each")
         scales, offsets = struct.unpack_from("<3d", self.head, 131), struct.unpack_from("<3d", self.head, 155)
         if not np.isfinite([scales, offsets]).all() or 0 in scales:
             self.fail("byte 131", f"scales {scales}, offsets {offsets}", "numbers, and no scale of 0")
         count = self.count(minor)
         stream.seek(header_bytes)
-        records = self.records(stream.read(begins - header_bytes), vlrs)
+        records, read = self.records(stream.read(begins - header_bytes), vlrs)
         laz_record = records.get(("laszip encoded", 22204))
         point_format = self.point_format(compressed=laz_record is not None)
         dtype, extra_names = self.record_type(point_format, records.get(("LASF_Spec", 4), b""))
@@ -161,15 +165,30 @@ class _HeaderReader:
             scales=scales,
             offsets=offsets,
             data_begins=begins,
-            standard_time=bool(encoding & 1),
+            gps_less_s=self.gps_less_s(minor, encoding),
+            written_by_s=self.written_by_s(),
             has_more=extended or (minor >= 3 and bool(encoding & 0b110)),
             has_crs=any(user == "LASF_Projection" for user, _ in records) or bool(encoding & 16 and extended),
             laz_record=laz_record,
+            notes=() if read == vlrs else (f"the header counts {vlrs} records; the file has room for {read}",),
         )
 
     def number(self, code: str, at: int) -> int:
         value: int = struct.unpack_from(code, self.head, at)[0]
         return value
+
+    def gps_less_s(self, minor: int, encoding: int) -> int | None:
+        """Return what was taken off GPS seconds: 1e9, or since version 1.5 what the header has; None: of a week."""
+        if not encoding & 1:
+            return None
+        return self.number("<H", 391) * 1_000_000 if minor >= 5 and encoding & 64 else ADJUSTED_BY_S
+
+    def written_by_s(self) -> int | None:
+        """Return the end of the day of the header, by the clock that is last to reach it, Unix seconds."""
+        day, year = self.number("<H", 90), self.number("<H", 92)
+        if not (1 <= day <= 366 and 1980 <= year < 2100):
+            return None
+        return calendar.timegm((year, 1, 1, 0, 0, 0)) + (day + 1) * 86_400
 
     def count(self, minor: int) -> int:
         """Return the number of points; version 1.4 counts in 64 bits, and repeats it in 32 for older readers, or 0."""
@@ -205,22 +224,22 @@ class _HeaderReader:
         fields += [(f"extra {k}", code) for k, (_, code) in enumerate(extra)]
         return np.dtype(fields), tuple(name for name, _ in extra)
 
-    def records(self, content: bytes, count: int) -> dict[tuple[str, int], bytes]:
-        """Return the variable length records by user and number."""
-        found = {}
+    def records(self, content: bytes, count: int) -> tuple[dict[tuple[str, int], bytes], int]:
+        """Return the variable length records by user and number, and how many there are before the points.
+
+        Some writers count more than they write. What follows the last whole record is passed over.
+        """
+        found: dict[tuple[str, int], bytes] = {}
         at = 0
-        for _ in range(count):
-            if at + _VLR_BYTES > len(content):
-                self.fail(
-                    "the header", f"records that reach beyond byte {len(content)}", "all of them before the points"
-                )
-            user, number, length = struct.unpack_from("<16sHH", content, at + 2)
-            at += _VLR_BYTES
-            if at + length > len(content):
-                self.fail("the header", f"a record of {length} bytes that reaches into the points", "its end before")
-            found[user.split(b"\0")[0].decode("latin-1"), number] = content[at : at + length]
-            at += length
-        return found
+        for read in range(count):
+            length = struct.unpack_from("<H", content, at + 20)[0] if at + _VLR_BYTES <= len(content) else len(content)
+            end = at + _VLR_BYTES + length
+            if end > len(content):
+                return found, read
+            user, number = struct.unpack_from("<16sH", content, at + 2)
+            found[user.split(b"\0")[0].decode("latin-1"), number] = content[at + _VLR_BYTES : end]
+            at = end
+        return found, count
 
     def fail(self, place: str, found: str, expected: str) -> NoReturn:
         raise FormatError(self.path, place=place, found=found, expected=expected)

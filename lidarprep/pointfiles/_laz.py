@@ -1,8 +1,9 @@
 """The compressed points of a LAZ file, decoded by lazrs after all sizes were checked against the file's.
 
-A LAZ file stores its points in chunks, and a table of their sizes. lazrs allocates what these numbers promise before
-it reads, and an absurd one ends the process. So three things are checked first: the record that describes the
-compression, the table, and the sizes of the layers that each chunk of point formats 6 to 10 begins with.
+A LAZ file stores its points in chunks, and a table of their sizes; LASzip 1 wrote one stream. lazrs allocates what
+these numbers promise before it reads, and an absurd one ends the process. So three things are checked first: the record
+that describes the compression, the table, and the sizes of the layers that each chunk of point formats 6 to 10 begins
+with.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ _BYTES_AT_ONCE = 256 << 20
 _ROOM_BYTES = 64 << 20
 _LARGEST_RATIO = 2000
 
+# The compressor of one stream; 2 is that of chunks, 3 that of layers within chunks.
+_POINTWISE = 1
+
 # The parts of a compressed record by their numbers: bytes, and layers in a chunk (0: not layered; None: one a byte).
 _PARTS: dict[int, tuple[int | None, int | None]] = {
     0: (None, 0),
@@ -61,6 +65,16 @@ class LazRecords:
             return
         record = header.laz_record or b""
         layers = self._check_record(record)
+        self.decoder: Any
+        if record[0] == _POINTWISE:
+            if not self._believable(header.count * header.records.itemsize, stream.seek(0, 2)):
+                self._fail_count(stream.seek(0, 2))
+            # Without chunks all points are one; the record's size of chunks means nothing.
+            record = record[:12] + struct.pack("<I", min(header.count, 2**32 - 2)) + record[16:]
+            stream.seek(header.data_begins)
+            with self._one_error():
+                self.decoder = lazrs.LasZipDecompressor(stream, record)
+            return
         self._check_chunks(stream, record, layers)
         stream.seek(header.data_begins)
         with self._one_error():
@@ -82,8 +96,8 @@ class LazRecords:
             self._fail("the record of LAZ", f"{len(record)} bytes", "34 or more")
         compressor, coder = struct.unpack_from("<HH", record)
         parts = struct.unpack_from("<H", record, 32)[0]
-        if compressor not in (2, 3) or coder != 0:
-            self._fail("the record of LAZ", f"compressor {compressor}, coder {coder}", "compressor 2 or 3, coder 0")
+        if compressor not in (_POINTWISE, 2, 3) or coder != 0:
+            self._fail("the record of LAZ", f"compressor {compressor}, coder {coder}", "compressor 1 to 3, coder 0")
         if len(record) < 34 + 6 * parts:
             self._fail("the record of LAZ", f"{parts} parts in {len(record)} bytes", "6 bytes for each")
         length = layers = 0
@@ -135,7 +149,7 @@ class LazRecords:
                     self._fail(f"byte {at + least + 4}", "layers that reach beyond their chunk", f"{length} bytes")
             at += length
         if not self._believable(header.count * least, size):
-            self._fail("the header", f"{header.count} points in a file of {size} bytes", "fewer")
+            self._fail_count(size)
 
     @staticmethod
     def _believable(record_bytes: int, compressed_bytes: int) -> bool:
@@ -165,6 +179,9 @@ class LazRecords:
                 expected=f"{self.header.count} points, as the header says",
                 fix="The file was cut or changed: get it again.",
             ) from error
+
+    def _fail_count(self, size: int) -> NoReturn:
+        self._fail("the header", f"{self.header.count} points in a file of {size} bytes", "fewer")
 
     def _fail(self, place: str, found: str, expected: str) -> NoReturn:
         raise FormatError(self.path, place=place, found=found, expected=expected)

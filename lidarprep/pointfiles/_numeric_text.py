@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
 from lidarprep.kernels import numeric_text as kernels
+from lidarprep.pointfiles.fields import is_time, plain_name
 
 BLANKS = " "
 
@@ -25,6 +26,9 @@ FLAG = "flag"
 _SLOW_AT_ONCE = 1024
 
 _SAMPLE_BYTES = 1 << 16
+
+# Coordinates in metres and times in seconds keep the text's own precision if float32 would round one by more.
+_MOST_ROUNDED = 1e-4
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,41 @@ def read_promised(
                 fix="The file was cut, or its header belongs to another one.",
             )
     return [table[str(k)] for k in range(len(columns))]
+
+
+def text_type(name: str, code: str) -> str:
+    """Return the type to read a column of text with: float64 for coordinates and times declared as float32."""
+    return "<f8" if code == "<f4" and (_is_coordinate(name) or is_time(name)) else code
+
+
+def as_declared(names: Sequence[str], codes: Sequence[str], values: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Round columns that were read by `text_type` to their declared types, unless float32 loses what the text says.
+
+    Of the coordinates all keep it if one does.
+
+    Args:
+        names: Of the columns.
+        codes: Their declared types.
+        values: (N,) each, as they were read.
+    """
+    wide = [code == "<f4" and column.dtype == np.float64 for code, column in zip(codes, values, strict=True)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = [
+            column.astype(np.float32) if is_wide else column for column, is_wide in zip(values, wide, strict=True)
+        ]
+        losing = [
+            is_wide and bool((np.abs(column - held) > _MOST_ROUNDED).any())
+            for column, held, is_wide in zip(values, rounded, wide, strict=True)
+        ]
+    place_lost = any(loses for loses, name in zip(losing, names, strict=True) if _is_coordinate(name))
+    return [
+        column if loses or (place_lost and _is_coordinate(name)) else held
+        for name, column, held, loses in zip(names, values, rounded, losing, strict=True)
+    ]
+
+
+def _is_coordinate(name: str) -> bool:
+    return plain_name(name) in ("x", "y", "z")
 
 
 def _likely_rows(text: bytes, start: int) -> int:
@@ -190,7 +229,8 @@ def _refuse(
     column = columns[field]
     value = _value_at(text, at, separator)
     place = f"line {line}, column {field + 1} ({column.name})"
-    kind = "a number" if column.type in (None, WHOLE, FLAG) else f"a {np.dtype(column.type)} number"
+    is_integer = column.type not in (None, WHOLE, FLAG) and np.dtype(column.type).kind in "iu"
+    kind = f"a {np.dtype(column.type)} number" if is_integer else "a number"
     if any(byte >= 0x80 for byte in value):
         foreign = next(byte for byte in value if byte >= 0x80)
         raise FormatError(path, place=place, found=f"byte 0x{foreign:02x}, which is not ASCII", expected=kind)

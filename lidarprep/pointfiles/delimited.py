@@ -6,7 +6,9 @@ The dialect is sniffed:
 |--------------------------|----------------------------------------------------------------------------------------|
 | separator                | from the first row: semicolon, comma, tab, or else any number of blanks and tabs       |
 | names of the columns     | a first line that is not all numbers, optionally after # or //, as CloudCompare writes |
-| without such a line      | x y z, x y z intensity, x y z r g b (0–255), or x y z intensity r g b (0–255)          |
+| without such a line      | x y z, x y z intensity, x y z r g b (0–255), or x y z intensity r g b (0–255);         |
+|                          | x y z r g b alpha where the last is 255 throughout; normals of length 1 for r g b      |
+| named by the user        | whatever the first line says                                                           |
 | count of points          | one whole number alone before the first row, as in .pts                                |
 
 A decimal comma is refused, since it cannot always be told from a separator.
@@ -16,15 +18,23 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles._files import appearing_whole, scalar_columns, storable
 from lidarprep.pointfiles._numeric_text import BLANKS, FLAG, WHOLE, Column, line_of, read_columns
+from lidarprep.pointfiles.columns import (
+    NamedColumn,
+    cloud_from_columns,
+    columns_option,
+    parse_columns,
+    refuse_types,
+)
 from lidarprep.pointfiles.fields import cloud_from_fields, is_known, time_name
 from lidarprep.scene import PointCloud, ReferenceFrame
 
@@ -58,23 +68,32 @@ _METRES = ("", "m", "metre", "metres", "meter", "meters")
 
 _ROWS_AT_ONCE = 1 << 14
 
+# Normals are written with few digits.
+_NORMAL_TOLERANCE = 0.01
 
-def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
+
+def read(path: Path, frame: ReferenceFrame = "ego", columns: str | None = None) -> PointCloud:
     """Read delimited text; numbers are read exactly, and empty values become NaN.
+
+    `columns` names the columns in place of the file.
 
     Returns:
         Positions (N, 3) float64, metres; other columns int64 where all of their values are whole numbers, else
         float64. Columns of text, of incomplete flags, and of unknown names are named as ignored.
 
     Raises:
-        FormatError: The text is not ASCII-compatible, its columns cannot be told, its rows differ in length, or
-            text takes the place of a number.
+        FormatError: The text is not ASCII-compatible, its columns cannot be told, its rows differ in length, text
+            takes the place of a number, or the values are not what `columns` says.
     """
     text = path.read_bytes()
     _check_encoding(path, text)
     dialect = _sniff(path, text)
-    columns = _named(path, text, dialect) if dialect.names is not None else _bare(path, text, dialect)
-    values = read_columns(path, text, dialect.start, columns, dialect.separator)
+    named = None if columns is None else parse_columns(columns)
+    if named is not None:
+        kept = _chosen(path, text, dialect, named)
+    else:
+        kept = _named(path, text, dialect) if dialect.names is not None else _bare(path, text, dialect)
+    values = read_columns(path, text, dialect.start, kept, dialect.separator)
     rows = next((len(numbers) for numbers in values if numbers is not None), 0)
     if dialect.promised not in (None, rows):
         raise FormatError(
@@ -84,16 +103,20 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
             expected=f"{dialect.promised}, as the count before them says",
             fix="The file was cut, or the count belongs to another one.",
         )
+    if named is not None:
+        return cloud_from_columns(path, named, values[: len(named)], frame)
     fields: dict[str, NDArray[Any]] = {}
     unread = []
-    for column, numbers in zip(columns, values, strict=True):
+    for column, numbers in zip(kept, values, strict=True):
         if numbers is not None and column.name not in fields:
             fields[column.name] = numbers
         elif column.name:
             unread.append(column.name)
-    if dialect.names is None:
-        _check_colour(path, fields)
-    return cloud_from_fields(path, fields, frame, unread=unread)
+    if dialect.names is not None:
+        return cloud_from_fields(path, fields, frame, unread=unread)
+    fields, notes = _told_by_values(fields)
+    _check_colour(path, fields)
+    return replace(cloud_from_fields(path, fields, frame, unread=unread), notes=notes)
 
 
 def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
@@ -123,6 +146,26 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
             texts = [column[start : start + _ROWS_AT_ONCE].astype("S") for column in columns.values()]
             stream.writelines(separator.join(row) + b"\n" for row in zip(*(t.tolist() for t in texts), strict=True))
     return (*lost, *rounded)
+
+
+def _chosen(path: Path, text: bytes, dialect: _Dialect, named: tuple[NamedColumn, ...]) -> list[Column]:
+    """Return the columns that the user named, which have to be as many as the first row has values."""
+    refuse_types(path, named, "text, which states its numbers")
+    values = dialect.first
+    trailing = 1 if len(values) == len(named) + 1 and not values[-1] else 0
+    if values and len(values) - trailing != len(named):
+        raise FormatError(
+            path,
+            place=f"line {line_of(text, dialect.start)}",
+            found=f"{len(values)} values: {b' '.join(values)[:60].decode('ascii', 'replace')!r}",
+            expected=f"{len(named)}, as --columns says",
+            fix="Count the columns again; _ skips one.",
+        )
+    columns = []
+    for k, column in enumerate(named):
+        kind = "<f8" if column.name in ("x", "y", "z") else _type_of(values[k] if values else b"")
+        columns.append(Column(column.name, kind if column.name else None))
+    return columns + [Column("", None)] * trailing
 
 
 def _named(path: Path, text: bytes, dialect: _Dialect) -> list[Column]:
@@ -180,20 +223,50 @@ def _bare(path: Path, text: bytes, dialect: _Dialect) -> list[Column]:
     return [Column(name, kinds.get(name, "<f8")) for name in names] + [Column("", None)] * trailing
 
 
+def _told_by_values(fields: dict[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    """Rename the columns of a file without a header whose numbers say that they are others; and note that."""
+    names, values = list(fields), list(fields.values())
+    if len(names) < 6 or not len(values[0]):
+        return fields, ()
+    normals = np.column_stack(values[-3:]).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        length = np.sqrt((normals**2).sum(axis=1))
+    unit = np.abs(length - 1) < _NORMAL_TOLERANCE
+    # A point may lack its normal.
+    if any(one.dtype.kind == "f" for one in values[-3:]) and unit.any() and (unit | (length == 0)).all():
+        names[-3:] = ["nx", "ny", "nz"]
+        return dict(zip(names, values, strict=True)), ("the last three columns have a length of 1: they are normals",)
+    if len(names) == 7 and (values[-1] == 255).all() and all(_are_channels(one) for one in values[3:6]):
+        names[3:] = ["red", "green", "blue", "alpha"]
+        note = "the last of seven columns is 255 throughout: they are taken as x y z red green blue alpha"
+        return dict(zip(names, values, strict=True)), (note,)
+    return fields, ()
+
+
+def _are_channels(values: NDArray[Any]) -> bool:
+    return bool(((values >= 0) & (values <= 255) & (values == np.floor(values))).all())
+
+
 def _check_colour(path: Path, fields: dict[str, NDArray[Any]]) -> None:
     """Check that the last three columns of a file without a header look like colours."""
     for name in ("red", "green", "blue"):
         values = fields.get(name)
         if values is None or not values.size:
             continue
-        if values.dtype.kind != "i" or values.min() < 0 or values.max() > 255:
+        if not _are_channels(values):
             raise FormatError(
                 path,
                 place=f"column {list(fields).index(name) + 1}",
                 found=f"numbers that are not colours, in {len(fields)} columns without a header",
                 expected="the last three to be red, green and blue, whole numbers from 0 to 255",
-                fix=ADD_HEADER,
+                fix=_name_columns(len(fields)),
             )
+
+
+def _name_columns(count: int) -> str:
+    """Advise to name so many columns."""
+    names = ",".join(("x", "y", "z", "intensity")[: min(count, 4)] + ("_",) * (count - 4)) if count >= 3 else "x,y,z"
+    return f"Name the columns: {columns_option(names)}. Or {ADD_HEADER[0].lower()}{ADD_HEADER[1:]}"
 
 
 # ---- dialect ----
@@ -351,5 +424,5 @@ def _fail_row(path: Path, text: bytes, at: int, line: bytes) -> NoReturn:
         place=f"line {line_of(text, at)}",
         found=f"{values} value{'s' * (values != 1)} in a file without a header: {shown!r}",
         expected=", or ".join(" ".join(names) for names in BARE_COLUMNS.values()),
-        fix=ADD_HEADER,
+        fix=_name_columns(values),
     )

@@ -10,13 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
-from lidarprep.pointfiles.timestamps import NANOSECONDS, TimeUnit, to_nanoseconds
+from lidarprep.pointfiles.timestamps import FILLED_TIMES, NANOSECONDS, TimeUnit, to_nanoseconds
 from lidarprep.scene import PointCloud, ReferenceFrame
 
-_TIME_NAMES = ("timestamp", "t", "time", "timestamps", "gps_time", "gpstime", "offset_time")
+# timestamp_ns, t_us and such are known too: names with a unit. The last two are times only with one.
+_TIME_NAMES = ("timestamp", "t", "time", "timestamps", "time_stamp", "gps_time", "gpstime", "offset_time")
+_UNIT_OF_TIME_NAME: dict[str, TimeUnit] = {
+    f"{name}_{unit}": unit for unit in NANOSECONDS for name in (*_TIME_NAMES, "offset", "time_offset")
+}
 
-# Names with a unit: timestamp_ns, t_us.
-_UNIT_OF_TIME_NAME: dict[str, TimeUnit] = {f"{name}_{unit}": unit for unit in NANOSECONDS for name in _TIME_NAMES}
+# Times in two fields, whole seconds and the nanoseconds beyond them.
+_SPLIT_TIMES: tuple[tuple[str, str], ...] = tuple(
+    (f"{name}{seconds}", f"{name}{nanoseconds}")
+    for name in ("time_", "timestamp_", "time_stamp_", "t_", "")
+    for seconds, nanoseconds in (("sec", "nsec"), ("secs", "nsecs"), ("sec", "nanosec"))
+)
+
+# Later ones would not fit into int64 as nanoseconds; and what never does.
+_LATEST_S, _NO_TIME = 2.0**33, np.iinfo(np.int64).min
 
 # The names of each column, in lower case, best first. Of several in a file the first is read, and the others are named
 # as ignored. The packed colour is PCL's: 0xRRGGBB in the bits of a 4-byte number.
@@ -26,6 +37,7 @@ FIELD_NAMES: dict[str, tuple[str, ...]] = {
     "z": ("z",),
     "intensity": ("intensity", "i", "reflectance", "reflectivity", "remission"),
     "timestamp": (*_UNIT_OF_TIME_NAME, *_TIME_NAMES),
+    "split timestamp": tuple(name for pair in _SPLIT_TIMES for name in pair),
     "device": ("device", "device_id", "d"),
     "ring": ("ring", "laser_number", "laser_id", "channel"),
     "is_ground": ("is_ground",),
@@ -62,7 +74,9 @@ def cloud_from_fields(
     """
     source_names: dict[str, str] = {}
     for name in fields:
-        source_names.setdefault(_plain(name), name)
+        source_names.setdefault(plain_name(name), name)
+    if "s" in source_names:
+        source_names.pop("t", None)  # s and t are a texture's coordinates
 
     def best(column: str) -> str | None:
         return next((source_names[name] for name in FIELD_NAMES[column] if name in source_names), None)
@@ -72,19 +86,25 @@ def cloud_from_fields(
     used = {name for name in axes if name is not None}
 
     columns: dict[str, NDArray[Any]] = {}
-    converters: tuple[tuple[str, Callable[[str, NDArray[Any]], NDArray[Any] | None]], ...] = (
-        ("intensity", lambda _, values: _numbers(values)),
-        ("timestamp", _timestamps),
-        ("device", lambda _, values: _whole(values, np.uint32)),
-        ("ring", lambda _, values: _whole(values, np.uint16)),
-        ("is_ground", lambda _, values: _flags(values)),
+    converters: tuple[tuple[str, Callable[[NDArray[Any]], NDArray[Any] | None]], ...] = (
+        ("intensity", _numbers),
+        ("device", lambda values: _whole(values, np.uint32)),
+        ("ring", lambda values: _whole(values, np.uint16)),
+        ("is_ground", _flags),
     )
     for column, convert in converters:
         source = best(column)
-        values = convert(source, fields[source]) if source is not None else None
+        values = convert(fields[source]) if source is not None else None
         if source is not None and values is not None:
             columns[column] = values
             used.add(source)
+
+    notes: tuple[str, ...] = ()
+    timed_by, times = _timestamps(fields, source_names, best("timestamp"))
+    if times is not None:
+        columns["timestamp"], without = times
+        used.update(timed_by)
+        notes = (FILLED_TIMES,) if without else ()
 
     channels = [name for name in map(best, ("red", "green", "blue")) if name is not None]
     packed = best("packed colour")
@@ -98,21 +118,26 @@ def cloud_from_fields(
         columns["colour"] = colour
 
     ignored = (*(name for name in fields if name not in used), *unread)
-    return PointCloud(positions, frame, **columns, ignored_fields=ignored)
+    return PointCloud(positions, frame, **columns, ignored_fields=ignored, notes=notes)
 
 
 def is_known(name: str) -> bool:
     """Return whether a column has this field name."""
-    return any(_plain(name) in names for names in FIELD_NAMES.values())
+    return any(plain_name(name) in names for names in FIELD_NAMES.values())
+
+
+def is_time(name: str) -> bool:
+    """Return whether a field of this name holds times."""
+    return plain_name(name) in (*FIELD_NAMES["timestamp"], *FIELD_NAMES["split timestamp"])
 
 
 def time_name(name: str, unit: str) -> str | None:
     """Return the name of a field of times in a unit that the file states: `t` in "ns" is t_ns; None: not times."""
-    named = f"{_plain(name)}_{unit.replace('µ', 'u').replace('μ', 'u')}"
+    named = f"{plain_name(name)}_{unit.replace('µ', 'u').replace('μ', 'u')}"
     return named if named in _UNIT_OF_TIME_NAME else None
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Return a name as the table has it: in lower case, without CloudCompare's prefix."""
     return name.lower().removeprefix("scalar_")
 
@@ -148,9 +173,21 @@ def _numbers(values: NDArray[Any]) -> NDArray[Any] | None:
     return np.array(values, dtype=values.dtype.newbyteorder("="))
 
 
-def _timestamps(name: str, values: NDArray[Any]) -> NDArray[np.int64] | None:
-    """Return int64 nanoseconds, or None if these cannot be times."""
-    return None if _numbers(values) is None else to_nanoseconds(values, _UNIT_OF_TIME_NAME.get(_plain(name)))
+def _timestamps(
+    fields: Mapping[str, NDArray[Any]], source_names: Mapping[str, str], single: str | None
+) -> tuple[tuple[str, ...], tuple[NDArray[np.int64], int] | None]:
+    """Return the fields of the times, and as `to_nanoseconds` their values; None if these cannot be times."""
+    for pair in _SPLIT_TIMES:
+        names = tuple(source_names[name] for name in pair if name in source_names)
+        parts = [numbers.astype(np.float64) for name in names if (numbers := _numbers(fields[name])) is not None]
+        if len(parts) == 2:
+            seconds, beyond = parts
+            good = (seconds >= 0) & (seconds < _LATEST_S) & (beyond >= 0) & (beyond < 1e9)
+            whole, rest = (np.where(good, part, 0.0).astype(np.int64) for part in parts)
+            return names, to_nanoseconds(np.where(good, whole * 10**9 + rest, _NO_TIME), "ns")
+    if single is None or _numbers(fields[single]) is None:
+        return (), None
+    return (single,), to_nanoseconds(fields[single], _UNIT_OF_TIME_NAME.get(plain_name(single)))
 
 
 def _whole(values: NDArray[Any], dtype: type[np.unsignedinteger[Any]]) -> NDArray[Any] | None:
@@ -175,10 +212,16 @@ def _flags(values: NDArray[Any]) -> NDArray[np.bool_] | None:
 
 
 def _colour(channels: list[NDArray[Any]]) -> NDArray[np.uint8] | None:
-    """Return (N, 3) from three channels of integers up to 255; floats are ignored, since their scale is unknown."""
-    whole = [_whole(values, np.uint8) for values in channels if values.dtype.kind in "iu"]
+    """Return (N, 3) from three channels of whole numbers up to 255; None for other ones.
+
+    Floats of 0 and 1 alone, or with fractions, are ignored: their scale is unknown.
+    """
+    whole = [_whole(values, np.uint8) for values in channels if values.dtype.kind in "iuf"]
     found = [values for values in whole if values is not None]
-    return np.column_stack(found) if len(found) == 3 else None
+    if len(found) != 3:
+        return None
+    integers = all(values.dtype.kind in "iu" for values in channels)
+    return np.column_stack(found) if integers or any((values > 1).any() for values in found) else None
 
 
 def _unpacked_colour(values: NDArray[Any]) -> NDArray[np.uint8] | None:

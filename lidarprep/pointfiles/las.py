@@ -21,19 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import EncodingError, FormatError, MissingExtraError
-from lidarprep.kernels.las_records import unpack, unpack_colours, unpack_times
+from lidarprep.kernels.las_records import unpack, unpack_colours
 from lidarprep.pointfiles._files import appearing_whole, cast, check_trailing
+from lidarprep.pointfiles._gps_time import GpsTimes
 from lidarprep.pointfiles._las_header import LasHeader, read_header
-from lidarprep.pointfiles.timestamps import ADJUSTED_BY_S, GPS_EPOCH_UNIX_S, LEAPS_GPS_S, adjusted_gps_seconds
+from lidarprep.pointfiles.fields import plain_name
+from lidarprep.pointfiles.timestamps import ADJUSTED_BY_S, GPS_EPOCH_UNIX_S, adjusted_gps_seconds
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 if TYPE_CHECKING:
     from lidarprep.pointfiles._laz import LazRecords
 
 Records: TypeAlias = "_PlainRecords | LazRecords"
-
-# Larger times would not fit into an int64 as nanoseconds, once the epoch is added.
-LARGEST_TIME_S = 7e9
 
 # Classes of the specification.
 _UNCLASSIFIED, _GROUND = 1, 2
@@ -56,8 +55,8 @@ _EXTRA_COLUMNS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
 def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
     """Read a LAS or LAZ file.
 
-    GPS times become nanoseconds since the Unix epoch if the header declares them adjusted standard times. Otherwise
-    they are seconds of a week that the file does not name, and remain so, in nanoseconds.
+    GPS times become nanoseconds since the Unix epoch. Only seconds of a week that the file does not name remain what
+    they are, in nanoseconds. `_gps_time` tells them apart; a point without a time takes that of the point before it.
 
     Returns:
         Positions (N, 3) float64 in the unit of the file's coordinate system, which is metres in nearly all; intensity
@@ -137,9 +136,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
         standard = bool(cloud.timestamp.min() >= GPS_EPOCH_UNIX_S * 10**9)
         header.global_encoding.gps_time_type = laspy.header.GpsTimeType(int(standard))
         columns["gps_time"] = adjusted_gps_seconds(cloud.timestamp) if standard else cloud.timestamp / 1e9
-        back = np.empty(len(cloud), dtype=np.int64)
-        bad = nanoseconds_of(columns["gps_time"].view(np.uint8), 8, 0, back, standard=standard)
-        if bad >= 0 or not columns["gps_time"].any() or not np.array_equal(back, cloud.timestamp):
+        if not _read_back(columns["gps_time"], cloud.timestamp, standard=standard):
             extra["timestamp_ns"] = cloud.timestamp
     if cloud.is_ground is not None:
         columns["classification"] = np.where(cloud.is_ground, _GROUND, _UNCLASSIFIED).astype(np.uint8)
@@ -195,16 +192,15 @@ def _records(path: Path, stream: BinaryIO, header: LasHeader, *, scan: bool = Fa
 class _Content:
     """The optional fields that are recorded at all."""
 
-    times: bool = False
+    times: GpsTimes
     classes: bool = False
     largest_colour: int = 0
     fields: tuple[str, ...] = field(default=(), repr=False)
 
     def look_at(self, block: NDArray[np.void]) -> None:
         """Take another part of the file into account."""
-        if "gps_time" in self.fields and not self.times:
-            with np.errstate(invalid="ignore"):  # NaN is refused when it is converted
-                self.times = bool(block["gps_time"].any())
+        if "gps_time" in self.fields:
+            self.times.look_at(block["gps_time"])
         if not self.classes:
             self.classes = bool((block["classification"] & self.class_bits > 1).any())
         if "red" in self.fields and self.largest_colour <= 255:
@@ -220,11 +216,11 @@ class _Content:
     def known(self) -> bool:
         """Whether further parts cannot change this."""
         coloured = self.largest_colour > 255 or "red" not in self.fields
-        return self.classes and coloured and (self.times or "gps_time" not in self.fields)
+        return self.classes and coloured and (self.times.known or "gps_time" not in self.fields)
 
 
 def _content_of(header: LasHeader) -> _Content:
-    return _Content(fields=header.records.names or ())
+    return _Content(GpsTimes(header.gps_less_s, header.written_by_s), fields=header.records.names or ())
 
 
 def _scan(records: Records, header: LasHeader) -> _Content:
@@ -256,6 +252,7 @@ def _cloud(
     extra = _extra_columns(header, count)
     timed = "gps_time" in places and "timestamp_ns" not in extra
     timestamp = np.empty(count, dtype=np.int64) if timed else None
+    waiting = 0  # rows whose seconds are kept as they are, until what they count from is known
     begin = 0
     for block in records.blocks(count):
         if whole_file and not content.known:
@@ -274,19 +271,27 @@ def _cloud(
             intensity[rows],
             is_ground[rows],
         )
-        if timestamp is not None:
-            _unpack_times(path, raw, header, begin, timestamp[rows])
+        if timestamp is not None and content.times.known:
+            if waiting:
+                content.times.convert(timestamp[:waiting].view(np.uint8), 8, 0, timestamp[:waiting])
+                waiting = 0
+            content.times.convert(raw, size, places["gps_time"], timestamp[rows])
+        elif timestamp is not None:
+            timestamp[rows].view(np.float64)[:] = block["gps_time"]
+            waiting = rows.stop
         if colour is not None:
             unpack_colours(raw, size, places["red"], colour[rows].reshape(-1))
         for source, column in extra.values():
             column[rows] = block[source]
         begin += len(block)
-    unread = [*header.unread, *(name for name in header.extra_names if name not in extra)]
-    if content.times and not timed:
+    read_extra = {source for source, _ in extra.values()}
+    unread = [*header.unread]
+    unread += [name for k, name in enumerate(header.extra_names) if f"extra {k}" not in read_extra]
+    if (content.times.known and not timed) or (not content.times.known and content.times.odd):
         unread.append("gps_time")
     if "timestamp_ns" in extra:
         timestamp = extra["timestamp_ns"][1]
-    elif not content.times:
+    elif not content.times.known:
         timestamp = None
     narrow = None
     if colour is not None and content.largest_colour > 0:
@@ -301,51 +306,30 @@ def _cloud(
         colour=narrow,
         ring=extra["ring"][1] if "ring" in extra else None,
         ignored_fields=(*unread, *(("coordinate reference system",) if header.has_crs else ())),
+        notes=(*header.notes, *(content.times.notes if timed else ())),
     )
 
 
 def _extra_columns(header: LasHeader, count: int) -> dict[str, tuple[str, NDArray[Any]]]:
     """Return, for each column that extra bytes fill, the field of the record and an array to fill."""
     columns: dict[str, tuple[str, NDArray[Any]]] = {}
-    for k, name in enumerate(header.extra_names):
-        source = f"extra {k}"
+    for k, given in enumerate(header.extra_names):
+        source, name = f"extra {k}", plain_name(given)
         dtype, fitting = _EXTRA_COLUMNS.get(name, (np.int64, ()))
-        if header.records[source].str[1:] in fitting:
+        if name not in columns and header.records[source].str[1:] in fitting:
             columns[name] = source, np.empty(count, dtype=dtype)
     return columns
 
 
-def nanoseconds_of(
-    records: NDArray[np.uint8], size: int, time_at: int, timestamp: NDArray[np.int64], *, standard: bool
-) -> int:
-    """Fill int64 nanoseconds from float64 seconds in records of `size` bytes, and return the first bad row, or -1.
-
-    They count from the Unix epoch if the seconds are adjusted standard GPS times; else as the seconds do.
-    """
-    base = GPS_EPOCH_UNIX_S + ADJUSTED_BY_S if standard else 0
-    leaps = LEAPS_GPS_S - ADJUSTED_BY_S if standard else np.zeros(0, dtype=np.int64)
-    row: int = unpack_times(records, size, time_at, base, leaps, LARGEST_TIME_S, timestamp)
-    return row
-
-
-def _unpack_times(
-    path: Path, raw: NDArray[np.uint8], header: LasHeader, begin: int, timestamp: NDArray[np.int64]
-) -> None:
-    """Fill int64 nanoseconds.
-
-    Raises:
-        FormatError: One is not a time. Leaving the column out instead would need a scan of the whole file first.
-    """
-    size, at = header.records.itemsize, header.places["gps_time"]
-    row = nanoseconds_of(raw, size, at, timestamp, standard=header.standard_time)
-    if row >= 0:
-        raise FormatError(
-            path,
-            place=f"field 'gps_time' of point {begin + row}, counted from 0",
-            found=f"{raw.view(header.records)['gps_time'][row]}",
-            expected="seconds that fit into 64 bits as nanoseconds",
-            fix="Write the file again with a time for each point, or in a point format without GPS time.",
-        )
+def _read_back(seconds: NDArray[np.float64], timestamp: NDArray[np.int64], *, standard: bool) -> bool:
+    """Return whether GPS times (N,) are read as these timestamps (N,)."""
+    times = GpsTimes(ADJUSTED_BY_S if standard else None)
+    times.look_at(seconds)
+    if not times.known:
+        return False
+    back = np.empty(len(seconds), dtype=np.int64)
+    times.convert(seconds.view(np.uint8), 8, 0, back)
+    return bool(np.array_equal(back, timestamp))
 
 
 def _in_steps(values: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int32], float, float, bool]:

@@ -2,6 +2,10 @@
 
 An error in the header names the line, and a header that promises more than the file holds is refused before memory is
 allocated for it. Headers are read as PCL reads them: VERSION .5, without COUNT, or with any number of comments.
+
+A field of COUNT 0 takes no bytes: PCL warns, drops it and reads on. Where it is padding (`_`), its writer counted the
+padding wrongly: in files of PCL's own that have it, the fields behind stand elsewhere within the point. So of these
+only coordinates are read.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from lidarprep.pointfiles._files import (
     scalar_columns,
     storable,
 )
-from lidarprep.pointfiles._numeric_text import Column, read_promised
+from lidarprep.pointfiles._numeric_text import Column, as_declared, read_promised, text_type
 from lidarprep.pointfiles.fields import FIELD_NAMES, cloud_from_fields
 from lidarprep.scene import PointCloud, ReferenceFrame
 
@@ -81,7 +85,7 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
     A viewpoint other than the identity is not applied; it is named as ignored, as are fields of several numbers.
 
     Returns:
-        Positions (N, 3) float32 or float64 as declared, metres.
+        Positions (N, 3) float32 or float64 as declared, metres; float64 where text says more than float32 holds.
 
     Raises:
         FormatError: The header is not a PCD header, or it contradicts the data.
@@ -107,10 +111,17 @@ def read_fields(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
         values = _read_compressed(path, header, body)
     fields: dict[str, NDArray[Any]] = {}
     unread = []
+    in_doubt = False
     for name, count, numbers in zip(header.names, header.counts, values, strict=True):
-        if name != "_" and count == 1 and name not in fields and numbers is not None:
+        if name == "_":
+            in_doubt |= count == 0 and header.encoding != "ascii"
+        elif count == 0:
+            unread.append(f"{name} (COUNT 0)")
+        elif in_doubt and name.lower() not in ("x", "y", "z"):
+            unread.append(f"{name} (behind padding of COUNT 0, so its place is not known)")
+        elif count == 1 and name not in fields and numbers is not None:
             fields[name] = numbers
-        elif name != "_":
+        else:
             unread.append(name)
     if header.has_viewpoint:
         unread.append("VIEWPOINT")
@@ -145,19 +156,22 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
 def _read_text(path: Path, header: _Header, content: bytes) -> list[NDArray[Any] | None]:
     """Return (N,) for each field; None for those of several numbers, and for a colour that the text has lost."""
     columns: list[Column] = []
-    first: list[int] = []
-    for name, code, count in zip(header.names, header.types, header.counts, strict=True):
-        is_colour = code == "<f4" and name.lower() in PACKED_COLOUR
-        first.append(len(columns))
-        columns.extend([Column(name, "<f8" if is_colour else code)] * count)
+    codes: list[str] = []
+    single: dict[int, int] = {}  # columns of the fields of one number
+    colours: list[int] = []
+    for k, (name, code, count) in enumerate(zip(header.names, header.types, header.counts, strict=True)):
+        is_colour = code == "<f4" and name.lower() in PACKED_COLOUR and count == 1
+        if count == 1:
+            single[k] = len(columns)
+        colours += [k] if is_colour else []
+        columns.extend([Column(name, "<f8" if is_colour else text_type(name, code))] * count)
+        codes.extend(["<f8" if is_colour else code] * count)
     found = read_promised(path, content, header.size_bytes, columns, header.points, "one a point")
-    values: list[NDArray[Any] | None] = [
-        found[k] if count == 1 else None for k, count in zip(first, header.counts, strict=True)
-    ]
-    for k, code in enumerate(header.types):
-        if columns[first[k]].type != code and header.counts[k] == 1:
-            axes = [found[first[j]] for j, axis in enumerate(header.names) if axis.lower() in ("x", "y", "z")]
-            values[k] = _packed_colour(found[first[k]], axes)
+    found = as_declared([column.name for column in columns], codes, found)
+    values: list[NDArray[Any] | None] = [found[single[k]] if k in single else None for k in range(len(header.names))]
+    axes = [found[at] for k, at in single.items() if header.names[k].lower() in ("x", "y", "z")]
+    for k in colours:
+        values[k] = _packed_colour(found[single[k]], axes)
     return values
 
 
@@ -183,9 +197,9 @@ def _read_table(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] |
     """Return (N,) or (N, count) for each field of a binary body."""
     check_body(path, body, header.size_bytes, header.data_bytes, header.promise)
     numbers = zip(header.types, header.counts, strict=True)
-    dtype = np.dtype([(f"{k}", code, (count,) * (count > 1)) for k, (code, count) in enumerate(numbers)])
+    dtype = np.dtype([(f"{k}", code, (count,) * (count > 1)) for k, (code, count) in enumerate(numbers) if count])
     table = np.frombuffer(body, dtype, header.points)
-    return [table[f"{k}"] for k in range(len(header.names))]
+    return [table[f"{k}"] if count else None for k, count in enumerate(header.counts)]
 
 
 def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] | None]:
@@ -247,10 +261,12 @@ class _HeaderParser:
         for kind, size, count in zip(self.words("TYPE", len(names)), sizes, counts, strict=True):
             if (kind, size) not in TYPES:
                 self.fail("TYPE", f"type {kind} of {size} bytes", "F of 4 or 8 bytes, I or U of 1, 2, 4 or 8")
-            if not 1 <= count <= MAX_VALUES_A_POINT - values:
-                self.fail("COUNT", f"{count} values in one field", f"1 to {MAX_VALUES_A_POINT} a point")
+            if not 0 <= count <= MAX_VALUES_A_POINT - values:
+                self.fail("COUNT", f"{count} values in one field", f"up to {MAX_VALUES_A_POINT} a point")
             types.append(TYPES[kind, size])
             values += count
+        if not values:
+            self.fail("COUNT" if "COUNT" in self.lines else "SIZE", "no value a point", "one of each of x, y and z")
         (encoding,) = self.words("DATA", 1)
         if encoding not in ("ascii", "binary", "binary_compressed"):
             self.fail("DATA", repr(encoding), "ascii, binary or binary_compressed")
@@ -281,8 +297,8 @@ class _HeaderParser:
                 )
             self.lines[keyword] = (number, words[1:])
             if keyword == "DATA":
-                if not line.endswith(b"\n"):
-                    self.fail("DATA", "the file ends here", "a line break, then the points")
+                if len(line) == MAX_LINE_BYTES:
+                    self.fail("DATA", f"a line of more than {MAX_LINE_BYTES} bytes", "a line break, then the points")
                 return
         raise FormatError(self.path, place=f"line {MAX_HEADER_LINES}", found="no line DATA", expected="one before here")
 

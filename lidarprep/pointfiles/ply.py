@@ -97,7 +97,8 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
     """Read a PLY file, one point a vertex.
 
     Returns:
-        Positions (N, 3) float32 or float64 as declared, metres; list properties and unknown ones are named as ignored.
+        Positions (N, 3) float32 or float64 as declared, metres; float64 where text says more than
+        float32 holds. List properties and unknown ones are named as ignored.
 
     Raises:
         FormatError: The header is not a PLY header, or it contradicts the data.
@@ -132,7 +133,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     if cloud.timestamp is not None:
         columns["timestamp_s"] = seconds = cloud.timestamp / 1e9
         back = to_nanoseconds(seconds, "s")
-        lost = [] if back is not None and np.array_equal(back, cloud.timestamp) else ["timestamp"]
+        lost = [] if back is not None and np.array_equal(back[0], cloud.timestamp) else ["timestamp"]
     columns, rounded = storable(columns, TYPES.values())
     with appearing_whole(path) as stream:
         PlyData([PlyElement.describe(records(columns), "vertex")], byte_order="<").write(stream)
@@ -173,15 +174,18 @@ def _read_table(path: Path, header: _Header, body: bytes) -> dict[str, NDArray[A
 
 
 def _read_text(path: Path, header: _Header, content: bytes) -> dict[str, NDArray[Any]]:
-    from lidarprep.pointfiles._numeric_text import Column, read_promised  # brings kernels that binary files do without
+    # These bring kernels that binary files do without.
+    from lidarprep.pointfiles._numeric_text import Column, as_declared, read_promised, text_type
 
-    columns = [Column(p.name, f"<{p.type}") for p in header.vertex.properties]
+    names = [p.name for p in header.vertex.properties]
+    codes = [f"<{p.type}" for p in header.vertex.properties]
+    columns = [Column(name, text_type(name, code)) for name, code in zip(names, codes, strict=True)]
     before = sum(e.count for e in header.before)
     after = sum(e.count for e in header.elements) - before - header.vertex.count
     values = read_promised(
         path, content, header.size_bytes, columns, header.vertex.count, header.promise, before=before, after=after
     )
-    return {column.name: numbers for column, numbers in zip(columns, values, strict=True)}
+    return dict(zip(names, as_declared(names, codes, values), strict=True))
 
 
 def _read_header(path: Path, start: bytes) -> _Header:

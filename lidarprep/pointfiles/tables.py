@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError, MissingExtraError
 from lidarprep.pointfiles._files import appearing_whole, scalar_columns, storable
-from lidarprep.pointfiles.fields import FIELD_NAMES, cloud_from_fields, is_known
+from lidarprep.pointfiles.fields import cloud_from_fields, is_known, is_time
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 try:
@@ -165,7 +165,7 @@ def _fields_of(path: Path, name: str, column: Any) -> dict[str, NDArray[Any]]:
     if pa.types.is_decimal(kind):
         column = column.cast(pa.float64())
     elif pa.types.is_timestamp(kind) or pa.types.is_duration(kind):
-        if column.null_count or name.lower() not in FIELD_NAMES["timestamp"]:
+        if column.null_count or not is_time(name):
             return {}
         # The table's own unit replaces that of the name.
         return {f"timestamp_{kind.unit}": column.cast(pa.int64()).to_numpy()}

@@ -3,7 +3,7 @@
 A field whose name has a unit (`timestamp_ns`, `t_us`) has that unit. For any other the numbers decide, since no
 point format states it. Today is 1.8e9 seconds after the Unix epoch, so for times since then the size leaves no doubt:
 
-| largest number    | floats       | integers                                                  |
+| median of sizes   | floats       | integers                                                  |
 |-------------------|--------------|-----------------------------------------------------------|
 | below 1e11        | seconds      | nanoseconds: offsets within a sweep, as Ouster writes `t` |
 | below 1e12        | milliseconds | nanoseconds, likewise                                     |
@@ -23,9 +23,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lidarprep.scene.points import rows_with_time
+
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
 NANOSECONDS: dict[TimeUnit, int] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+
+# Times from here on count from an epoch, and not from the start of a sweep or of a device: three years.
+EARLIEST_EPOCH_NS = 10**17
+
+# What a point without a time of its own has: a note.
+FILLED_TIMES = "some points have no time (not a number, out of range or 0): they take the time of the point before them"
+
+# Times that are looked at to find their usual size.
+_SAMPLE = 10_000
 
 # 1980-01-06, on Unix's count.
 GPS_EPOCH_UNIX_S = 315_964_800
@@ -44,48 +55,75 @@ _LEAPS_UNIX_S = np.array([calendar.timegm((year, month, 1, 0, 0, 0)) for year, m
 LEAPS_GPS_S = _LEAPS_UNIX_S - GPS_EPOCH_UNIX_S + np.arange(1, len(_LEAP_DAYS) + 1)
 
 
-def to_nanoseconds(values: NDArray[Any], unit: TimeUnit | None = None) -> NDArray[np.int64] | None:
+def to_nanoseconds(values: NDArray[Any], unit: TimeUnit | None = None) -> tuple[NDArray[np.int64], int] | None:
     """Convert times (N,) to int64 nanoseconds, each rounded to the nearest.
+
+    A number is no time if it is not finite or beyond int64, or if it is 0 among times that count from an epoch: such a
+    point takes the time of the one before it, or of the first that has one. The others never depend on it.
 
     Args:
         values: (N,) integers or floats.
-        unit: Their unit; None: by the rule above.
+        unit: Their unit; None: by the rule above, of their median.
 
     Returns:
-        (N,) int64; None where a number is not finite or beyond int64, so that this cannot be a time.
+        (N,) int64, and how many of the points had no time; None where none has.
     """
     if values.size == 0:
-        return np.zeros(0, dtype=np.int64)
+        return np.zeros(0, dtype=np.int64), 0
+    with np.errstate(invalid="ignore"):  # of signalling NaN
+        return _converted(values, unit)
+
+
+def _converted(values: NDArray[Any], unit: TimeUnit | None) -> tuple[NDArray[np.int64], int] | None:
     whole = values.dtype.kind != "f"
     if not whole:
         values = values.astype(np.float64)
-        if not np.isfinite(values).all():
-            return None
-    largest = max(abs(values.min().item()), abs(values.max().item()))
-    factor = NANOSECONDS[unit or likely_unit(largest, whole=whole)]
-    # A float needs room for what the rounding of its fraction may add.
-    if largest * factor >= 2**63 - (0 if whole else 2 * factor):
+    size = _typical_size(values)
+    factor = NANOSECONDS[unit or likely_unit(size, whole=whole)]
+    if whole:
+        limit = (2**63 - 1) // factor
+        good = (values >= -limit) & (values <= limit)
+    else:
+        # A float needs room for what the rounding of its fraction may add.
+        good = np.abs(values) < (2**63 - 2 * factor) / factor
+    if size * factor >= EARLIEST_EPOCH_NS:
+        good &= values != 0
+    bad = values.size - int(np.count_nonzero(good))
+    if bad == values.size:
         return None
+    if bad:
+        values = values[rows_with_time(good)]
     nanoseconds: NDArray[np.int64]
     if whole:
         nanoseconds = values.astype(np.int64) * factor
-        return nanoseconds
+        return nanoseconds, bad
     # A float64 of seconds since the epoch is exact to 238 ns; multiplied in one go it would lose another bit.
     seconds = np.floor(values)
     fraction = np.rint((values - seconds) * factor)
     nanoseconds = seconds.astype(np.int64) * factor + fraction.astype(np.int64)
-    return nanoseconds
+    return nanoseconds, bad
 
 
-def likely_unit(largest: float, *, whole: bool) -> TimeUnit:
-    """Return the unit of times whose largest number this is, by the rule above; `whole`: they are integers."""
-    if whole and largest < 1e12:
+def _typical_size(values: NDArray[Any]) -> float:
+    """Return the lower median of the magnitudes of a sample, without zeros and what is not finite; 0 without others."""
+    for sample in (values[:: max(1, values.size // _SAMPLE)], values):
+        magnitudes = np.abs(sample.astype(np.float64))
+        magnitudes = magnitudes[np.isfinite(magnitudes) & (magnitudes > 0)]
+        if magnitudes.size:
+            middle = (magnitudes.size - 1) // 2
+            return float(np.partition(magnitudes, middle)[middle])
+    return 0.0
+
+
+def likely_unit(size: float, *, whole: bool) -> TimeUnit:
+    """Return the unit of times of this size, by the rule above; `whole`: they are integers."""
+    if whole and size < 1e12:
         return "ns"
-    if largest < 1e11:
+    if size < 1e11:
         return "s"
-    if largest < 1e14:
+    if size < 1e14:
         return "ms"
-    return "us" if largest < 1e17 else "ns"
+    return "us" if size < 1e17 else "ns"
 
 
 def adjusted_gps_seconds(unix_ns: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from lidarprep.checks import check_scene, refuse
+from lidarprep.checks import check_scene
 from lidarprep.prepare.settings import SceneSettings
 from lidarprep.recipe import Recipe
 from lidarprep.scene import Finding, Scene
+from lidarprep.scene.finding import refuse
 
 
 class SceneChecks(Protocol):

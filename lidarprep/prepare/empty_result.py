@@ -32,6 +32,7 @@ def require_points(frames: Sequence[FrameRecord]) -> None:
         "outside the region of interest": sum(frame.dropped.region for frame in frames),
         "outside the height band": sum(frame.dropped.height for frame in frames),
         "not finite": sum(frame.dropped.not_finite for frame in frames),
+        "without a return": sum(frame.dropped.no_return for frame in frames),
     }
     dropped = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
     raise EmptyResultError(
@@ -42,7 +43,7 @@ def require_points(frames: Sequence[FrameRecord]) -> None:
 def explain_empty_result(frames: Sequence[Frame], recipe: Recipe) -> str | None:
     """Return where the points of one frame are, against what the recipe keeps; None where that cannot be said.
 
-    The frame in the middle is read again, or the first part of it.
+    The frame in the middle is read again, or the first part of it. The recipe says the device's height, not "auto".
     """
     frame = frames[len(frames) // 2]
     try:
@@ -60,7 +61,7 @@ def explain_empty_result(frames: Sequence[Frame], recipe: Recipe) -> str | None:
             f"The points of frame {frame.id} are at {_bounds(in_world)} in the world; "
             f"the region is {_region(recipe.region_of_interest_3d)}."
         )
-    if recipe.device_height is not None:
+    if isinstance(recipe.device_height, float):
         in_ego = positions if points.frame == "ego" else pose.inverse().apply(positions)
         above_ground = in_ego[:, 2] + recipe.device_height
         lowest, highest = recipe.height_band or DEFAULT_HEIGHT_BAND

@@ -103,6 +103,7 @@ class RunIdentity:
             return None
         recipe = {name: value for name, value in self.recipe.items() if name not in _NOT_OF_A_FRAME}
         run = [self.lidarprep, recipe, self.storage, self.shared, settings.offset, settings.intensity_scale]
+        run += [settings.device_height]
         return _digest([run, self.frames[frame_id], [record.model_dump() for record in self.sources[frame_id]]])
 
     def differences_from(self, manifest: Manifest) -> list[str]:
@@ -125,15 +126,19 @@ class RunIdentity:
 
 def source_records(frame: Frame, recording: str) -> list[SourceRecord]:
     """Return a frame's source files, named relative to the recording where they lie in it, so that it may be moved."""
-    inside = f"{recording.rstrip(os.sep)}{os.sep}"
     return [
         SourceRecord(
-            location=source.location.removeprefix(inside) if source.location != recording else ".",
+            location=source_location(source.location, recording),
             bytes=source.bytes,
             version=source.version,
         )
         for source in frame.sources
     ]
+
+
+def source_location(location: str, recording: str) -> str:
+    """Return a path relative to the recording where it lies in it."""
+    return location.removeprefix(f"{recording.rstrip(os.sep)}{os.sep}") if location != recording else "."
 
 
 def _described(task: FrameTask) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lidarprep.checks import emptied_frames, empty_frames
+from lidarprep.checks import BadImage, CroppedFrame, emptied_frames, empty_frames, little_kept, unreadable_images
 from lidarprep.errors import SceneError
 from lidarprep.prepare.empty_result import require_points
 from lidarprep.prepare.fingerprint import RunIdentity
@@ -60,10 +60,24 @@ class ManifestBuilder:
         require_points(self.frames)
 
     def findings(self) -> list[Finding]:
-        """Find what is odd about the result: frames that had no points, or keep none."""
-        empty = [frame.id for frame in self.frames if frame.points_in == frame.dropped.not_finite]
-        emptied = [frame.id for frame in self.frames if not frame.points_out and frame.id not in set(empty)]
-        return [*empty_frames(empty, len(self.frames)), *emptied_frames(emptied, len(self.frames))]
+        """Find what is odd about the result: frames that had no points, or keep none, or next to
+        nothing; images that were left out."""
+        measured = {
+            frame.id: frame.points_in - frame.dropped.not_finite - frame.dropped.no_return for frame in self.frames
+        }
+        empty = [name for name, points in measured.items() if not points]
+        emptied = [frame.id for frame in self.frames if not frame.points_out and measured[frame.id]]
+        bad = [
+            BadImage(image.camera, frame.id, image.file, image.error)
+            for frame in self.frames
+            for image in frame.images_left_out
+        ]
+        return [
+            *unreadable_images(bad),
+            *empty_frames(empty, len(self.frames)),
+            *emptied_frames(emptied, len(self.frames)),
+            *little_kept([_cropped(frame) for frame in self.frames if frame.world_from_ego is not None]),
+        ]
 
     def build(
         self,
@@ -133,6 +147,11 @@ class ManifestBuilder:
             bad = f"{count} of {count + len(self.frames)} frames {'is' if count == 1 else 'are'} bad and left out"
             notes += [f"{bad}; the first is frame {first.id}: {first.error}", *label_notes]
         return notes
+
+
+def _cropped(frame: FrameRecord) -> CroppedFrame:
+    dropped = frame.dropped
+    return CroppedFrame(frame.id, frame.points_in - dropped.not_finite, dropped.region, dropped.height)
 
 
 def _listed(ids: Sequence[str], most: int = 6) -> str:

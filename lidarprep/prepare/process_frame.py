@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from lidarprep._images import BadImageError, require_whole
 from lidarprep.attachments import FrameFormat, get_format
 from lidarprep.datasets.filenames import source_file
 from lidarprep.errors import FormatError, LidarprepError, SceneError, SourceChangedError
 from lidarprep.prepare import kept_points
-from lidarprep.prepare.fingerprint import source_records
+from lidarprep.prepare.fingerprint import source_location, source_records
 from lidarprep.prepare.ordered_map import Admission
-from lidarprep.prepare.plan import FrameTask
+from lidarprep.prepare.plan import FrameTask, is_stored
 from lidarprep.prepare.settings import BAD_FRAME
 from lidarprep.recipe import Recipe
 from lidarprep.scene import CameraImage, Frame
@@ -27,13 +28,14 @@ from lidarprep.signed_urls import unsigned_sha256
 from lidarprep.steps import Step, StepReport
 from lidarprep.storage import Store, open_store
 from lidarprep.storage.cache import put_entry
-from lidarprep.storage.content import NewObject, image_type
+from lidarprep.storage.content import NewObject
 from lidarprep.storage.manifest import (
     AttachmentRecord,
     DroppedPoints,
     FrameRecord,
     FrameResult,
     ImageRecord,
+    LeftOutImage,
     ObjectRecord,
     PoseRecord,
     SkippedRecord,
@@ -45,17 +47,40 @@ BYTES_A_POINT = 160
 
 
 @dataclass(frozen=True)
+class EncodedImage:
+    """The bytes of an image that can be decoded.
+
+    Args:
+        image: The image, which reads these bytes.
+        data: They.
+        media_type: Its media type.
+        suffix: Suffix of a file of it.
+        source: A file with the same bytes, or None.
+    """
+
+    image: CameraImage
+    data: bytes
+    media_type: str
+    suffix: str
+    source: Path | None
+
+
+@dataclass(frozen=True)
 class PreparedFrame:
     """A frame that is ready to be an attachment, or a part of one.
 
     Args:
-        frame: The frame in the world, its points in memory.
+        frame: The frame in the world, its points in memory, without the images that cannot be decoded.
+        encoded: Of each of its images, in their order, the bytes; None where only its URL is known.
+        stems: Of each of its images the stem of its key, as the task has it; None as above.
         record: What the manifest says of it.
         kept: Its object of kept points; None where all are kept.
-        in_memory: About what its points took in memory while they were worked on, bytes.
+        in_memory: About what it took in memory while it was worked on, bytes.
     """
 
     frame: Frame
+    encoded: tuple[EncodedImage | None, ...]
+    stems: tuple[str | None, ...]
     record: FrameRecord
     kept: bytes | None
     in_memory: int
@@ -127,16 +152,17 @@ class FrameProcessor:
             return self._recorded(task, store, prepared)
         if not prepared.record.points_out and not store_empty:
             return EmptyFrame(task, prepared.record)
-        try:
-            images = [
-                (image.camera.name, stem, _read_image(image, stem, task.frame.id))
-                for image, stem in zip(prepared.frame.images, task.image_stems, strict=True)
-                if stem is not None
-            ]
-        except BAD_FRAME as error:
-            return self._recorded(task, store, self.skipped(task, error))
+        images = [
+            (
+                encoded.image.camera.name,
+                stem,
+                NewObject.of(stem, encoded.data, encoded.suffix, encoded.media_type, source=encoded.source),
+            )
+            for encoded, stem in zip(prepared.encoded, prepared.stems, strict=True)
+            if encoded is not None and stem is not None
+        ]
         urls = {stem: store.fetch_url(image.key) for _, stem, image in images}
-        data = self._encoded(task, prepared.frame, {stem: url.url for stem, url in urls.items()})
+        data = self._encoded(prepared, {stem: url.url for stem, url in urls.items()})
         in_memory, kept, record = prepared.in_memory, prepared.kept, prepared.record
         del prepared
         if admission is not None:
@@ -207,7 +233,7 @@ class FrameProcessor:
         for step in self.steps:
             frame = step(frame, report)
         points = frame.points()
-        frame = frame.with_data(points, frame.radar())
+        frame, encoded, stems, left_out = self._with_sound_images(frame.with_data(points, frame.radar()), task)
         record = FrameRecord(
             id=source.id,
             index=source.index,
@@ -216,20 +242,44 @@ class FrameProcessor:
             points_in=report.points_in,
             points_out=len(points),
             dropped=DroppedPoints(**report.dropped),
+            images_left_out=left_out,
             notes=report.notes | get_format(self.recipe.format).losses(frame),
             sources=source_records(source, self.recording),
             fingerprint=task.fingerprint,
         )
         kept = None if report.kept is None else kept_points.encode(report.kept, report.points_in)
-        return PreparedFrame(frame, record, kept, bytes_in_memory(source, record))
+        in_memory = bytes_in_memory(source, record) + sum(len(one.data) for one in encoded if one is not None)
+        return PreparedFrame(frame, encoded, stems, record, kept, in_memory)
 
-    def _encoded(self, task: FrameTask, frame: Frame, urls: Mapping[str, str]) -> bytes:
+    def _with_sound_images(
+        self, frame: Frame, task: FrameTask
+    ) -> tuple[Frame, tuple[EncodedImage | None, ...], tuple[str | None, ...], list[LeftOutImage]]:
+        """Return the frame with the images that can be decoded, their bytes and stems; and those that cannot."""
+        images: list[CameraImage] = []
+        all_encoded: list[EncodedImage | None] = []
+        stems: list[str | None] = []
+        left_out: list[LeftOutImage] = []
+        for row, image in enumerate(frame.images):
+            encoded = None
+            if is_stored(image):
+                try:
+                    encoded = _read_image(image, frame.id)
+                except BadImageError as error:
+                    file = "" if image.path is None else source_location(str(image.path), self.recording)
+                    left_out.append(LeftOutImage(camera=image.camera.name, file=file, error=str(error)))
+                    continue
+            images.append(image if encoded is None else encoded.image)
+            all_encoded.append(encoded)
+            stems.append(task.image_stems[row] if task.image_stems else None)
+        return replace(frame, images=tuple(images)), tuple(all_encoded), tuple(stems), left_out
+
+    def _encoded(self, prepared: PreparedFrame, urls: Mapping[str, str]) -> bytes:
         """Encode a frame with the URLs of its images, by their stems."""
         images = tuple(
             image if stem is None else replace(image, url=urls[stem])
-            for image, stem in zip(frame.images, task.image_stems, strict=True)
+            for image, stem in zip(prepared.frame.images, prepared.stems, strict=True)
         )
-        return self._format.encode(replace(frame, images=images), precision=self.recipe.precision)
+        return self._format.encode(replace(prepared.frame, images=images), precision=self.recipe.precision)
 
     def _recorded(self, task: FrameTask, store: Store, result: FrameResult) -> FrameResult:
         if task.fingerprint is not None:
@@ -253,15 +303,20 @@ def bytes_in_memory(source: Frame, record: FrameRecord) -> int:
     return BYTES_A_POINT * (record.points_in if source.read_chunks is None else record.points_out)
 
 
-def _read_image(image: CameraImage, stem: str, frame_id: str) -> NewObject:
+def _read_image(image: CameraImage, frame_id: str) -> EncodedImage:
     """Read an image from its file, or from the recording.
 
     Raises:
         SceneError: It has neither file nor URL.
-        FormatError: It cannot be read, or is not an image.
+        FormatError: Its file cannot be read.
+        BadImageError: It cannot be decoded. Whatever a name or a link in a recording refers to, nothing else than
+            images is published.
     """
     if image.content is not None:
-        data, source = image.content(), None
+        try:
+            data, source = image.content(), None
+        except FormatError as error:
+            raise BadImageError(f"cannot be read: {error.message}") from error
     elif image.path is not None:
         try:
             data, source = image.path.read_bytes(), image.path
@@ -269,9 +324,9 @@ def _read_image(image: CameraImage, stem: str, frame_id: str) -> NewObject:
             raise FormatError(image.path, found=f"the image cannot be read ({error.strerror or error})") from error
     else:
         raise SceneError(f"frame {frame_id}: the image of {image.camera.name} has no file")
-    media_type, suffix = image_type(image.path or f"frame {frame_id}, the image of {image.camera.name}", data)
-    suffix = image.path.suffix.lower() if image.path is not None else suffix
-    return NewObject.of(stem, data, suffix, media_type, source=source)
+    header = require_whole(data)
+    suffix = image.path.suffix.lower() if image.path is not None else header.suffix
+    return EncodedImage(replace(image, content=partial(held, data)), data, header.media_type, suffix, source)
 
 
 def _note_on_urls(task: FrameTask) -> dict[str, str]:

@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from os import PathLike, fspath
 
 from lidarprep.attachments import SceneFormat, get_format
-from lidarprep.checks import refuse
 from lidarprep.errors import (
+    EncodingError,
     FormatError,
     LidarprepError,
     ManifestConflictError,
+    MissingExtraError,
     RecipeError,
+    SceneError,
     StorageError,
     place_name,
 )
@@ -35,10 +37,11 @@ from lidarprep.prepare.processing import NoProgress, Processing, Progress
 from lidarprep.prepare.settings import SceneSettings, steps_of
 from lidarprep.recipe import Recipe
 from lidarprep.scene import Scene
+from lidarprep.scene.finding import refuse
 from lidarprep.signed_urls import renew
 from lidarprep.storage import Manifest, Store, open_store
 from lidarprep.storage.cache import FrameCache, missing_keys, missing_objects
-from lidarprep.storage.manifest import AttachmentRecord, FrameResult
+from lidarprep.storage.manifest import AttachmentRecord, FrameResult, SettingsRecord
 from lidarprep.storage.open import replace_manifest
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY
@@ -148,7 +151,7 @@ class Run:
         whole_scene = self.stored_scene(current, results)
         if current is not None and identity.is_of(current) and self.is_complete(results, whole_scene):
             return renew(current, self.storage) if current.images_have_expired else current
-        with self.advice_on_failure(), self.checks(current, identity, settings) as checks:
+        with self.advice_on_failure(settings.record), self.checks(current, identity, settings) as checks:
             builder = self.process(results, whole_scene, settings, checks)
             findings = [*builder.findings(), *checks.findings()]
             refuse(findings, accept=self.recipe.accept, strict=self.recipe.strict)
@@ -294,7 +297,7 @@ class Run:
             )
 
     @contextmanager
-    def advice_on_failure(self) -> Iterator[None]:
+    def advice_on_failure(self, settings: SettingsRecord) -> Iterator[None]:
         """Add to an error how to go on, and how much is kept."""
         try:
             yield
@@ -302,16 +305,24 @@ class Run:
             self.store.close()
             finished = 0 if self.processing is None else self.processing.finished
             if isinstance(failure, EmptyResultError):
-                failure.fix = explain_empty_result([task.frame for task in self.tasks], self.recipe) or failure.fix
+                recipe = self.recipe.with_device_height(settings.device_height)
+                failure.fix = explain_empty_result([task.frame for task in self.tasks], recipe) or failure.fix
             elif isinstance(failure, RecipeError):
                 if finished:
                     _advise(failure, f"{finished} frames are stored already: `lidarprep prune --all` removes them.")
             elif finished:
                 kept = f"{finished} of {len(self.tasks)} frames are done and kept"
-                is_late = isinstance(failure, ManifestConflictError)  # which says itself how to go on
-                _advise(failure, f"{kept}." if is_late else f"{kept}: run the same command again to go on.")
+                if isinstance(failure, ManifestConflictError):  # which says itself how to go on
+                    _advise(failure, f"{kept}.")
+                elif isinstance(failure, _RECURRING):
+                    _advise(failure, f"{kept}: once that is mended, run the same command again to go on.")
+                else:
+                    _advise(failure, f"{kept}: run the same command again to go on.")
             raise
 
+
+# What the same command meets again, unless something is done about it.
+_RECURRING = (FormatError, SceneError, EncodingError, MissingExtraError)
 
 _OTHER_RUN = (
     "Choose another destination, or replace its manifest with --overwrite; `lidarprep prune` removes its objects."

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from lidarprep.checks import CheckOptions, Sample, SceneSamples, motion_within_sweeps, sample_of
+from lidarprep.checks import CheckOptions, Sample, SceneSamples, ground_under, motion_within_sweeps, sample_of
 from lidarprep.errors import FormatError, LidarprepError, RecipeError, SceneError
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
 from lidarprep.scene import Frame, PointCloud, Scene, Trajectory
@@ -48,7 +48,7 @@ class SceneSettings:
             frames: Those of its frames that are to be prepared.
 
         Raises:
-            RecipeError: The scale of the intensities is in doubt.
+            RecipeError: The scale of the intensities is in doubt, or the device's height is to be estimated and cannot.
             SceneError, FormatError: A frame cannot be read; where bad frames are skipped, none can.
         """
         samples = _SampleFrames(scene, recipe, frames)
@@ -58,10 +58,13 @@ class SceneSettings:
         looked_at = [samples.first_sound(row, samples.sample) for row in samples.rows]
         if not recipe.deskew and (hint := motion_within_sweeps(scene, looked_at)):
             notes.append(hint)
-        record = SettingsRecord(offset=offset, intensity_scale=scale, notes=notes)
+        height = _estimated_height(looked_at, notes) if recipe.device_height == "auto" else None
+        record = SettingsRecord(offset=offset, intensity_scale=scale, device_height=height, notes=notes)
         for_checks = SceneSamples(scene, frames)
         for sample in looked_at:
-            for_checks.add(sample)
+            for_checks.add(sample.frame, sample)
+        for frame in samples.bad:
+            for_checks.add(frame, None)
         prepared = {frame.id for frame in frames}
         return cls(record, {name: points for name, points in samples.points.items() if name in prepared}, for_checks)
 
@@ -71,10 +74,13 @@ class SceneSettings:
             level=recipe.checks,
             max_speed=recipe.max_speed,
             with_intensity=not recipe.drop_intensity,
-            device_height=recipe.device_height,
+            # What the checks would estimate again is no news.
+            device_height=None if recipe.device_height == "auto" else recipe.device_height,
+            height_band=recipe.height_band or DEFAULT_HEIGHT_BAND,
             region=recipe.region_of_interest_3d,
             offset=self.record.offset,
             recentre=recipe.recentre,
+            unreadable_images=False,
         )
 
 
@@ -91,8 +97,9 @@ def steps_of(scene: Scene, recipe: Recipe, settings: SettingsRecord) -> tuple[St
 
     steps: list[Step] = [Deskew(_path(scene))] if recipe.deskew else []
     height = None
-    if recipe.device_height is not None:
-        height = HeightBand(recipe.device_height, *(recipe.height_band or DEFAULT_HEIGHT_BAND))
+    device_height = recipe.with_device_height(settings.device_height).device_height
+    if isinstance(device_height, float):
+        height = HeightBand(device_height, *(recipe.height_band or DEFAULT_HEIGHT_BAND))
     steps.append(ToWorld(recipe.region_of_interest_3d, height, settings.offset))
     scale = settings.intensity_scale
     steps.append(DropIntensity() if scale is None else NormaliseIntensity(scale))
@@ -159,6 +166,11 @@ class _SampleFrames:
             self.read(frame)
         return self._samples[frame.id]
 
+    @property
+    def bad(self) -> list[Frame]:
+        """The frames that could not be read."""
+        return [frame for frame in self.scene if frame.id in self._bad]
+
     def first_sound(self, row: int, look: Callable[[Frame], Seen], frames: Sequence[Frame] | None = None) -> Seen:
         """Return what `look` gives of a frame, or of the one nearest to it that is not bad."""
         frames = self.frames if frames is None else frames
@@ -197,3 +209,23 @@ def _intensity_scale(samples: _SampleFrames, notes: list[str]) -> float:
         judged = "; judged by their first points" if chunked else ""
         notes.append(f"intensity {scale:g} is taken as 1, since {reason}{judged}")
     return scale
+
+
+def _estimated_height(samples: Sequence[Sample], notes: list[str]) -> float:
+    """Return the height of the device above the ground that the points show, which is noted.
+
+    Raises:
+        RecipeError: They show none, or one that is above the device.
+    """
+    ground = ground_under(samples)
+    fix = "Give it in metres: --device-height M (device_height=M in Recipe); or leave it out."
+    if ground is None:
+        raise RecipeError(
+            f"the device's height above the ground cannot be estimated: {len(samples)} frames were looked at, and most "
+            "show no ground near the device, or each shows another",
+            fix=fix,
+        )
+    if not ground.fits:
+        raise RecipeError(f"the device's height above the ground cannot be 0 or more: the ground is {ground}", fix=fix)
+    notes.append(f"the device is taken to be {ground.device_height:g} m above the ground: the points show it {ground}")
+    return ground.device_height

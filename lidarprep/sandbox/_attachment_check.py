@@ -13,12 +13,12 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from lidarprep._images import BadImageError, require_whole
 from lidarprep.api import is_loopback, is_web_address
 from lidarprep.attachments import FrameFormat, format_of_suffix, get_format
 from lidarprep.errors import FormatError, LidarprepError, StorageError
 from lidarprep.sandbox._store import Document
 from lidarprep.storage import open_store
-from lidarprep.storage.content import image_type
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +148,10 @@ def reason_of(error: Exception) -> str:
 def _decode(data: bytes, kind: str, url: str) -> None:
     """Decode all of it: a scene opens without its points."""
     if kind == IMAGE:
-        image_type(url, data)
+        try:
+            require_whole(data)
+        except BadImageError as error:
+            raise FormatError(url, found=f"an image that {error}") from None
         return
     attachment_format = get_format(kind)
     name = PurePosixPath(urlsplit(url).path).name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from math import isfinite
 from typing import Any, Literal, TypeVar
 
@@ -203,6 +204,19 @@ class Scene:
         """Copy the recording with its points taken to be in that frame of reference."""
         frames = tuple(frame.with_points_in(points_frame) for frame in self.frames)
         return replace(self, frames=frames, points_frame=points_frame)
+
+    def check(self, options: Any = None) -> list[Finding]:
+        """Judge the recording by its own points, poses and images.
+
+        Args:
+            options: The `lidarprep.checks.CheckOptions` to judge it by; None for the defaults.
+
+        Returns:
+            The findings, the gravest first; none for a sound recording.
+        """
+        # The checks stand above the scene, and are looked up by name so that this file does not depend on them.
+        findings: list[Finding] = import_module("lidarprep.checks").check_scene(self, options)
+        return findings
 
     def device_path(self) -> Trajectory | None:
         """world_from_ego over time: the trajectory, or else the poses of the frames that have pose and timestamp.

@@ -17,6 +17,13 @@ ReferenceFrame = Literal["sensor", "ego", "world"]
 # Beyond this, 32-bit floats, which attachments hold, round coordinates by more than 4 mm.
 LARGEST_EXACT_M = 1e5
 
+# The largest part of a sweep's points whose times are taken as strays; and times that a median is taken of.
+STRAY_SHARE = 0.01
+_TIMES_LOOKED_AT = 10_000
+# A point no further from its lidar, metres, is a ray that nothing came back of: drivers that keep a slot for each ray
+# fill it with zeros. No lidar measures so near.
+NO_RETURN_M = 1e-3
+
 # The optional columns of a PointCloud, in the order in which formats list them.
 OPTIONAL_COLUMNS = ("intensity", "device", "timestamp", "is_ground", "colour", "ring")
 
@@ -35,6 +42,9 @@ class PointCloud:
         colour: (N, 3) uint8 red, green, blue.
         ring: (N,) uint16, the laser's number within its sensor; kept for point files, no attachment holds it.
         ignored_fields: Names of the source's fields that have no column here.
+        notes: What reading took on trust or put in place of what is not there, a sentence each, alike for all frames.
+        origins: (K, 3) float64 where the lidars are that saw the points, metres in `frame`; None: at its origin. What
+            moves points moves them, too: by them, rays without a return are known wherever they were moved to.
 
     Raises:
         SceneError: A column's shape does not fit.
@@ -49,6 +59,8 @@ class PointCloud:
     colour: NDArray[np.uint8] | None = None
     ring: NDArray[np.uint16] | None = None
     ignored_fields: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    origins: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.positions.ndim != 2 or self.positions.shape[1] != 3:
@@ -70,6 +82,35 @@ class PointCloud:
         present = {name: getattr(self, name) for name in OPTIONAL_COLUMNS}
         return {name: column for name, column in present.items() if column is not None}
 
+    def no_return_zones(self, world_from_ego: Pose | None = None) -> NDArray[np.float64]:
+        """Return where a point is a ray without a return.
+
+        Args:
+            world_from_ego: The device's pose, if it is known: points in the world are seen from there.
+
+        Returns:
+            (K, 4) float64, at least one row: x, y, z in `frame`, and the distance up to which a point is one; metres.
+        """
+        if self.origins is not None:
+            return np.column_stack((self.origins, np.full(len(self.origins), NO_RETURN_M)))
+        zones = np.array([[0.0, 0.0, 0.0, NO_RETURN_M]])
+        if self.frame != "world":
+            return zones
+        # In the world there may be something at the origin: only exact zeros are slots that were never filled.
+        zones[0, 3] = 0.0
+        return zones if world_from_ego is None else np.vstack((zones, (*world_from_ego.translation, NO_RETURN_M)))
+
+    def no_return_rows(self, world_from_ego: Pose | None = None) -> NDArray[np.int64]:
+        """Return the rows of the rays without a return, (M,) increasing; `world_from_ego` as in `no_return_zones`."""
+        found = []
+        for *place, nearest in self.no_return_zones(world_from_ego):
+            # By one coordinate first, which leaves few.
+            rows = np.flatnonzero(np.abs(self.positions[:, 0] - place[0]) <= nearest)
+            with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates
+                away = self.positions[rows].astype(np.float64) - place
+                found.append(rows[(away * away).sum(axis=1) <= nearest**2])
+        return found[0] if len(found) == 1 else np.unique(np.concatenate(found))
+
     def take(self, rows: NDArray[Any]) -> PointCloud:
         """Select points by (M,) integer indices or an (N,) boolean mask."""
         if rows.dtype == np.bool_:
@@ -82,6 +123,7 @@ class PointCloud:
     def concatenate(cls, clouds: Sequence[PointCloud]) -> PointCloud:
         """Concatenate clouds that are in one frame of reference.
 
+        The lidars of all of them saw the whole.
         A column that only some of the clouds have is left out and named in `ignored_fields`, but for the devices:
         points of a cloud without them come from device 0. Dtypes are promoted as NumPy does.
 
@@ -96,6 +138,7 @@ class PointCloud:
         present = {name for cloud in clouds for name in cloud.columns}
         columns: dict[str, Any] = {}
         ignored = dict.fromkeys(name for cloud in clouds for name in cloud.ignored_fields)
+        notes = tuple(dict.fromkeys(note for cloud in clouds for note in cloud.notes))
         for name in (name for name in OPTIONAL_COLUMNS if name in present):
             parts = [getattr(cloud, name) for cloud in clouds]
             if name == "device":
@@ -108,17 +151,62 @@ class PointCloud:
                 continue
             columns[name] = np.concatenate(parts)
         positions = np.concatenate([cloud.positions for cloud in clouds])
-        return cls(positions, clouds[0].frame, **columns, ignored_fields=tuple(ignored))
+        origins = None
+        if any(cloud.origins is not None for cloud in clouds):
+            origins = np.unique(np.concatenate([_origins(cloud) for cloud in clouds]), axis=0)
+        return cls(positions, clouds[0].frame, **columns, ignored_fields=tuple(ignored), notes=notes, origins=origins)
 
     def moved(self, target_from_source: Pose, frame: ReferenceFrame) -> PointCloud:
         """Transform the points to another frame of reference; positions keep their dtype."""
         with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates become infinite
             positions = target_from_source.apply(self.positions).astype(self.positions.dtype)
-        return replace(self, positions=positions, frame=frame)
+        return replace(self, positions=positions, frame=frame, origins=target_from_source.apply(_origins(self)))
 
     def __repr__(self) -> str:
         columns = ", ".join(["positions", *self.columns])
         return f"PointCloud({len(self)} points in {self.frame}: {columns})"
+
+
+def _origins(cloud: PointCloud) -> NDArray[np.float64]:
+    return np.zeros((1, 3)) if cloud.origins is None else cloud.origins
+
+
+# ---- times of points ----
+
+
+def rows_with_time(good: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return for each of (N,) points the row whose time it takes: its own, else the last good one before, or the first.
+
+    `good` says which points have a time; at least one has.
+    """
+    rows = np.where(good, np.arange(good.size), int(good.argmax()))
+    return np.maximum.accumulate(rows)
+
+
+def middle_time(times: NDArray[np.int64]) -> int:
+    """Return the lower median of a sample of (N,) times, N ≥ 1: a few wrong ones do not change what it says."""
+    sample = times[:: max(1, times.size // _TIMES_LOOKED_AT)]
+    middle = (sample.size - 1) // 2
+    return int(np.partition(sample, middle)[middle])
+
+
+def without_stray_times(times: NDArray[np.int64], reach_ns: int) -> tuple[NDArray[np.int64], int]:
+    """Give the few points whose times cannot be those of one sweep the time of the point before them.
+
+    Args:
+        times: (N,) int64 nanoseconds.
+        reach_ns: Times further than this from the median are not of the sweep.
+
+    Returns:
+        (N,) int64, and how many were replaced: none where they are more than STRAY_SHARE, and so another fault.
+    """
+    if not times.size or int(times.max()) - int(times.min()) <= reach_ns:
+        return times, 0
+    good = np.abs(times.astype(np.float64) - middle_time(times)) <= reach_ns  # int64 may overflow
+    strays = times.size - int(np.count_nonzero(good))
+    if not 0 < strays <= STRAY_SHARE * times.size:
+        return times, 0
+    return times[rows_with_time(good)], strays
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lidarprep.errors import SceneError
 from lidarprep.kernels import deskew as kernel
 from lidarprep.scene import Frame, PointCloud, Trajectory
+from lidarprep.scene.points import without_stray_times
 from lidarprep.scene.pose import matrices
 from lidarprep.steps import StepReport
 
@@ -90,6 +91,10 @@ class Deskew:
                 f"frame {frame.id} has no timestamp, which --deskew moves its points to",
                 fix='Give poses with times (a "timestamp" in each pose of a toolkit folder), or leave --deskew out.',
             )
+        in_sweep, strays = without_stray_times(points.timestamp, LONGEST_NS)
+        if strays:
+            found.stray_times(strays)
+            points = replace(points, timestamp=in_sweep)
         positions = np.require(points.positions, requirements=("C", "W"))
         times, count_from = _times_of(points, frame.timestamp, found)
         first, last = int(times.min()) + count_from, int(times.max()) + count_from
@@ -102,6 +107,9 @@ class Deskew:
         kernel.deskew(positions, times, count_from, motion.since, motion.until, motion.begins, rows, out, counts)
         if counts[kernel.OUTSIDE]:
             raise self._no_pose(frame, f"{counts[kernel.OUTSIDE]} of {len(points)} points were measured")
+        # A ray without a return was measured nowhere, and is known by its place.
+        no_return = points.no_return_rows()
+        out[no_return] = positions[no_return]
         found.extrapolated(int(counts[kernel.EXTRAPOLATED]), int(counts[kernel.FURTHEST]))
         if count_from:  # from here on they are on the clock of all else
             return replace(points, positions=out, timestamp=times + count_from)
@@ -130,6 +138,15 @@ class _Found:
     count_from: int | None = None  # origin of the times, by the first chunk
     beyond: int = 0
     furthest_ns: int = 0
+    strays: int = 0
+
+    def stray_times(self, count: int) -> None:
+        """Note points whose times are not of the sweep."""
+        self.strays += count
+        self.report.notes["stray times"] = (
+            f"frame {self.frame.id}: the times of {self.strays} points are more than {LONGEST_NS / 1e9:g} s from the "
+            "others'; these points take the time of the point before them"
+        )
 
     def extrapolated(self, count: int, furthest_ns: int) -> None:
         """Note points that were measured beyond the poses, and by how much at most."""

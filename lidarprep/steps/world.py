@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import SceneError
-from lidarprep.kernels.select import HEIGHT, NOT_FINITE, REGION, transform_and_select
+from lidarprep.kernels.select import HEIGHT, NO_RETURN, NOT_FINITE, REGION, transform_and_select
 from lidarprep.scene import Frame, PointCloud, Pose, RadarPoints, RegionOfInterest3D
 from lidarprep.scene.region import EDGE_TOLERANCE_M
 from lidarprep.steps import StepReport
@@ -39,7 +39,7 @@ class HeightBand:
 class ToWorld:
     """Bring a frame's points, radar returns and images into one world frame, and drop unwanted points.
 
-    A point that is dropped is counted once, by the first of these reasons: not_finite, region, height.
+    A point that is dropped is counted once, by the first of these reasons: not_finite, no_return, region, height.
 
     Args:
         region: The region that is kept, in the recording's world frame; None keeps all.
@@ -63,13 +63,15 @@ class ToWorld:
                 fix="Give a poses file, or leave the device height out.",
             )
         offset = np.array(self.offset)
-        dropped = np.zeros(3, dtype=np.int64)
+        dropped = np.zeros(4, dtype=np.int64)
         kept: list[PointCloud] = []
         rows: list[NDArray[np.int64]] = []
         for chunk in frame.chunks():
             # Every chunk is in the frame of reference of the first.
             world_from_ego = self._device_pose(frame, chunk)
-            cloud, kept_rows = self._kept(chunk, world_from_ego, offset, dropped, compact=frame.read_chunks is not None)
+            zones = chunk.no_return_zones(frame.world_from_ego)
+            compact = frame.read_chunks is not None
+            cloud, kept_rows = self._kept(chunk, world_from_ego, offset, zones, dropped, compact=compact)
             kept.append(cloud)
             rows.append(kept_rows + report.points_in if report.points_in else kept_rows)
             report.points_in += len(chunk)
@@ -80,6 +82,7 @@ class ToWorld:
             "region": int(dropped[REGION]),
             "height": int(dropped[HEIGHT]),
             "not_finite": int(dropped[NOT_FINITE]),
+            "no_return": int(dropped[NO_RETURN]),
         }
         return replace(
             frame.with_data(PointCloud.concatenate(kept), self._radar(frame.radar(), world_from_ego)),
@@ -109,6 +112,7 @@ class ToWorld:
         points: PointCloud,
         world_from_ego: Pose,
         offset: NDArray[np.float64],
+        no_return_zones: NDArray[np.float64],
         dropped: NDArray[np.int64],
         *,
         compact: bool,
@@ -125,6 +129,7 @@ class ToWorld:
             positions,
             np.ascontiguousarray(world_from_source.matrix[:3]),
             offset,
+            no_return_zones,
             self._region_parameters(),
             self._height_parameters(points, world_from_ego),
             moved,
@@ -135,7 +140,8 @@ class ToWorld:
         columns: dict[str, Any] = points.columns
         if count < len(points):
             columns = {name: column[rows] for name, column in columns.items()}
-        return replace(points, positions=moved.copy() if compact else moved, frame="world", **columns), rows
+        positions = moved.copy() if compact else moved
+        return replace(points, positions=positions, frame="world", origins=None, **columns), rows
 
     def _region_parameters(self) -> NDArray[np.float64]:
         if self.region is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lidarprep.errors import FormatError, StorageError
+from lidarprep.errors import StorageError
 from lidarprep.storage.keys import content_key
 from lidarprep.storage.store import Store
 
@@ -56,22 +56,6 @@ def read_content(store: Store, key: str, *, is_compressed: bool) -> Iterator[byt
             break
     if inflate is not None and start and (not inflate.eof or inflate.unused_data):
         raise StorageError(f"{key} says that it is compressed, and is cut off, or goes on after its end")
-
-
-# How images begin, their media types, and suffixes for those that have no file name.
-_IMAGES = {b"\xff\xd8\xff": ("image/jpeg", ".jpg"), b"\x89PNG\r\n\x1a\n": ("image/png", ".png")}
-
-
-def image_type(path: Path | str, data: bytes) -> tuple[str, str]:
-    """Return media type and suffix of an image, by how its bytes begin; `path` names it in errors.
-
-    Raises:
-        FormatError: It is neither a JPEG nor a PNG: whatever a name in a recording says, nothing else is published.
-    """
-    for beginning, found in _IMAGES.items():
-        if data.startswith(beginning):
-            return found
-    raise FormatError(path, place="byte 0", found="neither a JPEG nor a PNG", fix="Replace the image, or remove it.")
 
 
 @dataclass(frozen=True)

@@ -72,12 +72,13 @@ class ImageRecord(ObjectRecord):
 
 class DroppedPoints(_Record):
     """How many points of a frame were dropped, by reason; one that meets several counts for the first of
-    not_finite, region, height.
+    not_finite, no_return, region, height.
 
     Args:
         region: Outside the region of interest.
         height: Outside the height band.
         not_finite: With a coordinate that is not a finite number.
+        no_return: At its lidar's own place: a ray that nothing came back of.
         voxel: Beside another point of its voxel.
     """
 
@@ -86,6 +87,7 @@ class DroppedPoints(_Record):
     region: int = 0
     height: int = 0
     not_finite: int = 0
+    no_return: int = 0
     voxel: int = 0
 
 
@@ -115,6 +117,20 @@ class SourceRecord(_Record):
     version: str = ""
 
 
+class LeftOutImage(_Record):
+    """An image that was left out of its frame, since it cannot be decoded.
+
+    Args:
+        camera: Name of its camera.
+        file: Its path, as a source's; "" where the recording holds it itself.
+        error: What is wrong with it.
+    """
+
+    camera: str
+    file: str = ""
+    error: str
+
+
 class FrameRecord(_Record):
     """One prepared frame.
 
@@ -129,6 +145,7 @@ class FrameRecord(_Record):
         labelled: Whether Scale labels the frame at the recipe's labeling_sample_rate.
         kept: The object that says which of the recording's points the attachment has, as `prepare.kept_points` writes
             it; None where it has all of them, in their order.
+        images_left_out: Its images that cannot be decoded.
         notes: What was found odd, or what the format cannot hold: a sentence for each kind.
         sources: The files that it was made of.
         fingerprint: What its result depends on, 64 hex digits; None where the sources are unknown.
@@ -143,6 +160,7 @@ class FrameRecord(_Record):
     dropped: DroppedPoints
     labelled: bool = False
     kept: ObjectRecord | None = None
+    images_left_out: list[LeftOutImage] = []
     notes: dict[str, str] = {}
     sources: list[SourceRecord] = []
     fingerprint: str | None = None
@@ -217,11 +235,13 @@ class SettingsRecord(_Record):
     Args:
         offset: (x, y, z) metres that are taken from every world position.
         intensity_scale: The intensity that becomes 1; None where intensities are left out.
+        device_height: The device's height above the ground where the recipe leaves it to be estimated, metres.
         notes: What was guessed.
     """
 
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     intensity_scale: float | None = None
+    device_height: float | None = None
     notes: list[str] = []
 
 

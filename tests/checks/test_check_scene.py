@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lidarprep.checks import check_scene, motion_within_sweeps, refuse, sample_of
+from lidarprep.checks import CheckOptions, check_scene, motion_within_sweeps, sample_of
 from lidarprep.checks._cameras import image_size
-from lidarprep.checks._finding import Finding, thinned
-from lidarprep.errors import RecipeError, SceneError
-from lidarprep.scene import Camera, CameraImage, Frame, Intrinsics, Lidar, PointCloud, Pose, Scene, Trajectory
+from lidarprep.checks._samples import thinned
+from lidarprep.errors import FindingsError, RecipeError
+from lidarprep.scene import Camera, CameraImage, Finding, Frame, Intrinsics, Lidar, PointCloud, Pose, Scene, Trajectory
+from lidarprep.scene.finding import refuse
 from lidarprep.steps.intensity import guess_intensity_scale
 from lidarprep.steps.recentre import scene_offset
 from tests.checks.rigs import OPTICAL, WIDE, at, level_camera, ring, scene_of
@@ -26,9 +27,13 @@ AROUND = ring()
 AHEAD = ring(degrees=(-60.0, 60.0))
 
 
+# What these scenes lack on purpose.
+_OF_RIGS = {"images-missing", "poses-missing"}
+
+
 def codes(scene: Scene, *, max_speed: float = 80.0, with_intensity: bool = True) -> list[str]:
-    samples = [sample_of(frame, frame.points()) for frame in scene]
-    return [finding.code for finding in check_scene(scene, samples, max_speed=max_speed, with_intensity=with_intensity)]
+    options = CheckOptions(max_speed=max_speed, with_intensity=with_intensity)
+    return [finding.code for finding in check_scene(scene, options) if finding.code not in _OF_RIGS]
 
 
 def seen_by(pose: Pose, *, points: np.ndarray = AROUND, intrinsics: Intrinsics = WIDE) -> list[str]:
@@ -129,9 +134,9 @@ def test_cameras_with_poses_in_the_world_alone_are_judged_relative_to_the_device
     sound = scene_of([points], [device], cameras=[camera], points_frame=points_frame, world_from_camera=right)
     assert codes(sound) == []
     inverted = scene_of([points], [device], cameras=[camera], points_frame=points_frame, world_from_camera=wrong)
-    findings = check_scene(inverted, [sample_of(inverted[0], inverted[0].points())], max_speed=80)
+    findings = check_scene(inverted)
     assert [finding.code for finding in findings] == ["extrinsics-inverted"]
-    assert "--invert-extrinsics" not in findings[0].option
+    assert findings[0].option is None
 
 
 def test_a_camera_without_any_pose_is_not_judged() -> None:
@@ -322,17 +327,31 @@ def test_the_size_of_a_image_is_its_calibrations_or_its_own(tmp_path: Path) -> N
     assert image_size(CameraImage(unsized, content=encoded.getvalue)) == (320, 200)
     assert image_size(CameraImage(unsized, tmp_path / "a.png", scale_factor=2.0)) == (640, 400)
     for unreadable in (tmp_path / "b.png", tmp_path / "c.png", None):
-        assert image_size(CameraImage(unsized, unreadable)) == (639, 479)
+        assert image_size(CameraImage(unsized, unreadable)) is None
 
 
 def test_a_strict_run_ends_with_every_finding() -> None:
     refuse([])
-    findings = [Finding("one-thing", "this is odd", "--mend"), Finding("another", "so is that", "--heal")]
-    with pytest.raises(SceneError) as ended:
-        refuse(findings)
+    findings = [Finding("one-thing", "this is odd", "mend it"), Finding("another", "so is that", "heal it")]
+    refuse(findings)
+    with pytest.raises(FindingsError) as ended:
+        refuse([*findings, Finding("as-well", "by the way", severity="note")], strict=True)
     assert ended.value.message == "2 warnings are errors, as --strict asks"
+    assert ended.value.codes == ("one-thing", "another")
     for finding in findings:
-        assert f"{finding.code}: {finding.message}\n  {finding.option}" in str(ended.value)
+        assert f"{finding.code}: {finding.message}\n  {finding.cure}" in str(ended.value)
+    refuse(findings, accept=["one-thing", "another"], strict=True)
+
+
+def test_an_error_ends_a_run_unless_it_is_accepted() -> None:
+    findings = [Finding("one-thing", "this is wrong", severity="error"), Finding("another", "this is odd")]
+    with pytest.raises(FindingsError, match="1 finding would ruin a task") as ended:
+        refuse(findings)
+    assert "--accept one-thing" in str(ended.value)
+    assert "another" not in str(ended.value)
+    refuse(findings, accept=["one-thing"])
+    with pytest.raises(FindingsError, match="1 warning is an error"):
+        refuse(findings, accept=["one-thing"], strict=True)
 
 
 def test_motion_within_sweeps_is_told_where_points_have_times_and_the_device_moves() -> None:

@@ -80,7 +80,7 @@ FAULTS = {
             "extrinsics-inverted",
             rf"camera {camera} look inverted: as given, its image is \d+° from upright and [\d.]+% .*; "
             r"inverted, .* [1-4]° from upright and [\d.]+%",
-            f"--invert-extrinsics {camera} (invert_extrinsics=['{camera}'] in open_scene",
+            f"--invert-extrinsics {camera}",
             settled_by=("--invert-extrinsics", camera),
         )
         for camera in ("front_camera", "left_camera", "right_camera")
@@ -101,7 +101,7 @@ FAULTS = {
         lambda folder: f.swap_timestamps(folder, "1", "2"),
         "frames-out-of-order",
         r"1 of 4 frames .* the first is 2, 100\.000 ms before 1",
-        "--frame-order time (frame_order='time' in open_scene",
+        "--frame-order time",
         settled_by=("--frame-order", "time"),
     ),
     "a frame doubled": Fault(
@@ -127,22 +127,22 @@ FAULTS = {
     "points in the world": Fault(
         _in_world,
         "points-in-world",
-        r"in frame 0 they lie \d{3}\.\d m away from the device.*\(4\d\d\.\d, -\d+\.\d\)",
-        "--points-frame world (points_frame='world' in open_scene",
+        r"in world: so read, [3-9]\d% of the occupied voxels of \d pairs of frames coincide, as given \d%",
+        "--points-frame world",
         settled_by=("--points-frame", "world"),
     ),
     "points said to be in the world": Fault(
         lambda folder: f.move_device(folder, f.FAR),
         "points-in-ego",
-        r"in frame 0 they lie \d{3}\.\d m away from the device's place",
-        "--points-frame ego (points_frame='ego' in open_scene",
+        r"in ego: so read, [3-9]\d% of the occupied voxels of \d pairs of frames coincide, as given 0%",
+        "--points-frame ego",
         words=("--points-frame", "world"),
         settled_by=("--points-frame", "ego"),
     ),
     "points in the world, near its origin": Fault(
         lambda folder: _in_world(folder, NEAR),
         "points-in-world",
-        r"in frame 0 they leave a hole at the device's place in the world, \(9\.\d, 0\.\d\), and none at the origin",
+        r"in world: so read, [3-9]\d% of the occupied voxels of \d pairs of frames coincide, as given \d%",
         "--points-frame world",
         settled_by=("--points-frame", "world"),
     ),
@@ -158,13 +158,13 @@ FAULTS = {
         lambda folder: f.scale_intensity(folder, 0.0),
         "intensity-zero",
         r"every intensity is 0, in 3 frames",
-        "prepare --drop-intensity (drop_intensity=True in a recipe)",
+        "--drop-intensity",
     ),
     "intensity of no known scale": Fault(
         lambda folder: f.scale_intensity(folder, 0.3),
         "intensity-scale",
         r"intensities reach from 0 to \d+",
-        "prepare --intensity-scale S",
+        "--intensity-scale S",
     ),
     "coordinates far out": Fault(
         _far(4_500_000.0),
@@ -177,7 +177,7 @@ FAULTS = {
         lambda folder: _truncate(folder / "pointcloud/3.ply"),
         "bad-frame",
         r"frame 3 cannot be read: .*3\.ply",
-        "prepare --skip-bad-frames (skip_bad_frames=True in a recipe)",
+        "--skip-bad-frames",
     ),
     "an image missing": Fault(
         lambda folder: (folder / "cameras/left_camera/1.jpg").unlink(),
@@ -197,6 +197,12 @@ def inspect(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, st
     return int(ended.value.code or 0), captured.out, captured.err
 
 
+def _advice(finding: dict[str, Any]) -> str:
+    """What to do, as the command line shows it."""
+    flag = finding["option"]["flag"] if finding["option"] else ""
+    return "; ".join(part for part in (flag, finding["cure"]) if part)
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_named_with_its_figure_and_what_settles_it(
     sound: Path, capsys: pytest.CaptureFixture[str], name: str
@@ -208,13 +214,13 @@ def test_a_planted_fault_is_named_with_its_figure_and_what_settles_it(
     assert code == 0
     assert [finding["code"] for finding in findings] == [fault.code]
     assert re.search(fault.figure, findings[0]["message"]), findings[0]["message"]
-    assert fault.option in findings[0]["option"]
+    assert fault.option in f"{findings[0]['option']} {findings[0]['cure']}"
 
     code, out, err = inspect(capsys, sound, *fault.words, "--strict")
     assert (code, out) == (2, "")
     lines = err.splitlines()
-    shown = next(row for row, line in enumerate(lines) if line == f"warning: {findings[0]['message']}")
-    assert lines[shown + 1] == f"  {findings[0]['option']}"
+    shown = next(row for row, line in enumerate(lines) if line == f"warning: {findings[0]['message']} [{fault.code}]")
+    assert lines[shown + 1] == f"  {_advice(findings[0])}"
     assert lines[-1].startswith("error: 1 warning")
 
 

@@ -1,4 +1,4 @@
-"""What the checks find comes before anything is stored: noted as warnings, or the end of a strict run."""
+"""What the checks find stands in the manifest, or ends the run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 import lidarprep as lp
-from lidarprep.checks import WARNING
 from lidarprep.cli import main
 from tests.checks import faults as f
 
 
 def warnings(manifest: lp.Manifest) -> list[str]:
-    return [note for note in manifest.notes if note.startswith(WARNING)]
+    return [f"{one.message}; {one.advice}" for one in manifest.findings if one.severity == "warning"]
 
 
 def test_a_sound_recording_is_prepared_strictly_without_a_warning(sound: Path, tmp_path: Path) -> None:
@@ -62,8 +61,8 @@ def test_the_highest_speed_is_the_recipes(sound: Path, tmp_path: Path) -> None:
 def test_the_offset_is_told_once_and_as_it_is_taken(sound: Path, tmp_path: Path) -> None:
     f.move_device(sound, np.array([4_500_000.0, 0.0, 0.0]))
     manifest = lp.prepare(lp.open_scene(sound), lp.Recipe(), tmp_path / "out")
-    (told,) = [note for note in manifest.notes if "float32" in note or "metres are taken" in note]
-    assert told.startswith(WARNING)
+    (told,) = [text for text in (*manifest.notes, *warnings(manifest)) if "float32" in text or "metres are" in text]
+    assert [told] == warnings(manifest)
     assert f"{manifest.world_offset}" in told
 
 

@@ -121,7 +121,7 @@ def test_flags_override_the_recipe_file(lidarprep: Any, scene_folder: Path, tmp_
         (["--endpoint-url", "nonsense"], "endpoint_url must be a URL"),
         (["--url-base", "https://user:pass@host/x"], "without user, password"),
         (["--url-base", "https://host/x?sig=abc"], "without user, password"),
-        (["--device-height", "-3"], "device_height is -3.0"),
+        (["--device-height", "-3"], "device_height is '-3': must be 0 metres or more"),
         (["--voxel", "0"], "voxel is 0.0"),
         (["--voxel-keep", "nearest"], "voxel_keep is 'nearest' without voxel"),
         (["--layout", "bag"], "there is no layout 'bag'"),

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -357,3 +358,24 @@ def test_what_is_served_from_elsewhere_by_now_can_be_submitted(
     for path in [*place.rglob("*.jpg"), *place.glob("frames/*")]:
         path.unlink()
     assert run("submit", place, *words[2:]).code == 0
+
+
+def test_a_finding_that_would_ruin_the_task_is_said_and_refused_until_it_is_accepted(
+    run: Run, sandbox: Sandbox, tmp_path: Path, words: tuple[object, ...], out: Path
+) -> None:
+    shutil.copytree(out, tmp_path / "copy")
+    path = tmp_path / "copy/manifest.json"
+    record = json.loads(path.read_bytes())
+    odd = {"code": "odd", "message": "this is odd", "severity": "warning"}
+    record["findings"] = [{"code": "wrong", "message": "this is wrong", "severity": "error"}, odd]
+    path.write_text(json.dumps(record))
+    before = sandbox.store.page(limit=1).total
+    words = tuple(tmp_path / "copy" if word == out else word for word in words)
+    refused = run(*words)
+    assert refused.code == 2
+    for part in ("error: this is wrong [wrong]", "warning: this is odd [odd]", "--accept wrong"):
+        assert part in refused.err
+    assert sandbox.store.page(limit=1).total == before
+    assert run(*words, "--accept", "wrong").code == 0
+    assert Manifest.load(tmp_path / "copy").accepted == ["wrong"]
+    assert run(*words).code == 0

@@ -203,9 +203,16 @@ def test_a_camera_without_calibration_is_left_out_and_named(log: Path) -> None:
     table[table.sensor_name != "left_camera"].reset_index(drop=True).to_feather(log / INTRINSICS)
     scene = open_scene(log)
     assert [(camera.name, camera.index) for camera in scene.cameras] == [("front_camera", 0), ("right_camera", 2)]
-    assert "left out, since calibration/ lacks them: left_camera" in scene.notes
+    (finding,) = scene.findings
+    assert (finding.code, finding.severity, finding.subject.name) == ("camera-left-out", "note", "left_camera")
     with pytest.raises(SceneError, match="no extrinsics or no intrinsics of left_camera"):
         open_scene(log, cameras=["left_camera"])
+
+
+def test_misnamed_folders_are_a_warning(log: Path) -> None:
+    (log / "sensors/cameras").rename(log / "sensors/camera")
+    (finding,) = open_scene(log).findings
+    assert (finding.code, finding.found, finding.expected) == ("folder-not-read", "camera", "cameras")
 
 
 def test_only_the_cameras_asked_for_are_read(written: Path) -> None:

@@ -86,6 +86,7 @@ def test_every_layout_gives_the_same_points_cameras_and_times(
 ) -> None:
     scene = lp.open_scene(layout.write(recording, tmp_path / "recording"))
     assert scene.layout == layout.name
+    assert scene.findings == ()
     frames = prepared(scene, tmp_path / "out")
     assert len(frames) == len(recording.frames)
     for frame, expected in zip(frames, recording.frames, strict=True):

@@ -105,7 +105,11 @@ def test_a_count_that_differs_is_refused_with_both_counts(folder: Path) -> None:
     with pytest.raises(SceneError, match=r"poses\.txt has 4 poses for 3 point files"):
         open_scene(folder)
     (folder / "poses.json").write_text(json.dumps({"scan_1": {"heading": [1, 0, 0, 0], "position": [0, 0, 0]}}))
-    with pytest.raises(SceneError, match=r"poses\.json has no pose for scan_2\.ply"):
+    scene = open_scene(folder)
+    assert [frame.world_from_ego is None for frame in scene] == [False, True, True]
+    assert "2 of 3 frames have no pose: poses.json does not name scan_2.ply, scan_10.ply" in scene.notes
+    (folder / "poses.json").write_text(json.dumps({"other": {"heading": [1, 0, 0, 0], "position": [0, 0, 0]}}))
+    with pytest.raises(SceneError, match=r"poses\.json has no pose for scan_1\.ply"):
         open_scene(folder)
 
 
@@ -172,8 +176,29 @@ def test_other_files_in_the_folder_are_noted(folder: Path) -> None:
     assert open_scene(folder).notes[-1] == "drive: 1 files there are no point files, such as 11.zip"
 
 
-def test_the_point_folder_of_a_toolkit_recording_hints_at_the_recording(toolkit: Path) -> None:
-    assert "open that one" in open_scene(toolkit / "pointcloud").notes[-1]
+@pytest.mark.parametrize("name", ["pose.txt", "Poses_.csv", "odometry.tum", "trajectory.json"])
+def test_a_file_with_almost_the_name_of_the_poses_is_a_warning(folder: Path, name: str) -> None:
+    (folder.parent / name).write_text("")
+    (finding,) = open_scene(folder).findings
+    assert (finding.code, finding.severity, finding.found) == ("folder-not-read", "warning", name)
+    assert finding.option is not None
+    assert finding.option.flag == f"--poses {folder.parent / name}"
+    assert open_scene(folder, points_frame="world").findings == ()
+
+
+def test_folders_of_a_toolkit_recording_beside_the_point_files_are_a_warning(folder: Path) -> None:
+    (folder / "camera").mkdir()
+    (folder / "poses").mkdir()
+    (folder / "maps").mkdir()
+    (finding,) = open_scene(folder).findings
+    assert finding.message == "camera/, poses/ beside the point files are not read: a plain folder has points only"
+
+
+def test_other_folders_beside_the_point_files_are_noted(folder: Path) -> None:
+    (folder / "maps").mkdir()
+    scene = open_scene(folder)
+    assert scene.findings == ()
+    assert "folders beside the point files are not read: maps" in scene.notes
 
 
 def test_two_files_of_one_frame_are_named(folder: Path) -> None:
@@ -206,13 +231,10 @@ def test_nothing_at_the_path_is_said(tmp_path: Path) -> None:
         open_scene(tmp_path / "nowhere")
 
 
-def test_what_was_looked_for_is_listed_when_nothing_fits(tmp_path: Path) -> None:
+def test_the_list_of_layouts_is_named_when_nothing_fits(tmp_path: Path) -> None:
     (tmp_path / "notes.md").touch()
     for path in (tmp_path, tmp_path / "notes.md"):
-        with pytest.raises(SceneError, match="is no recording that lidarprep knows") as caught:
-            open_scene(path)
-        for layout in ("toolkit: a toolkit folder", "folder: a folder of point files", "file: a point file: ."):
-            assert layout in str(caught.value)
+        assert refusal(path)[1:] == ["`lidarprep layouts` lists what is known."]
 
 
 def refusal(path: Path) -> list[str]:

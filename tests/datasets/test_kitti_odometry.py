@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lidarprep.datasets import kitti_odometry, open_scene
-from lidarprep.errors import LidarprepError, SceneError
+from lidarprep.errors import FormatError, LidarprepError, SceneError
 from lidarprep.scene import Pose
 from tests.datasets.generated import Recording
 from tests.datasets.write_kitti_odometry import write_kitti_odometry
@@ -244,7 +244,6 @@ def without_line(name: str, start: str) -> Callable[[Path], object]:
     ("spoil", "said"),
     [
         (without_line("sequences/00/calib.txt", "Tr"), r"no line 'Tr:'(?s:.*)data_odometry_calib"),
-        (without_line("sequences/00/calib.txt", "P2"), "no line 'P2:'"),
         (lambda dataset: (dataset / "sequences/00/calib.txt").unlink(), r"calib\.txt is missing"),
         (write("sequences/00/calib.txt", "Tr: 1 2 3\n"), "line 'Tr:': 3 numbers; expected 12"),
         (write("sequences/00/calib.txt", "Tr: " + "1 " * 12), "not orthonormal"),
@@ -279,3 +278,23 @@ def test_cameras_that_are_chosen_keep_their_numbers(dataset: Path) -> None:
     assert [(one.name, one.index) for one in open_scene(dataset).cameras] == [("image_0", 0), ("image_2", 1)]
     (camera,) = open_scene(dataset, cameras=["image_2"]).cameras
     assert (camera.name, camera.index) == ("image_2", 1)
+
+
+def test_a_camera_without_calibration_is_left_out_or_refused_where_it_is_named(dataset: Path) -> None:
+    without_line("sequences/00/calib.txt", "P2")(dataset)
+    scene = open_scene(dataset)
+    (finding,) = scene.findings
+    assert (finding.code, finding.subject.name, scene.cameras) == ("camera-left-out", "image_2", ())
+    with pytest.raises(FormatError, match="no line 'P2:'"):
+        open_scene(dataset, cameras=["image_2"])
+
+
+def test_a_misnamed_folder_is_a_warning_and_others_are_noted(dataset: Path) -> None:
+    sequence = dataset / "sequences/00"
+    (sequence / "image_2").rename(sequence / "image_02")
+    (sequence / "labels").mkdir()
+    (sequence / "labels/000000.label").touch()
+    scene = open_scene(dataset)
+    (finding,) = scene.findings
+    assert (finding.code, finding.found, finding.expected) == ("folder-not-read", "image_02", "image_2")
+    assert "folders there that are not read: labels" in scene.notes

@@ -301,12 +301,7 @@ def replaced(name: str, old: str, new: str, *, whole: bool = False) -> Callable[
         (replaced("calib_imu_to_velo.txt", "T: ", "T: one two three", whole=True), "no line 'T:'"),
         (replaced("calib_velo_to_cam.txt", "R: ", "R: 1 0 0 0 1 0 0 0 -1", whole=True), "mirrors"),
         (replaced("calib_velo_to_cam.txt", "R: ", "R: 2 0 0 0 1 0 0 0 1", whole=True), "not orthonormal"),
-        (
-            replaced("calib_cam_to_cam.txt", "P_rect_02: ", "P_rect_02: " + "0 " * 12, whole=True),
-            "no projection matrix",
-        ),
         (replaced("calib_cam_to_cam.txt", "S_rect_02: ", "S_rect_03: 1 1", whole=True), "a second line 'S_rect_03:'"),
-        (replaced("calib_cam_to_cam.txt", "P_rect_02:", "P_02:"), "no line 'P_rect_02:'"),
         (remove(f"{DRIVE}/velodyne_points/timestamps.txt"), "timestamps.txt is missing"),
         (remove(f"{DRIVE}/oxts/timestamps.txt"), "timestamps.txt is missing"),
         (write(f"{DRIVE}/velodyne_points/timestamps.txt", "now\n"), "line 1: 'now'; expected a time such as"),
@@ -365,3 +360,39 @@ def test_the_projection_has_the_scale_of_the_first_row(day: Path) -> None:
     moved = second.world_from_ego.translation - first.world_from_ego.translation
     south, north = np.log(np.tan(np.pi / 4 + np.array(latitudes) / 2))
     assert moved[1] == pytest.approx(6378137 * np.cos(latitudes[0]) * (north - south), abs=20)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (
+            replaced("calib_cam_to_cam.txt", "P_rect_02: ", "P_rect_02: " + "0 " * 12, whole=True),
+            "no projection matrix",
+        ),
+        (replaced("calib_cam_to_cam.txt", "P_rect_02:", "P_02:"), "no line 'P_rect_02:'"),
+        (remove(f"{DRIVE}/image_02/timestamps.txt"), "timestamps.txt is missing"),
+    ],
+)
+def test_a_camera_without_calibration_or_times_is_left_out_or_refused_where_it_is_named(
+    day: Path, spoil: Callable[[Path], object], said: str
+) -> None:
+    spoil(day)
+    scene = open_scene(day)
+    assert scene.cameras == ()
+    (finding,) = scene.findings
+    assert (finding.code, finding.subject.name) == ("camera-left-out", "image_02")
+    assert said in finding.message
+    with pytest.raises(LidarprepError, match=said):
+        open_scene(day, cameras=["image_02"])
+
+
+def test_a_misnamed_folder_of_images_is_a_warning(day: Path) -> None:
+    (day / DRIVE / "image_02").rename(day / DRIVE / "image_2")
+    (finding,) = open_scene(day).findings
+    assert (finding.code, finding.found, finding.expected) == ("folder-not-read", "image_2", "image_02")
+
+
+def test_images_that_belong_to_no_sweep_are_counted(day: Path) -> None:
+    sweeps = sorted((day / DRIVE / "velodyne_points/data").iterdir())
+    sweeps[-1].unlink()
+    assert f"camera image_02: 1 of {len(sweeps)} images belong to no frame" in open_scene(day).notes

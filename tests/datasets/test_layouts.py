@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lidarprep.datasets import open_scene
-from lidarprep.datasets.layouts import installed_layouts
+from lidarprep.datasets.layouts import installed_layouts, known_layouts
 from lidarprep.errors import SceneError
 
 LAYOUT = """
@@ -62,10 +62,7 @@ def test_an_installed_layout_is_guessed_and_named_as_any_other(
     assert scene.notes == ("opened as diary: it begins with DIARY", "scene 7")
     assert open_scene(path, layout="diary").notes[0] == "opened as diary: as asked for"
     assert open_scene(path, layout="file").layout == "file"
-    (tmp_path / "x").mkdir()
-    with pytest.raises(SceneError, match="is no recording") as caught:
-        open_scene(tmp_path / "x")
-    assert "diary: a file that begins with DIARY" in str(caught.value)
+    assert next(iter(known_layouts().items()))[0] == "diary"
 
 
 @pytest.mark.parametrize(

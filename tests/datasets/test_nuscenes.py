@@ -513,3 +513,18 @@ def test_a_table_read_in_parts_has_the_records_of_the_whole(
         assert nuscenes_tables.records(table) == records
         wanted = [record for record in records if record["wanted"] == "yes"]
         assert nuscenes_tables.records(table, "wanted", {"yes"}) == wanted
+
+
+def test_a_misnamed_folder_of_keyframes_is_named(dataset: Path) -> None:
+    (dataset / "samples").rename(dataset / "sample")
+    with pytest.raises(SceneError, match=r"\(sample is there: is that it\?\)"):
+        open_scene(dataset)
+
+
+def test_a_misnamed_folder_of_sweeps_is_a_warning(dataset: Path) -> None:
+    if (dataset / "sweeps").is_dir():
+        shutil.rmtree(dataset / "sweeps")
+    (dataset / "sweep").mkdir()
+    (dataset / "sweep/1.bin").touch()
+    (finding,) = open_scene(dataset).findings
+    assert (finding.code, finding.found, finding.expected) == ("folder-not-read", "sweep", "sweeps")

@@ -32,7 +32,7 @@ def test_the_command_line_has_a_flag_for_each_option() -> None:
 def test_a_recipe_takes_each_option_and_names_an_unknown_one() -> None:
     recipe = lp.RunRecipe(scene="a", out="b", opening={"lidars": "top", "poses": "p.csv"})  # type: ignore[arg-type]
     assert recipe.opening == OpenOptions(lidars=("top",), poses=Path("p.csv"))
-    with pytest.raises(lp.RecipeError, match="unknown keys lidar; known are points_frame, poses, scene"):
+    with pytest.raises(lp.RecipeError, match="unknown keys lidar; known are points_frame, poses, columns, scene"):
         lp.RunRecipe(scene="a", out="b", opening={"lidar": "top"})  # type: ignore[arg-type]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -86,19 +87,33 @@ def test_times_are_read_as_they_are_written(sequence: Path) -> None:
     ]
 
 
-def test_images_are_those_nearest_in_time_whatever_their_number(sequence: Path) -> None:
-    """In the development kit's example the back camera's times begin 0.1 s before those of the drive."""
+def test_images_are_those_of_the_frames_number_whatever_their_time(sequence: Path) -> None:
+    """As in the development kit: the back camera's image of a number is taken 0.1 s before the sweep ends."""
     camera = sequence / "camera/left_camera"
     edit(camera / "timestamps.json", lambda times: [time - 0.1 for time in times])
     scene = open_scene(sequence)
     left = [[image for image in frame.images if image.camera.name == "left_camera"] for frame in scene]
-    assert [image.path.name for (image,) in left[:2] if image.path] == ["01.jpg", "02.jpg"]
-    poses = json.loads((camera / "poses.json").read_text())
-    assert left[0][0].world_from_camera is not None
-    assert left[0][0].world_from_camera.translation[0] == poses[1]["position"]["x"]
-    assert left[2] == []
-    assert any("camera left_camera: 1 of 3 frames have no image" in note for note in scene.notes)
-    assert any("left_camera: the image nearest in time has another number" in note for note in scene.notes)
+    assert [image.path.name for (image,) in left if image.path] == ["00.jpg", "01.jpg", "02.jpg"]
+    times, poses = (json.loads((camera / name).read_text()) for name in ("timestamps.json", "poses.json"))
+    for (image,), time, pose in zip(left, times, poses, strict=True):
+        assert image.timestamp == round(time * 1e9) or abs(image.timestamp - time * 1e9) < 300
+        assert image.world_from_camera is not None
+        assert image.world_from_camera.translation[0] == pose["position"]["x"]
+    assert any("up to 100.0 ms from its time" in note for note in scene.notes)
+
+
+def test_images_without_a_frame_and_frames_without_an_image_are_counted(sequence: Path) -> None:
+    (sequence / "camera/left_camera/00.jpg").unlink()
+    (sequence / "lidar/02.pkl.gz").unlink()
+    notes = open_scene(sequence).notes
+    assert "camera left_camera: 1 of 2 frames have no image" in notes
+    assert "camera left_camera: 1 of 2 images belong to no frame" in notes
+
+
+def test_a_misnamed_folder_is_a_warning(sequence: Path) -> None:
+    (sequence / "camera").rename(sequence / "cameras")
+    (finding,) = open_scene(sequence).findings
+    assert (finding.code, finding.found, finding.expected) == ("folder-not-read", "cameras", "camera")
 
 
 def two_lidars(sequence: Path) -> None:
@@ -260,12 +275,6 @@ def change(name: str, how: Callable[[Any], Any]) -> Callable[[Path], object]:
         (change("lidar/poses.json", lambda poses: poses[1]["position"].update(x="1")), "entry 1, field 'position'"),
         (change("lidar/poses.json", lambda poses: poses[1].pop("position")), 'entry 1: no "position"'),
         (change("lidar/poses.json", lambda poses: poses[1]["position"].update(x=None)), "entry 1, field 'position'"),
-        (remove("camera/left_camera/intrinsics.json"), "camera left_camera has no calibration"),
-        (remove("camera/left_camera/poses.json"), r"left_camera.poses\.json is missing"),
-        (remove("camera/left_camera/timestamps.json"), r"left_camera.timestamps\.json is missing"),
-        (change("camera/left_camera/intrinsics.json", lambda values: values.pop("fx")), "intrinsics lack fx"),
-        (change("camera/left_camera/intrinsics.json", lambda values: values.update(fx=-1)), "focal lengths"),
-        (change("camera/left_camera/poses.json", lambda poses: poses[:1]), r"poses\.json has 1 entries"),
         (write("lidar/2.pkl", ""), "belong to the same frame"),
     ],
 )
@@ -291,3 +300,28 @@ def test_times_and_poses_of_images_belong_to_their_numbers(sequence: Path, recor
         assert image.timestamp == truth.timestamp
         assert image.world_from_camera is not None
         np.testing.assert_allclose(image.world_from_camera.matrix, truth.world_from_ego @ ego_from_camera, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (remove("camera/left_camera/intrinsics.json"), "camera left_camera has no calibration"),
+        (remove("camera/left_camera/poses.json"), r"left_camera.poses\.json is missing"),
+        (remove("camera/left_camera/timestamps.json"), r"left_camera.timestamps\.json is missing"),
+        (change("camera/left_camera/intrinsics.json", lambda values: values.pop("fx")), "intrinsics lack fx"),
+        (change("camera/left_camera/intrinsics.json", lambda values: values.update(fx=-1)), "focal lengths"),
+        (change("camera/left_camera/poses.json", lambda poses: poses[:1]), r"poses\.json has 1 entries"),
+    ],
+)
+def test_a_spoilt_camera_is_left_out_or_refused_where_it_is_named(
+    sequence: Path, spoil: Callable[[Path], object], said: str
+) -> None:
+    spoil(sequence)
+    scene = open_scene(sequence)
+    assert "left_camera" not in [camera.name for camera in scene.cameras]
+    assert {image.camera.name for frame in scene for image in frame.images} == {c.name for c in scene.cameras}
+    (finding,) = scene.findings
+    assert (finding.code, finding.subject.name) == ("camera-left-out", "left_camera")
+    assert re.search(said, finding.message)
+    with pytest.raises(LidarprepError, match=said):
+        open_scene(sequence, cameras=["left_camera"])

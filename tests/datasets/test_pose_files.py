@@ -525,7 +525,9 @@ def test_lidars_beside_point_files_are_noted(made: Recording, tmp_path: Path) ->
         (folder / f"pointcloud/{name}.ply").touch()
     scene = open_scene(folder)
     assert scene.lidars == ()
-    assert "the folder lidars/ is not read, since there are point files in pointcloud/" in scene.notes
+    (finding,) = scene.findings
+    assert finding.severity == "note"
+    assert finding.message == "the folder lidars/ is not read: a toolkit folder has pointcloud/, which is there, too"
 
 
 def test_a_time_beyond_int64_is_refused(tmp_path: Path) -> None:

@@ -146,6 +146,15 @@ def test_times_of_a_simulation_that_began_at_zero_are_told_from_offsets() -> Non
     assert absolute.tolist() == offsets.tolist() == [12_250_000_000, 12_312_500_000]
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30, 5000.0])
+def test_one_time_that_is_none_does_not_change_what_the_others_count_from(bad: float) -> None:
+    points = xyz(5, ("time", "f8"))
+    points["time"] = [0.0, 0.0625, bad, 0.125, 0.1875]
+    times = read(points).timestamp
+    assert times is not None
+    assert np.delete(times, 2).tolist() == [STAMP + ns for ns in (0, 62_500_000, 125_000_000, 187_500_000)]
+
+
 def test_unknown_types_and_second_fields_of_a_name_are_named_as_ignored() -> None:
     fields = point_cloud(STAMP, "velodyne", xyz(2, ("a", "f4"), ("b", "f4")))
     fields["fields"][3]["datatype"] = 99

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lidarprep as lp
 from lidarprep.datasets import open_scene
 from lidarprep.errors import FormatError, LidarprepError, SceneError
 from lidarprep.pointfiles import write_points
 from lidarprep.scene import PointCloud, Pose
+from tests.scenes import write_toolkit_scene
 
 
 def test_frames_are_in_the_order_of_their_numbers(toolkit: Path) -> None:
@@ -116,8 +119,8 @@ def test_what_is_missing_or_left_over_is_noted(toolkit: Path) -> None:
     assert [image.camera.name for image in scene[1].images] == ["front"]
     assert scene[2].radar() is None
     assert scene.notes[1:] == (
-        "pointcloud: 1 files there are no point files, such as 11.zip",
         "poses: 1 of 4 files there belong to no frame",
+        "pointcloud: 1 files there are no point files, such as 11.zip",
         "cameras/front: 1 of 4 files there belong to no frame",
         "cameras/left: 1 of 3 frames have no file there",
         "radar_points: 1 of 3 frames have no file there",
@@ -149,58 +152,187 @@ def test_two_files_of_one_frame_are_named(toolkit: Path, second: str) -> None:
     assert second in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("removed", "message"),
-    [
-        ("poses/9.json", r"frame 9 has no pose: .*poses/9\.json is missing"),
-        ("cameras/left/extrinsics.json", r"camera left has no calibration: .*cameras/left/extrinsics\.json"),
-        ("cameras/front/intrinsics.json", r"camera front has no calibration: .*cameras/front/intrinsics\.json"),
-    ],
-)
-def test_a_missing_pose_or_calibration_is_named(toolkit: Path, removed: str, message: str) -> None:
-    (toolkit / removed).unlink()
-    with pytest.raises(SceneError, match=message):
-        open_scene(toolkit)
+def test_a_frame_without_a_pose_does_not_keep_the_others_from_opening(toolkit: Path) -> None:
+    (toolkit / "poses/9.json").unlink()
+    scene = open_scene(toolkit)
+    assert [frame.world_from_ego is None for frame in scene] == [False, True, False]
+    assert [image.world_from_camera is None for image in scene[1].images] == [True, True]
+    assert "1 of 3 frames have no pose in poses/: 9" in scene.notes
 
 
-def test_a_folder_without_poses_or_points_is_named(toolkit: Path) -> None:
+def test_points_in_the_world_need_no_pose_and_images_without_one_are_left_out(tmp_path: Path) -> None:
+    folder = write_toolkit_scene(tmp_path / "recording")
+    (folder / "poses/10.json").unlink()
+    scene = open_scene(folder, points_frame="world")
+    assert [len(frame.images) for frame in scene] == [2, 0, 2]
+    assert not any("/10.jpg" in source.location for source in scene[1].sources)
+    (finding,) = scene.findings
+    assert (finding.code, finding.severity, finding.found) == ("images-unposed", "warning", 2)
+    manifest = lp.prepare(scene, lp.Recipe(points_frame="world"), tmp_path / "out")
+    assert [frame.id for frame in manifest.frames] == ["9", "10", "11"]
+
+
+def test_a_recording_without_any_pose_opens_for_points_in_the_world(toolkit: Path) -> None:
     shutil.rmtree(toolkit / "poses")
-    with pytest.raises(SceneError, match=r"frame 8 has no pose"):
-        open_scene(toolkit)
+    scene = open_scene(toolkit, points_frame="world")
+    assert [frame.world_from_ego for frame in scene] == [None, None, None]
+    assert "3 of 3 frames have no pose in poses/: 8, 9, 10" in scene.notes
+
+
+def test_prepare_leaves_out_the_frame_without_a_pose_if_bad_frames_are_skipped(tmp_path: Path) -> None:
+    folder = write_toolkit_scene(tmp_path / "recording", cameras=())
+    (folder / "poses/10.json").unlink()
+    with pytest.raises(SceneError, match="frame 10 has no pose"):
+        lp.prepare(open_scene(folder), lp.Recipe(), tmp_path / "out")
+    manifest = lp.prepare(open_scene(folder), lp.Recipe(skip_bad_frames=True), tmp_path / "skipped")
+    assert [frame.id for frame in manifest.frames] == ["9", "11"]
+    assert [frame.id for frame in manifest.skipped] == ["10"]
+
+
+def test_a_poses_file_is_read_where_the_folder_has_no_poses(toolkit: Path, tmp_path: Path) -> None:
+    shutil.rmtree(toolkit / "poses")
+    rows = "".join(f"{8 + n} {n} 0 0 0 0 0 1\n" for n in range(3))
+    (tmp_path / "given.tum").write_text(rows)
+    scene = open_scene(toolkit, poses=tmp_path / "given.tum")
+    assert [frame.world_from_ego.translation[0] for frame in scene if frame.world_from_ego] == [0, 1, 2]
+    assert len(scene.cameras) == 2
+    assert not any("ignored" in note for note in scene.notes)
+
+
+def test_a_folder_without_points_is_named(toolkit: Path) -> None:
     for path in (toolkit / "pointcloud").iterdir():
         path.unlink()
     with pytest.raises(SceneError, match="pointcloud holds no point file"):
         open_scene(toolkit)
 
 
+DAMAGED_POSES = [
+    (b"", "line 1 column 1"),
+    (b'{\n"heading": [1, 0', "line 2"),
+    (b"\xff", "9.json"),
+    (b"[1]", "a JSON list; expected an object"),
+    (b'{"position": [0, 0, 0]}', r'no "heading"; expected \[w, x, y, z\]'),
+    (b'{"heading": [1, 0, 0], "position": [0, 0, 0]}', r"field 'heading': \[1, 0, 0\]"),
+    (b'{"heading": [1, 0, 0, "0"], "position": [0, 0, 0]}', "field 'heading'"),
+    (b'{"heading": [1, 0, 0, 0], "position": [0, 0, true]}', "field 'position'"),
+    (b'{"heading": [1, 1, 0, 0], "position": [0, 0, 0]}', "is not unit"),
+    (
+        b'{"heading": [1, 0, 0, 0], "position": [0, 0, 0], "timestamp": 1.5}',
+        "field 'timestamp': 1.5; expected an integer",
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), DAMAGED_POSES)
+def test_a_damaged_pose_is_named_and_the_other_frames_keep_theirs(toolkit: Path, content: bytes, message: str) -> None:
+    (toolkit / "poses/9.json").write_bytes(content)
+    scene = open_scene(toolkit)
+    (finding,) = scene.findings
+    assert (finding.code, finding.severity) == ("pose-unreadable", "warning")
+    assert finding.subject.name == str(toolkit / "poses/9.json")
+    assert re.search(message, finding.message)
+    assert [frame.world_from_ego is None for frame in scene] == [False, True, False]
+
+
+def test_poses_that_are_all_damaged_are_refused(toolkit: Path) -> None:
+    for path in (toolkit / "poses").iterdir():
+        path.write_text("{}")
+    with pytest.raises(FormatError, match=r'8\.json: no "heading"'):
+        open_scene(toolkit)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def fill(content: str) -> Callable[[Path], object]:
+    return lambda path: path.write_text(content)
+
+
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("name", "spoil", "message"),
     [
-        ("poses/9.json", b"", "line 1 column 1"),
-        ("poses/9.json", b'{\n"heading": [1, 0', "line 2"),
-        ("poses/9.json", b"\xff", "9.json"),
-        ("poses/9.json", b"[1]", "a JSON list; expected an object"),
-        ("poses/9.json", b'{"position": [0, 0, 0]}', r'no "heading"; expected \[w, x, y, z\]'),
-        ("poses/9.json", b'{"heading": [1, 0, 0], "position": [0, 0, 0]}', r"field 'heading': \[1, 0, 0\]"),
-        ("poses/9.json", b'{"heading": [1, 0, 0, "0"], "position": [0, 0, 0]}', "field 'heading'"),
-        ("poses/9.json", b'{"heading": [1, 0, 0, 0], "position": [0, 0, true]}', "field 'position'"),
-        ("poses/9.json", b'{"heading": [1, 1, 0, 0], "position": [0, 0, 0]}', "is not unit"),
+        ("extrinsics.json", remove, r"camera left has no calibration: .*cameras/left/extrinsics\.json is missing"),
+        ("intrinsics.json", remove, r"camera left has no calibration: .*cameras/left/intrinsics\.json is missing"),
         (
-            "poses/9.json",
-            b'{"heading": [1, 0, 0, 0], "position": [0, 0, 0], "timestamp": 1.5}',
-            "field 'timestamp': 1.5; expected an integer",
+            "intrinsics.json",
+            lambda path: path.rename(path.with_name("intrinsic.json")),
+            r"is missing \(intrinsic\.json is there: is that it\?\)",
         ),
-        ("cameras/left/extrinsics.json", b"{}", 'no "heading"'),
-        ("cameras/left/intrinsics.json", b'{"fx": 1, "fy": 1}', "intrinsics lack cx, cy"),
-        ("cameras/left/intrinsics.json", b'{"fx": [1, 2], "fy": 1, "cx": 1, "cy": 1}', "fx is .* not a number"),
-        ("cameras/left/intrinsics.json", b'{"fx": 0, "fy": 1, "cx": 1, "cy": 1}', "focal lengths"),
+        ("extrinsics.json", fill("{}"), 'no "heading"'),
+        ("intrinsics.json", fill('{"fx": 1, "fy": 1}'), "intrinsics lack cx, cy"),
+        ("intrinsics.json", fill('{"fx": [1, 2], "fy": 1, "cx": 1, "cy": 1}'), "fx is .* not a number"),
+        ("intrinsics.json", fill('{"fx": 0, "fy": 1, "cx": 1, "cy": 1}'), "focal lengths"),
     ],
 )
-def test_a_damaged_pose_or_calibration_is_named(toolkit: Path, name: str, content: bytes, message: str) -> None:
-    (toolkit / name).write_bytes(content)
-    with pytest.raises(FormatError, match=message) as caught:
-        open_scene(toolkit)
-    assert name in str(caught.value)
+def test_a_camera_without_calibration_is_left_out_or_refused_where_it_is_named(
+    toolkit: Path, name: str, spoil: Callable[[Path], object], message: str
+) -> None:
+    spoil(toolkit / "cameras/left" / name)
+    scene = open_scene(toolkit)
+    assert [(camera.name, camera.index) for camera in scene.cameras] == [("front", 0)]
+    (finding,) = scene.findings
+    assert (finding.code, finding.severity, finding.subject.name) == ("camera-left-out", "warning", "left")
+    assert re.search(message, finding.message)
+    assert open_scene(toolkit, cameras=["front"]).findings == ()
+    with pytest.raises(LidarprepError, match=message):
+        open_scene(toolkit, cameras=["left"])
+
+
+def test_the_numbers_of_cameras_do_not_depend_on_which_are_left_out(toolkit: Path) -> None:
+    (toolkit / "cameras/front/intrinsics.json").unlink()
+    assert [(camera.name, camera.index) for camera in open_scene(toolkit).cameras] == [("left", 1)]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("cameras", "camera"),
+        ("cameras", "Cameras_"),
+        ("cameras", "images"),
+        ("radar_points", "radar"),
+        ("radar_points", "radar_point"),
+        ("poses", "pose"),
+    ],
+)
+def test_a_folder_with_almost_the_name_of_one_that_is_read_is_a_warning(toolkit: Path, folder: str, name: str) -> None:
+    (toolkit / folder).rename(toolkit / name)
+    (finding,) = open_scene(toolkit).findings
+    assert (finding.code, finding.severity) == ("folder-not-read", "warning")
+    assert (finding.found, finding.expected) == (name, folder)
+    assert finding.message == f"the folder {name}/ is not read: a toolkit folder has {folder}/ in its place"
+    assert finding.cure == f"rename {name} to {folder}, if that is what it is"
+
+
+def test_a_camera_that_is_asked_for_and_lies_in_a_misnamed_folder_is_explained(toolkit: Path) -> None:
+    (toolkit / "cameras").rename(toolkit / "camera")
+    with pytest.raises(SceneError, match="no camera 'front'") as caught:
+        open_scene(toolkit, cameras=["front"])
+    assert str(caught.value).splitlines()[1:] == [
+        "the folder camera/ is not read: a toolkit folder has cameras/ in its place; "
+        "rename camera to cameras, if that is what it is"
+    ]
+
+
+def test_a_second_folder_of_a_kind_and_unknown_ones_are_only_noted(toolkit: Path) -> None:
+    for name in ("camera", "labels", "docs", "empty"):
+        (toolkit / name).mkdir()
+    for name in ("camera/1.jpg", "labels/1.json", "docs/read.me"):
+        (toolkit / name).write_text("")
+    scene = open_scene(toolkit)
+    (finding,) = scene.findings
+    assert finding.severity == "note"
+    assert "which is there, too" in finding.message
+    assert "folders there that are not read: docs, labels" in scene.notes
+
+
+def test_folders_that_hold_only_other_files_are_a_warning(toolkit: Path) -> None:
+    for n in (8, 9, 10):
+        (toolkit / f"radar_points/{n}.txt").rename(toolkit / f"radar_points/{n}.csv")
+        (toolkit / f"cameras/left/{n}.jpg").rename(toolkit / f"cameras/{n}.jpg")
+    images, radar = open_scene(toolkit).findings
+    assert images.message == "3 images in cameras/ itself, such as 10.jpg, are not read"
+    assert radar.message == "radar_points/ is not read: its 3 files, such as 10.csv, are none of N.txt"
 
 
 def test_a_poses_file_beside_a_toolkit_folders_own_poses_is_refused(toolkit: Path) -> None:

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from lidarprep.kernels.select import HEIGHT, NOT_FINITE, REGION, transform_and_select
+from lidarprep.kernels.select import HEIGHT, NO_RETURN, NOT_FINITE, REGION, transform_and_select
 from lidarprep.scene import Pose
 
 Array = NDArray[np.float64]
 EVERYWHERE = np.array([0.0, 0.0, 1.0, 0.0, np.inf, np.inf])
 ANY_HEIGHT = np.array([0.0, 0.0, 0.0, 0.0, -np.inf, np.inf])
 NO_OFFSET = np.zeros(3)
+NO_LIDAR = np.array([[1e9, 1e9, 1e9, 0.0]])
 IDENTITY = np.ascontiguousarray(np.eye(4)[:3])
 
 
@@ -25,15 +26,16 @@ def select(
     offset: Array = NO_OFFSET,
     region: Array = EVERYWHERE,
     height: Array = ANY_HEIGHT,
+    origins: Array = NO_LIDAR,
 ) -> tuple[NDArray[np.floating], list[int], list[int]]:
     """What the kernel keeps, the rows it kept, and how many it dropped by reason."""
-    out, kept, dropped = np.empty_like(positions), np.empty(len(positions), np.int64), np.zeros(3, np.int64)
-    count = transform_and_select(positions, transform, offset, region, height, out, kept, dropped)
+    out, kept, dropped = np.empty_like(positions), np.empty(len(positions), np.int64), np.zeros(4, np.int64)
+    count = transform_and_select(positions, transform, offset, origins, region, height, out, kept, dropped)
     return out[:count], kept[:count].tolist(), dropped.tolist()
 
 
 def by_numpy(
-    positions: NDArray[np.floating], transform: Array, offset: Array, region: Array, height: Array
+    positions: NDArray[np.floating], transform: Array, offset: Array, region: Array, height: Array, origins: Array
 ) -> tuple[NDArray[np.floating], list[int], list[int]]:
     p = positions.astype(np.float64)
     finite = np.isfinite(p).all(axis=1)
@@ -45,11 +47,14 @@ def by_numpy(
         in_region = (np.abs(along) <= region[4]) & (np.abs(across) <= region[5])
         above = height[0] * p[:, 0] + height[1] * p[:, 1] + height[2] * p[:, 2] + height[3]
         in_band = (above >= height[4]) & (above <= height[5])
-    keep = finite & in_region & in_band
-    dropped = [0, 0, 0]
+        away = ((p[:, None] - origins[:, :3]) ** 2).sum(axis=2)
+        returned = finite & ~(away <= origins[:, 3] ** 2).any(axis=1)
+    keep = returned & in_region & in_band
+    dropped = [0, 0, 0, 0]
     dropped[NOT_FINITE] = int((~finite).sum())
-    dropped[REGION] = int((finite & ~in_region).sum())
-    dropped[HEIGHT] = int((finite & in_region & ~in_band).sum())
+    dropped[NO_RETURN] = int((finite & ~returned).sum())
+    dropped[REGION] = int((returned & ~in_region).sum())
+    dropped[HEIGHT] = int((returned & in_region & ~in_band).sum())
     return (world[keep] - offset).astype(positions.dtype), np.flatnonzero(keep).tolist(), dropped
 
 
@@ -57,8 +62,9 @@ def coordinates(dtype: type) -> st.SearchStrategy[NDArray[np.floating]]:
     width = 32 if dtype is np.float32 else 64
     ordinary = st.floats(-200, 200, width=width)
     any_number = st.floats(-(2.0**100), 2.0**100, width=width) | st.sampled_from([np.nan, np.inf, -np.inf, -0.0])
+    whole = st.integers(-5, 5).map(float)
     return hnp.arrays(
-        dtype, st.integers(0, 40).map(lambda n: (n, 3)), elements=st.one_of(ordinary, ordinary, ordinary, any_number)
+        dtype, st.integers(0, 40).map(lambda n: (n, 3)), elements=st.one_of(ordinary, ordinary, whole, any_number)
     )
 
 
@@ -66,8 +72,12 @@ angles = st.floats(-np.pi, np.pi)
 metres = st.floats(-100, 100)
 
 
+# Wide zones and whole coordinates, so that points fall into them and onto their edges.
+lidars = st.tuples(*[st.integers(-5, 5)] * 3, st.sampled_from([0.0, 1e-3, 1.0, 5.0, 150.0]))
+
+
 @st.composite
-def tasks(draw: st.DrawFn) -> tuple[Array, Array, Array, Array]:
+def tasks(draw: st.DrawFn) -> tuple[Array, Array, Array, Array, Array]:
     pose = Pose.from_euler(draw(angles), draw(angles), draw(angles), (draw(metres), draw(metres), draw(metres)))
     angle = draw(angles)
     half = st.floats(1, 150)
@@ -79,13 +89,14 @@ def tasks(draw: st.DrawFn) -> tuple[Array, Array, Array, Array]:
         np.array([draw(metres) for _ in range(3)]),
         draw(st.sampled_from([EVERYWHERE, region])),
         draw(st.sampled_from([ANY_HEIGHT, height])),
+        np.array(draw(st.lists(lidars, min_size=1, max_size=4))),
     )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_what_is_kept_and_dropped_is_what_numpy_keeps_and_drops(dtype: type) -> None:
     @given(coordinates(dtype), tasks())
-    def check(positions: NDArray[np.floating], task: tuple[Array, Array, Array, Array]) -> None:
+    def check(positions: NDArray[np.floating], task: tuple[Array, Array, Array, Array, Array]) -> None:
         out, kept, dropped = select(positions, *task)
         expected_out, expected_kept, expected_dropped = by_numpy(positions, *task)
         assert kept == expected_kept
@@ -124,6 +135,23 @@ def test_the_first_reason_counts() -> None:
     assert (dropped[NOT_FINITE], dropped[REGION], dropped[HEIGHT]) == (3, 1, 1)
 
 
+def test_points_at_a_lidar_are_no_returns_and_those_beyond_a_millimetre_are() -> None:
+    lidars = np.array([[0.0, 0.0, 0.0, 1e-3], [0.9, 0.1, 1.8, 1e-3]])
+    at_lidar = [[0, 0, 0], [0.0009, 0, 0], [0.9, 0.1, 1.8], [0.9, 0.1005, 1.8]]
+    beyond = [[0.0011, 0, 0], [0.0009, 0.0009, 0], [0.9, 0.1, 1.7985], [0.45, 0.05, 0.9]]
+    _, kept, dropped = select(np.array(at_lidar + beyond), origins=lidars)
+    assert kept == [4, 5, 6, 7]
+    assert dropped[NO_RETURN] == 4
+
+
+def test_no_returns_count_before_region_and_height() -> None:
+    region = np.array([100.0, 0.0, 1.0, 0.0, 1.0, 1.0])
+    positions = np.array([[0.0, 0, 0], [np.nan, 0, 0], [5, 0, 0], [100, 0, 0]])
+    _, kept, dropped = select(positions, region=region, origins=np.array([[0.0, 0, 0, 1e-3]]))
+    assert kept == [3]
+    assert (dropped[NO_RETURN], dropped[NOT_FINITE], dropped[REGION]) == (1, 1, 1)
+
+
 def test_infinities_of_both_signs_do_not_cancel() -> None:
     _, kept, dropped = select(np.array([[np.inf, -np.inf, 0.0], [1.0, 2.0, 3.0]]))
     assert kept == [1]
@@ -140,7 +168,7 @@ def test_the_largest_float32s_are_finite() -> None:
 
 def test_no_points_give_no_points() -> None:
     out, kept, dropped = select(np.empty((0, 3)))
-    assert (len(out), kept, dropped) == (0, [], [0, 0, 0])
+    assert (len(out), kept, dropped) == (0, [], [0, 0, 0, 0])
 
 
 def test_the_offset_leaves_the_region_where_it_was() -> None:

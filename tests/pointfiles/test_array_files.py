@@ -33,11 +33,17 @@ def test_nuscenes_rows_end_in_a_ring_and_win_over_bin(save: Save) -> None:
     np.testing.assert_array_equal(cloud.intensity, [255])
 
 
-@pytest.mark.parametrize("rows", [7, 16])
-def test_nuscenes_rows_under_a_kitti_name_are_found_out(save: Save, rows: int) -> None:
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (7, r"12 bytes left over after 8 points; .*\n.* Rows of 5 or 7 float32 fit its size: --columns"),
+        (16, r"numbers that fit rows of 5 float32; .*\n.*--columns x,y,z,_,ring"),
+    ],
+)
+def test_nuscenes_rows_under_a_kitti_name_are_found_out(save: Save, rows: int, message: str) -> None:
     table = np.random.default_rng(1).normal(0, 20, (rows, 5)).astype("<f4")
     table[:, 4] = np.arange(rows)
-    with pytest.raises(FormatError, match=r"rows of 5 float32 .*\n.*\.pcd\.bin"):
+    with pytest.raises(FormatError, match=message):
         read_points(save("a.bin", table.tobytes()))
 
 
@@ -86,6 +92,15 @@ def test_an_archive_is_columns_by_name(save: Save) -> None:
     np.testing.assert_array_equal(cloud.colour, colour)
     np.testing.assert_array_equal(cloud.device, np.arange(4))
     assert len(read_points(save("c.npz", npz_bytes(arr_0=XYZ)))) == 4
+
+
+def test_a_structured_array_beside_others_is_the_points(save: Save) -> None:
+    """As pyntcloud writes them: DataFrame.to_records of the points, and of the faces."""
+    mesh = np.zeros(2, [("v1", "i4"), ("v2", "i4"), ("v3", "i4")])
+    cloud = read_points(save("a.npz", npz_bytes(points=some_points(), mesh=mesh)))
+    np.testing.assert_array_equal(cloud.positions[:, 2], some_points()["z"])
+    np.testing.assert_array_equal(cloud.ring, some_points()["ring"])
+    assert "mesh" in cloud.ignored_fields
 
 
 def test_no_point_is_an_empty_cloud(save: Save) -> None:

@@ -49,7 +49,7 @@ def test_every_column_keeps_what_it_means(save: Save) -> None:
     table = pd.DataFrame(
         {
             "label": ["car", 'a "b", c', "line\nbreak"],
-            "timestamp_ns": [1_700_000_000_123_456_789, 1_700_000_000_123_456_790, 0],
+            "timestamp_ns": [1_700_000_000_123_456_789, 1_700_000_000_123_456_790, 1_699_999_999_000_000_000],
             "Z": [3.25, np.nan, 1e-300],
             "is_ground": [True, False, True],
             "X": [1, 2, 3],
@@ -131,9 +131,27 @@ def test_rows_without_a_header_go_by_their_count(save: Save, name: str, separato
     for odd in ([1, 2], [1, 2, 3, 4, 5], [1.5] * 8):
         with pytest.raises(FormatError, match=f"line 1: {len(odd)} values in a file without a header"):
             cloud_of(odd)
+    floats = cloud_of([1, 2, 3, 73.0, 8, 9], [4, 5, 6, 1, 2, 3])
+    np.testing.assert_array_equal(floats.colour, [[73, 8, 9], [1, 2, 3]])
+    with_alpha = cloud_of([1, 2, 3, 73, 8, 9, 255], [4, 5, 6, 1, 2, 3, 255])
+    np.testing.assert_array_equal(with_alpha.colour, [[73, 8, 9], [1, 2, 3]])
+    assert with_alpha.ignored_fields == ("alpha",)
+    assert "alpha" in with_alpha.notes[0]
+    normals = cloud_of([1, 2, 3, 0.6, -0.8, 0], [4, 5, 6, 0, 0, 1], [4, 5, 6, 0, 0, 0])
+    assert normals.columns == {}
+    assert normals.ignored_fields == ("nx", "ny", "nz")
+    assert "normals" in normals.notes[0]
     for row in ([1, 2, 3, 4, 5, 256], [1, 2, 3, 0.5, 0, 0], [1, 2, 3, -1, 0, 0]):
         with pytest.raises(FormatError, match="not colours, in 6 columns without a header"):
             cloud_of([1, 2, 3, 4, 5, 6], row)
+
+
+def test_whole_numbers_may_be_written_with_a_point(save: Save) -> None:
+    cloud = read_points(save("a.xyz", b"1 2 3 73.0 8.0 9.0 255.0\n4 5 6 1.0 2.0 3.0 255.0\n"))
+    np.testing.assert_array_equal(cloud.colour, [[73, 8, 9], [1, 2, 3]])
+    assert cloud.intensity is None
+    cloud = read_points(save("a.csv", b"x,y,z,r,g,b\n1,2,3,73.0,8.0,9.0\n"))
+    np.testing.assert_array_equal(cloud.colour, [[73, 8, 9]])
 
 
 def test_a_pts_file_begins_with_the_count_of_its_points(save: Save) -> None:
@@ -176,7 +194,7 @@ def test_text_files_are_point_files_only_where_they_are_named(tmp_path: Path) ->
         ("x,y,z\n1,2,3\n".encode("utf-16-le"), "text in UTF-16"),
         (b"x,y\n1,2\n", "columns x, y: no z"),
         (b"a,b,c\n1,2,3\n", "no x and no y and no z"),
-        (b"x,y,z\n1,2,car\n", r"line 2, column 3 \(z\): 'car'; expected a float64 number"),
+        (b"x,y,z\n1,2,car\n", r"line 2, column 3 \(z\): 'car'; expected a number"),
         (b"x,y,z,i\n1,2,3,4\n1,2,3,high\n", r"line 3, column 4 \(i\): 'high'; expected a number"),
         (b"x,y,z\n1,2,3\n\n1,2\n", "line 4: 2 values; expected 3: x, y, z"),
         (b"x,y,z\n1,2,3,4\n", "line 2: 4 values; expected 3: x, y, z"),
@@ -236,7 +254,7 @@ def test_a_file_cut_anywhere_is_refused_or_has_all_rows_before_the_cut(save: Sav
 def test_pandas_reads_what_is_written(tmp_path: Path) -> None:
     cloud = PointCloud(
         np.array([[0.1, 2, 3], [np.nan, 1e-7, 6]], np.float32),
-        timestamp=np.array([1_700_000_000_123_456_789, 0]),
+        timestamp=np.array([1_700_000_000_123_456_789, 1]),
         colour=np.array([[1, 2, 3], [4, 5, 255]], np.uint8),
         is_ground=np.array([True, False]),
         ring=np.array([3, 65_535], np.uint16),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import re
 import struct
 import sys
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import laspy
+import lazrs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,7 +20,13 @@ from hypothesis import strategies as st
 
 from lidarprep.errors import EncodingError, FormatError, MissingExtraError
 from lidarprep.pointfiles import CHUNKED_ABOVE, _laz, las, point_chunks, read_points, write_points
-from lidarprep.pointfiles.timestamps import ADJUSTED_BY_S, GPS_EPOCH_UNIX_S, LEAPS_GPS_S, adjusted_gps_seconds
+from lidarprep.pointfiles.timestamps import (
+    ADJUSTED_BY_S,
+    FILLED_TIMES,
+    GPS_EPOCH_UNIX_S,
+    LEAPS_GPS_S,
+    adjusted_gps_seconds,
+)
 from lidarprep.scene import PointCloud
 
 # A file that is written anew for each example may share its folder with the others.
@@ -68,6 +76,7 @@ def assert_same(found: PointCloud, expected: PointCloud) -> None:
         np.testing.assert_array_equal(found.columns[name], column)
         assert found.columns[name].dtype == column.dtype
     assert found.ignored_fields == expected.ignored_fields
+    assert set(found.notes) >= set(expected.notes)
 
 
 @pytest.mark.parametrize("suffix", [".las", ".laz"])
@@ -142,9 +151,10 @@ def test_standard_gps_time_is_unix_time_with_its_leap_seconds(moment: tuple[int,
     np.testing.assert_array_equal(adjusted_gps_seconds(found), [since_gps_began - 1e9])
 
 
-@given(seconds=st.lists(st.floats(-1.3e9, 3e9), min_size=1, max_size=20))
+@given(seconds=st.lists(st.floats(-1.3e9, 3e9).filter(bool), min_size=1, max_size=20))
 def test_times_in_any_order_are_converted_alike_by_kernel_and_numpy(tmp_path: Path, seconds: list[float]) -> None:
-    points = some_points(count=len(seconds), gps_time=np.array([*seconds[:-1], 1.0]))
+    usual = [3e8] * len(seconds)  # the median, which says what they count from
+    points = some_points(count=2 * len(seconds), gps_time=np.array(seconds + usual))
     (tmp_path / "a.las").write_bytes(as_bytes(points))
     np.testing.assert_array_equal(
         read_points(tmp_path / "a.las").timestamp, unix_nanoseconds(np.array(points["gps_time"]))
@@ -160,11 +170,118 @@ def test_seconds_of_a_week_keep_their_own_count(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("time", [np.nan, np.inf, 1e300, np.uint64(0x7FF0000000000001).view(np.float64)])
-def test_a_time_that_is_none_is_named_with_its_point(tmp_path: Path, time: float) -> None:
-    (tmp_path / "a.las").write_bytes(as_bytes(some_points(count=3, gps_time=np.array([1.0, 2.0, time]))))
-    with pytest.raises(FormatError, match="'gps_time' of point 2"):
-        read_points(tmp_path / "a.las")
+@pytest.mark.parametrize("suffix", [".las", ".laz"])
+@pytest.mark.parametrize("time", [0.0, np.nan, np.inf, 1e300, np.uint64(0x7FF0000000000001).view(np.float64)])
+def test_a_point_without_a_time_takes_that_of_the_point_before_it(tmp_path: Path, time: float, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    count = 50_000  # of which the first block of a LAS file has no time
+    seconds = 3e8 + np.arange(count) / 64
+    seconds[:20_000] = time
+    seconds[[30_000, 49_999]] = time
+    path.write_bytes(as_bytes(some_points(count=count, gps_time=seconds), compressed=suffix == ".laz"))
+    rows = np.arange(count)
+    rows[:20_000] = 20_000
+    rows[[30_000, 49_999]] -= 1
+    cloud = read_points(path)
+    np.testing.assert_array_equal(cloud.timestamp, unix_nanoseconds(seconds[rows]))
+    assert cloud.notes == (FILLED_TIMES,)
+    chunks = list(las.read_chunks(path, points_per_chunk=15_000))
+    assert_same(PointCloud.concatenate(chunks), cloud)
+
+
+@pytest.mark.parametrize("time", [np.nan, np.inf, 1e300])
+def test_times_none_of_which_is_one_are_named_as_ignored(tmp_path: Path, time: float) -> None:
+    (tmp_path / "a.las").write_bytes(as_bytes(some_points(count=3, gps_time=np.array([0.0, time, time]))))
+    cloud = read_points(tmp_path / "a.las")
+    assert cloud.timestamp is None
+    assert "gps_time" in cloud.ignored_fields
+    assert_same(PointCloud.concatenate(list(las.read_chunks(tmp_path / "a.las", points_per_chunk=2))), cloud)
+
+
+NOVEMBER = 1_699_964_782.5  # Unix seconds: 2023-11-14; since then GPS time is 18 s ahead
+
+
+@pytest.mark.parametrize(
+    ("standard", "seconds", "unix", "said"),
+    [
+        (False, 384_000_000.5, NOVEMBER, "beyond its 604,800 seconds: they are taken as adjusted .* of 2023-11-14"),
+        (False, 1_384_000_000.5, NOVEMBER, "taken as GPS seconds since 1980, of 2023-11-14"),
+        (False, NOVEMBER, NOVEMBER, "taken as seconds since the Unix epoch, of 2023-11-14"),
+        (True, 1_384_000_000.5, NOVEMBER, "after 2043: they are taken as GPS seconds since 1980, of 2023-11-14"),
+        (True, NOVEMBER, NOVEMBER, "taken as seconds since the Unix epoch"),
+        (True, 400_000.5, 1_316_364_785.5, "14 to 21 September 2011"),
+        (True, 384_000_000.5, NOVEMBER, None),
+        (True, -100_000_000.0, 1_215_964_786.0, None),
+        (False, 604_900.5, 604_900.5, None),  # a count that runs on behind the week's end
+    ],
+)
+def test_gps_times_that_contradict_the_header_are_taken_as_what_they_are(
+    tmp_path: Path, standard: bool, seconds: float, unix: float, said: str | None
+) -> None:
+    """The Unix seconds of GPS time are 315,964,800 more, less 14 leap seconds in 2008, 15 in 2011 and 18 in 2023."""
+    points = some_points(count=5, gps_time=np.full(5, seconds))
+    points.header.global_encoding.gps_time_type = laspy.header.GpsTimeType(int(standard))
+    (tmp_path / "a.las").write_bytes(as_bytes(points))
+    cloud = read_points(tmp_path / "a.las")
+    assert cloud.timestamp is not None
+    assert cloud.timestamp.tolist() == [round(unix * 1e9)] * 5
+    assert bool(cloud.notes) == (said is not None)
+    assert said is None or re.search(said, cloud.notes[0])
+
+
+def test_seconds_that_as_gps_time_would_be_later_than_the_file_are_unix_seconds(tmp_path: Path) -> None:
+    """As in a file of PDAL's, of 2008-03-19: at 05:00 of that day it was 1,205,902,800."""
+    points = some_points(count=3, gps_time=np.full(3, 1_205_902_800.0))
+    points.header.global_encoding.gps_time_type = laspy.header.GpsTimeType.WEEK_TIME
+    for day, unix in ((datetime.date(2008, 3, 18), 1_205_902_800), (datetime.date(2019, 1, 1), 1_521_867_582)):
+        points.header.creation_date = day
+        (tmp_path / "a.las").write_bytes(as_bytes(points))
+        times = read_points(tmp_path / "a.las").timestamp
+        assert times is not None
+        assert times.tolist() == [unix * 10**9] * 3
+
+
+def test_version_1_1_with_the_bit_of_adjusted_times_has_them(tmp_path: Path) -> None:
+    content = bytearray(as_bytes(some_points("1.1", 1, 3, gps_time=np.full(3, 28_967_300.0))))
+    content[6] = 1
+    (tmp_path / "a.las").write_bytes(content)
+    times = read_points(tmp_path / "a.las").timestamp
+    assert times is not None
+    assert np.datetime64(int(times[0]), "ns").astype("datetime64[D]") == np.datetime64("2012-08-14")
+
+
+@pytest.mark.parametrize("offset", [None, 1400])
+def test_version_1_5_is_read_with_its_offset_of_times(tmp_path: Path, offset: int | None) -> None:
+    """A header of 393 bytes: 1.4's, then the latest and the earliest GPS time, and their offset in 1e6 seconds."""
+    seconds = 384_000_000.5 if offset is None else 1_384_000_000.5 - 1e6 * offset
+    points = some_points("1.4", 6, 3, gps_time=np.full(3, seconds))
+    old = as_bytes(points)
+    content = bytearray(old[:375] + struct.pack("<ddH", seconds, seconds, offset or 0) + old[375:])
+    content[25] = 5
+    content[6] |= 64 if offset else 0
+    struct.pack_into("<HI", content, 94, 393, struct.unpack_from("<I", content, 96)[0] + 18)
+    struct.pack_into("<I", content, 107, 0)
+    (tmp_path / "new.las").write_bytes(content)
+    cloud = read_points(tmp_path / "new.las")
+    assert cloud.timestamp is not None
+    assert cloud.timestamp.tolist() == [round(NOVEMBER * 1e9)] * 3
+    np.testing.assert_array_equal(cloud.positions, np.column_stack([points.x, points.y, points.z]))
+    assert cloud.notes == ()
+
+
+def test_more_records_than_there_are_do_not_hide_the_points(tmp_path: Path) -> None:
+    """Other readers (laspy, PDAL) read as many as there are before the points."""
+    points = some_points("1.4", 7)
+    points.add_extra_dim(laspy.ExtraBytesParams("ring", "u1"))
+    points["ring"] = np.arange(50)
+    content = bytearray(as_bytes(points))
+    (tmp_path / "a.las").write_bytes(content)
+    expected = read_points(tmp_path / "a.las")
+    struct.pack_into("<I", content, 100, 2**31)
+    (tmp_path / "b.las").write_bytes(content)
+    found = read_points(tmp_path / "b.las")
+    assert_same(found, expected)
+    assert found.notes == ("the header counts 2147483648 records; the file has room for 1",)
 
 
 @pytest.mark.parametrize("suffix", [".las", ".laz"])
@@ -199,14 +316,15 @@ def test_flags_in_the_upper_bits_of_an_old_class_do_not_hide_the_ground(tmp_path
 @pytest.mark.parametrize("suffix", [".las", ".laz"])
 def test_extra_bytes_fill_ring_and_device_and_others_are_named(tmp_path: Path, suffix: str) -> None:
     points = some_points("1.4", 7)
-    for name, kind in {"Reflectance": "f4", "ring": "u1", "normal": "3f4", "device": "u4"}.items():
+    for name, kind in {"Reflectance": "f4", "Ring": "u1", "normal": "3f4", "DEVICE": "u4", "ring": "u1"}.items():
         points.add_extra_dim(laspy.ExtraBytesParams(name, kind))
-    points["ring"], points["device"] = np.arange(50), np.arange(50) * 10**7
+    points["Ring"], points["DEVICE"] = np.arange(50), np.arange(50) * 10**7
     (tmp_path / f"a{suffix}").write_bytes(as_bytes(points, compressed=suffix == ".laz"))
     cloud = read_points(tmp_path / f"a{suffix}")
     np.testing.assert_array_equal(cloud.columns["ring"], np.arange(50))
     np.testing.assert_array_equal(cloud.columns["device"], np.arange(50) * 10**7)
-    assert {"Reflectance", "normal"} <= set(cloud.ignored_fields)
+    assert {"Reflectance", "normal", "ring"} <= set(cloud.ignored_fields)
+    assert not {"Ring", "DEVICE"} & set(cloud.ignored_fields)
 
 
 def test_a_coordinate_reference_system_is_named(tmp_path: Path) -> None:
@@ -291,10 +409,9 @@ def test_a_damaged_file_is_read_or_refused(tmp_path: Path, compressed: bool, dat
     ("at", "code", "value", "expected"),
     [
         (0, "4s", b"LAZF", "byte 0"),
-        (25, "B", 5, "version 1.5"),
+        (25, "B", 6, "version 1.6"),
         (94, "H", 100, "byte 94"),
         (96, "I", 2**32 - 1, "the file ends here"),
-        (100, "I", 2**32 - 1, "4294967295 records"),
         (104, "B", 11, "point format 11"),
         (105, "H", 33, "33 bytes a point; expected at least 34"),
         (107, "I", 2**32 - 1, "the file ends here"),
@@ -315,6 +432,47 @@ def laz_parts(number: int) -> tuple[bytearray, int, int]:
     content = bytearray(as_bytes(some_points("1.4", number), compressed=True))
     begins = struct.unpack_from("<I", content, 96)[0]
     return content, begins, struct.unpack_from("<q", content, begins)[0]
+
+
+def pointwise(points: laspy.LasData) -> bytes:
+    """A LAZ file as LASzip 1 wrote it: one stream in place of chunks, and no table of them."""
+    plain, number, count = as_bytes(points), points.point_format.id, len(points.points)
+    record = bytearray(lazrs.LazVlr.new_for_compression(number, 0).record_data())
+    struct.pack_into("<I", record, 12, count)
+    chunk = io.BytesIO()
+    compressor = lazrs.LasZipCompressor(chunk, lazrs.LazVlr(bytes(record)))
+    compressor.compress_many(np.frombuffer(points.points.array.tobytes(), np.uint8))
+    compressor.done()
+    stream = chunk.getvalue()[8 : struct.unpack_from("<q", chunk.getvalue())[0]]
+    struct.pack_into("<HI", record, 0, 1, 0)
+    struct.pack_into("<I", record, 12, 50_000)
+    vlr = struct.pack("<H16sHH32s", 0, b"laszip encoded", 22204, len(record), b"") + bytes(record)
+    begins = struct.unpack_from("<I", plain, 96)[0]
+    head = bytearray(plain[:begins])
+    struct.pack_into("<II", head, 96, begins + len(vlr), struct.unpack_from("<I", head, 100)[0] + 1)
+    head[104] |= 128
+    return bytes(head) + vlr + stream
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_points_in_one_stream_are_read_as_they_were_written(tmp_path: Path, number: int) -> None:
+    points = some_points("1.2", number, count=60_000)
+    (tmp_path / "a.las").write_bytes(as_bytes(points))
+    (tmp_path / "a.laz").write_bytes(pointwise(points))
+    expected, found = read_points(tmp_path / "a.las"), read_points(tmp_path / "a.laz")
+    assert_same(found, expected)
+    chunks = list(las.read_chunks(tmp_path / "a.laz", points_per_chunk=25_000))
+    assert_same(PointCloud.concatenate(chunks), expected)
+
+
+def test_points_in_one_stream_that_is_cut_or_promises_too_many_are_refused(tmp_path: Path) -> None:
+    content = pointwise(some_points())
+    (tmp_path / "a.laz").write_bytes(content[:-40])
+    with pytest.raises(FormatError, match="not readable LAZ"):
+        read_points(tmp_path / "a.laz")
+    (tmp_path / "a.laz").write_bytes(content[:107] + struct.pack("<I", 2**32 - 1) + content[111:])
+    with pytest.raises(FormatError, match="4294967295 points in a file of"):
+        read_points(tmp_path / "a.laz")
 
 
 @pytest.mark.parametrize("chunks", [2**32 - 1, 100, 0])

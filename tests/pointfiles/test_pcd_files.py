@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lzf
 import numpy as np
@@ -78,6 +79,65 @@ def test_padding_and_fields_of_several_numbers_are_passed_over(save: Save) -> No
     cloud = read_points(save("a.pcd", header("binary", **lines) + body))
     np.testing.assert_array_equal(cloud.positions, [[0, 1, 2], [1, 2, 3]])
     assert cloud.ignored_fields == ("normal",)
+
+
+@pytest.mark.parametrize("data", ["ascii", "binary", "binary_compressed"])
+def test_a_field_of_no_numbers_is_dropped_as_pcl_does(save: Save, data: str) -> None:
+    lines = {"FIELDS": "x y normal z intensity", "SIZE": "4 4 4 4 4", "TYPE": "F F F F F", "COUNT": "1 1 0 1 1"}
+    table = np.arange(8, dtype="<f4").reshape(2, 4)
+    packed = lzf.compress(table.T.tobytes() + b"", 4096) or b""
+    body = {
+        "ascii": "\n".join(" ".join(map(str, row)) for row in table).encode(),
+        "binary": table.tobytes(),
+        "binary_compressed": struct.pack("<II", len(packed), table.nbytes) + packed,
+    }[data]
+    cloud = read_points(save("a.pcd", header(data, **lines) + body))
+    np.testing.assert_array_equal(cloud.positions, table[:, :3])
+    np.testing.assert_array_equal(cloud.intensity, table[:, 3])
+    assert cloud.ignored_fields == ("normal (COUNT 0)",)
+
+
+def test_fields_behind_padding_of_no_bytes_are_left_out_and_named(save: Save) -> None:
+    """The samples of SUSTechPOINTS: PCL's struct with the times at byte 24, under a header that says 20."""
+    lines = {
+        "FIELDS": "x y z _ intensity _ timestamp _ ring _",
+        **{"SIZE": "4 4 4 1 4 1 8 1 2 1", "TYPE": "F F F U F U F U U U", "COUNT": "1 1 1 4 1 0 1 6 1 12"},
+    }
+    body = b"".join(struct.pack("<3f4xf4xdH14x", k, k + 1, k + 2, 10 * k, 1.7e9, 7) for k in range(2))
+    assert len(body) == 2 * 48
+    cloud = read_points(save("a.pcd", header("binary", **lines) + body + b"\0" * 3848))
+    np.testing.assert_array_equal(cloud.positions, [[0, 1, 2], [1, 2, 3]])
+    np.testing.assert_array_equal(cloud.intensity, [0, 10])
+    assert cloud.timestamp is None
+    assert cloud.ring is None
+    assert [name.split()[0] for name in cloud.ignored_fields] == ["timestamp", "ring"]
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype"),
+    [
+        ("456789.12 5412345.67 101.25", np.float64),  # UTM: float32 has steps of 0.03 m and of 0.5 m
+        ("12.34 -56.78 101.25", np.float32),
+        ("nan nan nan", np.float32),
+        ("1e39 0 0", np.float64),
+    ],
+)
+def test_coordinates_in_text_keep_its_precision_where_float32_loses_it(save: Save, text: str, dtype: Any) -> None:
+    cloud = read_points(save("a.pcd", header() + f"1 2 3\n{text}\n".encode()))
+    assert cloud.positions.dtype == dtype
+    np.testing.assert_array_equal(cloud.positions, np.array([[1, 2, 3], text.split()], dtype=dtype))
+
+
+def test_times_in_text_keep_its_precision_where_float32_loses_it(save: Save) -> None:
+    lines = {"FIELDS": "x y z timestamp", "SIZE": "4 4 4 4", "TYPE": "F F F F", "COUNT": "1 1 1 1"}
+    cloud = read_points(save("a.pcd", header(**lines) + b"1 2 3 1700000000.25\n4 5 6 1700000000.5\n"))
+    assert cloud.timestamp is not None
+    assert cloud.timestamp.tolist() == [1_700_000_000_250_000_000, 1_700_000_000_500_000_000]
+    assert cloud.positions.dtype == np.float32
+
+
+def test_a_header_may_end_the_file_if_there_is_no_point(save: Save) -> None:
+    assert len(read_points(save("a.pcd", header(WIDTH="0", POINTS="0").rstrip()))) == 0
 
 
 def test_headers_that_pcl_reads_and_pypcd4_does_not_are_read(save: Save) -> None:
@@ -199,7 +259,9 @@ def test_an_absurd_count_is_refused_before_memory_is_set_aside(save: Save, data:
         (header(TYPE="F F"), "line 4: 2 values after TYPE; expected 3"),
         (header(TYPE="F F Q"), "type Q of 4 bytes"),
         (header(SIZE="4 4 3"), "type F of 3 bytes"),
-        (header(COUNT="1 1 0"), "line 5: 0 values in one field"),
+        (header(COUNT="1 1 0") + b"1 2\n3 4\n", "fields x, y: no z"),
+        (header(COUNT="0 0 0"), "line 5: no value a point"),
+        (header("binary").rstrip(), "the file ends 0 bytes after its header"),
         (header(COUNT="1 1 999999999"), "line 5: 999999999 values in one field"),
         (header(WIDTH="-2"), "line 6: '-2' after WIDTH"),
         (header(POINTS="3"), "line 9: 3 points; expected 2, which is WIDTH × HEIGHT"),
@@ -209,7 +271,7 @@ def test_an_absurd_count_is_refused_before_memory_is_set_aside(save: Save, data:
         (header(COUNT="2 1 1") + b"1 2 3 4\n4 5 6 7\n", "fields y, z: no x"),
         (header() + b"1 2 3\n", "line 11: 1 rows after the header; expected 2"),
         (header() + b"1 2 3\n4 5 6 7\n", "line 12: 4 values; expected 3: x, y, z"),
-        (header() + b"1 2 3\n4 5 x\n", "line 12, column 3 \\(z\\): 'x'; expected a float32 number"),
+        (header() + b"1 2 3\n4 5 x\n", "line 12, column 3 \\(z\\): 'x'; expected a number"),
         (header("binary") + b"12345", "the file ends 5 bytes after its header; expected at least 24 bytes"),
         (header("binary_compressed") + struct.pack("<II", 9, 24) + b"12345678", "the file ends 16 bytes after"),
         (header("binary_compressed") + struct.pack("<II", 8, 25) + b"12345678", "8 compressed bytes that unpack to 25"),

@@ -54,6 +54,19 @@ def test_fields_may_come_in_any_order_and_type(save: Save, text: bool) -> None:
     assert cloud.ignored_fields == ("nx",)
 
 
+def test_coordinates_of_a_texture_are_no_times(save: Save) -> None:
+    properties = XYZ + "property float s\nproperty float t\n"
+    cloud = read_points(save("a.ply", header("ascii", 1, properties) + b"1 2 3 0.25 0.5\n"))
+    assert cloud.timestamp is None
+    assert cloud.ignored_fields == ("s", "t")
+
+
+def test_coordinates_in_text_keep_its_precision_where_float32_loses_it(save: Save) -> None:
+    cloud = read_points(save("a.ply", header("ascii") + b"1 2 3\n456789.12 5412345.67 101.25\n"))
+    np.testing.assert_array_equal(cloud.positions, [[1, 2, 3], [456789.12, 5412345.67, 101.25]])
+    assert read_points(save("b.ply", header("ascii") + b"1 2 3\n4.1 5 6\n")).positions.dtype == np.float32
+
+
 def test_faces_are_passed_over(save: Save) -> None:
     assert len(read_points(save("binary.ply", ply_bytes(some_points(), faces=3)))) == 5
     assert len(read_points(save("text.ply", ply_bytes(some_points(), text=True, faces=3)))) == 5
@@ -150,7 +163,7 @@ def test_an_absurd_count_is_refused_before_memory_is_set_aside(save: Save, forma
         (header(count=0, properties="property float x\nproperty float y\n"), "fields x, y: no z"),
         (header("ascii", properties="property float a\n") + b"1\n2\n", "fields a: no x and no y and no z"),
         (header("ascii") + b"1 2 3\n4 5\n", "line 9: 2 values; expected 3: x, y, z"),
-        (header("ascii") + b"1 2 3\n4 five 6\n", "line 9, column 2 \\(y\\): 'five'; expected a float32 number"),
+        (header("ascii") + b"1 2 3\n4 five 6\n", "line 9, column 2 \\(y\\): 'five'; expected a number"),
         (header("ascii") + b"1 2 3\n\n4 5 \xff\n", "line 10, column 3 \\(z\\): byte 0xff"),
         (
             header("ascii", properties=XYZ + "property uchar i\n") + b"1 2 3 4\n1 2 3 300\n",

@@ -83,11 +83,8 @@ def test_without_bad_frames_the_frames_are_the_same(folder: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("how", ["no pose", "no image", "image not there", "dimensions"])
+@pytest.mark.parametrize("how", ["no pose", "image not there", "dimensions"])
 def test_a_frame_is_left_out_whole_whatever_is_bad_about_it(folder: Path, out: Path, format: Any, how: str) -> None:
-    image = folder / "cameras/front/11.jpg"
-    if how == "no image":
-        image.write_bytes(b"root:x:0:0")
     scene = lp.open_scene(folder)
     changes: dict[str, dict[str, Any]] = {
         "no pose": {"world_from_ego": None},
@@ -116,10 +113,11 @@ def test_a_run_of_bad_frames_alone_fails_and_leaves_nothing(folder: Path, tmp_pa
 
 
 def test_a_run_whose_frames_turn_out_bad_as_they_are_stored_says_so(folder: Path, out: Path) -> None:
+    scene = lp.open_scene(folder)
     for file in (folder / "cameras/front").glob("*.jpg"):
-        file.write_bytes(b"no image")
-    with pytest.raises(lp.SceneError, match=r"all 6 frames are bad; the first, frame 9: .*neither a JPEG nor a PNG"):
-        lp.prepare(lp.open_scene(folder), lp.Recipe(**SKIP), out)
+        file.unlink()
+    with pytest.raises(lp.SceneError, match=r"all 6 frames are bad; the first, frame 9: .*the image cannot be read"):
+        lp.prepare(scene, lp.Recipe(**SKIP), out)
     assert not (out / "manifest.json").exists()
 
 

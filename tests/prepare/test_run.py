@@ -178,7 +178,7 @@ class TestWhatIsStored:
         manifest = lp.prepare(scene, lp.Recipe(region_of_interest_3d=REGION), out, progress=told, workers=1)
         assert [frame.points_out > 0 for frame in manifest.frames] == [False, True, True, True]
         assert [record.frames for record in manifest.attachments] == [[name] for name in FRAMES]
-        assert "1 of 4 frames keep no point, the first is 9" in manifest.notes
+        assert "1 of 4 frames keep no point, the first is 9" in [one.message for one in manifest.findings]
         assert told.told == [(4, 0), "10", "11", "12", "9"]
         assert_only_what_the_manifest_names(manifest, out)
 

@@ -15,6 +15,7 @@ import boto3
 import httpx
 import pytest
 from moto.server import ThreadedMotoServer
+from PIL import Image
 
 from lidarprep.attachments import get_format
 from lidarprep.sandbox import Sandbox, SandboxOptions, SandboxStore, running_sandbox
@@ -46,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer = get_format("sfs").writer(file, frames=1, images=0)
         writer.add(FRAME)
         writer.finish()
-    (folder / "good.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(8))
+    Image.new("L", (4, 3)).save(folder / "good.png")
     return folder
 
 
@@ -145,7 +146,7 @@ def test_a_frame_without_points_and_an_image_that_is_none_are_bad(folder: Path) 
     task: dict[str, Any] = {"type": "lidarannotation", "params": {"attachments": [str(empty)]}}
     assert "no points" in str(what_is_wrong(task))
     task = {"type": "lidartopdown", "params": {"attachment": [str(empty)]}}
-    assert "neither a JPEG nor a PNG" in str(what_is_wrong(task))
+    assert "an image that is no JPEG" in str(what_is_wrong(task))
     task = {"type": "lidarannotation", "params": {"attachments": [str(folder)]}}
     assert "cannot be read" in str(what_is_wrong(task))
     task = {"type": "lidarannotation", "params": {"attachments": ["http://127.0.0.1:9/a.json"]}}

@@ -30,10 +30,11 @@ def path(start: int = EPOCH, poses: int = 11) -> Trajectory:
 def frame_of(
     times: Any, *, timestamp: int | None = EPOCH + 500 * MS, positions: NDArray[np.floating] | None = None, **more: Any
 ) -> Frame:
-    """Points at the device's own origin, measured at these times."""
+    """Points 2 m above the device's own origin, measured at these times."""
     timestamps = None if times is None else np.asarray(times, dtype=np.int64)
     count = 3 if timestamps is None else len(timestamps)
-    cloud = PointCloud(np.zeros((count, 3)) if positions is None else positions, timestamp=timestamps, **more)
+    places = np.tile([0.0, 0, 2], (count, 1)) if positions is None else positions
+    cloud = PointCloud(places, timestamp=timestamps, **more)
     return Frame("7", 0, lambda: cloud, world_from_ego=Pose.identity(), timestamp=timestamp)
 
 
@@ -46,10 +47,25 @@ def deskewed(frame: Frame, way: Trajectory | None = None) -> tuple[PointCloud, d
 def test_what_was_measured_later_was_measured_further_on() -> None:
     times = EPOCH + np.array([450, 500, 550]) * MS
     points, notes = deskewed(frame_of(times))
-    np.testing.assert_allclose(points.positions, [[-0.5, 0, 0], [0, 0, 0], [0.5, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(points.positions, [[-0.5, 0, 2], [0, 0, 2], [0.5, 0, 2]], atol=1e-12)
     assert points.timestamp is not None
     assert points.timestamp.tolist() == times.tolist()
     assert notes == {}
+
+
+def test_rays_without_a_return_stay_at_their_lidar() -> None:
+    lidar = Pose.from_euler(0.1, 0.2, 0.3, (0.9, 0.1, 1.8))
+    times = EPOCH + np.array([417, 530, 599, 580]) * MS
+    seen = PointCloud(np.array([[0.0, 0, 0], [4, 5, 6], [0, 0, 0], [0, 0, 0.5]]), timestamp=times, frame="sensor")
+    cloud = seen.moved(lidar, "ego")
+    pose = path().at(EPOCH + 500 * MS)
+    frame = Frame("7", 0, lambda: cloud, world_from_ego=pose, timestamp=EPOCH + 500 * MS)
+    report = StepReport()
+    points = ToWorld()(Deskew(path())(frame, report), report).points()
+    assert report.dropped == {"region": 0, "height": 0, "not_finite": 0, "no_return": 2}
+    assert report.kept is not None
+    assert report.kept.tolist() == [1, 3]
+    assert len(points) == 2
 
 
 def test_the_same_points_in_the_world_as_from_the_pose_at_each_ones_time() -> None:
@@ -90,6 +106,25 @@ def test_rays_that_met_nothing_need_no_time() -> None:
     np.testing.assert_allclose(points.positions[1:, 0], [-0.5, 0.5], atol=1e-12)
     nothing, _ = deskewed(frame_of([0, 9_000 * MS], positions=np.full((2, 3), np.nan, np.float32)))
     assert np.isnan(nothing.positions).all()
+
+
+@pytest.mark.parametrize("astray", [EPOCH + 86_400_000 * MS, 1, 2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_one_time_that_is_a_day_off_does_not_change_the_others(astray: int, chunked: bool) -> None:
+    times = EPOCH + 450 * MS + np.arange(100) * MS
+    sound, _ = deskewed(frame_of(times))
+    expected = sound.positions.copy()
+    expected[40] = expected[39]
+    times[40] = astray
+    frame = frame_of(times)
+    if chunked:
+        cloud = frame.points()
+        frame = replace(frame, read_chunks=lambda: iter((cloud,)))
+    points, notes = deskewed(frame)
+    assert points.timestamp is not None
+    np.testing.assert_allclose(points.positions, expected, atol=1e-12)
+    assert points.timestamp[40] == times[39]
+    assert "the times of 1 points are more than 1 s from the others'" in notes["stray times"]
 
 
 def test_points_beyond_the_poses_are_counted_with_the_figure() -> None:

@@ -61,6 +61,7 @@ def test_counts_and_world_coordinates_are_those_of_plain_numpy(
         "not_finite": int((~finite).sum()),
         "region": int((finite & ~in_region).sum()),
         "height": int((finite & in_region & ~in_band).sum()),
+        "no_return": 0,
     }
     assert 10_000 < keep.sum() < len(ego)
     expected = world[keep] - offset

@@ -40,7 +40,7 @@ def test_points_go_to_the_world_by_the_frames_pose() -> None:
     assert frame.points().frame == "world"
     np.testing.assert_allclose(frame.points().positions, [[10, 1, 1], [8, 0, 1.5]], atol=1e-12)
     assert report.points_in == 2
-    assert report.dropped == {"region": 0, "height": 0, "not_finite": 0}
+    assert report.dropped == {"region": 0, "height": 0, "not_finite": 0, "no_return": 0}
 
 
 def test_points_that_are_in_the_world_stay_where_they_are() -> None:
@@ -52,7 +52,7 @@ def test_points_that_are_in_the_world_stay_where_they_are() -> None:
 
 
 def test_columns_stay_with_their_points() -> None:
-    positions = [[0, 0, 0], [np.nan, 0, 0], [2, 0, 0], [0, 0, np.inf]]
+    positions = [[1, 0, 0], [np.nan, 0, 0], [2, 0, 0], [0, 0, np.inf]]
     columns = {
         "intensity": np.array([10, 20, 30, 40], np.uint8),
         "device": np.array([1, 2, 3, 4], np.uint32),
@@ -71,11 +71,47 @@ def test_columns_stay_with_their_points() -> None:
 
 def test_a_point_is_counted_once_by_the_first_reason() -> None:
     step = ToWorld(RegionOfInterest3D((10, 0, 0), 4, 4), HeightBand(1.5, -1, 2))
-    positions = [[np.nan, 99, 99], [99, 0, 99], [0, 0, 9], [0, 0, 0]]
+    positions = [[np.nan, 99, 99], [99, 0, 99], [0, 0, 9], [0, 0, 1e-4], [0, 0, 0.1]]
     frame, report = prepared(frame_of(positions), step)
-    assert report.dropped == {"not_finite": 1, "region": 1, "height": 1}
-    assert report.points_in == 4
+    assert report.dropped == {"not_finite": 1, "no_return": 1, "region": 1, "height": 1}
+    assert report.points_in == 5
     assert len(frame.points()) == 1
+
+
+class TestNoReturn:
+    """A point at its lidar's own place is a ray that nothing came back of."""
+
+    def no_returns(self, frame: Frame) -> tuple[list[int], int]:
+        """The rows that are kept, and how many are dropped as no return."""
+        moved, report = prepared(frame, ToWorld())
+        cloud = frame.points()
+        rows = np.setdiff1d(np.arange(len(cloud)), cloud.no_return_rows(frame.world_from_ego))
+        kept = np.arange(len(cloud)) if report.kept is None else report.kept
+        np.testing.assert_array_equal(rows, kept)  # what inspect and the checks go by says the same
+        assert len(moved.points()) == len(kept) == report.points_in - report.dropped["no_return"]
+        return kept.tolist(), report.dropped["no_return"]
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_goes_wherever_its_lidar_goes(self, dtype: type) -> None:
+        seen = PointCloud(np.array([[0, 0, 0], [5, 0, 0], [0, 0, 0.0005], [0, 0, 0.01]], dtype), frame="sensor")
+        for pose in (Pose.identity(), Pose.from_euler(0.3, -0.2, 1.0, (1.2, -0.3, 1.9))):
+            cloud = seen.moved(pose, "ego")
+            frame = Frame("7", 0, lambda cloud=cloud: cloud, world_from_ego=QUARTER)
+            assert self.no_returns(frame) == ([1, 3], 2)
+
+    def test_of_one_of_several_lidars_is_none_of_the_others(self) -> None:
+        seen = PointCloud(np.array([[0.0, 0, 0], [3, 0, 0]]), frame="sensor")
+        left = seen.moved(Pose.from_euler(0, 0, 0.5, (0.2, 0.6, 1.5)), "ego")
+        right = seen.moved(Pose.from_euler(0, 0, -0.5, (0.2, -0.6, 1.5)), "ego")
+        own = PointCloud(np.array([[0.2, 0.0, 1.5], [0.0, 0, 0]]))
+        cloud = PointCloud.concatenate([left, right, own])
+        frame = Frame("7", 0, lambda: cloud, world_from_ego=QUARTER)
+        assert self.no_returns(frame) == ([1, 3, 4], 3)
+
+    def test_in_the_world_is_at_the_device_or_was_never_filled(self) -> None:
+        positions = [[0, 0, 0], [0, 0, 0.0005], [10, 0, 1], [10, 0, 1.0005], [1, 2, 3]]
+        assert self.no_returns(frame_of(positions, frame="world")) == ([1, 4], 3)
+        assert self.no_returns(frame_of(positions, frame="world", pose=None)) == ([1, 2, 3, 4], 1)
 
 
 def test_points_on_the_region_edge_are_kept() -> None:
@@ -109,13 +145,13 @@ def test_height_is_measured_in_the_devices_own_frame() -> None:
     slope = Pose.from_euler(0, -0.3, 0.4, (100, 200, 300))
     step = ToWorld(height=HeightBand(device_height=1.8, lowest=-0.1, highest=0.1))
     ground = [[10, 0, -1.8], [-10, 5, -1.8], [0, 0, -1.8]]
-    above = [[10, 0, -1.0], [0, 0, 0]]
+    above = [[10, 0, -1.0], [0, 0, 1]]
     frame, report = prepared(frame_of([*ground, *above], pose=slope), step)
     assert len(frame.points()) == 3
     in_world = slope.apply([*ground, *above])
     frame, same = prepared(frame_of(in_world, pose=slope, frame="world"), step)
     assert len(frame.points()) == 3
-    assert report.dropped == same.dropped == {"region": 0, "height": 2, "not_finite": 0}
+    assert report.dropped == same.dropped == {"region": 0, "height": 2, "not_finite": 0, "no_return": 0}
     np.testing.assert_allclose(frame.points().positions, in_world[:3])
 
 
@@ -181,7 +217,7 @@ def test_a_frame_without_a_pose_is_refused_where_one_is_needed() -> None:
 
 
 def test_a_frame_may_lose_all_its_points() -> None:
-    frame, report = prepared(frame_of([[0, 0, 0]], intensity=np.ones(1)), ToWorld(RegionOfInterest3D((99, 0, 0), 1, 1)))
+    frame, report = prepared(frame_of([[1, 0, 0]], intensity=np.ones(1)), ToWorld(RegionOfInterest3D((99, 0, 0), 1, 1)))
     assert len(frame.points()) == 0
     assert report.dropped["region"] == 1
     frame, report = prepared(frame_of([]), ToWorld())
@@ -229,6 +265,7 @@ def test_random_frames_are_as_numpy_has_them(
         "not_finite": int((~finite).sum()),
         "region": int((finite & ~in_region).sum()),
         "height": int((finite & in_region & ~in_band).sum()),
+        "no_return": 0,
     }
 
 
@@ -279,7 +316,7 @@ class TestChunks:
             for _ in range(40):
                 most = max(most, sum(ref() is not None for ref in alive))
                 positions = np.full((50_000, 3), 1e3)
-                positions[::1000] = 0.0
+                positions[::1000] = 0.5
                 chunk = PointCloud(positions)
                 alive.append(weakref.ref(chunk))
                 yield chunk

@@ -7,17 +7,17 @@ appends each frame's arrays, and writes the header at the end.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from io import BytesIO
+from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lidarprep._images import BadImageError, read_header
 from lidarprep.attachments._frame import device_pose, require_world
 from lidarprep.attachments.sensor_fusion_scene._container import ALIGNMENT, BlockWriter, header_of, write_all
 from lidarprep.attachments.sensor_fusion_scene._conventions import (
     NS_PER_US,
+    SAME_CLOCK_NS,
     FrameTime,
     SceneClock,
     describe_intrinsics,
@@ -34,6 +34,7 @@ from lidarprep.attachments.sensor_fusion_scene._sensors import (
 )
 from lidarprep.errors import EncodingError, FormatError
 from lidarprep.scene import CameraImage, Frame
+from lidarprep.scene.points import without_stray_times
 
 COPY_BYTES = 1 << 18
 
@@ -138,7 +139,15 @@ class SceneWriter:
         pose = pose_values(device_pose(frame))
         between = None
         if points.timestamp is not None and len(points):
-            between = int(points.timestamp.min()), int(points.timestamp.max())
+            in_sweep, strays = without_stray_times(points.timestamp, SAME_CLOCK_NS)
+            if strays:
+                points = replace(points, timestamp=in_sweep)
+                notes.add(
+                    "stray times",
+                    f"frame {frame.id}: the times of {strays} points are more than {SAME_CLOCK_NS / 1e9:g} s from the "
+                    "others'; these points take the time of the point before them",
+                )
+            between = int(in_sweep.min()), int(in_sweep.max())
         clock = self._clock or SceneClock.starting_with(frame, between)
         time = clock.time_of(frame, len(self._frames), between)
         self._require_order(frame, time)
@@ -220,16 +229,14 @@ class SceneWriter:
                 f"frame {frame.id}: the image of {name}, at {time_us} µs, is not later than {before}; "
                 "a camera's images are strictly increasing in whole microseconds"
             )
-        with _open_image(image, frame.id) as file:
-            intrinsics = describe_intrinsics(image, _image_size(file, image, frame.id))
-            if last is not None and last.intrinsics != intrinsics:
-                raise EncodingError(
-                    f"frame {frame.id}: the intrinsics or the image size of {name} are not those of the frames "
-                    "before; a camera of a Sensor Fusion Scene has one calibration"
-                )
-            size = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            content = self._blocks.append("uint8", (size,), _pieces(file))
+        data = _read_image(image, frame.id)
+        intrinsics = describe_intrinsics(image, _image_size(data, image, frame.id))
+        if last is not None and last.intrinsics != intrinsics:
+            raise EncodingError(
+                f"frame {frame.id}: the intrinsics or the image size of {name} are not those of the frames "
+                "before; a camera of a Sensor Fusion Scene has one calibration"
+            )
+        content = self._blocks.append("uint8", (len(data),), (np.frombuffer(data, dtype=np.uint8),))
         pose = pose_values(image.world_from_camera)
         return WrittenImage(name, image.camera.index, intrinsics, time_us, pose, content, image.path)
 
@@ -245,10 +252,10 @@ def _note_unheld(frame: Frame, notes: Notes) -> None:
             notes.add(f"extras {name}", f"camera {name}: a Sensor Fusion Scene holds no priority and no metadata")
 
 
-def _open_image(image: CameraImage, frame_id: str) -> BinaryIO:
-    """Open the encoded bytes of an image."""
+def _read_image(image: CameraImage, frame_id: str) -> bytes:
+    """Read the encoded bytes of an image."""
     if image.content is not None:
-        return BytesIO(image.content())
+        return image.content()
     if image.path is None:
         raise EncodingError(
             f"frame {frame_id}: the image of {image.camera.name} has no file, and a Sensor Fusion Scene holds the "
@@ -256,29 +263,20 @@ def _open_image(image: CameraImage, frame_id: str) -> BinaryIO:
             fix="Download it first, or leave the images out.",
         )
     try:
-        return image.path.open("rb")
+        return image.path.read_bytes()
     except OSError as error:
         raise FormatError(image.path, found=f"the file cannot be read ({error.strerror or error})") from error
 
 
-def _image_size(file: BinaryIO, image: CameraImage, frame_id: str) -> tuple[int, int]:
+def _image_size(data: bytes, image: CameraImage, frame_id: str) -> tuple[int, int]:
     """Return width and height in pixels, from the image's header.
 
     Raises:
-        FormatError: It is neither a JPEG nor a PNG.
+        FormatError: It is no image that Scale takes.
     """
-    from PIL import Image  # only writing needs it
-
     try:
         # Whatever a name or a link in a recording refers to, only camera images are published.
-        with Image.open(file, formats=("JPEG", "PNG")) as opened:
-            return opened.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return read_header(data).size
+    except BadImageError as error:
         where = image.path or image.url or f"frame {frame_id}, {image.camera.name}"
-        found = f"not an image ({error})"[:200]
-        raise FormatError(where, found=found, expected="an encoded image, JPEG or PNG") from error
-
-
-def _pieces(file: BinaryIO) -> Iterator[NDArray[np.uint8]]:
-    while data := file.read(COPY_BYTES):
-        yield np.frombuffer(data, dtype=np.uint8)
+        raise FormatError(where, found=f"an image that {error}") from error

@@ -7,20 +7,20 @@
 
 Ego is the frame of lidar/poses.json: x right, y forward, z up. d is 0 for the spinning Pandar64 and 1 for the PandarGT,
 which looks ahead. The pickles are read without running them: see `_pickled_frame`. Images have poses of their own, so
-cameras have no extrinsics. A frame's images are those nearest in time, whatever their number. A note counts those with
-another number than the frame's. meta/gps.json has no heading, and so gives no GPS pose.
+cameras have no extrinsics. A frame's images are those of its number, as PandaSet's own kit pairs them: the cameras look
+into the direction of the lidar in turn, so that a sweep's images are spread over the 0.1 s that it takes. An image has
+its own time and pose. meta/gps.json has no heading, and so gives no GPS pose.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lidarprep.datasets.association import ImageSeries, match_images
+from lidarprep.datasets.association import unpaired
 from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, source_files, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pandaset._pickled_frame import read_frame
@@ -32,18 +32,21 @@ from lidarprep.datasets.poses import (
     read_json,
     table_of_poses,
 )
-from lidarprep.datasets.selection import refuse_poses, select_part, selected, unused_options
+from lidarprep.datasets.selection import refuse_poses, select_part, selected, sound_cameras, unused_options
+from lidarprep.datasets.unread import misnamed_file, unread_folders
 from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.pointfiles.fields import cloud_from_fields
-from lidarprep.scene import Camera, CameraImage, Frame, Lidar, PointCloud, Pose, ReferenceFrame, Scene
+from lidarprep.scene import Camera, CameraImage, Finding, Frame, Lidar, PointCloud, Pose, ReferenceFrame, Scene
 
 LOOKS_LIKE = "PandaSet: lidar/00.pkl.gz, lidar/poses.json, camera/NAME/00.jpg"
 
 # By their device id `d`.
 LIDARS = ("Pandar64", "PandarGT")
-USED_OPTIONS = ("points_frame", "lidars", "cameras", "image_tolerance")
+USED_OPTIONS = ("points_frame", "lidars", "cameras")
 
 _SUFFIXES = (".pkl.gz", ".pkl")
+# Of these meta/ is looked at, and annotations/ is not read.
+_FOLDERS = ("lidar", "camera", "meta", "annotations")
 
 
 def detect(path: Path) -> str | None:
@@ -79,7 +82,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     devices = None if len(lidars) == len(LIDARS) else tuple(LIDARS.index(name) for name in lidars)
     points_frame = options.points_frame or "world"
     times = [stamps[number] for number in files]
-    cameras, images, image_notes = _images(sequence / "camera", dict(zip(files, times, strict=True)), options)
+    cameras, images, image_notes, findings = _images(sequence / "camera", dict(zip(files, times, strict=True)), options)
     frames = tuple(
         Frame(
             id=file.name.split(".")[0],
@@ -87,11 +90,12 @@ def open(path: Path, options: OpenOptions) -> Scene:
             read_points=partial(read_pandaset_points, file, points_frame, devices),
             world_from_ego=poses[number],
             timestamp=stamps[number],
-            images=of_frame,
-            sources=source_files([file], of_frame),
+            images=images[number],
+            sources=source_files([file], images[number]),
         )
-        for index, ((number, file), of_frame) in enumerate(zip(files.items(), images, strict=True))
+        for index, (number, file) in enumerate(files.items())
     )
+    unread, others = unread_folders(sequence, _FOLDERS, "a sequence of PandaSet")
     if (sequence / "meta" / "gps.json").is_file():
         notes.append("meta/gps.json has no heading, so frames have no GPS pose")
     table = table_of_poses(folder / "poses.json", "JSON", [poses[number] for number in files], times)
@@ -103,9 +107,10 @@ def open(path: Path, options: OpenOptions) -> Scene:
         frames,
         cameras,
         points_frame,
-        (*unused_options(options, used), *notes, *more, *image_notes),
+        (*unused_options(options, used), *notes, *more, *image_notes, *others),
         lidars=tuple(Lidar(name, LIDARS.index(name)) for name in lidars),
         trajectory=trajectory,
+        findings=(*unread, *findings),
     )
 
 
@@ -138,7 +143,9 @@ def _sequences(path: Path) -> list[Path]:
 
 def _list(path: Path, what: str) -> list[Any]:
     if not path.is_file():
-        raise SceneError(f"{path} is missing: {what} are not known", fix=f"Expected is {LOOKS_LIKE}.")
+        raise SceneError(
+            f"{path} is missing{misnamed_file(path)}: {what} are not known", fix=f"Expected is {LOOKS_LIKE}."
+        )
     values: list[Any] = read_json(path, list, "a list, an entry a frame")
     return values
 
@@ -184,40 +191,39 @@ def _check_counts(folder: Path, files: dict[int, Path], poses: list[Pose], times
 
 def _images(
     folder: Path, times: dict[int, int], options: OpenOptions
-) -> tuple[tuple[Camera, ...], list[tuple[CameraImage, ...]], list[str]]:
-    """Return the selected cameras, each frame's images of them, nearest in time, and notes.
+) -> tuple[tuple[Camera, ...], dict[int, tuple[CameraImage, ...]], list[str], list[Finding]]:
+    """Return the selected cameras, each frame's images of them by its number, notes, and findings on cameras left out.
 
     `times` are nanoseconds by the frame's number.
     """
     names = [place.name for place in folders_in(folder)]
-    series: list[ImageSeries] = []
+    chosen = selected(names, options.cameras, "camera")
+    images: dict[int, tuple[CameraImage, ...]] = dict.fromkeys(times, ())
     notes: list[str] = []
-    numbers: dict[Path | None, int] = {}
-    for name in selected(names, options.cameras, "camera"):
-        one, files, more = _series(folder / name, names.index(name))
-        series.append(one)
-        numbers.update({file: number for number, file in files.items()})
-        notes += more
-    matched, more = match_images(list(times.values()), series, None, options)
-    shifted = Counter(
-        image.camera.name
-        for number, images in zip(times, matched, strict=True)
-        for image in images
-        if numbers[image.path] != number
-    )
-    notes += [
-        f"camera {name}: the image nearest in time has another number than its frame, in {count} of {len(times)}"
-        for name, count in shifted.items()
-    ]
-    return tuple(one.camera for one in series), matched, notes + more
+    apart = 0
+
+    def read(index: int, name: str) -> Camera | None:
+        nonlocal apart
+        if name not in chosen:
+            return None
+        files, strange = counted_files(folder / name, *IMAGE_SUFFIXES)
+        camera, of_number = _read_images(folder / name, index, files)
+        for number in times.keys() & of_number.keys():
+            images[number] += (of_number[number],)
+            apart = max(apart, abs((of_number[number].timestamp or 0) - times[number]))
+        notes.extend([*strange, *unpaired(name, times.keys(), files.keys())])
+        return camera
+
+    cameras, left_out = sound_cameras(names, options.cameras, read)
+    if apart:
+        notes.append(f"images are those of their frame's number, and up to {apart / 1e6:.1f} ms from its time")
+    return tuple(filter(None, cameras)), images, notes, left_out
 
 
-def _series(folder: Path, index: int) -> tuple[ImageSeries, dict[int, Path], list[str]]:
-    """Return the images of a camera's folder, with their poses; their files by number; and notes."""
-    files, notes = counted_files(folder, *IMAGE_SUFFIXES)
+def _read_images(folder: Path, index: int, files: dict[int, Path]) -> tuple[Camera, dict[int, CameraImage]]:
+    """Return the camera of a folder, and its images by their numbers, with their poses and times."""
     camera = read_camera(folder, index, "intrinsics.json")
     poses, times = _poses(folder / "poses.json"), _times(folder / "timestamps.json")
     if files:
         _check_counts(folder, files, poses, times)
-    images = [CameraImage(camera, file, poses[number]) for number, file in files.items()]
-    return ImageSeries(camera, [times[number] for number in files], images.__getitem__), files, notes
+    return camera, {number: CameraImage(camera, file, poses[number], times[number]) for number, file in files.items()}

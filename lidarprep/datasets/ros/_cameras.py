@@ -274,7 +274,12 @@ def read_image(cursor: Cursor, kind: str) -> bytes:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(encoded)) as image:
                 return _png(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombWarning) as error:
+    except UnidentifiedImageError as error:
+        found = (
+            f"{len(encoded)} bytes of format {form[:40]!r} that are no image" if encoded else "an image without data"
+        )
+        raise cursor.error(found, "JPEG, PNG, or another that Pillow reads") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning) as error:
         found = f"an image of format {form[:40]!r} that cannot be read ({error})"
         raise cursor.error(found, "JPEG, PNG, or another that Pillow reads") from error
 

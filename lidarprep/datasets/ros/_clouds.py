@@ -26,8 +26,9 @@ from lidarprep.datasets.ros._messages import Cursor, MessageSource, Series
 from lidarprep.datasets.ros._transforms import TransformTree
 from lidarprep.datasets.selection import listed
 from lidarprep.errors import FormatError
-from lidarprep.pointfiles.fields import FIELD_NAMES, cloud_from_fields
+from lidarprep.pointfiles.fields import cloud_from_fields, is_time
 from lidarprep.scene import Lidar, PointCloud, Pose, Trajectory
+from lidarprep.scene.points import middle_time
 
 # sensor_msgs/PointField: INT8 = 1, UINT8, INT16, UINT16, INT32, UINT32, FLOAT32, FLOAT64 = 8.
 _DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
@@ -83,7 +84,7 @@ def has_point_times(prefix: Cursor) -> bool | None:
     try:
         prefix.header()
         prefix.numbers("I", 2)  # height, width
-        return any(field.name.lower() in FIELD_NAMES["timestamp"] for field in _fields(prefix))
+        return any(is_time(field.name) for field in _fields(prefix))
     except FormatError:
         return None  # more fields than the prefix has; a damaged message is refused when it is read
 
@@ -146,9 +147,8 @@ def _with_absolute_times(cloud: PointCloud, stamp: int) -> PointCloud:
     times = cloud.timestamp
     if times is None or not len(times):
         return cloud
-    lowest, highest = int(times.min()), int(times.max())
-    largest = max(abs(lowest), abs(highest))
-    if largest >= _LARGEST_OFFSET or max(abs(lowest - stamp), abs(highest - stamp)) < largest:
+    middle = middle_time(times)
+    if abs(middle) >= _LARGEST_OFFSET or abs(middle - stamp) < abs(middle):
         return cloud
     times += stamp  # the column is this cloud's own
     return cloud

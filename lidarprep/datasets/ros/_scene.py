@@ -90,7 +90,8 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
     )
     used = {*found.transform_topics, *(series.name for series in found.lidars)}
     used |= {name for one in cameras for name in one.topics} | ({device.topic} if device.topic else set())
-    notes += [*cloud_notes, *camera_notes, *image_notes, *unused_options(options, USED_OPTIONS)]
+    asked = USED_OPTIONS if options.poses is None else (*USED_OPTIONS, "poses_are")
+    notes += [*cloud_notes, *camera_notes, *image_notes, *unused_options(options, asked)]
     return Scene(
         str(path),
         layout,
@@ -210,7 +211,7 @@ def device_poses(bag: Bag, tree: TransformTree, lidar: Series, ego: str, options
     The clouds of the first lidar are for poses without times, and for messages; `ego` is the device's frame.
     """
     if options.poses is not None:
-        return _from_file(options.poses, lidar, ego)
+        return _from_file(options.poses, options.poses_are, lidar, ego)
     if options.pose_topic is None:
         in_tree = _from_tree(tree, ego, options)
         if in_tree is not None:
@@ -221,9 +222,9 @@ def device_poses(bag: Bag, tree: TransformTree, lidar: Series, ego: str, options
     return _from_topic(bag, topic.name, tree, lidar.frame_ids[0], ego, options)
 
 
-def _from_file(path: Path, lidar: Series, ego: str) -> DevicePoses:
+def _from_file(path: Path, poses_are: str | None, lidar: Series, ego: str) -> DevicePoses:
     """Return the poses of a file: by time where it has times, or else one a cloud."""
-    table = read_poses_file(path)
+    table = read_poses_file(path, poses_are)
     notes: list[str] = []
     if table.timestamps is not None:
         trajectory, notes = table.trajectory()

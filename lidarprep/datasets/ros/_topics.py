@@ -11,6 +11,7 @@ from lidarprep.datasets.ros._bag import Bag
 from lidarprep.datasets.ros._messages import PREFIX_BYTES, read_headers
 from lidarprep.datasets.ros._storage import Topic
 from lidarprep.datasets.selection import listed
+from lidarprep.datasets.undecoded import undecoded_messages
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.scene import Stream
 
@@ -56,7 +57,13 @@ def lidar_topics(bag: Bag, options: OpenOptions) -> list[Topic]:
         )
     shown = listed([f"{topic.name} ({topic.kind}, {topic.messages})" for topic in bag.topics.values()])
     topics = f"its topics are {shown}" if bag.topics else "it has no topics at all"
-    raise SceneError(f"{bag.path} has no messages of {POINT_CLOUD}; {topics}")
+    raise SceneError(f"{bag.path} has no messages of {POINT_CLOUD}; {topics}", fix=_cures(bag))
+
+
+def _cures(bag: Bag) -> str | None:
+    """Say how the points of messages that are not decoded become PointCloud2."""
+    found = undecoded_messages(topic.kind for topic in bag.topics.values())
+    return "\n".join(f"{kind}: {what}. {cure}" for kind, (what, cure) in found.items()) or None
 
 
 def _unlikeliness(topic: Topic) -> tuple[bool, int, str]:
@@ -100,6 +107,8 @@ def _selected(bag: Bag, name: str, clouds: list[Topic]) -> Topic:
     other = bag.topics.get(name)
     if other is None:
         raise SceneError(f"{bag.path} has no topic {name}", fix=fix)
+    cure = undecoded_messages([other.kind]).get(other.kind)
+    fix = fix if cure is None else f"They are {cure.what}. {cure.cure}"
     raise SceneError(f"{bag.path}: topic {name} has {other.messages} messages of {other.kind}", fix=fix)
 
 

@@ -160,6 +160,15 @@ def test_frames_without_timestamps_are_put_100_ms_apart_which_is_said() -> None:
     assert notes_of(*frames) == ("frames have no timestamps: they are put 100 ms apart (3 times)",)
 
 
+def test_one_time_of_another_day_does_not_lose_the_others() -> None:
+    times = T0 + np.arange(200) * 1000
+    times[[0, 7]] += 86_400 * 10**9
+    lidar = sensor(written(frame(cloud(200, timestamp=times))), "lidar")
+    expected = np.arange(200)
+    expected[[0, 7]] = 1, 6  # of the point before, or of the first that has one
+    assert lidar["frames"][0]["points"]["timestamps"].tolist() == expected.tolist()
+
+
 def test_points_of_frames_without_timestamps_keep_their_distances() -> None:
     times = [np.array([T0 + 3_000, T0 + 9_000]), np.array([T0 + 3_000, T0 + 4_000])]
     frames = [frame(cloud(2, timestamp=time), index=n, timestamp=None) for n, time in enumerate(times)]
@@ -332,7 +341,7 @@ def test_a_image_that_is_none_or_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"1\.jpg: the file cannot be read"):
         encode_scene([frame(images=(camera_image(content=None, path=path),))])
     path.write_bytes(b"not an image")
-    with pytest.raises(FormatError, match=r"1\.jpg: not an image"):
+    with pytest.raises(FormatError, match=r"1\.jpg: an image that is no JPEG"):
         encode_scene([frame(images=(camera_image(content=None, path=path),))])
 
 
