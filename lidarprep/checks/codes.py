@@ -501,6 +501,16 @@ CODES: dict[str, Code] = {
         "Mend it in the recording.",
         "the pose of frame 2: the quaternion or matrix is off unit by 0.0007; it was normalised",
     ),
+    "sweeps-not-compensated": Code(
+        severity="warning",
+        meaning="The device moves while the lidar turns once, and the points are not moved to where they were at their "
+        "frame's time. Objects are bent and beside their images.",
+        measured="Only where points have times of their own and the device moves: a camera seems turned, as "
+        "camera-misaligned is measured, and no longer does once the points are compensated.",
+        cure="Prepare with --deskew.",
+        example="edges of images and points agree only once the points are compensated for the device's motion during "
+        "a sweep: of left, right",
+    ),
 }
 
 
@@ -511,17 +521,7 @@ def as_markdown() -> str:
         parts.append(
             f"## {name}\n\n{one.severity}. {one.meaning}\n\n- **Measured:** {one.measured}\n"
             f"- **What to do:** {one.cure}\n"
-            f"- **What it looks like:**\n\n      {one.severity.split()[0]}: {one.example} [{name    "sweeps-not-compensated": Code(
-        severity="warning",
-        meaning="The device moves while the lidar turns once, and the points are not moved to where they were at their "
-        "frame's time. Objects are bent and beside their images.",
-        measured="Only where points have times of their own and the device moves: a camera seems turned, as "
-        "camera-misaligned is measured, and no longer does once the points are compensated.",
-        cure="Prepare with --deskew.",
-        example="edges of images and points agree only once the points are compensated for the device's motion during "
-        "a sweep: of left, right",
-    ),
-}]\n"
+            f"- **What it looks like:**\n\n      {one.severity.split()[0]}: {one.example} [{name}]\n"
         )
     return "\n".join(parts)
 
