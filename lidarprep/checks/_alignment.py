@@ -212,10 +212,10 @@ def _spread(shots: list[tuple[Frame, CameraImage]]) -> list[tuple[Frame, CameraI
 
 def _window(image: CameraImage) -> Window | None:
     intrinsics = image.camera.intrinsics
-    width, height = image_size(image)
-    sized = replace(intrinsics, width=width, height=height)
-    per_radian = intrinsics.fx / image.scale_factor
-    return None if per_radian < FEWEST_PIXELS else Window.of(sized, min(PIXELS_PER_RADIAN, per_radian))
+    size, per_radian = image_size(image), intrinsics.fx / image.scale_factor
+    if size is None or per_radian < FEWEST_PIXELS:
+        return None
+    return Window.of(replace(intrinsics, width=size[0], height=size[1]), min(PIXELS_PER_RADIAN, per_radian))
 
 
 @dataclass(frozen=True, eq=False)
