@@ -165,9 +165,17 @@ class Inspection:
     notes: list[str]
     findings: list[Finding]
 
+    @property
+    def calibration(self) -> dict[str, Any] | None:
+        """What a file holds that `--calibration` takes to settle the findings of cameras' poses; None without any."""
+        cameras: dict[str, Any] = {}
+        for finding in self.findings:
+            cameras |= (finding.calibration or {}).get("cameras", {})
+        return {"cameras": cameras} if cameras else None
+
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""
-        return asdict(self)
+        return asdict(self) | {"calibration": self.calibration}
 
 
 def inspect_scene(

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ import numpy as np
 from lidarprep.attachments import get_format
 from lidarprep.pointfiles import read_points
 from lidarprep.sample import write_sample
-from lidarprep.scene import Frame, PointCloud, Pose, Trajectory
+from lidarprep.scene import Camera, CameraImage, Frame, Intrinsics, PointCloud, Pose, Trajectory
 from lidarprep.steps import StepReport
 
 
@@ -51,6 +52,7 @@ def _steps(folder: Path) -> Iterator[Callable[[], Any]]:
         yield partial(ToWorld(), frame, StepReport())
         yield partial(VoxelDownsample(1.0), frame, StepReport())
         yield partial(VoxelDownsample(1.0, "nearest"), frame, StepReport())
+        yield partial(_align, np.dtype(dtype))
     for name in ("json", "protobuf"):
         attachment_format = get_format(name)
         yield partial(attachment_format.decode, attachment_format.encode(_frame()))
@@ -60,6 +62,25 @@ def _steps(folder: Path) -> Iterator[Callable[[], Any]]:
     yield partial(read_points, folder / "points.csv")
     yield partial(read_points, _las_file(folder / "points.las"))
     yield partial(write_sample, folder / "sample", frames=1, columns=8, image_width=16)
+
+
+def _align(dtype: np.dtype[Any]) -> None:
+    """Search for the rotation of a camera that sees noise."""
+    from PIL import Image
+
+    from lidarprep.checks._edges import Window, edge_features, edge_maps
+    from lidarprep.checks._rotation import View, search
+
+    noise = np.random.default_rng(0)
+    png = BytesIO()
+    Image.fromarray(noise.integers(0, 256, (64, 64)).astype(np.uint8)).save(png, "PNG")
+    intrinsics = Intrinsics(200.0, 200.0, 32.0, 32.0, width=64, height=64)
+    image = CameraImage(Camera("warm-up", 0, intrinsics), content=png.getvalue)
+    cloud = PointCloud(noise.uniform((-4, -4, 20), (4, 4, 40), (400, 3)).astype(dtype), intensity=noise.random(400))
+    window = Window.of(intrinsics, intrinsics.fx)
+    maps = None if window is None else edge_maps(image, window)
+    if window is not None and maps is not None:
+        search([View(maps, edge_features(cloud, Pose.identity(), window))])
 
 
 def _frame(

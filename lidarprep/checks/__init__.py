@@ -110,9 +110,16 @@ def check_scene(
         findings += odd_attitude(samples.frames, verdict.poses)
         wrong_frame = wrong_points_frame(scene, looked_at) if verdict.poses == "unknown" else []
     findings += wrong_frame
+    of_images = odd_images(samples, decode=options.level == "full", unreadable=options.unreadable_images)
+    of_images += odd_intrinsics(scene)
     if not (wrong_frame or verdict.points_frame_is_wrong):  # else the views of the cameras mean nothing
         views = camera_views(scene, looked_at)
         findings += [finding for view in views.values() if (finding := odd_extrinsics(view)) is not None]
+        if options.level == "full" and scene.cameras:
+            from lidarprep.checks._alignment import misaligned_cameras  # brings Numba
+
+            odd = {one.subject.name for one in (*findings, *of_images) if one.subject.kind == "camera"}
+            findings += misaligned_cameras(scene, samples, besides=odd)
         if options.device_height is not None:
             findings += odd_device_height(looked_at, options.device_height, options.height_band)
         if options.region is not None:
@@ -122,8 +129,7 @@ def check_scene(
     findings += jumps(scene, options.max_speed)
     findings += missing_poses(scene)
     findings += missing_images(scene)
-    findings += odd_images(samples, decode=options.level == "full", unreadable=options.unreadable_images)
-    findings += odd_intrinsics(scene)
+    findings += of_images
     findings += no_objects(samples)
     if options.with_intensity:
         findings += zero_intensity(looked_at)

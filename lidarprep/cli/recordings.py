@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from lidarprep.cli.console import (
     tell_of_compiling,
 )
 from lidarprep.cli.progress import progress
+from lidarprep.errors import StorageError
 
 if TYPE_CHECKING:
     from lidarprep.inspect import Bounds, FrameInspection, Inspection
@@ -30,6 +32,10 @@ MOST_FRAMES_SHOWN = 20
 def inspect(
     path: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file.")],
     json: o.Json = False,
+    write_calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the poses that the images say are right, for --calibration."),
+    ] = None,
     **flags: Any,
 ) -> None:
     """Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd."""
@@ -46,6 +52,8 @@ def inspect(
         print_json(inspection.to_dict())
     else:
         _show(inspection)
+    if write_calibration is not None:
+        _write_calibration(inspection, write_calibration, path)
     if flags["strict"] and (bad := refused(inspection.findings, accept=flags["accept"] or (), strict=True)):
         print_error(why_refused(bad))
         raise typer.Exit(2)
@@ -94,6 +102,21 @@ def convert(
         )
     print_notes(conversion.notes)
     say(f"{target}: {conversion.points:,} points")
+
+
+def _write_calibration(inspection: Inspection, file: Path, recording: str) -> None:
+    """Write the calibration that findings of cameras' poses give, if there are any."""
+    from json import dumps
+
+    if inspection.calibration is None:
+        say(f"{file} is not written: no camera's pose was found to be another")
+        return
+    try:
+        file.write_text(dumps(inspection.calibration, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write {file}: {error.strerror or error}") from error
+    names = ", ".join(inspection.calibration["cameras"])
+    say(f"{file} has the poses of {names}: lidarprep prepare {recording} --calibration {file}")
 
 
 def _show(inspection: Inspection) -> None:

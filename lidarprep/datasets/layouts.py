@@ -118,7 +118,7 @@ def open_scene(path: str | PathLike[str], *, layout: str | None = None, **option
             guess it.
         options: What the recording doesn't say, by the names of the fields of `OpenOptions`: points_frame, poses,
             columns, scene, lidars, cameras, all_sweeps, image_tolerance, max_pose_gap, frame_order, invert_extrinsics,
-            ego_frame, world_frame, pose_topic, time_unit.
+            calibration, ego_frame, world_frame, pose_topic, time_unit.
 
     Returns:
         The scene; the first of its notes says what it was opened as, and why.
@@ -143,7 +143,12 @@ def open_scene(path: str | PathLike[str], *, layout: str | None = None, **option
         scene = replace(scene, source=fspath(path), opened_with=chosen.of_points, findings=(*unread, *scene.findings))
     except OSError as error:
         raise SceneError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
-    scene = with_image_sizes(select(scene, chosen))
+    scene = select(scene, chosen)
+    if chosen.calibration is not None:
+        from lidarprep.datasets.calibration import with_calibration  # brings pydantic and PyYAML
+
+        scene = with_calibration(scene, chosen.calibration)
+    scene = with_image_sizes(scene)
     if chosen.frame_order == "time":
         scene = by_time(scene)
     return replace(scene, notes=(f"opened as {name}: {reason}", *scene.notes))

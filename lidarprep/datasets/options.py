@@ -94,6 +94,10 @@ class OpenOptions:
         tuple[str, ...],
         Doc("This camera's extrinsics are camera from ego: invert them. Repeatable.", "CAMERA"),
     ] = ()
+    calibration: Annotated[
+        Path | None,
+        Doc("Poses and intrinsics of cameras, YAML or JSON, in place of the recording's own.", "FILE"),
+    ] = None
     ego_frame: Annotated[str | None, Doc("The device's frame in a bag's transforms; else the usual ones.", "NAME")] = (
         None
     )
@@ -115,8 +119,9 @@ class OpenOptions:
     ] = ()
 
     def __post_init__(self) -> None:
-        if self.poses is not None:
-            object.__setattr__(self, "poses", Path(self.poses))
+        for name in ("poses", "calibration"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))
         if self.columns is not None:
             from lidarprep.pointfiles.columns import parse_columns  # here, since it brings NumPy
 
@@ -192,6 +197,7 @@ class OpenKeywords(TypedDict, total=False):
     max_pose_gap: float
     frame_order: FrameOrder
     invert_extrinsics: Sequence[str]
+    calibration: str | PathLike[str] | None
     ego_frame: str | None
     world_frame: str | None
     pose_topic: str | None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from lidarprep.errors import FindingsError
 
@@ -59,6 +59,7 @@ class Finding:
         found: The figure that was found, in the unit of `expected`; None where there is no single one.
         expected: What was expected in its place.
         option: The option that settles it.
+        calibration: What the file holds that `--calibration` takes to settle it, if it is one of a camera's pose.
     """
 
     code: str
@@ -69,6 +70,7 @@ class Finding:
     found: int | float | str | None = None
     expected: int | float | str | None = None
     option: Option | None = None
+    calibration: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property
     def advice(self) -> str:
