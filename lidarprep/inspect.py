@@ -31,7 +31,7 @@ from lidarprep.checks import (
 from lidarprep.errors import FormatError, RecipeError, SceneError
 from lidarprep.recipe import DEFAULT_MAX_SPEED_M_S
 from lidarprep.scene import Finding, Frame, PointCloud, Pose, Scene, Stream, Subject
-from lidarprep.scene.finding import recipe_option
+from lidarprep.scene.finding import gravest_first, recipe_option
 from lidarprep.steps.intensity import guess_intensity_scale
 
 # Frames that are read at once, each of which may hold as much memory as its points take.
@@ -194,12 +194,11 @@ def inspect_scene(
         on_frame: Called in this thread with (frames done, frames in all).
 
     Raises:
-        RecipeError: The speed is not above 0.
+        RecipeError: The level is another, or the speed is not above 0.
         SceneError: None of the frames can be read.
         MissingExtraError: Reading it needs a library that is not installed.
     """
-    if not max_speed > 0:
-        raise RecipeError(f"max_speed is {max_speed:g}; it must be above 0, in metres a second")
+    options = CheckOptions(level=level, max_speed=max_speed)
     figures = []
     for row, read in enumerate(_read_frames(scene)):
         figures.append(read)
@@ -219,7 +218,7 @@ def inspect_scene(
             samples.add(frame, None if one.sample is None else Sample(frame, one.sample))
     views = camera_views(scene, samples.usual)
     cameras = _cameras(scene, views)
-    findings = check_scene(scene, CheckOptions(level=level, max_speed=max_speed), samples=samples)
+    findings = check_scene(scene, options, samples=samples)
     frame_is_wrong = any(finding.code.startswith("points-in-") for finding in findings)
     to_propose_by = [] if frame_is_wrong else samples.usual
     intensities = [value for one in figures for value in one.intensities]
@@ -249,15 +248,17 @@ def inspect_scene(
             *([hint] if hint else []),
             *_dropped(frames),
         ],
-        findings=[
-            *_bad_frames(frames),
-            *empty_frames(
-                [one.id for one in frames if one.points == one.not_finite + one.no_return and one.error is None],
-                len(frames),
-            ),
-            *_intensity_scale(samples.usual),
-            *findings,
-        ],
+        findings=gravest_first(
+            [
+                *_bad_frames(frames),
+                *empty_frames(
+                    [one.id for one in frames if one.points == one.not_finite + one.no_return and one.error is None],
+                    len(frames),
+                ),
+                *_intensity_scale(samples.usual),
+                *findings,
+            ]
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lidarprep.attachments import get_format
+from lidarprep.checks.codes import require_known
 from lidarprep.errors import RecipeError, StorageError, UniqueIdConflictError, place_name
 from lidarprep.recipe import Recipe, StorageOptions, TaskRecipe
 from lidarprep.scene import RegionOfInterest3D
@@ -61,7 +62,7 @@ def submit(
 
     Raises:
         FindingsError: The recording has a finding that would ruin the task, and it is not accepted.
-        RecipeError: Such a task does not take the manifest's format.
+        RecipeError: Such a task does not take the manifest's format; there is no finding of an accepted code.
         StorageError: Something of what the run stored is gone; or it cannot be reached, or be signed.
         ParameterError: The parameters are refused before anything is sent.
         UniqueIdConflictError: Another task has the unique_id.
@@ -105,8 +106,10 @@ def accept_findings(manifest: Manifest, accept: Collection[str], storage: Storag
 
     Raises:
         FindingsError: A finding that would ruin a task is not accepted.
+        RecipeError: There is no finding of such a code.
         StorageError, ManifestConflictError: The codes cannot be recorded.
     """
+    require_known(accept, manifest.findings)
     bad = {one.code for one in refused(manifest.findings, accept=manifest.accepted)}
     refuse(manifest.findings, accept={*manifest.accepted, *accept})
     if not bad:

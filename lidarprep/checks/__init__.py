@@ -30,7 +30,9 @@ from lidarprep.checks._region import (
 )
 from lidarprep.checks._samples import Sample, SceneSamples, finite, sample_of, thinned
 from lidarprep.checks._times import date_of, odd_times
+from lidarprep.errors import RecipeError
 from lidarprep.scene import Finding, RegionOfInterest3D, Scene
+from lidarprep.scene.finding import gravest_first
 
 __all__ = [
     "BadImage",
@@ -57,8 +59,6 @@ __all__ = [
     "unreadable_images",
 ]
 
-_GRAVEST_FIRST = ("error", "warning", "note")
-
 
 @dataclass(frozen=True)
 class CheckOptions:
@@ -74,6 +74,9 @@ class CheckOptions:
         offset: Metres that `prepare` takes from all coordinates; None if that is not known yet.
         recentre: Whether an offset is taken, if the user has said so.
         unreadable_images: Whether images that cannot be decoded are looked for; a run judges all of its images itself.
+
+    Raises:
+        RecipeError: The level is another, or the speed is not above 0.
     """
 
     level: Literal["full", "quick"] = "full"
@@ -85,6 +88,12 @@ class CheckOptions:
     offset: tuple[float, float, float] | None = None
     recentre: bool | None = None
     unreadable_images: bool = True
+
+    def __post_init__(self) -> None:
+        if self.level not in ("full", "quick"):
+            raise RecipeError(f"the level of the checks is {self.level!r}; it must be full or quick")
+        if not self.max_speed > 0:
+            raise RecipeError(f"max_speed is {self.max_speed:g}; it must be above 0, in metres a second")
 
 
 def check_scene(
@@ -135,4 +144,4 @@ def check_scene(
         findings += zero_intensity(looked_at)
     if options.recentre is None:  # else the user has said what is to become of them
         findings += far_coordinates(scene, looked_at, options.offset)
-    return sorted(findings, key=lambda finding: _GRAVEST_FIRST.index(finding.severity))
+    return gravest_first(findings)

@@ -60,7 +60,8 @@ def missing_poses(scene: Scene) -> list[Finding]:
         Finding(
             "poses-missing",
             f"{len(without)} of {len(scene)} frames have no pose, the first is {without[0]}",
-            "or --points-frame world (points_frame='world') if the points are in the world already",
+            "or --skip-bad-frames (skip_bad_frames=True in Recipe) to leave them out; or --points-frame world "
+            "(points_frame='world') if the points are in the world already",
             subject=Subject("frame", without[0]),
             found=len(without),
             expected=0,

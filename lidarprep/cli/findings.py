@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from difflib import get_close_matches
 from typing import Annotated
 
 import typer
 
 from lidarprep.cli import options as o
 from lidarprep.cli.console import print_json, print_table, say
-from lidarprep.errors import RecipeError
 
 
 def command(
@@ -18,19 +16,15 @@ def command(
     json: o.Json = False,
 ) -> None:
     """Explain the findings of the checks: what each means, how it is measured, what to do."""
-    from lidarprep.checks.codes import CODES
+    from lidarprep.checks.codes import CODES, require_known
 
-    if code is not None and code not in CODES:
-        near = get_close_matches(code, CODES, n=1)
-        raise RecipeError(
-            f"there is no finding {code!r}",
-            fix=(f"Did you mean {near[0]}? " if near else "") + "`lidarprep findings` lists all codes.",
-        )
+    if code is not None:
+        require_known((code,))
     chosen = CODES if code is None else {code: CODES[code]}
     if json:
         print_json({name: asdict(one) for name, one in chosen.items()})
     elif code is None:
-        rows = [(name, one.severity, one.meaning) for name, one in sorted(CODES.items())]
+        rows = [(name, one.severity, one.meaning) for name, one in CODES.items()]
         print_table("findings", ("code", "severity", "what it means"), rows)
     else:
         one = CODES[code]

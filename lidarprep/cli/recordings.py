@@ -39,11 +39,14 @@ def inspect(
     **flags: Any,
 ) -> None:
     """Show what a recording is: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd."""
+    from lidarprep.checks.codes import require_known
     from lidarprep.datasets import open_scene
     from lidarprep.inspect import inspect_scene
     from lidarprep.scene.finding import refused, why_refused
 
+    accept = flags["accept"] or ()
     scene = open_scene(path, layout=flags["layout"], **o.opening_flags(flags))
+    require_known(accept, scene.findings)
     with progress("reading") as bar:
         inspection = inspect_scene(
             scene, on_frame=bar.reach, **o.said({"max_speed": flags["max_speed"], "level": flags["checks"]})
@@ -54,7 +57,7 @@ def inspect(
         _show(inspection)
     if write_calibration is not None:
         _write_calibration(inspection, write_calibration, path)
-    if flags["strict"] and (bad := refused(inspection.findings, accept=flags["accept"] or (), strict=True)):
+    if flags["strict"] and (bad := refused(inspection.findings, accept=accept, strict=True)):
         print_error(why_refused(bad))
         raise typer.Exit(2)
 

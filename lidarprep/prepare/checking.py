@@ -27,7 +27,7 @@ class SceneChecks(Protocol):
 
 @dataclass(frozen=True)
 class KnownFindings:
-    """What an earlier run found, which needs no checks."""
+    """What the checks of an earlier run found, which are not made again."""
 
     known: Sequence[Finding]
 

@@ -24,6 +24,9 @@ from lidarprep.storage.manifest import (
 )
 from lidarprep.storage.options import StorageOptions
 
+# The codes of `ManifestBuilder.findings`, which each run gathers from the results of its frames.
+OF_RESULTS = {"image-unreadable", "empty-frames", "frames-emptied", "little-kept", "frames-nearly-emptied"}
+
 
 @dataclass
 class ManifestBuilder:

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from os import PathLike, fspath
 
 from lidarprep.attachments import SceneFormat, get_format
+from lidarprep.checks.codes import require_known
 from lidarprep.errors import (
     EncodingError,
+    FindingsError,
     FormatError,
     LidarprepError,
     ManifestConflictError,
@@ -30,14 +32,14 @@ from lidarprep.errors import (
 from lidarprep.prepare.checking import KnownFindings, SceneChecks, checks_beside
 from lidarprep.prepare.empty_result import EmptyResultError, explain_empty_result
 from lidarprep.prepare.fingerprint import RunIdentity
-from lidarprep.prepare.manifest_builder import ManifestBuilder
+from lidarprep.prepare.manifest_builder import OF_RESULTS, ManifestBuilder
 from lidarprep.prepare.plan import FrameTask, plan
 from lidarprep.prepare.process_frame import FrameProcessor
 from lidarprep.prepare.processing import NoProgress, Processing, Progress
 from lidarprep.prepare.settings import SceneSettings, steps_of
 from lidarprep.recipe import Recipe
 from lidarprep.scene import Scene
-from lidarprep.scene.finding import refuse
+from lidarprep.scene.finding import gravest_first, refuse
 from lidarprep.signed_urls import renew
 from lidarprep.storage import Manifest, Store, open_store
 from lidarprep.storage.cache import FrameCache, missing_keys, missing_objects
@@ -79,6 +81,7 @@ def prepare(
 
     Raises:
         RecipeError: The recipe does not fit the scene, or keeps none of its points; `out` holds another run.
+        FindingsError: The checks found what would ruin a task, and the recipe does not accept it.
         SceneError, FormatError: The recording is not sound; where bad frames are skipped, none of them is.
         EncodingError: The format cannot hold a value of it.
         StorageError: `out` cannot be stored at.
@@ -89,6 +92,7 @@ def prepare(
         raise RecipeError(f"workers is {workers}; it must be 1 or more")
     if "://" not in fspath(out) and os.path.realpath(out) == os.path.realpath(scene.source):
         raise RecipeError(f"{fspath(out)} is the recording itself", fix="Choose another destination.")
+    require_known(recipe.accept, scene.findings)
     if recipe.points_frame is not None:
         scene = scene.with_points_in(recipe.points_frame)
     options = storage or StorageOptions()
@@ -153,7 +157,7 @@ class Run:
             return renew(current, self.storage) if current.images_have_expired else current
         with self.advice_on_failure(settings.record), self.checks(current, identity, settings) as checks:
             builder = self.process(results, whole_scene, settings, checks)
-            findings = [*builder.findings(), *checks.findings()]
+            findings = gravest_first([*builder.findings(), *checks.findings()])
             refuse(findings, accept=self.recipe.accept, strict=self.recipe.strict)
             manifest = builder.build(self.scene, self.recipe, self.storage, settings, identity, findings)
             self.require_stored(manifest)
@@ -231,7 +235,7 @@ class Run:
     ) -> AbstractContextManager[SceneChecks]:
         """Return the checks of the recording: what the manifest says, if it is of the same run, or those that begin."""
         if current is not None and identity.is_of(current):
-            return nullcontext(KnownFindings(current.findings))
+            return nullcontext(KnownFindings([one for one in current.findings if one.code not in OF_RESULTS]))
         return checks_beside(self.scene, self.recipe, settings)
 
     def stored_scene(self, current: Manifest | None, results: dict[str, FrameResult]) -> AttachmentRecord | None:
@@ -312,7 +316,7 @@ class Run:
                     _advise(failure, f"{finished} frames are stored already: `lidarprep prune --all` removes them.")
             elif finished:
                 kept = f"{finished} of {len(self.tasks)} frames are done and kept"
-                if isinstance(failure, ManifestConflictError):  # which says itself how to go on
+                if isinstance(failure, ManifestConflictError | FindingsError):  # which say themselves how to go on
                     _advise(failure, f"{kept}.")
                 elif isinstance(failure, _RECURRING):
                     _advise(failure, f"{kept}: once that is mended, run the same command again to go on.")

@@ -11,6 +11,8 @@ from lidarprep.errors import FindingsError
 # error: it would ruin a task. warning: it may. note: it is as well to know.
 Severity = Literal["error", "warning", "note"]
 
+_GRAVEST_FIRST: tuple[Severity, ...] = ("error", "warning", "note")
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -88,6 +90,11 @@ def recipe_option(flag: str, name: str, python: str) -> Option:
     return Option(flag, f"{name}={python}", "Recipe")
 
 
+def gravest_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort findings by severity; those of one severity stay in their order."""
+    return sorted(findings, key=lambda one: _GRAVEST_FIRST.index(one.severity))
+
+
 def refused(findings: Iterable[Finding], *, accept: Collection[str] = (), strict: bool = False) -> list[Finding]:
     """Return the errors that are not accepted; where a run is strict, the warnings, too."""
     bad = ("error", "warning") if strict else ("error",)
@@ -106,7 +113,7 @@ def refuse(findings: Iterable[Finding], *, accept: Collection[str] = (), strict:
     lines = [f"{one.code}: {one.message}" + (f"\n  {one.advice}" if one.advice else "") for one in bad]
     codes = tuple(dict.fromkeys(one.code for one in bad))
     accept_all = " ".join(f"--accept {code}" for code in codes)
-    lines.append(f"To go on all the same: {accept_all} (accept={list(codes)} in Recipe)")
+    lines.append(f"To go on all the same: {accept_all} (accept={list(codes)} in Python)")
     raise FindingsError(why_refused(bad), codes, fix="\n".join(lines))
 
 

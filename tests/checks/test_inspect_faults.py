@@ -276,6 +276,21 @@ def test_a_frame_after_another_in_no_time_is_no_division_by_zero(sound: Path) ->
     assert [one.code for one in found] == ["frames-doubled"]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--checks", "fast"), "the level of the checks is 'fast'; it must be full or quick"),
+        (("--strict", "--accept", "device-jump"), "Did you mean device-jumps?"),
+    ],
+)
+def test_a_level_and_a_code_that_are_none_are_refused(
+    sound: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    code, out, err = inspect(capsys, sound, *words)
+    assert (code, out) == (2, "")
+    assert said in err
+
+
 @pytest.mark.parametrize("speed", ["0", "-1", "nan"])
 def test_a_speed_that_makes_no_sense_is_refused(sound: Path, capsys: pytest.CaptureFixture[str], speed: str) -> None:
     code, _, err = inspect(capsys, sound, "--max-speed", speed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from lidarprep.prepare import checking
 from lidarprep.scene import Subject
 from tests.scenes import write_toolkit_scene
 
-ODD = lp.Finding("odd", "this is odd", "mend it", subject=Subject("frame", "9"), found=3, expected=1.5)
-WRONG = replace(ODD, code="wrong", message="this is wrong", severity="error")
-BESIDE = replace(ODD, code="beside", message="by the way", severity="note")
+ODD = lp.Finding("poses-missing", "this is odd", "mend it", subject=Subject("frame", "9"), found=3, expected=1.5)
+WRONG = replace(ODD, code="poses-misread", message="this is wrong", severity="error")
+BESIDE = replace(ODD, code="repeated-points", message="by the way", severity="note")
 
 
 @pytest.fixture
@@ -47,13 +48,13 @@ def test_an_error_ends_the_run_without_a_manifest_and_accepting_it_goes_on(
     finds(WRONG, ODD)
     with pytest.raises(lp.FindingsError, match="1 finding would ruin a task") as ended:
         lp.prepare(scene, lp.Recipe(), tmp_path / "out")
-    assert ended.value.codes == ("wrong",)
+    assert ended.value.codes == ("poses-misread",)
     assert ended.value.exit_code == 2
     assert not (tmp_path / "out/manifest.json").exists()
     with pytest.raises(lp.FindingsError):
-        lp.prepare(scene, lp.Recipe(accept=("odd",)), tmp_path / "out")
-    made = lp.prepare(scene, lp.Recipe(accept=("wrong",)), tmp_path / "out")
-    assert made.accepted == ["wrong"]
+        lp.prepare(scene, lp.Recipe(accept=("poses-missing",)), tmp_path / "out")
+    made = lp.prepare(scene, lp.Recipe(accept=("poses-misread",)), tmp_path / "out")
+    assert made.accepted == ["poses-misread"]
     assert made.findings == [WRONG, ODD]
 
 
@@ -93,13 +94,60 @@ def test_an_error_that_is_found_early_ends_the_run_before_its_last_frame(
     assert len(stored) < 400
 
 
-def test_frames_without_points_are_a_warning_of_inspect_and_prepare_alike(tmp_path: Path) -> None:
-    folder = write_toolkit_scene(tmp_path / "recording", frames=3, points=50, cameras=())
+def write_empty_frame(folder: Path) -> Path:
     empty = "ply\nformat binary_little_endian 1.0\nelement vertex 0\n" + "".join(
         f"property float {name}\n" for name in "xyz"
     )
     (folder / "pointcloud/10.ply").write_text(f"{empty}end_header\n")
-    scene = lp.open_scene(folder)
+    return folder
+
+
+def test_a_code_that_is_none_is_refused_before_anything_is_done(scene: lp.Scene, tmp_path: Path, finds: Any) -> None:
+    finds(WRONG)
+    with pytest.raises(lp.RecipeError, match="there is no finding 'poses-mistread'\nDid you mean poses-misread"):
+        lp.prepare(scene, lp.Recipe(accept=("poses-mistread",)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    # A layout that is installed beside ours may have codes of its own.
+    own = replace(scene, findings=(replace(ODD, code="odd-of-a-plugin"),))
+    assert lp.prepare(own, lp.Recipe(accept=("odd-of-a-plugin", "poses-misread")), tmp_path / "out").findings
+
+
+def test_what_ends_a_run_late_says_how_to_go_on_and_survives_another_process(
+    scene: lp.Scene, tmp_path: Path, finds: Any
+) -> None:
+    finds(WRONG, ODD)
+    with pytest.raises(lp.FindingsError) as ended:
+        lp.prepare(scene, lp.Recipe(strict=True), tmp_path / "out")
+    fix = str(ended.value.fix)
+    assert "--accept poses-misread --accept poses-missing" in fix
+    assert "run the same command again" not in fix
+    copy = pickle.loads(pickle.dumps(ended.value))
+    assert (type(copy), copy.codes, str(copy)) == (lp.FindingsError, ended.value.codes, str(ended.value))
+
+
+def test_the_gravest_come_first_whoever_finds_them(tmp_path: Path, finds: Any) -> None:
+    folder = write_toolkit_scene(tmp_path / "recording", frames=4, points=50, cameras=())
+    finds(WRONG, BESIDE)
+    recipe = lp.Recipe(accept=("poses-misread",))
+    made = lp.prepare(lp.open_scene(write_empty_frame(folder)), recipe, tmp_path / "out")
+    assert [one.code for one in made.findings] == ["poses-misread", "empty-frames", "repeated-points"]
+
+
+def test_a_lost_object_that_is_made_again_changes_no_finding(tmp_path: Path, finds: Any) -> None:
+    folder = write_toolkit_scene(tmp_path / "recording", frames=4, points=50, cameras=())
+    scene = lp.open_scene(write_empty_frame(folder))
+    finds(ODD, BESIDE)
+    made = lp.prepare(scene, lp.Recipe(), tmp_path / "out")
+    (tmp_path / "out" / made.attachments[0].key).unlink()
+    finds(WRONG)  # would be found if they were made again
+    again = lp.prepare(scene, lp.Recipe(), tmp_path / "out")
+    assert again.findings == made.findings
+    assert [one.code for one in again.findings] == ["empty-frames", "poses-missing", "repeated-points"]
+
+
+def test_frames_without_points_are_a_warning_of_inspect_and_prepare_alike(tmp_path: Path) -> None:
+    folder = write_toolkit_scene(tmp_path / "recording", frames=3, points=50, cameras=())
+    scene = lp.open_scene(write_empty_frame(folder))
     assert "empty-frames" in [one.code for one in lp.inspect_scene(scene).findings]
     assert "empty-frames" in [one.code for one in lp.prepare(scene, lp.Recipe(), tmp_path / "out").findings]
     with pytest.raises(lp.FindingsError) as ended:
