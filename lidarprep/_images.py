@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -134,14 +135,26 @@ def require_whole(data: bytes) -> ImageHeader:
         return header
     if header.format == "PNG" and _png_is_whole(data):
         return header
+    with decoding(data) as decoder:
+        decoder.load()
+    return header
+
+
+@contextmanager
+def decoding(data: bytes) -> Iterator[ImageFile]:
+    """Open an encoded image to be decoded by Pillow.
+
+    Raises:
+        BadImageError: As `read_header`, or it is too large; or Pillow finds within the statement that it is damaged.
+    """
+    header = read_header(data)
     if max(header.size) > MOST_PIXELS_A_SIDE:
-        raise BadImageError(f"has no end, and is too large to be decoded: {header.width} × {header.height} pixels")
+        raise BadImageError(f"is too large to be decoded: {header.width} × {header.height} pixels")
     decoder = _decoder(data, header.format)
     try:
-        decoder.load()
+        yield decoder
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise BadImageError(f"is cut off or damaged ({error})") from None
-    return header
 
 
 def _jpeg_header(data: bytes) -> ImageHeader:

@@ -22,8 +22,8 @@ from lidarprep.checks._edges import PIXELS_PER_RADIAN, EdgeFeatures, Window, edg
 from lidarprep.checks._poses import motion_within_sweeps
 from lidarprep.checks._rotation import Found, View, rotation_matrices, search
 from lidarprep.checks._samples import SceneSamples
-from lidarprep.errors import SceneError
-from lidarprep.scene import Camera, CameraImage, Finding, Frame, PointCloud, Pose, Scene, Subject
+from lidarprep.errors import FormatError, SceneError
+from lidarprep.scene import Camera, CameraImage, Finding, Frame, Intrinsics, PointCloud, Pose, Scene, Subject
 from lidarprep.scene.finding import opening_option, recipe_option
 from lidarprep.steps import StepReport
 from lidarprep.steps.deskew import Deskew
@@ -89,7 +89,7 @@ def misaligned_cameras(scene: Scene, samples: SceneSamples, *, besides: Collecti
     if turned and motion_within_sweeps(scene, samples.usual) is not None:
         turned, compensated = check.compensated(turned)
         findings += _uncompensated(compensated)
-    return findings + [_misaligned(one, scene) for one in turned]
+    return findings + [_misaligned(one, anew=check.is_calibrated_anew(one.camera)) for one in turned]
 
 
 class _Check:
@@ -101,19 +101,22 @@ class _Check:
             camera.name: _spread([(frame, image) for frame in samples.frames for image in _of(frame, camera)])
             for camera in scene.cameras
         }
-        self.windows = {
-            camera.name: _window(self.shots[camera.name][0][1])
-            for camera in scene.cameras
-            if len(self.shots[camera.name]) >= FEWEST_FRAMES
-        }
+        self._windows: dict[tuple[Intrinsics, float], Window | None] = {}
 
     @cached_property
     def alignments(self) -> list[Alignment]:
         """Each camera's alignment, at the poses as given."""
-        names = [name for name, window in self.windows.items() if window is not None]
+        names = [name for name, shots in self.shots.items() if len(shots) >= FEWEST_FRAMES]
         views = self._views([(name, name) for name in names])
         judged = dict(zip(names, _at_once(lambda name: _judge(views[name, name]), names), strict=True))
         return [Alignment(camera, *judged.get(camera.name, ("cannot tell", None, 0))) for camera in self.scene.cameras]
+
+    def is_calibrated_anew(self, camera: Camera) -> bool:
+        """Whether images of the camera have other poses of it on the device than the recording has."""
+        return not all(
+            image.camera is camera or _is_same(image.camera.ego_from_camera, camera.ego_from_camera)
+            for _, image in self.shots[camera.name]
+        )
 
     def compensated(self, turned: Sequence[Alignment]) -> tuple[list[Alignment], list[Alignment]]:
         """Judge cameras once more by compensated points: those that are turned still, and those that were not."""
@@ -133,8 +136,7 @@ class _Check:
 
         Two cameras are exchanged if the images of each agree with the points at the other's pose.
         """
-        usable = [camera for camera in cameras if self.windows.get(camera.name) is not None]
-        pairs = list(combinations(usable, 2))[:MOST_PAIRS]
+        pairs = list(combinations(cameras, 2))[:MOST_PAIRS]
         found: list[tuple[Camera, Camera, bool]] = []
         for one, other in pairs:
             if any(one in pair[:2] or other in pair[:2] for pair in found):
@@ -155,29 +157,33 @@ class _Check:
         """Look at images of the first camera of each pair from the pose of the second."""
         cameras = {camera.name: camera for camera in self.scene.cameras}
         features: dict[tuple[str, str], list[tuple[CameraImage, Window, EdgeFeatures]]] = {pair: [] for pair in pairs}
-        windows = {pair: self._window(pair, intrinsics_too=intrinsics_too) for pair in pairs}
         frames = {frame.id: frame for pair in pairs for frame, _ in self.shots[pair[0]]}
         for frame in frames.values():
-            points = self._points(frame, deskew=deskew)
+            wanted = []
+            for pair in pairs:
+                for image in (image for shot, image in self.shots[pair[0]] if shot is frame):
+                    # A camera may be calibrated anew in each frame: its own pose is that of the image's camera.
+                    posed_as = image.camera if pair[0] == pair[1] else cameras[pair[1]]
+                    window = self._window(replace(image, camera=posed_as) if intrinsics_too else image)
+                    wanted += [] if window is None else [(pair, image, window, posed_as)]
+            points = self._points(frame, deskew=deskew) if wanted else None
             if points is None:
                 continue
-            tasks = [
-                _Task(frame, points, pair, image, window, cameras[pair[1]])
-                for pair, window in windows.items()
-                for shot, image in self.shots[pair[0]]
-                if shot is frame and window is not None
-            ]
+            tasks = [_Task(frame, points, *one) for one in wanted]
             for task, found in zip(tasks, _at_once(_Task.edges, tasks), strict=True):
                 if found is not None and found.depth_edges >= FEWEST_EDGES:
                     image = replace(task.image, camera=task.posed_as) if intrinsics_too else task.image
                     features[task.pair].append((image, task.window, found))
         return {pair: _with_maps(found) for pair, found in features.items()}
 
-    def _window(self, pair: tuple[str, str], *, intrinsics_too: bool) -> Window | None:
-        if not intrinsics_too:
-            return self.windows[pair[0]]
-        posed_as = next(camera for camera in self.scene.cameras if camera.name == pair[1])
-        return _window(replace(self.shots[pair[0]][0][1], camera=posed_as))
+    def _window(self, image: CameraImage) -> Window | None:
+        size = image_size(image)
+        if size is None:
+            return None
+        key = replace(image.camera.intrinsics, width=size[0], height=size[1]), image.scale_factor
+        if key not in self._windows:
+            self._windows[key] = _window(*key)
+        return self._windows[key]
 
     def _points(self, frame: Frame, *, deskew: bool) -> PointCloud | None:
         path = self.scene.device_path()
@@ -185,7 +191,7 @@ class _Check:
             return self.samples.points(frame)
         try:
             return next(Deskew(path)(frame, StepReport()).chunks())
-        except SceneError:
+        except (FormatError, SceneError):
             return None
 
 
@@ -210,12 +216,9 @@ def _spread(shots: list[tuple[Frame, CameraImage]]) -> list[tuple[Frame, CameraI
     return [shots[row] for row in np.linspace(0, len(shots) - 1, MOST_FRAMES).astype(int)]
 
 
-def _window(image: CameraImage) -> Window | None:
-    intrinsics = image.camera.intrinsics
-    size, per_radian = image_size(image), intrinsics.fx / image.scale_factor
-    if size is None or per_radian < FEWEST_PIXELS:
-        return None
-    return Window.of(replace(intrinsics, width=size[0], height=size[1]), min(PIXELS_PER_RADIAN, per_radian))
+def _window(intrinsics: Intrinsics, scale_factor: float) -> Window | None:
+    per_radian = intrinsics.fx / scale_factor
+    return None if per_radian < FEWEST_PIXELS else Window.of(intrinsics, min(PIXELS_PER_RADIAN, per_radian))
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,6 +277,10 @@ def _verdict(found: Found) -> Verdict:
     return "misaligned" if gained and found.fine_given <= GIVEN_PART * found.fine_best else "cannot tell"
 
 
+def _is_same(one: Pose | None, other: Pose | None) -> bool:
+    return one is other or (one is not None and other is not None and np.array_equal(one.matrix, other.matrix))
+
+
 def _same_view(one: Camera, other: Camera) -> bool:
     """Whether it makes no difference which of two cameras' intrinsics images are seen by."""
     return one.intrinsics == other.intrinsics
@@ -282,7 +289,8 @@ def _same_view(one: Camera, other: Camera) -> bool:
 # ---- findings --------------------------------------------------------------------------------------------------------
 
 
-def _misaligned(one: Alignment, scene: Scene) -> Finding:
+def _misaligned(one: Alignment, *, anew: bool) -> Finding:
+    """Describe a camera that is turned; `anew`: it has another pose on the device in each frame."""
     if one.found is None:
         raise AssertionError("a camera is misaligned by a rotation")
     name, found = one.camera.name, one.found
@@ -298,15 +306,15 @@ def _misaligned(one: Alignment, scene: Scene) -> Finding:
         found=round(found.angle, 2),
         expected=f"less than {MISALIGNED_DEGREES:g}°",
         option=opening_option("--calibration", "FILE", "calibration", "FILE"),
-        calibration={"cameras": {name: _corrected(one.camera, given_from_camera)}},
+        calibration={"cameras": {name: _corrected(None if anew else one.camera.ego_from_camera, given_from_camera)}},
     )
 
 
-def _corrected(camera: Camera, given_from_camera: Pose) -> dict[str, Any]:
+def _corrected(ego_from_given: Pose | None, given_from_camera: Pose) -> dict[str, Any]:
     """Describe a camera's corrected pose as a calibration file does."""
-    if camera.ego_from_camera is None:
+    if ego_from_given is None:
         return {"given_from_camera": _as_numbers(given_from_camera)}
-    return {"ego_from_camera": _as_numbers(camera.ego_from_camera @ given_from_camera)}
+    return {"ego_from_camera": _as_numbers(ego_from_given @ given_from_camera)}
 
 
 def _as_numbers(pose: Pose) -> dict[str, list[float]]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lidarprep._images import BadImageError, decoding
+from lidarprep.checks._images import encoded_bytes
 from lidarprep.kernels import depth_edges, image_edges
 from lidarprep.scene import CameraImage, Intrinsics, PointCloud, Pose
 
@@ -127,13 +128,8 @@ def read_grey(image: CameraImage, window: Window) -> tuple[NDArray[np.generic], 
     Returns:
         (h, w) uint8 or float32, and the (width, height) of the image in full.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    source = image.path if image.content is None else BytesIO(image.content())
-    if source is None:
-        return None
     try:
-        with Image.open(source) as opened:
+        with decoding(encoded_bytes(image)) as opened:
             size = opened.size
             wanted = window.per_unit * image.scale_factor / image.camera.intrinsics.fx  # pixels for each of the file
             opened.draft("L", (max(1, int(size[0] * wanted)), max(1, int(size[1] * wanted))))
@@ -142,7 +138,7 @@ def read_grey(image: CameraImage, window: Window) -> tuple[NDArray[np.generic], 
             grey = opened if opened.mode in ("L", "F") else opened.convert("F" if opened.mode[0] == "I" else "L")
             shrink = max(1, int(grey.size[0] / (size[0] * wanted)))
             pixels = np.asarray(grey if shrink == 1 else grey.reduce(shrink))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError):
+    except BadImageError:
         return None  # what reads images for themselves names it
     if pixels.dtype == np.float32:
         pixels = pixels * np.float32(255.0 / max(float(np.percentile(pixels, 99.5)), 1e-9))

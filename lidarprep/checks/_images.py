@@ -129,17 +129,26 @@ def header_of(image: CameraImage, *, decode: bool = False) -> ImageHeader:
     Raises:
         BadImageError: It cannot be used; also if only its URL is known.
     """
+    if image.path is not None and image.content is None and not decode:
+        return read_file_header(image.path)
+    data = encoded_bytes(image)
+    return require_whole(data) if decode else read_header(data)
+
+
+def encoded_bytes(image: CameraImage) -> bytes:
+    """Read an image as it is encoded; b"" if only its URL is known.
+
+    Raises:
+        BadImageError: It cannot be read.
+    """
     try:
-        data = None if image.content is None else image.content()
-        if image.path is not None and data is None:
-            if not decode:
-                return read_file_header(image.path)
-            data = image.path.read_bytes()
+        if image.content is not None:
+            return image.content()
+        return b"" if image.path is None else image.path.read_bytes()
     except OSError as error:
         raise BadImageError(f"cannot be read ({error.strerror or error})") from error
     except FormatError as error:
         raise BadImageError(f"cannot be read: {error.message}") from error
-    return require_whole(data or b"") if decode else read_header(data or b"")
 
 
 def _odd_headers(camera: str, seen: Sequence[_Seen]) -> list[Finding]:

@@ -110,6 +110,46 @@ def test_shrunk_images_are_judged_by_the_intrinsics_of_the_whole(street: Path) -
     assert [finding.code for finding in judged(plant(scene, "front_camera", (1, 0, 0), 2))] == ["camera-misaligned"]
 
 
+def calibrated_anew(scene: Scene) -> Scene:
+    """As in KITTI object: no poses, and a camera with a calibration of its own in each frame, image size included."""
+    frames = []
+    for row, frame in enumerate(scene):
+        turned, cut = turn((0, 0, 1), 6.0 * row), 24 * row
+        cloud = frame.points()
+        (image,) = frame.images
+        assert image.path is not None
+        pixels = Image.open(image.path)
+        buffer = io.BytesIO()
+        pixels.crop((cut, 0, *pixels.size)).save(buffer, "PNG")
+        own = image.camera
+        assert own.ego_from_camera is not None
+        lens = replace(own.intrinsics, cx=own.intrinsics.cx - cut, width=pixels.size[0] - cut, height=pixels.size[1])
+        camera = replace(own, intrinsics=lens, ego_from_camera=turned @ own.ego_from_camera)
+        shot = CameraImage(camera, world_from_camera=camera.ego_from_camera, content=buffer.getvalue)
+        moved = frame.with_data(replace(cloud, positions=turned.apply(cloud.positions)))
+        frames.append(replace(moved, world_from_ego=None, images=(shot,)))
+    return replace(scene, frames=tuple(frames), cameras=(frames[0].images[0].camera,), trajectory=None)
+
+
+def test_a_camera_that_is_calibrated_anew_in_each_frame_is_judged_by_each(street: Path) -> None:
+    scene = only(lp.open_scene(street), "left_camera")
+    assert judged(calibrated_anew(scene)) == []
+    (finding,) = judged(calibrated_anew(plant(scene, "left_camera", (0, 1, 0), 1.5)))
+    assert finding.calibration is not None
+    assert list(finding.calibration["cameras"]["left_camera"]) == ["given_from_camera"]
+
+
+def test_an_image_that_the_recording_cannot_give_is_left_out(street: Path) -> None:
+    def torn() -> bytes:
+        raise lp.FormatError("drive.mcap", found="a chunk is cut off")
+
+    scene = plant(only(lp.open_scene(street), "left_camera"), "left_camera", (0, 1, 0), 2)
+    first, *others = scene.frames
+    torn_image = replace(first.images[0], path=None, content=torn)
+    scene = replace(scene, frames=(replace(first, images=(torn_image,)), *others))
+    assert [one.code for one in check_scene(scene)] == ["image-unreadable"]  # two frames are not enough for more
+
+
 def test_dark_black_and_blurred_images_say_nothing(street: Path) -> None:
     scene = plant(only(lp.open_scene(street), "right_camera"), "right_camera", (1, 0, 0), 2)
     assert judged(edited(scene, lambda image: image.point(lambda value: 0))) == []
