@@ -6,7 +6,7 @@ samples of its frames and the options, and returns findings; none for a sound re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -73,6 +73,8 @@ class CheckOptions:
         region: The region of interest, in the recording's world frame.
         offset: Metres that `prepare` takes from all coordinates; None if that is not known yet.
         recentre: Whether an offset is taken, if the user has said so.
+        deskew: Whether points are compensated for the device's motion before anything else.
+        skip_bad_frames: Whether frames that cannot be prepared, those without a pose among them, are left out.
         unreadable_images: Whether images that cannot be decoded are looked for; a run judges all of its images itself.
 
     Raises:
@@ -87,6 +89,8 @@ class CheckOptions:
     region: RegionOfInterest3D | None = None
     offset: tuple[float, float, float] | None = None
     recentre: bool | None = None
+    deskew: bool = False
+    skip_bad_frames: bool = False
     unreadable_images: bool = True
 
     def __post_init__(self) -> None:
@@ -96,6 +100,7 @@ class CheckOptions:
             raise RecipeError(f"max_speed is {self.max_speed:g}; it must be above 0, in metres a second")
 
 
+@np.errstate(over="ignore", invalid="ignore")  # absurd coordinates
 def check_scene(
     scene: Scene, options: CheckOptions | None = None, *, samples: SceneSamples | None = None
 ) -> list[Finding]:
@@ -112,12 +117,13 @@ def check_scene(
     options = options or CheckOptions()
     samples = samples or SceneSamples(scene)
     looked_at = samples.usual
-    findings = list(scene.findings)
-    with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates
-        verdict = judge_poses(scene, samples)
-        findings += verdict.findings
-        findings += odd_attitude(samples.frames, verdict.poses)
-        wrong_frame = wrong_points_frame(scene, looked_at) if verdict.poses == "unknown" else []
+    judged = scene if len(samples.frames) == len(scene) else replace(scene, frames=samples.frames)
+    # Frames that have nothing to do with one another are sound one by one.
+    findings = [one for one in scene.findings if one.code != "frames-unrelated" or len(judged) > 1]
+    verdict = judge_poses(scene, samples)
+    findings += verdict.findings
+    findings += odd_attitude(samples.frames, verdict.poses)
+    wrong_frame = wrong_points_frame(scene, looked_at) if verdict.poses == "unknown" else []
     findings += wrong_frame
     of_images = odd_images(samples, decode=options.level == "full", unreadable=options.unreadable_images)
     of_images += odd_intrinsics(scene)
@@ -128,16 +134,17 @@ def check_scene(
             from lidarprep.checks._alignment import misaligned_cameras  # brings Numba
 
             odd = {one.subject.name for one in (*findings, *of_images) if one.subject.kind == "camera"}
-            findings += misaligned_cameras(scene, samples, besides=odd)
+            findings += misaligned_cameras(scene, samples, besides=odd, deskew=options.deskew)
         if options.device_height is not None:
             findings += odd_device_height(looked_at, options.device_height, options.height_band)
         if options.region is not None:
             findings += region_off_path(samples.frames, options.region, looked_at)
-    findings += not_unit(scene)
+    findings += not_unit(judged)
     findings += odd_times(scene, looked_at)
-    findings += jumps(scene, options.max_speed)
-    findings += missing_poses(scene)
-    findings += missing_images(scene)
+    findings += jumps(judged, options.max_speed)
+    if not options.skip_bad_frames:
+        findings += missing_poses(judged)
+    findings += missing_images(judged)
     findings += of_images
     findings += no_objects(samples)
     if options.with_intensity:

@@ -71,22 +71,26 @@ class Alignment:
     frames: int
 
 
-def misaligned_cameras(scene: Scene, samples: SceneSamples, *, besides: Collection[str] = ()) -> list[Finding]:
+def misaligned_cameras(
+    scene: Scene, samples: SceneSamples, *, besides: Collection[str] = (), deskew: bool = False
+) -> list[Finding]:
     """Find cameras whose poses are turned, or exchanged with one another's, by the edges of images and points.
 
     Args:
         scene: The recording.
         samples: What reads its frames.
         besides: Names of cameras whose poses are known to be wrong.
+        deskew: Whether cameras are judged by points that are compensated for the device's motion.
     """
-    check = _Check(replace(scene, cameras=tuple(one for one in scene.cameras if one.name not in besides)), samples)
+    judged = replace(scene, cameras=tuple(one for one in scene.cameras if one.name not in besides))
+    check = _Check(judged, samples, deskew=deskew)
     alignments = check.alignments
     unsure = [one for one in alignments if one.verdict != "aligned" and one.frames >= FEWEST_FRAMES]
     swapped = check.swapped([one.camera for one in unsure])
     exchanged = {camera.name for pair in swapped for camera in pair[:2]}
     findings = [_swapped(*pair) for pair in swapped]
     turned = [one for one in unsure if one.verdict == "misaligned" and one.camera.name not in exchanged]
-    if turned and motion_within_sweeps(scene, samples.usual) is not None:
+    if turned and not deskew and motion_within_sweeps(scene, samples.usual) is not None:
         turned, compensated = check.compensated(turned)
         findings += _uncompensated(compensated)
     return findings + [_misaligned(one, anew=check.is_calibrated_anew(one.camera)) for one in turned]
@@ -95,8 +99,8 @@ def misaligned_cameras(scene: Scene, samples: SceneSamples, *, besides: Collecti
 class _Check:
     """The cameras of a scene, judged by a few of its frames. Frames are read one at a time, and no points are kept."""
 
-    def __init__(self, scene: Scene, samples: SceneSamples) -> None:
-        self.scene, self.samples = scene, samples
+    def __init__(self, scene: Scene, samples: SceneSamples, *, deskew: bool) -> None:
+        self.scene, self.samples, self.deskew = scene, samples, deskew
         self.shots: dict[str, list[tuple[Frame, CameraImage]]] = {
             camera.name: _spread([(frame, image) for frame in samples.frames for image in _of(frame, camera)])
             for camera in scene.cameras
@@ -166,7 +170,7 @@ class _Check:
                     posed_as = image.camera if pair[0] == pair[1] else cameras[pair[1]]
                     window = self._window(replace(image, camera=posed_as) if intrinsics_too else image)
                     wanted += [] if window is None else [(pair, image, window, posed_as)]
-            points = self._points(frame, deskew=deskew) if wanted else None
+            points = self._points(frame, deskew=deskew or self.deskew) if wanted else None
             if points is None:
                 continue
             tasks = [_Task(frame, points, *one) for one in wanted]

@@ -56,16 +56,20 @@ def missing_poses(scene: Scene) -> list[Finding]:
     without = [frame.id for frame in scene if frame.world_from_ego is None]
     if not without or scene.points_frame != "ego":
         return []
+    if len(without) < len(scene):  # layouts with poses of their own take no file of others
+        option, cure = recipe_option("--skip-bad-frames", "skip_bad_frames", "True"), "or give the poses that lack"
+    else:
+        option = opening_option("--poses", "FILE", "poses", "FILE")
+        cure = "or --points-frame world (points_frame='world') if the points are in the world already"
     return [
         Finding(
             "poses-missing",
             f"{len(without)} of {len(scene)} frames have no pose, the first is {without[0]}",
-            "or --skip-bad-frames (skip_bad_frames=True in Recipe) to leave them out; or --points-frame world "
-            "(points_frame='world') if the points are in the world already",
+            cure,
             subject=Subject("frame", without[0]),
             found=len(without),
             expected=0,
-            option=opening_option("--poses", "FILE", "poses", "FILE"),
+            option=option,
         )
     ]
 

@@ -161,9 +161,10 @@ def _rounded_to(times: Times) -> str | None:
     # A single doubled frame of a device at 1 Hz is doubled, not rounded.
     if len(np.unique(times)) > 0.8 * len(times):
         return None
-    return next(
-        (f"{name}" for name, unit in (("seconds", 10**9), ("milliseconds", 10**6)) if not (times % unit).any()), None
-    )
+    between = float(times.max() - times.min()) / (len(times) - 1)
+    # Rounding gives frames one time only if they are nearer to one another than what it rounds to.
+    units = (("seconds", 10**9), ("milliseconds", 10**6))
+    return next((name for name, unit in units if between < unit and not (times % unit).any()), None)
 
 
 def date_of(timestamp: int) -> str:

@@ -80,6 +80,8 @@ class SceneSettings:
             region=recipe.region_of_interest_3d,
             offset=self.record.offset,
             recentre=recipe.recentre,
+            deskew=recipe.deskew,
+            skip_bad_frames=recipe.skip_bad_frames,
             unreadable_images=False,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 
 import lidarprep as lp
 from benchmarks.plant.extrinsics import exchange_images, exchange_poses, late_images, plant, turn
-from lidarprep.checks import CheckOptions, SceneSamples, check_scene
+from lidarprep.checks import CheckOptions, SceneSamples, _alignment, check_scene
 from lidarprep.checks._alignment import misaligned_cameras
 from lidarprep.cli import app
 from lidarprep.sample import write_sample
@@ -205,3 +206,31 @@ def test_the_calibration_that_is_written_settles_the_finding(street: Path, tmp_p
     settled = CliRunner().invoke(app, [*common, str(corrected), "--json"])
     assert json.loads(settled.stdout)["findings"] == []
     assert json.loads(settled.stdout)["calibration"] is None
+
+
+def test_the_exchanged_poses_that_are_written_settle_the_finding(street: Path, tmp_path: Path) -> None:
+    swapped, file = tmp_path / "swapped", tmp_path / "calibration.json"
+    shutil.copytree(street, swapped)
+    one, other = (swapped / f"cameras/{side}_camera/extrinsics.json" for side in ("front", "left"))
+    kept = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(kept)
+    told = CliRunner().invoke(app, ["inspect", str(swapped), "--write-calibration", str(file), "--json"])
+    assert [finding["code"] for finding in json.loads(told.stdout)["findings"]] == ["cameras-swapped"]
+    settled = CliRunner().invoke(app, ["inspect", str(swapped), "--calibration", str(file), "--json"])
+    assert json.loads(settled.stdout)["findings"] == []
+
+
+def test_cameras_are_judged_by_compensated_points_where_these_are_prepared(
+    street: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = only(lp.open_scene(street), "left_camera")
+    asked: list[bool] = []
+
+    def points(self: _alignment._Check, frame: lp.scene.Frame, *, deskew: bool) -> lp.PointCloud:
+        asked.append(deskew)
+        return frame.points()
+
+    monkeypatch.setattr(_alignment._Check, "_points", points)
+    check_scene(scene, CheckOptions(deskew=True))
+    assert asked == [True] * 3
