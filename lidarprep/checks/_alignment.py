@@ -48,8 +48,10 @@ BESIDE_PART = 0.65
 # GIVEN_PART of it, and so many of the frames and of the strips of the image gain by it.
 MISALIGNED_DEGREES, GIVEN_PART, FRAMES_GAIN, STRIPS_GAIN = 0.7, 0.9, 0.7, 0.6
 
-# Pairs of cameras that are tried for being exchanged.
-MOST_PAIRS = 15
+# Pairs of cameras that are tried for being exchanged. There is no doubt if the images of both score FINELY_CERTAIN at
+# the other's pose, and this part of it at most at their own: sound cameras score from 5 to 18 at their own pose, and
+# below 3 at another's.
+MOST_PAIRS, SURE_PART = 15, 0.6
 
 Verdict = Literal["aligned", "misaligned", "cannot tell"]
 
@@ -71,6 +73,27 @@ class Alignment:
     frames: int
 
 
+@dataclass(frozen=True)
+class _Exchange:
+    """Two cameras that seem to be exchanged.
+
+    Args:
+        cameras: They.
+        intrinsics_too: Whether their intrinsics are exchanged with their poses.
+        own, others: The scores of their images at their own poses, and at one another's.
+    """
+
+    cameras: tuple[Camera, Camera]
+    intrinsics_too: bool
+    own: tuple[float, float]
+    others: tuple[float, float]
+
+    @property
+    def is_sure(self) -> bool:
+        pairs = zip(self.own, self.others, strict=True)
+        return all(other >= FINELY_CERTAIN and own <= SURE_PART * other for own, other in pairs)
+
+
 def misaligned_cameras(
     scene: Scene, samples: SceneSamples, *, besides: Collection[str] = (), deskew: bool = False
 ) -> list[Finding]:
@@ -86,9 +109,9 @@ def misaligned_cameras(
     check = _Check(judged, samples, deskew=deskew)
     alignments = check.alignments
     unsure = [one for one in alignments if one.verdict != "aligned" and one.frames >= FEWEST_FRAMES]
-    swapped = check.swapped([one.camera for one in unsure])
-    exchanged = {camera.name for pair in swapped for camera in pair[:2]}
-    findings = [_swapped(*pair) for pair in swapped]
+    swapped = check.swapped(unsure)
+    exchanged = {camera.name for pair in swapped for camera in pair.cameras}
+    findings = [_swapped(pair) for pair in swapped]
     turned = [one for one in unsure if one.verdict == "misaligned" and one.camera.name not in exchanged]
     if turned and not deskew and motion_within_sweeps(scene, samples.usual) is not None:
         turned, compensated = check.compensated(turned)
@@ -135,23 +158,29 @@ class _Check:
                 were_not.append(one)
         return still, were_not
 
-    def swapped(self, cameras: Sequence[Camera]) -> list[tuple[Camera, Camera, bool]]:
-        """Find pairs of cameras, and whether their intrinsics are exchanged with their poses.
+    def swapped(self, unsure: Sequence[Alignment]) -> list[_Exchange]:
+        """Find pairs of cameras that are exchanged, of those that are not aligned.
 
-        Two cameras are exchanged if the images of each agree with the points at the other's pose.
+        The images of each agree with the points at the other's pose, and better than at its own.
         """
-        pairs = list(combinations(cameras, 2))[:MOST_PAIRS]
-        found: list[tuple[Camera, Camera, bool]] = []
-        for one, other in pairs:
-            if any(one in pair[:2] or other in pair[:2] for pair in found):
+        own = {one.camera.name: one.found.fine_given for one in unsure if one.found is not None}
+        cameras = [one.camera for one in unsure if one.camera.name in own]
+        found: list[_Exchange] = []
+        for one, other in list(combinations(cameras, 2))[:MOST_PAIRS]:
+            if any(one in pair.cameras or other in pair.cameras for pair in found):
                 continue
             for intrinsics_too in (False, True):
-                if intrinsics_too and _same_view(one, other):
+                if intrinsics_too and one.intrinsics == other.intrinsics:
                     continue
                 both = [(one.name, other.name), (other.name, one.name)]
                 views = self._views(both, intrinsics_too=intrinsics_too)
-                if all(_judge(views[pair])[0] == "aligned" for pair in both):
-                    found.append((one, other, intrinsics_too))
+                judged = [_judge(views[pair]) for pair in both]
+                scores = [
+                    there.fine_given for verdict, there, _ in judged if there is not None and verdict == "aligned"
+                ]
+                if len(scores) == 2 and scores[0] > own[one.name] and scores[1] > own[other.name]:
+                    at_own = own[one.name], own[other.name]
+                    found.append(_Exchange((one, other), intrinsics_too, at_own, (scores[0], scores[1])))
                     break
         return found
 
@@ -285,11 +314,6 @@ def _is_same(one: Pose | None, other: Pose | None) -> bool:
     return one is other or (one is not None and other is not None and np.array_equal(one.matrix, other.matrix))
 
 
-def _same_view(one: Camera, other: Camera) -> bool:
-    """Whether it makes no difference which of two cameras' intrinsics images are seen by."""
-    return one.intrinsics == other.intrinsics
-
-
 # ---- findings --------------------------------------------------------------------------------------------------------
 
 
@@ -325,22 +349,25 @@ def _as_numbers(pose: Pose) -> dict[str, list[float]]:
     return {"quaternion": pose.quaternion.tolist(), "translation": pose.translation.tolist()}
 
 
-def _swapped(one: Camera, other: Camera, intrinsics_too: bool) -> Finding:
-    what = "images" if intrinsics_too else "poses"
+def _swapped(pair: _Exchange) -> Finding:
+    one, other = pair.cameras
+    what = "images" if pair.intrinsics_too else "poses"
     calibration: dict[str, Mapping[str, Any]] = {}
     for camera, instead in ((one, other), (other, one)):
         entry: dict[str, Any] = {}
         if instead.ego_from_camera is not None:
             entry["ego_from_camera"] = _as_numbers(instead.ego_from_camera)
-        if intrinsics_too:
+        if pair.intrinsics_too:
             entry["intrinsics"] = _intrinsics(instead)
         calibration[camera.name] = entry
     apply = all(camera.ego_from_camera is not None for camera in (one, other))
     return Finding(
         "cameras-swapped",
         f"cameras {one.name} and {other.name} look as if their {what} were exchanged: the images of each agree with "
-        "the points at the other's pose, and not at its own",
+        f"the points at the other's pose (score {pair.others[0]:.1f} and {pair.others[1]:.1f}), and not at its own "
+        f"({pair.own[0]:.1f} and {pair.own[1]:.1f})",
         "`lidarprep inspect --write-calibration FILE` writes them exchanged back; or mend the recording",
+        severity="error" if pair.is_sure else "warning",
         subject=Subject("camera", one.name),
         found=other.name,
         expected=one.name,

@@ -168,11 +168,31 @@ def test_cameras_of_one_another_s_poses_are_named_together(street: Path) -> None
     scene = lp.open_scene(street)
     (finding,) = judged(exchange_poses(scene, "front_camera", "left_camera"))
     assert (finding.code, finding.subject.name, finding.found) == ("cameras-swapped", "front_camera", "left_camera")
+    assert finding.severity == "error"
     assert finding.calibration is not None
     for camera in scene.cameras[:2]:
         pose = finding.calibration["cameras"][camera.name]["ego_from_camera"]
         assert camera.ego_from_camera is not None
         np.testing.assert_allclose(pose["quaternion"], camera.ego_from_camera.quaternion, atol=1e-12)
+
+
+@pytest.mark.parametrize(("one", "other"), [("front_camera", "back_camera"), ("front_camera", "front_left_camera")])
+def test_exchanged_cameras_of_a_real_recording_are_an_error(recording: Path, one: str, other: str) -> None:
+    (finding,) = judged(exchange_poses(lp.open_scene(recording), one, other))
+    assert (finding.code, finding.severity) == ("cameras-swapped", "error")
+    assert {finding.subject.name, finding.found} == {one, other}
+
+
+def test_cameras_of_a_stereo_pair_are_not_taken_for_one_another(street: Path) -> None:
+    """A twin beside a turned camera agrees with its images as much as it does itself."""
+    scene = plant(only(lp.open_scene(street), "left_camera"), "left_camera", (0, 1, 0), 1.5)
+    frames = []
+    for frame in scene:
+        (image,) = frame.images
+        twin = replace(image.camera, name="twin", index=1)
+        frames.append(replace(frame, images=(image, replace(image, camera=twin))))
+    scene = replace(scene, frames=tuple(frames), cameras=(scene.cameras[0], twin))
+    assert [one.code for one in judged(scene)] == ["camera-misaligned"] * 2
 
 
 def test_cameras_of_one_another_s_images_are_named_together(street: Path) -> None:

@@ -145,6 +145,18 @@ def test_a_lost_object_that_is_made_again_changes_no_finding(tmp_path: Path, fin
     assert [one.code for one in again.findings] == ["empty-frames", "poses-missing", "repeated-points"]
 
 
+def test_only_the_frames_that_are_prepared_are_judged(tmp_path: Path) -> None:
+    folder = write_toolkit_scene(tmp_path / "recording", frames=4, points=50, cameras=("front",))
+    scene = lp.open_scene(folder)
+    others = replace(ODD, code="frames-unrelated", subject=Subject())
+    scene = replace(scene, frames=(*scene.frames[:3], replace(scene[3], images=())), findings=(others,))
+    assert {"frames-unrelated", "images-missing"} <= {one.code for one in scene.check()}
+    made = lp.prepare(scene, lp.Recipe(frames="1:3"), tmp_path / "two")
+    assert [one.code for one in made.findings if one.severity != "note"] == ["frames-unrelated"]
+    made = lp.prepare(scene, lp.Recipe(frames="1:2", strict=True), tmp_path / "one")
+    assert [one.code for one in made.findings if one.severity != "note"] == []
+
+
 def test_frames_without_points_are_a_warning_of_inspect_and_prepare_alike(tmp_path: Path) -> None:
     folder = write_toolkit_scene(tmp_path / "recording", frames=3, points=50, cameras=())
     scene = lp.open_scene(write_empty_frame(folder))
