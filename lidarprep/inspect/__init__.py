@@ -1,0 +1,213 @@
+"""A recording in figures: frames, points, fields, bounds, intensity, poses, cameras, and what looks odd."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from lidarprep.checks import (
+    CameraView,
+    CheckOptions,
+    Sample,
+    SceneSamples,
+    camera_views,
+    check_scene,
+    device_places,
+    empty_frames,
+    ground_under,
+    motion_within_sweeps,
+    propose_region,
+)
+from lidarprep.errors import RecipeError, SceneError
+from lidarprep.inspect._reading import Extent, FrameFigures, read_frames
+from lidarprep.inspect._records import (
+    Bounds,
+    CameraInspection,
+    FrameInspection,
+    Inspection,
+    LidarInspection,
+    triple,
+)
+from lidarprep.recipe import DEFAULT_MAX_SPEED_M_S
+from lidarprep.scene import Finding, Scene, Subject
+from lidarprep.scene.finding import gravest_first, recipe_option
+from lidarprep.steps.intensity import guess_intensity_scale
+
+__all__ = [
+    "Bounds",
+    "CameraInspection",
+    "FrameInspection",
+    "Inspection",
+    "LidarInspection",
+    "inspect_scene",
+]
+
+# So many unreadable frames are findings of their own; the others are counted.
+BAD_FRAMES_NAMED = 20
+
+
+def inspect_scene(
+    scene: Scene,
+    *,
+    max_speed: float = DEFAULT_MAX_SPEED_M_S,
+    level: Literal["full", "quick"] = "full",
+    on_frame: Callable[[int, int], None] | None = None,
+) -> Inspection:
+    """Read every frame of a recording, and check what looks odd. An unreadable frame is a finding.
+
+    Args:
+        scene: The recording.
+        max_speed: Metres a second above which the device's speed is odd.
+        level: "quick" leaves out the checks that read images.
+        on_frame: Called in this thread with (frames done, frames in all).
+
+    Raises:
+        RecipeError: The level is another, or the speed is not above 0.
+        SceneError: None of the frames can be read.
+        MissingExtraError: Reading it needs a library that is not installed.
+    """
+    options = CheckOptions(level=level, max_speed=max_speed)
+    figures = []
+    for row, read in enumerate(read_frames(scene)):
+        figures.append(read)
+        if on_frame is not None:
+            on_frame(row + 1, len(scene))
+    if figures and all(one.error is not None for one in figures):
+        raise SceneError(
+            f"none of the {len(figures)} frames can be read; the first: {figures[0].error}"
+            if len(figures) > 1
+            else f"{figures[0].error}",
+            fix=figures[0].fix or "Write the file again, or open another; `lidarprep layouts` lists what is known.",
+        )
+    frames = [one.inspection(frame) for frame, one in zip(scene, figures, strict=True)]
+    samples = SceneSamples(scene)
+    for frame, one in zip(scene, figures, strict=True):
+        if one.sample is not None or one.error is not None:
+            samples.add(frame, None if one.sample is None else Sample(frame, one.sample))
+    views = camera_views(scene, samples.usual)
+    cameras = _cameras(scene, views)
+    findings = check_scene(scene, options, samples=samples)
+    frame_is_wrong = any(finding.code.startswith("points-in-") for finding in findings)
+    to_propose_by = [] if frame_is_wrong else samples.usual
+    intensities = [value for one in figures for value in one.intensities]
+    hint = motion_within_sweeps(scene, samples.usual)
+    return Inspection(
+        source=scene.source,
+        layout=scene.layout,
+        points_frame=scene.points_frame,
+        frames=frames,
+        points=sum(frame.points for frame in frames),
+        fields=list(dict.fromkeys(name for one in figures for name in one.fields)),
+        ignored_fields=list(dict.fromkeys(name for one in figures for name in one.ignored_fields)),
+        bounds=_bounds(one.extent for one in figures),
+        world_bounds=_bounds(one.world_extent for one in figures),
+        path=_bounds([Extent(place, place) for place in device_places(scene)]),
+        ground=ground_under(to_propose_by),
+        region=propose_region(scene, to_propose_by),
+        intensity=(min(intensities), max(intensities)) if intensities else None,
+        cameras=cameras,
+        lidars=_lidars(scene, figures),
+        streams=list(scene.streams),
+        rate_hz=_rate(frames),
+        distance_m=_distance(frames),
+        notes=[
+            *scene.notes,
+            *dict.fromkeys(note for one in figures for note in one.notes),
+            *([hint] if hint else []),
+            *_dropped(frames),
+        ],
+        findings=gravest_first(
+            [
+                *_bad_frames(frames),
+                *empty_frames(
+                    [one.id for one in frames if one.points == one.not_finite + one.no_return and one.error is None],
+                    len(frames),
+                ),
+                *_intensity_scale(samples.usual),
+                *findings,
+            ]
+        ),
+    )
+
+
+def _bounds(extents: Iterable[Extent]) -> Bounds | None:
+    """The bounds of several extents; None of none."""
+    extents = list(extents)
+    lowest = np.min([one.lowest for one in extents], axis=0, initial=np.inf)
+    highest = np.max([one.highest for one in extents], axis=0, initial=-np.inf)
+    return Bounds(triple(lowest), triple(highest)) if np.isfinite(lowest).all() else None
+
+
+# ---- figures of the recording --------------------------------------------------------------------------------------
+
+
+def _cameras(scene: Scene, views: Mapping[str, CameraView]) -> list[CameraInspection]:
+    return [
+        CameraInspection(
+            name=camera.name,
+            model=camera.intrinsics.model,
+            size=(view.width, view.height) if (view := views.get(camera.name)) else None,
+            images=sum(any(image.camera.name == camera.name for image in frame.images) for frame in scene),
+            points_in_view=view.share if view else None,
+        )
+        for camera in scene.cameras
+    ]
+
+
+def _lidars(scene: Scene, figures: Sequence[FrameFigures]) -> list[LidarInspection]:
+    if len(scene.lidars) == 1:
+        (lidar,) = scene.lidars
+        return [LidarInspection(lidar.name, lidar.index, sum(one.points for one in figures))]
+    counts = Counter[int]()
+    for one in figures:
+        counts.update(one.by_device)
+    return [LidarInspection(lidar.name, lidar.index, counts[lidar.index] if counts else None) for lidar in scene.lidars]
+
+
+def _rate(frames: Sequence[FrameInspection]) -> float | None:
+    """Frames a second by the median time step, so that a gap does not count."""
+    steps = np.diff(np.unique([frame.timestamp for frame in frames if frame.timestamp is not None]))
+    return float(1e9 / np.median(steps)) if steps.size else None
+
+
+def _distance(frames: Sequence[FrameInspection]) -> float | None:
+    places = [frame.position for frame in frames]
+    if not places or any(place is None for place in places):
+        return None
+    return float(np.linalg.norm(np.diff(np.array(places, dtype=np.float64), axis=0), axis=1).sum())
+
+
+def _dropped(frames: Sequence[FrameInspection]) -> list[str]:
+    """Note points that are none. Not a finding: lidars that keep their grid have one for every lost return."""
+    notes = []
+    if count := sum(frame.not_finite for frame in frames):
+        notes.append(f"{count} points have a coordinate that is not a finite number: prepare drops them")
+    if count := sum(frame.no_return for frame in frames):
+        notes.append(f"{count} points lie at their lidar's own place, rays without a return: prepare drops them")
+    return notes
+
+
+# ---- findings beyond those of check_scene ---------------------------------------------------------------------------
+
+
+def _bad_frames(frames: Sequence[FrameInspection]) -> list[Finding]:
+    """Name unreadable frames, or count them beyond BAD_FRAMES_NAMED."""
+    option = recipe_option("--skip-bad-frames", "skip_bad_frames", "True")
+    bad = [frame for frame in frames if frame.error is not None]
+    named = [(frame.id, f"frame {frame.id} cannot be read: {frame.error}") for frame in bad[:BAD_FRAMES_NAMED]]
+    if len(bad) > BAD_FRAMES_NAMED:
+        named.append(("", f"{len(bad) - BAD_FRAMES_NAMED} more frames cannot be read"))
+    return [Finding("bad-frame", message, subject=Subject("frame", name), option=option) for name, message in named]
+
+
+def _intensity_scale(samples: Sequence[Sample]) -> list[Finding]:
+    """Find intensities whose scale `prepare` would not guess."""
+    try:
+        guess_intensity_scale([sample.points for sample in samples])
+    except RecipeError as error:
+        option = recipe_option("--intensity-scale S", "intensity_scale", "S")
+        return [Finding("intensity-scale", error.message, "say which value is full intensity", option=option)]
+    return []
