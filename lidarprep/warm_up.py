@@ -103,11 +103,14 @@ def _frame(
 
 
 def _las_file(path: Path) -> Path:
-    """Write a LAS file of one point of format 3, which has GPS time and colour; laspy may not be installed."""
+    """Write a LAS file of one point of format 3, which has GPS time and colour; laspy may not be installed.
+
+    Its time is not 0, which would be taken as not recorded.
+    """
     head = bytearray(227)
     struct.pack_into("<4s20xBB", head, 0, b"LASF", 1, 2)
     struct.pack_into("<HII", head, 94, len(head), len(head), 0)
     struct.pack_into("<BHI", head, 104, 3, 34, 1)
     struct.pack_into("<6d", head, 131, 1, 1, 1, 0, 0, 0)
-    path.write_bytes(bytes(head) + bytes(34))
+    path.write_bytes(bytes(head) + bytes(20) + struct.pack("<d", 1) + bytes(6))
     return path
