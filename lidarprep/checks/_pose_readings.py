@@ -56,6 +56,11 @@ OTHER_MOTION_M = 0.8
 # Lidars that are turned on their device are looked for in steps of so many degrees.
 MOUNT_STEP_DEGREES = 10
 
+# A motion that is right fits so many times as well as the mean of those that are moved by a metre to eight sides.
+PEAK_TIMES = 1.25
+BESIDE = np.zeros((9, 3, 4))
+BESIDE[1:, 0, 3], BESIDE[1:, 1, 3] = np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)
+
 OTHER_FRAME = "other frame"
 _NO_MOTION = np.eye(3, 4)
 
@@ -250,6 +255,8 @@ class _Judge:
         as_good = [name for name, one in better.items() if one.share >= most - AS_GOOD]
         name = min(as_good, key=lambda name: self._tilt(name) if name in self.readings else 0.0)
         one = better[name]
+        if not self._is_peak(name):
+            return Verdict("unknown")
         if name == OTHER_FRAME:
             return self._other_frame(one)
         return Verdict(
@@ -265,6 +272,21 @@ class _Judge:
                 )
             ],
         )
+
+    def _is_peak(self, name: str) -> bool:
+        """Whether a reading's motions fit clearly better than those beside them.
+
+        Points that are spread evenly coincide to the same share wherever they are moved.
+        """
+        own = self.scene.points_frame
+        frame: Literal["ego", "world"] = "ego" if (name == OTHER_FRAME) == (own == "world") else "world"
+        found = []
+        for pair in self.pairs:
+            one, other = (self._clouds(row, frame) for row in pair)
+            motions = self._motion(name, *pair) + BESIDE
+            found.append(shares(one.points, other.points, motions))
+        at_it, *beside = np.mean(found, axis=0)
+        return bool(at_it >= PEAK_TIMES * np.mean(beside))
 
     def _tilt(self, name: str) -> float:
         return float(tilts(self.readings[name].quaternions).mean())
