@@ -17,6 +17,8 @@ from lidarprep.checks._attitude import tilts
 from lidarprep.checks._samples import SceneSamples
 from lidarprep.checks._surroundings import (
     SAME_CLOUD,
+    SEARCH_STEP_M,
+    SEARCH_STEPS,
     SEARCH_VOXEL_M,
     VOXEL_M,
     Motions,
@@ -44,11 +46,17 @@ FITS_TIMES = 1.25
 # Two readings tell from one another where their motions are so far apart.
 TELLING_M = 0.8
 
+# No motion at all is right, of points in the world, unless another fits so many times as well.
+NOT_AT_REST_TIMES = 1.15
+
 # Readings whose shares are nearer than this are as good as one another: the one that stands upright is taken.
 AS_GOOD = 0.02
 
 # Poses do not move if no two of them are further apart.
 AT_REST_M = 0.3
+
+# Frames so far from the first are looked at, until two coincide to this share: then the device is at rest.
+REST_GAPS, REST_SHARE = (3, 1, 10), 0.65
 
 # A motion that a search finds is another than the poses' if it is so far from it.
 OTHER_MOTION_M = 0.8
@@ -106,8 +114,7 @@ def _at_rest(given: Motions) -> bool:
 
 def _judge_rest(samples: SceneSamples, posed: Sequence[Frame]) -> Verdict:
     """Judge poses that do not move: does the device?"""
-    for gap in (1, 3):
-        row = min(gap, len(posed) - 1)
+    for row in dict.fromkeys(min(gap, len(posed) - 1) for gap in REST_GAPS):
         first, second = samples.sample(posed[0]), samples.sample(posed[row])
         if first is None or second is None:
             continue
@@ -115,6 +122,8 @@ def _judge_rest(samples: SceneSamples, posed: Sequence[Frame]) -> Verdict:
         if not (one.enough and other.enough):
             continue
         found = search(one, other, _NO_MOTION)
+        if found.share_at_start >= REST_SHARE:
+            break
         far = float(np.linalg.norm(found.motion[:, 3]))
         if apart(found.motion, _NO_MOTION) < OTHER_MOTION_M or not _clearly_better(found.share, found.share_at_start):
             continue
@@ -295,10 +304,10 @@ class _Judge:
         own = self.scene.points_frame
         if own == "ego":
             # Any cloud coincides with itself to a share: the points are in the world only if no motion fits better.
-            nearest = min(self.pairs, key=lambda pair: self.given.far(pair[0])[pair[1]])
-            moved = self._other_motion(nearest, _NO_MOTION)
+            moved = self._other_motion(self._longest_searched(), _NO_MOTION, times=NOT_AT_REST_TIMES)
             if moved is not None:
-                return _misfitting(moved)
+                clearly = _clearly_better(moved.share, max(moved.given, one.share))
+                return _misfitting(moved) if clearly else Verdict("unknown")
         other = "world" if own == "ego" else "ego"
         return Verdict(
             "wrong",
@@ -375,8 +384,16 @@ class _Judge:
             first = first or found
         return None if first is None or len(self.pairs) < 2 else _misfitting(first)
 
-    def _other_motion(self, pair: tuple[int, int], start: NDArray[np.float64]) -> _Misfit | None:
-        """Search a pair's motions round a start; None unless another fits clearly better than it and the poses'."""
+    def _longest_searched(self) -> tuple[int, int]:
+        """Return the pair of the longest motion that a search reaches, or else the shortest one."""
+        far = {pair: float(self.given.far(pair[0])[pair[1]]) for pair in self.pairs}
+        reached = [pair for pair in self.pairs if far[pair] < SEARCH_STEPS * SEARCH_STEP_M]
+        return max(reached, key=far.__getitem__) if reached else min(self.pairs, key=far.__getitem__)
+
+    def _other_motion(
+        self, pair: tuple[int, int], start: NDArray[np.float64], times: float = TIMES_GIVEN
+    ) -> _Misfit | None:
+        """Search a pair's motions round a start; None unless another fits so many times as well as it and the poses'."""
         one, other = (self._clouds(row, "ego") for row in pair)
         if not (one.enough and other.enough):
             return None
@@ -385,7 +402,7 @@ class _Judge:
         off = apart(best.motion, motion)
         if min(off, apart(best.motion, start)) < OTHER_MOTION_M:
             return None
-        if not _clearly_better(best.share, max(given, best.share_at_start)):
+        if best.share < max(LEAST_SHARE, times * max(given, best.share_at_start)):
             return None
         first, second = (self.posed[row].id for row in pair)
         return _Misfit(first, second, off, best.share, given)
