@@ -393,7 +393,7 @@ class _Judge:
     def _other_motion(
         self, pair: tuple[int, int], start: NDArray[np.float64], times: float = TIMES_GIVEN
     ) -> _Misfit | None:
-        """Search a pair's motions round a start; None unless another fits so many times as well as it and the poses'."""
+        """Search a pair's motions round a start; None unless one fits so many times as well as it and the poses'."""
         one, other = (self._clouds(row, "ego") for row in pair)
         if not (one.enough and other.enough):
             return None
