@@ -41,6 +41,8 @@ SEARCH_STEPS, SEARCH_STEP_M, SEARCH_TURNS_DEGREES = 9, 0.75, (-6.0, -3.0, 0.0, 3
 SEARCH_TURN_DEGREES, SEARCH_VOXEL_M, SEARCH_POINTS = 20.0, 0.6, 4000
 _STEP = (-1, 0, 1)
 
+NO_MOTION = np.eye(3, 4)
+
 Points = NDArray[np.float64]  # (N, 3) metres
 Transforms = NDArray[np.float64]  # (K, 3, 4) [R | t]
 
