@@ -173,7 +173,7 @@ class _Judge:
         if not better and self._fits():
             return Verdict("fit")
         if self.scene.points_frame == "ego":
-            turned = self._turned_lidar(max((one.share for one in better.values()), default=0.0))
+            turned = self._turned_lidar(better)
             if turned is not None:
                 return turned
         if better:
@@ -269,11 +269,11 @@ class _Judge:
             points_frame_is_wrong=True,
         )
 
-    def _turned_lidar(self, best: float) -> Verdict | None:
+    def _turned_lidar(self, better: dict[str, Better]) -> Verdict | None:
         """Find points in the frame of a lidar that is turned about the vertical on its device.
 
         Of so many angles one fits by chance more easily, and a straight drive may be read in either way: the share
-        must be clearly above `best`, that of the best reading.
+        must be clearly above that of every reading.
         """
         given = float(self.shares[:, 0].mean())
         degrees = np.arange(-180 + MOUNT_STEP_DEGREES, 180 + 1, MOUNT_STEP_DEGREES, dtype=np.float64)
@@ -283,7 +283,9 @@ class _Judge:
             mean = self._mounted(degrees, VOXEL_M)
         row = int(mean.argmax())
         angle = float((degrees[row] + 180) % 360 - 180)
-        if abs(angle) <= MOUNT_STEP_DEGREES or not clearly_better(float(mean[row]), max(given, best)):
+        best = max((one.share for name, one in better.items() if name != OTHER_FRAME), default=given)
+        still = NOT_AT_REST_TIMES * better[OTHER_FRAME].share if OTHER_FRAME in better else 0.0
+        if abs(angle) <= MOUNT_STEP_DEGREES or not clearly_better(float(mean[row]), best) or mean[row] < still:
             return None
         one_better = Better(float(mean[row]), given, len(self.pairs))
         return Verdict(
