@@ -40,6 +40,7 @@ def warm_up(on_step: Callable[[int, int], None] | None = None) -> int:
 
 
 def _steps(folder: Path) -> Iterator[Callable[[], Any]]:
+    from lidarprep.kernels.occupancy import shared_voxels
     from lidarprep.steps.deskew import Deskew
     from lidarprep.steps.voxel import VoxelDownsample
     from lidarprep.steps.world import ToWorld
@@ -53,6 +54,7 @@ def _steps(folder: Path) -> Iterator[Callable[[], Any]]:
         yield partial(VoxelDownsample(1.0), frame, StepReport())
         yield partial(VoxelDownsample(1.0, "nearest"), frame, StepReport())
         yield partial(_align, np.dtype(dtype))
+    yield partial(shared_voxels, np.zeros((1, 3)), np.zeros((1, 3)), np.eye(3, 4)[None], 1.0, np.zeros(1))
     for name in ("json", "protobuf"):
         attachment_format = get_format(name)
         yield partial(attachment_format.decode, attachment_format.encode(_frame()))
