@@ -40,6 +40,7 @@ def warm_up(on_step: Callable[[int, int], None] | None = None) -> int:
 
 
 def _steps(folder: Path) -> Iterator[Callable[[], Any]]:
+    from lidarprep.kernels.occupancy import shared_voxels
     from lidarprep.steps.deskew import Deskew
     from lidarprep.steps.voxel import VoxelDownsample
     from lidarprep.steps.world import ToWorld
@@ -53,6 +54,7 @@ def _steps(folder: Path) -> Iterator[Callable[[], Any]]:
         yield partial(VoxelDownsample(1.0), frame, StepReport())
         yield partial(VoxelDownsample(1.0, "nearest"), frame, StepReport())
         yield partial(_align, np.dtype(dtype))
+    yield partial(shared_voxels, np.zeros((1, 3)), np.zeros((1, 3)), np.eye(3, 4)[None], 1.0, np.zeros(1))
     for name in ("json", "protobuf"):
         attachment_format = get_format(name)
         yield partial(attachment_format.decode, attachment_format.encode(_frame()))
@@ -103,11 +105,14 @@ def _frame(
 
 
 def _las_file(path: Path) -> Path:
-    """Write a LAS file of one point of format 3, which has GPS time and colour; laspy may not be installed."""
+    """Write a LAS file of one point of format 3, which has GPS time and colour; laspy may not be installed.
+
+    Its time is not 0, which would be taken as not recorded.
+    """
     head = bytearray(227)
     struct.pack_into("<4s20xBB", head, 0, b"LASF", 1, 2)
     struct.pack_into("<HII", head, 94, len(head), len(head), 0)
     struct.pack_into("<BHI", head, 104, 3, 34, 1)
     struct.pack_into("<6d", head, 131, 1, 1, 1, 0, 0, 0)
-    path.write_bytes(bytes(head) + bytes(34))
+    path.write_bytes(bytes(head) + bytes(20) + struct.pack("<d", 1) + bytes(6))
     return path

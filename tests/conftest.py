@@ -55,3 +55,11 @@ def real_recording() -> Path:
     if not (path / "pointcloud").is_dir():
         pytest.skip(f"there is no recording at {path}; LIDARPREP_RECORDING names one in the toolkit layout")
     return path
+
+
+@pytest.fixture
+def without_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs check nothing: what they read and hold is then of the frames alone."""
+    from lidarprep.prepare import checking
+
+    monkeypatch.setattr(checking, "check_scene", lambda *_, **__: [])

@@ -7,16 +7,20 @@ the poses as given. Another reading is named only where it fits clearly better, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.checks._attitude import tilts
+from lidarprep.checks._rest import judge_rest
 from lidarprep.checks._samples import SceneSamples
 from lidarprep.checks._surroundings import (
+    NO_MOTION,
     SAME_CLOUD,
+    SEARCH_STEP_M,
+    SEARCH_STEPS,
     SEARCH_VOXEL_M,
     VOXEL_M,
     Motions,
@@ -27,22 +31,20 @@ from lidarprep.checks._surroundings import (
     surroundings,
     telling_pairs,
 )
+from lidarprep.checks._verdict import LEAST_SHARE, OTHER_MOTION_M, TIMES_GIVEN, Better, Verdict, clearly_better
 from lidarprep.datasets.pose_readings import READINGS
 from lidarprep.scene import Finding, Frame, Scene, Subject
 from lidarprep.scene.finding import opening_option
 
-# The share that a reading must reach at least, and by what it must be above that of the poses as given: as their
-# multiple, and as a difference.
-LEAST_SHARE, TIMES_GIVEN, ABOVE_GIVEN = 0.12, 1.4, 0.06
-
-# With these figures, from two pairs on, there is no doubt.
-SURE_SHARE, SURE_TIMES_GIVEN, SURE_PAIRS = 0.25, 1.8, 2
-
 # The poses as given fit if their share is so many times that of every reading that moves the device otherwise.
 FITS_TIMES = 1.25
 
-# Two readings tell from one another where their motions are so far apart.
-TELLING_M = 0.8
+# Two readings tell from one another where their motions are so far apart; poses fit if they fit better than motions
+# that are further from theirs.
+TELLING_M, OTHERWISE_M = 0.4, 0.8
+
+# No motion at all is right, of points in the world, unless another fits so many times as well.
+NOT_AT_REST_TIMES = 1.15
 
 # Readings whose shares are nearer than this are as good as one another: the one that stands upright is taken.
 AS_GOOD = 0.02
@@ -50,14 +52,15 @@ AS_GOOD = 0.02
 # Poses do not move if no two of them are further apart.
 AT_REST_M = 0.3
 
-# A motion that a search finds is another than the poses' if it is so far from it.
-OTHER_MOTION_M = 0.8
-
 # Lidars that are turned on their device are looked for in steps of so many degrees.
 MOUNT_STEP_DEGREES = 10
 
+# A motion that is right fits so many times as well as the mean of those that are moved by a metre to eight sides.
+PEAK_TIMES = 1.25
+BESIDE = np.zeros((9, 3, 4))
+BESIDE[1:, 0, 3], BESIDE[1:, 1, 3] = np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)
+
 OTHER_FRAME = "other frame"
-_NO_MOTION = np.eye(3, 4)
 
 _MEANING = {
     "inverted": "inverted: ego from world",
@@ -68,21 +71,6 @@ _MEANING = {
 }
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the cloud says of the poses.
-
-    Args:
-        poses: "fit" as they are given, or "wrong"; "unknown" where the cloud does not tell.
-        findings: What is wrong.
-        points_frame_is_wrong: Whether that is the points' frame of reference.
-    """
-
-    poses: Literal["fit", "wrong", "unknown"]
-    findings: list[Finding] = field(default_factory=list)
-    points_frame_is_wrong: bool = False
-
-
 def judge_poses(scene: Scene, samples: SceneSamples) -> Verdict:
     """Judge the device's poses by how well the surroundings coincide in the world."""
     posed = [frame for frame in samples.frames if frame.world_from_ego is not None]
@@ -91,53 +79,12 @@ def judge_poses(scene: Scene, samples: SceneSamples) -> Verdict:
     poses = [frame.world_from_ego for frame in posed if frame.world_from_ego is not None]
     given = Motions(np.array([pose.quaternion for pose in poses]), np.array([pose.translation for pose in poses]))
     if scene.points_frame == "ego" and _at_rest(given):
-        return _judge_rest(samples, posed)
+        return judge_rest(samples, posed)
     return _Judge(scene, samples, posed, given).verdict()
 
 
 def _at_rest(given: Motions) -> bool:
     return float(given.far(0).max()) < AT_REST_M
-
-
-def _judge_rest(samples: SceneSamples, posed: Sequence[Frame]) -> Verdict:
-    """Judge poses that do not move: does the device?"""
-    for gap in (1, 3):
-        row = min(gap, len(posed) - 1)
-        first, second = samples.sample(posed[0]), samples.sample(posed[row])
-        if first is None or second is None:
-            continue
-        one, other = surroundings(first), surroundings(second)
-        if not (one.enough and other.enough):
-            continue
-        found = search(one, other, _NO_MOTION)
-        far = float(np.linalg.norm(found.motion[:, 3]))
-        if apart(found.motion, _NO_MOTION) < OTHER_MOTION_M or not _clearly_better(found.share, found.share_at_start):
-            continue
-        turn = np.degrees(np.arctan2(found.motion[1, 0], found.motion[0, 0]))
-        moves = f"{far:.1f} m" + (f" and {abs(turn):.0f}°" if abs(turn) >= 3 else "")
-        sure = found.share >= SURE_SHARE
-        return Verdict(
-            "wrong",
-            [
-                Finding(
-                    "poses-at-rest",
-                    f"the poses do not move, but the device does: by its points, about {moves} from frame "
-                    f"{posed[0].id} to {posed[row].id}; so moved, {found.share:.0%} of the occupied voxels coincide, "
-                    f"as given {found.share_at_start:.0%}",
-                    "give the poses that the recording was made with (identity poses are a placeholder), or "
-                    "--points-frame world if the points are in the world already",
-                    severity="error" if sure else "warning",
-                    subject=Subject("frame", posed[row].id),
-                    found="at rest",
-                    expected=f"about {moves}",
-                )
-            ],
-        )
-    return Verdict("unknown")
-
-
-def _clearly_better(share: float, given: float) -> bool:
-    return share >= max(LEAST_SHARE, TIMES_GIVEN * given, given + ABOVE_GIVEN)
 
 
 class _Judge:
@@ -156,7 +103,7 @@ class _Judge:
         self._of_frame: dict[tuple[int, str], Surroundings] = {}
         scored = []
         for pair in telling_pairs(samples, posed, far_readings):
-            row = self._score(*pair)
+            row = self._score(pair)
             if row is not None:
                 self.pairs.append(pair)
                 scored.append(row)
@@ -181,26 +128,41 @@ class _Judge:
         moved = self.given.translations[second] - self.given.translations[first]
         return np.column_stack((np.eye(3), moved))
 
-    def _score(self, first: int, second: int) -> NDArray[np.float64] | None:
+    def _placed(self, name: str, pair: tuple[int, int]) -> tuple[Surroundings, Surroundings, NDArray[np.float64]]:
+        """Return a pair's points by a reading, and their motion (3, 4).
+
+        Only points of one ring compare: points said to be in ego are judged as world in their own ring, unless there
+        are more round the device's place in the world.
+        """
+        in_world = (name == OTHER_FRAME) == (self.scene.points_frame == "ego")
+        in_ego = [self._clouds(row, "ego") for row in pair]
+        if not in_world:
+            return in_ego[0], in_ego[1], self._motion(name, *pair)
+        there = [self._clouds(row, "world") for row in pair]
+        if name == OTHER_FRAME and min(len(one.points) for one in in_ego) >= min(len(one.points) for one in there):
+            return in_ego[0], in_ego[1], NO_MOTION
+        return there[0], there[1], self._motion(name, *pair)
+
+    def _score(self, pair: tuple[int, int]) -> NDArray[np.float64] | None:
         """Return the share of each reading; None where the pair tells nothing."""
         found = np.zeros(len(self.names))
-        any_points = False
-        own = self.scene.points_frame
-        frames: tuple[Literal["ego", "world"], ...] = ("ego", "world")
-        for frame in frames:
-            of_frame = [k for k, name in enumerate(self.names) if (name == OTHER_FRAME) == (frame != own)]
-            if not of_frame:
-                continue
-            one, other = self._clouds(first, frame), self._clouds(second, frame)
-            if not (one.enough and other.enough):
-                continue
-            any_points = True
-            motions = np.array([self._motion(self.names[k], first, second) for k in of_frame])
-            scored = shares(one.points, other.points, np.concatenate((motions, _NO_MOTION[None])))
-            if frame == "ego" and scored[-1] > SAME_CLOUD:
+        of_readings = [k for k, name in enumerate(self.names) if name != OTHER_FRAME]
+        one, other, _ = self._placed("given", pair)
+        enough = one.enough and other.enough
+        if enough:
+            motions = [self._motion(self.names[k], *pair) for k in of_readings]
+            *scored, still = shares(one.points, other.points, np.array([*motions, NO_MOTION]))
+            if self.scene.points_frame == "ego" and still > SAME_CLOUD:
                 return None
-            found[of_frame] = scored[:-1]
-        return found if any_points else None
+            found[of_readings] = scored
+        if OTHER_FRAME in self.names:
+            one, other, motion = self._placed(OTHER_FRAME, pair)
+            if one.enough and other.enough:
+                enough = True
+                found[-1], still = shares(one.points, other.points, np.array([motion, NO_MOTION]))
+                if self.scene.points_frame == "world" and still > SAME_CLOUD:
+                    return None
+        return found if enough else None
 
     # ---- judging ----------------------------------------------------------------------------------------------------
 
@@ -211,45 +173,47 @@ class _Judge:
         if not better and self._fits():
             return Verdict("fit")
         if self.scene.points_frame == "ego":
-            turned = self._turned_lidar(max((one.share for one in better.values()), default=0.0))
+            turned = self._turned_lidar(better)
             if turned is not None:
                 return turned
         if better:
             return self._named(better)
         return (self._misfit() if self.scene.points_frame == "ego" else None) or Verdict("unknown")
 
-    def _telling(self, name: str) -> NDArray[np.bool_]:
+    def _telling(self, name: str, least: float = TELLING_M) -> NDArray[np.bool_]:
         """(P,) whether the reading moves the points otherwise than the poses as given, in each pair."""
         return np.array(
-            [apart(self._motion(name, *pair), self._motion("given", *pair)) >= TELLING_M for pair in self.pairs]
+            [apart(self._motion(name, *pair), self._motion("given", *pair)) >= least for pair in self.pairs]
             if name != OTHER_FRAME
-            else [self.given.far(first)[second] >= TELLING_M for first, second in self.pairs],
+            else [self.given.far(first)[second] >= least for first, second in self.pairs],
             dtype=bool,
         )
 
-    def _better(self, name: str) -> _Better | None:
+    def _better(self, name: str) -> Better | None:
         """Return by how much a reading is better than the poses as given; None unless it is clearly."""
         telling = self._telling(name)
         if not telling.any():
             return None
         given, other = self.shares[telling, 0], self.shares[telling, self.names.index(name)]
-        if not _clearly_better(float(other.mean()), float(given.mean())) or (other < given).mean() > 1 / 4:
+        if not clearly_better(float(other.mean()), float(given.mean())) or (other < given).mean() > 1 / 4:
             return None
-        return _Better(float(other.mean()), float(given.mean()), int(telling.sum()))
+        return Better(float(other.mean()), float(given.mean()), int(telling.sum()))
 
     def _fits(self) -> bool:
         for name in self.names[1:]:
-            telling = self._telling(name)
+            telling = self._telling(name, OTHERWISE_M)
             given, other = self.shares[telling, 0], self.shares[telling, self.names.index(name)]
             if telling.any() and float(given.mean()) < FITS_TIMES * float(other.mean()):
                 return False
         return float(self.shares[:, 0].mean()) >= LEAST_SHARE
 
-    def _named(self, better: dict[str, _Better]) -> Verdict:
+    def _named(self, better: dict[str, Better]) -> Verdict:
         most = max(one.share for one in better.values())
         as_good = [name for name, one in better.items() if one.share >= most - AS_GOOD]
         name = min(as_good, key=lambda name: self._tilt(name) if name in self.readings else 0.0)
         one = better[name]
+        if not self._is_peak(name):
+            return Verdict("unknown")
         if name == OTHER_FRAME:
             return self._other_frame(one)
         return Verdict(
@@ -266,17 +230,29 @@ class _Judge:
             ],
         )
 
+    def _is_peak(self, name: str) -> bool:
+        """Whether a reading's motions fit clearly better than those beside them.
+
+        Points that are spread evenly coincide to the same share wherever they are moved.
+        """
+        found = []
+        for pair in self.pairs:
+            one, other, motion = self._placed(name, pair)
+            found.append(shares(one.points, other.points, motion + BESIDE))
+        at_it, *beside = np.mean(found, axis=0)
+        return bool(at_it >= PEAK_TIMES * np.mean(beside))
+
     def _tilt(self, name: str) -> float:
         return float(tilts(self.readings[name].quaternions).mean())
 
-    def _other_frame(self, one: _Better) -> Verdict:
+    def _other_frame(self, one: Better) -> Verdict:
         own = self.scene.points_frame
         if own == "ego":
             # Any cloud coincides with itself to a share: the points are in the world only if no motion fits better.
-            nearest = min(self.pairs, key=lambda pair: self.given.far(pair[0])[pair[1]])
-            moved = self._other_motion(nearest, _NO_MOTION)
+            moved = self._other_motion(self._longest_searched(), NO_MOTION, times=NOT_AT_REST_TIMES)
             if moved is not None:
-                return _misfitting(moved)
+                clearly = clearly_better(moved.share, max(moved.given, one.share))
+                return _misfitting(moved) if clearly else Verdict("unknown")
         other = "world" if own == "ego" else "ego"
         return Verdict(
             "wrong",
@@ -293,11 +269,11 @@ class _Judge:
             points_frame_is_wrong=True,
         )
 
-    def _turned_lidar(self, best: float) -> Verdict | None:
+    def _turned_lidar(self, better: dict[str, Better]) -> Verdict | None:
         """Find points in the frame of a lidar that is turned about the vertical on its device.
 
         Of so many angles one fits by chance more easily, and a straight drive may be read in either way: the share
-        must be clearly above `best`, that of the best reading.
+        must be clearly above that of every reading.
         """
         given = float(self.shares[:, 0].mean())
         degrees = np.arange(-180 + MOUNT_STEP_DEGREES, 180 + 1, MOUNT_STEP_DEGREES, dtype=np.float64)
@@ -307,9 +283,11 @@ class _Judge:
             mean = self._mounted(degrees, VOXEL_M)
         row = int(mean.argmax())
         angle = float((degrees[row] + 180) % 360 - 180)
-        if abs(angle) <= MOUNT_STEP_DEGREES or not _clearly_better(float(mean[row]), max(given, best)):
+        best = max((one.share for name, one in better.items() if name != OTHER_FRAME), default=given)
+        still = NOT_AT_REST_TIMES * better[OTHER_FRAME].share if OTHER_FRAME in better else 0.0
+        if abs(angle) <= MOUNT_STEP_DEGREES or not clearly_better(float(mean[row]), best) or mean[row] < still:
             return None
-        one_better = _Better(float(mean[row]), given, len(self.pairs))
+        one_better = Better(float(mean[row]), given, len(self.pairs))
         return Verdict(
             "wrong",
             [
@@ -353,8 +331,16 @@ class _Judge:
             first = first or found
         return None if first is None or len(self.pairs) < 2 else _misfitting(first)
 
-    def _other_motion(self, pair: tuple[int, int], start: NDArray[np.float64]) -> _Misfit | None:
-        """Search a pair's motions round a start; None unless another fits clearly better than it and the poses'."""
+    def _longest_searched(self) -> tuple[int, int]:
+        """Return the pair of the longest motion that a search reaches, or else the shortest one."""
+        far = {pair: float(self.given.far(pair[0])[pair[1]]) for pair in self.pairs}
+        reached = [pair for pair in self.pairs if far[pair] < SEARCH_STEPS * SEARCH_STEP_M]
+        return max(reached, key=far.__getitem__) if reached else min(self.pairs, key=far.__getitem__)
+
+    def _other_motion(
+        self, pair: tuple[int, int], start: NDArray[np.float64], times: float = TIMES_GIVEN
+    ) -> _Misfit | None:
+        """Search a pair's motions round a start; None unless one fits so many times as well as it and the poses'."""
         one, other = (self._clouds(row, "ego") for row in pair)
         if not (one.enough and other.enough):
             return None
@@ -363,7 +349,7 @@ class _Judge:
         off = apart(best.motion, motion)
         if min(off, apart(best.motion, start)) < OTHER_MOTION_M:
             return None
-        if not _clearly_better(best.share, max(given, best.share_at_start)):
+        if best.share < max(LEAST_SHARE, times * max(given, best.share_at_start)):
             return None
         first, second = (self.posed[row].id for row in pair)
         return _Misfit(first, second, off, best.share, given)
@@ -397,22 +383,3 @@ def _misfitting(one: _Misfit) -> Verdict:
             )
         ],
     )
-
-
-@dataclass(frozen=True)
-class _Better:
-    """Shares of a reading and of the poses as given, and of how many pairs they are the mean."""
-
-    share: float
-    given: float
-    pairs: int
-
-    @property
-    def severity(self) -> Literal["error", "warning"]:
-        sure = self.share >= max(SURE_SHARE, SURE_TIMES_GIVEN * self.given) and self.pairs >= SURE_PAIRS
-        return "error" if sure else "warning"
-
-    @property
-    def figures(self) -> str:
-        pairs = "1 pair" if self.pairs == 1 else f"{self.pairs} pairs"
-        return f"{self.share:.0%} of the occupied voxels of {pairs} of frames coincide, as given {self.given:.0%}"

@@ -29,8 +29,8 @@ VOXEL_M = 0.3
 REACH_M = 15.0
 
 # A pair tells if the device moves so far between its frames: less changes few voxels, more leaves little in common.
-LEAST_MOTION_M, MOST_MOTION_M, GOOD_MOTION_M = 1.2, 20.0, 2.5
-MOST_PAIRS = 4
+LEAST_MOTION_M, MOST_MOTION_M, GOOD_MOTION_M = 1.2, 20.0, 3.5
+PAIRS_OF_READING = 3
 
 # Clouds that coincide to this share without any motion are one cloud twice, or a map: they tell nothing.
 SAME_CLOUD = 0.97
@@ -40,6 +40,8 @@ SAME_CLOUD = 0.97
 SEARCH_STEPS, SEARCH_STEP_M, SEARCH_TURNS_DEGREES = 9, 0.75, (-6.0, -3.0, 0.0, 3.0, 6.0)
 SEARCH_TURN_DEGREES, SEARCH_VOXEL_M, SEARCH_POINTS = 20.0, 0.6, 4000
 _STEP = (-1, 0, 1)
+
+NO_MOTION = np.eye(3, 4)
 
 Points = NDArray[np.float64]  # (N, 3) metres
 Transforms = NDArray[np.float64]  # (K, 3, 4) [R | t]
@@ -121,28 +123,27 @@ def telling_pairs(samples: SceneSamples, posed: Sequence[Frame], readings: Seque
     """
     row_of = {frame.id: row for row, frame in enumerate(posed)}
     read = [row_of[one.frame.id] for one in samples.usual if one.frame.id in row_of]
-    chosen: dict[tuple[int, int], float] = {}
-
-    def add(first: int, second: int, far: float) -> None:
-        if LEAST_MOTION_M <= far <= MOST_MOTION_M and samples.sample(posed[second]) is not None:
-            pair = (min(first, second), max(first, second))
-            chosen[pair] = min(chosen.get(pair, np.inf), abs(np.log(far / GOOD_MOTION_M)))
-
+    chosen: list[tuple[int, int]] = []
     for motions in readings:
-        of_reading = len(chosen)
-        for at, first in enumerate(read):
-            distances = motions.far(first)
-            for second in read[at + 1 :]:
-                add(first, second, float(distances[second]))
-        if len(chosen) - of_reading >= 2:
-            continue
-        for first in read:
-            distances = motions.far(first)
-            onwards = range(first + 1, len(posed)) if first < len(posed) - 1 else range(first - 1, -1, -1)
-            partner = next((row for row in onwards if distances[row] >= GOOD_MOTION_M), None)
-            if partner is not None:
-                add(first, partner, float(distances[partner]))
-    return sorted(sorted(chosen, key=lambda pair: chosen[pair])[:MOST_PAIRS])
+        far = {row: motions.far(row) for row in read}
+
+        def worth(pair: tuple[int, int], far: dict[int, NDArray[np.float64]] = far) -> float:
+            first, second = pair if pair[0] in far else pair[::-1]
+            metres = float(far[first][second])
+            in_range = LEAST_MOTION_M <= metres <= MOST_MOTION_M
+            return abs(float(np.log(metres / GOOD_MOTION_M))) if in_range else np.inf
+
+        pairs = [(first, second) for at, first in enumerate(read) for second in read[at + 1 :]]
+        usable = sorted((pair for pair in {*pairs, *chosen} if worth(pair) < np.inf), key=worth)
+        if len(usable) < 2:
+            for first in read:
+                onwards = range(first + 1, len(posed)) if first < len(posed) - 1 else range(first - 1, -1, -1)
+                partner = next((row for row in onwards if far[first][row] >= GOOD_MOTION_M), None)
+                if partner is not None and samples.sample(posed[partner]) is not None:
+                    usable.append((min(first, partner), max(first, partner)))
+            usable = sorted((pair for pair in set(usable) if worth(pair) < np.inf), key=worth)
+        chosen += [pair for pair in usable[:PAIRS_OF_READING] if pair not in chosen]
+    return sorted(chosen)
 
 
 @dataclass(frozen=True)

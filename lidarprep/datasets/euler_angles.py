@@ -29,10 +29,10 @@ _TRAVEL_M, _FEWEST_STEPS = 1.0, 4
 
 # Mean resultant length of (direction of travel - heading): 1 if it is always the same angle. The right unit reaches the
 # first, and the wrong one is behind it by the second.
-_STEADY, _LESS_STEADY = 0.9, 0.1
+_STEADY, _LESS_STEADY, _AS_STEADY = 0.9, 0.1, 0.01
 
 # Of a heading that hardly changes both are steady. By one of them the device drives ahead, within so many radians.
-_AHEAD, _NOT_AHEAD = np.radians(15), np.radians(30)
+_AHEAD, _NOT_AHEAD = np.radians(6), np.radians(30)
 
 # Turns from one pose to the next are smaller than this for nine of ten, and three times as large in the wrong unit.
 _LARGE_STEP = 0.6
@@ -101,8 +101,9 @@ def _by_travel(yaw: NDArray[np.float64], positions: NDArray[np.float64]) -> Unit
         figures = f"in {unit} the heading keeps {np.degrees(ahead):.0f}° to the direction of travel"
         if other_steady < steady - _LESS_STEADY:
             return UnitGuess(unit, f"{figures}, in {other} it does not keep to it")
-        if ahead < _AHEAD and other_ahead > _NOT_AHEAD:
-            return UnitGuess(unit, f"{figures}, in {other} {np.degrees(other_ahead):.0f}°")
+        if steady > other_steady - _AS_STEADY and ahead < _AHEAD and other_ahead > _NOT_AHEAD:
+            certain = unit == "radians"  # a device may drive backwards or sideways
+            return UnitGuess(unit, f"{figures}, in {other} {np.degrees(other_ahead):.0f}°", certain=certain)
     return None
 
 

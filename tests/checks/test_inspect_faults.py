@@ -219,13 +219,11 @@ def test_a_planted_fault_is_named_with_its_figure_and_what_settles_it(
     code, out, err = inspect(capsys, sound, *fault.words, "--strict")
     assert (code, out) == (2, "")
     lines = err.splitlines()
-    shown = next(
-        row
-        for row, line in enumerate(lines)
-        if line == f"{findings[0]['severity']}: {findings[0]['message']} [{fault.code}]"
-    )
+    severity = findings[0]["severity"]
+    told = f"{severity}: {findings[0]['message']} [{fault.code}]"
+    shown = next(row for row, line in enumerate(lines) if line == told)
     assert lines[shown + 1] == f"  {_advice(findings[0])}"
-    assert lines[-1].startswith("error: 1 ")
+    assert lines[-1].startswith("error: 1 finding" if severity == "error" else "error: 1 warning")
 
 
 @pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.settled_by])

@@ -76,6 +76,8 @@ def test_every_flag_of_prepare_reaches_the_recipe(lidarprep: Any, scene_folder: 
         "drop_intensity": True,
         "recentre": None,
         "skip_bad_frames": True,
+        "accept": [],
+        "checks": "full",
         "strict": False,
         "max_speed": 30.0,
     }

@@ -24,7 +24,8 @@ def scene() -> lp.Scene:
     rng = np.random.default_rng(8)
     posts = rng.uniform((-20, -20, -1.5), (20, 20, 12), (2000, 3))
     return scene_of(
-        [np.concatenate((road(rng, 1.5), posts)) for _ in range(FRAMES)], [at(2.0 * row) for row in range(FRAMES)]
+        [np.concatenate((road(rng, 1.5), posts - [2.0 * row, 0, 0])) for row in range(FRAMES)],
+        [at(2.0 * row) for row in range(FRAMES)],
     )
 
 

@@ -146,6 +146,7 @@ class TestFramesInChunks:
 
         return replace(frame, read_points=read_points, read_chunks=chunks)
 
+    @pytest.mark.usefixtures("without_checks")
     def test_give_the_same_attachments(self, folder: Path, tmp_path: Path) -> None:
         scene = lp.open_scene(folder)
         recipe = lp.Recipe(region_of_interest_3d=REGION, device_height=1.8, height_band=(-20.0, 25.0))

@@ -230,6 +230,7 @@ class TestARunThatIsComplete:
         assert sorted(read) == ["11", "12", "9"]
         assert told.told == [(4, 1), "9", "11", "12"]
 
+    @pytest.mark.usefixtures("without_checks")
     def test_is_the_start_of_one_that_differs_in_what_no_frame_shows(self, scene: lp.Scene, out: Path) -> None:
         lp.prepare(scene, lp.Recipe(intensity_scale=255), out)
         read.clear()
@@ -280,6 +281,7 @@ class TestARunThatIsComplete:
         assert files(out).items() >= before.items()
         assert lp.load_manifest(out) == manifest
 
+    @pytest.mark.usefixtures("without_checks")
     def test_cannot_be_told_from_another_where_the_sources_are_unknown(self, scene: lp.Scene, out: Path) -> None:
         made = replace(scene, frames=tuple(replace(one, sources=()) for one in scene))
         first = lp.prepare(made, lp.Recipe(), out)
@@ -308,7 +310,7 @@ class TestARunThatFailed:
         file = folder / "pointcloud/10.ply"
         whole, stamp = file.read_bytes(), file.stat()
         cut(file)
-        with pytest.raises(lp.FormatError, match=r"10\.ply[\s\S]*frames are done and kept: run the same command again"):
+        with pytest.raises(lp.FormatError, match=r"10\.ply[\s\S]*frames are done and kept: once that is mended"):
             lp.prepare(lp.open_scene(folder), lp.Recipe(), out, workers=1)
         done = finished(out)
         assert "9" in done
@@ -476,6 +478,7 @@ class TestWhatChangesWhileARunLasts:
         assert_only_what_the_manifest_names(manifest, out)
 
 
+@pytest.mark.usefixtures("without_checks")
 @pytest.mark.parametrize("most_frames", [1, 3])
 def test_memory_is_bounded_whatever_the_length_of_the_scene(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_frames: int

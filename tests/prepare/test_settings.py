@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import lidarprep as lp
-from lidarprep.prepare import checking
 from lidarprep.prepare.settings import SceneSettings, steps_of
 from tests.prepare.runs import counted, positions_of, read
 from tests.scenes import write_json, write_toolkit_scene
@@ -30,14 +29,12 @@ def test_what_was_guessed_is_said(folder: Path, tmp_path: Path) -> None:
     assert manifest.settings.offset == manifest.world_offset == (0, 0, 0)
 
 
+@pytest.mark.usefixtures("without_checks")
 @pytest.mark.parametrize(
     "recipe", [{}, {"intensity_scale": 255}, {"drop_intensity": True}, {"frames": "1:", "drop_intensity": True}]
 )
-def test_no_frame_is_read_twice(
-    folder: Path, tmp_path: Path, recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_frame_is_read_twice(folder: Path, tmp_path: Path, recipe: dict[str, Any]) -> None:
     """Whether it is looked at for the scale of its intensities, or by the checks alone."""
-    monkeypatch.setattr(checking, "check_scene", lambda *_, **__: [])  # they read a few frames themselves
     lp.prepare(counted(lp.open_scene(folder)), lp.Recipe(**recipe), tmp_path / "out")
     assert sorted(read) == (["10", "11"] if "frames" in recipe else ["10", "11", "9"])
 
@@ -104,9 +101,8 @@ def test_frames_without_poses_ask_for_one(tmp_path: Path) -> None:
         lp.prepare(lp.open_scene(folder), lp.Recipe(), tmp_path / "out")
 
 
-def test_a_bad_frame_is_read_for_the_settings_no_more_than_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("without_checks")
+def test_a_bad_frame_is_read_for_the_settings_no_more_than_once(tmp_path: Path) -> None:
     """The sample frames are 9, 12 and 14; for 12, 11 is read, the nearest that can be."""
     scene = lp.open_scene(write_toolkit_scene(tmp_path / "recording", frames=6, points=50, cameras=()))
 
@@ -116,7 +112,6 @@ def test_a_bad_frame_is_read_for_the_settings_no_more_than_once(
 
         return replace(frame, read_points=read_points) if frame.id in ("9", "10", "12") else frame
 
-    monkeypatch.setattr(checking, "check_scene", lambda *_, **__: [])  # they read a few frames themselves
     scene = counted(replace(scene, frames=tuple(map(bad, scene.frames))))
     manifest = lp.prepare(scene, lp.Recipe(skip_bad_frames=True), tmp_path / "out", workers=1)
     assert [frame.id for frame in manifest.frames] == ["11", "13", "14"]

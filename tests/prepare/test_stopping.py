@@ -62,7 +62,8 @@ def test_what_is_done_is_kept_and_it_is_said_how_to_go_on(
     assert closed
     done = finished(out)
     assert done >= {"9", "10"}
-    kept = said_of(stop.value).partition(" of 4 frames are done and kept: run the same command again to go on.")[0]
+    kept, _, how = said_of(stop.value).partition(" of 4 frames are done and kept: ")
+    assert how.endswith("run the same command again to go on.")
     assert 2 <= int(kept.split()[-1]) <= len(done)
     assert not (out / "manifest.json").exists()
     wait_for_threads()
@@ -183,6 +184,7 @@ class TestAnExecutor:
             lp.prepare(scene, lp.Recipe(), out, executor=pool, workers=1)
         assert_only_what_the_manifest_names(lp.prepare(scene, lp.Recipe(), out), out)
 
+    @pytest.mark.usefixtures("without_checks")
     def test_whose_processes_are_killed_ends_the_run_which_can_go_on(
         self, scene: lp.Scene, out: Path, processes: ProcessPoolExecutor
     ) -> None:

@@ -152,6 +152,7 @@ def test_an_embedded_image_is_stored_beside_frame_json(scene_folder: Path, tmp_p
     assert [record.sha256 for record in manifest.images] == [record.sha256 for record in expected.images]
 
 
+@pytest.mark.usefixtures("without_checks")
 def test_memory_is_bounded_by_the_frames_in_flight(tmp_path: Path) -> None:
     frames, points = 30, 40_000
     scene = lp.open_scene(write_toolkit_scene(tmp_path / "recording", frames=frames, points=points, cameras=()))
