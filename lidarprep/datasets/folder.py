@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from lidarprep.datasets.filenames import folders_in, passed_over, source_files, visible
+from lidarprep.datasets.filenames import folders_in, names_around, passed_over, source_files, visible
 from lidarprep.datasets.frame_poses import FramePoses, match_poses
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.point_folder import (
@@ -111,7 +111,7 @@ def _misnamed_poses(folder: Path) -> list[Finding]:
     """Find files that look as if they held the poses, and are named otherwise."""
     endings = {Path(name).suffix for name in POSES_NAMES}
     for place in (folder, folder.absolute().parent):
-        for file in visible(place):
+        for file in (place / name for name in names_around(place)):
             if file.suffix.lower() in endings and near_miss(file.stem, ["poses"]) and file.is_file():
                 message = f"no poses file is read, and {file} has almost the name of one"
                 finding = not_read(file, message, f"or rename it to poses{file.suffix}", found=file.name)

@@ -171,7 +171,8 @@ def _read_poses(
             refuse_poses(path, options, "a toolkit folder, which has its own poses", fix)
         table = read_poses(options.poses, options)
         matched = match_poses(sources, table, options)
-        return _Poses(matched, [options.poses] * len(frames), [*findings, *table.findings], ("poses", "max_pose_gap"))
+        used = ("poses", "max_pose_gap", "poses_are")
+        return _Poses(matched, [options.poses] * len(frames), [*findings, *table.findings], used)
     stamped: dict[FrameKey, StampedPose] = {}
     damaged: list[FormatError] = []
     for key in frames:
