@@ -33,7 +33,7 @@ from lidarprep.scene import Finding, Frame, Pose, Scene
 from lidarprep.scene.finding import opening_option
 
 # The options that this layout looks at; cameras, of which it has none, are refused by name once it is open.
-USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras", "max_pose_gap", "time_unit")
+USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras", "max_pose_gap", "points_unit")
 
 POSES_NAMES = ("poses.json", "poses.csv", "poses.txt", "poses.tum")
 
@@ -156,7 +156,7 @@ def _scene_of_files(
     path: Path, layout: str, sources: PointSources, poses_path: Path | None, options: OpenOptions
 ) -> Scene:
     table = None if poses_path is None else read_poses(poses_path, options)
-    used = (*USED_OPTIONS, *sources.used_options, *(() if table is None else ("poses_are",)))
+    used = (*USED_OPTIONS, *sources.used_options, *(() if table is None else ("poses_are", "frames_unit")))
     poses = _without_poses(sources, options) if table is None else match_poses(sources, table, options)
     frames = tuple(
         Frame(

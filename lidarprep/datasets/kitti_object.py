@@ -53,7 +53,7 @@ from lidarprep.scene import (
 LOOKS_LIKE = "KITTI object detection: training/velodyne/N.bin, training/calib/N.txt, training/image_2/N.png"
 
 LIDAR = "velodyne"
-USED_OPTIONS = ("points_frame", "columns", "lidars", "cameras")
+USED_OPTIONS = ("points_frame", "columns", "points_unit", "lidars", "cameras")
 
 PARTS = ("training", "testing")
 POINTS = ("velodyne", "velodyne_reduced")
@@ -98,7 +98,9 @@ def open(path: Path, options: OpenOptions) -> Scene:
     cameras, images, more, findings = _images(part, files, calibrations, options)
     points_frame = options.points_frame or "ego"
     of_waymo = options.columns is None and calibrations.are_of_waymo
-    read = read_waymo_points if of_waymo else partial(read_points, columns=options.columns)
+    read = (
+        read_waymo_points if of_waymo else partial(read_points, columns=options.columns, time_unit=options.points_unit)
+    )
     frames = tuple(
         Frame(
             id=file.stem,

@@ -23,17 +23,18 @@ from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_files import read_poses
 from lidarprep.datasets.poses import PoseTable, table_of_poses
 from lidarprep.datasets.selection import select_part, selected, sound_cameras, unused_options
-from lidarprep.datasets.time_units import EARLIEST_EPOCH_NS, is_decimal, times_of
+from lidarprep.datasets.time_units import is_decimal, times_of
 from lidarprep.datasets.unread import unread_folders
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import read_points
+from lidarprep.pointfiles.timestamps import EARLIEST_EPOCH_NS
 from lidarprep.scene import Camera, Finding, Frame, Lidar, Pose, Scene, Trajectory
 
 LOOKS_LIKE = "KITTI odometry: sequences/NN/velodyne/N.bin, sequences/NN/calib.txt, poses/NN.txt"
 
 LIDAR = "velodyne"
 CAMERAS = tuple(f"image_{k}" for k in range(4))
-USED_OPTIONS = ("points_frame", "columns", "poses", "lidars", "cameras", "poses_are", "time_unit")
+USED_OPTIONS = ("points_frame", "columns", "poses", "lidars", "cameras", "poses_are", "points_unit")
 NO_TR = (
     "A line 'Tr:' with 12 numbers gives camera 0 from Velodyne. The calib.txt that comes with the images may lack "
     "it: take that of the archive data_odometry_calib."
@@ -81,7 +82,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
             Frame(
                 id=file.stem,
                 index=index,
-                read_points=partial(read_points, file, points_frame, options.columns),
+                read_points=partial(read_points, file, points_frame, options.columns, options.points_unit),
                 world_from_ego=poses.get(number),
                 timestamp=stamps.get(number),
                 images=images,
@@ -91,6 +92,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     unread, others = unread_folders(sequence, ["velodyne", *CAMERAS], "a sequence of KITTI odometry")
     trajectory, more = _trajectory_of(sequence, times, poses) if timed is None else (timed, [])
     used = (*USED_OPTIONS, *(() if sequence == path else ("scene",)), *(() if timed is None else ("max_pose_gap",)))
+    used = (*used, "frames_unit") if times or timed is not None else used
     return Scene(
         str(path),
         "kitti-odometry",

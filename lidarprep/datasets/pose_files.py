@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 from lidarprep.datasets.euler_angles import AngleUnit, guess_unit, quaternions_of
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, pose_of, read_json, table_of_poses
-from lidarprep.datasets.time_units import is_decimal, times_of
+from lidarprep.datasets.time_units import OTHER_UNIT, is_decimal, times_of
 from lidarprep.errors import FormatError, naming
 from lidarprep.pointfiles.timestamps import likely_unit
 from lidarprep.scene import Finding, Pose
@@ -134,7 +134,10 @@ def _read_json(path: Path, unit: TimeUnit | None) -> PoseTable:
         return table
     found = times_of([repr(time) for time in times], "ns", f"timestamps in {path.name}", unit=unit, dense=True)
     if found is None:
-        raise FormatError(path, found="timestamps that are no times", expected="nanoseconds since the Unix epoch")
+        expected = f"{UNIT_NAMES[unit or 'ns']} since the Unix epoch"
+        raise FormatError(
+            path, found="timestamps that are no times", expected=expected, fix=None if unit is None else OTHER_UNIT
+        )
     return replace(
         table, timestamps=found.timestamps, notes=found.notes, findings=found.findings, untimed=found.estimated
     )
@@ -399,7 +402,7 @@ class _Table:
             row = next(bad, 0)
             if unit is None:
                 self.number(row, column)
-            self.refuse(row, column, "a time since the Unix epoch")
+            self.refuse(row, column, "a time since the Unix epoch", None if self.unit is None else OTHER_UNIT)
         self.notes += found.notes
         if not found.notes and unit is None and self.unit is None:
             self.notes.append(f"{name} is taken as {UNIT_NAMES[stated]}")
@@ -438,9 +441,9 @@ class _Table:
             self.refuse(row, column, f"what is beyond whole seconds: from 0 to {10**9 // factor - 1}")
         return time
 
-    def refuse(self, row: int, column: int, expected: str) -> NoReturn:
+    def refuse(self, row: int, column: int, expected: str, fix: str | None = None) -> NoReturn:
         place = f"{self.places[row]}, column {self.header[column]!r}"
-        raise FormatError(self.path, place=place, found=repr(self.rows[row][column][:40]), expected=expected)
+        raise FormatError(self.path, place=place, found=repr(self.rows[row][column][:40]), expected=expected, fix=fix)
 
     def lacks(self, what: str, names: str) -> NoReturn:
         raise FormatError(

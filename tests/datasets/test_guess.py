@@ -160,7 +160,9 @@ def test_a_layout_that_is_named_wrongly_is_told_with_the_one_that_fits(toolkit: 
     assert lines[-1] == "It looks like toolkit: leave --layout out."
 
 
-@pytest.mark.parametrize(("suffix", "said"), [(".pcap", "driver"), (".e57", "CloudCompare"), (".tfrecord", "waymo-open-dataset")])
+@pytest.mark.parametrize(
+    ("suffix", "said"), [(".pcap", "driver"), (".e57", "CloudCompare"), (".tfrecord", "waymo-open-dataset")]
+)
 def test_formats_that_are_not_read_have_a_way_on(tmp_path: Path, suffix: str, said: str) -> None:
     (tmp_path / f"drive{suffix}").touch()
     assert said in refusal(tmp_path / f"drive{suffix}")[1]

@@ -210,14 +210,16 @@ def test_images_of_each_calibration_have_their_own_size(dataset: Path) -> None:
 
 def test_the_user_names_the_columns(dataset: Path, recorded: Recording) -> None:
     truth = recorded.frames[0].positions
-    rows = np.column_stack((truth, np.arange(len(truth)) % 64, np.arange(len(truth)) % 200)).astype("<f4")
+    rows = np.column_stack((truth, np.arange(len(truth)) % 64, np.arange(len(truth)) % 200, np.arange(len(truth))))
+    rows = rows.astype("<f4")
     rows.tofile(dataset / "training/velodyne/000000.bin")
-    scene = open_scene(dataset, columns="x,y,z,ring,intensity")
+    scene = open_scene(dataset, columns="x,y,z,ring,intensity,t", time_unit="points=us")
     assert not any("without use" in note for note in scene.notes)
     cloud = scene[0].points()
     np.testing.assert_array_equal(cloud.positions, truth)
     np.testing.assert_array_equal(cloud.ring, rows[:, 3])
     np.testing.assert_array_equal(cloud.intensity, rows[:, 4])
+    np.testing.assert_array_equal(cloud.timestamp, np.arange(len(truth)) * 1000)
 
 
 # ---- Waymo ---------------------------------------------------------------------------------------------------------
