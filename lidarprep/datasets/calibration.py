@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import cache
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -109,13 +110,15 @@ def with_calibration(scene: Scene, path: str | PathLike[str]) -> Scene:
             near = get_close_matches(name, known, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(known) or 'none'}."
             raise SceneError(f"{path}: {scene.source} has no camera {name!r}", fix=hint)
-    cameras: dict[str, Camera] = {}
-    for camera in scene.cameras:
+
+    @cache  # a camera may have another calibration in each frame
+    def calibrated(camera: Camera) -> Camera:
         change = given.get(camera.name)
         try:
-            cameras[camera.name] = camera if change is None else _changed(camera, change)
+            return camera if change is None else _changed(camera, change)
         except SceneError as error:
             raise SceneError(f"{path}: camera {camera.name}: {error.message}", fix=error.fix) from None
+
     for frame in scene:
         for image in frame.images:
             name = image.camera.name
@@ -131,14 +134,15 @@ def with_calibration(scene: Scene, path: str | PathLike[str]) -> Scene:
         change = given.get(image.camera.name)
         if change is None:
             return image
-        return replace(image, camera=cameras[image.camera.name], world_from_camera=_world_pose(image, frame, change))
+        return replace(image, camera=calibrated(image.camera), world_from_camera=_world_pose(image, frame, change))
 
+    cameras = tuple(map(calibrated, scene.cameras))
     frames = tuple(
         replace(frame, images=tuple(posed(image, frame) for image in frame.images)) if frame.images else frame
         for frame in scene
     )
     note = f"the calibration of {', '.join(name for name in known if name in given)} is that of {path}"
-    return replace(scene, cameras=tuple(cameras.values()), frames=frames, notes=(*scene.notes, note))
+    return replace(scene, cameras=cameras, frames=frames, notes=(*scene.notes, note))
 
 
 def _changed(camera: Camera, change: CameraCalibration) -> Camera:

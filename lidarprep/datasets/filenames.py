@@ -78,6 +78,14 @@ def visible_names(folder: Path) -> list[str]:
     return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
 
 
+def names_around(folder: Path) -> list[str]:
+    """Return the names in a folder that the user did not name; none if it cannot be read, or is gone by now."""
+    try:
+        return visible_names(folder)
+    except OSError:
+        return []
+
+
 def folders_in(path: Path) -> list[Path]:
     """Return the folders in a folder, by name, without a look at each of thousands of files there.
 

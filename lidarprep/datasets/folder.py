@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from lidarprep.datasets.filenames import folders_in, passed_over, source_files, visible
+from lidarprep.datasets.filenames import folders_in, names_around, passed_over, source_files, visible
 from lidarprep.datasets.frame_poses import FramePoses, match_poses
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.point_folder import (
@@ -33,7 +33,7 @@ from lidarprep.scene import Finding, Frame, Pose, Scene
 from lidarprep.scene.finding import opening_option
 
 # The options that this layout looks at; cameras, of which it has none, are refused by name once it is open.
-USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras", "max_pose_gap", "time_unit")
+USED_OPTIONS = ("points_frame", "poses", "lidars", "cameras", "max_pose_gap", "points_unit")
 
 POSES_NAMES = ("poses.json", "poses.csv", "poses.txt", "poses.tum")
 
@@ -111,7 +111,7 @@ def _misnamed_poses(folder: Path) -> list[Finding]:
     """Find files that look as if they held the poses, and are named otherwise."""
     endings = {Path(name).suffix for name in POSES_NAMES}
     for place in (folder, folder.absolute().parent):
-        for file in visible(place):
+        for file in (place / name for name in names_around(place)):
             if file.suffix.lower() in endings and near_miss(file.stem, ["poses"]) and file.is_file():
                 message = f"no poses file is read, and {file} has almost the name of one"
                 finding = not_read(file, message, f"or rename it to poses{file.suffix}", found=file.name)
@@ -156,7 +156,7 @@ def _scene_of_files(
     path: Path, layout: str, sources: PointSources, poses_path: Path | None, options: OpenOptions
 ) -> Scene:
     table = None if poses_path is None else read_poses(poses_path, options)
-    used = (*USED_OPTIONS, *sources.used_options, *(() if table is None else ("poses_are",)))
+    used = (*USED_OPTIONS, *sources.used_options, *(() if table is None else ("poses_are", "frames_unit")))
     poses = _without_poses(sources, options) if table is None else match_poses(sources, table, options)
     frames = tuple(
         Frame(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from lidarprep.datasets.filenames import folders_in, visible, visible_names
+from lidarprep.datasets.filenames import folders_in, names_around, visible, visible_names
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.undecoded import undecoded_file
 from lidarprep.datasets.unread import is_spelling, near_miss
@@ -126,8 +127,8 @@ def almost_a_recording(path: Path) -> str | None:
     Returns:
         "a toolkit folder but for its folder pointcloud/; is pointclouds/ that? Rename it to pointcloud."
     """
-    names = visible_names(path)
-    folders = folders_in(path)
+    names = names_around(path)
+    folders = folders_in(path) if names else []
     ranked = [_almost(shape, names, folders) for shape in SHAPES.values() if shape.points[0] not in names]
     evidence, said = max(ranked, key=lambda one: one[0], default=(0, ""))
     return said if evidence >= _ENOUGH else None
@@ -143,17 +144,27 @@ def _almost(shape: Shape, names: Sequence[str], folders: Sequence[Path]) -> tupl
     beside = [name for name in names if name in shape.beside]
     similar = [name for name in names if near_miss(name, shape.beside) is not None]
     evidence = 2 * len(beside) + len(similar)
-    others = {folder.name: folder for folder in folders if folder.name not in (*beside, *similar)}
-    named = [name for name in others if near_miss(name, [wanted]) is not None]
-    filled = [name for name, folder in others.items() if any(map(is_point_file, visible(folder)))]
-    if evidence and (named or filled):
-        evidence += (2 if is_spelling(named[0], wanted) else 1) if named else 0
-        return evidence, f"{shape.called} but for its folder {wanted}/; is {(named or filled)[0]}/ that? " + (
-            f"Rename it to {wanted}."
-        )
+    if not evidence:
+        return 0, ""
+    others = [folder for folder in folders if folder.name not in (*beside, *similar)]
+    named = next((folder.name for folder in others if near_miss(folder.name, [wanted]) is not None), None)
+    found = named or next((folder.name for folder in others if _holds_points(folder)), None)
+    if named is not None:
+        evidence += 2 if is_spelling(named, wanted) else 1
+    if found is not None:
+        return evidence, f"{shape.called} but for its folder {wanted}/; is {found}/ that? Rename it to {wanted}."
     if len(beside) > 1:
         return evidence, f"{shape.called} but for its folder {wanted}/, which is not there; {', '.join(beside)} are."
     return 0, ""
+
+
+def _holds_points(folder: Path) -> bool:
+    """Return whether one of the first entries of a folder is a point file."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(is_point_file(entry.name) for entry in islice(entries, _SEARCHED))
+    except OSError:  # it is gone, or was never to be read: it is not the user's recording
+        return False
 
 
 def _holds(entries: Sequence[Path]) -> str:
@@ -176,7 +187,7 @@ def _recordings_below(path: Path, layouts: Mapping[str, Layout]) -> list[tuple[P
     """
     level, found, searched = [path], [], 0
     for _ in range(_DEEP):
-        entries = [entry for folder in level for entry in _entries(folder)]
+        entries = [folder / name for folder in level for name in names_around(folder)]
         level = []
         for entry in entries[: _SEARCHED - searched]:
             name = _layout_of(entry, layouts)
@@ -190,17 +201,17 @@ def _recordings_below(path: Path, layouts: Mapping[str, Layout]) -> list[tuple[P
     return sorted(found, key=lambda one: one[1] in _PLAIN)
 
 
-def _entries(folder: Path) -> list[Path]:
-    """Return what a folder holds; nothing of one without permission to read it."""
-    return visible(folder) if os.access(folder, os.R_OK | os.X_OK) else []
-
-
 def _layout_of(path: Path, layouts: Mapping[str, Layout]) -> str | None:
     # "file" takes any list of poses in .txt: it gives no hint.
+    return next((name for name in layouts if name != "file" and _is_of(path, layouts[name])), None)
+
+
+def _is_of(path: Path, layout: Layout) -> bool:
+    """Return whether a path that the user did not name is of a layout; not if it cannot be read."""
     try:
-        return next((name for name, layout in layouts.items() if name != "file" and layout.detect(path)), None)
+        return layout.detect(path) is not None
     except OSError:
-        return None  # a folder without permission to read it
+        return False
 
 
 def _meant(found: Sequence[tuple[Path, str]]) -> str:
@@ -247,7 +258,7 @@ def _whole(path: Path, layouts: Mapping[str, Layout]) -> tuple[Path, str] | None
     for top in part.parents[:_DEEP]:
         inner = part.relative_to(top).as_posix()
         for name in _with_points_in(inner):
-            if name in layouts and layouts[name].detect(top) is not None:
+            if name in layouts and _is_of(top, layouts[name]):
                 only = f"{inner}/" if path.is_dir() else f"the file {inner}/{path.name}"
                 called = SHAPES[name].called
                 return top, f"only {only} of {called} is opened: nothing else of {top} ({name}) is read"
@@ -261,6 +272,13 @@ def _with_points_in(inner: str) -> Iterator[str]:
     """Yield the layouts whose points may lie in that folder."""
     for name, shape in SHAPES.items():
         if any(fnmatchcase(inner, pattern) and inner.count("/") == pattern.count("/") for pattern in shape.points):
+            yield name
+
+
+def _with_points_among(names: Set[str]) -> Iterator[str]:
+    """Yield the layouts of which a folder of points may be among these names: a cheap look, before `detect`."""
+    for name, shape in SHAPES.items():
+        if any(pattern.partition("/")[0] in names for pattern in shape.points):
             yield name
 
 
@@ -298,5 +316,6 @@ def _around_a_file(path: Path, layouts: Mapping[str, Layout]) -> list[Finding]:
 
 
 def _composite(folder: Path, layouts: Mapping[str, Layout]) -> str | None:
-    """Return the layout of more than points that a folder has; None if it has none."""
-    return next((name for name in SHAPES if name in layouts and layouts[name].detect(folder) is not None), None)
+    """Return the layout of more than points that a folder has, whose points lie in it; None if it has none."""
+    names = _with_points_among({*names_around(folder)})
+    return next((name for name in names if name in layouts and _is_of(folder, layouts[name])), None)

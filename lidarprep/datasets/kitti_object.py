@@ -53,7 +53,7 @@ from lidarprep.scene import (
 LOOKS_LIKE = "KITTI object detection: training/velodyne/N.bin, training/calib/N.txt, training/image_2/N.png"
 
 LIDAR = "velodyne"
-USED_OPTIONS = ("points_frame", "lidars", "cameras")
+USED_OPTIONS = ("points_frame", "columns", "points_unit", "lidars", "cameras")
 
 PARTS = ("training", "testing")
 POINTS = ("velodyne", "velodyne_reduced")
@@ -97,7 +97,10 @@ def open(path: Path, options: OpenOptions) -> Scene:
     calibrations = _Calibrations(part / "calib")
     cameras, images, more, findings = _images(part, files, calibrations, options)
     points_frame = options.points_frame or "ego"
-    read = read_waymo_points if calibrations.are_of_waymo else read_points
+    of_waymo = options.columns is None and calibrations.are_of_waymo
+    read = (
+        read_waymo_points if of_waymo else partial(read_points, columns=options.columns, time_unit=options.points_unit)
+    )
     frames = tuple(
         Frame(
             id=file.stem,
@@ -269,7 +272,8 @@ def _camera(name: str, index: int, calibration: Calibration) -> Camera:
 def read_waymo_points(path: Path, frame: ReferenceFrame) -> PointCloud:
     """Read the points of one of Waymo's sweeps: positions (N, 3) float32 metres, intensity (N,) float32.
 
-    Converters write rows of six, five or four; the length is that with which neighbouring rows are nearest.
+    Converters write rows of six, five or four; the length is that with which neighbouring rows are nearest. Where the
+    user names the columns, `read_points` reads the file in place of this.
 
     Raises:
         FormatError: The file is empty, or of another length than such rows have.

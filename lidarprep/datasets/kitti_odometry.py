@@ -23,17 +23,18 @@ from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_files import read_poses
 from lidarprep.datasets.poses import PoseTable, table_of_poses
 from lidarprep.datasets.selection import select_part, selected, sound_cameras, unused_options
-from lidarprep.datasets.time_units import EARLIEST_EPOCH_NS, is_decimal, times_of
+from lidarprep.datasets.time_units import is_decimal, times_of
 from lidarprep.datasets.unread import unread_folders
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import read_points
+from lidarprep.pointfiles.timestamps import EARLIEST_EPOCH_NS
 from lidarprep.scene import Camera, Finding, Frame, Lidar, Pose, Scene, Trajectory
 
 LOOKS_LIKE = "KITTI odometry: sequences/NN/velodyne/N.bin, sequences/NN/calib.txt, poses/NN.txt"
 
 LIDAR = "velodyne"
 CAMERAS = tuple(f"image_{k}" for k in range(4))
-USED_OPTIONS = ("points_frame", "columns", "poses", "lidars", "cameras", "poses_are", "time_unit")
+USED_OPTIONS = ("points_frame", "columns", "poses", "lidars", "cameras", "poses_are", "points_unit")
 NO_TR = (
     "A line 'Tr:' with 12 numbers gives camera 0 from Velodyne. The calib.txt that comes with the images may lack "
     "it: take that of the archive data_odometry_calib."
@@ -68,7 +69,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     camera_0_from_ego = calibration.checked("Tr", calibration.numbers("Tr", 12, NO_TR).reshape(3, 4))
     times, notes, time_findings = _read_times(sequence / "times.txt", options)
     stamps = {number: times[number] for number in files if number < len(times)}
-    poses, timed, pose_notes = _read_sequence_poses(sequence, files, stamps, camera_0_from_ego, options)
+    poses, timed, pose_notes, pose_findings = _read_sequence_poses(sequence, files, stamps, camera_0_from_ego, options)
     untimed = [file.name for number, file in files.items() if number >= len(times)]
     if untimed and times:
         notes.append(f"{len(untimed)} sweeps have no time, such as {untimed[0]}: times.txt has {len(times)}")
@@ -81,7 +82,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
             Frame(
                 id=file.stem,
                 index=index,
-                read_points=partial(read_points, file, points_frame, options.columns),
+                read_points=partial(read_points, file, points_frame, options.columns, options.points_unit),
                 world_from_ego=poses.get(number),
                 timestamp=stamps.get(number),
                 images=images,
@@ -91,6 +92,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     unread, others = unread_folders(sequence, ["velodyne", *CAMERAS], "a sequence of KITTI odometry")
     trajectory, more = _trajectory_of(sequence, times, poses) if timed is None else (timed, [])
     used = (*USED_OPTIONS, *(() if sequence == path else ("scene",)), *(() if timed is None else ("max_pose_gap",)))
+    used = (*used, "frames_unit") if times or timed is not None else used
     return Scene(
         str(path),
         "kitti-odometry",
@@ -100,7 +102,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         (*unused_options(options, used), *strange, *notes, *pose_notes, *more, *image_notes, *others),
         lidars=(Lidar(LIDAR, 0),),
         trajectory=trajectory,
-        findings=(*unread, *time_findings, *findings),
+        findings=(*unread, *time_findings, *pose_findings, *findings),
     )
 
 
@@ -160,8 +162,8 @@ def _cameras(
 
 def _read_sequence_poses(
     sequence: Path, files: dict[int, Path], stamps: dict[int, int], camera_0_from_ego: Pose, options: OpenOptions
-) -> tuple[dict[int, Pose], Trajectory | None, list[str]]:
-    """Return world_from_ego by the frame's number, and over time where the poses have times of their own; and notes."""
+) -> tuple[dict[int, Pose], Trajectory | None, list[str], tuple[Finding, ...]]:
+    """Return world_from_ego by the frame's number, and over time where the poses have times; notes; and findings."""
     given = options.poses
     whole = sequence.absolute()
     candidates = (whole.parent.parent / "poses" / f"{whole.name}.txt", whole / "poses.txt")
@@ -171,12 +173,12 @@ def _read_sequence_poses(
             f"no poses: neither {whole.parent.parent.name}/poses/{whole.name}.txt nor {whole.name}/poses.txt is there "
             "(--poses FILE)"
         )
-        return {}, None, [note]
+        return {}, None, [note], ()
     table = read_poses(path, options)
     if given is None and table.kind != "KITTI":
         raise FormatError(path, found=f"rows as {table.kind} has them", expected="12 numbers a row: 3×4 matrices")
     if table.timestamps is not None and stamps:
-        return _by_time(table, stamps, len(files), options)
+        return *_by_time(table, stamps, len(files), options), table.findings
     if table.names is not None or table.timestamps is not None:
         by = "name" if table.timestamps is None else "time, and there is no times.txt with the times of the frames"
         raise FormatError(
@@ -186,14 +188,15 @@ def _read_sequence_poses(
     notes = [
         f"poses from {path.name} are those of camera 0; the world is the Velodyne's frame of the first one"
         if table.kind == "KITTI"
-        else f"poses from {path.name}, read as {table.kind}, are taken as world from ego"
+        else f"poses from {path.name}, read as {table.kind}, are taken as world from ego",
+        *table.notes,
     ]
     if len(poses) < len(files):
         notes.append(f"{len(files) - len(poses)} of {len(files)} frames have no pose: {path.name} has {len(table)}")
     left_over = len(table) - len(poses)
     if left_over:
         notes.append(f"{left_over} poses in {path.name} belong to no sweep")
-    return poses, None, notes
+    return poses, None, notes, table.findings
 
 
 def _by_time(
@@ -206,8 +209,7 @@ def _by_time(
     untimed = frames - len(stamps)
     first = f"poses from {table.path.name}, read as {table.kind}, are taken as world from ego and matched by time"
     last = [f"{untimed} of {frames} frames have no time, and so no pose"] if untimed else []
-    odd = [finding.message for finding in table.findings]
-    return poses, trajectory, [first, *table.notes, *odd, *notes, *last]
+    return poses, trajectory, [first, *table.notes, *notes, *last]
 
 
 def _world_from_ego(table: PoseTable, row: int, camera_0_from_ego: Pose) -> Pose:

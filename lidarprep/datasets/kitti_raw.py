@@ -44,7 +44,16 @@ LOOKS_LIKE = "KITTI raw: DATE_drive_NNNN_sync/velodyne_points/data/N.bin, with D
 
 CAMERAS = ("image_00", "image_01", "image_02", "image_03")
 LIDAR = "velodyne"
-USED_OPTIONS = ("points_frame", "columns", "lidars", "cameras", "image_tolerance", "max_pose_gap", "poses_are")
+USED_OPTIONS = (
+    "points_frame",
+    "columns",
+    "lidars",
+    "cameras",
+    "image_tolerance",
+    "max_pose_gap",
+    "poses_are",
+    "points_unit",
+)
 
 EARTH_RADIUS_M = 6378137.0
 ROW_LENGTH = 30
@@ -110,7 +119,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
             Frame(
                 id=file.stem,
                 index=index,
-                read_points=partial(read_points, file, points_frame, options.columns),
+                read_points=partial(read_points, file, points_frame, options.columns, options.points_unit),
                 world_from_ego=pose,
                 timestamp=time,
                 images=taken,

@@ -118,7 +118,7 @@ def open_scene(path: str | PathLike[str], *, layout: str | None = None, **option
             guess it.
         options: What the recording doesn't say, by the names of the fields of `OpenOptions`: points_frame, poses,
             columns, scene, lidars, cameras, all_sweeps, image_tolerance, max_pose_gap, frame_order, invert_extrinsics,
-            calibration, ego_frame, world_frame, pose_topic, time_unit, poses_are.
+            calibration, ego_frame, world_frame, pose_topic, poses_are, time_unit.
 
     Returns:
         The scene; the first of its notes says what it was opened as, and why.

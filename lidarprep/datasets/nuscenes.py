@@ -50,7 +50,9 @@ from lidarprep.datasets.selection import listed, refuse_poses, selected, unused_
 from lidarprep.datasets.unread import misnamed_file, unread_folders
 from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.pointfiles import bin_files, read_points
+from lidarprep.pointfiles.timestamps import in_unit
 from lidarprep.scene import Camera, CameraImage, Frame, Lidar, PointCloud, Pose, RadarPoints, Scene, Trajectory
+from lidarprep.scene.points import TimeUnit
 
 LOOKS_LIKE = "a nuScenes dataset: tables in v1.0-*/ (scene.json, sample_data.json, …), files in samples/ and sweeps/"
 
@@ -59,7 +61,8 @@ MAIN_LIDAR = "LIDAR_TOP"
 VERSION_NAME = re.compile(r"v[0-9]+\.[0-9]+")
 
 USED_OPTIONS = (
-    "points_frame", "columns", "scene", "lidars", "cameras", "all_sweeps", "image_tolerance", "max_pose_gap",
+    "points_frame", "columns", "points_unit", "scene", "lidars", "cameras", "all_sweeps", "image_tolerance",
+    "max_pose_gap",
 )  # fmt: skip
 
 POSITION_FIELDS = ("x", "y", "z")
@@ -124,7 +127,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
         Frame(
             id=reading.token,
             index=index,
-            read_points=partial(read_frame, points[index], options.columns),
+            read_points=partial(read_frame, points[index], options.columns, options.points_unit),
             read_radar=partial(read_radars, returns[index]) if radars else None,
             world_from_ego=poses[index],
             timestamp=reading.timestamp,
@@ -240,15 +243,19 @@ def _lidars(read: SceneTables, options: OpenOptions) -> dict[int, Channel]:
 # ---- the data of a frame ---------------------------------------------------------------------------------------------
 
 
-def read_frame(parts: tuple[_LidarPart, ...], columns: str | None = None) -> PointCloud:
+def read_frame(
+    parts: tuple[_LidarPart, ...], columns: str | None = None, time_unit: TimeUnit | None = None
+) -> PointCloud:
     """Read the points of a frame's lidars, in ego: positions float32, intensity as stored (0 to 255), ring.
 
-    `columns` names the columns of their files, where they are not nuScenes' own.
+    `columns` names the columns of their files, where they are not nuScenes' own; `time_unit` is that of their times.
     """
-    return PointCloud.concatenate([_read_part(*part, columns) for part in parts])
+    return PointCloud.concatenate([_read_part(*part, columns, time_unit) for part in parts])
 
 
-def _read_part(path: Path, ego_from_lidar: Pose, device: int | None, columns: str | None) -> PointCloud:
+def _read_part(
+    path: Path, ego_from_lidar: Pose, device: int | None, columns: str | None, time_unit: TimeUnit | None
+) -> PointCloud:
     if not path.is_file():
         raise FormatError(
             path,
@@ -259,7 +266,10 @@ def _read_part(path: Path, ego_from_lidar: Pose, device: int | None, columns: st
     with naming(path):
         # Whatever ends in .bin is rows of five here, also where no .pcd stands before it.
         is_rows = path.name.lower().endswith(".bin")
-        cloud = (bin_files.read_nuscenes if is_rows else read_points)(path, "sensor", columns)
+        if is_rows:
+            cloud = in_unit(bin_files.read_nuscenes(path, "sensor", columns), time_unit)
+        else:
+            cloud = read_points(path, "sensor", columns, time_unit)
     cloud = cloud.moved(ego_from_lidar, "ego")
     return cloud if device is None else replace(cloud, device=np.full(len(cloud), device, dtype=np.uint32))
 

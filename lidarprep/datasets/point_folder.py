@@ -38,9 +38,8 @@ from lidarprep.datasets.multi_lidar import LidarSweep, cloud_transforms, motion_
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import read_pose
 from lidarprep.datasets.selection import selected
-from lidarprep.errors import SceneError, naming
+from lidarprep.errors import SceneError
 from lidarprep.pointfiles import is_point_file, point_chunks, read_points, takes_columns
-from lidarprep.pointfiles.timestamps import in_unit
 from lidarprep.scene import Finding, Lidar, PointCloud, ReferenceFrame, Scene
 from lidarprep.scene.points import TimeUnit
 
@@ -151,7 +150,7 @@ def sources_of(
             path,
             key,
             time_of.get(path),
-            partial(_read_points, path, points_frame, columns, unit),
+            partial(read_points, path, points_frame, columns, unit),
             point_chunks(path, points_frame),
         )
         for key, path in files.items()
@@ -163,11 +162,6 @@ def sources_of(
         findings=named.findings,
         takes_columns=any(map(takes_columns, paths)),
     )
-
-
-def _read_points(path: Path, points_frame: ReferenceFrame, columns: str | None, unit: TimeUnit | None) -> PointCloud:
-    with naming(path):
-        return in_unit(read_points(path, points_frame, columns), unit)
 
 
 # ---- several lidars ------------------------------------------------------------------------------------------------

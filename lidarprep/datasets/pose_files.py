@@ -9,17 +9,8 @@
 |       | each may have a "timestamp" in integer nanoseconds                                                |
 
 A file named .json is JSON. The first row of any other file tells its kind: a word that is not a number makes it a
-header, and else the count of its numbers tells KITTI from TUM. The columns of a CSV are found by their names, as people
-and exporters write them:
-
-| column     | names, in any case; beginnings such as `field.` or `pose.pose.` don't count                          |
-|------------|-------------------------------------------------------------------------------------------------------|
-| position   | x, tx, px, pos_x, position.x, translation_x, …: metres                                               |
-| rotation   | qw, q_w, orientation.w, rotation_w, …; or w x y z where the position has longer names;                |
-|            | or roll, pitch, yaw, with `_deg` or `_rad`, as Pose.from_euler has them; see euler_angles             |
-| time       | timestamp, stamp, time, t, ts, with `_ns`, `_us`, `_ms`, `_s`; or a pair such as secs and nsecs,      |
-|            | whole seconds and what is beyond them, also where it is written as 570000000.0                       |
-| which file | frame, file, filename, name, id, index                                                               |
+header, and else the count of its numbers tells KITTI from TUM. The columns of a CSV are found by their names; see
+pose_columns.
 
 A time without a unit in its name has the unit that points.timestamps takes for such numbers, and the scene's notes say
 which. Times are read as text, so that none is rounded. Columns with other names are passed over.
@@ -41,8 +32,21 @@ from numpy.typing import NDArray
 
 from lidarprep.datasets.euler_angles import AngleUnit, guess_unit, quaternions_of
 from lidarprep.datasets.options import OpenOptions
+from lidarprep.datasets.pose_columns import (
+    ANGLE_UNITS,
+    FILE_NAMES,
+    POSITION,
+    QUATERNION,
+    TIME_NAMES,
+    TIME_UNITS,
+    columns_of_axes,
+    is_header,
+    is_of_time,
+    names_in_parts,
+    split_rows,
+)
 from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, pose_of, read_json, table_of_poses
-from lidarprep.datasets.time_units import is_decimal, times_of
+from lidarprep.datasets.time_units import OTHER_UNIT, is_decimal, times_of
 from lidarprep.errors import FormatError, naming
 from lidarprep.pointfiles.timestamps import likely_unit
 from lidarprep.scene import Finding, Pose
@@ -53,24 +57,6 @@ _HEADERLESS: dict[int, tuple[Literal["KITTI", "TUM"], list[str]]] = {
     12: ("KITTI", [name for row in "123" for name in (f"r{row}1", f"r{row}2", f"r{row}3", f"t{row}")]),
     8: ("TUM", ["timestamp_s", "tx", "ty", "tz", "qx", "qy", "qz", "qw"]),
 }
-
-# What precedes the axis in the name of a position's or a rotation's column, most particular first.
-_POSITION = ("position", "translation", "pos", "trans", "location", "p", "t", "")
-_QUATERNION = ("orientation", "rotation", "quaternion", "quat", "rot", "heading", "q", "")
-# How the tables of messages begin their columns' names.
-_BEGINNINGS = ("field", "pose", "transform", "header", "data", "msg")
-_TIMES = ("timestamp", "stamp", "time", "ts", "t")
-_UNITS: dict[str, TimeUnit] = {
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
-    **dict.fromkeys(("ms", "msec", "millis", "milliseconds"), "ms"),
-    **dict.fromkeys(("us", "usec", "micros", "microseconds"), "us"),
-    **dict.fromkeys(("ns", "nsec", "nsecs", "nanos", "nanosec", "nanosecs", "nanoseconds"), "ns"),
-}
-_ANGLE_UNITS: dict[str, AngleUnit] = {
-    **dict.fromkeys(("rad", "rads", "radian", "radians"), "radians"),
-    **dict.fromkeys(("deg", "degs", "degree", "degrees"), "degrees"),
-}
-_FILES = ("file", "filename", "file_name", "frame", "name", "id", "index", "frame_index", "frame_number")
 
 
 def read_poses(path: Path, options: OpenOptions | None = None) -> PoseTable:
@@ -134,7 +120,10 @@ def _read_json(path: Path, unit: TimeUnit | None) -> PoseTable:
         return table
     found = times_of([repr(time) for time in times], "ns", f"timestamps in {path.name}", unit=unit, dense=True)
     if found is None:
-        raise FormatError(path, found="timestamps that are no times", expected="nanoseconds since the Unix epoch")
+        expected = f"{UNIT_NAMES[unit or 'ns']} since the Unix epoch"
+        raise FormatError(
+            path, found="timestamps that are no times", expected=expected, fix=None if unit is None else OTHER_UNIT
+        )
     return replace(
         table, timestamps=found.timestamps, notes=found.notes, findings=found.findings, untimed=found.estimated
     )
@@ -145,7 +134,7 @@ def _header_line(lines: Sequence[str], first: int) -> int | None:
     words = _words(lines[first - 1])
     if len(words) >= 3 and not any(map(_is_number, words)):
         return first
-    if first < 2 or not _is_header(lines[first - 2]):
+    if first < 2 or not is_header(lines[first - 2]):
         return None
     ends = [word.lower()[-1] for word in _words(lines[first - 2].lstrip("# "))[-4:]]
     return None if len(words) == 8 and ends == ["x", "y", "z", "w"] else first - 1  # TUM's own comment
@@ -163,74 +152,13 @@ def _is_number(word: str) -> bool:
     return True
 
 
-# ---- columns -------------------------------------------------------------------------------------------------------
-
-
-def _is_header(line: str) -> bool:
-    """Return whether a line names the columns of a position and a rotation."""
-    try:
-        columns = _columns_of(_split([line.lstrip("# ")], line)[0])
-    except csv.Error:  # a name of more than 128 KiB
-        return False
-    position = _found(columns, _POSITION, "xyz", but=())
-    return position is not None and (
-        _found(columns, _QUATERNION, "wxyz", but=position) is not None or any("yaw" in name for name in columns)
-    )
-
-
-def _split(lines: Sequence[str], header: str) -> list[list[str]]:
-    """Split each line by the delimiter that the header has most of."""
-    delimiter = max(",;\t", key=header.count)
-    if delimiter not in header:
-        return [line.split() for line in lines]
-    return [[word.strip() for word in row] for row in csv.reader(lines, delimiter=delimiter)]
-
-
-def _columns_of(header: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the columns' names in parts, lower case, without the beginnings of messages' tables."""
-    columns = []
-    for name in header:
-        # A unit in brackets ("x [m]") is passed over, but for a time's and an angle's.
-        parts = [part for part in re.split(r"[^a-z0-9]+", name.lower().replace("°", " deg ")) if part]
-        while len(parts) > 1 and parts[0] in _BEGINNINGS:
-            parts = parts[1:]
-        columns.append(tuple(parts))
-    return columns
-
-
-def _found(
-    columns: Sequence[tuple[str, ...]], names: Sequence[str], axes: str, *, but: Sequence[int]
-) -> list[int] | None:
-    """Return the columns of all axes under the first of the names that has them, or None."""
-    for name in names:
-        found = []
-        for axis in axes:
-            wanted = {(name, axis), (f"{name}{axis}",)} if name else {(axis,)}
-            rows = [
-                row for row, parts in enumerate(columns) if row not in but and parts and _without_unit(parts) in wanted
-            ]
-            found.append(rows)
-        if all(len(rows) == 1 for rows in found):
-            return [rows[0] for rows in found]
-    return None
-
-
-def _is_of_time(parts: tuple[str, ...]) -> bool:
-    """Return whether a column's name, without its unit, is that of a time: nothing, stamp, rosbagtimestamp, tv."""
-    return not parts or parts[-1] in (*_TIMES, "tv", "epoch") or "time" in parts[-1] or "stamp" in parts[-1]
-
-
-def _without_unit(parts: tuple[str, ...]) -> tuple[str, ...]:
-    return parts[:-1] if len(parts) > 1 and parts[-1] == "m" else parts
-
-
 def _table_with_header(
     path: Path, header: str, header_line: int, numbered: dict[int, str], unit: TimeUnit | None
 ) -> _Table:
     below = {n: line for n, line in numbered.items() if n > header_line}
     header = header.lstrip().removeprefix("#")
     try:
-        names, *rows = _split([header, *below.values()], header)
+        names, *rows = split_rows([header, *below.values()], header)
     except csv.Error as error:
         raise FormatError(path, found=f"a row that is no CSV ({error})") from error
     if not rows:
@@ -256,7 +184,7 @@ class _Table:
         self.unit = unit
         self.header, self.header_place = header, header_place
         self.rows, self.places = rows, places
-        self.columns = _columns_of(header)
+        self.columns = names_in_parts(header)
         self.notes: list[str] = []
         self.findings: tuple[Finding, ...] = ()
         self.untimed: tuple[int, ...] = ()
@@ -275,12 +203,12 @@ class _Table:
         return table_of_poses(self.path, "KITTI", poses)
 
     def poses(self, kind: Literal["TUM", "CSV"], unit: AngleUnit | None = None) -> PoseTable:
-        position = _found(self.columns, _POSITION, "xyz", but=())
+        position = columns_of_axes(self.columns, POSITION, "xyz", but=())
         if position is None:
             self.lacks("a position", "x, y, z; tx, ty, tz; position_x, position_y, position_z")
         timestamps = self.timestamps()
         translations = self.numbers(position)
-        rotation = _found(self.columns, _QUATERNION, "wxyz", but=position)
+        rotation = columns_of_axes(self.columns, QUATERNION, "wxyz", but=position)
         turned = self.turned(translations, timestamps, unit) if rotation is None else self.numbers(rotation)
         return PoseTable(
             self.path,
@@ -330,13 +258,13 @@ class _Table:
         for row, parts in enumerate(self.columns):
             if parts and parts[-1] == name:
                 return row, None
-            if len(parts) > 1 and parts[-2] == name and parts[-1] in _ANGLE_UNITS:
-                return row, _ANGLE_UNITS[parts[-1]]
+            if len(parts) > 1 and parts[-2] == name and parts[-1] in ANGLE_UNITS:
+                return row, ANGLE_UNITS[parts[-1]]
         return None
 
     def names(self) -> list[str] | None:
         """Return the name of each pose's file or frame; None where no column has them."""
-        for name in _FILES:
+        for name in FILE_NAMES:
             for row, parts in enumerate(self.columns):
                 if "_".join(parts) == name:
                     return [values[row] for values in self.rows]
@@ -349,14 +277,14 @@ class _Table:
         if pair is not None:
             seconds, beyond, factor = pair
             return [self.seconds(row, seconds) + self.beyond(row, beyond, factor) for row in range(len(self.rows))]
-        for name in _TIMES:
+        for name in TIME_NAMES:
             for column, parts in enumerate(self.columns):
                 # `t` before an axis is a position's: its parts are ("t", "x") or ("tx",).
-                if name in parts[-2:] and (parts[-1] == name or parts[-1] in _UNITS):
-                    return self.times_of(column, _UNITS.get(parts[-1]))
+                if name in parts[-2:] and (parts[-1] == name or parts[-1] in TIME_UNITS):
+                    return self.times_of(column, TIME_UNITS.get(parts[-1]))
         for column, parts in enumerate(self.columns):
-            if len(parts) == 1 and len(parts[0]) > 2 and parts[0] in _UNITS:  # "seconds" for itself, but not "s"
-                return self.times_of(column, _UNITS[parts[0]])
+            if len(parts) == 1 and len(parts[0]) > 2 and parts[0] in TIME_UNITS:  # "seconds" for itself, but not "s"
+                return self.times_of(column, TIME_UNITS[parts[0]])
         return None
 
     def pair(self) -> tuple[int, int, int] | None:
@@ -366,10 +294,10 @@ class _Table:
         in units of their own, are no pair.
         """
         for column, parts in enumerate(self.columns):
-            if not parts or _UNITS.get(parts[-1]) != "s" or not _is_of_time(parts[:-1]):
+            if not parts or TIME_UNITS.get(parts[-1]) != "s" or not is_of_time(parts[:-1]):
                 continue
             for other, also in enumerate(self.columns):
-                unit = _UNITS.get(also[-1]) if also and also[:-1] == parts[:-1] else None
+                unit = TIME_UNITS.get(also[-1]) if also and also[:-1] == parts[:-1] else None
                 if unit is None or unit == "s" or self.is_whole_time(column, other, NANOSECONDS[unit]):
                     continue
                 return column, other, NANOSECONDS[unit]
@@ -399,7 +327,7 @@ class _Table:
             row = next(bad, 0)
             if unit is None:
                 self.number(row, column)
-            self.refuse(row, column, "a time since the Unix epoch")
+            self.refuse(row, column, "a time since the Unix epoch", None if self.unit is None else OTHER_UNIT)
         self.notes += found.notes
         if not found.notes and unit is None and self.unit is None:
             self.notes.append(f"{name} is taken as {UNIT_NAMES[stated]}")
@@ -438,9 +366,9 @@ class _Table:
             self.refuse(row, column, f"what is beyond whole seconds: from 0 to {10**9 // factor - 1}")
         return time
 
-    def refuse(self, row: int, column: int, expected: str) -> NoReturn:
+    def refuse(self, row: int, column: int, expected: str, fix: str | None = None) -> NoReturn:
         place = f"{self.places[row]}, column {self.header[column]!r}"
-        raise FormatError(self.path, place=place, found=repr(self.rows[row][column][:40]), expected=expected)
+        raise FormatError(self.path, place=place, found=repr(self.rows[row][column][:40]), expected=expected, fix=fix)
 
     def lacks(self, what: str, names: str) -> NoReturn:
         raise FormatError(

@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from lidarprep.errors import SceneError
 from lidarprep.scene import CameraImage, Frame, Pose, Scene, Trajectory
 from lidarprep.scene.pose import conjugate, multiply, rotate
 
@@ -69,7 +70,15 @@ def with_poses_read(scene: Scene, reading: str) -> Scene:
 
     A pose that was interpolated on the trajectory is interpolated on the new one. The pose of an image whose camera has
     extrinsics keeps its place relative to the device at the image's time.
+
+    Raises:
+        SceneError: No frame has a pose.
     """
+    if all(frame.world_from_ego is None for frame in scene):
+        raise SceneError(
+            f"{scene.source} has no poses that could be read as {reading}",
+            fix="Give the poses, or leave --poses-are out.",
+        )
     old = scene.trajectory
     new = None if old is None else reread_trajectory(old, reading)
 

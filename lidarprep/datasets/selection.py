@@ -121,13 +121,21 @@ def unused_options(options: OpenOptions, used: Sequence[str]) -> list[str]:
 
     Args:
         options: The user's options.
-        used: Names of the options that the layout looks at.
+        used: Names of the options that the layout looks at; of time_unit its parts, frames_unit and points_unit.
     """
-    given = [f.name for f in fields(options) if getattr(options, f.name) != f.default]
+    given = [f.name for f in fields(options) if f.name != "time_unit" and getattr(options, f.name) != f.default]
     # Poses that were read can be read in another way, but only some files have angles, whose unit can be given.
     general = _GENERAL - ({"poses_are"} if options.poses_are in ("degrees", "radians") else set())
-    flags = ", ".join(flag_of(name) for name in given if name not in used and name not in general)
-    return [f"without use for this layout, and so ignored: {flags}"] if flags else []
+    flags = [flag_of(name) for name in given if name not in used and name not in general]
+    flags += [
+        f"--time-unit {prefix}{unit}"
+        for part, prefix, unit in (
+            ("frames_unit", "", options.frames_unit),
+            ("points_unit", "points=", options.points_unit),
+        )
+        if unit is not None and part not in used
+    ]
+    return [f"without use for this layout, and so ignored: {', '.join(flags)}"] if flags else []
 
 
 def refuse_poses(path: Path, options: OpenOptions, what: str, fix: str = "Leave the poses file out.") -> None:

@@ -22,11 +22,9 @@ from lidarprep.datasets.filenames import FrameKey
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import decimal_nanoseconds
 from lidarprep.errors import SceneError
+from lidarprep.pointfiles.timestamps import EARLIEST_EPOCH_NS
 from lidarprep.scene import Finding, Severity, Subject
 from lidarprep.scene.points import NANOSECONDS, UNIT_NAMES, TimeUnit
-
-# Times from here on count from an epoch, and not from the start of a recording or a device: three years.
-EARLIEST_EPOCH_NS = 10**17
 
 # Seconds since the Unix epoch from 2001 to 2096; no recording lasts longer than a hundredth of that.
 _EPOCH_S = (1e9, 4e9)
@@ -38,6 +36,10 @@ _USUAL_STEP_S = (4e-3, 4.0)
 
 # A time this far from the others, and so many times their span, is none: half a day.
 _ANOTHER_CLOCK_NS, _SPANS = 12 * 3600 * 10**9, 100
+
+
+# What to do where the user's unit makes no times.
+OTHER_UNIT = "Give another --time-unit, or leave it out."
 
 
 def judged_unit(numbers: Sequence[float], stated: TimeUnit, *, dense: bool = False) -> tuple[TimeUnit, str | None]:
@@ -105,8 +107,8 @@ def times_of(
 ) -> Times | None:
     """Convert times to nanoseconds, in the unit that the user gives, or else the one that is judged.
 
-    A time that is not finite, 0 among times since the epoch, or half a day from all others is none: the row is
-    estimated from those around it.
+    A time that is not finite, of before 1973 among times since the epoch, or half a day from all others is none: the
+    row is estimated from those around it.
 
     Args:
         texts: (N,) decimal numbers, as the recording has them.
@@ -168,6 +170,8 @@ def frame_times(numbers: Mapping[FrameKey, float | None], what: str, options: Op
         return FrameTimes({})
     found = times_of([repr(numbers[key]) for key in keys], "ns", what, unit=options.frames_unit)
     if found is None:
+        if options.frames_unit is not None:
+            raise SceneError(f"most {what} are no times in {UNIT_NAMES[options.frames_unit]}", fix=OTHER_UNIT)
         raise SceneError(f"most {what} are no times", fix="Give nanoseconds since the Unix epoch, or leave them out.")
     return FrameTimes(dict(zip(keys, found.timestamps, strict=True)), found.notes, found.findings)
 
@@ -182,11 +186,22 @@ def is_decimal(text: str) -> bool:
 
 
 def _sound(times: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which of (N,) nanoseconds can be times of one recording: all that are not far from most of them."""
+    """Return which of (N,) nanoseconds can be times of one recording.
+
+    All that are not far from most of them; and others of several frames, such as a second day's, if they are of the
+    same clock: since the epoch, or not.
+    """
     if len(times) < 3:
         return np.ones(len(times), dtype=bool)
-    away = np.abs(times.astype(np.float64) - float(np.median(times)))
-    return np.asarray(away <= max(_ANOTHER_CLOCK_NS, _SPANS * float(np.median(away))))
+    usual = float(np.median(times))
+    away = np.abs(times.astype(np.float64) - usual)
+    near = away <= max(_ANOTHER_CLOCK_NS, _SPANS * float(np.median(away)))
+    ordered = np.sort(times).astype(np.float64)
+    gaps = np.concatenate(([np.inf], np.diff(ordered), [np.inf]))
+    alone = np.minimum(gaps[:-1], gaps[1:])[np.searchsorted(ordered, times.astype(np.float64))] > _ANOTHER_CLOCK_NS
+    clocks = (EARLIEST_EPOCH_NS, _EPOCH_S[1] * 1e9)
+    same_clock = np.digitize(times, clocks) == np.digitize(usual, clocks)
+    return np.asarray(near | (same_clock & ~alone))
 
 
 def _between(row: int, rows: NDArray[np.int64], times: NDArray[np.int64], step: int) -> int:

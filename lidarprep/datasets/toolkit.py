@@ -113,7 +113,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     if radar:
         notes += _strays(frame_files, path / "radar_points", radar)
     unread, unknown = unread_folders(path, _folders_read(path, sources), "a toolkit folder")
-    used = ("points_frame", "lidars", "cameras", "time_unit", *sources.used_options, *posed.used_options)
+    used = ("points_frame", "lidars", "cameras", "points_unit", *sources.used_options, *posed.used_options)
     scene = Scene(
         str(path),
         "toolkit",
@@ -171,7 +171,8 @@ def _read_poses(
             refuse_poses(path, options, "a toolkit folder, which has its own poses", fix)
         table = read_poses(options.poses, options)
         matched = match_poses(sources, table, options)
-        return _Poses(matched, [options.poses] * len(frames), [*findings, *table.findings], ("poses", "max_pose_gap"))
+        used = ("poses", "max_pose_gap", "poses_are", "frames_unit")
+        return _Poses(matched, [options.poses] * len(frames), [*findings, *table.findings], used)
     stamped: dict[FrameKey, StampedPose] = {}
     damaged: list[FormatError] = []
     for key in frames:
@@ -199,7 +200,7 @@ def _read_poses(
     times = frame_times({key: one.timestamp for key, one in stamped.items()}, "timestamps in poses/", options)
     files = [found[key] if key in stamped else None for key in frames]
     matched = FramePoses(poses, [times.timestamps.get(key) for key in frames], notes=(*notes, *times.notes))
-    return _Poses(matched, files, [*findings, *times.findings])
+    return _Poses(matched, files, [*findings, *times.findings], ("frames_unit",) if times.timestamps else ())
 
 
 # ---- cameras -------------------------------------------------------------------------------------------------------

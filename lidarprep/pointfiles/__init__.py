@@ -14,8 +14,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
-from lidarprep.errors import FormatError, StorageError
+from lidarprep.errors import FormatError, StorageError, naming
 from lidarprep.scene import PointCloud, ReferenceFrame
+from lidarprep.scene.points import TimeUnit
 
 # A format's module has `read(path, frame) -> PointCloud` and `write(path, cloud)`, which returns the names of the
 # columns that the format cannot hold exactly. If its files may be without the columns' names, its `read` also takes
@@ -88,7 +89,12 @@ def takes_columns(path: str | PathLike[str]) -> bool:
     return point_suffix(path, named=True) in _MAY_LACK_NAMES
 
 
-def read_points(path: str | PathLike[str], frame: ReferenceFrame = "ego", columns: str | None = None) -> PointCloud:
+def read_points(
+    path: str | PathLike[str],
+    frame: ReferenceFrame = "ego",
+    columns: str | None = None,
+    time_unit: TimeUnit | None = None,
+) -> PointCloud:
     """Read one point file.
 
     Args:
@@ -96,19 +102,26 @@ def read_points(path: str | PathLike[str], frame: ReferenceFrame = "ego", column
         frame: The points' frame of reference, which files do not state.
         columns: What the columns of a .bin, a .npy or text are, such as "x,y,z,intensity,_,timestamp:f8"; formats
             that always name their columns do without it. See `columns.py`.
+        time_unit: The unit of the points' times, where the file does not state it; None: a guess. Times of a stated
+            unit keep it, and the cloud's notes say so.
 
     Returns:
         (N, 3) positions in metres, float32 or float64 as in the file, and the columns that its fields fill.
 
     Raises:
         FormatError: The suffix is unknown, the file cannot be opened, or its content is not of its format.
-        SceneError: `columns` makes no sense.
+        SceneError: `columns` makes no sense; in that unit the times are beyond int64 nanoseconds.
     """
     path = Path(path)
     with _reading(path):
-        if columns is not None and takes_columns(path):
-            return cast(PointCloud, _format_of(path).read(path, frame, columns))
-        return cast(PointCloud, _format_of(path).read(path, frame))
+        named = (columns,) if columns is not None and takes_columns(path) else ()
+        cloud = cast(PointCloud, _format_of(path).read(path, frame, *named))
+    if time_unit is None:
+        return cloud
+    from lidarprep.pointfiles.timestamps import in_unit  # brings NumPy
+
+    with naming(path):
+        return in_unit(cloud, time_unit)
 
 
 def point_chunks(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Callable[[], Iterator[PointCloud]] | None:

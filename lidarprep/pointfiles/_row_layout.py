@@ -139,18 +139,20 @@ def _classes(numbers: NDArray[np.float32]) -> NDArray[np.int64]:
 def _beams_alternate(sample: _Sample, width: int, multiple: int) -> bool:
     """Return whether neighbouring rows of `width` are points of alternating beams, not pieces of one longer row.
 
-    Then they lie in the same direction, as far as the rows one turn of the beams further do.
+    Then they lie in the same direction, as far as the rows one turn of the beams further do. Rows without a return have
+    no direction: where one of two beams sees the sky alone, no two neighbours are left, and nothing speaks against it.
     """
     turn = multiple // width
     near, far = [], []
     for rows in sample.rows(width):
         with np.errstate(invalid="ignore"):  # numbers that are no coordinates may be any bits
             direction = np.arctan2(rows[:, 1], rows[:, 0])
+            direction[~rows[:, :3].any(axis=1)] = np.nan
         near.append(_angles(direction[1:], direction[:-1]))
         far.append(_angles(direction[turn:], direction[:-turn]))
     between, along = np.concatenate(near), np.concatenate(far)
     if not between.size or not along.size:
-        return False
+        return bool(along.size)
     return bool(np.median(between) <= 3 * np.median(along) + 1e-3 and np.median(along) < np.pi / 8)
 
 

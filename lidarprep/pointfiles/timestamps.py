@@ -133,6 +133,8 @@ def guessed_unit(values: NDArray[Any]) -> TimeUnit:
 def in_unit(cloud: PointCloud, unit: TimeUnit | None) -> PointCloud:
     """Return the cloud with its times (N,) in nanoseconds as of that unit, where the one they were read in was a guess.
 
+    Where it was none, they stay, and a note says so.
+
     Args:
         cloud: Its times are as they were read: nothing was added to them.
         unit: The unit that the file's numbers have; None: the guess stays.
@@ -141,8 +143,15 @@ def in_unit(cloud: PointCloud, unit: TimeUnit | None) -> PointCloud:
         SceneError: In that unit the times are beyond int64 nanoseconds.
     """
     guessed = cloud.guessed_unit
-    if unit is None or guessed is None or cloud.timestamp is None:
+    if unit is None:
         return cloud
+    if guessed is None or cloud.timestamp is None:
+        why = (
+            "the points have no times"
+            if cloud.timestamp is None
+            else "the recording states the unit of its points' times"
+        )
+        return replace(cloud, notes=(*cloud.notes, f"--time-unit points={unit} is without use: {why}"))
     whole, rest = np.divmod(cloud.timestamp, NANOSECONDS[guessed])
     factor = NANOSECONDS[unit]
     if len(whole) and max(abs(int(whole.min())), abs(int(whole.max()))) + 1 >= 2**63 // factor:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -114,6 +117,30 @@ def test_other_folders_beside_a_recording_are_no_parts_of_it(toolkit: Path) -> N
     assert open_scene(toolkit / "mine").findings == ()
 
 
+def test_folders_around_a_recording_that_are_gone_or_cannot_be_read_are_no_hindrance(
+    toolkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine"
+    for folder in (mine, tmp_path / "other"):
+        folder.mkdir()
+        (folder / "1.ply").write_bytes(b"")
+    (mine / "below").mkdir()
+
+    def refused(real: Callable[..., Any]) -> Callable[..., Any]:
+        def look(place: str | Path) -> Any:
+            if Path(place) != mine:
+                raise PermissionError(13, "Permission denied", str(place))
+            return real(place)
+
+        return look
+
+    monkeypatch.setattr("os.listdir", refused(os.listdir))
+    monkeypatch.setattr("os.scandir", refused(os.scandir))
+    scene = open_scene(mine)
+    assert len(scene) == 1
+    assert scene.findings == ()
+
+
 @pytest.mark.parametrize("url", ["s3://bucket/drive", "gs://bucket/a/b.mcap", "https://host/x.las", "s3:/bucket/drive"])
 def test_a_url_is_refused_as_such(url: str) -> None:
     first, fix = refusal(url)
@@ -133,7 +160,9 @@ def test_a_layout_that_is_named_wrongly_is_told_with_the_one_that_fits(toolkit: 
     assert lines[-1] == "It looks like toolkit: leave --layout out."
 
 
-@pytest.mark.parametrize(("suffix", "said"), [(".pcap", "driver"), (".e57", "CloudCompare"), (".tfrecord", "Waymo")])
+@pytest.mark.parametrize(
+    ("suffix", "said"), [(".pcap", "driver"), (".e57", "CloudCompare"), (".tfrecord", "waymo-open-dataset")]
+)
 def test_formats_that_are_not_read_have_a_way_on(tmp_path: Path, suffix: str, said: str) -> None:
     (tmp_path / f"drive{suffix}").touch()
     assert said in refusal(tmp_path / f"drive{suffix}")[1]

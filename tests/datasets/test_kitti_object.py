@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import lidarprep as lp
 from lidarprep.datasets import kitti_object, open_scene
@@ -181,6 +183,45 @@ def test_extrinsics_are_inverted_with_each_frames_own_intrinsics(dataset: Path) 
         np.testing.assert_allclose(changed.world_from_camera.matrix, image.world_from_camera.inverse().matrix)
 
 
+def test_a_calibration_file_keeps_each_frames_own_other_values(dataset: Path, tmp_path: Path) -> None:
+    file = tmp_path / "calibration.json"
+    turned = {"quaternion": [1, 0, 0, 0], "translation": [0.5, 0, 0]}
+    file.write_text(json.dumps({"cameras": {"image_2": {"given_from_camera": turned, "intrinsics": {"cx": 7.0}}}}))
+    for frame, other in zip(open_scene(dataset), open_scene(dataset, calibration=file), strict=True):
+        (image,), (changed,) = frame.images, other.images
+        own = image.camera.intrinsics
+        assert changed.camera.intrinsics == replace(own, cx=7.0)
+        assert image.camera.ego_from_camera is not None
+        assert changed.world_from_camera is not None
+        expected = image.camera.ego_from_camera.matrix @ [0.5, 0, 0, 1]
+        np.testing.assert_allclose(changed.world_from_camera.matrix[:, 3], expected, atol=1e-12)
+
+
+def test_images_of_each_calibration_have_their_own_size(dataset: Path) -> None:
+    for k in range(3):
+        Image.new("RGB", (60 + k, 40)).save(dataset / f"training/image_2/{k:06d}.png")
+    scene = open_scene(dataset)
+    sizes = [
+        (image.camera.intrinsics.width, image.camera.intrinsics.height) for frame in scene for image in frame.images
+    ]
+    assert sizes == [(60, 40), (61, 40), (62, 40)]
+    assert scene.cameras == (scene[0].images[0].camera,)
+
+
+def test_the_user_names_the_columns(dataset: Path, recorded: Recording) -> None:
+    truth = recorded.frames[0].positions
+    rows = np.column_stack((truth, np.arange(len(truth)) % 64, np.arange(len(truth)) % 200, np.arange(len(truth))))
+    rows = rows.astype("<f4")
+    rows.tofile(dataset / "training/velodyne/000000.bin")
+    scene = open_scene(dataset, columns="x,y,z,ring,intensity,t", time_unit="points=us")
+    assert not any("without use" in note for note in scene.notes)
+    cloud = scene[0].points()
+    np.testing.assert_array_equal(cloud.positions, truth)
+    np.testing.assert_array_equal(cloud.ring, rows[:, 3])
+    np.testing.assert_array_equal(cloud.intensity, rows[:, 4])
+    np.testing.assert_array_equal(cloud.timestamp, np.arange(len(truth)) * 1000)
+
+
 # ---- Waymo ---------------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +268,14 @@ def test_rows_of_waymo_are_read_by_their_length(waymo: Path, recorded: Recording
     cloud = open_scene(waymo)[0].points()
     np.testing.assert_array_equal(cloud.positions, truth.positions[:count])
     assert cloud.ignored_fields == ("elongation", "frame time")[: columns - 4]
+
+
+def test_named_columns_go_before_the_rows_of_waymo(waymo: Path, recorded: Recording) -> None:
+    truth = recorded.frames[0].positions
+    np.column_stack((truth, truth[:, :2])).astype("<f4").tofile(waymo / "training/velodyne/000000.bin")
+    cloud = open_scene(waymo, columns="x,y,z,_,_")[0].points()
+    np.testing.assert_array_equal(cloud.positions, truth)
+    assert cloud.intensity is None
 
 
 def test_rows_of_another_length_are_refused(waymo: Path) -> None:

@@ -123,6 +123,16 @@ def test_poses_with_times_from_the_start_are_matched_by_time(dataset: Path, tmp_
     assert not any("without use" in note for note in scene.notes)
 
 
+def test_what_is_guessed_and_found_of_given_poses_is_said(dataset: Path, tmp_path: Path) -> None:
+    given = tmp_path / "poses.csv"
+    given.write_text("x,y,z,roll,pitch,yaw\n" + "".join(f"{k},0,0,0,0,{90 + k}\n" for k in range(3)))
+    notes = open_scene(dataset, poses=given).notes
+    assert any("roll, pitch and yaw of poses.csv are taken as degrees" in note for note in notes)
+    (dataset / "sequences/00/times.txt").write_text("1.0\n1.1\n1.2\n")
+    given.write_text("t_s,x,y,z,qw,qx,qy,qz\n" + "".join(f"{t},0,0,0,1,0,0,0\n" for t in (1.0, "nan", 1.2)))
+    assert [finding.code for finding in open_scene(dataset, poses=given).findings] == ["stamps-unset"]
+
+
 def test_poses_on_another_clock_are_refused_with_both_spans(dataset: Path, tmp_path: Path) -> None:
     given = tmp_path / "poses.tum"
     given.write_text("".join(TUM.format(t=1_700_000_000 + k, x=k) for k in range(3)))

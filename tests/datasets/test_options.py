@@ -6,6 +6,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lidarprep as lp
@@ -39,6 +40,24 @@ def test_a_recipe_takes_each_option_and_names_an_unknown_one() -> None:
 def test_one_name_stands_for_a_list_of_one() -> None:
     options = OpenOptions(cameras="front", lidars=["a", "b"], poses="poses.csv")  # type: ignore[arg-type]
     assert options == OpenOptions(cameras=("front",), lidars=("a", "b"), poses=Path("poses.csv"))
+
+
+def test_a_unit_without_use_is_named(tmp_path: Path) -> None:
+    for k in range(2):
+        np.savez(tmp_path / f"{k}.npz", positions=np.ones((3, 3)))
+    scene = lp.open_scene(tmp_path, time_unit=["ms", "points=us"])
+    assert "without use for this layout, and so ignored: --time-unit ms" in scene.notes
+    assert scene[0].points().notes == ("--time-unit points=us is without use: the points have no times",)
+    np.savez(tmp_path / "0.npz", positions=np.ones((3, 3)), timestamp_ns=np.arange(3))
+    (note,) = scene[0].points().notes
+    assert note == "--time-unit points=us is without use: the recording states the unit of its points' times"
+
+
+def test_another_reading_of_poses_is_refused_where_there_are_none(tmp_path: Path) -> None:
+    for k in range(2):
+        np.save(tmp_path / f"{k}.npy", np.ones((3, 3)))
+    with pytest.raises(SceneError, match="has no poses that could be read as inverted"):
+        lp.open_scene(tmp_path, poses_are="inverted")
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e300, -1.0])

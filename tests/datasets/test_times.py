@@ -59,6 +59,18 @@ def test_a_unit_is_recognised_from_the_numbers(
     assert found.timestamps == [time for time, _ in exact]
 
 
+def test_frames_of_two_days_keep_their_times() -> None:
+    start, day = 1_700_000_000_000_000_000, 86_400 * 10**9
+    stamps = [start + k * 10**8 for k in range(10)] + [start + day + k * 10**8 for k in range(3)]
+    found = times_of([str(stamp) for stamp in stamps], "ns", "times")
+    assert found is not None
+    assert (found.timestamps, found.estimated, found.findings) == (stamps, (), ())
+    # Times of a device that had no clock yet are none, however many they are.
+    found = times_of([str(stamp) for stamp in (*range(0, 3 * 10**8, 10**8), *stamps[:10])], "ns", "times")
+    assert found is not None
+    assert found.estimated == (0, 1, 2)
+
+
 @pytest.mark.parametrize("hertz", [1, 2, 5, 10, 20, 50, 100, 200])
 @pytest.mark.parametrize("start", [0, 1_800, 86_400 * 20, 1_700_000_000])
 def test_nanoseconds_at_any_rate_of_a_lidar_stay_nanoseconds(hertz: int, start: int) -> None:

@@ -159,6 +159,15 @@ def test_any_bytes_are_refused_without_a_warning(seed: int, size: int) -> None:
             read(content, name)
 
 
+@pytest.mark.parametrize("seen", [0.0, 0.1])
+def test_every_other_beam_without_a_return_makes_no_wider_row(save: Save, seen: float) -> None:
+    """A VLP-16 in the open measures a lower beam and then an upper one, which sees the sky: a point of zeros."""
+    rows = vlp16(np.random.default_rng(3))
+    rows[1::2][np.random.default_rng(4).random(len(rows[1::2])) >= seen] = 0
+    cloud = read_points(save("a.bin", rows.astype("<f4").tobytes()))
+    np.testing.assert_array_equal(cloud.positions, rows[:, :3].astype("<f4"))
+
+
 def test_some_absurd_points_among_good_ones_stay(save: Save, sweep: Rows) -> None:
     rows = sweep.astype("<f4")
     rows[:: len(rows) // 10, 0] = 1.5e15

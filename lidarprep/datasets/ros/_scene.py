@@ -39,7 +39,7 @@ WORLD_FRAMES = ("map", "odom", "world", "earth")
 
 USED_OPTIONS = (
     "points_frame", "poses", "lidars", "cameras", "image_tolerance", "max_pose_gap", "ego_frame", "world_frame",
-    "pose_topic", "time_unit",
+    "pose_topic", "points_unit",
 )  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
     )
     used = {*found.transform_topics, *(series.name for series in found.lidars)}
     used |= {name for one in cameras for name in one.topics} | ({device.topic} if device.topic else set())
-    asked = USED_OPTIONS if options.poses is None else (*USED_OPTIONS, "poses_are")
+    asked = USED_OPTIONS if options.poses is None else (*USED_OPTIONS, "poses_are", "frames_unit")
     notes += [*cloud_notes, *camera_notes, *image_notes, *unused_options(options, asked)]
     findings += unread_topics(bag, has_cameras=bool(found.cameras))
     return Scene(

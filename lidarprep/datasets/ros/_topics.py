@@ -32,15 +32,8 @@ _DERIVED = (
     "accumulat", "aggregat", "registered", "transformed", "merged", "concat",
 )  # fmt: skip
 
-# Other types of clouds and of images, which are not read, and what makes of them what is read.
+# Other types of clouds and of images, which are not read, and what makes of them what is read; see also undecoded.
 _OTHER_CLOUDS = {
-    "livox_ros_driver/msg/CustomMsg": "livox_ros_driver with its format set to PointCloud2",
-    "livox_ros_driver2/msg/CustomMsg": "livox_ros_driver2 with its xfer_format set to PointCloud2",
-    "velodyne_msgs/msg/VelodyneScan": "velodyne_pointcloud",
-    "ouster_ros/msg/PacketMsg": "ouster_ros",
-    "ouster_sensor_msgs/msg/PacketMsg": "ouster_ros",
-    "hesai_ros_driver/msg/UdpFrame": "hesai_ros_driver",
-    "rslidar_msg/msg/RslidarPacket": "rslidar_sdk",
     "sensor_msgs/msg/PointCloud": "point_cloud_converter",
     "sensor_msgs/msg/LaserScan": "laser_geometry",
     "point_cloud_interfaces/msg/CompressedPointCloud2": "point_cloud_transport's republish",
@@ -181,13 +174,16 @@ def unread_topics(bag: Bag, *, has_cameras: bool) -> list[Finding]:
     """
     findings = []
     for topic in bag.topics.values():
-        cloud = topic.kind in _OTHER_CLOUDS or POINT_CLOUD in topic.kind.split(" and ")
+        undecoded = undecoded_messages([topic.kind]).get(topic.kind)
+        cloud = undecoded is not None or topic.kind in _OTHER_CLOUDS or POINT_CLOUD in topic.kind.split(" and ")
         image = topic.kind in _OTHER_IMAGES or bool({IMAGE, COMPRESSED_IMAGE} & {*topic.kind.split(" and ")})
         if not (cloud or image) or topic.kind in _SELDOM_MISSED:
             continue
         converter = (_OTHER_CLOUDS | _OTHER_IMAGES).get(topic.kind)
         if not topic.messages:
             why, cure = "it has no messages", "see whether its driver ran; or nothing, if it was not to be recorded"
+        elif undecoded is not None:
+            why, cure = f"its {topic.messages} messages are {undecoded.what}", f"where it is wanted: {undecoded.cure}"
         elif converter is not None:
             why = f"its {topic.messages} messages are of {topic.kind}, which is not read"
             cure = f"where it is wanted, convert it first, with {converter}"
