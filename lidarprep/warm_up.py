@@ -109,5 +109,7 @@ def _las_file(path: Path) -> Path:
     struct.pack_into("<HII", head, 94, len(head), len(head), 0)
     struct.pack_into("<BHI", head, 104, 3, 34, 1)
     struct.pack_into("<6d", head, 131, 1, 1, 1, 0, 0, 0)
-    path.write_bytes(bytes(head) + bytes(34))
+    point = bytearray(34)
+    struct.pack_into("<d", point, 20, 1.0)  # a time of 0 may be none, which needs no conversion
+    path.write_bytes(bytes(head + point))
     return path
