@@ -53,6 +53,9 @@ MISALIGNED_DEGREES, GIVEN_PART, FRAMES_GAIN, STRIPS_GAIN = 0.7, 0.9, 0.7, 0.6
 # below 3 at another's.
 MOST_PAIRS, SURE_PART = 15, 0.6
 
+# A camera is clearly aligned if its fine score is so many times FINELY_CERTAIN.
+CLEARLY = 1.2
+
 Verdict = Literal["aligned", "misaligned", "cannot tell"]
 
 
@@ -71,6 +74,11 @@ class Alignment:
     verdict: Verdict
     found: Found | None
     frames: int
+
+
+Judged = tuple[Verdict, Found | None, int]  # and the number of frames
+
+_ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -134,9 +142,15 @@ class _Check:
     def alignments(self) -> list[Alignment]:
         """Each camera's alignment, at the poses as given."""
         names = [name for name, shots in self.shots.items() if len(shots) >= FEWEST_FRAMES]
-        views = self._views([(name, name) for name in names])
-        judged = dict(zip(names, _at_once(lambda name: _judge(views[name, name]), names), strict=True))
+        # The first, the middle and the last frame first: a camera that is aligned by them clearly needs no others.
+        judged = self._judged(names, slice(None, None, 2))
+        judged |= self._judged([name for name in names if not _clearly_aligned(*judged[name][:2])])
         return [Alignment(camera, *judged.get(camera.name, ("cannot tell", None, 0))) for camera in self.scene.cameras]
+
+    def _judged(self, names: Sequence[str], part: slice = _ALL) -> dict[str, Judged]:
+        """Judge cameras by a part of their frames, at their own poses."""
+        shots = self._shots([(name, name) for name in names], part=part)
+        return dict(zip(names, _at_once(lambda name: _judge(shots[name, name]), names), strict=True))
 
     def is_calibrated_anew(self, camera: Camera) -> bool:
         """Whether images of the camera have other poses of it on the device than the recording has."""
@@ -148,10 +162,10 @@ class _Check:
     def compensated(self, turned: Sequence[Alignment]) -> tuple[list[Alignment], list[Alignment]]:
         """Judge cameras once more by compensated points: those that are turned still, and those that were not."""
         names = [one.camera.name for one in turned]
-        views = self._views([(name, name) for name in names], deskew=True)
+        shots = self._shots([(name, name) for name in names], deskew=True)
         still, were_not = [], []
         for one, name in zip(turned, names, strict=True):
-            verdict, found, frames = _judge(views[name, name])
+            verdict, found, frames = _judge(shots[name, name])
             if verdict == "misaligned":
                 still.append(Alignment(one.camera, verdict, found, frames))
             else:
@@ -173,8 +187,8 @@ class _Check:
                 if intrinsics_too and one.intrinsics == other.intrinsics:
                     continue
                 both = [(one.name, other.name), (other.name, one.name)]
-                views = self._views(both, intrinsics_too=intrinsics_too)
-                judged = [_judge(views[pair]) for pair in both]
+                shots = self._shots(both, intrinsics_too=intrinsics_too)
+                judged = [_judge(shots[pair]) for pair in both]
                 scores = [
                     there.fine_given for verdict, there, _ in judged if there is not None and verdict == "aligned"
                 ]
@@ -184,17 +198,22 @@ class _Check:
                     break
         return found
 
-    def _views(
-        self, pairs: Sequence[tuple[str, str]], *, intrinsics_too: bool = False, deskew: bool = False
-    ) -> dict[tuple[str, str], list[View]]:
-        """Look at images of the first camera of each pair from the pose of the second."""
+    def _shots(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        part: slice = _ALL,
+        intrinsics_too: bool = False,
+        deskew: bool = False,
+    ) -> dict[tuple[str, str], list[_Shot]]:
+        """Look at images of the first camera of each pair from the pose of the second, in a part of its frames."""
         cameras = {camera.name: camera for camera in self.scene.cameras}
-        features: dict[tuple[str, str], list[tuple[CameraImage, Window, EdgeFeatures]]] = {pair: [] for pair in pairs}
-        frames = {frame.id: frame for pair in pairs for frame, _ in self.shots[pair[0]]}
+        shots: dict[tuple[str, str], list[_Shot]] = {pair: [] for pair in pairs}
+        frames = {frame.id: frame for pair in pairs for frame, _ in self.shots[pair[0]][part]}
         for frame in frames.values():
             wanted = []
             for pair in pairs:
-                for image in (image for shot, image in self.shots[pair[0]] if shot is frame):
+                for image in (image for shot, image in self.shots[pair[0]][part] if shot is frame):
                     # A camera may be calibrated anew in each frame: its own pose is that of the image's camera.
                     posed_as = image.camera if pair[0] == pair[1] else cameras[pair[1]]
                     window = self._window(replace(image, camera=posed_as) if intrinsics_too else image)
@@ -206,8 +225,8 @@ class _Check:
             for task, found in zip(tasks, _at_once(_Task.edges, tasks), strict=True):
                 if found is not None and found.depth_edges >= FEWEST_EDGES:
                     image = replace(task.image, camera=task.posed_as) if intrinsics_too else task.image
-                    features[task.pair].append((image, task.window, found))
-        return {pair: _with_maps(found) for pair, found in features.items()}
+                    shots[task.pair].append(_Shot(image, task.window, found))
+        return shots
 
     def _window(self, image: CameraImage) -> Window | None:
         size = image_size(image)
@@ -287,16 +306,28 @@ def _camera_from_points(frame: Frame, points: PointCloud, image: CameraImage, po
     return None if posed_as.ego_from_camera is None else posed_as.ego_from_camera.inverse()
 
 
-def _with_maps(features: Sequence[tuple[CameraImage, Window, EdgeFeatures]]) -> list[View]:
-    maps = _at_once(lambda one: edge_maps(one[0], one[1]), features)
-    return [View(edges, found) for edges, (_, _, found) in zip(maps, features, strict=True) if edges is not None]
+@dataclass(frozen=True, eq=False)
+class _Shot:
+    """An image, and where the points make its camera expect edges."""
+
+    image: CameraImage
+    window: Window
+    features: EdgeFeatures
 
 
-def _judge(views: Sequence[View]) -> tuple[Verdict, Found | None, int]:
+def _judge(shots: Sequence[_Shot]) -> Judged:
+    # Maps take megabytes: those of one camera are dropped before the next one's are made.
+    maps = [edge_maps(shot.image, shot.window) for shot in shots]
+    views = [View(edges, shot.features) for edges, shot in zip(maps, shots, strict=True) if edges is not None]
     if len(views) < FEWEST_FRAMES:
         return "cannot tell", None, len(views)
     found = search(views)
     return _verdict(found), found, len(views)
+
+
+def _clearly_aligned(verdict: Verdict, found: Found | None) -> bool:
+    """Whether a camera is aligned with something to spare, so that more frames would not say otherwise."""
+    return verdict == "aligned" and found is not None and found.fine_best >= CLEARLY * FINELY_CERTAIN
 
 
 def _verdict(found: Found) -> Verdict:

@@ -232,11 +232,12 @@ def edge_features(points: PointCloud, camera_from_points: Pose, window: Window) 
 
 def _ranks(intensity: NDArray[np.generic]) -> Array:
     """(N,) ranks from 0 to 1; equal intensities have the same."""
-    values = np.nan_to_num(intensity.astype(np.float64))
+    values = np.nan_to_num(intensity)
     ordered = np.sort(values)
-    below = np.searchsorted(ordered, values, "left")
-    above = np.searchsorted(ordered, values, "right")
-    return np.asarray((below + above) / (2.0 * max(len(values), 1)))
+    # Lidars give few different intensities, and searching among those is many times as fast.
+    begins = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))[: len(values)]
+    ends = np.append(begins[1:], len(values))
+    return np.asarray(((begins + ends) / (2.0 * max(len(values), 1)))[np.searchsorted(ordered[begins], values)])
 
 
 def _weighed(features: Array, contrasts: Array) -> EdgeFeatures:

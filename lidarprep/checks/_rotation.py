@@ -113,7 +113,8 @@ def search(views: Sequence[View]) -> Found:
     coarse = weights @ _scores(views, grid, 0, _EVERY)
     places = _best_places(grid, coarse)
     for step, blur, every, left in _REFINEMENT:
-        refined = [_refined(views, weights, place, step, blur, every) for place in places]
+        known: dict[tuple[float, ...], float] = {}  # places overlap
+        refined = [_refined(views, weights, place, step, blur, every, known) for place in places]
         ranked = sorted(refined, key=lambda one: -one[1])
         places = [place for place, _ in ranked[:left]]
     both = np.array([places[0], np.zeros(3)])
@@ -153,15 +154,26 @@ def _best_places(grid: Array, scores: Array) -> list[Array]:
 
 
 def _refined(
-    views: Sequence[View], weights: Array, place: Array, step: float, blur: int, every: int
+    views: Sequence[View],
+    weights: Array,
+    place: Array,
+    step: float,
+    blur: int,
+    every: int,
+    known: dict[tuple[float, ...], float],
 ) -> tuple[Array, float]:
-    """Climb from a place to where all steps are down; return it and its score."""
+    """Climb from a place to where all steps are down; return it and its score. `known` are scores of this step."""
     best = -np.inf
     for _ in range(3):
         candidates = place + step * _AROUND
-        scores = weights @ _scores(views, candidates, blur, every)
-        moved = candidates[int(scores.argmax())]
-        best = float(scores.max())
+        keys = [tuple(candidate) for candidate in candidates.tolist()]
+        new = [row for row, key in enumerate(keys) if key not in known]
+        if new:
+            scored = weights @ _scores(views, candidates[new], blur, every)
+            known.update(zip([keys[row] for row in new], scored.tolist(), strict=True))
+        scores = [known[key] for key in keys]
+        best = max(scores)
+        moved = candidates[scores.index(best)]
         if np.array_equal(moved, place):
             break
         place = moved

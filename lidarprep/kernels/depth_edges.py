@@ -99,14 +99,14 @@ def bucket(places: Any, view: Any, cell: float, starts: Any, order: Any) -> None
 
 
 @inlined
-def _furthest(places: Any, starts: Any, order: Any) -> Any:
+def _furthest(sorted_places: Any, starts: Any) -> Any:
     """Return the longest range in each cell and those around it."""
     rows, columns = starts.shape[0], starts.shape[1] - 1
     own = np.zeros((rows, columns), np.float64)
     for line in range(rows):
         for column in range(columns):
             for at in range(starts[line, column], starts[line, column + 1]):
-                own[line, column] = max(own[line, column], places[order[at], 2])
+                own[line, column] = max(own[line, column], sorted_places[at, 2])
     around = np.zeros((rows, columns), np.float64)
     for line in range(rows):
         for column in range(columns):
@@ -178,7 +178,13 @@ def edges(
     near = np.empty(_MOST_NEIGHBOURS, np.int64)
     near_squared = np.empty(_MOST_NEIGHBOURS, np.float64)
     with_values = values.shape[0] > 0
-    furthest = _furthest(places, starts, order)
+    # Neighbours lie side by side in memory.
+    sorted_places = np.empty((places.shape[0], 4), np.float64)
+    for at in range(places.shape[0]):
+        for axis in range(3):
+            sorted_places[at, axis] = places[order[at], axis]
+        sorted_places[at, 3] = values[order[at]] if with_values else 0.0
+    furthest = _furthest(sorted_places, starts)
     total, met, smooth = 0, 0, 0
     for row in range(places.shape[0]):
         u, v, distance = places[row, 0], places[row, 1], places[row, 2]
@@ -197,42 +203,44 @@ def edges(
                 continue
         rings = np.int64(np.ceil(limit / cell))
         found = 0
-        for ring in range(rings + 1):
-            if ring > 1 and found == _MOST_NEIGHBOURS:
-                # What is beyond this ring is further away than its inner edge.
-                inner = (ring - 1) * cell
-                if near_squared[found - 1] <= inner * inner:
-                    break
-            for other_line in range(max(0, line - ring), min(rows, line + ring + 1)):
-                whole = other_line == line - ring or other_line == line + ring
-                for side in range(1 if whole or ring == 0 else 2):
-                    if whole or ring == 0:
-                        first, last = max(0, column - ring), min(columns - 1, column + ring)
-                    else:
-                        first = column - ring if side == 0 else column + ring
-                        last = first
-                        if first < 0 or first >= columns:
-                            continue
-                    for at in range(starts[other_line, first], starts[other_line, last + 1]):
-                        other = order[at]
-                        du = places[other, 0] - u
-                        dv = places[other, 1] - v
-                        squared = du * du + dv * dv
-                        if other != row and squared <= limit * limit:
-                            found = _insert(other, squared, found, near, near_squared)
+        bound = limit * limit
+        # Lines of cells from the point's own outwards: the later ones are mostly beyond the nearest found already.
+        for turn in range(2 * rings + 1):
+            other_line = line + ((turn + 1) // 2 if turn % 2 else -(turn // 2))
+            if other_line < 0 or other_line >= rows:
+                continue
+            away = 0.0
+            if other_line < line:
+                away = v - (view[2] + (other_line + 1) * cell)
+            elif other_line > line:
+                away = view[2] + other_line * cell - v
+            if away * away > bound:
+                continue
+            half = np.sqrt(bound - away * away)
+            first = max(np.int64((u - half - view[0]) / cell), 0)
+            last = min(np.int64((u + half - view[0]) / cell), columns - 1)
+            for at in range(starts[other_line, first], starts[other_line, last + 1]):
+                du = sorted_places[at, 0] - u
+                dv = sorted_places[at, 1] - v
+                squared = du * du + dv * dv
+                if squared > bound or (squared == 0.0 and order[at] == row):
+                    continue
+                found = _insert(at, squared, found, near, near_squared)
+                if found == _MOST_NEIGHBOURS:
+                    bound = near_squared[found - 1]
         if found < 4:
             continue
         nearer, further, nearest_far = 0, 0, -1
         mean_u, mean_v = 0.0, 0.0
         for at in range(found):
             other = near[at]
-            difference = places[other, 2] - distance
+            difference = sorted_places[other, 2] - distance
             if difference < -gap:
                 nearer += 1
             elif difference > gap:
                 further += 1
-                mean_u += places[other, 0] - u
-                mean_v += places[other, 1] - v
+                mean_u += sorted_places[other, 0] - u
+                mean_v += sorted_places[other, 1] - v
                 if nearest_far < 0:
                     nearest_far = at
         if 2 * nearer > found:
@@ -247,7 +255,8 @@ def edges(
             features[total, 5] = 0.0
             contrasts[total] = 0.0
             if with_values:
-                _contrast(row, places, values, near, found, features[total], contrasts[total : total + 1])
+                at_row = places[row, 0], places[row, 1], values[row]
+                _contrast(at_row, sorted_places, near, found, features[total], contrasts[total : total + 1])
                 features[total, 5] *= _trust(distance)
             _place(u, v, distance, features[total])
             total += 1
@@ -255,21 +264,21 @@ def edges(
         if length == 0.0:
             continue
         far = near[nearest_far]
-        far_u, far_v = places[far, 0] - u, places[far, 1] - v
+        far_u, far_v = sorted_places[far, 0] - u, sorted_places[far, 1] - v
         separation = np.sqrt(near_squared[nearest_far])
-        to_far = (1.0 / distance - 1.0 / places[far, 2]) / max(separation, 1e-9)
+        to_far = (1.0 / distance - 1.0 / sorted_places[far, 2]) / max(separation, 1e-9)
         change, way = 0.0, 0.0
         for at in range(found):
             other = near[at]
-            du, dv = places[other, 0] - u, places[other, 1] - v
+            du, dv = sorted_places[other, 0] - u, sorted_places[other, 1] - v
             apart = np.sqrt(near_squared[at])
-            if du * far_u + dv * far_v < -0.5 * apart * separation and places[other, 2] - distance <= gap:
-                change += abs(1.0 / distance - 1.0 / places[other, 2])
+            if du * far_u + dv * far_v < -0.5 * apart * separation and sorted_places[other, 2] - distance <= gap:
+                change += abs(1.0 / distance - 1.0 / sorted_places[other, 2])
                 way += apart
         if way == 0.0 or to_far * way <= 4.0 * change:
             continue
         degrees = np.degrees(separation / scale)
-        depth = places[far, 2] - distance
+        depth = sorted_places[far, 2] - distance
         features[total, 3] = mean_u / length
         features[total, 4] = mean_v / length
         features[total, 5] = min(np.sqrt(depth), 3.0) * (0.15 / max(degrees, 0.15)) * _trust(distance)
@@ -297,18 +306,19 @@ def _trust(distance: Any) -> Any:
 
 
 @inlined
-def _contrast(row: Any, places: Any, values: Any, near: Any, found: Any, feature: Any, contrast: Any) -> None:
+def _contrast(place: Any, sorted_places: Any, near: Any, found: Any, feature: Any, contrast: Any) -> None:
     """Compare the values on both sides of a point, as the gradient of a plane through the neighbours' values has them.
 
     Sets the gradient's direction, the difference of the sides' means, and the weight: 1 where the difference stands
     out of the deviation within the sides, else 0.
     """
+    u, v, own = place
     uu, uv, vv, ux, vx = 0.0, 0.0, 0.0, 0.0, 0.0
     for at in range(found):
         other = near[at]
-        du = places[other, 0] - places[row, 0]
-        dv = places[other, 1] - places[row, 1]
-        dx = values[other] - values[row]
+        du = sorted_places[other, 0] - u
+        dv = sorted_places[other, 1] - v
+        dx = sorted_places[other, 3] - own
         uu += du * du
         uv += du * dv
         vv += dv * dv
@@ -325,9 +335,9 @@ def _contrast(row: Any, places: Any, values: Any, near: Any, found: Any, feature
     high, low, above, below, squares = 0.0, 0.0, 0, 0, 0.0
     for at in range(found):
         other = near[at]
-        value = values[other]
+        value = sorted_places[other, 3]
         squares += value * value
-        if across * (places[other, 0] - places[row, 0]) + down * (places[other, 1] - places[row, 1]) > 0.0:
+        if across * (sorted_places[other, 0] - u) + down * (sorted_places[other, 1] - v) > 0.0:
             high += value
             above += 1
         else:

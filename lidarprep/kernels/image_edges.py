@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lidarprep.kernels.jit import inlined, kernel
+from lidarprep.kernels.jit import inlined, kernel, vectorised
 
 # Directions of a gradient: 0, 45, 90 and 135 degrees, either sign.
 EDGE_DIRECTIONS = 4
@@ -202,26 +202,71 @@ def standardise(maps: Any, seen: Any, out: Any) -> bool:
 
 
 @inlined
-def _look_up(channel: Any, rotation: Any, px: Any, py: Any, pz: Any, low_u: Any, low_v: Any, per_unit: Any) -> Any:
-    """Return the value of a channel (h, w) at a direction that is rotated, bilinearly; 0 outside."""
-    one = np.float32(1.0)
-    x = rotation[0, 0] * px + rotation[0, 1] * py + rotation[0, 2] * pz
-    y = rotation[1, 0] * px + rotation[1, 1] * py + rotation[1, 2] * pz
-    z = rotation[2, 0] * px + rotation[2, 1] * py + rotation[2, 2] * pz
-    factor = np.float32(2.0) / (one + z)
-    u = (x * factor - low_u) * per_unit
-    v = (y * factor - low_v) * per_unit
-    height, width = channel.shape
-    if not (u >= np.float32(0.0) and v >= np.float32(0.0) and u < width - 1 and v < height - 1):
-        return np.float32(0.0)
-    column, row = np.int64(u), np.int64(v)
-    fx, fy = u - np.float32(column), v - np.float32(row)
-    top = (one - fx) * channel[row, column] + fx * channel[row, column + 1]
-    bottom = (one - fx) * channel[row + 1, column] + fx * channel[row + 1, column + 1]
-    return (one - fy) * top + fy * bottom
+def _chosen(features: Any, starts: Any, every: Any, plane: Any) -> Any:
+    """Return every so many-th feature in columns, (4, F), and where the channel of each begins, (F,)."""
+    columns = np.empty((4, features.shape[0]), np.float32)
+    channels = np.empty(features.shape[0], np.int32)
+    count = 0
+    for direction in range(EDGE_DIRECTIONS):
+        for row in range(starts[direction], starts[direction + 1], every):
+            for number in range(4):
+                columns[number, count] = features[row, number]
+            channels[count] = direction * plane
+            count += 1
+    return columns[:, :count], channels[:count]
 
 
-@kernel
+@inlined
+def _look_up(
+    maps: Any, rotation: Any, chosen: Any, low: Any, per_unit: Any, pixels: Any, right: Any, down: Any, values: Any
+) -> None:
+    """Set (F,) values to weight × map at the features, rotated, bilinearly; 0 outside.
+
+    Args:
+        maps: (4, h, w) float32.
+        rotation: (3, 3) float32.
+        chosen: What `_chosen` returns.
+        low: (2,) u, v of the middle of pixel (0, 0).
+        per_unit: Pixels a unit of the plane.
+        pixels: (F,) int32, scratch: the pixel to the upper left.
+        right, down: (F,) float32, scratch: how far from it.
+        values: (F,) float32.
+    """
+    zero, one, two = np.float32(0.0), np.float32(1.0), np.float32(2.0)
+    scale, low_u, low_v = np.float32(per_unit), np.float32(low[0]), np.float32(low[1])
+    width = np.int32(maps.shape[2])
+    last_u, last_v = np.float32(maps.shape[2] - 1), np.float32(maps.shape[1] - 1)
+    r00, r01, r02 = rotation[0, 0], rotation[0, 1], rotation[0, 2]
+    r10, r11, r12 = rotation[1, 0], rotation[1, 1], rotation[1, 2]
+    r20, r21, r22 = rotation[2, 0], rotation[2, 1], rotation[2, 2]
+    columns, channels = chosen
+    px, py, pz, weights = columns[0], columns[1], columns[2], columns[3]
+    # No branches and no memory that depends on what was computed, so this loop compiles to vector instructions.
+    for at in range(channels.shape[0]):
+        x = r00 * px[at] + r01 * py[at] + r02 * pz[at]
+        y = r10 * px[at] + r11 * py[at] + r12 * pz[at]
+        z = r20 * px[at] + r21 * py[at] + r22 * pz[at]
+        factor = two / (one + z)
+        u = (x * factor - low_u) * scale
+        v = (y * factor - low_v) * scale
+        inside = (u >= zero) & (v >= zero) & (u < last_u) & (v < last_v)  # NaN is not
+        u = u if inside else zero
+        v = v if inside else zero
+        column, row = np.int32(u), np.int32(v)
+        right[at] = u - np.float32(column)
+        down[at] = v - np.float32(row)
+        pixels[at] = channels[at] + row * width + column
+        values[at] = weights[at] if inside else zero
+    flat = maps.reshape(-1)
+    for at in range(channels.shape[0]):
+        upper = np.uint64(pixels[at])  # without a sign, so that it cannot count from the end
+        lower = upper + np.uint64(width)
+        top = flat[upper] + right[at] * (flat[upper + np.uint64(1)] - flat[upper])
+        bottom = flat[lower] + right[at] * (flat[lower + np.uint64(1)] - flat[lower])
+        values[at] *= top + down[at] * (bottom - top)
+
+
+@vectorised
 def score_rotations(
     maps: Any, low: Any, per_unit: float, rotations: Any, features: Any, starts: Any, every: int, out: Any
 ) -> None:
@@ -237,26 +282,22 @@ def score_rotations(
         every: Look at every so many-th feature.
         out: (R,) float64: gets the scores.
     """
-    scale, low_u, low_v = np.float32(per_unit), np.float32(low[0]), np.float32(low[1])
+    chosen = _chosen(features, starts, every, maps.shape[1] * maps.shape[2])
+    count = chosen[1].shape[0]
+    pixels = np.empty(count, np.int32)
+    right, down, values = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
     for number in range(rotations.shape[0]):
-        out[number] = 0.0
-    for direction in range(EDGE_DIRECTIONS):
-        channel = maps[direction]
-        for number in range(rotations.shape[0]):
-            rotation = rotations[number]
-            total = np.float32(0.0)
-            for row in range(starts[direction], starts[direction + 1], every):
-                px, py, pz = features[row, 0], features[row, 1], features[row, 2]
-                total += features[row, 3] * _look_up(channel, rotation, px, py, pz, low_u, low_v, scale)
-            out[number] += total
+        _look_up(maps, rotations[number], chosen, low, per_unit, pixels, right, down, values)
+        total = np.float32(0.0)
+        for at in range(count):
+            total += values[at]
+        out[number] = total
 
 
-@kernel
+@vectorised
 def values_at(maps: Any, low: Any, per_unit: float, rotation: Any, features: Any, starts: Any, out: Any) -> None:
     """Look each feature up, as `score_rotations` does: `out` (F,) float32 gets weight × map."""
-    scale, low_u, low_v = np.float32(per_unit), np.float32(low[0]), np.float32(low[1])
-    for direction in range(EDGE_DIRECTIONS):
-        channel = maps[direction]
-        for row in range(starts[direction], starts[direction + 1]):
-            px, py, pz = features[row, 0], features[row, 1], features[row, 2]
-            out[row] = features[row, 3] * _look_up(channel, rotation, px, py, pz, low_u, low_v, scale)
+    chosen = _chosen(features, starts, 1, maps.shape[1] * maps.shape[2])
+    count = chosen[1].shape[0]
+    right, down = np.empty(count, np.float32), np.empty(count, np.float32)
+    _look_up(maps, rotation, chosen, low, per_unit, np.empty(count, np.int32), right, down, out)

@@ -98,5 +98,8 @@ def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 # under Numba's default threading layer.
 kernel = _compiled()
 
+# For loops that divide: x / 0 is infinity or NaN and raises nothing, which would keep them from vector instructions.
+vectorised = _compiled(error_model="numpy")
+
 # For small functions: compiled into their callers, so that loops contain no calls.
 inlined = _compiled(forceinline=True)
