@@ -16,10 +16,10 @@ from lidarprep.sample import write_sample
 from lidarprep.scene import Frame, Scene
 
 # A street whose cameras are judged is rendered with images as wide as this; it takes seconds of CPU.
-STREET_WIDTH, STREET_COLUMNS, STREET_FRAMES = 640, 600, 3
+STREET_WIDTH, STREET_COLUMNS, STREET_FRAMES = 640, 1800, 3
 
 # Of so many generated recordings, one is such a street.
-SCENES_A_STREET = 4
+SCENES_A_STREET = 8
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def main() -> None:
         "--recording", type=Path, help="a toolkit folder beside generated ones; else LIDARPREP_RECORDING"
     )
     parser.add_argument(
-        "--scenes", type=int, default=12, help="generated recordings; one in four has images; goal: 200"
+        "--scenes", type=int, default=16, help="generated recordings; one in eight has images; goal: 200"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the generated recordings and of all draws")
     parser.add_argument("--rounds", type=int, default=3, help="how often the time is measured; the best counts")

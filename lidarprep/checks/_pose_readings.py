@@ -47,8 +47,9 @@ TELLING_M = 0.8
 # Readings whose shares are nearer than this are as good as one another: the one that stands upright is taken.
 AS_GOOD = 0.02
 
-# Poses do not move if no two of them are further apart.
-AT_REST_M = 0.3
+# Poses do not move if no two of them are further apart. Frames so far on are looked at whether the device does: a fast
+# one leaves the first surroundings, a slow one needs many frames to move so far that it tells.
+AT_REST_M, REST_GAPS = 0.3, (1, 3, 8, 20)
 
 # A motion that a search finds is another than the poses' if it is so far from it.
 OTHER_MOTION_M = 0.8
@@ -101,8 +102,7 @@ def _at_rest(given: Motions) -> bool:
 
 def _judge_rest(samples: SceneSamples, posed: Sequence[Frame]) -> Verdict:
     """Judge poses that do not move: does the device?"""
-    for gap in (1, 3):
-        row = min(gap, len(posed) - 1)
+    for row in sorted({min(gap, len(posed) - 1) for gap in REST_GAPS}):
         first, second = samples.sample(posed[0]), samples.sample(posed[row])
         if first is None or second is None:
             continue
@@ -211,7 +211,7 @@ class _Judge:
         if not better and self._fits():
             return Verdict("fit")
         if self.scene.points_frame == "ego":
-            turned = self._turned_lidar(max((one.share for one in better.values()), default=0.0))
+            turned = self._turned_lidar({name: one.share for name, one in better.items()})
             if turned is not None:
                 return turned
         if better:
@@ -293,12 +293,15 @@ class _Judge:
             points_frame_is_wrong=True,
         )
 
-    def _turned_lidar(self, best: float) -> Verdict | None:
+    def _turned_lidar(self, better: dict[str, float]) -> Verdict | None:
         """Find points in the frame of a lidar that is turned about the vertical on its device.
 
         Of so many angles one fits by chance more easily, and a straight drive may be read in either way: the share
-        must be clearly above `best`, that of the best reading.
+        must be clearly above those of the readings that are better, by name. That of points in the world it must only
+        exceed: near the world's origin a slow device's clouds coincide where they are, and no angle undoes its motion.
         """
+        in_world = better.get(OTHER_FRAME, 0.0)
+        best = max((share for name, share in better.items() if name != OTHER_FRAME), default=0.0)
         given = float(self.shares[:, 0].mean())
         degrees = np.arange(-180 + MOUNT_STEP_DEGREES, 180 + 1, MOUNT_STEP_DEGREES, dtype=np.float64)
         mean = self._mounted(degrees, SEARCH_VOXEL_M)
@@ -307,7 +310,9 @@ class _Judge:
             mean = self._mounted(degrees, VOXEL_M)
         row = int(mean.argmax())
         angle = float((degrees[row] + 180) % 360 - 180)
-        if abs(angle) <= MOUNT_STEP_DEGREES or not _clearly_better(float(mean[row]), max(given, best)):
+        if abs(angle) <= MOUNT_STEP_DEGREES or float(mean[row]) <= in_world:
+            return None
+        if not _clearly_better(float(mean[row]), max(given, best)):
             return None
         one_better = _Better(float(mean[row]), given, len(self.pairs))
         return Verdict(
