@@ -1,4 +1,7 @@
-"""The rows of the checks' table: faults that are planted at random, and whether `scene.check()` names them."""
+"""The rows of the checks' table: faults that are planted at random, and whether `scene.check()` names them.
+
+Each gives its rates before it counts the trials, so that a run which is ended early has what there is.
+"""
 
 from __future__ import annotations
 
@@ -80,12 +83,12 @@ def wrong_poses(recordings: Recordings) -> Iterator[Rate]:
     """Poses that are read wrongly, at any place and heading in the world."""
     for kind, (code, option) in poses.EXPECTED.items():
         named, right = Rate(f"poses, {kind}: named", 1.0), Rate(f"poses, {kind}: the right hypothesis", 0.95)
+        yield from (named, right)
         for name, scene in recordings.of_points():
             planted = poses.plant(scene, kind, recordings.rng(kind + name))
             found = check_scene(planted, QUICK)
             named.add(_named(found, *OF_POSES), name, found)
             right.add(any(_is_right(one, code, option, planted, scene) for one in found), name, found)
-        yield from (named, right)
     yield from _angles(recordings)
 
 
@@ -121,6 +124,7 @@ def _angles(recordings: Recordings) -> Iterator[Rate]:
     for unit, other in (("degrees", "radians"), ("radians", "degrees")):
         unnamed = Rate(f"a table's angles in {unit}, unit not named: read so, or a finding", 1.0)
         misnamed = Rate(f"a table's angles in {unit}, said to be {other}: named", 1.0)
+        yield from (unnamed, misnamed)
         for number in range(recordings.scenes):
             scene = recordings.drive(number)
             rng = recordings.rng("angles", number)
@@ -137,7 +141,6 @@ def _angles(recordings: Recordings) -> Iterator[Rate]:
                         for one, two in zip(opened, moved, strict=True)
                     )
                     rate.add(read or _named(found, *OF_POSES, "angle"), f"drive {number}", found)
-        yield from (unnamed, misnamed)
 
 
 def _turned(scene: Scene, new_from_world: Pose) -> Scene:
@@ -171,21 +174,21 @@ def _as_table(scene: Scene, folder: Path, unit: str, suffix: str) -> Scene:
 def turned_cameras(recordings: Recordings) -> Iterator[Rate]:
     """Extrinsics that are turned about any axis; the rotation that is found."""
     within = Rate(f"rotation found within {FOUND_WITHIN_DEGREES}° of the planted one, where named", 1.0)
+    yield within
     scenes = {
         f"street {number}": read_once(lp.open_scene(recordings.street(number))) for number in range(recordings.streets)
     }
     for degrees, goal in ((1.5, 0.95), (1.0, 0.85)):
         rate = Rate(f"extrinsics turned by {degrees}° about any axis: named", goal)
+        yield rate
         for name, scene in scenes.items():
             _turn_all(scene, name, degrees, recordings.rng(f"{name} {degrees}"), rate, within)
-        yield rate
     if recordings.real is not None:
         scene = read_once(lp.open_scene(recordings.real))
         for degrees, goal in ((1.5, 1.0), (1.0, 0.85)):
             rate = Rate(f"extrinsics of the real recording turned by {degrees}°: named", goal)
-            _turn_all(scene, "the real recording", degrees, recordings.rng(f"real {degrees}"), rate, within)
             yield rate
-    yield within
+            _turn_all(scene, "the real recording", degrees, recordings.rng(f"real {degrees}"), rate, within)
 
 
 def _turn_all(scene: Scene, name: str, degrees: float, rng: np.random.Generator, rate: Rate, within: Rate) -> None:
@@ -209,6 +212,7 @@ def swapped_cameras(recordings: Recordings) -> Iterator[Rate]:
     """Two cameras with one another's poses, or images."""
     for what, plant in (("poses", extrinsics.exchange_poses), ("images", extrinsics.exchange_images)):
         rate = Rate(f"two cameras' {what} exchanged: one of them named", 1.0)
+        yield rate
         for number in range(recordings.streets):
             scene = read_once(lp.open_scene(recordings.street(number)))
             one, other = recordings.rng(what, number).choice(
@@ -216,7 +220,6 @@ def swapped_cameras(recordings: Recordings) -> Iterator[Rate]:
             )
             found = check_scene(plant(scene, str(one), str(other)))
             rate.add(_named(found, "camera", "extrinsics-"), f"street {number}, {one} and {other}", found)
-        yield rate
 
 
 def images_of_camera(recordings: Recordings) -> Iterator[Rate]:
@@ -224,6 +227,7 @@ def images_of_camera(recordings: Recordings) -> Iterator[Rate]:
     for plant in images.PLANTS:
         what = plant.__name__.replace("_", " ")
         rate = Rate(f"images, {what}: named at the camera", 1.0)
+        yield rate
         sources = [(f"small {number}", recordings.small(number)) for number in range(recordings.streets)]
         sources += [] if recordings.real is None else [("the real recording", recordings.real)]
         for name, source in sources:
@@ -236,7 +240,6 @@ def images_of_camera(recordings: Recordings) -> Iterator[Rate]:
                 found = [Finding(code, str(error))] if camera in str(error) else []
             hit = any(one.code == code and (camera in one.subject.name or camera in one.message) for one in found)
             rate.add(hit, f"{name}, {camera}", found)
-        yield rate
 
 
 # ---- points, ground, region ------------------------------------------------------------------------------------------
@@ -246,24 +249,26 @@ def points_that_are_none(recordings: Recordings) -> Iterator[Rate]:
     """Repeated points, and those on the device; rays without a return, which readers count."""
     for plant in (points.repeated_points, points.roof):
         rate = Rate(f"points, {plant.__name__.replace('_', ' ')}: named", 1.0)
+        yield rate
         for number, (name, scene) in enumerate(recordings.of_points()):
             planted, code = plant(scene, number)
             found = check_scene(planted, QUICK)
             rate.add(any(one.code == code for one in found), name, found)
-        yield rate
     rate = Rate("points, rays without a return: counted within a tenth", 1.0)
+    yield rate
     for number, (name, scene) in enumerate(recordings.of_points()):
         planted, _ = points.zero_returns(scene, number)
         cloud = planted[0].points()
         share = len(cloud.no_return_rows(planted[0].world_from_ego)) / len(cloud)
         rate.add(abs(share - 0.2) <= 0.02, f"{name}: {share:.1%} in place of 20 %")
-    yield rate
 
 
 def device_height(recordings: Recordings) -> Iterator[Rate]:
     """A device height that is half a metre off, on even ground and others."""
     rate = Rate("device height off by 0.5 m: named", 1.0)
+    yield rate
     exact = Rate("the height that it proposes, within 0.15 m", 1.0)
+    yield from (rate, exact)
     for number, (name, scene) in enumerate(recordings.of_points()):
         true = DEVICE_HEIGHT_M if name.startswith("drive") else _height(scene)
         if true is None:
@@ -276,7 +281,6 @@ def device_height(recordings: Recordings) -> Iterator[Rate]:
             what = f"{name}, {ground_name}, {off:+.1f} m"
             rate.add(bool(named), what, found)
             exact.add(bool(named) and abs(float(named[0].expected or 0) - height) <= 0.15, what, found)
-    yield from (rate, exact)
 
 
 def _height(scene: Scene) -> float | None:
@@ -299,12 +303,12 @@ def _grounds(scene: Scene, height: float, rng: np.random.Generator) -> Iterator[
 def regions(recordings: Recordings) -> Iterator[Rate]:
     """Regions off the road are named, and those on it are not."""
     off, on = Rate("region off the road: named", 1.0), Rate("region on the road: called off it", 0.0, most=True)
+    yield from (off, on)
     for name, scene in recordings.of_points():
         rng = recordings.rng("region" + name)
         for rate, where in ((off, region.region_off_the_road), (on, region.region_on_the_road)):
             found = check_scene(scene, replace(QUICK, region=where(scene, rng)))
             rate.add(any(one.code == "region-off-path" for one in found), name, found)
-    yield from (off, on)
 
 
 # ---- times -----------------------------------------------------------------------------------------------------------
@@ -313,6 +317,7 @@ def regions(recordings: Recordings) -> Iterator[Rate]:
 def wrong_times(recordings: Recordings) -> Iterator[Rate]:
     """Times in another unit, of another clock, and cameras that are late."""
     rate = Rate("frames' times in µs, ms, s for ns: read so, or named", 1.0)
+    yield rate
     for number in range(recordings.streets):
         source = recordings.uncompensated(number)
         true = _steps(lp.open_scene(source))
@@ -326,8 +331,8 @@ def wrong_times(recordings: Recordings) -> Iterator[Rate]:
                 rate.add(
                     read or _named(found, "frame-rate", "frames-"), f"timed {number}, {unit}, {since_start=}", found
                 )
-    yield rate
     rate = Rate("points' times in ns, µs, ms, s or shares: read so, or named", 1.0)
+    yield rate
     for number in range(recordings.streets):
         source = recordings.uncompensated(number)
         for unit in ("ns", *times.UNITS, "share"):
@@ -339,7 +344,6 @@ def wrong_times(recordings: Recordings) -> Iterator[Rate]:
                 stamps = opened[1].points().timestamp
                 read = stamps is not None and abs(float(np.ptp(stamps)) - 1e8) < 1e7
                 rate.add(read or _named(found, "point-time-unit"), f"timed {number}, {unit}, {type_}", found)
-    yield rate
     yield from _late_cameras(recordings)
     yield from _other_clocks(recordings)
 
@@ -350,6 +354,7 @@ def _steps(scene: Scene) -> np.ndarray:
 
 def _late_cameras(recordings: Recordings) -> Iterator[Rate]:
     rate = Rate("a camera half a frame or more late or early: said", 1.0)
+    yield rate
     for number in range(recordings.streets):
         scene = lp.open_scene(recordings.small(number))
         rng = recordings.rng("late", number)
@@ -358,7 +363,6 @@ def _late_cameras(recordings: Recordings) -> Iterator[Rate]:
             found = check_scene(times.camera_late(scene, camera, late, rng), QUICK)
             hit = any(one.code == "camera-delay" and one.subject.name == camera for one in found)
             rate.add(hit, f"small {number}, {camera}, {late:.3f} s", found)
-    yield rate
 
 
 def _other_clocks(recordings: Recordings) -> Iterator[Rate]:
@@ -375,7 +379,6 @@ def _other_clocks(recordings: Recordings) -> Iterator[Rate]:
             ):
                 found = check_scene(planted, QUICK)
                 rate.add(_named(found, "clock-offset"), f"{name}, {what}, {late:+g} s", found)
-    yield rate
 
 
 # ---- false alarms ----------------------------------------------------------------------------------------------------
@@ -385,11 +388,11 @@ def false_alarms(recordings: Recordings) -> Iterator[Rate]:
     """Sound recordings of other seeds, speeds, motions, rates, beams and layouts; with images; the real one."""
     errors = Rate("sound recordings with an error", 0.0, most=True)
     warnings = Rate("sound recordings with a warning", 0.01, most=True)
+    yield from (errors, warnings)
     for name, scene, options in _sound(recordings):
         found = check_scene(scene, options)
         errors.add(any(one.severity == "error" for one in found), name, found)
         warnings.add(any(one.severity == "warning" for one in found), name, found)
-    yield from (errors, warnings)
 
 
 def _sound(recordings: Recordings) -> Iterator[tuple[str, Scene, CheckOptions]]:

@@ -13,6 +13,7 @@ import argparse
 import os
 import resource
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from check_recordings import Recordings
-from check_rows import ROWS
+from check_rows import ROWS, Rate
 from pipeline_children import run
 from pipeline_input import write_recording
 from rich.console import Console
@@ -35,9 +36,8 @@ PREPARED_FRAMES = 50
 
 # A process that prepares as a user does, with checks that find nothing.
 UNCHECKED = """
-import sys
-import lidarprep.prepare.checking as checking
-checking.check_scene = lambda *_, **__: []
+from importlib import import_module
+import_module("lidarprep.prepare.checking").check_scene = lambda *_, **__: []
 from lidarprep.cli import main
 main()
 """
@@ -112,25 +112,29 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, help="a folder where generated recordings are kept")
     parser.add_argument("--verbose", action="store_true", help="list each miss")
     arguments = parser.parse_args()
-    table = Table("what", "reached", "goal", "")
-    misses: list[str] = []
+    rates: list[Rate] = []
+    costs: list[Cells] = []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `timeout` ends a run with what there is
     with TemporaryDirectory() as folder:
         scratch = (arguments.scratch or Path(folder)).resolve()
         scratch.mkdir(parents=True, exist_ok=True)
         real = arguments.recording or os.environ.get("LIDARPREP_RECORDING")
         recordings = Recordings(scratch, None if not real else Path(real), arguments.seed, arguments.scenes)
-        for name, measure in ROWS.items():
-            if arguments.rows in name:
-                for rate in measure(recordings):
-                    table.add_row(*rate.cells)
-                    misses += rate.misses
-        if arguments.rows in "cost":
-            for cells in cost(recordings, arguments.rounds):
-                table.add_row(*cells)
+        try:
+            for name, measure in ROWS.items():
+                if arguments.rows in name:
+                    rates.extend(measure(recordings))
+            if arguments.rows in "cost":
+                costs.extend(cost(recordings, arguments.rounds))
+        except KeyboardInterrupt:
+            print("ended early: these are the trials until then", file=sys.stderr)
+    table = Table("what", "reached", "goal", "")
+    for cells in (*(rate.cells for rate in rates), *costs):
+        table.add_row(*cells)
     console = Console(width=None if sys.stdout.isatty() else 130)
     console.print(table)
     if arguments.verbose:
-        for miss in misses:
+        for miss in (miss for rate in rates for miss in rate.misses):
             console.print(miss, markup=False)
 
 
