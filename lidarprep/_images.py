@@ -16,6 +16,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lidarprep.errors import GIT_LFS_POINTER
+
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
@@ -93,6 +95,8 @@ def read_header(data: bytes) -> ImageHeader:
         raise BadImageError("is empty")
     known = next((name for beginning, name in _BEGINNINGS if data.startswith(beginning)), None)
     if known is None:
+        if data.startswith(GIT_LFS_POINTER):
+            raise BadImageError("is a Git LFS pointer: it was not downloaded (git lfs pull)")
         raise BadImageError("is no JPEG, PNG, BMP, GIF or TIFF")
     try:
         if known == "JPEG":

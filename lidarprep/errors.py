@@ -68,14 +68,14 @@ class LidarprepError(Exception):
 
 
 # How the small text begins that Git stores in place of a large file, whatever the file's name ends in.
-_GIT_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+GIT_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def is_git_lfs_pointer(path: str | PathLike[str]) -> bool:
     """Return whether a file is Git LFS's pointer to its content; False where it cannot be read."""
     try:
         with Path(place_name(path)).open("rb") as stream:
-            return stream.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER
+            return stream.read(len(GIT_LFS_POINTER)) == GIT_LFS_POINTER
     except (OSError, ValueError):
         return False  # a URL, or a file that the error itself is about
 

@@ -191,7 +191,8 @@ def _read_poses(
         Finding(
             "pose-unreadable",
             f"a frame has no pose, since its file is damaged: {error.message}",
-            "write the file again; or leave the frame out, prepare --skip-bad-frames (skip_bad_frames=True in Recipe)",
+            f"{(error.fix or 'Write the file again').rstrip('.')}; or leave the frame out, prepare --skip-bad-frames "
+            "(skip_bad_frames=True in Recipe)",
             subject=Subject("file", error.path),
         )
         for error in damaged

@@ -100,7 +100,7 @@ def test_a_clock_that_begins_at_0_is_a_clock() -> None:
 
 
 def test_rays_that_met_nothing_need_no_time() -> None:
-    positions = np.array([[np.nan, np.nan, np.nan], [0, 0, 0], [0, 0, 0]])
+    positions = np.array([[np.nan, np.nan, np.nan], [0, 0, 5], [0, 0, 5]])
     points, _ = deskewed(frame_of([0, EPOCH + 450 * MS, EPOCH + 550 * MS], positions=positions))
     assert np.isnan(points.positions[0]).all()
     np.testing.assert_allclose(points.positions[1:, 0], [-0.5, 0.5], atol=1e-12)

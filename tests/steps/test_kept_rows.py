@@ -42,7 +42,7 @@ def test_rows_that_one_step_keeps_are_counted_in_what_the_step_before_has_kept()
 @pytest.mark.parametrize("step", [ToWorld(), VoxelDownsample(0.5), DropIntensity()])
 def test_a_step_that_keeps_all_says_nothing(step: Any) -> None:
     report = StepReport()
-    step(frame_of([[0, 0, 0], [2, 0, 0]]), report)
+    step(frame_of([[1, 0, 0], [2, 0, 0]]), report)
     assert report.kept is None
 
 
