@@ -62,8 +62,10 @@ def checks_beside(scene: Scene, recipe: Recipe, settings: SceneSettings) -> Iter
         FindingsError: What was found ends the run.
     """
     pool = ThreadPoolExecutor(1, "checks")
+    samples, settings.samples = settings.samples, None  # they are freed with the checks, before the run ends
     try:
-        future = pool.submit(check_scene, scene, settings.check_options(recipe), samples=settings.samples)
+        future = pool.submit(check_scene, scene, settings.check_options(recipe), samples=samples)
+        del samples
         checks = _PendingChecks(recipe, future)
         if recipe.strict:
             checks.findings()
