@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import laspy
 import pytest
 
 from lidarprep import cli
+from lidarprep.kernels import jit
 from tests.scenes import write_toolkit_scene
 
 
@@ -102,6 +106,27 @@ def test_a_package_that_cannot_be_written_to_keeps_its_machine_code_elsewhere(tm
     nowhere = run(program, **environment).stdout.strip()
     assert Path(nowhere).name.startswith("lidarprep-kernels-")
     assert not Path(nowhere).exists()  # kept for that process only
+
+
+def test_threads_that_import_kernels_at_once_keep_their_machine_code_in_one_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str] = []
+    second = threading.Thread(target=lambda: jit.kernel(len))
+
+    def slow_njit(**_: Any) -> Callable[[Any], Any]:
+        if not seen:
+            second.start()
+            second.join(0.2)  # it would end here if it did not wait
+        seen.append(jit.numba.config.CACHE_DIR)
+        return lambda function: function
+
+    before = jit.numba.config.CACHE_DIR
+    monkeypatch.setattr(jit.numba, "njit", slow_njit)
+    jit.kernel(len)
+    second.join()
+    assert seen == [str(jit.cache_folder())] * 2
+    assert before == jit.numba.config.CACHE_DIR
 
 
 def test_warming_up_compiles_all_that_reading_a_las_file_takes(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,10 @@ import numba
 from numba.core import event
 
 _HERE = Path(__file__).parent
+
+# Threads import kernels at the same time, and Numba's setting is one for all: without it, machine code came to lie in
+# the working directory.
+_DECORATING = threading.Lock()
 
 
 def _only_ours(folder: Path) -> bool:
@@ -84,12 +89,13 @@ def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     def compile_lazily(function: Callable[..., Any]) -> Any:
         # Numba chooses a function's cache when it is decorated. Other code in this process keeps its own folder.
         settings: Any = numba.config
-        before = settings.CACHE_DIR
-        settings.CACHE_DIR = str(cache_folder())
-        try:
-            return numba.njit(nogil=True, cache=True, **options)(function)
-        finally:
-            settings.CACHE_DIR = before
+        with _DECORATING:
+            before = settings.CACHE_DIR
+            settings.CACHE_DIR = str(cache_folder())
+            try:
+                return numba.njit(nogil=True, cache=True, **options)(function)
+            finally:
+                settings.CACHE_DIR = before
 
     return compile_lazily
 
