@@ -49,7 +49,7 @@ AS_GOOD = 0.02
 
 # Poses do not move if no two of them are further apart. Frames so far on are looked at whether the device does: a fast
 # one leaves the first surroundings, a slow one needs many frames to move so far that it tells.
-AT_REST_M, REST_GAPS = 0.3, (1, 3, 8, 20)
+AT_REST_M, REST_GAPS = 0.3, (1, 3, 5, 8, 20)
 
 # A motion that a search finds is another than the poses' if it is so far from it.
 OTHER_MOTION_M = 0.8
