@@ -11,8 +11,9 @@ from lidarprep.checks._surroundings import NO_MOTION, apart, search, surrounding
 from lidarprep.checks._verdict import OTHER_MOTION_M, SURE_SHARE, Verdict, clearly_better
 from lidarprep.scene import Finding, Frame, Subject
 
-# Frames so far from the first are looked at, until two coincide to this share: then the device is at rest.
-REST_GAPS, REST_SHARE = (3, 1, 10), 0.65
+# Frames so far from the first are looked at, until two coincide to this share: then the device is at rest. A fast
+# device leaves the first surroundings soon; a slow one needs many frames to move so far that it tells.
+REST_GAPS, REST_SHARE = (3, 1, 5, 10, 20), 0.65
 
 
 def judge_rest(samples: SceneSamples, posed: Sequence[Frame]) -> Verdict:
