@@ -143,8 +143,12 @@ class _Check:
         """Each camera's alignment, at the poses as given."""
         names = [name for name, shots in self.shots.items() if len(shots) >= FEWEST_FRAMES]
         # The first, the middle and the last frame first: a camera that is aligned by them clearly needs no others.
-        judged = self._judged(names, slice(None, None, 2))
-        judged |= self._judged([name for name in names if not _clearly_aligned(*judged[name][:2])])
+        every_other = slice(None, None, 2)
+        judged = self._judged(
+            [name for name in names if len(self.shots[name][every_other]) >= FEWEST_FRAMES], every_other
+        )
+        clearly = {name for name, (verdict, found, _) in judged.items() if _clearly_aligned(verdict, found)}
+        judged |= self._judged([name for name in names if name not in clearly])
         return [Alignment(camera, *judged.get(camera.name, ("cannot tell", None, 0))) for camera in self.scene.cameras]
 
     def _judged(self, names: Sequence[str], part: slice = _ALL) -> dict[str, Judged]:
@@ -360,7 +364,8 @@ def _misaligned(one: Alignment, *, anew: bool) -> Finding:
         f"camera {name} is turned by {found.angle:.1f}°, or its images are out of time: edges of images and points "
         f"agree best if it is turned by {about} of its axes (x right, y down, z forward), in {one.frames} frames; "
         f"score {found.fine_best:.1f} there, {found.fine_given:.1f} as given",
-        "`lidarprep inspect --write-calibration FILE` writes the pose that was found; or check the images' times",
+        "`lidarprep inspect SCENE --write-calibration FILE` writes it, with the pose that was found; or check the "
+        "images' times",
         subject=Subject("camera", name),
         found=round(found.angle, 2),
         expected=f"less than {MISALIGNED_DEGREES:g}°",
@@ -397,7 +402,8 @@ def _swapped(pair: _Exchange) -> Finding:
         f"cameras {one.name} and {other.name} look as if their {what} were exchanged: the images of each agree with "
         f"the points at the other's pose (score {pair.others[0]:.1f} and {pair.others[1]:.1f}), and not at its own "
         f"({pair.own[0]:.1f} and {pair.own[1]:.1f})",
-        "`lidarprep inspect --write-calibration FILE` writes them exchanged back; or mend the recording",
+        "`lidarprep inspect SCENE --write-calibration FILE` writes it, with the two exchanged back; or mend the "
+        "recording",
         severity="error" if pair.is_sure else "warning",
         subject=Subject("camera", one.name),
         found=other.name,

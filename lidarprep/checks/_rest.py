@@ -11,7 +11,7 @@ from lidarprep.checks._surroundings import NO_MOTION, apart, search, surrounding
 from lidarprep.checks._verdict import OTHER_MOTION_M, SURE_SHARE, Verdict, clearly_better
 from lidarprep.scene import Finding, Frame, Subject
 
-# Frames so far from the first are looked at, until two coincide to this share: then the device is at rest. A fast
+# Frames so far from the first are looked at. If two coincide to this share, the device is at rest between them. A fast
 # device leaves the first surroundings soon; a slow one needs many frames to move so far that it tells.
 REST_GAPS, REST_SHARE = (3, 1, 5, 10, 20), 0.65
 
@@ -27,7 +27,7 @@ def judge_rest(samples: SceneSamples, posed: Sequence[Frame]) -> Verdict:
             continue
         found = search(one, other, NO_MOTION)
         if found.share_at_start >= REST_SHARE:
-            break
+            continue
         far = float(np.linalg.norm(found.motion[:, 3]))
         if apart(found.motion, NO_MOTION) < OTHER_MOTION_M or not clearly_better(found.share, found.share_at_start):
             continue

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def print_notes(notes: Sequence[str], *, label: str = "note") -> None:
         console().print(Text.assemble((f"{label}: ", "yellow"), note))
 
 
-def print_findings(findings: Sequence[Finding]) -> None:
+def print_findings(findings: Sequence[Finding], accepted: Collection[str] = ()) -> None:
     """Print findings by severity, each with its code, and on a second line what to do."""
     if not findings:
         return
@@ -65,7 +65,11 @@ def print_findings(findings: Sequence[Finding]) -> None:
 
     for one in findings:
         style = {"error": "bold red", "warning": "yellow", "note": "dim"}[one.severity]
-        line = Text.assemble((f"{one.severity}: ", style), one.message, (f" [{one.code}]", "dim"))
+        line = Text.assemble(
+            (f"{one.severity}: ", style),
+            one.message,
+            (f" [{one.code}{', accepted' if one.code in accepted else ''}]", "dim"),
+        )
         if one.option is not None or one.cure:
             flag = "" if one.option is None else one.option.flag
             line.append("\n  " + "; ".join(part for part in (flag, one.cure) if part), "dim")

@@ -85,7 +85,7 @@ def show_manifest(manifest: Manifest, *, processed: bool = True) -> None:
         _show_frames(manifest)
     else:
         say("nothing to do: this recording was prepared by this recipe before")
-    print_findings(manifest.findings)
+    print_findings(manifest.findings, manifest.accepted)
     for record in manifest.attachments:
         if len(record.frames) > 1:
             say(f"{record.url}: {len(record.frames)} frames, {record.bytes / 1e6:.1f} MB")

@@ -41,7 +41,7 @@ def command(
     storage = o.storage_from(StorageOptions(), flags)
     parameters = (read_yaml(params, "the parameter file") if params else {}) | parse_params(param or [], type)
     loaded = load_manifest(manifest, storage)
-    print_findings([one for one in loaded.findings if one.severity != "note"])
+    print_findings([one for one in loaded.findings if one.severity != "note"], [*loaded.accepted, *(accept or ())])
     with ScaleClient(api_url=api_url) as client:
         o.require_said(client, live=live, yes=yes)
         wanted = unique_id_of(loaded, type, parameters) if unique_id == AUTO else unique_id

@@ -52,7 +52,7 @@ class SceneSettings:
             SceneError, FormatError: A frame cannot be read; where bad frames are skipped, none can.
         """
         samples = _SampleFrames(scene, recipe, frames)
-        notes: list[str] = []
+        notes = ["images were not checked, as --checks quick asks"] if recipe.checks == "quick" else []
         offset = _offset(samples, notes)
         scale = None if recipe.drop_intensity else _intensity_scale(samples, notes)
         looked_at = [samples.first_sound(row, samples.sample) for row in samples.rows]
