@@ -21,6 +21,10 @@ from lidarprep.scene.pose import conjugate, matrices, multiply, rotate
 # Points are judged in this ring round the device: nearer ones are its own body, which moves with it, and farther ones
 # are sparse. The lowest third of them is left out: level ground coincides under most motions.
 NEAREST_M, FURTHEST_M, LOWEST = 4.0, 40.0, 1 / 3
+
+# So are points less than this above the lowest one of their cell: the rings that a lidar draws on level ground move
+# with it, as if the points were in the world.
+ABOVE_GROUND_M, CELL_M = 0.3, 2.0
 FEWEST_POINTS = 300
 
 VOXEL_M = 0.3
@@ -94,9 +98,18 @@ def surroundings(sample: Sample, centre: NDArray[np.float64] | None = None) -> S
     points = points[(away > NEAREST_M) & (away < FURTHEST_M)]
     if len(points):
         height = points[:, 2]
-        lowest = np.quantile(height, LOWEST)
-        points = points[height > lowest]
+        points = points[(height > np.quantile(height, LOWEST)) & (height > _ground(points) + ABOVE_GROUND_M)]
     return Surroundings(np.ascontiguousarray(points))
+
+
+def _ground(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for each of (N, 3) points the height of the lowest one of its cell, metres."""
+    cells = np.floor(points[:, :2] / CELL_M).astype(np.int64) + round(FURTHEST_M / CELL_M)
+    across = 2 * round(FURTHEST_M / CELL_M) + 1
+    row = cells[:, 0] * across + cells[:, 1]
+    lowest = np.full(across * across, np.inf)
+    np.minimum.at(lowest, row, points[:, 2])
+    return np.asarray(lowest[row])
 
 
 def shares(first: Points, second: Points, transforms: Transforms, size: float = VOXEL_M) -> NDArray[np.float64]:

@@ -99,6 +99,20 @@ def test_featureless_ground_tells_nothing(step: float) -> None:
         assert judge_poses(planted, SceneSamples(planted)).findings == []
 
 
+@pytest.mark.parametrize("slope", [0.0, 0.08])
+def test_rings_on_open_ground_move_with_the_lidar_and_tell_nothing(slope: float) -> None:
+    rng = np.random.default_rng(0)
+    distance = np.repeat(1.8 / np.tan(np.radians(np.arange(3.0, 26.0, 1.0))), 450)
+    angle = np.tile(np.radians(np.arange(0.0, 360.0, 0.8)), 23)
+    x, y = distance * np.cos(angle), distance * np.sin(angle)
+    frames = []
+    for row in range(4):
+        cloud = PointCloud(np.column_stack((x, y, slope * x - 1.8 + rng.normal(0, 0.02, len(x)))), "ego")
+        frames.append(Frame(str(row), row, lambda cloud=cloud: cloud, world_from_ego=at(3.0 * row)))  # type: ignore[misc]
+    scene = Scene("memory", "memory", tuple(frames))
+    assert judge_poses(scene, SceneSamples(scene)).findings == []
+
+
 @pytest.mark.parametrize("kind", ["xyzw", "wxyz"])
 def test_a_device_at_rest_whose_quaternions_are_in_the_wrong_order_leans(kind: str) -> None:
     scene = drive(np.random.default_rng(3), "at rest", columns=180, frames=3)

@@ -158,9 +158,6 @@ def faults(folder: Path) -> dict[str, tuple[Any, str]]:
             lambda: ply.write_bytes(ply.read_bytes().replace(b"vertex 500", b"vertex 900000000")),
             "10.ply",
         ),
-        "a missing pose": ((folder / "poses/10.json").unlink, "10"),
-        "a broken pose": (lambda: write_json(folder / "poses/10.json", {"heading": [1, 0, 0]}), "10.json"),
-        "a camera without calibration": ((folder / "cameras/front/intrinsics.json").unlink, "front"),
     }
 
 
@@ -175,6 +172,23 @@ def test_a_recording_that_is_not_sound_is_one_clear_error_and_leaves_nothing(
     assert named in ended.err
     assert "Traceback" not in ended.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("pose", ["missing", "broken"])
+def test_a_frame_without_a_pose_is_named_and_the_others_are_kept(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path, pose: str
+) -> None:
+    if pose == "missing":
+        (scene_folder / "poses/10.json").unlink()
+    else:
+        write_json(scene_folder / "poses/10.json", {"heading": [1, 0, 0]})
+    ended = lidarprep("prepare", scene_folder, "--out", tmp_path / "out")
+    assert ended.code == 2
+    assert "frame 10 has no pose" in ended.err
+    assert not (tmp_path / "out/manifest.json").exists()
+    ended = lidarprep("prepare", scene_folder, "--out", tmp_path / "out", "--skip-bad-frames", "--json")
+    assert ended.code == 0
+    assert [frame["id"] for frame in json.loads(ended.out)["frames"]] == ["9", "11"]
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(lidarprep: Any, tmp_path: Path) -> None:
@@ -525,4 +539,4 @@ def test_columns_of_figures_are_aligned_at_the_right_and_prose_at_the_left(
 
 def test_the_layouts_are_described_from_the_left(lidarprep: Any) -> None:
     told = lidarprep("layouts").err
-    assert "│ ros1           │ a ROS 1 bag: a file NAME.bag  " in told
+    assert "│ ros1             │ a ROS 1 bag: a file NAME.bag  " in told

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from lidarprep.datasets import open_scene
 from lidarprep.datasets.euler_angles import guess_unit, quaternions_of
+from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.pose_files import read_poses
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles import write_points
@@ -92,14 +93,14 @@ def test_angles_in_degrees_are_read_so_by_name_or_by_their_numbers(tmp_path: Pat
 def test_the_unit_that_is_asked_for_has_priority_and_is_refused_where_there_is_no_angle(tmp_path: Path) -> None:
     path = tmp_path / "poses.csv"
     path.write_text("x,y,z,roll,pitch,yaw\n0,0,0,0,0,2\n1,0,0,0,0,2\n")
-    by_guess, by_word = read_poses(path), read_poses(path, "degrees")
+    by_guess, by_word = read_poses(path), read_poses(path, OpenOptions(poses_are="degrees"))
     assert "radians" in by_guess.notes[0]
     assert "--poses-are degrees" in by_guess.notes[0]
     assert Rotation.from_quat(by_guess.quaternions[0], scalar_first=True).magnitude() == pytest.approx(2)
     assert Rotation.from_quat(by_word.quaternions[0], scalar_first=True).magnitude() == pytest.approx(np.radians(2))
     path.write_text("x,y,z,qw,qx,qy,qz\n0,0,0,1,0,0,0\n")
     with pytest.raises(FormatError, match="no roll, pitch and yaw that could be degrees"):
-        read_poses(path, "degrees")
+        read_poses(path, OpenOptions(poses_are="degrees"))
 
 
 def test_the_option_reaches_the_poses_of_a_folder(tmp_path: Path) -> None:
