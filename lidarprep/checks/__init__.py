@@ -6,6 +6,7 @@ samples of its frames and the options, and returns findings; none for a sound re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -102,7 +103,11 @@ class CheckOptions:
 
 @np.errstate(over="ignore", invalid="ignore")  # absurd coordinates
 def check_scene(
-    scene: Scene, options: CheckOptions | None = None, *, samples: SceneSamples | None = None
+    scene: Scene,
+    options: CheckOptions | None = None,
+    *,
+    samples: SceneSamples | None = None,
+    views: Mapping[str, CameraView] | None = None,
 ) -> list[Finding]:
     """Find what is odd about a recording.
 
@@ -110,6 +115,7 @@ def check_scene(
         scene: The recording.
         options: What it is judged by.
         samples: Frames of it that were read already, and which of its frames are judged.
+        views: The `camera_views` of its usual samples, if they are known already.
 
     Returns:
         The findings, the gravest first, with those of opening it; none for a sound recording.
@@ -128,7 +134,7 @@ def check_scene(
     of_images = odd_images(samples, decode=options.level == "full", unreadable=options.unreadable_images)
     of_images += odd_intrinsics(scene)
     if not (wrong_frame or verdict.points_frame_is_wrong):  # else the views of the cameras mean nothing
-        views = camera_views(scene, looked_at)
+        views = camera_views(scene, looked_at) if views is None else views
         findings += [finding for view in views.values() if (finding := odd_extrinsics(view)) is not None]
         if options.level == "full" and scene.cameras:
             from lidarprep.checks._alignment import misaligned_cameras  # brings Numba

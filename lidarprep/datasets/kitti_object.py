@@ -26,7 +26,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lidarprep.datasets._kitti_calibration import LARGEST_FILE, Calibration, read_calibration
 from lidarprep.datasets.association import unpaired
@@ -37,6 +36,7 @@ from lidarprep.datasets.unread import unread_folders
 from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.pointfiles import read_points
 from lidarprep.pointfiles.fields import cloud_from_fields
+from lidarprep.pointfiles.row_layout import row_width
 from lidarprep.scene import (
     Camera,
     CameraImage,
@@ -272,8 +272,8 @@ def _camera(name: str, index: int, calibration: Calibration) -> Camera:
 def read_waymo_points(path: Path, frame: ReferenceFrame) -> PointCloud:
     """Read the points of one of Waymo's sweeps: positions (N, 3) float32 metres, intensity (N,) float32.
 
-    Converters write rows of six, five or four; the length is that with which neighbouring rows are nearest. Where the
-    user names the columns, `read_points` reads the file in place of this.
+    Converters write rows of six, five or four; the numbers tell which. Where the user names the columns, `read_points`
+    reads the file in place of this.
 
     Raises:
         FormatError: The file is empty, or of another length than such rows have.
@@ -284,16 +284,7 @@ def read_waymo_points(path: Path, frame: ReferenceFrame) -> PointCloud:
     if not fitting:
         raise FormatError(path, found=f"{len(content)} bytes", expected="rows of 6, 5 or 4 float32, as of Waymo")
     numbers = np.frombuffer(content, dtype="<f4")
-    rows = min((numbers.reshape(-1, length) for length in fitting), key=_roughness)
+    width = row_width(numbers, fitting[0])
+    rows = numbers.reshape(-1, width if width in fitting else fitting[0])
     names = ("x", "y", "z", "intensity", "elongation", "frame time")
     return cloud_from_fields(path, {name: rows[:, k] for k, name in enumerate(names[: rows.shape[1]])}, frame)
-
-
-def _roughness(rows: NDArray[np.float32]) -> float:
-    """Return the median step from row to row over the median distance from the middle: small where rows are points."""
-    xyz = rows[:, :3].astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        step = np.median(np.abs(np.diff(xyz, axis=0)).sum(axis=1)) if len(xyz) > 1 else 0.0
-        spread = np.median(np.abs(xyz - np.median(xyz, axis=0)).sum(axis=1))
-        ratio = float(step / spread)
-    return ratio if np.isfinite(ratio) else np.inf

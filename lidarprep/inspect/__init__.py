@@ -89,7 +89,7 @@ def inspect_scene(
             samples.add(frame, None if one.sample is None else Sample(frame, one.sample))
     views = camera_views(scene, samples.usual)
     cameras = _cameras(scene, views)
-    findings = check_scene(scene, options, samples=samples)
+    findings = check_scene(scene, options, samples=samples, views=views)
     frame_is_wrong = any(finding.code.startswith("points-in-") for finding in findings)
     to_propose_by = [] if frame_is_wrong else samples.usual
     intensities = [value for one in figures for value in one.intensities]

@@ -1,7 +1,7 @@
 """Bare rows of numbers without a header: KITTI's .bin, and nuScenes' .pcd.bin, which is not a PCD.
 
 Nothing in such a file says how many numbers a row has, so the numbers have to show that they are what the name says;
-`_row_layout` says how. The user can name the columns instead, and then is believed.
+`row_layout` says how. The user can name the columns instead, and then is believed.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles._files import appearing_whole, cast, scalar_columns
-from lidarprep.pointfiles._row_layout import WIDTHS, is_absurd, row_width
 from lidarprep.pointfiles.columns import NamedColumn, cloud_from_columns, columns_option, parse_columns
 from lidarprep.pointfiles.fields import cloud_from_fields
+from lidarprep.pointfiles.row_layout import WIDTHS, is_absurd, row_width
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 KITTI_COLUMNS = ("x", "y", "z", "intensity")

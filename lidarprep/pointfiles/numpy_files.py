@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles._files import appearing_whole, records, scalar_columns
-from lidarprep.pointfiles._row_layout import row_width
 from lidarprep.pointfiles.columns import cloud_from_columns, columns_option, parse_columns, refuse_types
 from lidarprep.pointfiles.fields import cloud_from_fields, is_known
+from lidarprep.pointfiles.row_layout import row_width
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 # The columns of a plain (N, 3+) array; further ones are ignored.
