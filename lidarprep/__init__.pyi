@@ -37,6 +37,7 @@ from .prepare import Progress, prepare
 from .prune import Pruning, prune
 from .recipe import Recipe, RunRecipe, TaskRecipe
 from .repair import Repair, repair
+from .report.page import write_report
 from .run import RunResult, run
 from .sample import write_sample
 from .scene import (
@@ -138,5 +139,6 @@ __all__ = [
     "submit",
     "verify",
     "write_points",
+    "write_report",
     "write_sample",
 ]
