@@ -471,7 +471,8 @@ def _fates(figures: Sequence[FrameFigures]) -> Plot:
     kinds = [fate.title.replace(" ", "-") for fate in Fate]
     bad = [row for row, one in enumerate(figures) if one.error is not None]
     totals = counts.sum(axis=1)
-    said = f"{len(figures):,} frames with {int(totals.min()):,} to {int(totals.max()):,} points each, by what becomes of them."
+    least, most = int(totals.min()), int(totals.max())
+    said = f"{len(figures):,} frames with {least:,} to {most:,} points each, by what becomes of them."
     svg = stacked_bars("fates", "Points a frame by their fate", said, counts, kinds, bad=bad)
     used = [fate for fate in Fate if counts[:, fate].any()]
     rows = [(one.id, *(f"{one.fates[fate]:,}" for fate in used)) for one in figures[:MOST_ROWS]]

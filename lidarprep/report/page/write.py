@@ -136,12 +136,12 @@ def make_report(
     with_labels = {one.index for one in labels if one.cuboids}
     labelled = view.labelled
     preferred = [is_labelled or row in with_labels for row, is_labelled in enumerate(labelled)]
-    first = first_view(view)
-    budget = plan(view, first, labelled=preferred, size_mb=size_mb, frames=frames, points_a_frame=points_a_frame)
-    devices = _devices(view, first.device if first is not None else None)
     pool = ThreadPoolExecutor(1, "checks")
     try:
         checks = pool.submit(_check, view) if findings is None else None
+        first = first_view(view)
+        budget = plan(view, first, labelled=preferred, size_mb=size_mb, frames=frames, points_a_frame=points_a_frame)
+        devices = _devices(view, first.device if first is not None else None)
         reading = read_scene(
             view,
             budget,
