@@ -12,12 +12,12 @@ const COLOURS: [ColourMode, string][] = [
   ["height", "Height"], ["frame", "Frame"], ["intensity", "Intensity"], ["device", "Device"], ["time", "Time"], ["fate", "Fate"],
 ];
 const VIEWS: [View, string, string, string][] = [
-  ["orbit", "Orbit", "1", "From behind the device"], ["top", "Top", "2", "From above"],
-  ["side", "Side", "3", "From the device's right"], ["driver", "Driver", "4", "From the device, looking ahead"],
+  ["orbit", "Orbit", "o", "From behind the device"], ["top", "Top", "t", "From above"],
+  ["side", "Side", "s", "From the device's right"], ["driver", "Driver", "d", "From the device, looking ahead"],
 ];
 const LAYERS: [Layer, string, string, string][] = [
-  ["grid", "Grid", "d", "squares of 10 m on the ground"], ["region", "Region", "g", "outline of the region of interest"],
-  ["band", "Band", "b", "planes of the height band"], ["path", "Path", "t", "path of the device"],
+  ["grid", "Grid", "q", "squares of 10 m on the ground"], ["region", "Region", "g", "outline of the region of interest"],
+  ["band", "Band", "b", "planes of the height band"], ["path", "Path", "p", "path of the device"],
   ["axes", "Axes", "e", "axes of the device: x red, y green, z blue"], ["cameras", "Cameras", "f", "camera frusta"],
   ["radar", "Radar", "r", "radar points"], ["cuboids", "Cuboids", "x", "labels and pre-labels (dashed)"],
   ["labels", "Names", "l", "names of cuboids and cameras"],
@@ -30,7 +30,7 @@ function toggle(text: Node | string, title: string, problem: string | null, run:
 }
 
 function group(label: string, ...children: (Node | string)[]): HTMLElement {
-  return h("div", { class: "lv-group", role: "group", "aria-label": label }, h("span", { class: "lv-name" }, label), ...children);
+  return h("div", { class: "lv-set", role: "group", "aria-label": label }, h("span", { class: "lv-set-name" }, label), ...children);
 }
 
 /** A set with a member more or less. */
@@ -76,8 +76,8 @@ function addViewKeys(app: App, stage: Stage): void {
   }
   add("Enter", "Choose the point in the middle", () => stage.choose(only.clientWidth / 2, only.clientHeight / 2, Infinity));
   app.keys.add(
-    { key: "i", label: "Zoom in, out", group: "View", run: () => stage.zoom(0.85) },
-    { key: "o", label: "Zoom in, out", group: "View", run: () => stage.zoom(1 / 0.85) },
+    { key: "+", label: "Zoom in, out", group: "View", run: () => stage.zoom(0.85) },
+    { key: "-", label: "Zoom in, out", group: "View", run: () => stage.zoom(1 / 0.85) },
   );
 }
 
@@ -96,7 +96,7 @@ export function mountTimeline(element: HTMLElement, app: App, live: HTMLElement)
   const previous = button("◂", "Previous frame", ",", () => step(-1));
   const playing = button("▶", "Play", " ", play);
   const next = button("▸", "Next frame", ".", () => step(1));
-  const slider = h("input", { type: "range", class: "lv-slider", min: 0, max: last, step: 1, value: 0, "aria-label": "Frame", title: single ?? "Frame", disabled: single !== null, oninput: () => go(Number(slider.value)) });
+  const slider = h("input", { type: "range", class: "lv-track", min: 0, max: last, step: 1, value: 0, "aria-label": "Frame", title: single ?? "Frame", disabled: single !== null, oninput: () => go(Number(slider.value)) });
   const speed = h("select", { class: "lv-select", "aria-label": "Speed, frames a second", title: single ?? keys.title("Speed", "< and >"), disabled: single !== null, onchange: () => state.set({ speed: Number(speed.value) }) },
     ...SPEEDS.map((value) => h("option", { value }, `${value} a second`)));
   const caption = h("div", { class: "lv-caption" });
@@ -168,20 +168,20 @@ export function mountControls(element: HTMLElement, app: App, stage: Stage | nul
   };
   const flip = () => setTogether(state.get().aggregate > 1 ? 1 : wanted);
   const together = toggle("Aggregate", keys.title("Show several frames together", "a"), single, flip);
-  const number = h("input", { type: "range", min: 2, max: Math.max(2, most), value: wanted, class: "lv-slider lv-short", "aria-label": "Frames together", title: single ?? keys.title("Frames together", "[ and ]"), disabled: single !== null, oninput: () => setTogether(Number(number.value)) });
+  const number = h("input", { type: "range", min: 2, max: Math.max(2, most), value: wanted, class: "lv-track lv-short", "aria-label": "Frames together", title: single ?? keys.title("Frames together", "N and Shift N"), disabled: single !== null, oninput: () => setTogether(Number(number.value)) });
   const numberText = h("output", { class: "lv-figure" });
   keys.add(
     { key: "a", label: "Several frames together", group: "Frames", run: flip },
-    { key: "[", label: "Fewer, more of them", group: "Frames", run: () => setTogether(Math.max(2, wanted - 1)) },
-    { key: "]", label: "Fewer, more of them", group: "Frames", run: () => setTogether(wanted + 1) },
+    { key: "Shift+n", label: "Fewer, more of them", group: "Frames", run: () => setTogether(Math.max(2, wanted - 1)) },
+    { key: "n", label: "Fewer, more of them", group: "Frames", run: () => setTogether(wanted + 1) },
   );
 
   const setSize = (value: number) => state.set({ pointSize: Math.min(8, Math.max(1, value)) });
-  const size = h("input", { type: "range", min: 1, max: 8, step: 1, class: "lv-slider lv-short", "aria-label": "Size of the points, pixels", title: keys.title("Size of the points", "− and +"), oninput: () => setSize(Number(size.value)) });
+  const size = h("input", { type: "range", min: 1, max: 8, step: 1, class: "lv-track lv-short", "aria-label": "Size of the points, pixels", title: keys.title("Size of the points", "[ and ]"), oninput: () => setSize(Number(size.value)) });
   const sizeText = h("output", { class: "lv-figure" });
   keys.add(
-    { key: "-", label: "Smaller, bigger points", group: "Points", run: () => setSize(state.get().pointSize - 1) },
-    { key: "+", label: "Smaller, bigger points", group: "Points", run: () => setSize(state.get().pointSize + 1) },
+    { key: "[", label: "Smaller, bigger points", group: "Points", run: () => setSize(state.get().pointSize - 1) },
+    { key: "]", label: "Smaller, bigger points", group: "Points", run: () => setSize(state.get().pointSize + 1) },
   );
 
   const has = scene.frames.some((frame) => frame.points?.columns.includes("fate"));

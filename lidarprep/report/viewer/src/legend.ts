@@ -7,7 +7,7 @@ import { type App, shownFrames } from "./state";
 
 /** `from`: the share of the scale at which the bar begins. */
 function bar(title: string, low: string, high: string, from = 0): Node[] {
-  const scale = h("div", { class: "lv-bar", role: "img", "aria-label": `${title}: dark is ${low}, bright is ${high}` });
+  const scale = h("div", { class: "lv-scale", role: "img", "aria-label": `${title}: dark is ${low}, bright is ${high}` });
   const stops = Array.from({ length: 17 }, (_, i) => css(viridis(from + ((1 - from) * i) / 16)));
   scale.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
   return [h("h3", {}, title), scale, h("div", { class: "lv-ends" }, h("span", {}, low), h("span", {}, high))];

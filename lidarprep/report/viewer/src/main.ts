@@ -5,4 +5,4 @@ import { mountViewer } from "./viewer";
 
 const section = document.getElementById("viewer");
 const scene = readScene(document);
-if (section && scene) Object.assign(window, { lidarprep: mountViewer(section, scene) });
+if (section && scene?.frames.length) Object.assign(window, { lidarprep: mountViewer(section, scene) });

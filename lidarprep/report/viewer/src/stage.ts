@@ -53,7 +53,7 @@ export class Stage {
   }
 
   private constructor(private readonly element: HTMLElement, private readonly app: App, software: boolean) {
-    this.canvas = h("canvas", { class: "lv-canvas", tabindex: 0, role: "application", "aria-label": "Points in 3D. Arrow keys turn the view, Shift with arrow keys moves it, I and O zoom, Enter chooses the point in the middle, question mark lists all keys." });
+    this.canvas = h("canvas", { class: "lv-canvas", tabindex: 0, role: "application", "aria-label": "Points in 3D. Arrow keys turn the view, Shift with arrow keys moves it, plus and minus zoom, Enter chooses the point in the middle, question mark lists all keys." });
     this.renderer = new WebGLRenderer({ canvas: this.canvas, antialias: !software, powerPreference: "high-performance" });
     this.renderer.outputColorSpace = LinearSRGBColorSpace;
     this.renderer.setPixelRatio(software ? Math.min(1, devicePixelRatio) : Math.min(2, devicePixelRatio));

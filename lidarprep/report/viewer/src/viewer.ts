@@ -31,10 +31,6 @@ export function mountViewer(section: HTMLElement, scene: SceneData): Handle {
   const said = h("div", { class: "lv-hidden", "aria-live": "polite" });
   const root = h("div", { class: "lv-viewer" });
   section.append(root);
-  if (!scene.frames.length) {
-    root.append(h("p", { class: "lv-note" }, "The page has no frames to show."));
-    throw new Error("the page has no frames");
-  }
   const state = new Store({
     frame: 0, aggregate: 1, colour: "height", fates: new Set(scene.fates.keys()), pointSize: 2, selected: null,
     layers: new Set(["grid", "region", "path", "axes", "cameras", "radar", "cuboids", "labels"]),
@@ -48,8 +44,8 @@ export function mountViewer(section: HTMLElement, scene: SceneData): Handle {
   };
 
   const views = h("div", { class: "lv-views" });
-  const legend = h("div", { class: "lv-panel lv-legend" });
-  const inspector = h("div", { class: "lv-panel lv-inspector", role: "region", "aria-label": "Selected point", hidden: true });
+  const legend = h("div", { class: "lv-card lv-legend" });
+  const inspector = h("div", { class: "lv-card lv-inspector", role: "region", "aria-label": "Selected point", hidden: true });
   const notes = h("div", { class: "lv-notes" });
   const canvas = h("div", { class: "lv-stage" }, notes, views, legend, inspector);
   const timeline = h("div", { class: "lv-timeline" });
@@ -64,7 +60,7 @@ export function mountViewer(section: HTMLElement, scene: SceneData): Handle {
   const stage = Stage.create(canvas, app);
   if (!stage) {
     canvas.classList.add("lv-without");
-    notes.append(h("p", { class: "lv-note" }, "This browser shows no WebGL, which the 3D view needs. The images below still work."));
+    notes.append(h("p", { class: "lv-say" }, "This browser shows no WebGL, which the 3D view needs. The images below still work."));
   }
   mountViews(views, app, stage);
   mountTimeline(timeline, app, live);
@@ -97,7 +93,7 @@ function mountNotes(element: HTMLElement, app: App, has3d: boolean, decoded: () 
     else if (!frame.points.shown) notes.push("No point of this frame is in the page.");
     if (!scene.has_poses) notes.push("The recording has no poses: every frame is drawn about its own device.");
     else if (!frame.world_from_ego && !frame.error) notes.push("This frame has no pose: it is drawn at the origin.");
-    element.replaceChildren(...notes.map((note) => h("p", { class: frame.error === null ? "lv-note" : "lv-note lv-bad" }, note)));
+    element.replaceChildren(...notes.map((note) => h("p", { class: frame.error === null ? "lv-say" : "lv-say lv-bad" }, note)));
   };
   const load = () => {
     void Promise.all(shownFrames(scene, state.get()).map((row) => points.load(row))).then(() => {
