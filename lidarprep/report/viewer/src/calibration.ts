@@ -1,0 +1,3 @@
+import type { App } from "./state";
+
+export function mountCalibration(_element: HTMLElement, _app: App): void {}
