@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -9,7 +10,7 @@ from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
 from lidarprep.datasets.options import NAME_LISTS, OpenOptions
 from lidarprep.models import CheckedModel
-from lidarprep.scene import RegionOfInterest3D
+from lidarprep.scene import Frame, RegionOfInterest3D
 from lidarprep.storage.options import StorageOptions
 
 __all__ = ["Recipe", "RunRecipe", "StorageOptions", "TaskRecipe"]
@@ -103,6 +104,19 @@ class Recipe(CheckedModel):
     strict: bool = False
     max_speed: Annotated[FiniteFloat, Field(gt=0)] = DEFAULT_MAX_SPEED_M_S
     odometry: bool = False
+
+    def select(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Return those of a scene's frames that are prepared, in time order.
+
+        Raises:
+            RecipeError: There are none of those that `frames` names.
+        """
+        from lidarprep.steps.sampling import labelled_rows, select_frames  # brings NumPy
+
+        selected = select_frames(frames, self.frames)
+        if self.only_labelled:
+            selected = [selected[row] for row in labelled_rows(len(selected), self.labeling_sample_rate or 1)]
+        return selected
 
     def with_device_height(self, estimate: float | None) -> Recipe:
         """Return the recipe with what "auto" was estimated as; the same recipe where it says the height itself."""

@@ -16,9 +16,9 @@ from lidarprep.prepare.checking import KnownFindings
 from lidarprep.prepare.plan import plan
 from lidarprep.prepare.processing import NoProgress, Progress
 from lidarprep.prepare.run import Run
-from lidarprep.prepare.settings import SceneSettings
 from lidarprep.recipe import Recipe, StorageOptions
 from lidarprep.scene import Scene
+from lidarprep.scene_settings import SceneSettings
 from lidarprep.storage import Manifest
 from lidarprep.storage.cache import FrameCache
 from lidarprep.storage.manifest import AttachmentRecord, first_expiry

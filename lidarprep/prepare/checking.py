@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lidarprep.checks import check_scene
-from lidarprep.prepare.settings import SceneSettings
 from lidarprep.recipe import Recipe
 from lidarprep.scene import Finding, Scene
 from lidarprep.scene.finding import refuse
+from lidarprep.scene_settings import SceneSettings
 
 
 class SceneChecks(Protocol):

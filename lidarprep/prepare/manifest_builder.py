@@ -9,9 +9,9 @@ from lidarprep.checks import BadImage, CroppedFrame, emptied_frames, empty_frame
 from lidarprep.errors import SceneError
 from lidarprep.prepare.empty_result import require_points
 from lidarprep.prepare.fingerprint import RunIdentity
-from lidarprep.prepare.settings import SceneSettings
 from lidarprep.recipe import Recipe
 from lidarprep.scene import Finding, Scene
+from lidarprep.scene_settings import SceneSettings
 from lidarprep.steps.sampling import labelled_rows, select_frames
 from lidarprep.storage.manifest import (
     AttachmentRecord,

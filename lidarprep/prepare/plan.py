@@ -9,7 +9,6 @@ from lidarprep.attachments import SceneFormat, get_format
 from lidarprep.errors import SceneError
 from lidarprep.recipe import Recipe
 from lidarprep.scene import CameraImage, Frame, PointCloud, Scene
-from lidarprep.steps.sampling import labelled_rows, select_frames
 from lidarprep.storage.keys import KeyMaker
 
 
@@ -50,12 +49,10 @@ def plan(scene: Scene, recipe: Recipe) -> list[FrameTask]:
     if len(set(ids)) < len(ids):
         twice = next(frame_id for row, frame_id in enumerate(ids) if frame_id in ids[:row])
         raise SceneError(f"{scene.source} has two frames with the id {twice!r}")
-    frames = select_frames(scene.frames, recipe.frames)
+    frames = recipe.select(scene.frames)
     for name in (scene.source, *ids, *(source.location for frame in frames for source in frame.sources)):
         if not name.isascii() and re.search("[\ud800-\udfff]", name):  # neither JSON nor the API could take it
             raise SceneError(f"{name!r} is not valid UTF-8", fix="Rename it.")
-    if recipe.only_labelled:
-        frames = [frames[row] for row in labelled_rows(len(frames), recipe.labeling_sample_rate or 1)]
     keys = KeyMaker()
     with_images = not isinstance(get_format(recipe.format), SceneFormat)
     return [FrameTask(frame, keys.stem(frame.id), _image_stems(keys, frame) if with_images else ()) for frame in frames]

@@ -20,10 +20,10 @@ from lidarprep.prepare import kept_points
 from lidarprep.prepare.fingerprint import source_location, source_records
 from lidarprep.prepare.ordered_map import Admission
 from lidarprep.prepare.plan import FrameTask, is_stored
-from lidarprep.prepare.settings import BAD_FRAME
 from lidarprep.recipe import Recipe
 from lidarprep.scene import CameraImage, Frame
 from lidarprep.scene.frame import held
+from lidarprep.scene_settings import BAD_FRAME
 from lidarprep.signed_urls import unsigned_sha256
 from lidarprep.steps import Step, StepReport
 from lidarprep.storage import Store, open_store

@@ -36,10 +36,10 @@ from lidarprep.prepare.manifest_builder import OF_RESULTS, ManifestBuilder
 from lidarprep.prepare.plan import FrameTask, plan
 from lidarprep.prepare.process_frame import FrameProcessor
 from lidarprep.prepare.processing import NoProgress, Processing, Progress
-from lidarprep.prepare.settings import SceneSettings, steps_of
 from lidarprep.recipe import Recipe
 from lidarprep.scene import Scene
 from lidarprep.scene.finding import gravest_first, refuse
+from lidarprep.scene_settings import SceneSettings, steps_of
 from lidarprep.signed_urls import renew
 from lidarprep.storage import Manifest, Store, open_store
 from lidarprep.storage.cache import FrameCache, missing_keys, missing_objects

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from lidarprep.attachments import SceneFormat, get_format
 from lidarprep.prepare.plan import FrameTask
 from lidarprep.prepare.process_frame import FrameProcessor, PreparedFrame
-from lidarprep.prepare.settings import BAD_FRAME
 from lidarprep.scene import Scene
+from lidarprep.scene_settings import BAD_FRAME
 from lidarprep.storage import Store
 from lidarprep.storage.keys import content_key
 from lidarprep.storage.manifest import AttachmentRecord, FrameResult

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lidarprep as lp
-from lidarprep.prepare.settings import SceneSettings, steps_of
+from lidarprep.scene_settings import SceneSettings, steps_of
 from tests.prepare.runs import counted, positions_of, read
 from tests.scenes import write_json, write_toolkit_scene
 
