@@ -1,21 +1,8 @@
 // Projection of points onto images: the same five models as lidarprep/scene/camera.py, and the same mask of what is
 // seen. A camera's frame: z forward, x right, y down. Pixels: (0, 0) is the centre of the upper left pixel.
 
-import { inverse, type Matrix } from "./pose";
-
-export type CameraModel = "brown_conrady" | "fisheye" | "omnidirectional" | "cylindrical" | "equirectangular";
-
-export interface Intrinsics {
-  model: CameraModel;
-  fx: number;
-  fy: number;
-  cx: number;
-  cy: number;
-  skew: number;
-  distortion: Record<string, number>;
-  width: number | null;
-  height: number | null;
-}
+import type { CameraModel, Intrinsics, Matrix } from "./data";
+import { invert } from "./geometry";
 
 /** Writes the pixel (u, v) of a point of the camera's frame to out[at], out[at + 1]; returns whether it is seen. */
 export type ProjectPoint = (x: number, y: number, z: number, out: Float64Array, at: number) => boolean;
@@ -30,8 +17,8 @@ export function projection(intrinsics: Intrinsics): ProjectPoint {
   const left = sized ? -0.5 : -Infinity;
   return (x, y, z, out, at) => {
     const seen = plane(x, y, z, out, at);
-    const u = fx * out[at]! + skew * out[at + 1]! + cx;
-    const v = fy * out[at + 1]! + cy;
+    const u = fx * out[at] + skew * out[at + 1] + cx;
+    const v = fy * out[at + 1] + cy;
     out[at] = u;
     out[at + 1] = v;
     return seen && Number.isFinite(u) && Number.isFinite(v) && u >= left && u < right && v >= left && v < bottom;
@@ -67,16 +54,15 @@ export function project(
   into: Projected,
 ): Projected {
   const point = projection(intrinsics);
-  const m = inverse(worldFromCamera);
-  const [a, b, c, d, e, f, g, h, i, j, k, l] = m as [number, number, number, number, number, number, number, number, number, number, number, number];
+  const [a, b, c, d, e, f, g, h, i, j, k, l] = invert(worldFromCamera);
   const round = seesBehind(intrinsics.model);
   const { pixels, depth, seen } = into;
   const n = positions.length / 3;
   let count = 0;
   for (let row = 0, at = 0; row < n; row++, at += 3) {
-    const px = positions[at]!;
-    const py = positions[at + 1]!;
-    const pz = positions[at + 2]!;
+    const px = positions[at];
+    const py = positions[at + 1];
+    const pz = positions[at + 2];
     const x = a * px + b * py + c * pz + d;
     const y = e * px + f * py + g * pz + h;
     const z = i * px + j * py + k * pz + l;
@@ -93,20 +79,6 @@ export function project(
 export function seesBehind(model: CameraModel): boolean {
   return model === "cylindrical" || model === "equirectangular" || model === "omnidirectional";
 }
-
-/** The pixel of the image as recorded, of a pixel of the intrinsics: the image may have been shrunk since. */
-export function imagePixel(u: number, scaleFactor: number): number {
-  return (u + 0.5) / scaleFactor - 0.5;
-}
-
-/** The names of a model's distortion coefficients. */
-export const COEFFICIENTS: Record<CameraModel, readonly string[]> = {
-  brown_conrady: ["k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6", "lx", "ly"],
-  fisheye: ["k1", "k2", "k3", "k4"],
-  omnidirectional: ["k1", "k2", "k3", "k4", "p1", "p2", "xi", "lx", "ly"],
-  cylindrical: [],
-  equirectangular: [],
-};
 
 // Each gives the distorted ray on the normalised image plane (or the two angles), and whether it is seen.
 const PLANES: Record<CameraModel, (distortion: Record<string, number>) => ProjectPoint> = {
@@ -195,11 +167,11 @@ function realRoots(polynomial: readonly number[]): number[] {
   if (degree < 1) return [];
   const value = (x: number) => polynomial.reduce((sum, coefficient) => sum * x + coefficient, 0);
   const slope = polynomial.slice(0, -1).map((coefficient, index) => coefficient * (degree - index));
-  const bound = 1 + Math.max(...polynomial.slice(1).map((c) => Math.abs(c / polynomial[0]!)));
+  const bound = 1 + Math.max(...polynomial.slice(1).map((c) => Math.abs(c / polynomial[0])));
   const places = [-bound, ...realRoots(slope), bound];
   const roots: number[] = [];
   for (let index = 0; index + 1 < places.length; index++) {
-    let [low, high] = [places[index]!, places[index + 1]!];
+    let [low, high] = [places[index], places[index + 1]];
     const rising = value(low) < 0;
     if (value(low) === 0) roots.push(low);
     else if (value(high) !== 0 && rising !== value(high) < 0) {

@@ -1,8 +1,9 @@
 // What a calibration made by hand is copied as: the calibration file that lidarprep takes, and the text that the
 // recording's own layout holds it in. What each layout's reader makes of it: lidarprep/datasets/.
 
-import type { Intrinsics } from "./camera";
-import { IDENTITY, inverse, multiply, quaternion, translation, type Matrix, type Vector } from "./pose";
+import type { Intrinsics, Matrix, Vector } from "./data";
+import { IDENTITY, compose, invert } from "./geometry";
+import { quaternion, translation } from "./pose";
 
 /** A camera as it is now calibrated. */
 export interface CalibratedCamera {
@@ -54,7 +55,7 @@ export function calibrationFile(cameras: readonly CalibratedCamera[]): string {
     const entry: Record<string, unknown> = {};
     if (poseChanged(camera)) {
       if (camera.egoFromCamera === null) entry.given_from_camera = pose(camera.correction);
-      else entry.ego_from_camera = pose(multiply(camera.egoFromCamera, camera.correction));
+      else entry.ego_from_camera = pose(compose(camera.egoFromCamera, camera.correction));
     }
     const intrinsics = changedIntrinsics(camera);
     if (Object.keys(intrinsics).length) entry.intrinsics = intrinsics;
@@ -257,10 +258,10 @@ function cameraInfo({ model, distortion, fx, fy, cx, cy, skew }: Intrinsics): Re
  */
 function kittiRaw(changed: readonly CalibratedCamera[], all: readonly CalibratedCamera[]): LayoutText[] {
   const posed = all.filter((camera) => camera.egoFromCamera !== null);
-  const cameraFromEgo = posed.map((camera) => inverse(corrected(camera.egoFromCamera!, camera)));
+  const cameraFromEgo = posed.map((camera) => invert(corrected(camera.egoFromCamera!, camera)));
   const first = cameraFromEgo[0];
   const tooMuch = changed.some(({ intrinsics }) => Object.values(intrinsics.distortion).some((value) => value));
-  const alike = cameraFromEgo.every((m) => m.every((value, index) => index % 4 === 3 || Math.abs(value - first![index]!) < 1e-6));
+  const alike = cameraFromEgo.every((m) => m.every((value, index) => index % 4 === 3 || Math.abs(value - first![index]) < 1e-6));
   if (first === undefined || !alike || tooMuch) {
     return [
       none(
@@ -271,7 +272,7 @@ function kittiRaw(changed: readonly CalibratedCamera[], all: readonly Calibrated
   }
   const lines = posed.map((camera, row) => {
     const { fx, fy, cx, cy, skew } = camera.intrinsics;
-    const offset = translation(cameraFromEgo[row]!).map((value, axis) => value - translation(first)[axis]!) as Vector;
+    const offset = translation(cameraFromEgo[row]).map((value, axis) => value - translation(first)[axis]) as Vector;
     const k = [
       [fx, skew, cx],
       [0, fy, cy],
@@ -285,7 +286,7 @@ function kittiRaw(changed: readonly CalibratedCamera[], all: readonly Calibrated
     {
       place: "calib_velo_to_cam.txt",
       text: `R: ${numbers(rotation)}\nT: ${numbers(translation(first))}\n`,
-      note: `Lines R and T: from the Velodyne to ${posed[0]!.name}, which takes the place of camera 0.`,
+      note: `Lines R and T: from the Velodyne to ${posed[0].name}, which takes the place of camera 0.`,
     },
     {
       place: "calib_cam_to_cam.txt",
@@ -306,7 +307,7 @@ function none(note: string): LayoutText {
 }
 
 function corrected(given: Matrix, camera: CalibratedCamera): Matrix {
-  return multiply(given, camera.correction);
+  return compose(given, camera.correction);
 }
 
 function inToolkit(m: Matrix): { heading: number[]; position: number[] } {
@@ -318,7 +319,7 @@ function pose(m: Matrix): { quaternion: number[]; translation: number[] } {
 }
 
 function named(axes: string, values: readonly number[]): Record<string, number> {
-  return Object.fromEntries([...axes].map((axis, index) => [axis, values[index]!]));
+  return Object.fromEntries([...axes].map((axis, index) => [axis, values[index]]));
 }
 
 /** Without the digits that are rounding alone: a tenth of a nanometre, or of a billionth of a pixel. */
