@@ -2,7 +2,8 @@
 
 import { type Parameter, type Values, correctionOf, describe, parametersOf, plain, restOf } from "./calibration_values";
 import type { Matrix } from "./data";
-import { button, choice, el, toggle } from "./dom";
+import { h } from "./dom";
+import { button, choice, toggle } from "./fields";
 import { IDENTITY } from "./geometry";
 import { ImageFigure } from "./image_figure";
 import { overlayControls } from "./images";
@@ -14,10 +15,10 @@ const MOST_FRAMES = 6;
 
 export function mountCalibration(element: HTMLElement, app: App): void {
   element.classList.add("lv-calibration");
-  element.append(el("h3", "lv-heading", {}, "Calibration by hand"));
+  element.append(h("h3", { class: "lv-heading" }, "Calibration by hand"));
   const names = calibratable(app);
   if (!names.size) {
-    element.append(el("p", "lv-note", {}, "No image has a pose, so there is no calibration that could be changed."));
+    element.append(h("p", { class: "lv-note" }, "No image has a pose, so there is no calibration that could be changed."));
     return;
   }
   new Panel(element, app, names);
@@ -81,11 +82,11 @@ class Slider {
     const steps = Math.round(reach / step);
     const name = unit ? `${label}, ${unit === "°" ? "degrees" : unit === "m" ? "metres" : "pixels"}: ${title}` : `${label}: ${title}`;
     // The rest is one of the slider's places, since they are counted from its lower end.
-    this.range = el("input", "lv-range", {
+    this.range = h("input", { class: "lv-range", 
       type: "range", min: String(rest - steps * step), max: String(rest + steps * step), step: String(step),
       "aria-label": name, title, "data-key": key,
     });
-    this.number = el("input", "lv-number", { type: "number", step: String(step), "aria-label": `${name}, as a number`, "data-key": key });
+    this.number = h("input", { class: "lv-number", type: "number", step: String(step), "aria-label": `${name}, as a number`, "data-key": key });
     this.back = button("↺", `Reset ${label}`, () => changed(rest), "lv-reset");
     this.range.addEventListener("input", () => {
       const value = Number(this.range.value);
@@ -98,9 +99,9 @@ class Slider {
       this.number.setAttribute("aria-invalid", String(!sound));
       if (sound) changed(value);
     });
-    this.element = el(
-      "div", "lv-slider", {}, el("span", "lv-slider-label", { title }, label), this.range,
-      el("span", "lv-number-unit", {}, this.number, el("span", "lv-unit", {}, unit)), this.back,
+    this.element = h(
+      "div", { class: "lv-slider" }, h("span", { class: "lv-slider-label", title }, label), this.range,
+      h("span", { class: "lv-number-unit" }, this.number, h("span", { class: "lv-unit" }, unit)), this.back,
     );
   }
 
@@ -126,10 +127,10 @@ class Panel {
   private count = 4;
   private readonly options: OverlayOptions = { points: true, colour: "depth", size: 2, dim: false, cuboids: false };
   private readonly figures: ImageFigure[] = [];
-  private readonly strip = el("div", "lv-strip");
-  private readonly list = el("div", "lv-sliders");
-  private readonly words = el("p", "lv-words", { "aria-live": "polite" });
-  private readonly texts = el("div", "lv-texts");
+  private readonly strip = h("div", { class: "lv-strip" });
+  private readonly list = h("div", { class: "lv-sliders" });
+  private readonly words = h("p", { class: "lv-words", "aria-live": "polite" });
+  private readonly texts = h("div", { class: "lv-texts" });
   private readonly chooser: HTMLSelectElement;
   private readonly recorded: HTMLInputElement;
   private textsPending = false;
@@ -139,7 +140,7 @@ class Panel {
     this.camera = chosen !== null && names.has(chosen) ? chosen : [...names.keys()][0];
     const cameras = choice("Camera", {}, "", (row) => app.state.set({ camera: Number(row) }));
     this.chooser = cameras.querySelector("select")!;
-    for (const [row, name] of names) this.chooser.append(el("option", "", { value: String(row) }, name));
+    for (const [row, name] of names) this.chooser.append(h("option", { value: String(row) }, name));
     const counts = Object.fromEntries(Array.from({ length: MOST_FRAMES }, (_, i) => [i + 1, String(i + 1)]));
     const frames = choice("Frames", counts, String(this.count), (count) => {
       this.count = Number(count);
@@ -152,18 +153,18 @@ class Panel {
     });
     recorded.title = "Compare with the calibration of the recording";
     this.recorded = recorded.querySelector("input")!;
-    const bar = el("div", "lv-bar", {}, cameras, frames, overlayControls(app, this.options, () => this.redraw()));
-    const hint = el(
-      "p", "lv-note", {},
+    const bar = h("div", { class: "lv-bar" }, cameras, frames, overlayControls(app, this.options, () => this.redraw()));
+    const hint = h(
+      "p", { class: "lv-note" },
       "Turn first, by far things: the edges of poles, walls and signs. Then move, by near ones: cars and kerbs. One setting " +
         "has to fit all frames. A focused slider moves by the arrow keys; the number takes finer steps.",
     );
-    const side = el(
-      "div", "lv-panel", { role: "group", "aria-label": "Calibration of the camera" },
-      this.list, el("div", "lv-bar", {}, link, recorded, button("Reset camera", "All values of this camera as recorded", () => this.reset())),
+    const side = h(
+      "div", { class: "lv-panel", role: "group", "aria-label": "Calibration of the camera" },
+      this.list, h("div", { class: "lv-bar" }, link, recorded, button("Reset camera", "All values of this camera as recorded", () => this.reset())),
       this.words, this.texts,
     );
-    element.append(hint, bar, el("div", "lv-calibrate", {}, this.strip, side));
+    element.append(hint, bar, h("div", { class: "lv-calibrate" }, this.strip, side));
     app.state.subscribe((state, changed) => {
       if (changed.has("camera") && state.camera !== null && state.camera !== this.camera && names.has(state.camera)) {
         this.choose(state.camera);
@@ -186,7 +187,7 @@ class Panel {
     this.list.replaceChildren();
     for (const group of ["Rotation", "Position", "Lens"] as const) {
       const rows = this.sliders.filter(({ parameter }) => parameter.group === group).map(({ element }) => element);
-      this.list.append(el("fieldset", "lv-group", {}, el("legend", "", {}, group === "Lens" ? `Lens: ${given.model.replace("_", " ")}` : group), ...rows));
+      this.list.append(h("fieldset", { class: "lv-group" }, h("legend", {}, group === "Lens" ? `Lens: ${given.model.replace("_", " ")}` : group), ...rows));
     }
     this.publish();
     this.showImages();
@@ -263,7 +264,7 @@ class Panel {
     const { scene } = this.app;
     const cameras = calibratedCameras(this.app);
     if (!cameras.some(isChanged)) {
-      this.texts.replaceChildren(el("p", "lv-note", {}, "Nothing is changed yet: there is nothing to copy."));
+      this.texts.replaceChildren(h("p", { class: "lv-note" }, "Nothing is changed yet: there is nothing to copy."));
       return;
     }
     const file = calibrationFile(cameras);
@@ -273,17 +274,17 @@ class Panel {
     ];
     const texts = layoutTexts(scene.layout, cameras, scene.path.length || scene.frames.length);
     for (const { place, text, note } of texts) {
-      blocks.push(text ? this.textBlock(place, text, note) : el("p", "lv-note", {}, place ? `${place}: ${note}` : note));
+      blocks.push(text ? this.textBlock(place, text, note) : h("p", { class: "lv-note" }, place ? `${place}: ${note}` : note));
     }
     this.texts.replaceChildren(...blocks);
   }
 
   private textBlock(title: string, text: string, note: string, ...more: HTMLElement[]): HTMLElement {
     const lines = Math.min(12, text.trimEnd().split("\n").length);
-    const area = el("textarea", "lv-text", { readonly: "", rows: String(lines), spellcheck: "false", "aria-label": title });
+    const area = h("textarea", { class: "lv-text", readonly: "", rows: String(lines), spellcheck: "false", "aria-label": title });
     area.value = text;
     const copy = button("Copy", `Copy ${title}`, () => void this.copy(area, copy));
-    return el("div", "lv-text-block", {}, el("div", "lv-text-head", {}, el("strong", "", {}, title), copy, ...more), el("p", "lv-note", {}, note), area);
+    return h("div", { class: "lv-text-block" }, h("div", { class: "lv-text-head" }, h("strong", {}, title), copy, ...more), h("p", { class: "lv-note" }, note), area);
   }
 
   /** Pages from the disk may not use the clipboard: there the text is selected, and copied the old way. */
@@ -305,6 +306,6 @@ class Panel {
 
 function save(text: string): void {
   const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  el("a", "", { href: url, download: "calibration.json" }).click();
+  h("a", { href: url, download: "calibration.json" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

@@ -106,17 +106,24 @@ export class PointColours {
     const points = this.points.get(row);
     if (!points) return null;
     const state = this.state.get();
-    const frames = shownFrames(this.scene, state);
-    const place = Math.max(0, frames.indexOf(row));
-    const key = `${state.colour} ${[...state.fates].sort().join()}` + (state.colour === "frame" ? ` ${place}/${frames.length}` : "");
+    const key = this.keyOf(row);
     const known = this.cache.get(row);
-    // A frame that was dropped and decoded again has another count only if the page changed, which it never does.
     if (known?.key === key) return known.colours;
     const colours = known?.colours ?? new Uint8Array(4 * points.count);
-    this.paint(points, row, state, frameColour(place, frames.length), colours);
+    const frames = shownFrames(this.scene, state);
+    this.paint(points, row, state, frameColour(Math.max(0, frames.indexOf(row)), frames.length), colours);
     this.cache.set(row, { key, colours });
     for (const other of this.cache.keys()) if (this.points.get(other) === undefined) this.cache.delete(other);
     return colours;
+  }
+
+  /** Names the colours that a frame has now: another key, other colours. */
+  keyOf(row: number): string {
+    const state = this.state.get();
+    const key = `${state.colour} ${[...state.fates].sort().join()}`;
+    if (state.colour !== "frame") return key;
+    const frames = shownFrames(this.scene, state);
+    return `${key} ${frames.indexOf(row)}/${frames.length}`;
   }
 
   private paint(points: Points, row: number, state: Readonly<State>, own: Rgb, out: Uint8Array): void {

@@ -1,36 +1,24 @@
-// Small helpers to make elements.
+// Elements in one expression each.
 
-type Child = Node | string | null;
+type Child = Node | string;
+type Attributes = Record<string, string | number | boolean | null | ((event: Event) => void)>;
 
-/** An element with a class, attributes and children. */
-export function el<K extends keyof HTMLElementTagNameMap>(
-  tag: K, className = "", attributes: Record<string, string> = {}, ...children: Child[]
-): HTMLElementTagNameMap[K] {
+/** Make an element: attributes by name, listeners by "onclick" and the like; null and false leave an attribute out. */
+export function h<K extends keyof HTMLElementTagNameMap>(tag: K, attributes: Attributes = {}, ...children: Child[]): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
-  if (className) element.className = className;
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children.filter((child) => child !== null));
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...children);
   return element;
 }
 
-/** A labelled choice; its value is one of the options' keys. */
-export function choice(label: string, options: Record<string, string>, value: string, change: (value: string) => void): HTMLLabelElement {
-  const select = el("select");
-  for (const [key, text] of Object.entries(options)) select.append(el("option", "", { value: key }, text));
-  select.value = value;
-  select.addEventListener("change", () => change(select.value));
-  return el("label", "lv-field", {}, el("span", "", {}, label), select);
-}
-
-export function toggle(label: string, value: boolean, change: (value: boolean) => void): HTMLLabelElement {
-  const box = el("input", "", { type: "checkbox" });
-  box.checked = value;
-  box.addEventListener("change", () => change(box.checked));
-  return el("label", "lv-check", {}, box, el("span", "", {}, label));
-}
-
-export function button(text: string, title: string, press: () => void, className = "lv-button"): HTMLButtonElement {
-  const element = el("button", className, { type: "button", title }, text);
-  element.addEventListener("click", press);
-  return element;
+/** A figure with a fixed number of decimals, a real minus sign, and thin spaces between thousands. */
+export function figure(value: number, decimals: number): string {
+  if (!Number.isFinite(value)) return "–";
+  const [whole, part] = Math.abs(value).toFixed(decimals).split(".");
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, "\u202f");
+  const negative = value < 0 && Number(Math.abs(value).toFixed(decimals)) !== 0;
+  return (negative ? "−" : "") + grouped + (part ? `.${part}` : "");
 }

@@ -1,7 +1,7 @@
 // One image with the points over it: its title, its canvas, and what is to be said of it.
 
 import type { ImageData as ImageEntry } from "./data";
-import { el } from "./dom";
+import { h } from "./dom";
 import { type Base, type OverlayOptions, type Share, draw, loadBase, pointAt } from "./overlay";
 import type { App } from "./state";
 
@@ -26,10 +26,10 @@ const CLICK_PX = 10;
 
 export class ImageFigure {
   readonly element: HTMLElement;
-  private readonly title = el("button", "lv-image-title", { type: "button" });
-  private readonly canvas = el("canvas", "lv-image-canvas", { tabindex: "-1", role: "img" });
-  private readonly reason = el("p", "lv-image-reason");
-  private readonly caption = el("figcaption", "lv-image-caption");
+  private readonly title = h("button", { class: "lv-image-title", type: "button" });
+  private readonly canvas = h("canvas", { class: "lv-image-canvas", tabindex: "-1", role: "img" });
+  private readonly reason = h("p", { class: "lv-image-reason" });
+  private readonly caption = h("figcaption", { class: "lv-image-caption" });
   private entry: ImageEntry | null = null;
   private base: Base | null = null;
   private frames: readonly number[] = [];
@@ -37,8 +37,8 @@ export class ImageFigure {
   private pending = false;
 
   constructor(private readonly app: App, private readonly options: OverlayOptions) {
-    const place = el("div", "lv-image-place", {}, this.canvas, this.reason);
-    this.element = el("figure", "lv-image", {}, this.title, place, this.caption);
+    const place = h("div", { class: "lv-image-place" }, this.canvas, this.reason);
+    this.element = h("figure", { class: "lv-image" }, this.title, place, this.caption);
     this.title.addEventListener("click", () => this.enlarge(!this.enlarged));
     this.element.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || !this.enlarged) return;

@@ -1,7 +1,8 @@
 // The images of the current frame in a strip, each with the points over it.
 
 import { VIRIDIS } from "./colour";
-import { choice, el, toggle } from "./dom";
+import { h } from "./dom";
+import { choice, toggle } from "./fields";
 import { ImageFigure } from "./image_figure";
 import { FARTHEST, NEAREST, type OverlayOptions } from "./overlay";
 import { type App, shownFrames } from "./state";
@@ -9,14 +10,14 @@ import { type App, shownFrames } from "./state";
 export function mountImages(element: HTMLElement, app: App): void {
   const { scene, state } = app;
   element.classList.add("lv-images");
-  const message = el("p", "lv-note");
-  element.append(el("h3", "lv-heading", {}, "Images"));
+  const message = h("p", { class: "lv-note" });
+  element.append(h("h3", { class: "lv-heading" }, "Images"));
   if (!scene.frames.some((frame) => frame.images.length)) {
-    element.append(el("p", "lv-note", {}, "The recording has no images."));
+    element.append(h("p", { class: "lv-note" }, "The recording has no images."));
     return;
   }
   const options: OverlayOptions = { points: true, colour: "depth", size: 2, dim: false, cuboids: true };
-  const strip = el("div", "lv-strip");
+  const strip = h("div", { class: "lv-strip" });
   const figures: ImageFigure[] = [];
   const redraw = () => figures.forEach((figure) => figure.redraw());
   element.append(overlayControls(app, options, redraw), message, strip);
@@ -47,23 +48,36 @@ export function mountImages(element: HTMLElement, app: App): void {
     else if (["colour", "fates", "selected", "corrections"].some((name) => changed.has(name as keyof typeof now))) redraw();
     if (changed.has("camera")) figures.forEach((figure) => figure.element.classList.toggle("lv-chosen", figure.camera === now.camera));
   });
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
-    const figure = /^[1-9]$/.test(event.key) ? figures[Number(event.key) - 1] : undefined;
-    if (!figure || figure.element.hidden) return;
-    const large = !figure.enlarged;
-    figures.forEach((other) => other.enlarge(false));
-    figure.enlarge(large);
-    event.preventDefault();
-  });
+  const step = (by: number) => {
+    const images = scene.frames[state.get().frame].images;
+    if (!images.length) return;
+    const now = images.findIndex(({ camera }) => camera === state.get().camera);
+    const next = now < 0 ? (by > 0 ? 0 : images.length - 1) : (now + by + images.length) % images.length;
+    const chosen = figures.find(({ enlarged }) => enlarged);
+    state.set({ camera: images[next].camera });
+    app.announce(`Camera ${scene.cameras[images[next].camera].name}`);
+    if (chosen) enlarge();
+  };
+  const enlarge = () => {
+    const chosen = figures.find(({ camera }) => camera === state.get().camera) ?? figures[0];
+    figures.forEach((figure) => figure.enlarge(figure === chosen));
+  };
+  app.keys.add(
+    { key: "]", label: "Next camera", group: "Images", run: () => step(1) },
+    { key: "[", label: "Previous camera", group: "Images", run: () => step(-1) },
+    {
+      key: "e", label: "Enlarge the camera's image, or close it", group: "Images",
+      run: () => (figures.some(({ enlarged }) => enlarged) ? figures.forEach((figure) => figure.enlarge(false)) : enlarge()),
+    },
+  );
   show();
 }
 
 /** What is set of the points over images, with the legend of depth. */
 export function overlayControls(app: App, options: OverlayOptions, change: () => void): HTMLElement {
-  const legend = el(
-    "span", "lv-depth", { role: "img", "aria-label": `Depth: bright at ${NEAREST} metres, dark at ${FARTHEST} metres and beyond` },
-    el("span", "", {}, `${NEAREST} m`), depthBar(), el("span", "", {}, `${FARTHEST} m`),
+  const legend = h(
+    "span", { class: "lv-depth", role: "img", "aria-label": `Depth: bright at ${NEAREST} metres, dark at ${FARTHEST} metres and beyond` },
+    h("span", {}, `${NEAREST} m`), depthBar(), h("span", {}, `${FARTHEST} m`),
   );
   const set = (values: Partial<OverlayOptions>) => {
     Object.assign(options, values);
@@ -71,13 +85,13 @@ export function overlayControls(app: App, options: OverlayOptions, change: () =>
     change();
   };
   const hasCuboids = app.scene.frames.some((frame) => frame.cuboids.length);
-  return el(
-    "div", "lv-bar", { role: "group", "aria-label": "Points over images" },
+  return h(
+    "div", { class: "lv-bar", role: "group", "aria-label": "Points over images" },
     toggle("Points", options.points, (points) => set({ points })),
     choice("Colour", { depth: "depth", view: "as in 3D" }, options.colour, (colour) => set({ colour: colour as OverlayOptions["colour"] })),
     choice("Size", { 1: "1 px", 2: "2 px", 3: "3 px", 4: "4 px" }, String(options.size), (size) => set({ size: Number(size) })),
     toggle("Darker image", options.dim, (dim) => set({ dim })),
-    hasCuboids ? toggle("Cuboids", options.cuboids, (cuboids) => set({ cuboids })) : null,
+    ...(hasCuboids ? [toggle("Cuboids", options.cuboids, (cuboids) => set({ cuboids }))] : []),
     legend,
   );
 }
@@ -87,9 +101,5 @@ function depthBar(): HTMLElement {
     const at = 3 * (255 - Math.round((255 * i) / 8));
     return `rgb(${VIRIDIS[at]} ${VIRIDIS[at + 1]} ${VIRIDIS[at + 2]})`;
   });
-  return el("span", "lv-depth-bar", { style: `background: linear-gradient(to right, ${stops.join(", ")})` });
-}
-
-function isTyping(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && target.matches("input:not([type=checkbox], [type=range]), select, textarea");
+  return h("span", { class: "lv-depth-bar", style: `background: linear-gradient(to right, ${stops.join(", ")})` });
 }
