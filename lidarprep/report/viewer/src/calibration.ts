@@ -14,7 +14,6 @@ import type { App } from "./state";
 const MOST_FRAMES = 6;
 
 export function mountCalibration(element: HTMLElement, app: App): void {
-  element.classList.add("lv-calibration");
   element.append(h("h3", { class: "lv-heading" }, "Calibration by hand"));
   const names = calibratable(app);
   if (!names.size) {

@@ -9,7 +9,6 @@ import { type App, shownFrames } from "./state";
 
 export function mountImages(element: HTMLElement, app: App): void {
   const { scene, state } = app;
-  element.classList.add("lv-images");
   const message = h("p", { class: "lv-note" });
   element.append(h("h3", { class: "lv-heading" }, "Images"));
   if (!scene.frames.some((frame) => frame.images.length)) {
@@ -48,28 +47,14 @@ export function mountImages(element: HTMLElement, app: App): void {
     else if (["colour", "fates", "selected", "corrections"].some((name) => changed.has(name as keyof typeof now))) redraw();
     if (changed.has("camera")) figures.forEach((figure) => figure.element.classList.toggle("lv-chosen", figure.camera === now.camera));
   });
-  const step = (by: number) => {
-    const images = scene.frames[state.get().frame].images;
-    if (!images.length) return;
-    const now = images.findIndex(({ camera }) => camera === state.get().camera);
-    const next = now < 0 ? (by > 0 ? 0 : images.length - 1) : (now + by + images.length) % images.length;
-    const chosen = figures.find(({ enlarged }) => enlarged);
-    state.set({ camera: images[next].camera });
-    app.announce(`Camera ${scene.cameras[images[next].camera].name}`);
-    if (chosen) enlarge();
-  };
   const enlarge = () => {
     const chosen = figures.find(({ camera }) => camera === state.get().camera) ?? figures[0];
     figures.forEach((figure) => figure.enlarge(figure === chosen));
   };
-  app.keys.add(
-    { key: "]", label: "Next camera", group: "Images", run: () => step(1) },
-    { key: "[", label: "Previous camera", group: "Images", run: () => step(-1) },
-    {
-      key: "e", label: "Enlarge the camera's image, or close it", group: "Images",
-      run: () => (figures.some(({ enlarged }) => enlarged) ? figures.forEach((figure) => figure.enlarge(false)) : enlarge()),
-    },
-  );
+  app.keys.add({
+    key: "e", label: "Enlarge the chosen camera's image, or close it", group: "Images",
+    run: () => (figures.some(({ enlarged }) => enlarged) ? figures.forEach((figure) => figure.enlarge(false)) : enlarge()),
+  });
   show();
 }
 

@@ -15,11 +15,11 @@ export interface Action {
 
 const NAMES: Record<string, string> = {
   " ": "Space", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc",
-  "Shift+ArrowLeft": "Shift ←", "Shift+ArrowRight": "Shift →", "Shift+ArrowUp": "Shift ↑", "Shift+ArrowDown": "Shift ↓",
+  "-": "−", "Shift+ArrowLeft": "Shift ←", "Shift+ArrowRight": "Shift →", "Shift+ArrowUp": "Shift ↑", "Shift+ArrowDown": "Shift ↓",
 };
 
 export function keyName(key: string): string {
-  return NAMES[key] ?? (key.length === 1 ? key.toUpperCase() : key.replace("Shift+", "Shift "));
+  return NAMES[key] ?? (key.length === 1 ? key.toUpperCase() : key.replace(/^Shift\+(.)$/, (_, letter: string) => `Shift ${letter.toUpperCase()}`));
 }
 
 /** Whether an element uses a key itself, as a text field or a select does. */
