@@ -107,7 +107,7 @@ class Slider {
   show(value: number): void {
     this.range.value = String(value);
     if (this.number.valueAsNumber !== value) {
-      this.number.value = plain(value, 6);
+      this.number.value = plain(value, this.parameter.group === "Lens" ? 3 : 6);
       this.number.setAttribute("aria-invalid", "false");
     }
     const moved = value !== this.parameter.rest;
@@ -124,7 +124,7 @@ class Panel {
   private linked = true;
   private asRecorded = false;
   private count = 4;
-  private readonly options: OverlayOptions = { points: true, colour: "depth", size: 2, dim: false, cuboids: false };
+  private readonly options: OverlayOptions = { points: true, colour: "depth", size: 0, dim: false, cuboids: false };
   private readonly figures: ImageFigure[] = [];
   private readonly strip = h("div", { class: "lv-strip" });
   private readonly list = h("div", { class: "lv-sliders" });
@@ -184,9 +184,14 @@ class Panel {
     if (!this.values.has(camera)) this.values.set(camera, restOf(this.parameters));
     this.sliders = this.parameters.map((parameter) => new Slider(parameter, (value) => this.change(parameter.key, value)));
     this.list.replaceChildren();
-    for (const group of ["Rotation", "Position", "Lens"] as const) {
+    for (const group of ["Rotation", "Position", "Lens", "Distortion"] as const) {
       const rows = this.sliders.filter(({ parameter }) => parameter.group === group).map(({ element }) => element);
-      this.list.append(h("fieldset", { class: "lv-group" }, h("legend", {}, group === "Lens" ? `Lens: ${given.model.replace("_", " ")}` : group), ...rows));
+      if (group !== "Distortion") {
+        this.list.append(h("fieldset", { class: "lv-group" }, h("legend", {}, group), ...rows));
+      } else if (rows.length) {
+        const open = Object.values(given.distortion).some((value) => value !== 0);
+        this.list.append(h("details", { class: "lv-group", open }, h("summary", {}, `Distortion (${given.model.replace("_", "–")})`), ...rows));
+      }
     }
     this.publish();
     this.showImages();

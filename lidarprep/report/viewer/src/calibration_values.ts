@@ -9,7 +9,7 @@ export interface Parameter {
   key: string;
   label: string;
   unit: string;
-  group: "Rotation" | "Position" | "Lens";
+  group: "Rotation" | "Position" | "Lens" | "Distortion";
   title: string;
   rest: number; // the value that changes nothing
   reach: number; // the slider goes so far to both sides
@@ -31,8 +31,8 @@ export function parametersOf(intrinsics: Intrinsics): Parameter[] {
   const position = (key: string, title: string): Parameter => (
     { key, label: key, unit: "m", group: "Position", title, rest: 0, reach: 1, step: 0.005 }
   );
-  const lens = (key: string, title: string, rest: number, reach: number, step: number, unit = "px"): Parameter => (
-    { key, label: key, unit, group: "Lens", title, rest, reach, step }
+  const lens = (key: string, title: string, rest: number, reach: number, step: number): Parameter => (
+    { key, label: key, unit: "px", group: "Lens", title, rest, reach, step }
   );
   const round = intrinsics.model === "cylindrical" || intrinsics.model === "equirectangular";
   const focal = round ? "pixels a radian" : "focal length in pixels";
@@ -49,7 +49,8 @@ export function parametersOf(intrinsics: Intrinsics): Parameter[] {
     lens("cy", "row of the principal point", cy, 0.1 * height, stepOf(height)),
     ...Object.entries(intrinsics.distortion).map(([name, value]) => {
       const [reach, step] = distortionRange(name, value);
-      return lens(name, DISTORTION_TITLES[name[0]] ?? "distortion", value, reach, step, "");
+      const title = DISTORTION_TITLES[name[0]] ?? "distortion";
+      return { key: name, label: name, unit: "", group: "Distortion" as const, title, rest: value, reach, step };
     }),
   ];
 }
@@ -113,7 +114,7 @@ export function describe(parameters: readonly Parameter[], values: Values): stri
   ];
   if (shifted.length) sentences.push(`Moved ${shifted.join(", ")}.`);
   const lens = parameters
-    .filter(({ group, key, rest }) => group === "Lens" && values[key] !== rest)
+    .filter(({ group, key, rest }) => (group === "Lens" || group === "Distortion") && values[key] !== rest)
     .map(({ key, rest, unit }) => {
       const change = values[key] - rest;
       const sign = change > 0 ? "+" : "−";

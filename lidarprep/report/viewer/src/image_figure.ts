@@ -1,7 +1,7 @@
 // One image with the points over it: its title, its canvas, and what is to be said of it.
 
 import type { ImageData as ImageEntry } from "./data";
-import { h } from "./dom";
+import { figure, h } from "./dom";
 import { type Base, type OverlayOptions, type Share, draw, loadBase, pointAt } from "./overlay";
 import type { App } from "./state";
 
@@ -56,6 +56,7 @@ export class ImageFigure {
     this.element.classList.toggle("lv-large", large);
     this.title.setAttribute("aria-expanded", String(large));
     if (large) this.element.scrollIntoView({ block: "nearest" });
+    this.redraw(); // points are drawn for the size at which the image is shown
   }
 
   get camera(): number | null {
@@ -101,7 +102,7 @@ export class ImageFigure {
   private says({ inside, total }: Share): string {
     if (!this.entry!.world_from_camera) return "No pose is known of this image, so no point can be drawn over it.";
     if (!total) return "No points to draw over it.";
-    return `${percent(inside / total)} of ${total.toLocaleString("en")} points inside${this.delay()}`;
+    return `${percent(inside / total)} of ${figure(total, 0)} points inside${this.delay()}`;
   }
 
   private delay(): string {

@@ -10,7 +10,7 @@ import type { App, Correction } from "./state";
 export interface OverlayOptions {
   points: boolean;
   colour: "depth" | "view"; // by depth, or as in the 3D view
-  size: number; // 1 to 4 pixels of the canvas
+  size: number; // 1 to 4 pixels of the canvas; 0: about 2 of the screen
   dim: boolean; // the image darker, so that points stand out
   cuboids: boolean;
 }
@@ -139,13 +139,14 @@ export function draw(
     if (nearest.length < out.length) nearest = new Float32Array(out.length);
     nearest.fill(Infinity, 0, out.length);
     const scale = canvasScale(image, base);
+    const size = options.size || Math.min(6, Math.max(1, Math.round((2 * width) / (canvas.clientWidth || width))));
     for (const frame of frames) {
       const points = app.points.get(frame);
       const colours = points ? app.colours.of(frame) : null;
       if (!points || !colours) continue;
       const found = project(view.intrinsics, view.worldFromCamera, points.position, room(points.count));
       share.total += points.count;
-      share.inside += splat(found, points.count, colours, out, base, scale, options);
+      share.inside += splat(found, points.count, colours, out, base, scale, options, size);
     }
   }
   context.putImageData(data, 0, 0);
@@ -162,11 +163,11 @@ export function draw(
 /** Write points as squares; returns how many are in the image, hidden ones too. */
 function splat(
   found: Projected, count: number, colours: Uint8Array, out: Uint32Array, base: Base, scale: { x: number; y: number },
-  options: OverlayOptions,
+  options: OverlayOptions, size: number,
 ): number {
   const { width, height } = base;
   const { pixels, depth, seen } = found;
-  const before = (options.size - 1) >> 1;
+  const before = (size - 1) >> 1;
   const byDepth = options.colour === "depth";
   let inside = 0;
   for (let row = 0; row < count; row++) {
@@ -185,8 +186,8 @@ function splat(
       b = VIRIDIS[at + 2];
     }
     const colour = (0xff000000 | (b << 16) | (g << 8) | r) >>> 0;
-    const left = Math.max(0, column - before), right = Math.min(width, column - before + options.size);
-    const top = Math.max(0, line - before), bottom = Math.min(height, line - before + options.size);
+    const left = Math.max(0, column - before), right = Math.min(width, column - before + size);
+    const top = Math.max(0, line - before), bottom = Math.min(height, line - before + size);
     for (let y = top; y < bottom; y++) {
       for (let i = y * width + left; i < y * width + right; i++) {
         if (z < nearest[i]) {
