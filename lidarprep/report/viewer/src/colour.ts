@@ -27,19 +27,17 @@ export const VIRIDIS = fromHex(
   "d8e219dae319dde318dfe318e2e418e5e419e7e419eae51aece51befe51cf1e51df4e61ef6e620f8e621fbe723fde725",
 );
 
-/** Okabe and Ito's colours without black. */
+/** Okabe and Ito's colours; their black is grey here, since points are drawn on a dark ground. */
 export const OKABE_ITO: readonly Rgb[] = [
-  [230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [0, 114, 178], [213, 94, 0], [204, 121, 167],
+  [230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [0, 114, 178], [213, 94, 0], [204, 121, 167], [187, 187, 187],
 ];
 
-/** Points that are dropped, unless fates are coloured. */
-const DROPPED: Rgb = [104, 108, 116];
-const PLAIN: Rgb = [200, 204, 210];
-/** Of fates by name: kept is quiet, what is dropped is loud. */
-const FATES: Record<string, Rgb> = {
-  kept: [190, 196, 204], region: [86, 180, 233], height: [230, 159, 0], voxel: [0, 158, 115],
-  "no return": [204, 121, 167], "not finite": [213, 94, 0],
-};
+/** By fate: what is kept is bright, what is dropped a darker grey or brown by its reason, in every colour mode. */
+export const FATES: readonly Rgb[] = [
+  [86, 180, 233], [107, 107, 107], [138, 109, 75], [79, 107, 92], [125, 90, 125], [255, 0, 0],
+];
+
+const PLAIN: Rgb = OKABE_ITO[7];
 
 function fromHex(text: string): Uint8Array {
   return Uint8Array.from({ length: text.length / 2 }, (_, i) => parseInt(text.slice(2 * i, 2 * i + 2), 16));
@@ -55,17 +53,18 @@ export function css([r, g, b]: Rgb): string {
   return `rgb(${r}, ${g}, ${b})`;
 }
 
-export function fateColour(scene: SceneData, fate: number): Rgb {
-  return FATES[scene.fates[fate]] ?? OKABE_ITO[fate % OKABE_ITO.length];
+export function fateColour(fate: number): Rgb {
+  return FATES[fate % FATES.length];
 }
 
-export function deviceColour(device: number): Rgb {
-  return OKABE_ITO[device % OKABE_ITO.length];
+/** The colour of a kind: a device, a label. */
+export function kindColour(kind: number): Rgb {
+  return OKABE_ITO[kind % OKABE_ITO.length];
 }
 
-/** The colour of the i-th of n frames shown together: distinct ones where there are enough, else a scale. */
+/** The colour of the i-th of n frames shown together: few get colours far apart, more run from dark to bright. */
 export function frameColour(i: number, n: number): Rgb {
-  return n <= OKABE_ITO.length ? OKABE_ITO[i] : viridis(i / (n - 1));
+  return n <= OKABE_ITO.length ? OKABE_ITO[i] : viridis((40 + Math.round((215 * i) / (n - 1))) / 255);
 }
 
 /** Why points can't be coloured so; null if they can. */
@@ -106,17 +105,24 @@ export class PointColours {
     const points = this.points.get(row);
     if (!points) return null;
     const state = this.state.get();
-    const frames = shownFrames(this.scene, state);
-    const place = Math.max(0, frames.indexOf(row));
-    const key = `${state.colour} ${[...state.fates].sort().join()}` + (state.colour === "frame" ? ` ${place}/${frames.length}` : "");
+    const key = this.keyOf(row);
     const known = this.cache.get(row);
-    // A frame that was dropped and decoded again has another count only if the page changed, which it never does.
     if (known?.key === key) return known.colours;
     const colours = known?.colours ?? new Uint8Array(4 * points.count);
-    this.paint(points, row, state, frameColour(place, frames.length), colours);
+    const frames = shownFrames(this.scene, state);
+    this.paint(points, row, state, frameColour(Math.max(0, frames.indexOf(row)), frames.length), colours);
     this.cache.set(row, { key, colours });
     for (const other of this.cache.keys()) if (this.points.get(other) === undefined) this.cache.delete(other);
     return colours;
+  }
+
+  /** Names the colours that a frame has now: another key, other colours. */
+  keyOf(row: number): string {
+    const state = this.state.get();
+    const key = `${state.colour} ${[...state.fates].sort().join()}`;
+    if (state.colour !== "frame") return key;
+    const frames = shownFrames(this.scene, state);
+    return `${key} ${frames.indexOf(row)}/${frames.length}`;
   }
 
   private paint(points: Points, row: number, state: Readonly<State>, own: Rgb, out: Uint8Array): void {
@@ -127,7 +133,7 @@ export class PointColours {
       const [low, high] = (this.range ??= trimmedRange(z));
       value = new Uint8Array(points.count);
       const scale = 255 / (high - low);
-      for (let i = 0; i < z.length; i++) value[i] = Math.min(255, Math.max(0, (z[i] - low) * scale + 0.5));
+      for (let i = 0; i < z.length; i++) value[i] = Math.min(255, Math.max(0, (z[i] - low) * scale));
       table.set(VIRIDIS);
     } else if (state.colour === "intensity" && points.intensity) {
       value = points.intensity;
@@ -137,28 +143,28 @@ export class PointColours {
       table.set(VIRIDIS);
     } else if (state.colour === "device" && points.device) {
       value = points.device;
-      for (let i = 0; i < 256; i++) table.set(deviceColour(i), 3 * i);
+      for (let i = 0; i < 256; i++) table.set(kindColour(i), 3 * i);
     } else if (state.colour === "fate") {
       value = points.fate ?? new Uint8Array(points.count);
-      this.scene.fates.forEach((_, i) => table.set(fateColour(this.scene, i), 3 * i));
+      for (let i = 0; i < 256; i++) table.set(fateColour(i), 3 * i);
     } else {
       value = new Uint8Array(points.count);
       table.set(state.colour === "frame" ? own : PLAIN);
     }
     const shown = new Uint8Array(256);
     for (const fate of state.fates) shown[fate] = 255;
-    const greyed = state.colour !== "fate";
     for (let i = 0, j = 0; i < points.count; i++, j += 4) {
       const fate = points.fate ? points.fate[i] : 0;
-      if (greyed && fate !== 0) {
-        out[j] = DROPPED[0];
-        out[j + 1] = DROPPED[1];
-        out[j + 2] = DROPPED[2];
-      } else {
+      if (fate === 0) {
         const k = 3 * value[i];
         out[j] = table[k];
         out[j + 1] = table[k + 1];
         out[j + 2] = table[k + 2];
+      } else {
+        const [r, g, b] = fateColour(fate);
+        out[j] = r;
+        out[j + 1] = g;
+        out[j + 2] = b;
       }
       out[j + 3] = shown[fate];
     }

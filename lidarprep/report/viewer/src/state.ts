@@ -3,8 +3,14 @@
 import type { Intrinsics, Matrix, SceneData } from "./data";
 import type { FramePoints } from "./decode";
 import type { PointColours } from "./colour";
+import type { Keys } from "./keys";
 
 export type ColourMode = "frame" | "height" | "intensity" | "device" | "time" | "fate";
+
+export type View = "orbit" | "top" | "side" | "driver";
+
+/** What the 3D view shows besides points. */
+export type Layer = "grid" | "region" | "band" | "path" | "axes" | "cameras" | "radar" | "cuboids" | "labels";
 
 /** A correction of a camera by hand: world_from_camera' = world_from_camera @ delta, and ego_from_camera likewise. */
 export interface Correction {
@@ -24,7 +30,15 @@ export interface State {
   colour: ColourMode;
   /** Rows in SceneData.fates whose points are shown. */
   fates: ReadonlySet<number>;
-  /** Diameter of a point in the 3D view, pixels. */
+  layers: ReadonlySet<Layer>;
+  /** The view last chosen; "orbit" once the user has turned it. */
+  view: View;
+  /** Whether the view moves with the device from frame to frame. */
+  follow: boolean;
+  playing: boolean;
+  /** Frames a second when playing. */
+  speed: number;
+  /** Size of a point in the 3D view, pixels. */
   pointSize: number;
   selected: { frame: number; point: number } | null;
   /** Row in SceneData.cameras. */
@@ -68,6 +82,7 @@ export interface App {
   points: FramePoints;
   colours: PointColours;
   state: Store;
+  keys: Keys;
   /** Say something to screen readers. */
   announce(text: string): void;
 }
