@@ -166,7 +166,7 @@ def content(
         notes=[scrub(note) for note in _notes(view)],
         thinned=thinned,
         pictures=pictures,
-        pictures_note="" if pictures else "There is nothing to draw: no frame has a point that was measured.",
+        pictures_note="" if pictures else "There is nothing to draw: no frame has a point.",
         legend=_legend(reading.figures),
         plots=[
             _heights(view, reading.distributions.heights),
@@ -358,11 +358,15 @@ def _figure(value: object, scrub: Scrubber) -> str | None:
 
 def _legend(figures: Sequence[FrameFigures]) -> list[LegendEntry]:
     totals = np.array([one.fates for one in figures], dtype=np.int64).reshape(-1, len(Fate)).sum(axis=0)
-    return [
+    entries = [
         LegendEntry(fate.title.replace(" ", "-"), fate.title, f"{totals[fate]:,}")
         for fate in Fate
         if totals[fate] or fate is Fate.KEPT
     ]
+    dropped = int(totals[1 : Fate.NO_RETURN].sum())
+    if dropped:
+        entries.append(LegendEntry("dropped", "dropped, in the histograms", f"{dropped:,}"))
+    return entries
 
 
 def _heights(view: SceneView, data: Histogram) -> Plot:

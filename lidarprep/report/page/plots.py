@@ -99,9 +99,9 @@ def histogram(
         )
         if path:
             parts.append(f'<path class="bar {kind}" d="{path}"/>')
-    for mark in marks:
+    for line, mark in enumerate(marks):
         if data.lowest <= mark.value <= data.highest:
-            parts.append(_named_line(across(mark.value), mark.name))
+            parts.append(_named_line(across(mark.value), mark.name, line))
     parts += _value_axis(across, unit)
     return "".join(parts) + "</svg>"
 
@@ -239,12 +239,13 @@ def _value_axis(
     return parts
 
 
-def _named_line(x: float, name: str) -> str:
+def _named_line(x: float, name: str, line: int) -> str:
+    """Draw a line over the height of a plot; its name is on a line of text of its own."""
     side = "right" if x < _WIDTH * 0.7 else "left"
     at = x + 4 if side == "right" else x - 4
     return (
         f'<path class="mark" d="M{x:.1f} {_TOP}V{_HEIGHT - _BOTTOM}"/>'
-        f'<text class="label mark-name {side}" x="{at:.1f}" y="{_TOP + 10}">{escape(name)}</text>'
+        f'<text class="label mark-name {side}" x="{at:.1f}" y="{_TOP + 10 + 13 * line}">{escape(name)}</text>'
     )
 
 

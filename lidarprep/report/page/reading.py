@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -71,7 +71,6 @@ def read_scene(
     *,
     labelled: Sequence[bool],
     devices: NDArray[np.int64],
-    whole: Collection[int],
     drawn: Mapping[int, int],
     progress: Callable[[int, int], None] | None,
 ) -> Reading:
@@ -82,11 +81,10 @@ def read_scene(
         budget: What the page shows.
         labelled: Of each frame, whether Scale labels it.
         devices: Numbers of the lidars.
-        whole: Rows of frames of which all points are kept.
         drawn: Of rows of frames, how many points are kept, for pictures of several.
         progress: Called in this thread with (frames done, frames in all).
     """
-    reader = _Reader(view, budget, devices, frozenset(whole), drawn)
+    reader = _Reader(view, budget, devices, drawn)
     reading = Reading(devices=devices)
     for done, read in enumerate(reader.frames()):
         reading.figures.append(replace(read.figures, labelled=labelled[done]))
@@ -113,7 +111,6 @@ class _Reader:
     view: SceneView
     budget: Budget
     devices: NDArray[np.int64]
-    whole: frozenset[int]
     drawn: Mapping[int, int]
 
     def frames(self) -> Iterator[_ReadFrame]:
@@ -159,14 +156,14 @@ class _Reader:
             page_frame.view = points.take(np.empty(0, dtype=np.int64))
             width = self.budget.image_width if row in self.budget.with_images else 0
             page_frame.images = [shrink(image, width) for image in points.images]
-        kept = points if row in self.whole else None
-        if kept is None and row in self.drawn:
-            kept = points.take(rows_to_show(points.fate, self.drawn[row]))
+        kept = None
+        if row in self.drawn:
+            kept = points if len(points) <= self.drawn[row] else points.take(rows_to_show(points.fate, self.drawn[row]))
         return _ReadFrame(figures, distributions, page_frame, kept)
 
-    def _most(self, row: int) -> int | None:
-        """Return how many points of a frame are needed; None for all."""
-        return None if row in self.whole else max(self.budget.points_a_frame, self.drawn.get(row, 0))
+    def _most(self, row: int) -> int:
+        """Return how many points of a frame are needed."""
+        return max(self.budget.points_a_frame, self.drawn.get(row, 0))
 
     def _parts(
         self, row: int, frame: Frame, distributions: Distributions
@@ -176,13 +173,13 @@ class _Reader:
         for part in self.view.chunks(frame):
             distributions.add(part)
             counts = np.bincount(part.fate, minlength=len(Fate)).astype(np.int64)
-            chosen = part if most is None or len(part) <= most else part.take(rows_to_show(part.fate, most))
+            chosen = part if len(part) <= most else part.take(rows_to_show(part.fate, most))
             yield len(part), counts, chosen
 
 
-def _share(part: FrameView, count: int, total: int, most: int | None) -> NDArray[np.int64]:
+def _share(part: FrameView, count: int, total: int, most: int) -> NDArray[np.int64]:
     """Choose the points of a part that fall to it, so that each part of a frame is thinned alike."""
-    if most is None or total <= most:
+    if total <= most:
         return np.arange(len(part))
     return rows_to_show(part.fate, max(1, most * count // total))
 

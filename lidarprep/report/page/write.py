@@ -32,7 +32,7 @@ from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
 from lidarprep.report.page import data as d
 from lidarprep.report.page.budget import Budget, plan
 from lidarprep.report.page.content import Scrubber, content, source_name
-from lidarprep.report.page.pictures import Picture
+from lidarprep.report.page.pictures import MOST_POINTS, Picture, draw_pictures, rows_to_draw
 from lidarprep.report.page.reading import Reading, ShownFrame, first_view, read_scene
 from lidarprep.report.views import Fate, SceneView
 from lidarprep.scene import Finding, Scene
@@ -147,11 +147,11 @@ def make_report(
             budget,
             labelled=labelled,
             devices=devices,
-            whole=(),
-            drawn={},
+            drawn=dict.fromkeys(rows_to_draw(view), MOST_POINTS),
             progress=progress,
         )
-        pictures: list[Picture] = []
+        pictures = draw_pictures(view, reading.kept, Scrubber(view)(source_name(view)), labels)
+        reading.kept.clear()
         found = _findings(view, reading, checks) if checks is not None else list(findings or ())
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
