@@ -11,17 +11,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.errors import FormatError, SceneError
 from lidarprep.report.page.budget import Budget
 from lidarprep.report.page.figures import Distributions, FrameFigures
 from lidarprep.report.page.images import PageImage, shrink
 from lidarprep.report.page.points import PackedPoints, rows_to_show
 from lidarprep.report.views import Fate, FrameView, SceneView, join_views
 from lidarprep.scene import Frame
+from lidarprep.scene_settings import BAD_FRAME
 from lidarprep.storage.manifest import FrameRecord
-
-# What is wrong with one frame. It is shown as bad, and keeps none of the others from being shown.
-BAD_FRAME = (FormatError, SceneError)
 
 _MOST_READERS = 4
 
