@@ -80,7 +80,7 @@ def camera_data(name: str, **more: Any) -> dict[str, Any]:
     return usual | more
 
 
-def write_page(path: Path, frames: list[PageFrame], /, **scene: Any) -> Path:
+def write_page(file: Path, frames: list[PageFrame], /, **scene: Any) -> Path:
     """Write a page of these frames; `scene` replaces what SceneData says by default."""
     data: dict[str, Any] = {
         "version": 1, "source": "recording/", "layout": "toolkit", "offset": [0.0, 0.0, 0.0], "has_poses": True,
@@ -112,8 +112,8 @@ def write_page(path: Path, frames: list[PageFrame], /, **scene: Any) -> Path:
 <script type="application/json" id="scene-data">{text}</script>
 {"".join(elements)}
 <script>{(VIEWER / "viewer.js").read_text()}</script></body></html>"""
-    path.write_text(page, encoding="utf-8")
-    return path
+    file.write_text(page, encoding="utf-8")
+    return file
 
 
 def _base64(data: bytes) -> str:

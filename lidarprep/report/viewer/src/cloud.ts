@@ -4,7 +4,10 @@ import { BufferAttribute, BufferGeometry, Group, Points as ThreePoints, ShaderMa
 import type { App } from "./state";
 import { shownFrames } from "./state";
 
-/** Points grow a little when near, so that surfaces close up without the far ones smearing. */
+/** Nearer than this, metres, points grow, up to so many times: surfaces close up, and far points don't smear. */
+export const NEAR_SIZE = 10;
+export const GROWTH = 2.5;
+
 export function pointMaterial(size: number): ShaderMaterial {
   return new ShaderMaterial({
     uniforms: { size: { value: size } },
@@ -15,7 +18,7 @@ export function pointMaterial(size: number): ShaderMaterial {
       void main() {
         shade = colour.rgb;
         gl_Position = colour.a > 0.5 ? projectionMatrix * modelViewMatrix * vec4(position, 1.0) : vec4(2.0, 2.0, 2.0, 1.0);
-        gl_PointSize = size * clamp(10.0 / gl_Position.w, 1.0, 2.5);
+        gl_PointSize = size * clamp(${NEAR_SIZE.toFixed(1)} / gl_Position.w, 1.0, ${GROWTH.toFixed(1)});
       }`,
     fragmentShader: `
       varying vec3 shade;

@@ -18,7 +18,7 @@ const VIEWS: [View, string, string, string][] = [
 const LAYERS: [Layer, string, string, string][] = [
   ["grid", "Grid", "q", "squares of 10 m on the ground"], ["region", "Region", "g", "outline of the region of interest"],
   ["band", "Band", "b", "planes of the height band"], ["path", "Path", "p", "path of the device"],
-  ["axes", "Axes", "e", "axes of the device: x red, y green, z blue"], ["cameras", "Cameras", "f", "camera frusta"],
+  ["axes", "Axes", "z", "axes of the device: x red, y green, z blue"], ["cameras", "Cameras", "f", "camera frusta"],
   ["radar", "Radar", "r", "radar points"], ["cuboids", "Cuboids", "x", "labels and pre-labels (dashed)"],
   ["labels", "Names", "l", "names of cuboids and cameras"],
 ];
@@ -41,22 +41,21 @@ function flipped<T>(set: ReadonlySet<T>, member: T): ReadonlySet<T> {
 }
 
 /** Views and help, on the canvas. */
-export function mountViews(element: HTMLElement, app: App, stage: Stage | null): void {
+export function mountViews(element: HTMLElement, app: App, stage: Stage): void {
   const { state, keys } = app;
-  const problem = stage ? null : "This browser shows no WebGL.";
   const choose = (view: View) => {
     state.set({ view });
-    stage?.look(view);
+    stage.look(view);
   };
   const buttons = VIEWS.map(([view, label, key, title]) => {
     keys.add({ key, label: title, group: "View", run: () => choose(view) });
-    return toggle(label, keys.title(title, key), problem, () => choose(view));
+    return toggle(label, keys.title(title, key), null, () => choose(view));
   });
-  const follow = toggle("Follow", keys.title("Move with the device from frame to frame", "m"), problem ?? (app.scene.has_poses ? null : "The recording has no poses of its device."), () => state.set({ follow: !state.get().follow }));
+  const follow = toggle("Follow", keys.title("Move with the device from frame to frame", "m"), app.scene.has_poses ? null : "The recording has no poses of its device.", () => state.set({ follow: !state.get().follow }));
   keys.add({ key: "m", label: "Move with the device, or not", group: "View", run: () => state.set({ follow: !state.get().follow }) });
   const help = h("button", { type: "button", class: "lv-button lv-round", title: keys.title("All keys", "?"), "aria-label": "All keys", onclick: () => keys.toggleHelp() }, "?");
   element.append(h("div", { class: "lv-segments", role: "group", "aria-label": "View" }, ...buttons), follow, help);
-  if (stage) addViewKeys(app, stage);
+  addViewKeys(app, stage);
   const show = () => {
     VIEWS.forEach(([view], i) => buttons[i].setAttribute("aria-pressed", String(state.get().view === view)));
     follow.setAttribute("aria-pressed", String(state.get().follow));
@@ -66,7 +65,7 @@ export function mountViews(element: HTMLElement, app: App, stage: Stage | null):
 }
 
 function addViewKeys(app: App, stage: Stage): void {
-  const only = stage.canvas;
+  const only = stage.view;
   const add = (key: string, label: string, run: () => void) => app.keys.add({ key, label, group: "With the focus on the points", only, run });
   for (const [key, x, y] of [["ArrowLeft", -1, 0], ["ArrowRight", 1, 0], ["ArrowUp", 0, 1], ["ArrowDown", 0, -1]] as [string, number, number][]) {
     add(key, "Turn", () => stage.turn(-0.08 * x, 0.08 * y));
@@ -146,7 +145,7 @@ function describeFrame(app: App, state: Readonly<State>): string[] {
 }
 
 /** Colour, frames together, point size, fates and layers. */
-export function mountControls(element: HTMLElement, app: App, stage: Stage | null): void {
+export function mountControls(element: HTMLElement, app: App, stage: Stage): void {
   const { scene, state, keys } = app;
   const count = scene.frames.length;
 
@@ -177,11 +176,11 @@ export function mountControls(element: HTMLElement, app: App, stage: Stage | nul
   );
 
   const setSize = (value: number) => state.set({ pointSize: Math.min(8, Math.max(1, value)) });
-  const size = h("input", { type: "range", min: 1, max: 8, step: 1, class: "lv-track lv-short", "aria-label": "Size of the points, pixels", title: keys.title("Size of the points", "[ and ]"), oninput: () => setSize(Number(size.value)) });
+  const size = h("input", { type: "range", min: 1, max: 8, step: 1, class: "lv-track lv-short", "aria-label": "Size of the points, pixels", title: keys.title("Size of the points", "J and K"), oninput: () => setSize(Number(size.value)) });
   const sizeText = h("output", { class: "lv-figure" });
   keys.add(
-    { key: "[", label: "Smaller, bigger points", group: "Points", run: () => setSize(state.get().pointSize - 1) },
-    { key: "]", label: "Smaller, bigger points", group: "Points", run: () => setSize(state.get().pointSize + 1) },
+    { key: "j", label: "Smaller, bigger points", group: "Points", run: () => setSize(state.get().pointSize - 1) },
+    { key: "k", label: "Smaller, bigger points", group: "Points", run: () => setSize(state.get().pointSize + 1) },
   );
 
   const has = scene.frames.some((frame) => frame.points?.columns.includes("fate"));
@@ -195,13 +194,12 @@ export function mountControls(element: HTMLElement, app: App, stage: Stage | nul
     return { fate, button };
   });
   const layers = LAYERS.map(([layer, label, key, title]) => {
-    const problem = stage ? stage.markers.problem(layer) : "This browser shows no WebGL.";
+    const problem = stage.markers.problem(layer);
     const run = () => problem === null && state.set({ layers: flipped(state.get().layers, layer) });
     keys.add({ key, label: `${label}: ${title}`, group: "Shown", run });
     return { layer, button: toggle(label, keys.title(`${label}: ${title}`, key), problem, run) };
   });
   keys.add(
-    { key: "v", label: "Choose the next camera", group: "Shown", run: () => scene.cameras.length && state.set({ camera: ((state.get().camera ?? -1) + 1) % scene.cameras.length }) },
     { key: "Escape", label: "Clear the selection", group: "Points", run: () => state.set({ selected: null }) },
     { key: "?", label: "Open and close this list", group: "View", run: () => keys.toggleHelp() },
   );

@@ -8,7 +8,10 @@ import { h } from "./dom";
 import { apply, IDENTITY, rotate } from "./geometry";
 import { LabelLayer } from "./labels";
 import { Markers } from "./markers";
+import { SoftwareRenderer } from "./software";
 import type { App, View } from "./state";
+
+export type Drawing = "webgl" | "software";
 
 /** Colour of the canvas, in dark and light pages alike: points read best on it. */
 const BACKGROUND = 0x101318;
@@ -20,24 +23,28 @@ const USUAL_REACH = 40;
 // Colours are bytes of sRGB from the tables to the screen.
 ColorManagement.enabled = false;
 
-/** A WebGL 2 context, or null; and whether a program draws it instead of a graphics processor. */
-function probe(): { software: boolean } | null {
+/** What draws best here: a graphics processor by WebGL, or else our own loops, faster than a program's WebGL. */
+function bestDrawing(): Drawing {
   const gl = document.createElement("canvas").getContext("webgl2");
-  if (!gl) return null;
+  if (!gl) return "software";
   let name = String(gl.getParameter(gl.RENDERER));
   const info = name.startsWith("WebKit") ? gl.getExtension("WEBGL_debug_renderer_info") : null;
   if (info) name = String(gl.getParameter(info.UNMASKED_RENDERER_WEBGL));
   gl.getExtension("WEBGL_lose_context")?.loseContext();
-  return { software: /swiftshader|llvmpipe|software|basic render/i.test(name) };
+  return /swiftshader|llvmpipe|software|basic render/i.test(name) ? "software" : "webgl";
 }
 
 export class Stage {
-  readonly canvas: HTMLCanvasElement;
+  /** Holds the canvas and the focus: a canvas itself is replaced when the drawing changes. */
+  readonly view = h("div", {
+    class: "lv-view", tabindex: 0, role: "application",
+    "aria-label": "Points in 3D. Arrow keys turn the view, Shift with arrow keys moves it, plus and minus zoom, Enter chooses the point in the middle, question mark lists all keys.",
+  });
   readonly camera = new PerspectiveCamera(50, 1, 0.1, 5000);
   readonly cloud: Cloud;
   readonly markers: Markers;
   readonly labels: LabelLayer;
-  private readonly renderer: WebGLRenderer;
+  private renderer!: WebGLRenderer | SoftwareRenderer;
   private readonly controls: OrbitControls;
   private readonly scene = new Scene();
   private asked = 0;
@@ -46,20 +53,9 @@ export class Stage {
   private drawn = 0;
   private device: Vector;
 
-  /** The stage in `element`, or null where the browser has no WebGL. */
-  static create(element: HTMLElement, app: App): Stage | null {
-    const found = probe();
-    return found && new Stage(element, app, found.software);
-  }
-
-  private constructor(private readonly element: HTMLElement, private readonly app: App, software: boolean) {
-    this.canvas = h("canvas", { class: "lv-canvas", tabindex: 0, role: "application", "aria-label": "Points in 3D. Arrow keys turn the view, Shift with arrow keys moves it, plus and minus zoom, Enter chooses the point in the middle, question mark lists all keys." });
-    this.renderer = new WebGLRenderer({ canvas: this.canvas, antialias: !software, powerPreference: "high-performance" });
-    this.renderer.outputColorSpace = LinearSRGBColorSpace;
-    this.renderer.setPixelRatio(software ? Math.min(1, devicePixelRatio) : Math.min(2, devicePixelRatio));
-    this.renderer.setClearColor(BACKGROUND);
+  constructor(private readonly element: HTMLElement, private readonly app: App) {
     this.camera.up.set(0, 0, 1);
-    this.controls = new OrbitControls(this.camera, this.canvas);
+    this.controls = new OrbitControls(this.camera, this.view);
     this.controls.addEventListener("change", () => this.ask());
     this.controls.addEventListener("start", () => this.app.state.set({ view: "orbit" }));
     this.labels = new LabelLayer(app);
@@ -67,9 +63,9 @@ export class Stage {
     this.markers = new Markers(app, () => this.reach);
     this.scene.add(this.cloud.group, this.markers.group);
     this.device = this.deviceAt();
-    element.prepend(this.canvas, this.labels.element);
+    element.prepend(this.view, this.labels.element);
+    this.drawWith(bestDrawing());
     new ResizeObserver(() => this.resize()).observe(element);
-    this.resize();
     this.listenToClicks();
     this.markers.sync();
     this.look(app.state.get().view);
@@ -83,6 +79,22 @@ export class Stage {
       if (points.some((key) => changed.has(key))) this.cloud.sync();
       this.ask();
     });
+  }
+
+  /** Draw by WebGL or by our own loops from now on. */
+  drawWith(drawing: Drawing): void {
+    if (this.renderer instanceof WebGLRenderer) this.renderer.dispose();
+    const canvas = h("canvas", { class: "lv-canvas" });
+    this.view.replaceChildren(canvas);
+    if (drawing === "software") {
+      this.renderer = new SoftwareRenderer(canvas, BACKGROUND);
+    } else {
+      this.renderer = new WebGLRenderer({ canvas, antialias: true, powerPreference: "high-performance" });
+      this.renderer.outputColorSpace = LinearSRGBColorSpace;
+      this.renderer.setPixelRatio(Math.min(2, devicePixelRatio));
+      this.renderer.setClearColor(BACKGROUND);
+    }
+    this.resize();
   }
 
   /** Draw once, soon. */
@@ -100,7 +112,7 @@ export class Stage {
     const v = new Vector3(...at).applyMatrix4(this.camera.matrixWorldInverse);
     if (v.z > -this.camera.near) return null;
     v.applyMatrix4(this.camera.projectionMatrix);
-    return [((v.x + 1) / 2) * this.canvas.clientWidth, ((1 - v.y) / 2) * this.canvas.clientHeight];
+    return [((v.x + 1) / 2) * this.view.clientWidth, ((1 - v.y) / 2) * this.view.clientHeight];
   }
 
   get position(): Vector {
@@ -168,7 +180,7 @@ export class Stage {
 
   /** Choose the point nearest to a pixel, or else the camera whose frustum is there, or else nothing. */
   choose(x: number, y: number, radius = CLICK_RADIUS): void {
-    const hit = this.cloud.pick(x, y, radius, this.camera, this.canvas.clientWidth, this.canvas.clientHeight);
+    const hit = this.cloud.pick(x, y, radius, this.camera, this.view.clientWidth, this.view.clientHeight);
     if (hit) {
       this.app.state.set({ selected: { frame: hit.frame, point: hit.point } });
       return;
@@ -199,9 +211,11 @@ export class Stage {
           requestAnimationFrame(step);
           return;
         }
-        // Reading a pixel waits until all of it is really drawn.
-        const gl = this.renderer.getContext();
-        gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+        if (this.renderer instanceof WebGLRenderer) {
+          // Reading a pixel waits until all of it is really drawn.
+          const gl = this.renderer.getContext();
+          gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+        }
         resolve((1000 * (this.drawn - first)) / (performance.now() - begin));
       };
       requestAnimationFrame(step);
@@ -217,8 +231,8 @@ export class Stage {
   }
 
   private resize(): void {
-    const { clientWidth: width, clientHeight: height } = this.element;
-    if (!width || !height) return;
+    const width = Math.max(1, this.element.clientWidth);
+    const height = Math.max(1, this.element.clientHeight);
     this.renderer.setSize(width, height, false);
     this.camera.aspect = width / height;
     this.camera.updateProjectionMatrix();
@@ -229,8 +243,8 @@ export class Stage {
 
   private listenToClicks(): void {
     let down: PointerEvent | null = null;
-    this.canvas.addEventListener("pointerdown", (event) => (down = event));
-    this.canvas.addEventListener("pointerup", (event) => {
+    this.view.addEventListener("pointerdown", (event) => (down = event));
+    this.view.addEventListener("pointerup", (event) => {
       const still = down && down.button === 0 && Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) < 4;
       down = null;
       if (still) this.choose(event.offsetX, event.offsetY);

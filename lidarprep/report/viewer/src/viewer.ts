@@ -11,7 +11,7 @@ import { mountInspector } from "./inspector";
 import { Keys } from "./keys";
 import { mountLegend } from "./legend";
 import { startPlayer } from "./player";
-import { Stage } from "./stage";
+import { type Drawing, Stage } from "./stage";
 import { type App, shownFrames, Store } from "./state";
 
 /** What tests and the console get as window.lidarprep. */
@@ -19,11 +19,13 @@ export interface Handle {
   app: App;
   state: Store;
   /** Eye and target of the 3D view, metres in the viewer's world. */
-  cameraPosition(): number[] | null;
-  cameraTarget(): number[] | null;
+  cameraPosition(): number[];
+  cameraTarget(): number[];
   /** Pixel of the canvas at which a point is drawn. */
   screenOf(frame: number, point: number): [number, number] | null;
   framesPerSecond(seconds: number): Promise<number>;
+  /** Draw by WebGL or without it; the viewer chooses by itself which is faster. */
+  drawWith(drawing: Drawing): void;
 }
 
 export function mountViewer(section: HTMLElement, scene: SceneData): Handle {
@@ -57,31 +59,28 @@ export function mountViewer(section: HTMLElement, scene: SceneData): Handle {
     images, calibration, live, said,
   );
 
-  const stage = Stage.create(canvas, app);
-  if (!stage) {
-    canvas.classList.add("lv-without");
-    notes.append(h("p", { class: "lv-say" }, "This browser shows no WebGL, which the 3D view needs. The images below still work."));
-  }
+  const stage = new Stage(canvas, app);
   mountViews(views, app, stage);
   mountTimeline(timeline, app, live);
   mountControls(controls, app, stage);
   mountInspector(inspector, app);
   const { show: showLegend } = mountLegend(legend, app);
-  mountNotes(notes, app, stage !== null, showLegend);
+  mountNotes(notes, app, showLegend);
   startPlayer(app);
   mountImages(images, app);
   mountCalibration(calibration, app);
   return {
     app, state,
-    cameraPosition: () => stage?.position ?? null,
-    cameraTarget: () => stage?.target ?? null,
-    screenOf: (frame, point) => stage?.screenOf(frame, point) ?? null,
-    framesPerSecond: (seconds) => stage?.framesPerSecond(seconds) ?? Promise.resolve(0),
+    cameraPosition: () => stage.position,
+    cameraTarget: () => stage.target,
+    screenOf: (frame, point) => stage.screenOf(frame, point),
+    drawWith: (drawing) => stage.drawWith(drawing),
+    framesPerSecond: (seconds) => stage.framesPerSecond(seconds),
   };
 }
 
 /** What is wrong with the frames that are shown, on the canvas, where their points would be. */
-function mountNotes(element: HTMLElement, app: App, has3d: boolean, decoded: () => void): void {
+function mountNotes(element: HTMLElement, app: App, decoded: () => void): void {
   const { scene, state, points } = app;
   const show = () => {
     const row = state.get().frame;
@@ -101,7 +100,6 @@ function mountNotes(element: HTMLElement, app: App, has3d: boolean, decoded: () 
       decoded();
     });
   };
-  if (!has3d) return;
   state.subscribe((_, changed) => {
     if (!changed.has("frame") && !changed.has("aggregate")) return;
     show();
