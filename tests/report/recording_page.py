@@ -44,7 +44,8 @@ def _frame(scene: Scene, row: int, offset: np.ndarray, points: int) -> PageFrame
     positions = cloud.positions[np.isfinite(cloud.positions).all(axis=1)][:: max(1, len(cloud.positions) // points)]
     if cloud.frame == "ego" and frame.world_from_ego is not None:
         positions = frame.world_from_ego.apply(positions)
-    images, blobs = [], []
+    images: list[dict[str, object]] = []
+    blobs: list[bytes | None] = []
     names = [camera.name for camera in scene.cameras]
     for image in frame.images:
         data = image.content() if image.content is not None else image.path.read_bytes() if image.path else b""

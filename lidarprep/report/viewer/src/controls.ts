@@ -2,7 +2,7 @@
 
 import { colourProblem, fateColour } from "./colour";
 import { figure, h } from "./dom";
-import { clock, frameName } from "./inspector";
+import { clock } from "./inspector";
 import { swatch } from "./legend";
 import type { Stage } from "./stage";
 import { type App, type ColourMode, type Layer, MOST_FRAMES, shownFrames, type State, type View } from "./state";
@@ -133,14 +133,14 @@ export function mountTimeline(element: HTMLElement, app: App, live: HTMLElement)
 function describeFrame(app: App, state: Readonly<State>): string[] {
   const { frames } = app.scene;
   const frame = frames[state.frame];
-  const out = [`${state.frame + 1} of ${frames.length}`, frameName(frame)];
+  const out = [`${state.frame + 1} of ${frames.length}`, `frame ${frame.id}`];
   if (frame.timestamp) out.push(clock(BigInt(frame.timestamp)));
   if (frame.points) {
     const { shown, total } = frame.points;
     out.push(shown === total ? `${figure(total, 0)} points` : `${figure(shown, 0)} of ${figure(total, 0)} points`);
   }
   const rows = shownFrames(app.scene, state);
-  if (rows.length > 1) out.push(`shown with frames ${frames[rows[0]].index} to ${frames[rows[rows.length - 1]].index}`);
+  if (rows.length > 1) out.push(`frames ${frames[rows[0]].id} to ${frames[rows[rows.length - 1]].id} together`);
   return out;
 }
 
