@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -202,9 +203,10 @@ def _same(points: PointCloud) -> PointCloud:
 
 
 def test_attachments(recorded: Recording, tmp_path: Path, open_page: OpenPage) -> None:
-    folder = tmp_path / "attachments"
-    folder.mkdir()
     sample = write_sample(tmp_path / "recording", frames=2, columns=90, image_width=64)
+    folder = Path(shutil.copytree(sample.path / "cameras", tmp_path / "attachments"))
+    for path in folder.glob("*/*.json"):
+        path.unlink()
     for frame in lp.open_scene(sample.path):
         points = frame.points()
         moved = replace(
@@ -212,7 +214,7 @@ def test_attachments(recorded: Recording, tmp_path: Path, open_page: OpenPage) -
             positions=matrix(frame.world_from_ego)[:3, :3].dot(points.positions.T).T.astype(np.float32),
             frame="world", intensity=None,
         )  # fmt: skip
-        images = tuple(replace(image, url=str(image.path)) for image in frame.images)
+        images = tuple(replace(image, url=f"{image.camera.name}/{frame.id}.jpg") for image in frame.images)
         whole = replace(frame, read_points=partial(_same, moved), images=images, read_radar=None)
         (folder / f"{frame.id}.json").write_bytes(frame_json.encode(whole))
     before = lp.open_scene(folder)
