@@ -1,6 +1,16 @@
 # The public surface: every name that `import lidarprep` offers. __init__.py reads it to know where each one lives.
 
-from .api import AsyncScaleClient, AsyncTask, Cuboid, FrameAnnotations, ScaleClient, Task, TaskPage, WhoAmI
+from .api import (
+    AsyncScaleClient,
+    AsyncTask,
+    Cuboid,
+    FrameAnnotations,
+    ScaleClient,
+    Task,
+    TaskPage,
+    WhoAmI,
+    read_annotations,
+)
 from .attachments import FORMATS, get_format
 from .checks import CheckOptions
 from .convert import convert
@@ -37,6 +47,8 @@ from .prepare import Progress, prepare
 from .prune import Pruning, prune
 from .recipe import Recipe, RunRecipe, TaskRecipe
 from .repair import Repair, repair
+from .report import overlay, side_view, top_down
+from .report.page import write_report
 from .run import RunResult, run
 from .sample import write_sample
 from .scene import (
@@ -130,13 +142,18 @@ __all__ = [
     "known_layouts",
     "load_manifest",
     "open_scene",
+    "overlay",
     "prepare",
     "prune",
+    "read_annotations",
     "read_points",
     "repair",
     "run",
+    "side_view",
     "submit",
+    "top_down",
     "verify",
     "write_points",
+    "write_report",
     "write_sample",
 ]

@@ -7,6 +7,22 @@ from collections.abc import Sequence
 from lidarprep.scene import Finding, Scene, Subject
 from lidarprep.scene.finding import opening_option, recipe_option
 
+# So many unreadable frames are findings of their own; the others are counted.
+BAD_FRAMES_NAMED = 20
+
+
+def bad_frames(errors: Sequence[tuple[str, str]]) -> list[Finding]:
+    """Name unreadable frames, or count them beyond BAD_FRAMES_NAMED.
+
+    Args:
+        errors: The id of each, and why it cannot be read.
+    """
+    option = recipe_option("--skip-bad-frames", "skip_bad_frames", "True")
+    named = [(frame, f"frame {frame} cannot be read: {error}") for frame, error in errors[:BAD_FRAMES_NAMED]]
+    if len(errors) > BAD_FRAMES_NAMED:
+        named.append(("", f"{len(errors) - BAD_FRAMES_NAMED} more frames cannot be read"))
+    return [Finding("bad-frame", message, subject=Subject("frame", frame), option=option) for frame, message in named]
+
 
 def empty_frames(empty: Sequence[str], frames: int) -> list[Finding]:
     """Find frames that have no points.

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.checks._samples import Sample
+from lidarprep.errors import RecipeError
 from lidarprep.scene import Finding, Scene
 from lidarprep.scene.finding import opening_option, recipe_option
 from lidarprep.scene.points import LARGEST_EXACT_M
+from lidarprep.steps.intensity import guess_intensity_scale
 from lidarprep.steps.recentre import scene_offset
 
 # A cloud lies round a place that is at most so far outside the box around most of its points: the origin of a lidar
@@ -206,3 +208,13 @@ def zero_intensity(samples: Sequence[Sample]) -> list[Finding]:
             option=recipe_option("--drop-intensity", "drop_intensity", "True"),
         )
     ]
+
+
+def unknown_intensity_scale(samples: Sequence[Sample]) -> list[Finding]:
+    """Find intensities whose scale `prepare` would not guess."""
+    try:
+        guess_intensity_scale([sample.points for sample in samples])
+    except RecipeError as error:
+        option = recipe_option("--intensity-scale S", "intensity_scale", "S")
+        return [Finding("intensity-scale", error.message, "say which value is full intensity", option=option)]
+    return []

@@ -27,6 +27,7 @@ EPILOG = """Worked examples:
 \b
   lidarprep demo
   lidarprep inspect recording/
+  lidarprep picture recording/ --frames 0:10 --color frame --out above.png
   lidarprep prepare recording/ --out out/ --roi 0,0,80,60 --device-height 1.8
   lidarprep prepare recording/ --out s3://bucket/scene-1 --format protobuf
   lidarprep verify out/manifest.json
@@ -61,6 +62,10 @@ _COMMANDS = {
     "layouts": (
         "recordings:layouts",
         "List the layouts of recordings that can be opened, in the order in which they are tried.",
+    ),
+    "picture": (
+        "picture:command",
+        "Draw a recording, or what was prepared of it: from above, from the side, or over a camera's image.",
     ),
     "prepare": (
         "prepare:command",

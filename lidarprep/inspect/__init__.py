@@ -13,6 +13,7 @@ from lidarprep.checks import (
     CheckOptions,
     Sample,
     SceneSamples,
+    bad_frames,
     camera_views,
     check_scene,
     device_places,
@@ -20,8 +21,9 @@ from lidarprep.checks import (
     ground_under,
     motion_within_sweeps,
     propose_region,
+    unknown_intensity_scale,
 )
-from lidarprep.errors import RecipeError, SceneError
+from lidarprep.errors import SceneError
 from lidarprep.inspect._reading import Extent, FrameFigures, read_frames
 from lidarprep.inspect._records import (
     Bounds,
@@ -32,9 +34,8 @@ from lidarprep.inspect._records import (
     triple,
 )
 from lidarprep.recipe import DEFAULT_MAX_SPEED_M_S
-from lidarprep.scene import Finding, Scene, Subject
-from lidarprep.scene.finding import gravest_first, recipe_option
-from lidarprep.steps.intensity import guess_intensity_scale
+from lidarprep.scene import Scene
+from lidarprep.scene.finding import gravest_first
 
 __all__ = [
     "Bounds",
@@ -44,9 +45,6 @@ __all__ = [
     "LidarInspection",
     "inspect_scene",
 ]
-
-# So many unreadable frames are findings of their own; the others are counted.
-BAD_FRAMES_NAMED = 20
 
 
 def inspect_scene(
@@ -121,12 +119,12 @@ def inspect_scene(
         ],
         findings=gravest_first(
             [
-                *_bad_frames(frames),
+                *bad_frames([(frame.id, frame.error) for frame in frames if frame.error is not None]),
                 *empty_frames(
                     [one.id for one in frames if one.points == one.not_finite + one.no_return and one.error is None],
                     len(frames),
                 ),
-                *_intensity_scale(samples.usual),
+                *unknown_intensity_scale(samples.usual),
                 *findings,
             ]
         ),
@@ -188,26 +186,3 @@ def _dropped(frames: Sequence[FrameInspection]) -> list[str]:
     if count := sum(frame.no_return for frame in frames):
         notes.append(f"{count} points lie at their lidar's own place, rays without a return: prepare drops them")
     return notes
-
-
-# ---- findings beyond those of check_scene ---------------------------------------------------------------------------
-
-
-def _bad_frames(frames: Sequence[FrameInspection]) -> list[Finding]:
-    """Name unreadable frames, or count them beyond BAD_FRAMES_NAMED."""
-    option = recipe_option("--skip-bad-frames", "skip_bad_frames", "True")
-    bad = [frame for frame in frames if frame.error is not None]
-    named = [(frame.id, f"frame {frame.id} cannot be read: {frame.error}") for frame in bad[:BAD_FRAMES_NAMED]]
-    if len(bad) > BAD_FRAMES_NAMED:
-        named.append(("", f"{len(bad) - BAD_FRAMES_NAMED} more frames cannot be read"))
-    return [Finding("bad-frame", message, subject=Subject("frame", name), option=option) for name, message in named]
-
-
-def _intensity_scale(samples: Sequence[Sample]) -> list[Finding]:
-    """Find intensities whose scale `prepare` would not guess."""
-    try:
-        guess_intensity_scale([sample.points for sample in samples])
-    except RecipeError as error:
-        option = recipe_option("--intensity-scale S", "intensity_scale", "S")
-        return [Finding("intensity-scale", error.message, "say which value is full intensity", option=option)]
-    return []

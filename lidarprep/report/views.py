@@ -260,7 +260,10 @@ class SceneView:
         world_from_ego = None if pose is None else pose.translated(-np.array(self.offset))
         in_world = points.frame == "world"
         positions = points.positions
-        if in_world and any(self.offset):
+        fate, moved = self._fates(frame, points)
+        if moved is not None:
+            positions = moved
+        elif in_world and any(self.offset):
             positions = (positions - np.array(self.offset)).astype(positions.dtype)
         elif not in_world and world_from_ego is not None:
             with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates become infinite
@@ -269,7 +272,7 @@ class SceneView:
             frame,
             world_from_ego,
             positions,
-            self._fates(frame, points),
+            fate,
             self._intensity(points),
             points.device,
             points.timestamp,
@@ -278,7 +281,9 @@ class SceneView:
             self.band,
         )
 
-    def _fates(self, frame: Frame, points: PointCloud) -> NDArray[np.uint8]:
+    def _fates(self, frame: Frame, points: PointCloud) -> tuple[NDArray[np.uint8], NDArray[np.floating[Any]] | None]:
+        """Return the fates of points; and the points in the view's world, if preparing them has moved them all."""
+        posed = frame.world_from_ego is not None
         fate = np.full(len(points), Fate.KEPT, dtype=np.uint8)
         region, height = self.recipe.region_of_interest_3d, self.band if self.recipe.device_height is not None else None
         if frame.world_from_ego is None:
@@ -296,7 +301,7 @@ class SceneView:
             thinned = np.ones(len(points), dtype=np.bool_)
             thinned[report.kept if report.kept is not None else kept] = False
             fate[thinned & (fate == Fate.KEPT)] = Fate.VOXEL
-        return fate
+        return fate, prepared.points().positions if posed and len(kept) == len(points) else None
 
     def _tell_apart(
         self, fate: NDArray[np.uint8], dropped: NDArray[np.int64], frame: Frame, points: PointCloud

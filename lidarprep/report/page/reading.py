@@ -1,0 +1,211 @@
+"""One pass over the frames of a scene: figures of all, points and images of those that the page shows."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidarprep.report.page.budget import Budget
+from lidarprep.report.page.figures import Distributions, FrameFigures
+from lidarprep.report.page.images import PageImage, shrink
+from lidarprep.report.page.points import PackedPoints, rows_to_show
+from lidarprep.report.views import Fate, FrameView, SceneView, join_views
+from lidarprep.scene import Frame
+from lidarprep.scene_settings import BAD_FRAME
+from lidarprep.storage.manifest import FrameRecord
+
+_MOST_READERS = 4
+
+
+@dataclass(eq=False)
+class ShownFrame:
+    """A frame of the viewer.
+
+    Args:
+        row: Its row in the view.
+        frame: The frame as recorded.
+        view: What is drawn of it, without its points; None where it cannot be read.
+        points: Its points.
+        images: Its images.
+        radar: (K, 3) its radar returns in the view's world, metres.
+    """
+
+    row: int
+    frame: Frame
+    view: FrameView | None = None
+    points: PackedPoints | None = None
+    images: list[PageImage] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Reading:
+    """All that the page has to know of the frames.
+
+    Args:
+        figures: Figures of each frame of the view, in its order.
+        distributions: How the points of all frames are spread.
+        shown: The frames of the viewer.
+        kept: Points of frames that are drawn as static pictures, by the frames' ids.
+        devices: (D,) increasing numbers of the lidars.
+    """
+
+    figures: list[FrameFigures] = field(default_factory=list)
+    distributions: Distributions = field(default_factory=Distributions)
+    shown: list[ShownFrame] = field(default_factory=list)
+    kept: dict[str, FrameView] = field(default_factory=dict)
+    devices: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+
+
+def read_scene(
+    view: SceneView,
+    budget: Budget,
+    *,
+    labelled: Sequence[bool],
+    devices: NDArray[np.int64],
+    drawn: Mapping[int, int],
+    progress: Callable[[int, int], None] | None,
+) -> Reading:
+    """Read every frame once, several at a time.
+
+    Args:
+        view: The scene.
+        budget: What the page shows.
+        labelled: Of each frame, whether Scale labels it.
+        devices: Numbers of the lidars.
+        drawn: Of rows of frames, how many points are kept, for pictures of several.
+        progress: Called in this thread with (frames done, frames in all).
+    """
+    reader = _Reader(view, budget, devices, drawn)
+    reading = Reading(devices=devices)
+    for done, read in enumerate(reader.frames()):
+        reading.figures.append(replace(read.figures, labelled=labelled[done]))
+        reading.distributions.merge(read.distributions)
+        if read.shown is not None:
+            reading.shown.append(read.shown)
+        if read.kept is not None:
+            reading.kept[read.figures.id] = read.kept
+        if progress is not None:
+            progress(done + 1, len(view.frames))
+    return reading
+
+
+@dataclass(eq=False)
+class _ReadFrame:
+    figures: FrameFigures
+    distributions: Distributions
+    shown: ShownFrame | None
+    kept: FrameView | None = None
+
+
+@dataclass(frozen=True)
+class _Reader:
+    view: SceneView
+    budget: Budget
+    devices: NDArray[np.int64]
+    drawn: Mapping[int, int]
+
+    def frames(self) -> Iterator[_ReadFrame]:
+        """Read the frames, a few at once; yield them in order."""
+        readers = max(1, min(_MOST_READERS, os.cpu_count() or 1))
+        shown = frozenset(self.budget.frames)
+        waiting: deque[Future[_ReadFrame]] = deque()
+        with ThreadPoolExecutor(readers, "report") as pool:
+            try:
+                for row, frame in enumerate(self.view.frames):
+                    waiting.append(pool.submit(self.read, row, frame, shown=row in shown))
+                    if len(waiting) > readers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def read(self, row: int, frame: Frame, *, shown: bool) -> _ReadFrame:
+        """Read a frame."""
+        figures = FrameFigures(frame.id, frame.index, frame.timestamp, False, images=len(frame.images))
+        distributions = Distributions()
+        page_frame = ShownFrame(row, frame) if shown else None
+        try:
+            parts = list(self._parts(row, frame, distributions))
+        except BAD_FRAME as error:
+            return _ReadFrame(replace(figures, error=error.message), Distributions(), page_frame)
+        total = sum(count for count, _, _ in parts)
+        fates = np.sum([counts for _, counts, _ in parts], axis=0)
+        record = self.view.records.get(frame.id) if self.view.scene.layout == "attachments" else None
+        if record is not None:
+            fates = _recorded(record, fates)
+        points = join_views([part.take(_share(part, count, total, self._most(row))) for count, _, part in parts])
+        figures = replace(
+            figures,
+            points=int(fates.sum()),
+            fates=tuple(int(count) for count in fates),
+            radar_points=len(points.radar),
+        )
+        if page_frame is not None:
+            page_frame.points = replace(PackedPoints.of(points, self.budget.points_a_frame, self.devices), total=total)
+            page_frame.view = points.take(np.empty(0, dtype=np.int64))
+            width = self.budget.image_width if row in self.budget.with_images else 0
+            page_frame.images = [shrink(image, width) for image in points.images]
+        kept = None
+        if row in self.drawn:
+            kept = points if len(points) <= self.drawn[row] else points.take(rows_to_show(points.fate, self.drawn[row]))
+        return _ReadFrame(figures, distributions, page_frame, kept)
+
+    def _most(self, row: int) -> int:
+        """Return how many points of a frame are needed."""
+        return max(self.budget.points_a_frame, self.drawn.get(row, 0))
+
+    def _parts(
+        self, row: int, frame: Frame, distributions: Distributions
+    ) -> Iterator[tuple[int, NDArray[np.int64], FrameView]]:
+        """Read the parts of a frame: points of each, counts by fate, and what may be shown of it."""
+        most = self._most(row)
+        for part in self.view.chunks(frame):
+            distributions.add(part)
+            counts = np.bincount(part.fate, minlength=len(Fate)).astype(np.int64)
+            chosen = part if len(part) <= most else part.take(rows_to_show(part.fate, most))
+            yield len(part), counts, chosen
+
+
+def _share(part: FrameView, count: int, total: int, most: int) -> NDArray[np.int64]:
+    """Choose the points of a part that fall to it, so that each part of a frame is thinned alike."""
+    if total <= most:
+        return np.arange(len(part))
+    return rows_to_show(part.fate, max(1, most * count // total))
+
+
+def _recorded(record: FrameRecord, fates: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the counts by fate of a frame whose attachment is shown: the manifest says what was dropped."""
+    counts = fates.copy()
+    dropped = record.dropped
+    counts[Fate.KEPT] = record.points_out
+    for fate, count in (
+        (Fate.REGION, dropped.region),
+        (Fate.HEIGHT, dropped.height),
+        (Fate.VOXEL, dropped.voxel),
+        (Fate.NO_RETURN, dropped.no_return),
+        (Fate.NOT_FINITE, dropped.not_finite),
+    ):
+        counts[fate] = count
+    return counts
+
+
+def first_view(view: SceneView) -> FrameView | None:
+    """Read the first frame that can be read; None where none can.
+
+    Raises:
+        LidarprepError: Something is wrong with the recipe, and not with a frame.
+    """
+    for frame in view.frames:
+        try:
+            return next(view.chunks(frame))
+        except BAD_FRAME:
+            continue
+    return None
