@@ -39,16 +39,19 @@ OpenPage = Callable[..., "Page"]
 def open_page(browser: Browser) -> Iterator[OpenPage]:
     """Open an HTML file from the disk; afterwards the page must have asked for nothing else and logged no error.
 
-    Arguments go to Playwright's `new_context`: viewport, color_scheme, reduced_motion, permissions.
+    Arguments go to Playwright's `new_context`: viewport, color_scheme, reduced_motion, permissions. `script` is run
+    before the page's own.
     """
     contexts = []
     errors: list[str] = []
     requests: list[str] = []
 
-    def open_file(path: Path, **options: Any) -> Page:
+    def open_file(path: Path, script: str | None = None, **options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
+        if script is not None:
+            page.add_init_script(script)
         page.set_default_timeout(20_000)
         page.on("console", lambda message: errors.append(message.text) if message.type in _LOUD else None)
         page.on("pageerror", lambda error: errors.append(str(error)))

@@ -99,7 +99,8 @@ LIT = """() => {
   const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
   const found = [];
   for (let i = 0; i < data.length / 4; i++) {
-    if (data[4 * i] + data[4 * i + 1] + data[4 * i + 2] > 60) found.push([i % canvas.width, Math.floor(i / canvas.width)]);
+    const lit = data[4 * i] + data[4 * i + 1] + data[4 * i + 2] > 60;
+    if (lit) found.push([i % canvas.width, Math.floor(i / canvas.width)]);
   }
   return found;
 }"""

@@ -87,6 +87,7 @@ class Slider {
     });
     this.number = h("input", { class: "lv-number", type: "number", step: String(step), "aria-label": `${name}, as a number`, "data-key": key });
     this.back = button("↺", `Reset ${label}`, () => changed(rest), "lv-reset");
+    this.back.setAttribute("aria-label", `Reset ${label}`);
     this.range.addEventListener("input", () => {
       const value = Number(this.range.value);
       changed(Math.abs(value - rest) < step / 2 ? rest : Number(value.toPrecision(12)));

@@ -2,7 +2,7 @@
 
 import { colourProblem, fateColour } from "./colour";
 import { figure, h } from "./dom";
-import { clock, frameName } from "./inspector";
+import { clock } from "./inspector";
 import { swatch } from "./legend";
 import type { Stage } from "./stage";
 import { type App, type ColourMode, type Layer, MOST_FRAMES, shownFrames, type State, type View } from "./state";
@@ -99,7 +99,7 @@ export function mountTimeline(element: HTMLElement, app: App, live: HTMLElement)
   const speed = h("select", { class: "lv-select", "aria-label": "Speed, frames a second", title: single ?? keys.title("Speed", "< and >"), disabled: single !== null, onchange: () => state.set({ speed: Number(speed.value) }) },
     ...SPEEDS.map((value) => h("option", { value }, `${value} a second`)));
   const caption = h("div", { class: "lv-caption" });
-  element.append(h("div", { class: "lv-transport" }, previous, playing, next), slider, speed, caption);
+  element.append(h("div", { class: "lv-transport" }, previous, playing, next), h("div", { class: "lv-rail" }, slider, frameMarks(app)), speed, caption);
   keys.add(
     { key: " ", label: "Play, pause", group: "Frames", run: play },
     { key: ",", label: "Previous, next frame", group: "Frames", run: () => step(-1) },
@@ -130,17 +130,29 @@ export function mountTimeline(element: HTMLElement, app: App, live: HTMLElement)
   show();
 }
 
+/** A strip below the slider: which frames are labelled, and which are bad. */
+function frameMarks({ scene: { frames } }: App): HTMLElement {
+  const marks = h("div", { class: "lv-marks", "aria-hidden": "true" });
+  frames.forEach((frame, row) => {
+    if (!frame.error && !(frame.labelled && frames.length <= 400)) return;
+    const mark = h("span", { class: frame.error ? "lv-mark lv-bad" : "lv-mark" });
+    mark.style.left = `${frames.length > 1 ? (100 * row) / (frames.length - 1) : 0}%`;
+    marks.append(mark);
+  });
+  return marks;
+}
+
 function describeFrame(app: App, state: Readonly<State>): string[] {
   const { frames } = app.scene;
   const frame = frames[state.frame];
-  const out = [`${state.frame + 1} of ${frames.length}`, frameName(frame)];
+  const out = [`${state.frame + 1} of ${frames.length}`, `frame ${frame.id}`];
   if (frame.timestamp) out.push(clock(BigInt(frame.timestamp)));
   if (frame.points) {
     const { shown, total } = frame.points;
     out.push(shown === total ? `${figure(total, 0)} points` : `${figure(shown, 0)} of ${figure(total, 0)} points`);
   }
   const rows = shownFrames(app.scene, state);
-  if (rows.length > 1) out.push(`shown with frames ${frames[rows[0]].index} to ${frames[rows[rows.length - 1]].index}`);
+  if (rows.length > 1) out.push(`frames ${frames[rows[0]].id} to ${frames[rows[rows.length - 1]].id} together`);
   return out;
 }
 
@@ -200,6 +212,7 @@ export function mountControls(element: HTMLElement, app: App, stage: Stage): voi
     return { layer, button: toggle(label, keys.title(`${label}: ${title}`, key), problem, run) };
   });
   keys.add(
+    { key: "v", label: "Choose the next camera", group: "Shown", run: () => scene.cameras.length && state.set({ camera: ((state.get().camera ?? -1) + 1) % scene.cameras.length }) },
     { key: "Escape", label: "Clear the selection", group: "Points", run: () => state.set({ selected: null }) },
     { key: "?", label: "Open and close this list", group: "View", run: () => keys.toggleHelp() },
   );

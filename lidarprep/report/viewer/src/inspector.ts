@@ -1,6 +1,5 @@
 // What is known of the selected point.
 
-import type { FrameData } from "./data";
 import { figure, h } from "./dom";
 import { apply, IDENTITY, invert } from "./geometry";
 import type { App } from "./state";
@@ -12,10 +11,6 @@ export function clock(ns: bigint): string {
   return `${date.slice(0, 10)} ${date.slice(11, 19)}.${String(ns % 1_000_000_000n).padStart(9, "0").slice(0, 6)} UTC`;
 }
 
-export function frameName(frame: FrameData): string {
-  return frame.id === String(frame.index) ? `frame ${frame.id}` : `frame ${frame.index} (${frame.id})`;
-}
-
 /** Names and values of a point; null if it is not decoded. */
 export function describe(app: App, row: number, point: number): [string, string][] | null {
   const { scene } = app;
@@ -24,7 +19,7 @@ export function describe(app: App, row: number, point: number): [string, string]
   const frame = scene.frames[row];
   const at = [0, 1, 2].map((axis) => points.position[3 * point + axis]) as [number, number, number];
   const own = apply(invert(frame.world_from_ego ?? IDENTITY), at);
-  const rows: [string, string][] = [["Frame", frameName(frame).slice(6)]];
+  const rows: [string, string][] = [["Frame", frame.id]];
   ["x", "y", "z"].forEach((name, axis) => rows.push([name, `${figure(at[axis] + scene.offset[axis], 3)} m`]));
   rows.push(["Range from the device", frame.world_from_ego || !scene.has_poses ? `${figure(Math.hypot(...own), 2)} m` : "not known: the frame has no pose"]);
   rows.push(["Height above the ground", scene.band ? `${figure(own[2] + scene.band.device_height, 2)} m` : "not known: no device height"]);

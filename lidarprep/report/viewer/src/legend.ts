@@ -2,7 +2,6 @@
 
 import { css, fateColour, frameColour, kindColour, type Rgb, viridis } from "./colour";
 import { figure, h } from "./dom";
-import { frameName } from "./inspector";
 import { type App, shownFrames } from "./state";
 
 /** `from`: the share of the scale at which the bar begins. */
@@ -47,9 +46,9 @@ export function mountLegend(element: HTMLElement, app: App): { show(): void } {
     } else if (state.colour === "fate") {
       content = names("What becomes of the points", scene.fates.slice(0, 5).map((name, i) => [name, fateColour(i)]));
     } else if (rows.length <= 8) {
-      content = names("Frame", rows.map((row, i) => [frameName(scene.frames[row]).slice(6), frameColour(i, rows.length)]));
+      content = names("Frame", rows.map((row, i) => [scene.frames[row].id, frameColour(i, rows.length)]));
     } else {
-      const text = (row: number) => String(scene.frames[row].index);
+      const text = (row: number) => scene.frames[row].id;
       content = bar("Frame", text(rows[0]), text(rows[rows.length - 1]), 40 / 255);
     }
     element.replaceChildren(...content);

@@ -10,7 +10,7 @@ import type { App, Correction } from "./state";
 export interface OverlayOptions {
   points: boolean;
   colour: "depth" | "view"; // by depth, or as in the 3D view
-  size: number; // 1 to 4 pixels of the canvas; 0: about 2 of the screen
+  size: number; // 1 to 4 pixels of the canvas; 0: about 3 of the screen
   dim: boolean; // the image darker, so that points stand out
   cuboids: boolean;
 }
@@ -139,7 +139,7 @@ export function draw(
     if (nearest.length < out.length) nearest = new Float32Array(out.length);
     nearest.fill(Infinity, 0, out.length);
     const scale = canvasScale(image, base);
-    const size = options.size || Math.min(6, Math.max(1, Math.round((2 * width) / (canvas.clientWidth || width))));
+    const size = options.size || Math.min(6, Math.max(1, Math.round((3 * width) / (canvas.clientWidth || width))));
     for (const frame of frames) {
       const points = app.points.get(frame);
       const colours = points ? app.colours.of(frame) : null;

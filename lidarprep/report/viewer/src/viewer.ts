@@ -3,9 +3,10 @@
 import { mountCalibration } from "./calibration";
 import { colourProblem, PointColours } from "./colour";
 import { mountControls, mountTimeline, mountViews } from "./controls";
-import type { SceneData } from "./data";
+import type { SceneData, Vector } from "./data";
 import { FramePoints } from "./decode";
 import { h } from "./dom";
+import type { Frustum } from "./frusta";
 import { mountImages } from "./images";
 import { mountInspector } from "./inspector";
 import { Keys } from "./keys";
@@ -23,6 +24,11 @@ export interface Handle {
   cameraTarget(): number[];
   /** Pixel of the canvas at which a point is drawn. */
   screenOf(frame: number, point: number): [number, number] | null;
+  /** The camera frusta as they are drawn. */
+  frusta(): Frustum[];
+  /** Pixel of the canvas of a place in the viewer's world. */
+  pixelOf(at: Vector): [number, number] | null;
+  /** Orbits as fast as it is drawn. */
   framesPerSecond(seconds: number): Promise<number>;
   /** Draw by WebGL or without it; the viewer chooses by itself which is faster. */
   drawWith(drawing: Drawing): void;
@@ -74,6 +80,8 @@ export function mountViewer(section: HTMLElement, scene: SceneData): Handle {
     cameraPosition: () => stage.position,
     cameraTarget: () => stage.target,
     screenOf: (frame, point) => stage.screenOf(frame, point),
+    frusta: () => stage.markers.frusta,
+    pixelOf: (at) => stage.project(at),
     drawWith: (drawing) => stage.drawWith(drawing),
     framesPerSecond: (seconds) => stage.framesPerSecond(seconds),
   };
