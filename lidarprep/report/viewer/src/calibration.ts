@@ -125,7 +125,7 @@ class Panel {
   private linked = true;
   private asRecorded = false;
   private count = 4;
-  private readonly options: OverlayOptions = { points: true, colour: "depth", size: 0, dim: false, cuboids: false };
+  private readonly options: OverlayOptions = { points: true, colour: "depth", size: 0, edges: true, dim: false, cuboids: false };
   private readonly figures: ImageFigure[] = [];
   private readonly strip = h("div", { class: "lv-strip" });
   private readonly list = h("div", { class: "lv-sliders" });

@@ -15,7 +15,7 @@ export function mountImages(element: HTMLElement, app: App): void {
     element.append(h("p", { class: "lv-note" }, "The recording has no images."));
     return;
   }
-  const options: OverlayOptions = { points: true, colour: "depth", size: 0, dim: false, cuboids: true };
+  const options: OverlayOptions = { points: true, colour: "depth", size: 0, edges: false, dim: false, cuboids: true };
   const strip = h("div", { class: "lv-strip" });
   const figures: ImageFigure[] = [];
   const redraw = () => figures.forEach((figure) => figure.redraw());
@@ -74,7 +74,8 @@ export function overlayControls(app: App, options: OverlayOptions, change: () =>
     "div", { class: "lv-bar", role: "group", "aria-label": "Points over images" },
     toggle("Points", options.points, (points) => set({ points })),
     choice("Colour", { depth: "depth", view: "as in 3D" }, options.colour, (colour) => set({ colour: colour as OverlayOptions["colour"] })),
-    choice("Size", { 0: "by size shown", 1: "1 px", 2: "2 px", 3: "3 px", 4: "4 px" }, String(options.size), (size) => set({ size: Number(size) })),
+    choice("Size", { 0: "automatic", 1: "1 px", 2: "2 px", 3: "3 px", 4: "4 px" }, String(options.size), (size) => set({ size: Number(size) })),
+    toggle("Edges only", options.edges, (edges) => set({ edges })),
     toggle("Darker image", options.dim, (dim) => set({ dim })),
     ...(hasCuboids ? [toggle("Cuboids", options.cuboids, (cuboids) => set({ cuboids }))] : []),
     legend,

@@ -10,7 +10,8 @@ import type { App, Correction } from "./state";
 export interface OverlayOptions {
   points: boolean;
   colour: "depth" | "view"; // by depth, or as in the 3D view
-  size: number; // 1 to 4 pixels of the canvas; 0: about 3 of the screen
+  size: number; // 1 to 4 pixels of the canvas; 0: as is good to see
+  edges: boolean; // points at the edges of things only
   dim: boolean; // the image darker, so that points stand out
   cuboids: boolean;
 }
@@ -139,14 +140,16 @@ export function draw(
     if (nearest.length < out.length) nearest = new Float32Array(out.length);
     nearest.fill(Infinity, 0, out.length);
     const scale = canvasScale(image, base);
-    const size = options.size || Math.min(6, Math.max(1, Math.round((3 * width) / (canvas.clientWidth || width))));
     for (const frame of frames) {
       const points = app.points.get(frame);
       const colours = points ? app.colours.of(frame) : null;
       if (!points || !colours) continue;
       const found = project(view.intrinsics, view.worldFromCamera, points.position, room(points.count));
       share.total += points.count;
-      share.inside += splat(found, points.count, colours, out, base, scale, options, size);
+      const edges = options.edges ? depthEdges(found, points.count, colours, base, scale) : null;
+      const drawn = (edges ? edges.count : found.count) * frames.length;
+      const size = options.size || goodSize(base, canvas.clientWidth || width, drawn);
+      share.inside += splat(found, points.count, colours, out, base, scale, options, size, edges?.isEdge ?? null);
     }
   }
   context.putImageData(data, 0, 0);
@@ -160,10 +163,55 @@ export function draw(
   return share;
 }
 
+/** Three pixels of the screen, but less where so many points would hide the image: they cover a fifth of it. */
+function goodSize({ width, height }: Base, shownWidth: number, points: number): number {
+  const side = Math.min((3 * width) / shownWidth, Math.sqrt((0.2 * width * height) / Math.max(1, points)));
+  return Math.min(6, Math.max(1, Math.round(side)));
+}
+
+/** Cells across an image, in which depths are compared. */
+const CELLS = 200;
+
+/**
+ * The points at the near side of a jump in depth: beside them, in the image, there are only things clearly farther
+ * away. Beside is to the left and right: between the rings of a lidar nothing is known.
+ */
+function depthEdges(
+  { pixels, depth, seen }: Projected, count: number, colours: Uint8Array, base: Base, scale: { x: number; y: number },
+): { isEdge: Uint8Array; count: number } {
+  const side = base.width / CELLS;
+  const rows = Math.ceil(base.height / side);
+  const nearestIn = new Float32Array(CELLS * rows).fill(Infinity);
+  const cellOf = new Int32Array(count).fill(-1);
+  for (let row = 0; row < count; row++) {
+    if (!seen[row] || !colours[4 * row + 3]) continue;
+    const column = Math.floor(((pixels[2 * row] + 0.5) * scale.x) / side);
+    const line = Math.floor(((pixels[2 * row + 1] + 0.5) * scale.y) / side);
+    if (column < 0 || column >= CELLS || line < 0 || line >= rows) continue;
+    const cell = line * CELLS + column;
+    cellOf[row] = cell;
+    if (depth[row] < nearestIn[cell]) nearestIn[cell] = depth[row];
+  }
+  const isEdge = new Uint8Array(count);
+  let edges = 0;
+  for (let row = 0; row < count; row++) {
+    const cell = cellOf[row];
+    if (cell < 0) continue;
+    const farther = 1.12 * depth[row] + 0.4;
+    if (depth[row] > 1.05 * nearestIn[cell] + 0.2) continue; // something nearer hides it
+    const column = cell % CELLS;
+    const beside = (by: number) => column + by >= 0 && column + by < CELLS && nearestIn[cell + by] !== Infinity && nearestIn[cell + by] > farther;
+    if (!beside(-1) && !beside(1)) continue;
+    isEdge[row] = 1;
+    edges++;
+  }
+  return { isEdge, count: edges };
+}
+
 /** Write points as squares; returns how many are in the image, hidden ones too. */
 function splat(
   found: Projected, count: number, colours: Uint8Array, out: Uint32Array, base: Base, scale: { x: number; y: number },
-  options: OverlayOptions, size: number,
+  options: OverlayOptions, size: number, isEdge: Uint8Array | null,
 ): number {
   const { width, height } = base;
   const { pixels, depth, seen } = found;
@@ -176,7 +224,7 @@ function splat(
     const line = Math.floor((pixels[2 * row + 1] + 0.5) * scale.y);
     if (column < 0 || column >= width || line < 0 || line >= height) continue;
     inside++;
-    if (!options.points || !colours[4 * row + 3]) continue;
+    if (!options.points || !colours[4 * row + 3] || (isEdge && !isEdge[row])) continue;
     const z = depth[row];
     let r = colours[4 * row], g = colours[4 * row + 1], b = colours[4 * row + 2];
     if (byDepth) {
