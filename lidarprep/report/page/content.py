@@ -9,20 +9,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from markupsafe import Markup
 
 from lidarprep.checks import date_of
 from lidarprep.checks.codes import CODES, Code
-from lidarprep.report.page.figures import FrameFigures, Histogram
+from lidarprep.report.page import charts
+from lidarprep.report.page.charts import MOST_ROWS, counted
+from lidarprep.report.page.figures import FrameFigures
 from lidarprep.report.page.pictures import Picture, picture_of
-from lidarprep.report.page.plots import Mark, histogram, stacked_bars, time_strip
 from lidarprep.report.page.reading import Reading
 from lidarprep.report.page.times import SensorTimes, sensor_times
 from lidarprep.report.views import Fate, SceneView
 from lidarprep.scene import Finding
-
-# So many frames are in the table of frames, and bins in the tables of histograms.
-MOST_ROWS = 200
 
 # What a URL may carry that is nobody else's business: a user's name and password, a query with a signature.
 _SECRETS = ((re.compile(r"(?<=://)[^/?#\s@]+@"), ""), (re.compile(r"(\w+://[^\s?#'\"]+)[?#][^\s'\"]+"), r"\1"))
@@ -64,18 +61,6 @@ class PageFinding:
 
 
 @dataclass(frozen=True)
-class Plot:
-    """A plot and the table of its figures; or, without one, why there is none."""
-
-    title: str
-    svg: Markup | None = None
-    note: str = ""
-    columns: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
-    rows_left: int = 0
-
-
-@dataclass(frozen=True)
 class Row:
     """A row of the table of frames."""
 
@@ -94,15 +79,6 @@ class FrameTable:
 
 
 @dataclass(frozen=True)
-class LegendEntry:
-    """A colour of the plots."""
-
-    key: str
-    name: str
-    count: str
-
-
-@dataclass(frozen=True)
 class Content:
     """All that the template shows."""
 
@@ -116,9 +92,9 @@ class Content:
     thinned: str
     pictures: Sequence[Picture]
     pictures_note: str
-    legend: Sequence[LegendEntry]
-    plots: Sequence[Plot]
-    time: Plot
+    legend: Sequence[charts.LegendEntry]
+    plots: Sequence[charts.Plot]
+    time: charts.Plot
     frames: FrameTable
     footer: str
     sections: Sequence[tuple[str, str]] = field(
@@ -167,14 +143,14 @@ def content(
         thinned=thinned,
         pictures=pictures,
         pictures_note="" if pictures else "There is nothing to draw: no frame has a point.",
-        legend=_legend(reading.figures),
+        legend=charts.legend(reading.figures),
         plots=[
-            _heights(view, reading.distributions.heights),
-            _ranges(reading.distributions.ranges),
-            _intensities(view, reading.distributions.intensities),
-            _fates(reading.figures),
+            charts.heights(view, reading.distributions.heights),
+            charts.ranges(reading.distributions.ranges),
+            charts.intensities(view, reading.distributions.intensities),
+            charts.fates(reading.figures),
         ],
-        time=_time(sensors, duration),
+        time=charts.time(sensors, duration),
         frames=_frames(reading.figures, scrub),
         footer=f"Made by lidarprep {version('lidarprep')}. The page holds all that it shows: it loads nothing, and "
         "sends nothing.",
@@ -214,22 +190,18 @@ def verdict(findings: Sequence[Finding], accepted: set[str]) -> Verdict:
     errors, warnings, notes = (
         sum(one.severity == severity for one in open_ones) for severity in ("error", "warning", "note")
     )
-    besides = [_counted(warnings, "warning")] if warnings else []
-    besides += [_counted(notes, "note")] if notes else []
+    besides = [counted(warnings, "warning")] if warnings else []
+    besides += [counted(notes, "note")] if notes else []
     if errors:
         also = f"; {' and '.join(besides)} besides" if besides else ""
-        return Verdict("error", f"{_counted(errors, 'error')} that would ruin a task{also}")
+        return Verdict("error", f"{counted(errors, 'error')} that would ruin a task{also}")
     if warnings:
-        also = f" and {_counted(notes, 'note')}" if notes else ""
-        return Verdict("warning", f"{_counted(warnings, 'warning')}{also}: look at them before you pay")
+        also = f" and {counted(notes, 'note')}" if notes else ""
+        return Verdict("warning", f"{counted(warnings, 'warning')}{also}: look at them before you pay")
     if accepted:
         return Verdict("warning", f"Nothing odd was found but what is accepted: {', '.join(sorted(accepted))}")
-    also = f"; {_counted(notes, 'note')}" if notes else ""
+    also = f"; {counted(notes, 'note')}" if notes else ""
     return Verdict("good", f"Sound: the checks found nothing wrong{also}")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 # ---- summary ---------------------------------------------------------------------------------------------------------
@@ -286,7 +258,7 @@ def _tiles(
     ]
     names = [camera.name for camera in view.scene.cameras]
     images = sum(one.images for one in figures)
-    tiles.append(Tile("Cameras", f"{len(names)}", _counted(images, "image") if names else "no images"))
+    tiles.append(Tile("Cameras", f"{len(names)}", counted(images, "image") if names else "no images"))
     if len(view.scene.lidars) > 1:
         tiles.append(Tile("Lidars", f"{len(view.scene.lidars)}", ", ".join(lidar.name for lidar in view.scene.lidars)))
     rate = sensors[0].rate if sensors else None
@@ -298,11 +270,11 @@ def _tiles(
     if view.manifest is not None:
         stored = [*view.manifest.attachments, *view.manifest.images]
         size = sum(record.stored_bytes or record.bytes for record in stored)
-        many = _counted(len(view.manifest.attachments), "attachment")
+        many = counted(len(view.manifest.attachments), "attachment")
         tiles.append(Tile("Stored", f"{size / 1e6:,.1f} MB", many))
     tiles.append(Tile("This page", page_size))
     severities = {name: sum(one.severity == name for one in findings) for name in ("error", "warning", "note")}
-    said = ", ".join(_counted(count, name) for name, count in severities.items() if count)
+    said = ", ".join(counted(count, name) for name, count in severities.items() if count)
     tiles.append(Tile("Findings", f"{len(findings)}", said or "nothing odd"))
     return tiles
 
@@ -351,175 +323,6 @@ def _figure(value: object, scrub: Scrubber) -> str | None:
     if value is None:
         return None
     return scrub(value) if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else f"{value}"
-
-
-# ---- plots -----------------------------------------------------------------------------------------------------------
-
-
-def _legend(figures: Sequence[FrameFigures]) -> list[LegendEntry]:
-    totals = np.array([one.fates for one in figures], dtype=np.int64).reshape(-1, len(Fate)).sum(axis=0)
-    entries = [
-        LegendEntry(fate.title.replace(" ", "-"), fate.title, f"{totals[fate]:,}")
-        for fate in Fate
-        if totals[fate] or fate is Fate.KEPT
-    ]
-    dropped = int(totals[1 : Fate.NO_RETURN].sum())
-    if dropped:
-        entries.append(LegendEntry("dropped", "dropped, in the histograms", f"{dropped:,}"))
-    return entries
-
-
-def _heights(view: SceneView, data: Histogram) -> Plot:
-    title = "Heights"
-    if not int(data.kept.sum() + data.dropped.sum()):
-        return Plot(title, note="No point was measured, so there are no heights.")
-    above = "metres above the device"
-    band, marks = None, [Mark(0.0, "device")]
-    shown = data.trimmed()
-    if view.band is not None:
-        above = "metres above the ground"
-        shift = view.band.device_height
-        shown = Histogram(
-            shown.lowest + shift, shown.highest + shift, shown.bins, shown.kept, shown.dropped, shown.outside
-        )
-        band = (view.band.lowest, view.band.highest)
-        marks = [Mark(0.0, "ground"), Mark(shift, "device")]
-        said = f"Heights from {band[0]:g} to {band[1]:g} m above the ground are kept (shaded)."
-    else:
-        said = "No device height is given, so heights count from the device, and no height is dropped."
-        if not view.has_poses and view.scene.points_frame == "world":
-            above = "metres, z in the world"
-            marks = []
-    svg = histogram(
-        "heights", "Heights of the points", _says(shown, "heights", "m", said), shown, above, band=band, marks=marks
-    )
-    return _histogram_plot(title, svg, shown, "metres", _outside(said, shown))
-
-
-def _ranges(data: Histogram) -> Plot:
-    title = "Ranges"
-    if not int(data.kept.sum() + data.dropped.sum()):
-        return Plot(title, note="No point was measured, so there are no ranges.")
-    shown = data.trimmed()
-    svg = histogram(
-        "ranges",
-        "Distances of the points from the device",
-        _says(shown, "ranges", "m", ""),
-        shown,
-        "metres from the device",
-    )
-    return _histogram_plot(title, svg, shown, "metres", _outside("", shown))
-
-
-def _intensities(view: SceneView, data: Histogram) -> Plot:
-    title = "Intensities"
-    if not int(data.kept.sum() + data.dropped.sum()) or view.intensity_scale is None:
-        dropped = view.recipe.drop_intensity
-        return Plot(title, note="Intensities are left out." if dropped else "The points have no intensities.")
-    scale = view.intensity_scale
-    said = f"The recording's {scale:g} is taken as 1."
-    if view.intensity_is_guessed:
-        said = f"The scale is in doubt: {scale:g} is drawn as 1; prepare wants --intensity-scale S."
-    svg = histogram(
-        "intensities",
-        "Intensities of the points",
-        _says(data, "intensities", "", said),
-        data,
-        "intensity, as a share of the scale",
-    )
-    return _histogram_plot(title, svg, data, "intensity", said)
-
-
-def _drawn(svg: str) -> Markup:
-    """Mark a plot as HTML: `plots` makes it of numbers, and escapes names."""
-    return Markup(svg)  # noqa: S704
-
-
-def _outside(said: str, shown: Histogram) -> str:
-    total = int(shown.kept.sum() + shown.dropped.sum()) + shown.outside
-    more = f"{shown.outside:,} of {total:,} points lie outside the plot." if shown.outside else ""
-    return " ".join(part for part in (said, more) if part)
-
-
-def _says(shown: Histogram, what: str, unit: str, more: str) -> str:
-    totals = shown.kept + shown.dropped
-    most = int(totals.argmax())
-    edges = shown.edges
-    at = f"{edges[most]:.3g} to {edges[most + 1]:.3g}{f' {unit}' if unit else ''}"
-    kept, dropped = int(shown.kept.sum()), int(shown.dropped.sum())
-    text = f"{kept:,} points that are kept and {dropped:,} that are dropped, by their {what}; most lie at {at}."
-    return f"{text} {more}".strip()
-
-
-def _histogram_plot(title: str, svg: str, shown: Histogram, unit: str, note: str) -> Plot:
-    together = max(1, -(-shown.bins // 40))
-    starts = np.arange(0, shown.bins, together)
-    kept, dropped = np.add.reduceat(shown.kept, starts), np.add.reduceat(shown.dropped, starts)
-    edges = shown.edges
-    rows = [
-        (
-            f"{edges[start]:.3g} to {edges[min(start + together, shown.bins)]:.3g}".replace("-", "−"),
-            f"{kept[n]:,}",
-            f"{dropped[n]:,}",
-        )
-        for n, start in enumerate(starts.tolist())
-    ]
-    return Plot(title, _drawn(svg), note, (unit, "kept", "dropped"), rows)
-
-
-def _fates(figures: Sequence[FrameFigures]) -> Plot:
-    title = "Points a frame"
-    counts = np.array([one.fates for one in figures], dtype=np.int64).reshape(-1, len(Fate))
-    if not counts.sum():
-        return Plot(title, note="The frames have no points.")
-    kinds = [fate.title.replace(" ", "-") for fate in Fate]
-    bad = [row for row, one in enumerate(figures) if one.error is not None]
-    totals = counts.sum(axis=1)
-    least, most = int(totals.min()), int(totals.max())
-    said = f"{len(figures):,} frames with {least:,} to {most:,} points each, by what becomes of them."
-    svg = stacked_bars("fates", "Points a frame by their fate", said, counts, kinds, bad=bad)
-    used = [fate for fate in Fate if counts[:, fate].any()]
-    rows = [(one.id, *(f"{one.fates[fate]:,}" for fate in used)) for one in figures[:MOST_ROWS]]
-    note = f"{_counted(len(bad), 'frame')} cannot be read, marked by a cross." if bad else ""
-    return Plot(
-        title, _drawn(svg), note, ("frame", *(fate.title for fate in used)), rows, max(0, len(figures) - MOST_ROWS)
-    )
-
-
-def _time(sensors: Sequence[SensorTimes], duration: float) -> Plot:
-    title = "Time"
-    if not sensors:
-        return Plot(title, note="The frames have no times, so gaps, delays and drops cannot be seen.")
-    parts = []
-    for one in sensors:
-        rate = f" at {one.rate:.3g} Hz" if one.rate else ""
-        parts.append(
-            f"{one.series.name}: {len(one.series.times):,}{rate}{f', {one.series.note}' if one.series.note else ''}"
-        )
-    svg = time_strip(
-        "strip", "What each sensor delivered over time", "; ".join(parts), [one.series for one in sensors], duration
-    )
-    rows = [
-        (
-            one.series.name,
-            f"{len(one.series.times):,}",
-            f"{one.rate:.4g} Hz" if one.rate else "–",
-            "–" if one.delay_ms is None else f"{one.delay_ms:+.1f} ms".replace("-", "−"),
-            "–"
-            if one.delays_ms is None
-            else f"{one.delays_ms[0]:+.1f} to {one.delays_ms[1]:+.1f} ms".replace("-", "−"),
-            f"{len(one.series.missing):,}",
-            f"{len(one.series.gaps):,}",
-            "–" if one.longest_gap is None else f"{one.longest_gap:.3g} s",
-        )
-        for one in sensors
-    ]
-    columns = ("sensor", "delivered", "rate", "median delay", "delays", "missing", "gaps", "longest step")
-    note = (
-        "A tick for each sweep or image; red ticks: the frame has none of it; red areas: gaps. Delays are counted from "
-        "the frame's time."
-    )
-    return Plot(title, _drawn(svg), note, columns, rows)
 
 
 # ---- frames ----------------------------------------------------------------------------------------------------------
