@@ -30,7 +30,7 @@ LidarprepError                 every error that lidarprep raises on purpose, in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
@@ -126,11 +126,15 @@ class FindingsError(SceneError):
         message: How many findings there are.
         codes: The codes of the findings, each once.
         fix: The findings, with their cures, and how to accept them.
+        findings: All `Finding`s of the recording, those that end no run among them.
     """
 
-    def __init__(self, message: str, codes: tuple[str, ...] = (), *, fix: str | None = None) -> None:
+    def __init__(
+        self, message: str, codes: tuple[str, ...] = (), *, fix: str | None = None, findings: Sequence[Any] = ()
+    ) -> None:
         super().__init__(message, fix=fix)
         self.codes = codes
+        self.findings = tuple(findings)
 
 
 class SourceChangedError(LidarprepError):

@@ -27,6 +27,7 @@ EPILOG = """Worked examples:
 \b
   lidarprep demo
   lidarprep inspect recording/
+  lidarprep report recording/ --open
   lidarprep picture recording/ --frames 0:10 --color frame --out above.png
   lidarprep prepare recording/ --out out/ --roi 0,0,80,60 --device-height 1.8
   lidarprep prepare recording/ --out s3://bucket/scene-1 --format protobuf
@@ -66,6 +67,10 @@ _COMMANDS = {
     "picture": (
         "picture:command",
         "Draw a recording, or what was prepared of it: from above, from the side, or over a camera's image.",
+    ),
+    "report": (
+        "report:command",
+        "Write a page that shows a recording, or what was prepared of it: one HTML file that works offline.",
     ),
     "prepare": (
         "prepare:command",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,10 +22,11 @@ from lidarprep.cli.console import (
     tell_of_compiling,
 )
 from lidarprep.cli.progress import progress
-from lidarprep.errors import place_name
+from lidarprep.errors import FindingsError, place_name
 
 if TYPE_CHECKING:
     from lidarprep.recipe import Recipe, StorageOptions
+    from lidarprep.scene import Finding, Scene
     from lidarprep.storage import Manifest
 
 
@@ -33,6 +35,12 @@ def command(
     scene: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file.")],
     out: Annotated[str, typer.Option(metavar="DEST", help="Folder, or s3://bucket/prefix.")],
     recipe: Annotated[str | None, typer.Option(metavar="FILE", help="A recipe (YAML); flags override it.")] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write a page that shows it, too: DEST/report.html; ./ for s3.")
+    ] = False,
+    report_out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write that page, which this asks for, too.")
+    ] = None,
     json: o.Json = False,
     **flags: Any,
 ) -> None:
@@ -50,6 +58,7 @@ def command(
         opening=o.opening_flags(flags),
         workers=flags["workers"],
         overwrite=bool(flags["overwrite"]),
+        report=report_out or (_usual_report(out) if report else None),
     )
     if json:
         print_json(manifest.model_dump(mode="json"))
@@ -65,8 +74,9 @@ def prepare_scene(
     opening: Mapping[str, Any] | None = None,
     workers: int | None = None,
     overwrite: bool = False,
+    report: Path | None = None,
 ) -> Manifest:
-    """Prepare a scene under a progress bar, and show what became of it."""
+    """Prepare a scene under a progress bar, and show what became of it; write its page, even if it is refused."""
     from lidarprep.cli import configure_malloc
     from lidarprep.datasets import open_scene
     from lidarprep.prepare import prepare
@@ -74,9 +84,42 @@ def prepare_scene(
     configure_malloc()
     with say_how_to_go_on(), progress("preparing", on_start=tell_of_compiling) as bar:
         scene = open_scene(path, layout=layout, **{"points_frame": recipe.points_frame, **(opening or {})})
-        manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)
+        refusal = None
+        try:
+            manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)
+        except FindingsError as error:
+            refusal = error
+    if refusal is not None:
+        if report is not None:
+            _write_report(scene, recipe, report, findings=refusal.findings)
+        raise refusal
     show_manifest(manifest, processed=bar.started)
+    if report is not None:
+        _write_report(scene, recipe, report, manifest=manifest)
     return manifest
+
+
+def _usual_report(out: str) -> Path:
+    return Path("report.html") if "://" in out else Path(out) / "report.html"
+
+
+def _write_report(
+    scene: Scene,
+    recipe: Recipe,
+    out: Path,
+    *,
+    manifest: Manifest | None = None,
+    findings: Sequence[Finding] | None = None,
+) -> None:
+    """Write the page of what was prepared; or of what was refused, and why."""
+    from lidarprep.cli.report import write
+    from lidarprep.report.views import SceneView
+
+    if recipe.points_frame is not None:
+        scene = scene.with_points_in(recipe.points_frame)
+    view = SceneView.of(scene, recipe) if manifest is None else SceneView.of_prepared(scene, manifest)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write(view, out, findings=findings)
 
 
 def show_manifest(manifest: Manifest, *, processed: bool = True) -> None:

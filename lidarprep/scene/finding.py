@@ -107,6 +107,7 @@ def refuse(findings: Iterable[Finding], *, accept: Collection[str] = (), strict:
     Raises:
         FindingsError: It names every such finding, with its cure.
     """
+    findings = list(findings)
     bad = refused(findings, accept=accept, strict=strict)
     if not bad:
         return
@@ -114,7 +115,7 @@ def refuse(findings: Iterable[Finding], *, accept: Collection[str] = (), strict:
     codes = tuple(dict.fromkeys(one.code for one in bad))
     accept_all = " ".join(f"--accept {code}" for code in codes)
     lines.append(f"To go on all the same: {accept_all} (accept={list(codes)} in Python)")
-    raise FindingsError(why_refused(bad), codes, fix="\n".join(lines))
+    raise FindingsError(why_refused(bad), codes, fix="\n".join(lines), findings=findings)
 
 
 def why_refused(bad: Sequence[Finding]) -> str:

@@ -19,6 +19,7 @@ IDENTITY = [1.0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]
 STYLE = """
   :root { color-scheme: light dark; }
   body { margin: 0 auto; padding: 16px; max-width: 1200px; font: 15px/1.5 system-ui, sans-serif; }
+  h1 { margin: 16px 0; font-size: 24px; line-height: 32px; }
   @media (prefers-color-scheme: dark) { body { background: #14161a; color: #e6e8eb; } }
 """
 

@@ -23,9 +23,10 @@ LEAST_MB = 3.0
 # What the rest is split by where a recording has images.
 _IMAGE_SHARE = 0.45
 
-# A frame is shown with at least so many points, unless there is only one; with at most so many where nobody asks for
-# more: a screen shows no more.
+# A frame is shown with at least so many points; a few frames with fewer, where a page is to be small. With at most so
+# many where nobody asks for more: a screen shows no more.
 _FEWEST_POINTS, MOST_POINTS = 20_000, 100_000
+_FEW_FRAMES, _POINTS_OF_FEW = 10, 4_000
 _MOST_FRAMES = 150
 
 # Widths of images, pixels, the largest that fit; sizes of JPEGs grow so with their width.
@@ -90,7 +91,9 @@ def plan(
     a_point = _bytes_a_point(first)
     images = max((len(frame.images) for frame in view.frames), default=0)
     for_points = left * (1 - _IMAGE_SHARE) if images else left
-    fitting = max(1, int(for_points / (a_point * min(points_a_frame or _FEWEST_POINTS, _FEWEST_POINTS))))
+    asked = points_a_frame or _FEWEST_POINTS
+    fitting = int(for_points / (a_point * min(asked, _FEWEST_POINTS)))
+    fitting = max(1, fitting, min(_FEW_FRAMES, int(for_points / (a_point * min(asked, _POINTS_OF_FEW)))))
     most = min(len(view.frames), frames or _MOST_FRAMES, fitting)
     rows = rows_to_show(labelled, most)
     width, shown, for_images = 0, 0, 0.0
@@ -114,8 +117,7 @@ def rows_to_show(labelled: Sequence[bool], most: int) -> tuple[int, ...]:
         if free >= len(rows):
             chosen |= dict.fromkeys(rows)
         elif free > 0:
-            # The middles of equal stretches.
-            chosen |= dict.fromkeys(rows[(2 * n + 1) * len(rows) // (2 * free)] for n in range(free))
+            chosen |= dict.fromkeys(rows[(n + 1) * len(rows) // (free + 1)] for n in range(free))
     return tuple(sorted(chosen))
 
 

@@ -154,7 +154,7 @@ def content(
     """
     sensors, duration = sensor_times(view.frames, reading.figures)
     scrub = Scrubber(view)
-    accepted = set() if view.manifest is None else set(view.manifest.accepted)
+    accepted = {*view.recipe.accept, *(() if view.manifest is None else view.manifest.accepted)}
     cameras = [camera.name for camera in view.scene.cameras]
     return Content(
         source=scrub(source_name(view)),

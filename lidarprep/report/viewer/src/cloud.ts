@@ -99,7 +99,7 @@ export class Cloud {
   }
 
   private decodeAhead(row: number, left: number): void {
-    if (left === 0 || row >= this.app.scene.frames.length || this.app.points.get(row) !== undefined) return;
+    if (left === 0 || row >= this.app.scene.frames.length || this.app.points.has(row)) return;
     const idle = window.requestIdleCallback ?? ((task: () => void) => setTimeout(task, 50));
     idle(() => void this.app.points.load(row).then(() => this.decodeAhead(row + 1, left - 1)));
   }

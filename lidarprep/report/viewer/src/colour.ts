@@ -112,7 +112,7 @@ export class PointColours {
     const frames = shownFrames(this.scene, state);
     this.paint(points, row, state, frameColour(Math.max(0, frames.indexOf(row)), frames.length), colours);
     this.cache.set(row, { key, colours });
-    for (const other of this.cache.keys()) if (this.points.get(other) === undefined) this.cache.delete(other);
+    for (const other of this.cache.keys()) if (!this.points.has(other)) this.cache.delete(other);
     return colours;
   }
 

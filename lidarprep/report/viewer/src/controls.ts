@@ -99,7 +99,7 @@ export function mountTimeline(element: HTMLElement, app: App, live: HTMLElement)
   const speed = h("select", { class: "lv-select", "aria-label": "Speed, frames a second", title: single ?? keys.title("Speed", "< and >"), disabled: single !== null, onchange: () => state.set({ speed: Number(speed.value) }) },
     ...SPEEDS.map((value) => h("option", { value }, `${value} a second`)));
   const caption = h("div", { class: "lv-caption" });
-  element.append(h("div", { class: "lv-transport" }, previous, playing, next), slider, speed, caption);
+  element.append(h("div", { class: "lv-transport" }, previous, playing, next), h("div", { class: "lv-rail" }, slider, frameMarks(app)), speed, caption);
   keys.add(
     { key: " ", label: "Play, pause", group: "Frames", run: play },
     { key: ",", label: "Previous, next frame", group: "Frames", run: () => step(-1) },
@@ -128,6 +128,18 @@ export function mountTimeline(element: HTMLElement, app: App, live: HTMLElement)
   };
   state.subscribe((_, changed) => ["frame", "aggregate", "playing", "speed"].some((key) => changed.has(key as keyof State)) && show());
   show();
+}
+
+/** A strip below the slider: which frames are labelled, and which are bad. */
+function frameMarks({ scene: { frames } }: App): HTMLElement {
+  const marks = h("div", { class: "lv-marks", "aria-hidden": "true" });
+  frames.forEach((frame, row) => {
+    if (!frame.error && !(frame.labelled && frames.length <= 400)) return;
+    const mark = h("span", { class: frame.error ? "lv-mark lv-bad" : "lv-mark" });
+    mark.style.left = `${frames.length > 1 ? (100 * row) / (frames.length - 1) : 0}%`;
+    marks.append(mark);
+  });
+  return marks;
 }
 
 function describeFrame(app: App, state: Readonly<State>): string[] {
@@ -200,6 +212,7 @@ export function mountControls(element: HTMLElement, app: App, stage: Stage): voi
     return { layer, button: toggle(label, keys.title(`${label}: ${title}`, key), problem, run) };
   });
   keys.add(
+    { key: "v", label: "Choose the next camera", group: "Shown", run: () => scene.cameras.length && state.set({ camera: ((state.get().camera ?? -1) + 1) % scene.cameras.length }) },
     { key: "Escape", label: "Clear the selection", group: "Points", run: () => state.set({ selected: null }) },
     { key: "?", label: "Open and close this list", group: "View", run: () => keys.toggleHelp() },
   );

@@ -16,8 +16,10 @@ export interface Points {
   time: Uint16Array | null;
 }
 
-/** Points of decoded frames that are kept at most: beyond it those of frames not used for longest are dropped. */
+/** Beyond so many decoded points, the frames not used for longest are dropped, but not the last used ones. */
 const MOST_POINTS = 6_000_000;
+/** More than are ever shown together: what is shown is never dropped. */
+const FEWEST_FRAMES = 40;
 
 async function inflate(base64: string): Promise<Uint8Array> {
   const text = atob(base64.trim());
@@ -85,6 +87,11 @@ export class FramePoints {
     return points;
   }
 
+  /** Whether a frame is decoded by now; not a use of it. */
+  has(row: number): boolean {
+    return this.decoded.has(row);
+  }
+
   /** The points of a frame, decoded now if need be; null if the frame has none or they can't be read. */
   load(row: number): Promise<Points | null> {
     const known = this.get(row);
@@ -119,7 +126,7 @@ export class FramePoints {
     let total = 0;
     for (const points of this.decoded.values()) total += points.count;
     for (const [row, points] of this.decoded) {
-      if (total <= MOST_POINTS) break;
+      if (total <= MOST_POINTS || this.decoded.size <= FEWEST_FRAMES) break;
       if (row === newest) continue;
       this.decoded.delete(row);
       total -= points.count;

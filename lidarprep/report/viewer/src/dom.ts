@@ -14,11 +14,11 @@ export function h<K extends keyof HTMLElementTagNameMap>(tag: K, attributes: Att
   return element;
 }
 
-/** A figure with a fixed number of decimals, a real minus sign, and thin spaces between thousands. */
+/** A figure with a fixed number of decimals, a real minus sign, and commas between thousands. */
 export function figure(value: number, decimals: number): string {
   if (!Number.isFinite(value)) return "–";
   const [whole, part] = Math.abs(value).toFixed(decimals).split(".");
-  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, "\u202f");
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
   const negative = value < 0 && Number(Math.abs(value).toFixed(decimals)) !== 0;
   return (negative ? "−" : "") + grouped + (part ? `.${part}` : "");
 }

@@ -31,15 +31,16 @@ export class LabelLayer {
     const placed: { x: number; y: number; width: number }[] = [];
     const eye = stage.position;
     const distance = ({ at: [x, y, z] }: Label) => Math.hypot(x - eye[0], y - eye[1], z - eye[2]);
-    // The nearest first: of two that would overlap, the nearer one is shown.
-    this.tags.sort((a, b) => distance(a.label) - distance(b.label));
+    // The chosen camera first, then the nearest: of two that would overlap, the first one is shown.
+    const rank = ({ label }: { label: Label }) => (label.camera !== null && label.camera === camera ? -1 : distance(label));
+    this.tags.sort((a, b) => rank(a) - rank(b));
     this.tags.forEach(({ label, tag, width }, i) => {
       const pixel = i < MOST ? stage.project(label.at) : null;
       const free = pixel && placed.every(({ x, y, width: other }) => Math.abs(y - pixel[1]) > 18 || Math.abs(x - pixel[0]) > (width + other) / 2);
       const chosen = label.camera !== null && label.camera === camera;
       tag.classList.toggle("lv-chosen", chosen);
       // A tag that has the focus stays reachable.
-      const visible = pixel && (free || chosen || tag === document.activeElement);
+      const visible = pixel && (free || tag === document.activeElement);
       tag.style.visibility = visible ? "visible" : "hidden";
       if (!visible) return;
       placed.push({ x: pixel[0], y: pixel[1], width });

@@ -64,8 +64,19 @@ export class SoftwareRenderer {
       const inverse = 1 / w;
       const growth = NEAR_SIZE * inverse;
       const size = (usual * (growth < 1 ? 1 : growth > GROWTH ? GROWTH : growth) + 0.5) | 0;
-      const left = Math.floor(((m0 * x + m4 * y + m8 * z + m12) * inverse + 1) * halfX - 0.5 * size + 0.5);
-      const top = Math.floor((1 - (m1 * x + m5 * y + m9 * z + m13) * inverse) * halfY - 0.5 * size + 0.5);
+      // The usual case first: whole numbers by |0 round towards 0, which is right where both are positive.
+      const px = ((m0 * x + m4 * y + m8 * z + m12) * inverse + 1) * halfX - 0.5 * size + 0.5;
+      const py = (1 - (m1 * x + m5 * y + m9 * z + m13) * inverse) * halfY - 0.5 * size + 0.5;
+      if (size === 2 && px >= 0 && py >= 0 && px < width - 1 && py < height - 1) {
+        const k = (py | 0) * width + (px | 0);
+        if (inverse > depth[k]) depth[k] = inverse, pixels[k] = colour;
+        if (inverse > depth[k + 1]) depth[k + 1] = inverse, pixels[k + 1] = colour;
+        const below = k + width;
+        if (inverse > depth[below]) depth[below] = inverse, pixels[below] = colour;
+        if (inverse > depth[below + 1]) depth[below + 1] = inverse, pixels[below + 1] = colour;
+        continue;
+      }
+      const left = Math.floor(px), top = Math.floor(py);
       if (left + size <= 0 || top + size <= 0 || left >= width || top >= height) continue;
       const right = Math.min(width, left + size), bottom = Math.min(height, top + size);
       for (let row = Math.max(0, top); row < bottom; row++) {

@@ -93,6 +93,7 @@ export class Stage {
       this.renderer.outputColorSpace = LinearSRGBColorSpace;
       this.renderer.setPixelRatio(Math.min(2, devicePixelRatio));
       this.renderer.setClearColor(BACKGROUND);
+      canvas.addEventListener("webglcontextlost", () => this.view.contains(canvas) && this.drawWith("software"));
     }
     this.resize();
   }
@@ -130,7 +131,7 @@ export class Stage {
     const [ax, ay] = rotate(pose, [1, 0, 0]);
     const flat = Math.hypot(ax, ay) || 1;
     const [ux, uy] = [ax / flat, ay / flat];
-    const far = this.reach / Math.tan((this.camera.fov * Math.PI) / 360);
+    const far = (1.1 * this.reach) / Math.tan((this.camera.fov * Math.PI) / 360);
     const place = (ahead: number, right: number, up: number) => new Vector3(x + ahead * ux + right * uy, y + ahead * uy - right * ux, z + up);
     if (view === "driver") {
       this.camera.position.copy(place(0, 0, 0));
