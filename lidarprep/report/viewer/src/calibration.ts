@@ -168,8 +168,10 @@ class Panel {
     app.state.subscribe((state, changed) => {
       if (changed.has("camera") && state.camera !== null && state.camera !== this.camera && names.has(state.camera)) {
         this.choose(state.camera);
-      } else if (["corrections", "colour", "fates", "selected"].some((name) => changed.has(name as keyof typeof state))) {
+      } else if (["colour", "fates", "selected"].some((name) => changed.has(name as keyof typeof state))) {
         this.redraw();
+      } else if (changed.has("corrections")) {
+        for (const figure of this.figures) figure.redrawIfCorrected();
       }
       if (changed.has("corrections")) this.later();
     });

@@ -104,7 +104,7 @@ const PLANES: Record<CameraModel, (distortion: Record<string, number>) => Projec
     const [k1, k2, k3, k4] = [of(d, "k1"), of(d, "k2"), of(d, "k3"), of(d, "k4")];
     const limit = increasingUntil([3 * k1, 5 * k2, 7 * k3, 9 * k4]);
     return (x, y, z, out, at) => {
-      const radius = Math.hypot(x, y);
+      const radius = Math.sqrt(x * x + y * y);
       const theta = Math.atan2(radius, z);
       const t2 = theta * theta;
       const distorted = theta * (1 + t2 * (k1 + t2 * (k2 + t2 * (k3 + t2 * k4))));
@@ -115,13 +115,13 @@ const PLANES: Record<CameraModel, (distortion: Record<string, number>) => Projec
     };
   },
   cylindrical: () => (x, y, z, out, at) => {
-    const distance = Math.hypot(x, z);
+    const distance = Math.sqrt(x * x + z * z);
     out[at] = Math.atan2(x, z);
     out[at + 1] = y / distance;
     return distance > 0;
   },
   equirectangular: () => (x, y, z, out, at) => {
-    const distance = Math.hypot(x, z);
+    const distance = Math.sqrt(x * x + z * z);
     out[at] = Math.atan2(x, z);
     out[at + 1] = Math.atan2(y, distance);
     return distance > 0 || y !== 0;

@@ -3,7 +3,7 @@
 import type { ImageData as ImageEntry } from "./data";
 import { figure, h } from "./dom";
 import { type Base, type OverlayOptions, type Share, draw, loadBase, pointAt } from "./overlay";
-import type { App } from "./state";
+import type { App, Correction } from "./state";
 
 /** Decoded images that are kept, so that going back and forth is quick; at 1280 × 720 they are 3.7 MB each. */
 const MOST_BASES = 24;
@@ -33,6 +33,7 @@ export class ImageFigure {
   private entry: ImageEntry | null = null;
   private base: Base | null = null;
   private frames: readonly number[] = [];
+  private correction: Correction | undefined;
   private wanted = 0;
   private pending = false;
 
@@ -92,8 +93,15 @@ export class ImageFigure {
     });
   }
 
+  /** Draw again if its camera is calibrated otherwise than when it was drawn. */
+  redrawIfCorrected(): void {
+    if (this.element.hidden || !this.entry) return;
+    if (this.app.state.get().corrections.get(this.entry.camera) !== this.correction) this.redraw();
+  }
+
   private paint(): void {
     if (!this.entry || !this.base) return;
+    this.correction = this.app.state.get().corrections.get(this.entry.camera);
     const share = draw(this.app, this.canvas, this.entry, this.base, this.frames, this.options);
     const said = this.says(share);
     if (this.caption.textContent !== said) this.caption.textContent = said;

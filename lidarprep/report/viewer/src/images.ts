@@ -44,7 +44,8 @@ export function mountImages(element: HTMLElement, app: App): void {
   }
   state.subscribe((now, changed) => {
     if (changed.has("frame") || changed.has("aggregate")) show();
-    else if (["colour", "fates", "selected", "corrections"].some((name) => changed.has(name as keyof typeof now))) redraw();
+    else if (["colour", "fates", "selected"].some((name) => changed.has(name as keyof typeof now))) redraw();
+    else if (changed.has("corrections")) figures.forEach((figure) => figure.redrawIfCorrected());
     if (changed.has("camera")) figures.forEach((figure) => figure.element.classList.toggle("lv-chosen", figure.camera === now.camera));
   });
   const enlarge = () => {

@@ -364,7 +364,7 @@ function inFront(a: Vector, b: Vector): readonly [Vector, Vector] | null {
 }
 
 function tag(context: Context, text: string, [x, y]: [number, number], colour: string, base: Base): void {
-  const size = Math.max(9, base.width / 70);
+  const size = (12 * base.width) / (context.canvas.clientWidth || base.width); // 12 pixels of the screen
   context.font = `600 ${size}px system-ui, sans-serif`;
   const width = context.measureText(text).width + 0.6 * size;
   const left = Math.min(Math.max(0, x - width / 2), Math.max(0, base.width - width));
