@@ -75,7 +75,7 @@ def top_down(
     plot = Plot.blank(width, max(height - strip.height(width), 32))
     site = Site.around(drawn, plot.size)
     site.draw_grid(plot)
-    draw_frames(plot, drawn.views, colours.of, site.view(), _spot_size(drawn, width))
+    draw_frames(plot, drawn.views, colours.of, site.view(), _spot_size(drawn, plot.size))
     em = text_size(width)
     if drawn.view.region is not None:
         plot.line(site.pixels(region_corners(drawn.view.region)), REGION_COLOUR, em / 8, closed=True)
@@ -173,8 +173,10 @@ def _bounds_of_points(views: Sequence[FrameView]) -> NDArray[np.float64]:
     return bounds
 
 
-def _spot_size(drawn: DrawnFrames, width: int) -> int:
-    return max(1, round(width / 1000 * (1 if drawn.points > 400_000 else 1.6)))
+def _spot_size(drawn: DrawnFrames, size: tuple[int, int]) -> int:
+    """Return how large points are drawn, pixels: large where there are few."""
+    alone = (size[0] * size[1] / max(drawn.points, 1)) ** 0.5
+    return int(np.clip(round(0.8 * alone), 1, max(2, size[0] // 300)))
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------
