@@ -130,6 +130,7 @@ def inspect_scene(
                 *findings,
             ]
         ),
+        samples=samples,
     )
 
 

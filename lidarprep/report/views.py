@@ -86,6 +86,9 @@ class FrameView:
     def __len__(self) -> int:
         return len(self.positions)
 
+    def __repr__(self) -> str:
+        return f"FrameView({self.frame.id!r}: {len(self)} points, {len(self.images)} images)"
+
     def take(self, rows: NDArray[Any]) -> FrameView:
         """Select points by (M,) integer indices or an (N,) boolean mask."""
         columns: dict[str, Any] = {name: getattr(self, name) for name in _COLUMNS}
@@ -210,6 +213,9 @@ class SceneView:
             band = HeightBand(banded.device_height, *(banded.height_band or DEFAULT_HEIGHT_BAND))
         records = {} if manifest is None else {frame.id: frame for frame in manifest.frames}
         return replace(self, region=region, band=band, manifest=manifest, records=records)
+
+    def __repr__(self) -> str:
+        return f"SceneView({self.scene!r}, {len(self.frames)} frames, {self.recipe!r})"
 
     @property
     def has_poses(self) -> bool:
