@@ -59,7 +59,8 @@ def by_value(values: NDArray[Any], lowest: float, highest: float) -> NDArray[np.
     span = max(float(highest) - float(lowest), 1e-12)
     with np.errstate(invalid="ignore", over="ignore"):
         shares = (values.astype(np.float32) - np.float32(lowest)) * np.float32(255.0 / span)
-    return VIRIDIS[np.clip(np.nan_to_num(shares, copy=False), 0.0, 255.0).astype(np.uint8)]
+    colours: NDArray[np.uint8] = VIRIDIS[np.clip(np.nan_to_num(shares, copy=False), 0.0, 255.0).astype(np.uint8)]
+    return colours
 
 
 def by_kind(numbers: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:

@@ -234,8 +234,8 @@ class SceneView:
     def path(self) -> NDArray[np.float64]:
         """(M, 3) places of the device in the view's world, of all frames of the recording that have a pose."""
         poses = [frame.world_from_ego for frame in self.scene if frame.world_from_ego is not None]
-        places: NDArray[np.float64] = np.array([pose.translation for pose in poses]).reshape(-1, 3)
-        return places - np.array(self.offset)
+        places: NDArray[np.float64] = np.array([pose.translation for pose in poses]).reshape(-1, 3) - self.offset
+        return places
 
     def look(self, frame: Frame) -> FrameView:
         """Read all points of a frame, and judge each.
