@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -26,6 +27,15 @@ class CheckedModel(BaseModel):
             super().__init__(**data)
         except ValidationError as error:
             raise _recipe_error(error, type(self)) from None
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        # What is left at its default says nothing.
+        fields = type(self).model_fields
+        return [
+            (name, value)
+            for name, value in super().__repr_args__()
+            if name not in fields or value != fields[name].get_default(call_default_factory=True)
+        ]
 
     @classmethod
     def from_yaml(cls, path: str | PathLike[str]) -> Self:

@@ -64,6 +64,8 @@ def _steps(folder: Path) -> Iterator[Callable[[], Any]]:
     yield partial(read_points, folder / "points.csv")
     yield partial(read_points, _las_file(folder / "points.las"))
     yield partial(write_sample, folder / "sample", frames=1, columns=8, image_width=16)
+    for dtype in (np.float32, np.float64):
+        yield partial(_draw, np.dtype(dtype))
 
 
 def _align(dtype: np.dtype[Any]) -> None:
@@ -83,6 +85,15 @@ def _align(dtype: np.dtype[Any]) -> None:
     maps = None if window is None else edge_maps(image, window)
     if window is not None and maps is not None:
         search([View(maps, edge_features(cloud, Pose.identity(), window))])
+
+
+def _draw(dtype: np.dtype[Any]) -> None:
+    """Draw a point and a line."""
+    from lidarprep.report.canvas import Plot
+
+    plot = Plot.blank(8, 8)
+    plot.points(np.ones((1, 3), dtype), np.eye(3, 4), np.zeros((1, 3), np.uint8), 1)
+    plot.line(((1, 1), (4, 5)), (0, 0, 0))
 
 
 def _frame(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib import import_module
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from lidarprep.api._access import is_web_address
@@ -203,6 +204,15 @@ class TaskState(Generic[TaskResult, FramesResult]):
                 f"task {self.id} is not bound to a client", fix="Get it from one: client.get_task(id)."
             )
         return client
+
+    def __repr__(self) -> str:
+        own = f", {self.unique_id!r}" if self.unique_id else ""
+        return f"{type(self).__name__}({self.id!r}: {self.type}, {self.status}{own}{', test' if self.is_test else ''})"
+
+    def _repr_html_(self) -> str:
+        # Looked up by name, so that this file does not depend on what stands above it.
+        html: str = import_module("lidarprep.report.notebook").task_html(self)
+        return html
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_client"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,8 @@ import typer
 
 from lidarprep.cli import options as o
 from lidarprep.cli.console import (
+    console,
+    is_watched,
     print_error,
     print_findings,
     print_json,
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
 # Of more frames than this, the table shows the first, the last and the worst.
 MOST_FRAMES_SHOWN = 20
+
+# In a terminal of fewer letters a line, no map is drawn.
+NARROWEST_MAP = 40
 
 
 @o.takes(o.OPENING, o.CHECKS)
@@ -160,6 +166,21 @@ def _show(inspection: Inspection) -> None:
         )
     print_notes(inspection.notes)
     print_findings(inspection.findings)
+    _show_map(inspection)
+
+
+def _show_map(inspection: Inspection) -> None:
+    """Draw a small map where a person is watching, in a terminal that has colours."""
+    if not is_watched() or "CI" in os.environ or inspection.samples is None:
+        return
+    screen = console()
+    if screen.color_system is None or screen.width < NARROWEST_MAP:
+        return
+    from lidarprep.report.terminal import terminal_map  # brings Numba and Pillow
+
+    region = None if inspection.region is None else inspection.region.region
+    if drawn := terminal_map(inspection.samples, region, screen.width):
+        screen.print(drawn)
 
 
 def _show_summary(inspection: Inspection) -> None:

@@ -128,6 +128,7 @@ def inspect_scene(
                 *findings,
             ]
         ),
+        samples=samples,
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from lidarprep.checks import Ground, ProposedRegion
+from lidarprep.checks import Ground, ProposedRegion, SceneSamples
 from lidarprep.scene import Finding, Stream
 
 Triple = tuple[float, float, float]
@@ -117,6 +117,7 @@ class Inspection:
         distance_m: Length of the device's path, metres; None without poses.
         notes: Guesses made on opening it.
         findings: What looks odd, the gravest first.
+        samples: A few points of some frames, to draw them by; no part of the figures.
     """
 
     source: str
@@ -139,6 +140,7 @@ class Inspection:
     distance_m: float | None
     notes: list[str]
     findings: list[Finding]
+    samples: SceneSamples | None = field(default=None, compare=False)
 
     @property
     def calibration(self) -> dict[str, Any] | None:
@@ -150,4 +152,10 @@ class Inspection:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""
-        return asdict(self) | {"calibration": self.calibration}
+        figures = asdict(replace(self, samples=None))
+        del figures["samples"]
+        return figures | {"calibration": self.calibration}
+
+    def __repr__(self) -> str:
+        odd = f"{len(self.findings)} finding{'' if len(self.findings) == 1 else 's'}"
+        return f"Inspection({self.source!r}: {self.layout}, {len(self.frames)} frames, {self.points:,} points, {odd})"

@@ -44,11 +44,10 @@ def corners(cuboid: Cuboid) -> NDArray[np.float64]:
 
 
 def footprint(cuboid: Cuboid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the box from above, (4, 2) corners in order, and its front mark, (3, 2): from side to middle to side."""
+    """Return the box from above, (4, 2) corners in order, and its front mark, (3, 2): an arrow's head."""
     half = np.array(cuboid.dimensions) / 2
     outline = np.array([(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)]) * half
-    # A triangle from the middle to the front's corners reads as a direction at any size.
-    mark = np.array([(-1, 1, 0), (0, 0.35, 0), (1, 1, 0)]) * half
+    mark = np.array([(-1, 0.4, 0), (0, 1, 0), (1, 0.4, 0)]) * half
     turned = rotation(cuboid)
     return (outline @ turned.T + cuboid.position)[:, :2], (mark @ turned.T + cuboid.position)[:, :2]
 

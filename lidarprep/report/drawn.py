@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.api import Cuboid, FrameAnnotations
-from lidarprep.checks import finite
 from lidarprep.errors import LidarprepError, RecipeError
 from lidarprep.recipe import Recipe
 from lidarprep.report.canvas import Pixels, Plot
@@ -317,7 +316,8 @@ def _shaded(values: NDArray[Any], lowest: float, highest: float) -> Pixels:
 
 def _range(values: Iterable[NDArray[Any] | None], share: float) -> tuple[float, float]:
     some = [value[:: max(1, len(value) // _LOOKED_AT)] for value in values if value is not None]
-    known = finite(np.concatenate(some).astype(np.float64)[:, None])[:, 0] if some else np.empty(0)
+    known = np.concatenate(some).astype(np.float64) if some else np.empty(0)
+    known = known[np.isfinite(known)]
     if not known.size:
         return 0.0, 1.0
     lowest, highest = np.percentile(known, (share, 100 - share))

@@ -115,7 +115,7 @@ def overlay(
 def _look(frame: Frame | FrameView, view: SceneView | None, beside: FrameView | None = None) -> FrameView:
     if isinstance(frame, FrameView):
         return frame
-    if beside is not None and beside.frame is frame:
+    if beside is not None and beside.frame.id == frame.id:
         return beside
     if view is None:
         view = SceneView.of(Scene(f"frame {frame.id}", "frame", (frame,)))
@@ -134,7 +134,7 @@ def _pose_without_world(
     shown: FrameView, image: CameraImage, points: Sequence[FrameView], view: SceneView | None
 ) -> Pose | None:
     """Return the camera's pose on the device, where a frame without a pose has its points there, too."""
-    alone = all(one.frame is shown.frame for one in points)
+    alone = all(one.frame.id == shown.frame.id for one in points)
     in_ego = view is None or view.scene.points_frame == "ego"
     return image.camera.ego_from_camera if shown.world_from_ego is None and alone and in_ego else None
 

@@ -237,7 +237,8 @@ def _draw_levels(plot: Plot, wall: Wall, band: HeightBand | None, em: int) -> No
     across = plot.size[0]
     if band is not None:
         for level, colour in ((band.lowest, BAND_COLOUR), (band.highest, BAND_COLOUR), (0.0, GROUND_COLOUR)):
-            plot.line([(0, wall.row(level)), (across, wall.row(level))], colour, em / 9, 0.9)
+            row = round(wall.row(level))  # a level line is crisp on whole pixels
+            plot.line([(0, row), (across, row)], colour, em / 9)
     place = wall.pixels(np.array([[0.0, 0.0 if band is None else band.device_height]]))[0]
     tip = place + np.array([1.3 * em, 0.0])
     plot.line([place, tip], DEVICE_COLOUR, em / 6)

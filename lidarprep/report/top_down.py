@@ -73,9 +73,9 @@ def top_down(
     colours = coloured(drawn.views, color, drawn.view)
     strip = Strip(drawn.title, _caption(drawn, labels), [*colours.blocks, *_signs(drawn, labels)])
     plot = Plot.blank(width, max(height - strip.height(width), 32))
-    site = Site.around(drawn, plot.size)
+    site = Site.around(_to_show(drawn), plot.size)
     site.draw_grid(plot)
-    draw_frames(plot, drawn.views, colours.of, site.view(), _spot_size(drawn, width))
+    draw_frames(plot, drawn.views, colours.of, site.view(), _spot_size(drawn, plot.size))
     em = text_size(width)
     if drawn.view.region is not None:
         plot.line(site.pixels(region_corners(drawn.view.region)), REGION_COLOUR, em / 8, closed=True)
@@ -103,14 +103,9 @@ class Site:
     per_metre: float
 
     @classmethod
-    def around(cls, drawn: DrawnFrames, size: tuple[int, int]) -> Site:
-        """Choose what a plot of that size shows."""
-        places = [_bounds_of_points(drawn.views)]
-        places += [one.world_from_ego.translation[None, :2] for one in drawn.views if one.world_from_ego is not None]
-        if drawn.view.region is not None:
-            places.append(region_corners(drawn.view.region))
-        together = np.concatenate(places)
-        low, high = together.min(axis=0), together.max(axis=0)
+    def around(cls, places: NDArray[np.float64], size: tuple[int, int]) -> Site:
+        """Let a plot of that size show places (M, 2), metres; M ≥ 1."""
+        low, high = places.min(axis=0), places.max(axis=0)
         middle, extent = (low + high) / 2, np.maximum(high - low, _LEAST_EXTENT)
         sides = np.array(size, dtype=np.float64)
         per_metre = float((sides / (extent * (1 + 2 * _MARGIN))).min())
@@ -154,6 +149,15 @@ class Site:
         sheet.text(((left + right) / 2, bottom - 0.45 * em), f"{step:g} m", anchor="ms", halo=True)
 
 
+def _to_show(drawn: DrawnFrames) -> NDArray[np.float64]:
+    """(M, 2) the outermost places that a picture shows, metres."""
+    places = [_bounds_of_points(drawn.views)]
+    places += [one.world_from_ego.translation[None, :2] for one in drawn.views if one.world_from_ego is not None]
+    if drawn.view.region is not None:
+        places.append(region_corners(drawn.view.region))
+    return np.concatenate(places)
+
+
 def region_corners(region: RegionOfInterest3D) -> NDArray[np.float64]:
     """(4, 2) corners of a region, in order, metres."""
     c, s = cos(region.rotation), sin(region.rotation)
@@ -173,8 +177,10 @@ def _bounds_of_points(views: Sequence[FrameView]) -> NDArray[np.float64]:
     return bounds
 
 
-def _spot_size(drawn: DrawnFrames, width: int) -> int:
-    return max(1, round(width / 1000 * (1 if drawn.points > 400_000 else 1.6)))
+def _spot_size(drawn: DrawnFrames, size: tuple[int, int]) -> int:
+    """Return how large points are drawn, pixels: large where there are few."""
+    alone = (size[0] * size[1] / max(drawn.points, 1)) ** 0.5
+    return int(np.clip(round(0.8 * alone), 1, max(2, size[0] // 300)))
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------

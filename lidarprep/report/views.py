@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.checks import SceneSamples, finite
+from lidarprep.checks import SceneSamples
 from lidarprep.datasets import open_scene
 from lidarprep.errors import RecipeError, SceneError, StorageError
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
@@ -85,6 +85,9 @@ class FrameView:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def __repr__(self) -> str:
+        return f"FrameView({self.frame.id!r}: {len(self)} points, {len(self.images)} images)"
 
     def take(self, rows: NDArray[Any]) -> FrameView:
         """Select points by (M,) integer indices or an (N,) boolean mask."""
@@ -210,6 +213,9 @@ class SceneView:
             band = HeightBand(banded.device_height, *(banded.height_band or DEFAULT_HEIGHT_BAND))
         records = {} if manifest is None else {frame.id: frame for frame in manifest.frames}
         return replace(self, region=region, band=band, manifest=manifest, records=records)
+
+    def __repr__(self) -> str:
+        return f"SceneView({self.scene!r}, {len(self.frames)} frames, {self.recipe!r})"
 
     @property
     def has_poses(self) -> bool:
@@ -363,7 +369,8 @@ def _scale_to_draw_by(samples: SceneSamples) -> tuple[float | None, bool]:
     """Return the value of full intensity, and whether `prepare` would not take it: the data leaves doubt."""
     clouds = [sample.points for sample in samples.usual]
     values = [cloud.intensity.astype(np.float64) for cloud in clouds if cloud.intensity is not None]
-    known = finite(np.concatenate(values)[:, None])[:, 0] if values else np.empty(0)
+    known = np.concatenate(values) if values else np.empty(0)
+    known = known[np.isfinite(known)]
     if not known.size:
         return None, False
     try:

@@ -127,6 +127,13 @@ class Intrinsics:
                 seen &= (u >= -0.5) & (u < self.width - 0.5) & (v >= -0.5) & (v < self.height - 0.5)
         return np.column_stack((u, v)), seen
 
+    def __repr__(self) -> str:
+        size = "of unknown size" if self.width is None or self.height is None else f"{self.width} x {self.height}"
+        bent = "".join(f", {name}={value:.4g}" for name, value in self.distortion.nonzero().items())
+        focal = f"fx={self.fx:.6g}, fy={self.fy:.6g}, cx={self.cx:.6g}, cy={self.cy:.6g}"
+        skew = f", skew={self.skew:.4g}" if self.skew else ""
+        return f"Intrinsics({self.model}, {size}: {focal}{skew}{bent})"
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -143,6 +150,10 @@ class Camera:
     index: int
     intrinsics: Intrinsics
     ego_from_camera: Pose | None = None
+
+    def __repr__(self) -> str:
+        pose = "no pose on the device" if self.ego_from_camera is None else "with its pose on the device"
+        return f"Camera({self.name!r}, {self.index}: {self.intrinsics.model}, {pose})"
 
 
 @dataclass(frozen=True)
@@ -180,6 +191,11 @@ class CameraImage:
             raise SceneError(
                 f"the image {self.path or self.url} has a scale_factor of {self.scale_factor}, not above 0"
             )
+
+    def __repr__(self) -> str:
+        place = "in the recording" if self.path is None and self.content is not None else str(self.path or "elsewhere")
+        pose = "no pose" if self.world_from_camera is None else "with its pose"
+        return f"CameraImage({self.camera.name!r}: {place}, {pose})"
 
     def project(self, world_points: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
         """Project points (N, 3) of the world onto the image, as Intrinsics.project does.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
+from textwrap import shorten
 from typing import Any, Literal
 
 from lidarprep.errors import FindingsError
@@ -79,6 +81,21 @@ class Finding:
         """What to do about it: the option, then the cure."""
         return "; ".join(part for part in ("" if self.option is None else str(self.option), self.cure) if part)
 
+    def __repr__(self) -> str:
+        return f"Finding({self.severity}, {self.code}: {shorten(self.message, 100, placeholder='…')})"
+
+    def _repr_html_(self) -> str:
+        return Findings([self])._repr_html_()
+
+
+class Findings(list[Finding]):
+    """A list of findings that notebooks show as a table."""
+
+    def _repr_html_(self) -> str:
+        # Looked up by name, so that this file does not depend on what stands above it.
+        html: str = import_module("lidarprep.report.notebook").findings_html(self)
+        return html
+
 
 def opening_option(flag: str, value: str, name: str, python: str) -> Option:
     """Spell an option of opening: --frame-order, time, frame_order, 'time'."""
@@ -90,9 +107,9 @@ def recipe_option(flag: str, name: str, python: str) -> Option:
     return Option(flag, f"{name}={python}", "Recipe")
 
 
-def gravest_first(findings: Iterable[Finding]) -> list[Finding]:
+def gravest_first(findings: Iterable[Finding]) -> Findings:
     """Sort findings by severity; those of one severity stay in their order."""
-    return sorted(findings, key=lambda one: _GRAVEST_FIRST.index(one.severity))
+    return Findings(sorted(findings, key=lambda one: _GRAVEST_FIRST.index(one.severity)))
 
 
 def refused(findings: Iterable[Finding], *, accept: Collection[str] = (), strict: bool = False) -> list[Finding]:

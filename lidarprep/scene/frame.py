@@ -18,6 +18,9 @@ from lidarprep.scene.trajectory import Trajectory
 
 Value = TypeVar("Value")
 
+# What notebooks show stands above the scene, and is looked up by name so that this file does not depend on it.
+_NOTEBOOK = "lidarprep.report.notebook"
+
 
 def held(value: Value) -> Value:
     """Return what is in memory already: `partial(held, points)` reads points, in another process too."""
@@ -120,6 +123,16 @@ class Frame:
             read_points=partial(_read_points_in, points_frame, self.read_points),
             read_chunks=None if self.read_chunks is None else partial(_read_chunks_in, points_frame, self.read_chunks),
         )
+
+    def __repr__(self) -> str:
+        has = ["no pose" if self.world_from_ego is None else "a pose", f"{len(self.images)} images"]
+        has += ["radar"] if self.read_radar is not None else []
+        time = "no time" if self.timestamp is None else f"at {self.timestamp} ns"
+        return f"Frame({self.id!r}, {self.index}: {time}, {', '.join(has)})"
+
+    def _repr_html_(self) -> str:
+        html: str = import_module(_NOTEBOOK).frame_html(self)
+        return html
 
 
 def _read_points_in(points_frame: ReferenceFrame, read_points: Callable[[], PointCloud]) -> PointCloud:
@@ -233,6 +246,10 @@ class Scene:
         }
         times = sorted(stamped)
         return Trajectory.from_poses(times, [stamped[time] for time in times]) if times else None
+
+    def _repr_html_(self) -> str:
+        html: str = import_module(_NOTEBOOK).scene_html(self)
+        return html
 
     def __len__(self) -> int:
         return len(self.frames)

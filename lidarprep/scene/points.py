@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -190,6 +191,11 @@ class PointCloud:
     def __repr__(self) -> str:
         columns = ", ".join(["positions", *self.columns])
         return f"PointCloud({len(self)} points in {self.frame}: {columns})"
+
+    def _repr_html_(self) -> str:
+        # Looked up by name, so that this file does not depend on what stands above it.
+        html: str = import_module("lidarprep.report.notebook").points_html(self)
+        return html
 
 
 def _origins(cloud: PointCloud) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from importlib import import_module
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -165,6 +166,9 @@ class FrameRecord(_Record):
     sources: list[SourceRecord] = []
     fingerprint: str | None = None
 
+    def __repr__(self) -> str:
+        return f"FrameRecord({self.id!r}, {self.index}: {self.points_out:,} of {self.points_in:,} points)"
+
 
 class SkippedRecord(_Record):
     """One frame that was left out, since it could not be read or prepared.
@@ -290,6 +294,15 @@ class Manifest(_Record):
     accepted: list[str] = []
 
     _location: str = PrivateAttr(default="")
+
+    def __repr__(self) -> str:
+        points = sum(frame.points_out for frame in self.frames)
+        return f"Manifest({self.source!r} → {self.format}: {len(self.frames)} frames, {points:,} points)"
+
+    def _repr_html_(self) -> str:
+        # Looked up by name, so that this file does not depend on what stands above it.
+        html: str = import_module("lidarprep.report.notebook").manifest_html(self)
+        return html
 
     @property
     def images_have_expired(self) -> bool:
