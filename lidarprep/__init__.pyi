@@ -37,6 +37,7 @@ from .prepare import Progress, prepare
 from .prune import Pruning, prune
 from .recipe import Recipe, RunRecipe, TaskRecipe
 from .repair import Repair, repair
+from .report.export import ExportResult, export
 from .run import RunResult, run
 from .sample import write_sample
 from .scene import (
@@ -75,6 +76,7 @@ __all__ = [
     "DamagedObject",
     "Distortion",
     "EncodingError",
+    "ExportResult",
     "Finding",
     "FindingsError",
     "FormatError",
@@ -125,6 +127,7 @@ __all__ = [
     "WhoAmI",
     "__version__",
     "convert",
+    "export",
     "get_format",
     "inspect_scene",
     "known_layouts",

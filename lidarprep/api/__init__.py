@@ -10,7 +10,7 @@ written once as coroutines; _client.py has the two clients: one runs them to the
 """
 
 from lidarprep.api._access import DEFAULT_API_URL, WhoAmI, checked_api_url, is_loopback, is_web_address
-from lidarprep.api._annotations import Cuboid, FrameAnnotations
+from lidarprep.api._annotations import Cuboid, FrameAnnotations, read_annotations
 from lidarprep.api._client import AsyncScaleClient, ScaleClient
 from lidarprep.api._conflicts import unsigned
 from lidarprep.api._listing import TaskFilters, TaskPage, task_query
@@ -94,6 +94,7 @@ __all__ = [
     "is_web_address",
     "parse_param",
     "parse_params",
+    "read_annotations",
     "read_dependents",
     "read_parameters",
     "task_query",

@@ -94,6 +94,19 @@ def read_frames(content: Any, source: str) -> tuple[FrameAnnotations, ...]:
     return tuple(_frame(frame, index, source) for index, frame in enumerate(content))
 
 
+def read_annotations(content: bytes, source: str) -> tuple[FrameAnnotations, ...]:
+    """Parse the file of a task's annotations, which its response links to.
+
+    Args:
+        content: The file.
+        source: Its path or URL, for messages.
+
+    Raises:
+        FormatError: It is not a JSON list of frames with cuboids.
+    """
+    return read_frames(read_json(content, source), source)
+
+
 def _frame(frame: Any, index: int, source: str) -> FrameAnnotations:
     cuboids = frame.get("cuboids") if isinstance(frame, dict) else None
     if not isinstance(cuboids, list):

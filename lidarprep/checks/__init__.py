@@ -16,7 +16,14 @@ from lidarprep.checks._attitude import odd_attitude
 from lidarprep.checks._cameras import CameraView, camera_views, odd_extrinsics
 from lidarprep.checks._gaps import emptied_frames, empty_frames, missing_images, missing_poses
 from lidarprep.checks._ground import Ground, ground_under, odd_device_height
-from lidarprep.checks._images import BadImage, odd_images, odd_intrinsics, unreadable_images
+from lidarprep.checks._images import (
+    BadImage,
+    encoded_bytes,
+    header_of,
+    odd_images,
+    odd_intrinsics,
+    unreadable_images,
+)
 from lidarprep.checks._no_objects import no_objects
 from lidarprep.checks._points import far_coordinates, wrong_points_frame, zero_intensity
 from lidarprep.checks._pose_readings import judge_poses
@@ -50,8 +57,10 @@ __all__ = [
     "device_places",
     "emptied_frames",
     "empty_frames",
+    "encoded_bytes",
     "finite",
     "ground_under",
+    "header_of",
     "little_kept",
     "motion_within_sweeps",
     "propose_region",
