@@ -52,6 +52,8 @@ class RrdFile:
     def __init__(self, file: BinaryIO, plan: ExportPlan) -> None:
         self._plan = plan
         self._recording: Any = rr.RecordingStream("lidarprep")
+        self._recording.set_log_time_enabled(False)  # when the file was written is no news
+        self._recording.set_log_tick_enabled(False)
         self._recording.save(file.name, default_blueprint=_blueprint(plan))
         self._paths = {name: f"world/cameras/{rr.escape_entity_path_part(plain)}" for name, plain in plan.names.items()}
         self.notes: list[str] = []
