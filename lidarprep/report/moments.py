@@ -36,7 +36,7 @@ _SHOWN = ("JPEG", "PNG")
 _REGION_REACH = 2.0
 
 # The band of heights is drawn as squares around the device, so far from it, metres.
-_BAND_REACH = 40.0
+_BAND_REACH = 15.0
 
 Array = NDArray[np.float64]
 
