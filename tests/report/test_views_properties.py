@@ -61,7 +61,8 @@ def oracle(points: NDArray[np.float64], pose: lp.Pose, recipe: lp.Recipe, in_wor
             continue
         world = point if in_world else rotation @ point + place
         ego = rotation.T @ (point - place) if in_world else point
-        if np.abs(ego).max() < 1e-9:
+        # A ray without a return is at the device; or it was never filled, and is exactly 0.
+        if np.linalg.norm(ego) < 1e-3 or (in_world and not point.any()):
             fates.append(Fate.NO_RETURN)
             continue
         near = False
@@ -120,8 +121,8 @@ def test_each_point_has_the_fate_of_the_first_rule_that_drops_it(
         return  # a point on an edge, whose fate may change that of others in its voxel
     assert [Fate(value) for value in seen.fate] == expected
     finite = np.isfinite(points).all(axis=1)
-    world = points if in_world else points @ pose.rotation.T + pose.translation
-    np.testing.assert_allclose(seen.positions[finite], world[finite], atol=1e-9)
+    world = points[finite] if in_world else points[finite] @ pose.rotation.T + pose.translation
+    np.testing.assert_allclose(seen.positions[finite], world, atol=1e-9)
     assert sum(seen.counts().values()) == len(points)
 
 
@@ -135,3 +136,11 @@ def test_a_frame_in_chunks_is_seen_as_a_whole_one(
     one, other = (SceneView.of(scene, recipe).look(scene[0]) for scene in (whole, chunked))
     np.testing.assert_array_equal(one.positions, other.positions)
     np.testing.assert_array_equal(one.fate, other.fate)
+
+
+def test_a_voxel_keeps_one_point_of_a_frame_and_not_of_each_chunk() -> None:
+    points = np.random.default_rng(0).uniform(-30, 30, (2000, 3))
+    scene = scene_of(frame_of(points, lp.Pose.identity(), in_world=True, parts=4), in_world=True)
+    recipe = lp.Recipe(voxel=10.0, recentre=False)
+    seen = SceneView.of(scene, recipe).look(scene[0])
+    assert seen.counts()[Fate.KEPT] == len(np.unique(np.floor(points / 10.0), axis=0))
