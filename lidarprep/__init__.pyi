@@ -48,6 +48,7 @@ from .prune import Pruning, prune
 from .recipe import Recipe, RunRecipe, TaskRecipe
 from .repair import Repair, repair
 from .report import overlay, side_view, top_down
+from .report.export import ExportResult, export
 from .report.page import write_report
 from .run import RunResult, run
 from .sample import write_sample
@@ -87,6 +88,7 @@ __all__ = [
     "DamagedObject",
     "Distortion",
     "EncodingError",
+    "ExportResult",
     "Finding",
     "FindingsError",
     "FormatError",
@@ -137,6 +139,7 @@ __all__ = [
     "WhoAmI",
     "__version__",
     "convert",
+    "export",
     "get_format",
     "inspect_scene",
     "known_layouts",

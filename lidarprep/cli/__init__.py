@@ -88,6 +88,10 @@ _COMMANDS = {
         "recordings:convert",
         "Convert one point file or attachment to another; what is dropped is named.",
     ),
+    "export": (
+        "export:command",
+        "Export a recording to a file that Foxglove, Lichtblick or Rerun opens: points, images, poses, labels.",
+    ),
     "submit": ("submit:command", "Submit what prepare stored as a task."),
     "run": ("run:command", "Prepare, store and submit as a recipe file says; flags override it."),
     "whoami": (

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.api import Cuboid
+from lidarprep.api import Cuboid, FrameAnnotations
+from lidarprep.errors import RecipeError
 from lidarprep.report.canvas import Colour
+from lidarprep.report.views import SceneView
+from lidarprep.scene import Pose
 
 # Bright, and none of the colours that frames have first.
 _PALETTE: tuple[Colour, ...] = (
@@ -26,21 +29,36 @@ _SIGNS = np.array([(x, y, z) for y in (-1, 1) for z in (-1, 1) for x in (-1, 1)]
 EDGES = np.array([(a, b) for a in range(8) for b in range(a + 1, 8) if int(np.abs(_SIGNS[a] - _SIGNS[b]).sum()) == 2])
 
 
-def rotation(cuboid: Cuboid) -> NDArray[np.float64]:
-    """(3, 3) world from box: yaw about z, then pitch about the box's x axis, then roll about its y axis."""
-    yaw, pitch, roll = cuboid.yaw, cuboid.pitch or 0.0, cuboid.roll or 0.0
-    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
-    about_z = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
-    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-    about_y = np.array([[cr, 0, sr], [0, 1, 0], [-sr, 0, cr]])
-    turned: NDArray[np.float64] = about_z @ about_x @ about_y
-    return turned
+def by_frame(labels: Sequence[FrameAnnotations], view: SceneView) -> Mapping[str, tuple[Cuboid, ...]]:
+    """Return the cuboids of each frame, by the frames' ids.
+
+    Labels of as many frames as the whole scene has are of those; else their indices count the view's frames.
+
+    Raises:
+        RecipeError: There are labels of more frames than that.
+    """
+    frames = view.scene.frames if len(labels) == len(view.scene) else view.frames
+    if beyond := [one.index for one in labels if not 0 <= one.index < len(frames) and one.cuboids]:
+        raise RecipeError(
+            f"labels are of frame {beyond[0]}, counted from 0, and {view.scene.source} has {len(frames)} frames here",
+            fix="Show what was labelled: the manifest of that task, or its recording with the same --frames.",
+        )
+    return {frames[one.index].id: one.cuboids for one in labels if one.cuboids}
+
+
+def pose(cuboid: Cuboid) -> Pose:
+    """Return the pose of a cuboid's own axes in the labels' world: at yaw 0 its front faces +y.
+
+    ASSUMED: yaw turns last, then pitch about the box's x axis, then roll about its y axis; Scale prints no order.
+    """
+    yaw = Pose.from_euler(0.0, 0.0, cuboid.yaw, cuboid.position)
+    pitch = Pose.from_euler(cuboid.pitch or 0.0, 0.0, 0.0)
+    return yaw @ pitch @ Pose.from_euler(0.0, cuboid.roll or 0.0, 0.0)
 
 
 def corners(cuboid: Cuboid) -> NDArray[np.float64]:
     """(8, 3) corners in the labels' world, metres; the last four are at its front."""
-    placed: NDArray[np.float64] = (_SIGNS * np.array(cuboid.dimensions) / 2) @ rotation(cuboid).T + cuboid.position
-    return placed
+    return pose(cuboid).apply(_SIGNS * np.array(cuboid.dimensions) / 2)
 
 
 def footprint(cuboid: Cuboid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -48,8 +66,8 @@ def footprint(cuboid: Cuboid) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     half = np.array(cuboid.dimensions) / 2
     outline = np.array([(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)]) * half
     mark = np.array([(-1, 0.4, 0), (0, 1, 0), (1, 0.4, 0)]) * half
-    turned = rotation(cuboid)
-    return (outline @ turned.T + cuboid.position)[:, :2], (mark @ turned.T + cuboid.position)[:, :2]
+    placed = pose(cuboid)
+    return placed.apply(outline)[:, :2], placed.apply(mark)[:, :2]
 
 
 def edge_points(cuboid: Cuboid, parts: int) -> NDArray[np.float64]:

@@ -10,7 +10,6 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.api import Cuboid, FrameAnnotations
 from lidarprep.errors import LidarprepError, RecipeError
 from lidarprep.recipe import Recipe
 from lidarprep.report.canvas import Pixels, Plot
@@ -107,21 +106,7 @@ class DrawnFrames:
         first, last = self.views[0].frame, self.views[-1].frame
         if len(self.views) == 1:
             return f"frame {first.id}"
-        return f"{len(self.views)} of the frames {first.id} to {last.id}"
-
-    def cuboids(self, labels: Sequence[FrameAnnotations]) -> list[Cuboid]:
-        """Return the labels of the drawn frames.
-
-        Raises:
-            RecipeError: There are labels of more frames than the scene has.
-        """
-        known = len(self.view.frames)
-        if beyond := [one.index for one in labels if not 0 <= one.index < known and one.cuboids]:
-            raise RecipeError(
-                f"labels are of frame {beyond[0]}, counted from 0, and {self.view.scene.source} has {known} frames",
-                fix="Draw what was labelled: the manifest of that task, or its recording with the same frames.",
-            )
-        return [cuboid for one in labels if one.index in self.rows for cuboid in one.cuboids]
+        return f"{len(self.views)} frames, {first.id} to {last.id}"
 
 
 def _thinned(view: FrameView, most: int) -> FrameView:

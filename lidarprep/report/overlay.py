@@ -323,11 +323,10 @@ def range_of(intrinsics: Intrinsics) -> tuple[float, NDArray[np.float64]] | None
 # ---- labels ----------------------------------------------------------------------------------------------------------
 
 
-def _labels_of(shown: FrameView, cuboids: Sequence[FrameAnnotations], view: SceneView | None) -> list[Cuboid]:
+def _labels_of(shown: FrameView, cuboids: Sequence[FrameAnnotations], view: SceneView | None) -> Sequence[Cuboid]:
     if view is None:
         return [cuboid for one in cuboids for cuboid in one.cuboids]
-    row = next((row for row, frame in enumerate(view.frames) if frame.id == shown.frame.id), None)
-    return [cuboid for one in cuboids if one.index == row for cuboid in one.cuboids]
+    return boxes.by_frame(cuboids, view).get(shown.frame.id, ())
 
 
 def _draw_labels(

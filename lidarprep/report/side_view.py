@@ -72,7 +72,8 @@ def side_view(
     """
     width, height = checked_size(*size)
     drawn = DrawnFrames.read(scene, frames, recipe)
-    labels = [(one, drawn.cuboids([label])) for label in cuboids for one in _frames_of(drawn, label)]
+    of_frames = boxes.by_frame(cuboids, drawn.view)
+    labels = [(one, of_frames[one.frame.id]) for one in drawn.views if one.frame.id in of_frames]
     colours = coloured(drawn.views, color, drawn.view)
     axis = _axis_ahead(drawn)
     places = [_from_the_side(one, axis) for one in drawn.views]
@@ -178,10 +179,6 @@ class Wall:
                 sheet.text(place, f"{value:g} m", DIM, size=0.85, anchor="ms", halo=True)
 
 
-def _frames_of(drawn: DrawnFrames, label: FrameAnnotations) -> list[FrameView]:
-    return [one for row, one in zip(drawn.rows, drawn.views, strict=True) if row == label.index]
-
-
 def _axis_ahead(drawn: DrawnFrames) -> str:
     """Return the device's own axis that it moves along: x, as most devices do, unless its poses say another."""
     poses = [frame.world_from_ego for frame in drawn.view.scene if frame.world_from_ego is not None]
@@ -259,7 +256,9 @@ def _name_levels(sheet: Sheet, wall: Wall, band: HeightBand | None, size: tuple[
         sheet.text(place, name, colour, size=0.85, anchor="rs", halo=True)
 
 
-def _draw_labels(plot: Plot, wall: Wall, labels: Sequence[tuple[FrameView, list[Cuboid]]], axis: str, em: int) -> None:
+def _draw_labels(
+    plot: Plot, wall: Wall, labels: Sequence[tuple[FrameView, Sequence[Cuboid]]], axis: str, em: int
+) -> None:
     colours = boxes.colours_of([cuboid for _, found in labels for cuboid in found])
     for view, found in labels:
         for cuboid in found:

@@ -69,7 +69,8 @@ def top_down(
     """
     width, height = checked_size(*size)
     drawn = DrawnFrames.read(scene, frames, recipe)
-    labels = drawn.cuboids(cuboids)
+    of_frames = boxes.by_frame(cuboids, drawn.view)
+    labels = [cuboid for one in drawn.views for cuboid in of_frames.get(one.frame.id, ())]
     colours = coloured(drawn.views, color, drawn.view)
     strip = Strip(drawn.title, _caption(drawn, labels), [*colours.blocks, *_signs(drawn, labels)])
     plot = Plot.blank(width, max(height - strip.height(width), 32))

@@ -256,7 +256,11 @@ class SceneView:
             frame = Deskew(path)(frame, StepReport())
         radar = self._radar(frame)
         images = self._images(frame)
-        for points in frame.chunks():
+        chunks = frame.chunks()
+        if self.recipe.voxel is not None and frame.read_chunks is not None:
+            # One point of a voxel is kept in the whole frame, not in each chunk.
+            chunks = iter((PointCloud.concatenate(list(chunks)),))
+        for points in chunks:
             yield self._view(frame, points, images, radar)
 
     def _view(

@@ -7,13 +7,13 @@ recording's less `offset`. Times are nanoseconds as text, since JavaScript's num
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lidarprep.report import boxes
 from lidarprep.report.views import SceneView
 from lidarprep.scene import Camera, Intrinsics, Pose
 from lidarprep.scene.camera import MODEL_COEFFICIENTS, CameraModel
@@ -232,33 +232,14 @@ def band_data(view: SceneView) -> BandData | None:
 
 
 def cuboid_data(cuboid: Cuboid) -> CuboidData:
-    """Return a cuboid of a task: at yaw 0 its front faces the world's +y.
-
-    ASSUMED: yaw turns last, then pitch about the box's x axis, then roll about its y axis; Scale prints no order.
-    """
-    quaternion = (1.0, 0.0, 0.0, 0.0)
-    for axis, angle in ((3, cuboid.yaw), (1, cuboid.pitch or 0.0), (2, cuboid.roll or 0.0)):
-        turn = [math.cos(angle / 2), 0.0, 0.0, 0.0]
-        turn[axis] = math.sin(angle / 2)
-        quaternion = _product(quaternion, (turn[0], turn[1], turn[2], turn[3]))
+    """Return a cuboid of a task."""
+    w, x, y, z = boxes.pose(cuboid).quaternion.tolist()
     return {
         "id": cuboid.uuid,
         "label": cuboid.label,
         "center": cuboid.position,
         "size": cuboid.dimensions,
-        "rotation": quaternion,
+        "rotation": (w, x, y, z),
         "front": "y",
         "prelabel": False,
     }
-
-
-_Quaternion = tuple[float, float, float, float]
-
-
-def _product(a: _Quaternion, b: _Quaternion) -> _Quaternion:
-    return (
-        a[0] * b[0] - a[1] * b[1] - a[2] * b[2] - a[3] * b[3],
-        a[0] * b[1] + a[1] * b[0] + a[2] * b[3] - a[3] * b[2],
-        a[0] * b[2] - a[1] * b[3] + a[2] * b[0] + a[3] * b[1],
-        a[0] * b[3] + a[1] * b[2] - a[2] * b[1] + a[3] * b[0],
-    )

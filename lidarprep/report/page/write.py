@@ -29,6 +29,7 @@ from lidarprep.checks import (
 )
 from lidarprep.errors import StorageError
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
+from lidarprep.report.boxes import by_frame
 from lidarprep.report.page import data as d
 from lidarprep.report.page.budget import Budget, plan
 from lidarprep.report.page.content import Scrubber, content, source_name
@@ -133,9 +134,10 @@ def make_report(
     view = SceneView.of(source, recipe)
     if findings is None and view.manifest is not None:
         findings = view.manifest.findings
-    with_labels = {one.index for one in labels if one.cuboids}
-    labelled = view.labelled
-    preferred = [is_labelled or row in with_labels for row, is_labelled in enumerate(labelled)]
+    with_labels = by_frame(labels, view)
+    preferred = [
+        is_labelled or frame.id in with_labels for frame, is_labelled in zip(view.frames, view.labelled, strict=True)
+    ]
     pool = ThreadPoolExecutor(1, "checks")
     try:
         checks = pool.submit(_check, view) if findings is None else None
@@ -296,7 +298,7 @@ class _Page:
             one.points is not None and "intensity" in one.points.columns for one in self.reading.shown
         ):
             intensity = {"scale": float(view.intensity_scale)}
-        cuboids = {one.index: [d.cuboid_data(cuboid) for cuboid in one.cuboids] for one in self.labels}
+        cuboids = {name: [d.cuboid_data(one) for one in found] for name, found in by_frame(self.labels, view).items()}
         labelled = view.labelled
         return {
             "version": 1,
@@ -316,7 +318,7 @@ class _Page:
             "thinned": self.thinned(),
             "cameras": [d.camera_data(camera) for camera in view.scene.cameras],
             "frames": [
-                self._frame(one, labelled[one.row], cuboids.get(one.row, []), scrub) for one in self.reading.shown
+                self._frame(one, labelled[one.row], cuboids.get(one.frame.id, []), scrub) for one in self.reading.shown
             ],
         }
 
