@@ -147,7 +147,7 @@ def make_report(
         reading = read_scene(
             view,
             budget,
-            labelled=labelled,
+            labelled=view.labelled,
             devices=devices,
             drawn=dict.fromkeys(rows_to_draw(view), MOST_POINTS),
             progress=progress,
