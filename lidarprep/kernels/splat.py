@@ -49,14 +49,12 @@ def splat(points: Any, view: Any, colours: Any, size: int, image: Any, depth: An
         # A spot of one pixel is the pixel that the point is in: halves go up, as where images end.
         first_column = math.floor(column - middle + 0.5)
         first_line = math.floor(line - middle + 0.5)
-        for i in range(size):
-            v = first_line + i
-            if v < 0 or v >= height:
-                continue
-            for j in range(size):
-                u = first_column + j
-                if u < 0 or u >= width or (i - middle) ** 2 + (j - middle) ** 2 > half * half:
+        for i in range(max(0, -first_line), min(size, height - first_line)):
+            v = np.uint64(first_line + i)  # unsigned: no index counts from the end
+            for j in range(max(0, -first_column), min(size, width - first_column)):
+                if size > 3 and (i - middle) ** 2 + (j - middle) ** 2 > half * half:
                     continue
+                u = np.uint64(first_column + j)
                 if key >= depth[v, u]:
                     depth[v, u] = key
                     image[v, u, 0] = red

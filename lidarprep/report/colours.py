@@ -50,7 +50,7 @@ def by_value(values: NDArray[Any], lowest: float, highest: float) -> NDArray[np.
     """Colour figures.
 
     Args:
-        values: (N,) numbers; what is not finite gets the darkest colour.
+        values: (N,) numbers; what is no number gets the darkest colour.
         lowest, highest: What gets the darkest and the brightest colour.
 
     Returns:
@@ -59,7 +59,9 @@ def by_value(values: NDArray[Any], lowest: float, highest: float) -> NDArray[np.
     span = max(float(highest) - float(lowest), 1e-12)
     with np.errstate(invalid="ignore", over="ignore"):
         shares = (values.astype(np.float32) - np.float32(lowest)) * np.float32(255.0 / span)
-    colours: NDArray[np.uint8] = VIRIDIS[np.clip(np.nan_to_num(shares, copy=False), 0.0, 255.0).astype(np.uint8)]
+        # fmax takes the other number for NaN.
+        np.fmin(np.fmax(shares, np.float32(0), out=shares), np.float32(255), out=shares)
+    colours: NDArray[np.uint8] = VIRIDIS.take(shares.astype(np.uint8), axis=0)
     return colours
 
 

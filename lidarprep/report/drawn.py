@@ -25,7 +25,7 @@ from lidarprep.storage import Manifest
 MOST_FRAMES, MOST_POINTS = 20, 4_000_000
 
 # Of each frame, so many points at most are looked at for the range of what is coloured.
-_LOOKED_AT = 20_000
+_LOOKED_AT = 10_000
 
 # Drawn where a recording lacks what is to be coloured.
 _PLAIN = np.array([[190, 198, 210]], dtype=np.uint8)

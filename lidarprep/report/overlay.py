@@ -92,7 +92,8 @@ def overlay(
         inside = [one.view for one in seen]
         colours = coloured(inside, color, view, [one.depths for one in seen])
         placed = {id(one.view): plate.placed(one.pixels, one.depths) for one in seen}
-        spot = max(1, round(width / 600))
+        alone = (width * plot.size[1] / max(sum(map(len, inside)), 1)) ** 0.5
+        spot = int(np.clip(round(0.45 * alone), 1, max(1, round(width / 450))))  # large where there are few
         identity = np.eye(3, 4)
         draw_frames(plot, inside, colours.of, identity, spot, place=lambda one: placed[id(one)])
         blocks = colours.blocks

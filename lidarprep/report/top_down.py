@@ -25,7 +25,7 @@ REGION_COLOUR: Colour = (240, 228, 66)
 PATH_COLOUR: Colour = (255, 255, 255)
 
 # Percent of the points that may lie outside, at either end of each axis; and points that are looked at for it.
-_OUTSIDE, _LOOKED_AT = 0.5, 20_000
+_OUTSIDE, _LOOKED_AT = 0.5, 10_000
 
 # A picture shows this much at least, metres; beside what is to be seen, a margin of this part of it.
 _LEAST_EXTENT, _MARGIN = 4.0, 0.04

@@ -334,7 +334,8 @@ class SceneView:
             return None
         with np.errstate(invalid="ignore"):
             scaled = points.intensity.astype(np.float32) / np.float32(self.intensity_scale)
-        intensity: NDArray[np.float32] = np.clip(np.nan_to_num(scaled, copy=False), 0.0, 1.0)
+        # fmax takes the other number for NaN.
+        intensity: NDArray[np.float32] = np.fmin(np.fmax(scaled, np.float32(0)), np.float32(1))
         return intensity
 
     def _images(self, frame: Frame) -> tuple[CameraImage, ...]:
