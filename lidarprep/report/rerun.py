@@ -134,14 +134,14 @@ class RrdFile:
     def _log_labels(self, moment: Moment) -> None:
         cuboids = moment.cuboids or ()
         poses = [boxes.pose(cuboid) for cuboid in cuboids]
-        boxes = rr.Boxes3D(
+        drawn = rr.Boxes3D(
             centers=np.array([pose.translation for pose in poses]).reshape(-1, 3),
             half_sizes=np.array([cuboid.dimensions for cuboid in cuboids]).reshape(-1, 3) / 2,
             quaternions=[rr.Quaternion(xyzw=np.roll(pose.quaternion, -1)) for pose in poses],
             colors=np.array([self._plan.label_colours[cuboid.label] for cuboid in cuboids], np.uint8).reshape(-1, 3),
             labels=[cuboid.label.encode("utf-8", "replace").decode() for cuboid in cuboids],
         )
-        self._recording.log("world/labels", boxes)
+        self._recording.log("world/labels", drawn)
 
     def _log_fixtures(self) -> None:
         """Write what stays for the whole scene: axes, the region, the band of heights and the device's path."""

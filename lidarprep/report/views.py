@@ -268,16 +268,9 @@ class SceneView:
     ) -> FrameView:
         pose = frame.world_from_ego
         world_from_ego = None if pose is None else pose.translated(-np.array(self.offset))
-        in_world = points.frame == "world"
-        positions = points.positions
-        fate, moved = self._fates(frame, points)
-        if moved is not None:
-            positions = moved
-        elif in_world and any(self.offset):
-            positions = (positions - np.array(self.offset)).astype(positions.dtype)
-        elif not in_world and world_from_ego is not None:
-            with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates become infinite
-                positions = world_from_ego.apply(positions).astype(positions.dtype)
+        fate, positions = self._prepared(frame, points)
+        if pose is None and points.frame != "world":
+            positions = points.positions
         return FrameView(
             frame,
             world_from_ego,
@@ -291,9 +284,8 @@ class SceneView:
             self.band,
         )
 
-    def _fates(self, frame: Frame, points: PointCloud) -> tuple[NDArray[np.uint8], NDArray[np.floating[Any]] | None]:
-        """Return the fates of points; and the points in the view's world, if preparing them has moved them all."""
-        posed = frame.world_from_ego is not None
+    def _prepared(self, frame: Frame, points: PointCloud) -> tuple[NDArray[np.uint8], NDArray[np.floating[Any]]]:
+        """Return (N,) the fates of points, and (N, 3) their positions in the view's world."""
         fate = np.full(len(points), Fate.KEPT, dtype=np.uint8)
         region, height = self.recipe.region_of_interest_3d, self.band if self.recipe.device_height is not None else None
         if frame.world_from_ego is None:
@@ -301,17 +293,27 @@ class SceneView:
             frame = replace(frame, world_from_ego=Pose.identity().translated(self.offset))
         report = StepReport()
         prepared = ToWorld(region, height, self.offset)(frame.with_data(points), report)
-        kept = np.arange(len(points)) if report.kept is None else report.kept
-        if len(kept) < len(points):
-            dropped = np.ones(len(points), dtype=np.bool_)
-            dropped[kept] = False
-            self._tell_apart(fate, np.flatnonzero(dropped), frame, points)
+        kept, positions = report.kept, prepared.points().positions
+        if kept is not None:
+            is_dropped = np.ones(len(points), dtype=np.bool_)
+            is_dropped[kept] = False
+            dropped = np.flatnonzero(is_dropped)
+            self._tell_apart(fate, dropped, frame, points)
+            moved = np.empty_like(points.positions)
+            moved[kept], moved[dropped] = positions, self._moved(points.positions[dropped], frame, points)
+            positions = moved
         if self.recipe.voxel is not None:
             VoxelDownsample(self.recipe.voxel, self.recipe.voxel_keep)(prepared, report)
             thinned = np.ones(len(points), dtype=np.bool_)
-            thinned[report.kept if report.kept is not None else kept] = False
+            thinned[slice(None) if report.kept is None else report.kept] = False
             fate[thinned & (fate == Fate.KEPT)] = Fate.VOXEL
-        return fate, prepared.points().positions if posed and len(kept) == len(points) else None
+        return fate, positions
+
+    def _moved(self, positions: NDArray[np.floating[Any]], frame: Frame, points: PointCloud) -> NDArray[np.float64]:
+        """(N, 3) some of a cloud's positions in the view's world."""
+        pose = Pose.identity() if points.frame == "world" or frame.world_from_ego is None else frame.world_from_ego
+        with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates become infinite
+            return pose.translated(-np.array(self.offset)).apply(positions)
 
     def _tell_apart(
         self, fate: NDArray[np.uint8], dropped: NDArray[np.int64], frame: Frame, points: PointCloud
@@ -319,11 +321,8 @@ class SceneView:
         """Say of the rows that were dropped why, by the first reason that holds: the order of `ToWorld`."""
         fate[dropped] = Fate.HEIGHT
         if (region := self.recipe.region_of_interest_3d) is not None:
-            some = points.positions[dropped]
-            pose = frame.world_from_ego
-            with np.errstate(over="ignore", invalid="ignore"):
-                some = some if points.frame == "world" or pose is None else pose.apply(some)
-            fate[dropped[~region.contains(some)]] = Fate.REGION
+            in_world = self._moved(points.positions[dropped], frame, points) + np.array(self.offset)
+            fate[dropped[~region.contains(in_world)]] = Fate.REGION
         fate[points.no_return_rows(frame.world_from_ego)] = Fate.NO_RETURN
         with np.errstate(over="ignore"):
             square = (points.positions[dropped].astype(np.float64) ** 2).sum(axis=1)

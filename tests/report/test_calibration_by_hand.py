@@ -57,7 +57,7 @@ def text(page: Page, title: str) -> Any:
 def opened(open_page: OpenPage, page_file: Path, camera: str = CAMERA, **options: Any) -> Page:
     page = open_page(page_file, **options)
     page.locator(".lv-calibration select").first.select_option(label=camera)
-    page.wait_for_function("document.querySelector('.lv-calibration figcaption')?.textContent.includes('inside')")
+    page.wait_for_function("() => document.querySelector('.lv-calibration figcaption')?.textContent.includes('inside')")
     return page
 
 
@@ -94,7 +94,7 @@ def test_a_turned_camera_is_put_right_by_hand(turned: Path, tmp_path: Path, open
     assert float(number(page, "yaw").input_value()) == pytest.approx(0.05 * steps)
     number(page, "pitch").fill(f"{pitch:.3f}")
     number(page, "roll").fill(f"{roll:.3f}")
-    page.wait_for_function(f"({DRAWN})() !== {drawn}")
+    page.wait_for_function(f"() => ({DRAWN})() !== {drawn}")
     page.wait_for_timeout(400)
     assert "Turned by 1.5" in page.locator(".lv-words").inner_text()
 
@@ -182,8 +182,8 @@ def test_the_overlay_follows_the_sliders_and_as_recorded_compares(
     first = page.evaluate(DRAWN)
     slider(page, "pitch").focus()
     page.keyboard.press("PageUp")
-    page.wait_for_function(f"({DRAWN})() !== {first}")
+    page.wait_for_function(f"() => ({DRAWN})() !== {first}")
     page.get_by_label("As recorded").check()
-    page.wait_for_function(f"({DRAWN})() === {first}")
+    page.wait_for_function(f"() => ({DRAWN})() === {first}")
     page.get_by_label("As recorded").uncheck()
-    page.wait_for_function(f"({DRAWN})() !== {first}")
+    page.wait_for_function(f"() => ({DRAWN})() !== {first}")

@@ -124,8 +124,10 @@ def test_points_are_drawn_at_the_pixel_that_holds_them(
     frame = PageFrame(points, images=[black_image(width, height)], data={"images": [data]})
     page = open_page(write_page(tmp_path / "page.html", [frame], cameras=[camera_data("front", **described(camera))]))
     page.locator(".lv-images select").nth(1).select_option("1")
-    page.wait_for_function("document.querySelector('.lv-images figcaption').textContent.includes('points inside')")
-    page.wait_for_function(f"({LIT})().length === {len(points)}")
+    page.wait_for_function(
+        "() => document.querySelector('.lv-images figcaption').textContent.includes('points inside')"
+    )
+    page.wait_for_function(f"() => ({LIT})().length === {len(points)}")
     lit = page.evaluate(LIT)
     pixels, seen = camera.project(pose.inverse().apply(points))
     assert seen.all()

@@ -31,7 +31,7 @@ def grey(width: int = 640, height: int = 480) -> bytes:
 def page_of(tmp_path: Path, open_page: OpenPage, *frames: PageFrame, cameras: int = 1, **options: Any) -> Page:
     named = [camera_data(f"camera {row}") for row in range(cameras)]
     page = open_page(write_page(tmp_path / "page.html", list(frames), cameras=named), **options)
-    page.wait_for_function("[...document.querySelectorAll('.lv-images figcaption')].some(one => one.textContent)")
+    page.wait_for_function("() => [...document.querySelectorAll('.lv-images figcaption')].some(one => one.textContent)")
     return page
 
 
@@ -115,7 +115,7 @@ def test_what_cannot_be_shown_says_why(tmp_path: Path, open_page: OpenPage) -> N
     ]
     frame = PageFrame(POINTS, images=[None, b"no image", grey(), None], data={"images": images})
     page = page_of(tmp_path, open_page, frame, cameras=4)
-    page.wait_for_function("document.querySelectorAll('.lv-images canvas[style]').length === 4")
+    page.wait_for_function("() => document.querySelectorAll('.lv-images canvas[style]').length === 4")
     reasons = page.locator(".lv-images .lv-image-reason").all_inner_texts()
     assert reasons[0] == "2.jpg is cut off"
     assert reasons[1].startswith("The image can't be decoded")

@@ -30,7 +30,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_viewer_reads_what_python_wrote(report: Path, open_page: OpenPage) -> None:
     page = open_page(report)
-    page.wait_for_function("lidarprep.app.points.get(0) !== undefined")
+    page.wait_for_function("() => lidarprep.app.points.get(0) !== undefined")
     assert page.evaluate("lidarprep.app.points.problems.size") == 0
     shown = page.evaluate("lidarprep.app.points.get(0).count")
     assert shown > 10_000
@@ -39,7 +39,7 @@ def test_the_viewer_reads_what_python_wrote(report: Path, open_page: OpenPage) -
 
 def test_all_pictures_are_decoded(report: Path, open_page: OpenPage) -> None:
     page = open_page(report)
-    page.wait_for_function("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+    page.wait_for_function("() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)")
     sizes = page.evaluate("[...document.querySelectorAll('.picture img')].map((i) => i.naturalWidth / i.width)")
     assert len(sizes) == 6
 

@@ -30,7 +30,7 @@ def at(x: float, y: float, z: float = 0.0) -> list[float]:
 def ready(page: Page, frame: int = 0) -> Page:
     """Wait until a frame is decoded, and drawn; its corners are made square, so that all of it is seen."""
     page.add_style_tag(content=".lv-frame { border: 0; border-radius: 0 } .lv-stage { height: 600px }")
-    page.wait_for_function(f"lidarprep.app.points.get({frame}) !== undefined")
+    page.wait_for_function(f"() => lidarprep.app.points.get({frame}) !== undefined")
     return drawn(page)
 
 
@@ -110,7 +110,7 @@ def test_colours_are_those_of_the_pictures(open_page: OpenPage, tmp_path: Path) 
 
     def shown(mode: str, frame: int = 0) -> Any:
         set_state(page, f"{{colour: '{mode}'}}")
-        page.wait_for_function(f"lidarprep.app.points.get({frame}) !== undefined")
+        page.wait_for_function(f"() => lidarprep.app.points.get({frame}) !== undefined")
         return np.reshape(page.evaluate(f"Array.from(lidarprep.app.colours.of({frame}))"), (n, 4))[:, :3]
 
     assert (shown("intensity") == colours.VIRIDIS).all()
@@ -195,14 +195,14 @@ def test_play_goes_through_the_frames_and_stops_at_the_last(open_page: OpenPage,
     page.get_by_label("Speed, frames a second").select_option("20")
     page.evaluate("window.seen = []; void lidarprep.state.subscribe(({frame}) => seen.push(frame))")
     page.get_by_label("Play").click()
-    page.wait_for_function("!lidarprep.state.get().playing && lidarprep.state.get().frame === 3")
+    page.wait_for_function("() => !lidarprep.state.get().playing && lidarprep.state.get().frame === 3")
     assert sorted(set(page.evaluate("seen"))) == [0, 1, 2, 3]
     # Playing again begins at the first frame; the space bar stops it.
     page.locator(".lv-view").focus()
     page.keyboard.press(" ")
-    page.wait_for_function("lidarprep.state.get().frame < 3")
+    page.wait_for_function("() => lidarprep.state.get().frame < 3")
     page.keyboard.press(" ")
-    page.wait_for_function("!lidarprep.state.get().playing")
+    page.wait_for_function("() => !lidarprep.state.get().playing")
 
 
 def test_views_look_from_where_they_say(open_page: OpenPage, tmp_path: Path) -> None:
@@ -556,14 +556,14 @@ def test_bad_frames_are_said_where_their_points_would_be(open_page: OpenPage, tm
     page.keyboard.press(".")
     notes.get_by_text("Bad frame: pointcloud/1.ply ends after 100 of 200 points <b>").wait_for()
     assert "bad frame" in page.locator(".lv-caption").inner_text()
-    page.wait_for_function("document.querySelector('.lv-hidden').textContent.includes('bad frame')")
+    page.wait_for_function("() => document.querySelector('.lv-hidden').textContent.includes('bad frame')")
     assert (canvas(page) == BACKGROUND).all()
     page.keyboard.press(".")
     notes.get_by_text("This frame has no points.").wait_for(state="attached")
     page.keyboard.press(".")
     notes.get_by_text("No point of this frame is in the page.").wait_for(state="attached")
     page.keyboard.press("Home")
-    page.wait_for_function("document.querySelector('.lv-notes').textContent === ''")
+    page.wait_for_function("() => document.querySelector('.lv-notes').textContent === ''")
     assert (canvas(page) != BACKGROUND).any()
 
 
@@ -576,7 +576,7 @@ def test_points_that_cannot_be_unpacked_are_said(open_page: OpenPage, tmp_path: 
     page.locator(".lv-notes").get_by_text("The points of this frame can't be read").wait_for()
     page.keyboard.press(".")
     ready(page, 1)
-    page.wait_for_function("document.querySelector('.lv-notes').textContent === ''")
+    page.wait_for_function("() => document.querySelector('.lv-notes').textContent === ''")
     assert (canvas(page) != BACKGROUND).any()
 
 
