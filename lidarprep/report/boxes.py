@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.api import Cuboid, FrameAnnotations
 from lidarprep.errors import RecipeError
 from lidarprep.report.canvas import Colour
 from lidarprep.report.views import SceneView
 from lidarprep.scene import Pose
+
+if TYPE_CHECKING:
+    from lidarprep.api import Cuboid, FrameAnnotations
 
 # Bright, and none of the colours that frames have first.
 _PALETTE: tuple[Colour, ...] = (

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import degrees
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from lidarprep._images import BadImageError, decoding
-from lidarprep.api import Cuboid, FrameAnnotations
 from lidarprep.checks import encoded_bytes
 from lidarprep.errors import RecipeError
 from lidarprep.report import boxes
@@ -22,6 +22,9 @@ from lidarprep.report.drawn import coloured, draw_frames
 from lidarprep.report.legend import Block, Strip, Swatches, composed
 from lidarprep.report.views import Fate, FrameView, SceneView
 from lidarprep.scene import CameraImage, Frame, Intrinsics, Pose, Scene
+
+if TYPE_CHECKING:
+    from lidarprep.api import Cuboid, FrameAnnotations
 
 # Parts that the edge of a cuboid is drawn in: distortion bends it.
 _PARTS = 16

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import hypot
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lidarprep.api import Cuboid, FrameAnnotations
 from lidarprep.recipe import Recipe
 from lidarprep.report import boxes
 from lidarprep.report.canvas import DIM, RULE, Colour, Plot, Sheet, checked_size, nice_step, text_size
@@ -22,6 +22,9 @@ from lidarprep.report.views import FrameView, SceneView
 from lidarprep.scene import Scene
 from lidarprep.steps.world import HeightBand
 from lidarprep.storage import Manifest
+
+if TYPE_CHECKING:
+    from lidarprep.api import Cuboid, FrameAnnotations
 
 BAND_COLOUR: Colour = (240, 228, 66)
 GROUND_COLOUR: Colour = (213, 94, 0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import cos, hypot, pi, radians, sin
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from lidarprep.api import Cuboid, FrameAnnotations
 from lidarprep.recipe import Recipe
 from lidarprep.report import boxes
 from lidarprep.report.canvas import DIM, GROUND, INK, RULE, Colour, Plot, Sheet, checked_size, nice_step, text_size
@@ -20,6 +20,9 @@ from lidarprep.report.legend import Block, Strip, Swatches
 from lidarprep.report.views import FrameView, SceneView
 from lidarprep.scene import RegionOfInterest3D, Scene
 from lidarprep.storage import Manifest
+
+if TYPE_CHECKING:
+    from lidarprep.api import Cuboid, FrameAnnotations
 
 REGION_COLOUR: Colour = (240, 228, 66)
 PATH_COLOUR: Colour = (255, 255, 255)

@@ -263,11 +263,12 @@ class _Page:
         return [scene, *points, *images]
 
     def _points(self) -> list[str]:
-        return [
-            _element("text/plain", f"points-{row}", one.points.encoded())
-            for row, one in enumerate(self.reading.shown)
-            if one.points is not None
-        ]
+        with_points = [(row, one.points) for row, one in enumerate(self.reading.shown) if one.points is not None]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # compressing lets other threads run
+            blobs = pool.map(lambda each: each[1].encoded(), with_points)
+            return [
+                _element("text/plain", f"points-{row}", blob) for (row, _), blob in zip(with_points, blobs, strict=True)
+            ]
 
     def _images(self) -> list[str]:
         return [
