@@ -32,7 +32,9 @@ try:
 except SystemExit as end:
     code = end.code
 usage = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps({"peak_mb": usage.ru_maxrss / 1024, "cpu_s": usage.ru_utime + usage.ru_stime}), file=sys.stderr)
+# ru_maxrss would be that of the process which started this one, if that is larger.
+(peak,) = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(json.dumps({"peak_mb": peak / 1024, "cpu_s": usage.ru_utime + usage.ru_stime}), file=sys.stderr)
 sys.exit(code)
 """
 
