@@ -19,9 +19,12 @@ ARGUMENTS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium; tests that want it are skipped where Playwright or Chromium is not installed."""
+    """Chromium; tests that want it are skipped where Playwright or Chromium is not installed.
+
+    One for each module: while Playwright runs, no other test of the process could call `asyncio.run`.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     chromium = os.environ.get("LIDARPREP_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
