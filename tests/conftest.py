@@ -22,6 +22,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile(
     "lidarprep",
     derandomize=True,
+    max_examples=40,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

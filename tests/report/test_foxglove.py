@@ -28,7 +28,7 @@ RECIPE = lp.Recipe(
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> lp.Scene:
     folder = tmp_path_factory.mktemp("foxglove") / "recording"
-    lp.write_sample(folder, frames=3)
+    lp.write_sample(folder, frames=3, columns=300, image_width=320)
     scene = lp.open_scene(folder)
     located = [replace(frame, gps=lp.GpsPose(48.1 + frame.index, 11.5, 90.0)) for frame in scene]
     return replace(scene, frames=tuple(located))

@@ -27,7 +27,7 @@ Rows = dict[str, list[dict[str, Any]]]
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> lp.Scene:
     folder = tmp_path_factory.mktemp("rerun") / "recording"
-    lp.write_sample(folder, frames=2)
+    lp.write_sample(folder, frames=2, columns=300, image_width=320)
     return lp.open_scene(folder)
 
 

@@ -184,7 +184,7 @@ def test_many_frames_are_drawn_evenly_and_few_by_the_slice() -> None:
 
 
 def test_an_aggregate_with_poses_inverted_looks_doubled(tmp_path: Path) -> None:
-    lp.write_sample(tmp_path / "sample", frames=5)
+    lp.write_sample(tmp_path / "sample", frames=5, columns=900, image_width=64)
     # One region, so that both are drawn to one scale.
     recipe = lp.Recipe(region_of_interest_3d=lp.RegionOfInterest3D((0, 0, 0), 400, 400))
     occupied = []

@@ -26,7 +26,7 @@ RECIPE = lp.Recipe(
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> lp.Scene:
     folder = tmp_path_factory.mktemp("views") / "recording"
-    lp.write_sample(folder, frames=3)
+    lp.write_sample(folder, frames=3, columns=300, image_width=320)
     return lp.open_scene(folder)
 
 
