@@ -123,10 +123,23 @@ def test_the_points_of_the_page_are_those_of_the_scene_to_half_a_step(recording:
 def test_times_and_devices_of_points_are_in_the_page(tmp_path: Path) -> None:
     times = np.array([10**18 + 7, 10**18 + 50_000_007, 10**18 + 100_000_007])
     view = _frame_view(np.eye(3), timestamp=times, device=np.array([7, 3, 7], dtype=np.uint32))
-    packed = PackedPoints.of(view, 10, np.array([3, 7]))
+    packed = PackedPoints.of(view, 10).with_rows_of([3, 7])
     assert packed.time == {"first": str(10**18 + 7), "span": 100_000_000.0}
     assert packed.columns["time"].tolist() == [0, 32768, 65535]
     assert packed.columns["device"].tolist() == [1, 0, 1]
+
+
+def test_lidars_that_only_later_frames_have_points_of_are_told_apart(tmp_path: Path) -> None:
+    numbers = [(0, 3), (7, 7), (5, 2**32 - 1)]
+    frames = [_frame_of_devices(row, np.array(each, dtype=np.uint32)) for row, each in enumerate(numbers)]
+    page = write(lp.Scene("memory", "memory", tuple(frames)), tmp_path)
+    found = [[page.scene["devices"][row]["id"] for row in page.points(n)["device"]] for n in range(3)]
+    assert [tuple(each) for each in found] == numbers
+
+
+def _frame_of_devices(row: int, device: NDArray[np.uint32]) -> lp.Frame:
+    cloud = lp.PointCloud(np.array([[1.0, 0, 0], [2.0, 0, 0]]), device=device)
+    return lp.Frame(f"f{row}", row, lambda: cloud, world_from_ego=lp.Pose.identity())
 
 
 def test_images_are_shrunk_and_say_their_size_as_recorded(recording: Path, tmp_path: Path) -> None:
@@ -184,7 +197,7 @@ def test_dropped_points_are_thinned_harder_than_kept_ones() -> None:
 def test_a_point_absurdly_far_away_does_not_coarsen_the_others() -> None:
     positions = np.random.default_rng(0).uniform(-50, 50, (5000, 3))
     positions[17] = 1e9
-    packed = PackedPoints.of(_frame_view(positions), 10_000, np.array([0]))
+    packed = PackedPoints.of(_frame_view(positions), 10_000)
     assert len(packed) == 4999
     assert packed.step.max() < 0.01
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import zlib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,8 @@ class PackedPoints:
         total: Points of the frame.
         numbers: (N, 3) uint16 positions in steps from the origin.
         origin, step: (3,) float64 metres in the view's world.
-        columns: (N,) further columns by their names: fate, intensity and device uint8, time uint16.
+        columns: (N,) further columns by their names: fate and intensity uint8, device uint32, time uint16; device
+            uint8 once it has rows of the page's lidars.
         time: What the column of times is in.
     """
 
@@ -53,13 +55,12 @@ class PackedPoints:
         return len(self.numbers)
 
     @classmethod
-    def of(cls, view: FrameView, most: int, devices: NDArray[np.int64]) -> PackedPoints:
+    def of(cls, view: FrameView, most: int) -> PackedPoints:
         """Choose at most so many points of a frame, spread over the scan, and quantise them.
 
         Args:
             view: The frame.
             most: Points that the page may have of it.
-            devices: (D,) increasing numbers of the lidars; the column of devices has their rows.
         """
         rows = _within_reach(view.positions, rows_to_show(view.fate, most))
         positions = view.positions[rows].astype(np.float64)
@@ -70,8 +71,8 @@ class PackedPoints:
         columns: dict[str, NDArray[np.generic]] = {"fate": view.fate[rows]}
         if view.intensity is not None:
             columns["intensity"] = np.rint(view.intensity[rows] * 255.0).astype(np.uint8)
-        if view.device is not None and len(devices) > 1:
-            columns["device"] = np.searchsorted(devices, view.device[rows]).clip(0, 255).astype(np.uint8)
+        if view.device is not None:
+            columns["device"] = view.device[rows]
         time: TimeData | None = None
         if view.timestamp is not None and len(rows):
             times = view.timestamp[rows]
@@ -81,6 +82,22 @@ class PackedPoints:
             columns["time"] = np.rint(since * (65535.0 / max(span_ns, 1.0))).astype(np.uint16)
             time = {"first": str(first), "span": span_ns}
         return cls(len(view), numbers, origin, step, columns, time)
+
+    def devices(self) -> list[int]:
+        """Return the numbers of the lidars that the points come from, increasing; none if the points do not say."""
+        numbers: list[int] = np.unique(self.columns["device"]).tolist() if "device" in self.columns else []
+        return numbers
+
+    def with_rows_of(self, devices: Sequence[int]) -> PackedPoints:
+        """Return the points with the rows of their lidars in a list of all lidars' numbers, increasing.
+
+        Of one lidar, or of more than a byte can tell apart, the column is left out.
+        """
+        columns = dict(self.columns)
+        numbers = columns.pop("device", None)
+        if numbers is not None and 1 < len(devices) <= 256:
+            columns["device"] = np.searchsorted(devices, numbers).astype(np.uint8)
+        return replace(self, columns=columns)
 
     def thinned(self, share: float) -> PackedPoints:
         """Return the points with only such a share of them left."""

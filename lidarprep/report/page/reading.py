@@ -52,14 +52,14 @@ class Reading:
         distributions: How the points of all frames are spread.
         shown: The frames of the viewer.
         kept: Points of frames that are drawn as static pictures, by the frames' ids.
-        devices: (D,) increasing numbers of the lidars.
+        devices: Increasing numbers of the lidars: the recording's, and those of the points shown.
     """
 
     figures: list[FrameFigures] = field(default_factory=list)
     distributions: Distributions = field(default_factory=Distributions)
     shown: list[ShownFrame] = field(default_factory=list)
     kept: dict[str, FrameView] = field(default_factory=dict)
-    devices: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    devices: list[int] = field(default_factory=list)
 
 
 def read_scene(
@@ -67,7 +67,6 @@ def read_scene(
     budget: Budget,
     *,
     labelled: Sequence[bool],
-    devices: NDArray[np.int64],
     drawn: Mapping[int, int],
     progress: Callable[[int, int], None] | None,
 ) -> Reading:
@@ -77,12 +76,11 @@ def read_scene(
         view: The scene.
         budget: What the page shows.
         labelled: Of each frame, whether Scale labels it.
-        devices: Numbers of the lidars.
         drawn: Of rows of frames, how many points are kept, for pictures of several.
         progress: Called in this thread with (frames done, frames in all).
     """
-    reader = _Reader(view, budget, devices, drawn)
-    reading = Reading(devices=devices)
+    reader = _Reader(view, budget, drawn)
+    reading = Reading()
     for done, read in enumerate(reader.frames()):
         reading.figures.append(replace(read.figures, labelled=labelled[done]))
         reading.distributions.merge(read.distributions)
@@ -92,6 +90,11 @@ def read_scene(
             reading.kept[read.figures.id] = read.kept
         if progress is not None:
             progress(done + 1, len(view.frames))
+    packed = [one.points for one in reading.shown if one.points is not None]
+    numbers = {lidar.index for lidar in view.scene.lidars}.union(*(points.devices() for points in packed))
+    reading.devices = sorted(numbers or {0})
+    for one in reading.shown:
+        one.points = None if one.points is None else one.points.with_rows_of(reading.devices)
     return reading
 
 
@@ -107,7 +110,6 @@ class _ReadFrame:
 class _Reader:
     view: SceneView
     budget: Budget
-    devices: NDArray[np.int64]
     drawn: Mapping[int, int]
 
     def frames(self) -> Iterator[_ReadFrame]:
@@ -149,7 +151,7 @@ class _Reader:
             radar_points=len(points.radar),
         )
         if page_frame is not None:
-            page_frame.points = replace(PackedPoints.of(points, self.budget.points_a_frame, self.devices), total=total)
+            page_frame.points = replace(PackedPoints.of(points, self.budget.points_a_frame), total=total)
             page_frame.view = points.take(np.empty(0, dtype=np.int64))
             width = self.budget.image_width if row in self.budget.with_images else 0
             page_frame.images = [shrink(image, width) for image in points.images]

@@ -17,7 +17,6 @@ from typing import IO, TYPE_CHECKING
 import jinja2
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from lidarprep.checks import (
     CheckOptions,
@@ -143,12 +142,10 @@ def make_report(
         checks = pool.submit(_check, view) if findings is None else None
         first = first_view(view)
         budget = plan(view, first, labelled=preferred, size_mb=size_mb, frames=frames, points_a_frame=points_a_frame)
-        devices = _devices(view, first.device if first is not None else None)
         reading = read_scene(
             view,
             budget,
             labelled=view.labelled,
-            devices=devices,
             drawn=dict.fromkeys(rows_to_draw(view), MOST_POINTS),
             progress=progress,
         )
@@ -309,8 +306,7 @@ class _Page:
             "has_poses": view.has_poses,
             "fates": [fate.title for fate in Fate],
             "devices": [
-                {"id": int(number), "name": names.get(int(number), f"lidar {number}")}
-                for number in self.reading.devices
+                {"id": number, "name": names.get(number, f"lidar {number}")} for number in self.reading.devices
             ],
             "intensity": intensity,
             "region": d.region_data(view),
@@ -368,14 +364,6 @@ class _Page:
 
 def _element(kind: str, name: str, text: str) -> str:
     return f'<script type="{kind}" id="{name}">{text}</script>\n'
-
-
-def _devices(view: SceneView, of_points: NDArray[np.uint32] | None) -> NDArray[np.int64]:
-    """Return the numbers of the lidars, increasing, at most 256: the recording's, and those of a frame's points."""
-    numbers = [lidar.index for lidar in view.scene.lidars] or [0]
-    if of_points is None:
-        return np.array(sorted(numbers)[:1], dtype=np.int64)
-    return np.union1d(numbers if view.scene.lidars else [], np.unique(of_points)).astype(np.int64)[:256]
 
 
 def _thinned(view: SceneView, reading: Reading, budget: Budget) -> str:
