@@ -232,7 +232,9 @@ def test_the_real_size_is_within_the_budget_where_the_estimate_was_wrong(
     report = make_report(lp.open_scene(folder), tmp_path / "report.html", findings=[], size_mb=1.95)
     assert report.bytes <= 1_950_000
     assert 0 < report.points_shown < 240_000
-    assert report.points_shown == sum(len(Page(report.path).points(row)["fate"]) for row in range(report.frames_shown))
+    page = Page(report.path)
+    assert report.points_shown == sum(len(page.points(row)["fate"]) for row in range(report.frames_shown))
+    assert page.text.rstrip().count(report.thinned) == 1
 
 
 def test_limits_that_are_asked_for_hold(recording: Path, tmp_path: Path) -> None:
@@ -428,7 +430,7 @@ def test_nothing_is_left_of_a_page_that_could_not_be_written(
 
     scene = lp.open_scene(recording)
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "replace", fails)
+        patched.setattr(Path, "rename", fails)
         with pytest.raises(lp.StorageError, match="No space left"):
             lp.write_report(scene, old, findings=[])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["recording", "report.html"]

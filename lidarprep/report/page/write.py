@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from os import PathLike, fspath
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import jinja2
 import numpy as np
@@ -26,7 +25,6 @@ from lidarprep.checks import (
     empty_frames,
     unknown_intensity_scale,
 )
-from lidarprep.errors import StorageError
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
 from lidarprep.report.boxes import by_frame
 from lidarprep.report.page import data as d
@@ -38,6 +36,7 @@ from lidarprep.report.views import Fate, SceneView
 from lidarprep.scene import Finding, Scene
 from lidarprep.scene.finding import gravest_first
 from lidarprep.storage import Manifest
+from lidarprep.storage.files import move_file, temporary_file, writing
 
 if TYPE_CHECKING:
     from lidarprep.api import FrameAnnotations
@@ -213,15 +212,16 @@ class _Page:
 
     def write(self, out: Path) -> int:
         """Write the page under a temporary name, then rename it; return its size."""
-        head, tail = self._text().split(_DATA)
-        room = self.budget.bytes - len(head.encode()) - len(tail.encode()) - 4096
-        elements = self._fitting(room)
+        elements = self._fitting(self.budget.bytes - len(self._text().encode()) - 4096)
+        head, tail = self._text().split(_DATA)  # says what is left in the page now
         size = sum(len(element) for element in elements) + len(head.encode()) + len(tail.encode())
         said = f"{size / 1e6:.1f} MB"
-        with _appearing_whole(out) as stream:
+        with temporary_file(out) as stream, writing(out):
             for text in (head.replace(_SIZE, said), *elements, tail.replace(_SIZE, said)):
                 stream.write(text.encode("utf-8", "backslashreplace"))
-            return stream.tell()
+            size = stream.tell()
+            move_file(stream, out)
+        return size
 
     def _text(self) -> str:
         """Return the HTML, without the data."""
@@ -386,19 +386,3 @@ def _thinned(view: SceneView, reading: Reading, budget: Budget) -> str:
         parts.append(f"{images:,} images, {budget.image_width} pixels wide at most")
     end = f"Figures and plots are of all {total:,} points." if points < total else ""
     return f"{', and '.join(parts)}. {end}".strip()
-
-
-@contextmanager
-def _appearing_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Open a stream whose file gets its name once all is written, and is removed if writing fails."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            yield stream
-        partial.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror or error}", fix="Choose another file with --out."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
