@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from lidarprep._images import BadImageError, decoding
+from lidarprep._images import BadImageError, as_rgb, decoding
 from lidarprep.checks import encoded_bytes
 from lidarprep.errors import RecipeError
 from lidarprep.report import boxes
@@ -199,12 +199,7 @@ def _decoded(image: CameraImage, width: int) -> tuple[Pixels, tuple[int, int]]:
         height = _height(stored, width)
         opened.draft("RGB", (width, height))  # a JPEG is decoded at a half or less, where that is enough
         opened.load()
-        if opened.mode[0] in "IF":  # deep images have no conversion to 8 bits that keeps their scale
-            deep = np.asarray(opened, dtype=np.float32)
-            bright = max(float(np.percentile(deep, 99.5)), 1e-9)
-            decoded = Image.fromarray(np.clip(deep * (255.0 / bright), 0, 255).astype(np.uint8)).convert("RGB")
-        else:
-            decoded = opened.convert("RGB")
+        decoded = as_rgb(opened)
         if decoded.size != (width, height):
             smooth = Image.Resampling.BOX if decoded.size[0] > width else Image.Resampling.BICUBIC
             decoded = decoded.resize((width, height), smooth)

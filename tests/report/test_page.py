@@ -102,6 +102,16 @@ def write(source: Any, tmp_path: Path, **options: Any) -> Page:
 # ---- the data ----
 
 
+def test_deep_images_are_not_white(recording: Path, tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(0, 3000, 320), (240, 1)).astype(np.uint16)
+    for file in (recording / "cameras/front").glob("*.jpg"):
+        Image.fromarray(ramp).save(file, "PNG")
+    page = write(lp.open_scene(recording), tmp_path)
+    shown = np.asarray(page.image(0, 0))[120, :, 0].astype(int)
+    assert abs(shown[160] - 128) < 12
+    assert shown[300] > 220
+
+
 def test_the_points_of_the_page_are_those_of_the_scene_to_half_a_step(recording: Path, tmp_path: Path) -> None:
     scene = lp.open_scene(recording)
     recipe = lp.Recipe(device_height=1.8, region_of_interest_3d=lp.RegionOfInterest3D((20, 5, 0), 50, 40))

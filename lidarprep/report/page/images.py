@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from io import BytesIO
 
-from lidarprep._images import BadImageError, decoding
+from lidarprep._images import BadImageError, as_rgb, decoding
 from lidarprep.checks import encoded_bytes, header_of
 from lidarprep.scene import CameraImage
 
@@ -44,7 +44,7 @@ def shrink(image: CameraImage, width: int) -> PageImage:
             size = decoder.size
             wanted = (min(width, size[0]), max(1, round(size[1] * min(1.0, width / size[0]))))
             decoder.draft("RGB", wanted)
-            shrunk = decoder.convert("RGB")
+            shrunk = as_rgb(decoder)
             if shrunk.size != wanted:
                 shrunk = shrunk.resize(wanted, reducing_gap=2.0)
         target = BytesIO()
