@@ -300,7 +300,8 @@ class SceneView:
             dropped = np.flatnonzero(is_dropped)
             self._tell_apart(fate, dropped, frame, points)
             moved = np.empty_like(points.positions)
-            moved[kept], moved[dropped] = positions, self._moved(points.positions[dropped], frame, points)
+            with np.errstate(over="ignore"):  # absurd coordinates
+                moved[kept], moved[dropped] = positions, self._moved(points.positions[dropped], frame, points)
             positions = moved
         if self.recipe.voxel is not None:
             VoxelDownsample(self.recipe.voxel, self.recipe.voxel_keep)(prepared, report)

@@ -212,6 +212,27 @@ def test_a_point_absurdly_far_away_does_not_coarsen_the_others() -> None:
     assert packed.step.max() < 0.01
 
 
+@pytest.mark.parametrize("far", [1e9, np.inf])
+def test_many_points_absurdly_far_away_do_not_coarsen_the_others(far: float) -> None:
+    positions = np.random.default_rng(0).uniform(-50, 50, (5000, 3))
+    positions[::4] = far
+    packed = PackedPoints.of(_frame_view(positions), 10_000)
+    assert len(packed) == 3750
+    assert packed.step.max() < 0.01
+
+
+@pytest.mark.filterwarnings("error")
+def test_coordinates_that_are_too_large_for_their_dtype_in_the_world_are_survived(tmp_path: Path) -> None:
+    positions = np.random.default_rng(0).uniform(-50, 50, (200, 3)).astype(np.float32)
+    positions[:9] = 3.3e38, -3.3e38, 3.3e38
+    pose = lp.Pose.from_euler(0.6, 0.5, 0.7, (5, 6, 7))
+    frames = tuple(lp.Frame(f"f{n}", n, lambda: lp.PointCloud(positions), world_from_ego=pose) for n in range(2))
+    scene, recipe = lp.Scene("memory", "memory", frames), lp.Recipe(device_height=1.8)
+    page = write(scene, tmp_path, recipe=recipe)
+    assert page.scene["frames"][0]["points"]["shown"] == 191
+    lp.side_view(scene, recipe=recipe)
+
+
 @pytest.mark.parametrize("frames", [1, 5, 60])
 def test_the_page_keeps_its_budget_and_says_what_was_thinned(
     frames: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

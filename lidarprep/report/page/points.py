@@ -25,7 +25,8 @@ DROPPED_SHARE = 0.1
 
 # Points further out would make the steps of all others coarse: they are left out of frames that are wider than this.
 WIDEST_M = 1000.0
-_FAR_PERCENTILE, _FAR_FACTOR = 99.0, 3.0
+# Some lidars write a ray without a return as a far point, and many of them: only the median says what is usual.
+_FAR_FACTOR = 30.0
 
 # As zlib's own level: 9 takes four times as long and gives 1 % less.
 _LEVEL = 6
@@ -158,12 +159,14 @@ def spread_rows(count: int, most: int) -> NDArray[np.int64]:
 
 
 def _within_reach(positions: NDArray[np.floating], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Leave out the few points that are absurdly far from all others."""
+    """Leave out points that are absurdly far from most others."""
+    some = positions[rows].astype(np.float64)
+    is_finite = np.isfinite(some).all(axis=1)  # a coordinate may be too large for its dtype in another frame
+    rows, some = rows[is_finite], some[is_finite]
     if not len(rows):
         return rows
-    some = positions[rows].astype(np.float64)
     if float((some.max(axis=0) - some.min(axis=0)).max()) <= WIDEST_M:
         return rows
     away = np.abs(some - np.median(some, axis=0)).max(axis=1)
-    near: NDArray[np.int64] = rows[away <= max(WIDEST_M / 2, _FAR_FACTOR * float(np.percentile(away, _FAR_PERCENTILE)))]
+    near: NDArray[np.int64] = rows[away <= max(WIDEST_M / 2, _FAR_FACTOR * float(np.median(away)))]
     return near
