@@ -204,6 +204,20 @@ def test_dropped_points_are_thinned_harder_than_kept_ones() -> None:
     assert (fate[rows_to_show(fate, 5000)] == Fate.KEPT).sum() == 4000  # what kept points leave is for the others
 
 
+def test_frames_in_many_chunks_are_thinned_alike_and_counted_in_full(tmp_path: Path) -> None:
+    chunks = [lp.PointCloud(np.full((2_000, 3), n, dtype=np.float64)) for n in range(1, 201)]
+    whole = lp.PointCloud.concatenate(chunks)
+    frame = lp.Frame("f0", 0, lambda: whole, world_from_ego=lp.Pose.identity(), read_chunks=lambda: iter(chunks))
+    page = write(lp.Scene("memory", "memory", (frame, replace(frame, id="f1", index=1))), tmp_path, points_a_frame=1000)
+    for row in range(2):
+        assert page.scene["frames"][row]["points"]["total"] == 400_000
+        shown = np.rint(page.points(row)["position"][:, 0]).astype(int)
+        counts = np.bincount(shown, minlength=201)[1:]
+        assert counts.min() >= 1
+        assert counts.max() <= 12
+    assert "800,000" in page.text
+
+
 def test_a_point_absurdly_far_away_does_not_coarsen_the_others() -> None:
     positions = np.random.default_rng(0).uniform(-50, 50, (5000, 3))
     positions[17] = 1e9

@@ -22,6 +22,9 @@ from lidarprep.storage.manifest import FrameRecord
 
 _MOST_READERS = 4
 
+# A frame that comes in many parts is thinned while it is read: so many times as many points wait as are needed.
+_MOST_WAITING = 3
+
 
 @dataclass(eq=False)
 class ShownFrame:
@@ -132,18 +135,23 @@ class _Reader:
     def read(self, row: int, frame: Frame, *, shown: bool) -> _ReadFrame:
         """Read a frame."""
         figures = FrameFigures(frame.id, frame.index, frame.timestamp, False, images=len(frame.images))
-        distributions = Distributions()
+        distributions, most = Distributions(), self._most(row)
         page_frame = ShownFrame(row, frame) if shown else None
+        parts: list[tuple[int, FrameView]] = []  # points of a part, and those that may be shown
+        total, fates = 0, np.zeros(len(Fate), dtype=np.int64)
         try:
-            parts = list(self._parts(row, frame, distributions))
+            for part in self.view.chunks(frame):
+                distributions.add(part)
+                total, fates = total + len(part), fates + np.bincount(part.fate, minlength=len(Fate))
+                parts.append((len(part), part if len(part) <= most else part.take(rows_to_show(part.fate, most))))
+                if sum(len(one) for _, one in parts) > _MOST_WAITING * most:
+                    parts = [(count, one.take(_share(one, count, total, most))) for count, one in parts]
         except BAD_FRAME as error:
             return _ReadFrame(replace(figures, error=error.message), Distributions(), page_frame)
-        total = sum(count for count, _, _ in parts)
-        fates = np.sum([counts for _, counts, _ in parts], axis=0)
         record = self.view.records.get(frame.id) if self.view.scene.layout == "attachments" else None
         if record is not None:
             fates = _recorded(record, fates)
-        points = join_views([part.take(_share(part, count, total, self._most(row))) for count, _, part in parts])
+        points = join_views([part.take(_share(part, count, total, most)) for count, part in parts])
         figures = replace(
             figures,
             points=int(fates.sum()),
@@ -163,17 +171,6 @@ class _Reader:
     def _most(self, row: int) -> int:
         """Return how many points of a frame are needed."""
         return max(self.budget.points_a_frame, self.drawn.get(row, 0))
-
-    def _parts(
-        self, row: int, frame: Frame, distributions: Distributions
-    ) -> Iterator[tuple[int, NDArray[np.int64], FrameView]]:
-        """Read the parts of a frame: points of each, counts by fate, and what may be shown of it."""
-        most = self._most(row)
-        for part in self.view.chunks(frame):
-            distributions.add(part)
-            counts = np.bincount(part.fate, minlength=len(Fate)).astype(np.int64)
-            chosen = part if len(part) <= most else part.take(rows_to_show(part.fate, most))
-            yield len(part), counts, chosen
 
 
 def _share(part: FrameView, count: int, total: int, most: int) -> NDArray[np.int64]:
