@@ -19,6 +19,7 @@ from PIL import Image
 
 import lidarprep as lp
 from lidarprep.report.page import budget, make_report
+from lidarprep.report.page.images import shrink
 from lidarprep.report.page.points import PackedPoints, rows_to_show, spread_rows
 from lidarprep.report.views import Fate, FrameView, SceneView
 from lidarprep.scene import Subject
@@ -100,6 +101,13 @@ def write(source: Any, tmp_path: Path, **options: Any) -> Page:
 
 
 # ---- the data ----
+
+
+def test_images_that_cannot_be_decoded_have_the_size_of_the_images_as_stored(recording: Path) -> None:
+    image = lp.open_scene(recording).frames[0].images[0]
+    camera = replace(image.camera, intrinsics=replace(image.camera.intrinsics, width=1600, height=1200))
+    found = shrink(replace(image, camera=camera, path=None, content=lambda: b"no image", scale_factor=4.0), 320)
+    assert (found.width, found.height, found.jpeg) == (400, 300, None)
 
 
 def test_deep_images_are_not_white(recording: Path, tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ class PageImage:
 
 def shrink(image: CameraImage, width: int) -> PageImage:
     """Shrink an image to a width, pixels; width 0: only look at its header."""
-    size = (image.camera.intrinsics.width or 0, image.camera.intrinsics.height or 0)
+    known = (image.camera.intrinsics.width or 0, image.camera.intrinsics.height or 0)
+    size = (round(known[0] / image.scale_factor), round(known[1] / image.scale_factor))
     if image.path is None and image.content is None:
         return PageImage(*size, problem="is known only by its URL, and was not fetched")
     try:
