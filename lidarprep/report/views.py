@@ -169,17 +169,8 @@ class SceneView:
         scale, guessed = settings.record.intensity_scale, False
         if not recipe.drop_intensity and scale is None and settings.samples is not None:
             scale, guessed = _scale_to_draw_by(settings.samples)
-        view = cls(
-            scene,
-            frames,
-            recipe,
-            settings.record.offset,
-            scale,
-            guessed,
-            samples=settings.samples,
-            read=settings.points,
-        )
-        return view._bounded(manifest)
+        view = cls(scene, frames, recipe, settings.record.offset, scale, guessed)
+        return replace(view, samples=settings.samples, read=settings.points)._bounded(manifest)
 
     @classmethod
     def of_prepared(cls, scene: Scene, manifest: Manifest) -> SceneView:
