@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from lidarprep.errors import GIT_LFS_POINTER
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
 ImageFormat = Literal["JPEG", "PNG", "BMP", "GIF", "TIFF"]
@@ -37,6 +38,9 @@ _SUFFIXES: dict[ImageFormat, str] = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp
 
 # The most pixels a side that Scale takes.
 MOST_PIXELS_A_SIDE = 10_000
+
+# Of the pixels of deep images, so many (percent) are between dark and bright.
+_BRIGHT_PERCENTILE = 99.5
 
 # Headers are mostly shorter than this; those with previews in them are not, and take another look.
 _HEADER_BYTES = 1 << 17
@@ -159,6 +163,19 @@ def decoding(data: bytes) -> Iterator[ImageFile]:
         yield decoder
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise BadImageError(f"is cut off or damaged ({error})") from None
+
+
+def as_rgb(decoder: ImageFile) -> Image:
+    """Decode an image to red, green and blue; deep ones by their own brightness: Pillow would cut them at 255."""
+    if decoder.mode[0] not in "IF":
+        return decoder.convert("RGB")
+    import numpy as np
+    from PIL import Image
+
+    deep = np.asarray(decoder, dtype=np.float32)
+    bright = max(float(np.nanpercentile(deep, _BRIGHT_PERCENTILE)), 1e-9)
+    shown = np.nan_to_num(np.clip(deep * (255.0 / bright), 0, 255))
+    return Image.fromarray(shown.astype(np.uint8)).convert("RGB")
 
 
 def _jpeg_header(data: bytes) -> ImageHeader:

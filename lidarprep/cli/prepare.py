@@ -22,7 +22,7 @@ from lidarprep.cli.console import (
     tell_of_compiling,
 )
 from lidarprep.cli.progress import progress
-from lidarprep.errors import FindingsError, place_name
+from lidarprep.errors import FindingsError, FormatError, LidarprepError, SceneError, place_name
 
 if TYPE_CHECKING:
     from lidarprep.recipe import Recipe, StorageOptions
@@ -80,6 +80,7 @@ def prepare_scene(
     from lidarprep.cli import configure_malloc
     from lidarprep.datasets import open_scene
     from lidarprep.prepare import prepare
+    from lidarprep.prepare.empty_result import EmptyResultError
 
     configure_malloc()
     with say_how_to_go_on(), progress("preparing", on_start=tell_of_compiling) as bar:
@@ -87,11 +88,11 @@ def prepare_scene(
         refusal = None
         try:
             manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)
-        except FindingsError as error:
+        except (EmptyResultError, FormatError, SceneError) as error:  # what the recording shows
             refusal = error
     if refusal is not None:
         if report is not None:
-            _write_report(scene, recipe, report, findings=refusal.findings)
+            _write_report_of_refused(scene, recipe, report, refusal)
         raise refusal
     show_manifest(manifest, processed=bar.started)
     if report is not None:
@@ -120,6 +121,15 @@ def _write_report(
     view = SceneView.of(scene, recipe) if manifest is None else SceneView.of_prepared(scene, manifest)
     out.parent.mkdir(parents=True, exist_ok=True)
     write(view, out, findings=findings)
+
+
+def _write_report_of_refused(scene: Scene, recipe: Recipe, out: Path, refusal: LidarprepError) -> None:
+    """Write the page of a recording that was refused; if it cannot be written, the refusal is what matters."""
+    findings = refusal.findings if isinstance(refusal, FindingsError) else None
+    try:
+        _write_report(scene, recipe, out, findings=findings)
+    except (LidarprepError, OSError) as error:
+        say(f"{out} is not written: {error}")
 
 
 def show_manifest(manifest: Manifest, *, processed: bool = True) -> None:

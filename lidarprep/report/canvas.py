@@ -27,7 +27,7 @@ INK: Colour = (233, 237, 243)
 DIM: Colour = (154, 165, 181)
 
 # The smallest picture, and the largest, pixels a side.
-_SMALLEST, _LARGEST = 64, 10_000
+_SMALLEST, LARGEST = 64, 10_000
 
 # Letters that Pillow's built-in font lacks, by others that say the same.
 _SUBSTITUTES = str.maketrans({"–": "-", "—": "-", "−": "-", "×": "x", "’": "'", "“": '"', "”": '"', "≥": ">", "≤": "<"})
@@ -40,8 +40,8 @@ def checked_size(width: int, height: int) -> tuple[int, int]:
     Raises:
         RecipeError: A side is below 64 or above 10,000 pixels.
     """
-    if not all(_SMALLEST <= side <= _LARGEST for side in (width, height)):
-        raise RecipeError(f"a picture of {width} × {height} pixels; a side has {_SMALLEST} to {_LARGEST:,}")
+    if not all(_SMALLEST <= side <= LARGEST for side in (width, height)):
+        raise RecipeError(f"a picture of {width} × {height} pixels; a side has {_SMALLEST} to {LARGEST:,}")
     return int(width), int(height)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep._images import BadImageError, ImageHeader, decoding, require_whole
+from lidarprep._images import BadImageError, ImageHeader, as_rgb, decoding, require_whole
 from lidarprep.checks import BadImage, encoded_bytes
 from lidarprep.report.colours import by_kind
 from lidarprep.report.views import Fate, FrameView, SceneView, join_views
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Frames of a recording that has no times are so far apart.
 UNTIMED_NS = 100_000_000
 
-# What viewers decode; an image of another format is encoded again, without loss.
+# What viewers decode; an image of another format is encoded again.
 _SHOWN = ("JPEG", "PNG")
 
 # Where the recording gives no heights: the box of a region reaches so far above and below the device's path, metres.
@@ -197,7 +197,7 @@ def _read_images(
 def _as_png(data: bytes) -> bytes:
     with decoding(data) as decoder:
         file = BytesIO()
-        decoder.convert("RGB").save(file, "PNG", compress_level=1)
+        as_rgb(decoder).save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 

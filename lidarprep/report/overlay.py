@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from lidarprep._images import BadImageError, decoding
+from lidarprep._images import BadImageError, as_rgb, decoding
 from lidarprep.checks import encoded_bytes
 from lidarprep.errors import RecipeError
 from lidarprep.report import boxes
-from lidarprep.report.canvas import DIM, GROUND, INK, Pixels, Plot, Sheet, checked_size, text_size
+from lidarprep.report.canvas import DIM, GROUND, INK, LARGEST, Pixels, Plot, Sheet, checked_size, text_size
 from lidarprep.report.colours import Colouring
 from lidarprep.report.drawn import coloured, draw_frames
 from lidarprep.report.legend import Block, Strip, Swatches, composed
@@ -171,7 +171,7 @@ class Plate:
             intrinsics = image.camera.intrinsics
             size = (intrinsics.width or _UNKNOWN_SIZE[0], intrinsics.height or _UNKNOWN_SIZE[1])
             scale = width / size[0]
-            blank = np.full((max(round(size[1] * scale), 1), width, 3), 58, dtype=np.uint8)
+            blank = np.full((_height(size, width), width, 3), 58, dtype=np.uint8)
             return cls(blank, (scale, blank.shape[0] / size[1]), None, str(error))
         factors = (width / stored[0], pixels.shape[0] / stored[1])
         return cls(pixels, (factors[0] / image.scale_factor, factors[1] / image.scale_factor), stored)
@@ -179,6 +179,11 @@ class Plate:
     def placed(self, pixels: NDArray[np.float64], depths: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N, 3) column and row on the picture, and nearness, of pixels (N, 2) of the intrinsics."""
         return np.column_stack(((pixels + 0.5) * self.scale - 0.5, -depths))
+
+
+def _height(size: tuple[int, int], width: int) -> int:
+    """Return the height of an image of that size at a width, pixels: 10,000 at most, however narrow the image is."""
+    return min(max(round(size[1] * width / size[0]), 1), LARGEST)
 
 
 def _decoded(image: CameraImage, width: int) -> tuple[Pixels, tuple[int, int]]:
@@ -191,15 +196,10 @@ def _decoded(image: CameraImage, width: int) -> tuple[Pixels, tuple[int, int]]:
         raise BadImageError("is not on this machine: only its URL is known")
     with decoding(encoded_bytes(image)) as opened:
         stored = opened.size
-        height = max(1, round(stored[1] * width / stored[0]))
+        height = _height(stored, width)
         opened.draft("RGB", (width, height))  # a JPEG is decoded at a half or less, where that is enough
         opened.load()
-        if opened.mode[0] in "IF":  # deep images have no conversion to 8 bits that keeps their scale
-            deep = np.asarray(opened, dtype=np.float32)
-            bright = max(float(np.percentile(deep, 99.5)), 1e-9)
-            decoded = Image.fromarray(np.clip(deep * (255.0 / bright), 0, 255).astype(np.uint8)).convert("RGB")
-        else:
-            decoded = opened.convert("RGB")
+        decoded = as_rgb(opened)
         if decoded.size != (width, height):
             smooth = Image.Resampling.BOX if decoded.size[0] > width else Image.Resampling.BICUBIC
             decoded = decoded.resize((width, height), smooth)

@@ -202,13 +202,9 @@ def _from_the_side(view: FrameView, axis: str) -> NDArray[np.float64]:
 
 def _placed(in_ego: NDArray[np.float64], band: HeightBand | None, axis: str) -> NDArray[np.float64]:
     (x, y), above = _AXES[axis], 0.0 if band is None else band.device_height
-    return np.column_stack(
-        (
-            in_ego[:, 0] * x + in_ego[:, 1] * y,
-            in_ego[:, 2] + above,
-            -np.abs(in_ego[:, 1] * x - in_ego[:, 0] * y),
-        )
-    )
+    with np.errstate(invalid="ignore"):  # absurd coordinates
+        ahead, aside = in_ego[:, 0] * x + in_ego[:, 1] * y, in_ego[:, 1] * x - in_ego[:, 0] * y
+    return np.column_stack((ahead, in_ego[:, 2] + above, -np.abs(aside)))
 
 
 # ---- lines and words -------------------------------------------------------------------------------------------------

@@ -169,17 +169,8 @@ class SceneView:
         scale, guessed = settings.record.intensity_scale, False
         if not recipe.drop_intensity and scale is None and settings.samples is not None:
             scale, guessed = _scale_to_draw_by(settings.samples)
-        view = cls(
-            scene,
-            frames,
-            recipe,
-            settings.record.offset,
-            scale,
-            guessed,
-            samples=settings.samples,
-            read=settings.points,
-        )
-        return view._bounded(manifest)
+        view = cls(scene, frames, recipe, settings.record.offset, scale, guessed)
+        return replace(view, samples=settings.samples, read=settings.points)._bounded(manifest)
 
     @classmethod
     def of_prepared(cls, scene: Scene, manifest: Manifest) -> SceneView:
@@ -300,7 +291,8 @@ class SceneView:
             dropped = np.flatnonzero(is_dropped)
             self._tell_apart(fate, dropped, frame, points)
             moved = np.empty_like(points.positions)
-            moved[kept], moved[dropped] = positions, self._moved(points.positions[dropped], frame, points)
+            with np.errstate(over="ignore"):  # absurd coordinates
+                moved[kept], moved[dropped] = positions, self._moved(points.positions[dropped], frame, points)
             positions = moved
         if self.recipe.voxel is not None:
             VoxelDownsample(self.recipe.voxel, self.recipe.voxel_keep)(prepared, report)

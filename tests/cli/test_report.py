@@ -109,3 +109,26 @@ def test_prepare_that_is_refused_writes_the_page_that_shows_why(run: Any, folder
     assert "image-unreadable" in page.text
     assert "look at them before you pay" in page.text or "would ruin a task" in page.text
     assert not (tmp_path / "out/manifest.json").exists()
+
+
+def test_prepare_that_keeps_no_point_writes_the_page_that_shows_where_they_are(
+    run: Any, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "page.html"
+    ended = run("prepare", folder, "--out", tmp_path / "out", "--roi", "9000,9000,5,5", "--report-out", out)
+    assert ended.code == 2
+    assert "no point of 3 frames is kept" in ended.err
+    page = Page(out)
+    assert all((page.points(row)["fate"] == 1).all() for row in range(3))
+
+
+def test_a_page_that_cannot_be_written_does_not_hide_why_prepare_refused(
+    run: Any, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "cameras/front/10.jpg").write_bytes(b"no image")
+    (tmp_path / "file").write_text("no folder")
+    out = tmp_path / "file/page.html"
+    ended = run("prepare", folder, "--out", tmp_path / "out", "--strict", "--report-out", out)
+    assert ended.code == 2
+    assert f"{out} is not written: " in ended.err
+    assert "image-unreadable" in ended.err

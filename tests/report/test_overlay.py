@@ -209,6 +209,16 @@ def test_labels_are_those_of_the_frame_that_is_shown() -> None:
     assert lit[1] > 300
 
 
+@pytest.mark.parametrize("content", [encoded(np.zeros((3000, 2, 3), np.uint8)), b"no image"])
+def test_images_far_taller_than_wide_make_no_picture_of_gigabytes(content: bytes) -> None:
+    intrinsics = lp.Intrinsics(1000, 1000, 0.5, 1500, width=1, height=9000)
+    image = image_of(intrinsics, content)
+    frame = frame_of(ON_DEVICE.apply([[0, 0, 5]]), 0, world_from_ego=WORLD, images=(image,))
+    picture = lp.overlay(frame, "front", width=100)
+    assert picture.width == 100
+    assert 10_000 < picture.height < 10_200
+
+
 def test_a_camera_that_the_frame_has_not_names_those_that_it_has() -> None:
     frame = frame_of((1, 2, 3), world_from_ego=WORLD, images=(image_of(MODELS["fisheye"]),))
     with pytest.raises(RecipeError, match="no image of camera 'back'; it has front"):

@@ -19,6 +19,7 @@ from PIL import Image
 
 import lidarprep as lp
 from lidarprep.report.page import budget, make_report
+from lidarprep.report.page.images import shrink
 from lidarprep.report.page.points import PackedPoints, rows_to_show, spread_rows
 from lidarprep.report.views import Fate, FrameView, SceneView
 from lidarprep.scene import Subject
@@ -102,6 +103,23 @@ def write(source: Any, tmp_path: Path, **options: Any) -> Page:
 # ---- the data ----
 
 
+def test_images_that_cannot_be_decoded_have_the_size_of_the_images_as_stored(recording: Path) -> None:
+    image = lp.open_scene(recording).frames[0].images[0]
+    camera = replace(image.camera, intrinsics=replace(image.camera.intrinsics, width=1600, height=1200))
+    found = shrink(replace(image, camera=camera, path=None, content=lambda: b"no image", scale_factor=4.0), 320)
+    assert (found.width, found.height, found.jpeg) == (400, 300, None)
+
+
+def test_deep_images_are_not_white(recording: Path, tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(0, 3000, 320), (240, 1)).astype(np.uint16)
+    for file in (recording / "cameras/front").glob("*.jpg"):
+        Image.fromarray(ramp).save(file, "PNG")
+    page = write(lp.open_scene(recording), tmp_path)
+    shown = np.asarray(page.image(0, 0))[120, :, 0].astype(int)
+    assert abs(shown[160] - 128) < 12
+    assert shown[300] > 220
+
+
 def test_the_points_of_the_page_are_those_of_the_scene_to_half_a_step(recording: Path, tmp_path: Path) -> None:
     scene = lp.open_scene(recording)
     recipe = lp.Recipe(device_height=1.8, region_of_interest_3d=lp.RegionOfInterest3D((20, 5, 0), 50, 40))
@@ -123,10 +141,23 @@ def test_the_points_of_the_page_are_those_of_the_scene_to_half_a_step(recording:
 def test_times_and_devices_of_points_are_in_the_page(tmp_path: Path) -> None:
     times = np.array([10**18 + 7, 10**18 + 50_000_007, 10**18 + 100_000_007])
     view = _frame_view(np.eye(3), timestamp=times, device=np.array([7, 3, 7], dtype=np.uint32))
-    packed = PackedPoints.of(view, 10, np.array([3, 7]))
+    packed = PackedPoints.of(view, 10).with_rows_of([3, 7])
     assert packed.time == {"first": str(10**18 + 7), "span": 100_000_000.0}
     assert packed.columns["time"].tolist() == [0, 32768, 65535]
     assert packed.columns["device"].tolist() == [1, 0, 1]
+
+
+def test_lidars_that_only_later_frames_have_points_of_are_told_apart(tmp_path: Path) -> None:
+    numbers = [(0, 3), (7, 7), (5, 2**32 - 1)]
+    frames = [_frame_of_devices(row, np.array(each, dtype=np.uint32)) for row, each in enumerate(numbers)]
+    page = write(lp.Scene("memory", "memory", tuple(frames)), tmp_path)
+    found = [[page.scene["devices"][row]["id"] for row in page.points(n)["device"]] for n in range(3)]
+    assert [tuple(each) for each in found] == numbers
+
+
+def _frame_of_devices(row: int, device: NDArray[np.uint32]) -> lp.Frame:
+    cloud = lp.PointCloud(np.array([[1.0, 0, 0], [2.0, 0, 0]]), device=device)
+    return lp.Frame(f"f{row}", row, lambda: cloud, world_from_ego=lp.Pose.identity())
 
 
 def test_images_are_shrunk_and_say_their_size_as_recorded(recording: Path, tmp_path: Path) -> None:
@@ -181,12 +212,47 @@ def test_dropped_points_are_thinned_harder_than_kept_ones() -> None:
     assert (fate[rows_to_show(fate, 5000)] == Fate.KEPT).sum() == 4000  # what kept points leave is for the others
 
 
+def test_frames_in_many_chunks_are_thinned_alike_and_counted_in_full(tmp_path: Path) -> None:
+    chunks = [lp.PointCloud(np.full((2_000, 3), n, dtype=np.float64)) for n in range(1, 201)]
+    whole = lp.PointCloud.concatenate(chunks)
+    frame = lp.Frame("f0", 0, lambda: whole, world_from_ego=lp.Pose.identity(), read_chunks=lambda: iter(chunks))
+    page = write(lp.Scene("memory", "memory", (frame, replace(frame, id="f1", index=1))), tmp_path, points_a_frame=1000)
+    for row in range(2):
+        assert page.scene["frames"][row]["points"]["total"] == 400_000
+        shown = np.rint(page.points(row)["position"][:, 0]).astype(int)
+        counts = np.bincount(shown, minlength=201)[1:]
+        assert counts.min() >= 1
+        assert counts.max() <= 12
+    assert "800,000" in page.text
+
+
 def test_a_point_absurdly_far_away_does_not_coarsen_the_others() -> None:
     positions = np.random.default_rng(0).uniform(-50, 50, (5000, 3))
     positions[17] = 1e9
-    packed = PackedPoints.of(_frame_view(positions), 10_000, np.array([0]))
+    packed = PackedPoints.of(_frame_view(positions), 10_000)
     assert len(packed) == 4999
     assert packed.step.max() < 0.01
+
+
+@pytest.mark.parametrize("far", [1e9, np.inf])
+def test_many_points_absurdly_far_away_do_not_coarsen_the_others(far: float) -> None:
+    positions = np.random.default_rng(0).uniform(-50, 50, (5000, 3))
+    positions[::4] = far
+    packed = PackedPoints.of(_frame_view(positions), 10_000)
+    assert len(packed) == 3750
+    assert packed.step.max() < 0.01
+
+
+@pytest.mark.filterwarnings("error")
+def test_coordinates_that_are_too_large_for_their_dtype_in_the_world_are_survived(tmp_path: Path) -> None:
+    positions = np.random.default_rng(0).uniform(-50, 50, (200, 3)).astype(np.float32)
+    positions[:9] = 3.3e38, -3.3e38, 3.3e38
+    pose = lp.Pose.from_euler(0.6, 0.5, 0.7, (5, 6, 7))
+    frames = tuple(lp.Frame(f"f{n}", n, lambda: lp.PointCloud(positions), world_from_ego=pose) for n in range(2))
+    scene, recipe = lp.Scene("memory", "memory", frames), lp.Recipe(device_height=1.8)
+    page = write(scene, tmp_path, recipe=recipe)
+    assert page.scene["frames"][0]["points"]["shown"] == 191
+    lp.side_view(scene, recipe=recipe)
 
 
 @pytest.mark.parametrize("frames", [1, 5, 60])
@@ -219,7 +285,9 @@ def test_the_real_size_is_within_the_budget_where_the_estimate_was_wrong(
     report = make_report(lp.open_scene(folder), tmp_path / "report.html", findings=[], size_mb=1.95)
     assert report.bytes <= 1_950_000
     assert 0 < report.points_shown < 240_000
-    assert report.points_shown == sum(len(Page(report.path).points(row)["fate"]) for row in range(report.frames_shown))
+    page = Page(report.path)
+    assert report.points_shown == sum(len(page.points(row)["fate"]) for row in range(report.frames_shown))
+    assert page.text.rstrip().count(report.thinned) == 1
 
 
 def test_limits_that_are_asked_for_hold(recording: Path, tmp_path: Path) -> None:
@@ -415,7 +483,7 @@ def test_nothing_is_left_of_a_page_that_could_not_be_written(
 
     scene = lp.open_scene(recording)
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "replace", fails)
+        patched.setattr(Path, "rename", fails)
         with pytest.raises(lp.StorageError, match="No space left"):
             lp.write_report(scene, old, findings=[])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["recording", "report.html"]

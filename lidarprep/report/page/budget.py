@@ -125,8 +125,8 @@ def _bytes_a_point(first: FrameView | None) -> float:
     """Return about what a point takes in the page, by a thinned frame: denser ones take less."""
     if first is None or not len(first):
         return 9.0
-    devices = np.unique(first.device).astype(np.int64) if first.device is not None else np.zeros(1, dtype=np.int64)
-    packed = PackedPoints.of(first, _FEWEST_POINTS, devices)
+    packed = PackedPoints.of(first, _FEWEST_POINTS)
+    packed = packed.with_rows_of(packed.devices())
     return len(packed.encoded()) / len(packed) if len(packed) > 1000 else 9.0
 
 

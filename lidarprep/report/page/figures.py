@@ -41,8 +41,9 @@ class Histogram:
 
     def add(self, values: NDArray[np.floating], is_kept: NDArray[np.bool_]) -> None:
         """Count (N,) finite values; `is_kept` says of each whether its point is kept."""
-        scale = self.bins / (self.highest - self.lowest)
-        numbers = np.floor((values - self.lowest) * scale).clip(-1, self.bins).astype(np.int64)
+        width = (self.highest - self.lowest) / self.bins
+        near = values.clip(self.lowest - width / 2, self.highest + width / 2)  # -1 is below, `bins` above
+        numbers = np.floor((near - self.lowest) / width).astype(np.int64)
         numbers[values == self.highest] = self.bins - 1  # the last bin has both of its ends
         # Bins of kept points are followed by those of dropped ones; each has one below and one above.
         numbers += 1
@@ -110,7 +111,7 @@ class Distributions:
             return
         with np.errstate(over="ignore", invalid="ignore"):  # absurd coordinates
             ranges = np.sqrt(np.einsum("ij,ij->i", ego, ego))
-        self.heights.add(ego[:, 2], kept)
+        self.heights.add(np.nan_to_num(ego[:, 2]), kept)
         self.ranges.add(np.nan_to_num(ranges), kept)
         if intensity is not None:
             self.intensities.add(intensity, kept)

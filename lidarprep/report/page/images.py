@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from io import BytesIO
 
-from lidarprep._images import BadImageError, decoding
+from lidarprep._images import BadImageError, as_rgb, decoding
 from lidarprep.checks import encoded_bytes, header_of
 from lidarprep.scene import CameraImage
 
@@ -34,7 +34,8 @@ class PageImage:
 
 def shrink(image: CameraImage, width: int) -> PageImage:
     """Shrink an image to a width, pixels; width 0: only look at its header."""
-    size = (image.camera.intrinsics.width or 0, image.camera.intrinsics.height or 0)
+    known = (image.camera.intrinsics.width or 0, image.camera.intrinsics.height or 0)
+    size = (round(known[0] / image.scale_factor), round(known[1] / image.scale_factor))
     if image.path is None and image.content is None:
         return PageImage(*size, problem="is known only by its URL, and was not fetched")
     try:
@@ -44,7 +45,7 @@ def shrink(image: CameraImage, width: int) -> PageImage:
             size = decoder.size
             wanted = (min(width, size[0]), max(1, round(size[1] * min(1.0, width / size[0]))))
             decoder.draft("RGB", wanted)
-            shrunk = decoder.convert("RGB")
+            shrunk = as_rgb(decoder)
             if shrunk.size != wanted:
                 shrunk = shrunk.resize(wanted, reducing_gap=2.0)
         target = BytesIO()

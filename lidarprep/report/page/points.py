@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import zlib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,8 @@ DROPPED_SHARE = 0.1
 
 # Points further out would make the steps of all others coarse: they are left out of frames that are wider than this.
 WIDEST_M = 1000.0
-_FAR_PERCENTILE, _FAR_FACTOR = 99.0, 3.0
+# Some lidars write a ray without a return as a far point, and many of them: only the median says what is usual.
+_FAR_FACTOR = 30.0
 
 # As zlib's own level: 9 takes four times as long and gives 1 % less.
 _LEVEL = 6
@@ -38,7 +40,8 @@ class PackedPoints:
         total: Points of the frame.
         numbers: (N, 3) uint16 positions in steps from the origin.
         origin, step: (3,) float64 metres in the view's world.
-        columns: (N,) further columns by their names: fate, intensity and device uint8, time uint16.
+        columns: (N,) further columns by their names: fate and intensity uint8, device uint32, time uint16; device
+            uint8 once it has rows of the page's lidars.
         time: What the column of times is in.
     """
 
@@ -53,13 +56,12 @@ class PackedPoints:
         return len(self.numbers)
 
     @classmethod
-    def of(cls, view: FrameView, most: int, devices: NDArray[np.int64]) -> PackedPoints:
+    def of(cls, view: FrameView, most: int) -> PackedPoints:
         """Choose at most so many points of a frame, spread over the scan, and quantise them.
 
         Args:
             view: The frame.
             most: Points that the page may have of it.
-            devices: (D,) increasing numbers of the lidars; the column of devices has their rows.
         """
         rows = _within_reach(view.positions, rows_to_show(view.fate, most))
         positions = view.positions[rows].astype(np.float64)
@@ -70,8 +72,8 @@ class PackedPoints:
         columns: dict[str, NDArray[np.generic]] = {"fate": view.fate[rows]}
         if view.intensity is not None:
             columns["intensity"] = np.rint(view.intensity[rows] * 255.0).astype(np.uint8)
-        if view.device is not None and len(devices) > 1:
-            columns["device"] = np.searchsorted(devices, view.device[rows]).clip(0, 255).astype(np.uint8)
+        if view.device is not None:
+            columns["device"] = view.device[rows]
         time: TimeData | None = None
         if view.timestamp is not None and len(rows):
             times = view.timestamp[rows]
@@ -81,6 +83,22 @@ class PackedPoints:
             columns["time"] = np.rint(since * (65535.0 / max(span_ns, 1.0))).astype(np.uint16)
             time = {"first": str(first), "span": span_ns}
         return cls(len(view), numbers, origin, step, columns, time)
+
+    def devices(self) -> list[int]:
+        """Return the numbers of the lidars that the points come from, increasing; none if the points do not say."""
+        numbers: list[int] = np.unique(self.columns["device"]).tolist() if "device" in self.columns else []
+        return numbers
+
+    def with_rows_of(self, devices: Sequence[int]) -> PackedPoints:
+        """Return the points with the rows of their lidars in a list of all lidars' numbers, increasing.
+
+        Of one lidar, or of more than a byte can tell apart, the column is left out.
+        """
+        columns = dict(self.columns)
+        numbers = columns.pop("device", None)
+        if numbers is not None and 1 < len(devices) <= 256:
+            columns["device"] = np.searchsorted(devices, numbers).astype(np.uint8)
+        return replace(self, columns=columns)
 
     def thinned(self, share: float) -> PackedPoints:
         """Return the points with only such a share of them left."""
@@ -141,12 +159,14 @@ def spread_rows(count: int, most: int) -> NDArray[np.int64]:
 
 
 def _within_reach(positions: NDArray[np.floating], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Leave out the few points that are absurdly far from all others."""
+    """Leave out points that are absurdly far from most others."""
+    some = positions[rows].astype(np.float64)
+    is_finite = np.isfinite(some).all(axis=1)  # a coordinate may be too large for its dtype in another frame
+    rows, some = rows[is_finite], some[is_finite]
     if not len(rows):
         return rows
-    some = positions[rows].astype(np.float64)
     if float((some.max(axis=0) - some.min(axis=0)).max()) <= WIDEST_M:
         return rows
     away = np.abs(some - np.median(some, axis=0)).max(axis=1)
-    near: NDArray[np.int64] = rows[away <= max(WIDEST_M / 2, _FAR_FACTOR * float(np.percentile(away, _FAR_PERCENTILE)))]
+    near: NDArray[np.int64] = rows[away <= max(WIDEST_M / 2, _FAR_FACTOR * float(np.median(away)))]
     return near

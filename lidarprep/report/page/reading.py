@@ -22,6 +22,9 @@ from lidarprep.storage.manifest import FrameRecord
 
 _MOST_READERS = 4
 
+# A frame that comes in many parts is thinned while it is read: so many times as many points wait as are needed.
+_MOST_WAITING = 3
+
 
 @dataclass(eq=False)
 class ShownFrame:
@@ -52,14 +55,14 @@ class Reading:
         distributions: How the points of all frames are spread.
         shown: The frames of the viewer.
         kept: Points of frames that are drawn as static pictures, by the frames' ids.
-        devices: (D,) increasing numbers of the lidars.
+        devices: Increasing numbers of the lidars: the recording's, and those of the points shown.
     """
 
     figures: list[FrameFigures] = field(default_factory=list)
     distributions: Distributions = field(default_factory=Distributions)
     shown: list[ShownFrame] = field(default_factory=list)
     kept: dict[str, FrameView] = field(default_factory=dict)
-    devices: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    devices: list[int] = field(default_factory=list)
 
 
 def read_scene(
@@ -67,7 +70,6 @@ def read_scene(
     budget: Budget,
     *,
     labelled: Sequence[bool],
-    devices: NDArray[np.int64],
     drawn: Mapping[int, int],
     progress: Callable[[int, int], None] | None,
 ) -> Reading:
@@ -77,12 +79,11 @@ def read_scene(
         view: The scene.
         budget: What the page shows.
         labelled: Of each frame, whether Scale labels it.
-        devices: Numbers of the lidars.
         drawn: Of rows of frames, how many points are kept, for pictures of several.
         progress: Called in this thread with (frames done, frames in all).
     """
-    reader = _Reader(view, budget, devices, drawn)
-    reading = Reading(devices=devices)
+    reader = _Reader(view, budget, drawn)
+    reading = Reading()
     for done, read in enumerate(reader.frames()):
         reading.figures.append(replace(read.figures, labelled=labelled[done]))
         reading.distributions.merge(read.distributions)
@@ -92,6 +93,11 @@ def read_scene(
             reading.kept[read.figures.id] = read.kept
         if progress is not None:
             progress(done + 1, len(view.frames))
+    packed = [one.points for one in reading.shown if one.points is not None]
+    numbers = {lidar.index for lidar in view.scene.lidars}.union(*(points.devices() for points in packed))
+    reading.devices = sorted(numbers or {0})
+    for one in reading.shown:
+        one.points = None if one.points is None else one.points.with_rows_of(reading.devices)
     return reading
 
 
@@ -107,7 +113,6 @@ class _ReadFrame:
 class _Reader:
     view: SceneView
     budget: Budget
-    devices: NDArray[np.int64]
     drawn: Mapping[int, int]
 
     def frames(self) -> Iterator[_ReadFrame]:
@@ -130,18 +135,23 @@ class _Reader:
     def read(self, row: int, frame: Frame, *, shown: bool) -> _ReadFrame:
         """Read a frame."""
         figures = FrameFigures(frame.id, frame.index, frame.timestamp, False, images=len(frame.images))
-        distributions = Distributions()
+        distributions, most = Distributions(), self._most(row)
         page_frame = ShownFrame(row, frame) if shown else None
+        parts: list[tuple[int, FrameView]] = []  # points of a part, and those that may be shown
+        total, fates = 0, np.zeros(len(Fate), dtype=np.int64)
         try:
-            parts = list(self._parts(row, frame, distributions))
+            for part in self.view.chunks(frame):
+                distributions.add(part)
+                total, fates = total + len(part), fates + np.bincount(part.fate, minlength=len(Fate))
+                parts.append((len(part), part if len(part) <= most else part.take(rows_to_show(part.fate, most))))
+                if sum(len(one) for _, one in parts) > _MOST_WAITING * most:
+                    parts = [(count, one.take(_share(one, count, total, most))) for count, one in parts]
         except BAD_FRAME as error:
             return _ReadFrame(replace(figures, error=error.message), Distributions(), page_frame)
-        total = sum(count for count, _, _ in parts)
-        fates = np.sum([counts for _, counts, _ in parts], axis=0)
         record = self.view.records.get(frame.id) if self.view.scene.layout == "attachments" else None
         if record is not None:
             fates = _recorded(record, fates)
-        points = join_views([part.take(_share(part, count, total, self._most(row))) for count, _, part in parts])
+        points = join_views([part.take(_share(part, count, total, most)) for count, part in parts])
         figures = replace(
             figures,
             points=int(fates.sum()),
@@ -149,7 +159,7 @@ class _Reader:
             radar_points=len(points.radar),
         )
         if page_frame is not None:
-            page_frame.points = replace(PackedPoints.of(points, self.budget.points_a_frame, self.devices), total=total)
+            page_frame.points = replace(PackedPoints.of(points, self.budget.points_a_frame), total=total)
             page_frame.view = points.take(np.empty(0, dtype=np.int64))
             width = self.budget.image_width if row in self.budget.with_images else 0
             page_frame.images = [shrink(image, width) for image in points.images]
@@ -161,17 +171,6 @@ class _Reader:
     def _most(self, row: int) -> int:
         """Return how many points of a frame are needed."""
         return max(self.budget.points_a_frame, self.drawn.get(row, 0))
-
-    def _parts(
-        self, row: int, frame: Frame, distributions: Distributions
-    ) -> Iterator[tuple[int, NDArray[np.int64], FrameView]]:
-        """Read the parts of a frame: points of each, counts by fate, and what may be shown of it."""
-        most = self._most(row)
-        for part in self.view.chunks(frame):
-            distributions.add(part)
-            counts = np.bincount(part.fate, minlength=len(Fate)).astype(np.int64)
-            chosen = part if len(part) <= most else part.take(rows_to_show(part.fate, most))
-            yield len(part), counts, chosen
 
 
 def _share(part: FrameView, count: int, total: int, most: int) -> NDArray[np.int64]:

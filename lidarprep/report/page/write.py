@@ -5,19 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from os import PathLike, fspath
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import jinja2
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from lidarprep.checks import (
     CheckOptions,
@@ -27,7 +25,6 @@ from lidarprep.checks import (
     empty_frames,
     unknown_intensity_scale,
 )
-from lidarprep.errors import StorageError
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
 from lidarprep.report.boxes import by_frame
 from lidarprep.report.page import data as d
@@ -39,6 +36,7 @@ from lidarprep.report.views import Fate, SceneView
 from lidarprep.scene import Finding, Scene
 from lidarprep.scene.finding import gravest_first
 from lidarprep.storage import Manifest
+from lidarprep.storage.files import move_file, temporary_file, writing
 
 if TYPE_CHECKING:
     from lidarprep.api import FrameAnnotations
@@ -143,12 +141,10 @@ def make_report(
         checks = pool.submit(_check, view) if findings is None else None
         first = first_view(view)
         budget = plan(view, first, labelled=preferred, size_mb=size_mb, frames=frames, points_a_frame=points_a_frame)
-        devices = _devices(view, first.device if first is not None else None)
         reading = read_scene(
             view,
             budget,
             labelled=view.labelled,
-            devices=devices,
             drawn=dict.fromkeys(rows_to_draw(view), MOST_POINTS),
             progress=progress,
         )
@@ -216,15 +212,16 @@ class _Page:
 
     def write(self, out: Path) -> int:
         """Write the page under a temporary name, then rename it; return its size."""
-        head, tail = self._text().split(_DATA)
-        room = self.budget.bytes - len(head.encode()) - len(tail.encode()) - 4096
-        elements = self._fitting(room)
+        elements = self._fitting(self.budget.bytes - len(self._text().encode()) - 4096)
+        head, tail = self._text().split(_DATA)  # says what is left in the page now
         size = sum(len(element) for element in elements) + len(head.encode()) + len(tail.encode())
         said = f"{size / 1e6:.1f} MB"
-        with _appearing_whole(out) as stream:
+        with temporary_file(out) as stream, writing(out):
             for text in (head.replace(_SIZE, said), *elements, tail.replace(_SIZE, said)):
                 stream.write(text.encode("utf-8", "backslashreplace"))
-            return stream.tell()
+            size = stream.tell()
+            move_file(stream, out)
+        return size
 
     def _text(self) -> str:
         """Return the HTML, without the data."""
@@ -309,8 +306,7 @@ class _Page:
             "has_poses": view.has_poses,
             "fates": [fate.title for fate in Fate],
             "devices": [
-                {"id": int(number), "name": names.get(int(number), f"lidar {number}")}
-                for number in self.reading.devices
+                {"id": number, "name": names.get(number, f"lidar {number}")} for number in self.reading.devices
             ],
             "intensity": intensity,
             "region": d.region_data(view),
@@ -370,14 +366,6 @@ def _element(kind: str, name: str, text: str) -> str:
     return f'<script type="{kind}" id="{name}">{text}</script>\n'
 
 
-def _devices(view: SceneView, of_points: NDArray[np.uint32] | None) -> NDArray[np.int64]:
-    """Return the numbers of the lidars, increasing, at most 256: the recording's, and those of a frame's points."""
-    numbers = [lidar.index for lidar in view.scene.lidars] or [0]
-    if of_points is None:
-        return np.array(sorted(numbers)[:1], dtype=np.int64)
-    return np.union1d(numbers if view.scene.lidars else [], np.unique(of_points)).astype(np.int64)[:256]
-
-
 def _thinned(view: SceneView, reading: Reading, budget: Budget) -> str:
     total = sum(one.points for one in reading.figures if one.error is None)
     shown = [one for one in reading.shown if one.points is not None]
@@ -398,19 +386,3 @@ def _thinned(view: SceneView, reading: Reading, budget: Budget) -> str:
         parts.append(f"{images:,} images, {budget.image_width} pixels wide at most")
     end = f"Figures and plots are of all {total:,} points." if points < total else ""
     return f"{', and '.join(parts)}. {end}".strip()
-
-
-@contextmanager
-def _appearing_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Open a stream whose file gets its name once all is written, and is removed if writing fails."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            yield stream
-        partial.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror or error}", fix="Choose another file with --out."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
