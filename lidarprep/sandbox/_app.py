@@ -37,16 +37,24 @@ from lidarprep._serving import (
 )
 from lidarprep._sqlite import IN_MEMORY
 from lidarprep.errors import ParameterError
+from lidarprep.sandbox import _control_endpoints, _endpoints, _project_endpoints
 from lidarprep.sandbox._background import Background
-from lidarprep.sandbox._endpoints import ROUTES, refusal
+from lidarprep.sandbox._common import SandboxError
+from lidarprep.sandbox._endpoints import refusal
 from lidarprep.sandbox._faults import HEADER, Faults, FaultSource
 from lidarprep.sandbox._lifecycle import Lifecycle, SandboxOptions
-from lidarprep.sandbox._store import Document, SandboxError, SandboxStore
+from lidarprep.sandbox._store import Document, SandboxStore
+from lidarprep.sandbox._uploads import MAX_FILE_BYTES
 
 SERVER = "the sandbox"
 
+ROUTES = (*_endpoints.ROUTES, *_project_endpoints.ROUTES, *_control_endpoints.ROUTES)
+
 # A task's parameters are a list of URLs and a few objects; the largest real ones are far below this.
 MAX_BODY_BYTES = 8 * 1024 * 1024
+# The largest file, and what a multipart body has around it.
+MAX_UPLOAD_BYTES = MAX_FILE_BYTES + 1024 * 1024
+UPLOAD = "/v1/files/upload"
 
 LONGEST_FAREWELL_S = 5.0
 
@@ -180,7 +188,8 @@ def create_app(
 
     def served(endpoint: Callable[[Request], Document | Response]) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
-            request.state.body = await read_body(request, max_body_bytes)
+            limit = max(max_body_bytes, MAX_UPLOAD_BYTES) if request.url.path == UPLOAD else max_body_bytes
+            request.state.body = await read_body(request, limit)
             answer = await run_in_threadpool(endpoint, request)
             return answer if isinstance(answer, Response) else JSONResponse(answer)
 
