@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lidarprep.api import checked_metadata
+from lidarprep.errors import StorageError
 from lidarprep.sandbox._attachments import read_attachment
 from lidarprep.sandbox._http import RequestError, moment_in, number_in, page_limit, read_boolean, read_json
 from lidarprep.sandbox._multipart import UploadedFile, read_multipart
@@ -134,8 +135,14 @@ def import_file(request: Request) -> Document:
     """POST /v1/files/import, with {"file_url"} and the fields of an upload."""
     fields = object_body(request)
     url = text_field(fields, "file_url")
-    name = PurePosixPath(unquote(urlsplit(url).path)).name
-    content = read_attachment(url, store_of(request).uploads, most_bytes=MAX_FILE_BYTES)
+    if not url.startswith(("http://", "https://", "s3://")):
+        raise RequestError("file_url must begin with https://, http:// or s3://.")
+    try:
+        name = PurePosixPath(unquote(urlsplit(url).path)).name
+        content = read_attachment(url, store_of(request).uploads, most_bytes=MAX_FILE_BYTES)
+    except (StorageError, ValueError) as error:  # ValueError: what only looks like a URL
+        problem = error.message if isinstance(error, StorageError) else str(error)
+        raise RequestError(f"file_url: {problem}.") from None
     return store_of(request).uploads.add(content, name, _file_fields(request, fields, name))
 
 
