@@ -47,9 +47,11 @@ from lidarprep.api.parameters import (
     LidarTopdown,
     Multistage,
     Phonecall,
+    SensorFusion,
     Strictness,
     TaskParameters,
     Transcription,
+    UntypedTask,
 )
 
 __all__ = [
@@ -78,6 +80,7 @@ __all__ = [
     "Multistage",
     "Phonecall",
     "ScaleClient",
+    "SensorFusion",
     "Strictness",
     "Task",
     "TaskFilters",
@@ -85,6 +88,7 @@ __all__ = [
     "TaskParameters",
     "TaskType",
     "Transcription",
+    "UntypedTask",
     "WhoAmI",
     "check_dependents",
     "check_parameters",

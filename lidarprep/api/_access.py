@@ -71,6 +71,15 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def is_private(url: str) -> bool:
+    """Whether the host of `url` is an address that only a private network has: 10.0.0.0/8, link-local and the like."""
+    try:
+        address = ipaddress.ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
+    return not address.is_global and not address.is_loopback
+
+
 def requires_confirmation(key_mode: KeyMode | None, api_url: str) -> bool:
     """Whether to ask before a task is created: people do a live key's tasks, which costs money.
 

@@ -118,6 +118,7 @@ class ScaleClient(ClientBase):
     create_lidar_topdown = _blocking(Operations.create_lidar_topdown)
     create_lidar_linking = _blocking(Operations.create_lidar_linking)
     create_multistage = _blocking(Operations.create_multistage)
+    create_sensor_fusion = _blocking(Operations.create_sensor_fusion)
     create_categorization = _blocking(Operations.create_categorization)
     create_transcription = _blocking(Operations.create_transcription)
     create_phonecall = _blocking(Operations.create_phonecall)

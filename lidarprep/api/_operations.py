@@ -147,6 +147,7 @@ class Operations(ClientBase, Generic[AnyTask]):
     create_lidar_topdown = _creates(models.LidarTopdown)
     create_lidar_linking = _creates(models.LidarLinking)
     create_multistage = _creates(models.Multistage)
+    create_sensor_fusion = _creates(models.SensorFusion)
     create_categorization = _creates(models.Categorization)
     create_transcription = _creates(models.Transcription)
     create_phonecall = _creates(models.Phonecall)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,11 +13,13 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
-from lidarprep.api._access import is_loopback
+from lidarprep.api._access import is_loopback, is_private
 from lidarprep.api._listing import Query, checked_text
 from lidarprep.api._task_types import check_parameters, task_type_named
 from lidarprep.api.parameters import MAX_TAGS, Metadata, Strictness
 from lidarprep.errors import ParameterError
+
+log = logging.getLogger(__name__)
 
 _METADATA: TypeAdapter[Mapping[str, Any]] = TypeAdapter(Metadata)
 
@@ -71,7 +74,10 @@ def create_request(
         ParameterError: A parameter is wrong; the message lists all problems.
     """
     path = task_type_named(task_type).path
-    body = check_parameters(task_type, parameters, strictness_of(api_url)).to_wire()
+    checked = check_parameters(task_type, parameters, strictness_of(api_url))
+    for note in checked.notes():
+        log.warning("%s: %s", task_type, note)
+    body = checked.to_wire()
     if idempotency_key is None:
         idempotency_key = str(uuid4())
     elif not re.fullmatch(r"[!-~]([ -~]*[!-~])?", idempotency_key):
@@ -121,7 +127,7 @@ def fetch_request(api_url: str, url: str) -> ApiRequest:
 
 def strictness_of(api_url: str) -> Strictness:
     """Abilities of a server: one on this machine, such as the sandbox, can read this machine's files."""
-    return Strictness(local_files=is_loopback(api_url))
+    return Strictness(local_files=is_loopback(api_url), private_addresses=is_private(api_url))
 
 
 def checked_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 from pydantic import (
@@ -32,6 +33,9 @@ from lidarprep.api.parameters._values import (
     nearest,
 )
 from lidarprep.errors import ParameterError
+
+# How alike an unknown key is to a known one where it is likely a slip of it.
+SLIP = 0.8
 
 BROKEN_CONDITION = "broken_condition"
 
@@ -145,6 +149,13 @@ class TaskParameters(BaseModel):
         body: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"extra_params"})
         return {**body, **(self.extra_params or {})}
 
+    def notes(self) -> list[str]:
+        """What is sent as it is, and may be a slip: a sentence each."""
+        return [
+            f"{_path(place)} is not a known key (did you mean {known}?); it is sent as it is"
+            for place, known in _slips(self, ())
+        ]
+
     @model_validator(mode="wrap")
     @classmethod
     def _check_each_and_together(
@@ -178,6 +189,25 @@ class TaskParameters(BaseModel):
         if checked is None or problems:
             raise ValidationError.from_exception_data(cls.__name__, problems, hide_input=True)
         return checked
+
+
+def _slips(value: Any, place: tuple[int | str, ...]) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Yield the place of each unknown key of a nested object that is much like a known one, and the known one."""
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        for name in value.model_extra or {}:
+            if close := get_close_matches(name, fields, n=1, cutoff=SLIP):
+                yield (*place, name), close[0]
+        parts: Iterable[tuple[int | str, Any]] = ((name, getattr(value, name)) for name in value.model_fields_set)
+    elif isinstance(value, Mapping):
+        parts = value.items()
+    elif isinstance(value, (list, tuple)):
+        parts = enumerate(value)
+    else:
+        return
+    for name, part in parts:
+        if isinstance(part, (BaseModel, Mapping, list, tuple)):
+            yield from _slips(part, (*place, name))
 
 
 def _details(error: ValidationError) -> list[InitErrorDetails]:
