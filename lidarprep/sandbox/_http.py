@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel
 
+from lidarprep._json import MOST_LEVELS, is_too_deep
 from lidarprep.sandbox._common import SandboxError, time_text
 from lidarprep.sandbox._store import AUDIT_RESULTS, PENDING_REVIEW, STATUSES, TaskFilter
 
@@ -52,6 +53,8 @@ def read_json(text: bytes) -> Any:
     """Return the JSON value of a body."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        if is_too_deep(value):
+            raise RequestError(f"The body is nested more than {MOST_LEVELS} levels deep.")
         if b"\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is not text, and can't be answered
         return value
