@@ -72,7 +72,7 @@ def test_a_sandbox_for_other_machines_takes_any_host() -> None:
 
 def test_an_answer_quotes_no_byte_of_a_file_that_a_task_names(tmp_path: Path) -> None:
     secret = tmp_path / "shadow"
-    secret.write_text("root:*:20228:0:99999:7:::\n")
+    secret.write_text("zebra:*:20228:0:99999:7:::\n")
     urls = [secret.as_uri(), str(secret)]
     with (
         running_sandbox(options=SandboxOptions(check_attachments=True)) as sandbox,
@@ -89,7 +89,7 @@ def test_an_answer_quotes_no_byte_of_a_file_that_a_task_names(tmp_path: Path) ->
             while (task := client.get(f"/task/{task_id}").json())["status"] == "pending":
                 time.sleep(0.01)
             assert task["status"] == "error"
-            assert "root" not in json.dumps(task)
+            assert "zebra" not in json.dumps(task)
             assert "20228" not in json.dumps(task)
 
 
