@@ -116,17 +116,18 @@ def check_parameters(
     raise problem
 
 
-def read_parameters(task_type: str, body: Mapping[str, Any], strictness: Strictness) -> TaskParameters:
+def read_parameters(task_type: TaskType | str, body: Mapping[str, Any], strictness: Strictness) -> TaskParameters:
     """Read the parameters of a request's body as a server does: unknown ones pass.
 
     Raises:
         ParameterError: As in `check_parameters`.
     """
-    model = task_type_named(task_type).parameters
+    known = task_type_named(task_type) if isinstance(task_type, str) else task_type
+    model = known.parameters
     try:
         return model.from_wire(body, strictness)
     except ValidationError as error:
-        problem = parameter_error(task_type, model.known_names(), error)
+        problem = parameter_error(known.name, model.known_names(), error)
     raise problem
 
 

@@ -37,12 +37,12 @@ def fake_result(task: Mapping[str, Any], publish: Publish) -> dict[str, Any]:
         case "lidartopdown":
             return {"annotations": _shapes(params, chance)}
         case "lidarsegmentation":
-            labels = _names(params.get("labels"))
+            labels = label_names(params.get("labels"))
             frames: Any = [{"labels": labels, "points": []} for _ in range(_frame_count(params))]
         case "lidarlinking":
             frames = [{"annotations": _boxes({"objects_to_annotate": ["object"], "with_labels": True}, chance)}]
         case _:
-            frames = _cuboids(_names(params.get("labels")) or ["object"], _frame_count(params), chance)
+            frames = _cuboids(label_names(params.get("labels")) or ["object"], _frame_count(params), chance)
     return {"annotations": {"url": publish(json.dumps(frames).encode())}}
 
 
@@ -80,7 +80,7 @@ def _shapes(params: Mapping[str, Any], chance: random.Random) -> list[dict[str, 
     shapes = []
     for geometry, options in (params.get("geometries") or {}).items():
         wanted = options.get("objects_to_annotate") if isinstance(options, dict) else None
-        for label in _names(wanted):
+        for label in label_names(wanted):
             x, y = chance.uniform(-20, 20), chance.uniform(-20, 20)
             corners = [(x, y), (x + 4, y), (x + 4, y + 2)][: {"point": 1, "line": 2}.get(geometry, 3)]
             vertices = [{"x": round(east, 3), "y": round(north, 3)} for east, north in corners]
@@ -122,12 +122,12 @@ def _frame_count(params: Mapping[str, Any]) -> int:
     return max(1, len(params.get("attachments") or ()))
 
 
-def _names(labels: Iterable[Any] | None) -> list[str]:
+def label_names(labels: Iterable[Any] | None) -> list[str]:
     """Return the names of labels: strings, or objects with a choice; subchoices take the place of their choice."""
     names: list[str] = []
     for label in labels or ():
         if isinstance(label, Mapping):
-            names += _names(label.get("subchoices")) or [str(label.get("choice"))]
+            names += label_names(label.get("subchoices")) or [str(label.get("choice"))]
         else:
             names.append(str(label))
     return names
