@@ -251,6 +251,8 @@ def dependents(
             "--require-audit/--no-require-audit", help="Wait for your audit of the task first.", show_default=False
         ),
     ] = None,
+    live: o.Live = False,
+    yes: o.Yes = False,
     api_url: o.ApiUrl = None,
     json: o.Json = False,
 ) -> None:
@@ -268,6 +270,7 @@ def dependents(
     if require_audit is not None:
         options["require_audit"] = require_audit
     with _client(api_url) as client:
+        o.require_said(client, live=live, yes=yes)
         task = client.force_dependents(task_id) if force else client.set_dependent_options(task_id, **options)
         _show(task, api_url, json)
 
