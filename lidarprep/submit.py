@@ -30,19 +30,37 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class TaskRequest:
-    """A task of a manifest, as it is about to be submitted.
+    """A task as it is about to be submitted.
 
     Args:
         type: As in the API's path.
         parameters: By the API's names; the attachments' URLs are unsigned until the task is sent.
-        manifest: What it is made of.
         id_is_content: Its unique_id is made of its content.
+        manifest: What it is made of; None for a task of its parameters alone.
     """
 
     type: str
     parameters: Mapping[str, Any]
-    manifest: Manifest
     id_is_content: bool
+    manifest: Manifest | None = None
+
+    @classmethod
+    def of(cls, task_type: str, parameters: Mapping[str, Any], *, unique_id: str | None = AUTO) -> TaskRequest:
+        """Return the request of a task of its parameters alone; `unique_id` as in `submit`.
+
+        Raises:
+            ParameterError: The parameters are refused.
+            RecipeError: Two unique ids are given.
+        """
+        from lidarprep.api import Strictness, check_parameters, content_unique_id
+
+        filled = _with_unique_id(parameters, unique_id)
+        is_auto = unique_id == AUTO and "unique_id" not in filled
+        if is_auto:
+            permissive = Strictness(local_files=True, unenforced_rules=False)
+            content = check_parameters(task_type, filled, permissive).to_wire()
+            filled["unique_id"] = content_unique_id(task_type, content)
+        return cls(task_type, filled, is_auto)
 
     @property
     def unique_id(self) -> str | None:
@@ -55,13 +73,15 @@ class TaskRequest:
         given = self.parameters
         rows = [("type", self.type)]
         rows += [(name, str(given[name])) for name in ("project", "batch") if given.get(name)]
-        frames = sum(len(one.frames) for one in self.manifest.attachments) or len(self.manifest.frames)
-        if _takes_frames(self.type, given) or "attachments" in given:
+        attachments = self.manifest.attachments if self.manifest is not None else []
+        listed = given.get("attachments")
+        if isinstance(listed, (list, tuple)):
+            frames = sum(len(one.frames) for one in attachments) or len(listed)
             rows.append(("frames", f"{frames:,}"))
             rows.append(("labelled frames", f"{self._labelled(frames):,}"))
         if labels := labels_of(given):
             rows.append(("labels", ", ".join(labels)))
-        if counts := Counter(one.severity for one in self.manifest.findings):
+        if self.manifest is not None and (counts := Counter(one.severity for one in self.manifest.findings)):
             rows.append(("findings", ", ".join(f"{count} of severity {name}" for name, count in counts.items())))
         rows.append(("unique id", self.unique_id or "none: the same again makes another task"))
         return rows
@@ -126,18 +146,28 @@ def task_request(
     if _takes_frames(task_type, own):
         require_known(accept, manifest.findings)
         refuse(manifest.findings, accept={*manifest.accepted, *accept})
-    filled = fill_in(task_type, own, Prepared.of(manifest), coordinates)
-    given = filled.get("unique_id")
-    if unique_id not in (None, AUTO, NONE):
-        if given not in (None, unique_id):
-            raise RecipeError(
-                f"the parameters hold the unique_id {given!r}, and {unique_id!r} was asked for", fix="Give one of them."
-            )
-        filled["unique_id"] = unique_id
-    is_auto = unique_id == AUTO and given is None
+    filled = _with_unique_id(fill_in(task_type, own, Prepared.of(manifest), coordinates), unique_id)
+    is_auto = unique_id == AUTO and "unique_id" not in filled
     if is_auto:
         filled["unique_id"] = _unique_id(manifest, task_type, content)
-    return TaskRequest(task_type, filled, manifest, is_auto)
+    return TaskRequest(task_type, filled, is_auto, manifest)
+
+
+def _with_unique_id(parameters: Mapping[str, Any], asked: str | None) -> dict[str, Any]:
+    """Return parameters with a unique_id that was asked for beside them.
+
+    Raises:
+        RecipeError: They hold another.
+    """
+    filled = {name: value for name, value in parameters.items() if name != "unique_id" or value is not None}
+    if asked in (None, AUTO, NONE):
+        return filled
+    given = filled.setdefault("unique_id", asked)
+    if given != asked:
+        raise RecipeError(
+            f"the parameters hold the unique_id {given!r}, and {asked!r} was asked for", fix="Give one of them."
+        )
+    return filled
 
 
 def submit(

@@ -14,6 +14,7 @@ from lidarprep.api._annotations import Cuboid, FrameAnnotations
 from lidarprep.api._client import AsyncScaleClient, ScaleClient
 from lidarprep.api._conflicts import content_unique_id
 from lidarprep.api._listing import TaskFilters, TaskPage, task_query
+from lidarprep.api._projects import Batch, BatchPage, BatchStatus, Project, StoredFile
 from lidarprep.api._requests import checked_metadata, create_request
 from lidarprep.api._secrets import ApiKey
 from lidarprep.api._task import AsyncTask, Task
@@ -65,6 +66,9 @@ __all__ = [
     "AsyncScaleClient",
     "AsyncTask",
     "AudioTranscription",
+    "Batch",
+    "BatchPage",
+    "BatchStatus",
     "Categorization",
     "Comparison",
     "Cuboid",
@@ -82,8 +86,10 @@ __all__ = [
     "Multistage",
     "Phonecall",
     "Prepared",
+    "Project",
     "ScaleClient",
     "SensorFusion",
+    "StoredFile",
     "Strictness",
     "Task",
     "TaskFilters",

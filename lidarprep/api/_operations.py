@@ -21,10 +21,11 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from lidarprep.api import parameters as models
-from lidarprep.api._access import Access, ClientBase, WhoAmI
+from lidarprep.api._access import Access, WhoAmI
 from lidarprep.api._annotations import FrameAnnotations, read_frames, read_json
 from lidarprep.api._conflicts import existing_task
 from lidarprep.api._listing import Query, TaskFilters, TaskPage, checked_text, task_query
+from lidarprep.api._projects import ProjectOperations
 from lidarprep.api._requests import (
     ApiRequest,
     checked_metadata,
@@ -90,7 +91,7 @@ def _creates(
     return create
 
 
-class Operations(ClientBase, Generic[AnyTask]):
+class Operations(ProjectOperations, Generic[AnyTask]):
     """Operations of a client. They raise the errors that ScaleClient names.
 
     `bind` makes the client's own task object of a task; see ScaleClient for the rest.
@@ -253,6 +254,22 @@ class Operations(ClientBase, Generic[AnyTask]):
             ParameterError: No tag is given, or one is empty; nothing was sent.
         """
         return await self._change("DELETE", task_id, "/tags", checked_tags(tags))
+
+    async def audit_task(self, task_id: str, accepted: bool, comments: str | None = None) -> AnyTask:
+        """Accept or reject the result of a completed task. Accepting creates dependents that wait for it.
+
+        Args:
+            task_id: The task.
+            accepted: Whether its result is good.
+            comments: Why.
+
+        Raises:
+            ParameterError: `accepted` is not a boolean; nothing was sent.
+        """
+        if not isinstance(accepted, bool):
+            raise ParameterError(f"accepted is {accepted!r}; it must be True or False")
+        body = {"accepted": accepted} | ({} if comments is None else {"comments": checked_text("comments", comments)})
+        return await self._change("POST", task_id, "/audit", body)
 
     async def set_dependent_options(
         self,
