@@ -176,7 +176,7 @@ class TaskParameters(BaseModel):
         try:
             data = cls.filled_in(data)
         except PydanticCustomError as problem:
-            details = InitErrorDetails(type=problem, loc=("manifest",), input=None)
+            details = InitErrorDetails(type=problem, loc=("manifest",), input=data.get("manifest"))
             raise ValidationError.from_exception_data(cls.__name__, [details], hide_input=True) from None
         given = {name: value for name, value in data.items() if value is not None}
         checked, problems = None, []
