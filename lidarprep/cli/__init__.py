@@ -78,7 +78,7 @@ _COMMANDS = {
         "recordings:convert",
         "Convert one point file or attachment to another; what is dropped is named.",
     ),
-    "submit": ("submit:command", "Submit what prepare stored as a task."),
+    "submit": ("submit:command", "Submit what prepare stored as a task; the same again finds its task."),
     "run": ("run:command", "Prepare, store and submit as a recipe file says; flags override it."),
     "whoami": (
         "tasks:whoami",

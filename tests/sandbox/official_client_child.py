@@ -2,8 +2,8 @@
 
     python official_client_child.py URL FOLDER
 
-It runs in an environment of its own that has `scaleapi` and nothing of ours. Each assertion is about one call. FOLDER is
-served on this machine, for the import of a file. It prints "done" at the end.
+It runs in an environment of its own that has `scaleapi` and nothing of ours. Each assertion is about one call. FOLDER
+is served on this machine, for the import of a file. It prints "done" at the end.
 """
 
 import functools
