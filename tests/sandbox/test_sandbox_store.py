@@ -256,11 +256,8 @@ class StoreMachine(RuleBasedStateMachine):
         if verb == "cancel":
             act = partial(self.store.cancel, task, clear_unique_id=clear)
         else:
-            act = (
-                partial(self.store.complete, task, {})
-                if verb == "complete"
-                else partial(self.store.fail, task, {"error": "!"})
-            )
+            end = self.store.complete if verb == "complete" else self.store.fail
+            act = partial(end, task, {"error": "!"})
         if status not in allowed:
             with pytest.raises(WrongStatusError):
                 act()
