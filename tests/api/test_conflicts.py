@@ -186,7 +186,7 @@ def test_finding_the_task_is_logged(api, call, caplog) -> None:
 def test_a_found_task_that_has_ended_is_an_error_unless_it_is_made_again(api, call, status) -> None:
     ended = {**FOUND, "status": status, "response": {"error": "No such file."}}
     api.answers = [TAKEN, httpx.Response(200, json=ended)]
-    with pytest.raises(TaskEndedError, match="abc, and that is (canceled|in error)") as raised:
+    with pytest.raises(TaskEndedError, match=r"abc, and that is (canceled|in error)") as raised:
         call("create_multistage", **MULTISTAGE)
     assert (raised.value.task_id, raised.value.task_status) == ("abc", status)
     assert ("No such file" in raised.value.message) == (status == "error")
