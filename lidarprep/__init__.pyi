@@ -26,6 +26,7 @@ from .errors import (
     ServerError,
     SourceChangedError,
     StorageError,
+    TaskEndedError,
     TransportError,
     UnauthorizedError,
     UniqueIdConflictError,
@@ -56,7 +57,7 @@ from .scene import (
     Trajectory,
 )
 from .storage import Manifest, StorageOptions, load_manifest
-from .submit import submit
+from .submit import TaskRequest, submit, task_request
 from .verify import DamagedObject, Verification, verify
 
 __version__: str
@@ -114,7 +115,9 @@ __all__ = [
     "StorageError",
     "StorageOptions",
     "Task",
+    "TaskEndedError",
     "TaskPage",
+    "TaskRequest",
     "TaskRecipe",
     "Trajectory",
     "TransportError",
@@ -136,6 +139,7 @@ __all__ = [
     "repair",
     "run",
     "submit",
+    "task_request",
     "verify",
     "write_points",
     "write_sample",

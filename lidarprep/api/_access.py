@@ -40,6 +40,15 @@ def checked_api_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def api_url_of(given: str | None) -> str:
+    """Return the API's address: the given one, or that of the environment (SCALE_API_URL), or Scale's own.
+
+    Raises:
+        ParameterError: It is not the address of an API.
+    """
+    return checked_api_url(given or os.environ.get("SCALE_API_URL") or DEFAULT_API_URL)
+
+
 def is_web_address(url: str) -> bool:
     """Whether a request can be sent to `url`: a whole http or https URL with a host."""
     parts = url_parts(url)
@@ -107,7 +116,7 @@ class Access:
         if isinstance(key, MissingKeyError):
             return key
         try:
-            return cls(key, checked_api_url(api_url or os.environ.get("SCALE_API_URL") or DEFAULT_API_URL))
+            return cls(key, api_url_of(api_url))
         except ParameterError as error:
             return error.with_traceback(None)
 

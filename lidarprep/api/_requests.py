@@ -31,10 +31,11 @@ class ApiRequest:
     Args:
         method: "GET", "POST", "PUT" or "DELETE".
         url: The whole URL with its query. Not in the repr: the query of an attachment's URL may sign it.
-        body: JSON to send; None for no body.
+        body: Bytes to send; None for no body.
         idempotency_key: Names this request over its retries, so that the API makes one task of them all.
         with_key: Send the API key too: to the API itself only.
         has_unique_id: The body names a unique_id that stays with its task, so that the API refuses a second one.
+        content_type: Media type of the body.
     """
 
     method: str
@@ -43,6 +44,7 @@ class ApiRequest:
     idempotency_key: str | None = None
     with_key: bool = True
     has_unique_id: bool = False
+    content_type: str = "application/json"
 
     @property
     def path(self) -> str:
@@ -59,7 +61,7 @@ class ApiRequest:
         """Headers that this request needs beyond the client's own."""
         headers = {"Accept": "application/json"}
         if self.body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = self.content_type
         if self.idempotency_key is not None:
             headers["Idempotency-Key"] = self.idempotency_key
         return headers
@@ -88,7 +90,7 @@ def create_request(
     return ApiRequest(
         "POST",
         api_url + path,
-        _json(body),
+        json_body(body),
         idempotency_key=idempotency_key,
         # A unique_id that is freed when the task fails does not rule out a second task.
         has_unique_id="unique_id" in body and not body.get("clear_unique_id_on_error"),
@@ -104,7 +106,7 @@ def task_request(api_url: str, method: str, task_id: str, beyond: str = "", body
     # Ids are 24 hex digits; whatever can't change a URL's path is let through, for the API to judge.
     if not isinstance(task_id, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", task_id):
         raise ParameterError(f"{task_id!r} is not a task id: it must be made of letters and digits")
-    return ApiRequest(method, f"{api_url}/task/{task_id}{beyond}", None if body is None else _json(body))
+    return ApiRequest(method, f"{api_url}/task/{task_id}{beyond}", None if body is None else json_body(body))
 
 
 def list_request(api_url: str, query: Query) -> ApiRequest:
@@ -155,7 +157,8 @@ def checked_tags(tags: str | Iterable[str], *, may_be_empty: bool = False) -> li
     return [checked_text(f"tags[{number}]", tag) for number, tag in enumerate(listed)]
 
 
-def _json(body: Any) -> bytes:
+def json_body(body: Any) -> bytes:
+    """Return the JSON of a request's body. Raises ParameterError."""
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as cause:

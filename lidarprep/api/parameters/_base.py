@@ -60,6 +60,10 @@ WIRE_NAMES = {"device_height": "deviceHeight", "padding_x": "paddingX", "padding
 PYTHON_NAMES = {wire: python for python, wire in WIRE_NAMES.items()}
 
 
+# Keywords of the models that are no parameters of the API.
+NOT_SENT = ("manifest", "coordinates")
+
+
 class Unenforced(str):
     """A broken condition that the service does not enforce; see `Strictness`."""
 
@@ -122,6 +126,11 @@ class TaskParameters(BaseModel):
         return ()
 
     @classmethod
+    def filled_in(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Fill in what the parameters leave to something among them."""
+        return data
+
+    @classmethod
     def wire_name(cls, field: str) -> str:
         """Name of a field in the request."""
         return WIRE_NAMES.get(field, field)
@@ -129,7 +138,7 @@ class TaskParameters(BaseModel):
     @classmethod
     def known_names(cls) -> set[str]:
         """Names of all parameters, in Python and on the wire."""
-        return set(cls.model_fields) | {cls.wire_name(name) for name in cls.model_fields}
+        return {name for field in cls.model_fields for name in (field, cls.wire_name(field))} - set(NOT_SENT)
 
     @classmethod
     def from_wire(cls, body: Mapping[str, Any], strictness: Strictness) -> Self:
@@ -138,7 +147,7 @@ class TaskParameters(BaseModel):
         Raises:
             pydantic.ValidationError: A parameter is wrong.
         """
-        names = {cls.wire_name(name) for name in cls.model_fields} - {"extra_params"}
+        names = {cls.wire_name(name) for name in cls.model_fields} - {"extra_params", *NOT_SENT}
         known = {name: value for name, value in body.items() if name in names}
         unknown = {name: value for name, value in body.items() if name not in names}
         return cls.model_validate({**known, "extra_params": unknown or None}, context=strictness)
@@ -164,6 +173,11 @@ class TaskParameters(BaseModel):
         """Check each parameter, then all together, and report both at once."""
         if not isinstance(data, Mapping):
             return handler(data)
+        try:
+            data = cls.filled_in(data)
+        except PydanticCustomError as problem:
+            details = InitErrorDetails(type=problem, loc=("manifest",), input=data.get("manifest"))
+            raise ValidationError.from_exception_data(cls.__name__, [details], hide_input=True) from None
         given = {name: value for name, value in data.items() if value is not None}
         checked, problems = None, []
         try:
@@ -205,9 +219,9 @@ def _slips(value: Any, place: tuple[int | str, ...]) -> Iterator[tuple[tuple[int
         parts = enumerate(value)
     else:
         return
-    for name, part in parts:
+    for key, part in parts:
         if isinstance(part, (BaseModel, Mapping, list, tuple)):
-            yield from _slips(part, (*place, name))
+            yield from _slips(part, (*place, key))
 
 
 def _details(error: ValidationError) -> list[InitErrorDetails]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -27,6 +27,7 @@ from lidarprep.api.parameters._nested import (
     Nested,
     label_names,
 )
+from lidarprep.api.parameters._prepared import FrameTask
 from lidarprep.api.parameters._values import (
     REGION_FIELDS,
     AttachmentType,
@@ -52,6 +53,13 @@ OBJECTS = "objects_to_annotate"
 # Geometries that can be seen from above.
 TOPDOWN_KINDS = ("box", "polygon", "line", "point")
 SFS = (".sfs", ".gz")  # scene.sfs.gz, too
+
+
+def _missing(given: Mapping[str, Any], *names: str) -> Iterator[str]:
+    """Say of each name that it is missing, if it is; a manifest would have filled it in."""
+    for name in names:
+        if name not in given:
+            yield f"{name} is missing; it is required"
 
 
 class LidarLinkingLayers(Nested):
@@ -170,7 +178,7 @@ class BaseAnnotations(Nested):
     """In the format of the response's annotations, which the reference does not print for this type."""
 
 
-class LidarTopdown(TaskParameters):
+class LidarTopdown(FrameTask):
     """A `lidartopdown` task: polygons, lines and points, drawn from above.
 
     It is made of lidar frames (`attachments`), or of an aerial image (`attachment`).
@@ -248,7 +256,8 @@ class LidarTopdown(TaskParameters):
 
     def notes(self) -> list[str]:
         """Fields of a region that the reference does not print, too."""
-        unknown = sorted(set(self.region_of_interest_3d or {}) - set(REGION_FIELDS))
+        region = self.region_of_interest_3d
+        unknown = sorted(set(region) - set(REGION_FIELDS)) if isinstance(region, Mapping) else []
         return super().notes() + [
             f"region_of_interest_3d holds {shown(name)}{nearest(name, REGION_FIELDS)}; it is sent as it is. Assumed are"
             f" {', '.join(REGION_FIELDS)}: the reference prints no names"
@@ -319,7 +328,7 @@ class DependentOptions(Nested):
         return self
 
 
-class LidarSegmentation(TaskParameters):
+class LidarSegmentation(FrameTask):
     """A `lidarsegmentation` task: a class for every point.
 
     It is made of attachments, or of a completed lidar task.
@@ -358,16 +367,16 @@ class LidarSegmentation(TaskParameters):
             yield "lidar_task_frames is given without lidar_task, whose frames it picks"
 
 
-class LidarAnnotation(TaskParameters):
+class LidarAnnotation(FrameTask):
     """A `lidarannotation` task: cuboids around objects, over the frames of a scene."""
 
     task_type: ClassVar[str] = "lidarannotation"
 
-    attachments: AttachmentUrls
-    """One URL a frame, in the order of time."""
-    attachment_type: AttachmentType
-    """Frame JSON or LidarFrame protobuf. Required, although the service assumes JSON: a protobuf task without it fails
-    only after it is submitted."""
+    attachments: AttachmentUrls | None = None
+    """One URL a frame, in the order of time; required without a manifest."""
+    attachment_type: AttachmentType | None = None
+    """Frame JSON or LidarFrame protobuf. Required without a manifest, although the service assumes JSON: a protobuf
+    task without it fails only after it is submitted."""
     labels: Labels
     """Labels, at most 50."""
     annotation_attributes: AnnotationAttributes | None = None
@@ -392,23 +401,30 @@ class LidarAnnotation(TaskParameters):
     """Tasks to create from this one once it is completed. It is on the reference's page "Dependent Tasks", not in the
     table."""
 
+    @classmethod
+    def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
+        """Attachments with their type."""
+        return _missing(given, "attachments", "attachment_type")
 
-class Multistage(TaskParameters):
+
+class Multistage(FrameTask):
     """A `multistage` task: full labelling of a scene, over annotation types and modalities."""
 
     task_type: ClassVar[str] = "multistage"
 
-    attachments: OneOrMoreUrls
+    attachments: OneOrMoreUrls | None = None
     """One URL of a Sensor Fusion Scene, or one URL a frame of Frame JSON. A list on the wire; one string is taken too.
-    """
-    scene_format: Literal["sensor_fusion", "split_base64"]
-    """Format of the attachments: sensor_fusion for a scene (.sfs), split_base64 for frames (.json)."""
+    Required without a manifest."""
+    scene_format: Literal["sensor_fusion", "split_base64"] | None = None
+    """Format of the attachments, required without a manifest: sensor_fusion for a scene (.sfs), split_base64 for frames
+    (.json)."""
     task_blueprint_id: Text | None = None
     """Blueprint to use; by default the project's most recent active one."""
 
     @classmethod
     def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
         """A project, and attachments in the format of scene_format."""
+        yield from _missing(given, "attachments", "scene_format")
         if "project" not in given and "batch" not in given:
             yield "project is missing; give project, or batch, which implies it"
         attachments = given.get("attachments")
@@ -428,15 +444,15 @@ class Multistage(TaskParameters):
                 yield f"attachments has a {suffix} file; scene_format {frames}, {scene}"
 
 
-class SensorFusion(TaskParameters):
+class SensorFusion(FrameTask):
     """A `sensorfusion` task: 3D cuboids, point classes, keypoints or shapes from above, in one Sensor Fusion Scene."""
 
     task_type: ClassVar[str] = "sensorfusion"
 
-    attachments: Annotated[OneOrMoreUrls, Field(max_length=1)]
-    """The URL of a Sensor Fusion Scene. A list on the wire; one string is taken too."""
-    scene_format: Literal["sensor_fusion"]
-    """Format of the attachment: sensor_fusion."""
+    attachments: Annotated[OneOrMoreUrls, Field(max_length=1)] | None = None
+    """The URL of a Sensor Fusion Scene. A list on the wire; one string is taken too. Required without a manifest."""
+    scene_format: Literal["sensor_fusion"] | None = None
+    """Format of the attachment, required without a manifest: sensor_fusion."""
     project: Text
     """Project that the task belongs to; required here."""
     instruction: Text
@@ -447,6 +463,11 @@ class SensorFusion(TaskParameters):
     """Receiver of the result; required here."""
     is_frameless: bool
     """Whether the scene is labelled as a whole, and not frame by frame."""
+
+    @classmethod
+    def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
+        """Attachments with their format."""
+        return _missing(given, "attachments", "scene_format")
 
 
 DEPENDENTS: Mapping[str, type[TaskParameters]] = {
