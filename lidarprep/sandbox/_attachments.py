@@ -7,6 +7,7 @@ must not lead the sandbox into the network that it runs in.
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,8 @@ LONGEST_READ_S = 300.0
 # The largest scene that is worth reading on a developer's machine.
 MOST_BYTES = 1 << 30
 MOST_REDIRECTS = 5
+
+S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 IMAGE = "image"
 SCENE_FORMATS = {"sensor_fusion": "sfs", "split_base64": "json"}
@@ -75,6 +78,14 @@ def _kind_of_frame(url: str) -> str:
     """Return the format that the name suggests, since topdown tasks have no attachment_type; else JSON."""
     found = format_of_suffix(Path(urlsplit(url).path).suffix)
     return found.name if isinstance(found, FrameFormat) else "json"
+
+
+def is_nearby(url: str) -> bool:
+    """Whether reading an attachment asks no other machine, or only one that the environment names for S3."""
+    scheme = urlsplit(url).scheme
+    if scheme == "s3":
+        return any(os.environ.get(name) for name in S3_ENDPOINTS)
+    return scheme in ("", "file", SCHEME) or (scheme in ("http", "https") and is_loopback(url))
 
 
 def read_attachment(

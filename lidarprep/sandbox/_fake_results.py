@@ -35,13 +35,16 @@ log = logging.getLogger(__name__)
 Publish = Callable[[bytes], str]
 
 
-def fake_result(task: Mapping[str, Any], publish: Publish, store: SandboxStore | None = None) -> dict[str, Any]:
+def fake_result(
+    task: Mapping[str, Any], publish: Publish, store: SandboxStore | None = None, *, anywhere: bool = False
+) -> dict[str, Any]:
     """Return an invented response for a task of this type; the same for the same task.
 
     Args:
         task: The task.
         publish: Publishes a file that the response links to.
         store: Has uploaded attachments, and the lidar task that a task is made of; without it no attachment is read.
+        anywhere: Read attachments of other machines, too.
     """
     params, chance = task["params"], random.Random(task["task_id"])  # noqa: S311 — no secret
     match task["type"]:
@@ -60,7 +63,7 @@ def fake_result(task: Mapping[str, Any], publish: Publish, store: SandboxStore |
         case "lidartopdown":
             return {"annotations": _shapes(params, chance)}
         case "lidarannotation" | "lidarsegmentation" | "lidarlinking" | "multistage" | "sensorfusion":
-            return _LidarResult(task, store, chance).publish(publish)
+            return _LidarResult(task, store, chance, anywhere).publish(publish)
     return {"annotations": []}
 
 
@@ -112,11 +115,14 @@ def _shapes(params: Mapping[str, Any], chance: random.Random) -> list[dict[str, 
 class _LidarResult:
     """Makes the result of a lidar or scene task: of its attachments' points, or else of invented frames."""
 
-    def __init__(self, task: Mapping[str, Any], store: SandboxStore | None, chance: random.Random) -> None:
+    def __init__(
+        self, task: Mapping[str, Any], store: SandboxStore | None, chance: random.Random, anywhere: bool
+    ) -> None:
         self.task = task
         self.params = task["params"]
         self.store = store
         self.chance = chance
+        self.anywhere = anywhere
         self.lidar_task = self._lidar_task()
         source = task if self.lidar_task is None else self.lidar_task
         self.source = source
@@ -128,7 +134,7 @@ class _LidarResult:
         try:
             if self.store is None:
                 raise StorageError("there is no store")
-            name, content = self._made(partial(read_sweeps, self.source, self.store.uploads))
+            name, content = self._made(partial(read_sweeps, self.source, self.store.uploads, anywhere=self.anywhere))
         except (LidarprepError, OSError, ValueError, MemoryError) as error:
             problem = error.message if isinstance(error, LidarprepError) else error
             log.warning("task %s: its result is invented, as not all is readable: %s", self.task["task_id"], problem)

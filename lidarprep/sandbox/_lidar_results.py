@@ -18,7 +18,13 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from lidarprep.sandbox._attachments import attachments_of, decode_frames, read_attachment
+from lidarprep.sandbox._attachments import (
+    NotReadableHereError,
+    attachments_of,
+    decode_frames,
+    is_nearby,
+    read_attachment,
+)
 from lidarprep.sandbox._uploads import UploadList
 from lidarprep.scene import CameraImage, Frame
 
@@ -66,8 +72,16 @@ class Sweep:
     images: tuple[CameraImage, ...]
 
 
-def read_sweeps(task: Mapping[str, Any], uploads: UploadList, rows: Sequence[int] | None = None) -> Iterator[Sweep]:
-    """Read the frames of a task's attachments one by one: those of some rows, or all.
+def read_sweeps(
+    task: Mapping[str, Any], uploads: UploadList, rows: Sequence[int], *, anywhere: bool = False
+) -> Iterator[Sweep]:
+    """Read the frames of some of a task's attachments one by one.
+
+    Args:
+        task: The task.
+        uploads: Uploaded files.
+        rows: Rows of the attachments.
+        anywhere: Ask other machines for them, too.
 
     Raises:
         LidarprepError: One can't be read, or all of them not in time.
@@ -75,8 +89,10 @@ def read_sweeps(task: Mapping[str, Any], uploads: UploadList, rows: Sequence[int
     """
     deadline = time.monotonic() + LONGEST_READ_S
     attachments = attachments_of(task)
-    for row in range(len(attachments)) if rows is None else rows:
+    for row in rows:
         url, kind = attachments[row]
+        if not (anywhere or is_nearby(url)):
+            raise NotReadableHereError(f"{url} is not on this machine; --check-attachments reads it all the same")
         data = read_attachment(url, uploads, longest_s=deadline - time.monotonic())
         for number, frame in enumerate(decode_frames(data, kind, url)):
             yield _sweep(frame, row + number)

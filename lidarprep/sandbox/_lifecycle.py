@@ -170,7 +170,12 @@ class Lifecycle:
             raise WrongStatusError(f"The batch {batch!r} is not finalized, so its tasks are not worked on yet.")
         if response is None:
             # Outside the transaction: reading attachments may take minutes.
-            response = fake_result(task, lambda content: self._publish(task_id, content), self.store)
+            response = fake_result(
+                task,
+                lambda content: self._publish(task_id, content),
+                self.store,
+                anywhere=self.options.check_attachments,
+            )
         with self.store.transaction():
             task = self.store.complete(task_id, response)
             self._send_callback(task)

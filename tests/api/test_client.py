@@ -429,3 +429,23 @@ def test_the_key_and_settings_are_checked_as_the_other_clients_are(monkeypatch) 
     for settings in ({"retries": -1}, {"timeout": 0}, {"max_connections": 0}):
         with pytest.raises(ParameterError, match=next(iter(settings))):
             AsyncScaleClient("k", **settings)
+
+
+def test_hundreds_of_calls_at_once_share_the_connections() -> None:
+    at_once, most = 0, 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.001)
+        at_once -= 1
+        return httpx.Response(200, json={"task_id": request.url.path.rpartition("/")[2], "status": "pending"})
+
+    async def run() -> list[str]:
+        settings: Any = {"transport": httpx.MockTransport(answer), "max_connections": 7}
+        async with AsyncScaleClient("test_key", "https://api.example.com/v1", **settings) as client:
+            return [task.id for task in await asyncio.gather(*(client.get_task(f"t{n}") for n in range(300)))]
+
+    assert asyncio.run(run()) == [f"t{number}" for number in range(300)]
+    assert most == 7

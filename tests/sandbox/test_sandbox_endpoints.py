@@ -372,3 +372,24 @@ def test_pages_do_not_shift_when_tasks_are_made_meanwhile(http: httpx.Client) ->
     create(http)
     second = http.get("/tasks", params={"limit": 2, "next_token": first["next_token"]}).json()
     assert [task["task_id"] for task in first["docs"] + second["docs"]] == made[::-1]
+
+
+def test_a_lidar_task_is_of_a_type_that_others_are_made_from(http: httpx.Client, sandbox: Sandbox) -> None:
+    general = {"instruction": "?", "attachment_type": "text", "attachment": "tomato", "categories": ["red"]}
+    category = str(http.post("/task/categorize", json=general).json()["task_id"])
+    cuboids = str(http.post("/task/lidarannotation", json=CUBOIDS).json()["task_id"])
+    for task_id in (category, cuboids):
+        sandbox.complete(task_id)
+    linking = {"annotation_type": "annotation", "instruction": "x", "lidar_task": category}
+    assert "a categorization task" in refusal(http.post("/task/lidarlinking", json=linking))
+    linking = {**linking, "lidar_task": cuboids, "skip_labels": ["adult"]}
+    assert http.post("/task/lidarlinking", json=linking).status_code == 200
+    assert "'bus'" in refusal(http.post("/task/lidarlinking", json={**linking, "skip_labels": ["bus"]}))
+
+
+def test_only_lidar_tasks_have_dependents(http: httpx.Client) -> None:
+    options = {"defs": [SEGMENTATION]}
+    body = {**MULTISTAGE, "dependents": options}
+    assert "multistage tasks have none" in refusal(http.post("/task/multistage", json=body))
+    task_id = create(http)
+    assert "multistage tasks have none" in refusal(http.post(f"/task/{task_id}/dependents/options", json=options))
