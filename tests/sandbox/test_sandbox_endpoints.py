@@ -208,7 +208,8 @@ def test_a_cuboid_task_is_completed_with_a_link_to_cuboids_of_each_frame(http: h
     assert url.startswith(sandbox.url.removesuffix("/v1"))
     frames = httpx.get(url, trust_env=False).json()  # without a key, as a signed URL is
     assert len(frames) == 3
-    assert [cuboid["label"] for cuboid in frames[0]["cuboids"]] == ["car", "adult", "child"]
+    labels = [cuboid["label"] for cuboid in frames[0]["cuboids"]]
+    assert labels == ["car", "car", "adult", "adult", "child", "child"]  # one stands, one moves
     assert {"uuid", "label", "position", "dimensions", "yaw", "stationary"} <= set(frames[0]["cuboids"][0])
     assert frames[0]["cuboids"][0]["uuid"] == frames[2]["cuboids"][0]["uuid"]
     assert httpx.get(url + "x", trust_env=False).status_code == 404
