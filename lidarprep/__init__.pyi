@@ -36,6 +36,7 @@ from .errors import (
     ServerError,
     SourceChangedError,
     StorageError,
+    TaskEndedError,
     TransportError,
     UnauthorizedError,
     UniqueIdConflictError,
@@ -69,7 +70,7 @@ from .scene import (
     Trajectory,
 )
 from .storage import Manifest, StorageOptions, load_manifest
-from .submit import submit
+from .submit import TaskRequest, submit, task_request
 from .verify import DamagedObject, Verification, verify
 
 __version__: str
@@ -128,8 +129,10 @@ __all__ = [
     "StorageError",
     "StorageOptions",
     "Task",
+    "TaskEndedError",
     "TaskPage",
     "TaskRecipe",
+    "TaskRequest",
     "Trajectory",
     "TransportError",
     "UnauthorizedError",
@@ -154,6 +157,7 @@ __all__ = [
     "run",
     "side_view",
     "submit",
+    "task_request",
     "top_down",
     "verify",
     "write_points",
