@@ -142,6 +142,7 @@ def task_request(
     """
     from lidarprep.api import Prepared, fill_in
 
+    _require_typed(task_type)
     own = {name: value for name, value in parameters.items() if name != "coordinates"}
     coordinates = str(parameters.get("coordinates", "recording"))
     content = _content(manifest, task_type, own, coordinates)
@@ -314,6 +315,17 @@ def _content(manifest: Manifest, task_type: str, parameters: Mapping[str, Any], 
     return check_parameters(task_type, fill_in(task_type, parameters, prepared, coordinates), permissive).to_wire()
 
 
+def _require_typed(task_type: str) -> None:
+    """Refuse a type without a model: nothing of a manifest would be filled in."""
+    from lidarprep.api import TASK_TYPES
+
+    if task_type not in TASK_TYPES:
+        raise RecipeError(
+            f"there is no task type {task_type!r} that a manifest fills in; known are {', '.join(TASK_TYPES)}",
+            fix="`lidarprep tasks create` makes tasks of other types.",
+        )
+
+
 def _takes_frames(task_type: str, parameters: Mapping[str, Any]) -> bool:
     from lidarprep.api import takes_frames
 
@@ -328,6 +340,7 @@ def check_task(recipe: Recipe, task: TaskRecipe) -> None:
     """
     from lidarprep.api import Prepared, check_parameters, fill_in
 
+    _require_typed(task.type)
     prepared = Prepared(
         urls=["https://example.com/frame"],
         format=recipe.format,
