@@ -162,12 +162,15 @@ class TaskRecipe(CheckedModel, defer_build=True):
         params: Its parameters, by the API's names; attachments come from the manifest. A region and base annotations
             lie in the recording's world; `coordinates: attachment` says otherwise.
         unique_id: Id of your own that no other task may have; "auto" for one made of the content, "none" for none.
+        upload: Project to upload images and attachments to by Scale's Files API; their own URLs are handed out where
+            it is left out.
         api_url: Address of the API; SCALE_API_URL or Scale's where it is left out.
     """
 
     type: str
     params: dict[str, Any] = Field(default_factory=dict)
     unique_id: str = "auto"
+    upload: str | None = None
     api_url: str | None = None
 
 

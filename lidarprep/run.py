@@ -87,7 +87,9 @@ def run(
     if recipe.task is None:
         return RunResult(manifest)
     if client is None or dry_run:
-        task_of = task_request(manifest, recipe.task.type, recipe.task.params, unique_id=recipe.task.unique_id)
+        task_of = task_request(
+            manifest, recipe.task.type, recipe.task.params, unique_id=recipe.task.unique_id, upload=recipe.task.upload
+        )
         on_request(task_of)
         return RunResult(manifest, request=task_of)
     task = submit(
@@ -97,6 +99,7 @@ def run(
         client,
         unique_id=recipe.task.unique_id,
         resubmit=resubmit,
+        upload=recipe.task.upload,
         storage=recipe.storage,
         on_request=on_request,
     )

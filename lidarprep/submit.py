@@ -17,6 +17,7 @@ from lidarprep.signed_urls import expires_soon, renew
 from lidarprep.storage import Manifest, store_of
 from lidarprep.storage.cache import missing_objects
 from lidarprep.storage.open import current_version, replace_manifest
+from lidarprep.uploads import planned_urls, upload_attachments
 
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient, Task
@@ -132,6 +133,7 @@ def task_request(
     parameters: Mapping[str, Any],
     *,
     unique_id: str | None = AUTO,
+    upload: str | None = None,
     accept: Collection[str] = (),
 ) -> TaskRequest:
     """Return the task that `submit` would submit; nothing is sent, signed or written.
@@ -140,13 +142,15 @@ def task_request(
     """
     from lidarprep.api import Prepared, fill_in
 
+    _require_typed(task_type)
     own = {name: value for name, value in parameters.items() if name != "coordinates"}
     coordinates = str(parameters.get("coordinates", "recording"))
     content = _content(manifest, task_type, own, coordinates)
     if _takes_frames(task_type, own):
         require_known(accept, manifest.findings)
         refuse(manifest.findings, accept={*manifest.accepted, *accept})
-    filled = _with_unique_id(fill_in(task_type, own, Prepared.of(manifest), coordinates), unique_id)
+    urls = None if upload is None else planned_urls(manifest, upload)
+    filled = _with_unique_id(fill_in(task_type, own, Prepared.of(manifest, urls), coordinates), unique_id)
     is_auto = unique_id == AUTO and "unique_id" not in filled
     if is_auto:
         filled["unique_id"] = _unique_id(manifest, task_type, content)
@@ -178,6 +182,7 @@ def submit(
     *,
     unique_id: str | None = AUTO,
     resubmit: bool = False,
+    upload: str | None = None,
     accept: Collection[str] = (),
     storage: StorageOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -202,9 +207,11 @@ def submit(
             content. Where a task of the same content has it already, that task is returned and none is made. "none"
             or None for no id: then the same again makes another task.
         resubmit: Where the task that has the unique_id is canceled or in error, free the id and make the task again.
+        upload: Project to upload images and attachments to by Scale's Files API, at most 80 MB each, in place of
+            handing out their own URLs; `uploads/` beside the manifest records what was uploaded.
         accept: Codes of findings that would ruin a task, and are accepted; the manifest records them.
         storage: How the store is reached.
-        progress: Told how many attachments of how many have renewed URLs of their images.
+        progress: Told how many files of how many are uploaded, or attachments have renewed URLs of their images.
         on_request: Told what will be submitted, before anything is sent.
 
     Raises:
@@ -217,16 +224,20 @@ def submit(
         ManifestConflictError: Signed URLs were to be renewed, and another run has ended at the destination.
         ApiError: The API, or the way to it, said no.
     """
-    request = task_request(manifest, task_type, parameters, unique_id=unique_id, accept=accept)
+    request = task_request(manifest, task_type, parameters, unique_id=unique_id, upload=upload, accept=accept)
     on_request(request)
     filled = dict(request.parameters)
     if _takes_frames(task_type, parameters):
         manifest = accept_findings(manifest, accept, storage)
-        if expires_soon(manifest):
+        if upload is None and expires_soon(manifest):
             require_beside(manifest)
             manifest = renew(manifest, storage, progress=progress)
         require_all_there(manifest, storage)
-        filled["attachments"] = fetch_urls(manifest, storage)
+        filled["attachments"] = (
+            fetch_urls(manifest, storage)
+            if upload is None
+            else upload_attachments(manifest, client, upload, storage, progress=progress)
+        )
     try:
         # Such an id says that the content is the same; renewed attachments have other URLs.
         return client.create_task(task_type, filled, resubmit=resubmit, id_is_content=request.id_is_content)
@@ -304,6 +315,17 @@ def _content(manifest: Manifest, task_type: str, parameters: Mapping[str, Any], 
     return check_parameters(task_type, fill_in(task_type, parameters, prepared, coordinates), permissive).to_wire()
 
 
+def _require_typed(task_type: str) -> None:
+    """Refuse a type without a model: nothing of a manifest would be filled in."""
+    from lidarprep.api import TASK_TYPES
+
+    if task_type not in TASK_TYPES:
+        raise RecipeError(
+            f"there is no task type {task_type!r} that a manifest fills in; known are {', '.join(TASK_TYPES)}",
+            fix="`lidarprep tasks create` makes tasks of other types.",
+        )
+
+
 def _takes_frames(task_type: str, parameters: Mapping[str, Any]) -> bool:
     from lidarprep.api import takes_frames
 
@@ -318,6 +340,7 @@ def check_task(recipe: Recipe, task: TaskRecipe) -> None:
     """
     from lidarprep.api import Prepared, check_parameters, fill_in
 
+    _require_typed(task.type)
     prepared = Prepared(
         urls=["https://example.com/frame"],
         format=recipe.format,

@@ -14,7 +14,7 @@ from lidarprep.api._annotations import Cuboid, FrameAnnotations, read_annotation
 from lidarprep.api._client import AsyncScaleClient, ScaleClient
 from lidarprep.api._conflicts import content_unique_id
 from lidarprep.api._listing import TaskFilters, TaskPage, task_query
-from lidarprep.api._projects import Batch, BatchPage, BatchStatus, Project, StoredFile
+from lidarprep.api._projects import MAX_FILE_BYTES, Batch, BatchPage, BatchStatus, Project, StoredFile
 from lidarprep.api._requests import checked_metadata, create_request
 from lidarprep.api._secrets import ApiKey
 from lidarprep.api._task import AsyncTask, Task
@@ -58,6 +58,7 @@ from lidarprep.api.parameters._prepared import METADATA_KEY, Prepared, fill_in, 
 
 __all__ = [
     "DEFAULT_API_URL",
+    "MAX_FILE_BYTES",
     "MAX_TAGS",
     "METADATA_KEY",
     "TASK_TYPES",

@@ -46,6 +46,14 @@ Resubmit = Annotated[
     bool,
     typer.Option("--resubmit", help="Where its task is canceled or in error, free the unique id and make it again."),
 ]
+Upload = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PROJECT",
+        help="For a local folder: upload images and attachments to this project at Scale, at most 80 MB each, in place "
+        "of handing out their own URLs.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the request as JSON on stdout; send nothing.")]
 Coordinates = Annotated[
     str | None,

@@ -27,6 +27,7 @@ def command(
     unique_id: o.UniqueId = None,
     resubmit: o.Resubmit = False,
     coordinates: o.Coordinates = None,
+    upload: o.Upload = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Prepare and store, and print the task's request as JSON; submit nothing.")
     ] = False,
@@ -55,6 +56,7 @@ def command(
             | parse_params(param or [], task.type)
             | ({} if coordinates is None else {"coordinates": coordinates}),
             unique_id=unique_id or task.unique_id,
+            upload=upload or task.upload,
             api_url=api_url or task.api_url,
         )
     whole = RunRecipe(

@@ -28,6 +28,7 @@ def command(
     unique_id: o.UniqueId = None,
     resubmit: o.Resubmit = False,
     coordinates: o.Coordinates = None,
+    upload: o.Upload = None,
     accept: o.Accept = None,
     dry_run: o.DryRun = False,
     live: o.Live = False,
@@ -50,7 +51,7 @@ def command(
     print_findings([one for one in loaded.findings if one.severity != "note"], [*loaded.accepted, *(accept or ())])
     unique_id = unique_id or AUTO
     if dry_run:
-        request = task_request(loaded, type, parameters, unique_id=unique_id, accept=accept or ())
+        request = task_request(loaded, type, parameters, unique_id=unique_id, upload=upload, accept=accept or ())
         sent = request.as_sent(api_url)
         show_request(request.summary(), "dry run: nothing is sent")
         print_json(sent)
@@ -63,7 +64,10 @@ def command(
             known.append(task_with(client, request.unique_id))
             show_request(request.summary(), client)
 
-        with say_how_to_go_on(), progress("submitting", "attachments renewed") as bar:
+        with (
+            say_how_to_go_on(),
+            progress("submitting", "attachments renewed" if upload is None else "files uploaded") as bar,
+        ):
             task = submit(
                 loaded,
                 type,
@@ -71,6 +75,7 @@ def command(
                 client,
                 unique_id=unique_id,
                 resubmit=resubmit,
+                upload=upload,
                 accept=accept or (),
                 storage=storage,
                 progress=bar.reach,

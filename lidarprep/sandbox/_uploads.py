@@ -7,6 +7,7 @@ import mimetypes
 import os
 import secrets
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -47,6 +48,7 @@ class UploadList:
         self._database = database
         self._now = now
         self._folder = None if database.path == IN_MEMORY else Path(f"{database.path}.files")
+        self._lock = threading.Lock()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def add(self, content: bytes, name: str, fields: Mapping[str, Any]) -> Document:
@@ -114,9 +116,10 @@ class UploadList:
             raise StorageError(f"{folder}: an uploaded file can't be written: {cause.strerror or cause}") from None
 
     def _in_folder(self) -> Path:
-        if self._folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="lidarprep-sandbox-")
-            self._folder = Path(self._temporary.name)
+        with self._lock:  # of two uploads at once, one makes it
+            if self._folder is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="lidarprep-sandbox-")
+                self._folder = Path(self._temporary.name)
         self._folder.mkdir(mode=0o700, exist_ok=True)
         return self._folder
 
