@@ -37,22 +37,29 @@ from .prepare import Progress, prepare
 from .prune import Pruning, prune
 from .recipe import Recipe, RunRecipe, TaskRecipe
 from .repair import Repair, repair
+from .results import WrittenResults, results, write_results
 from .run import RunResult, run
 from .sample import write_sample
 from .scene import (
+    Boxes2D,
     Camera,
     CameraImage,
+    Cuboids,
     Distortion,
     Finding,
     Frame,
     GpsPose,
     Intrinsics,
+    LabelledFrame,
+    Labels,
     Lidar,
     PointCloud,
+    PointLabels,
     Pose,
     RadarPoints,
     RegionOfInterest3D,
     Scene,
+    Shapes,
     Trajectory,
 )
 from .storage import Manifest, StorageOptions, load_manifest
@@ -67,11 +74,13 @@ __all__ = [
     "AsyncScaleClient",
     "AsyncTask",
     "BadRequestError",
+    "Boxes2D",
     "Camera",
     "CameraImage",
     "CheckOptions",
     "ConflictError",
     "Cuboid",
+    "Cuboids",
     "DamagedObject",
     "Distortion",
     "EncodingError",
@@ -83,6 +92,8 @@ __all__ = [
     "GpsPose",
     "Inspection",
     "Intrinsics",
+    "LabelledFrame",
+    "Labels",
     "Lidar",
     "LidarprepError",
     "Manifest",
@@ -94,6 +105,7 @@ __all__ = [
     "OpenOptions",
     "ParameterError",
     "PointCloud",
+    "PointLabels",
     "Pose",
     "Progress",
     "Pruning",
@@ -110,6 +122,7 @@ __all__ = [
     "Scene",
     "SceneError",
     "ServerError",
+    "Shapes",
     "SourceChangedError",
     "StorageError",
     "StorageOptions",
@@ -123,6 +136,7 @@ __all__ = [
     "Verification",
     "WaitTimeoutError",
     "WhoAmI",
+    "WrittenResults",
     "__version__",
     "convert",
     "get_format",
@@ -134,9 +148,11 @@ __all__ = [
     "prune",
     "read_points",
     "repair",
+    "results",
     "run",
     "submit",
     "verify",
     "write_points",
+    "write_results",
     "write_sample",
 ]

@@ -143,8 +143,8 @@ class FrameRecord(_Record):
         points_out: Points that the attachment has.
         dropped: Where the others went.
         labelled: Whether Scale labels the frame at the recipe's labeling_sample_rate.
-        kept: The object that says which of the recording's points the attachment has, as `prepare.kept_points` writes
-            it; None where it has all of them, in their order.
+        kept: The object that says which of the recording's points the attachment has, as `storage.kept_points`
+            writes it; None where it has all of them, in their order.
         images_left_out: Its images that cannot be decoded.
         notes: What was found odd, or what the format cannot hold: a sentence for each kind.
         sources: The files that it was made of.
