@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -219,14 +219,13 @@ class _Reader:
         """Read labels of points; of all of the recording's points unless they are wanted as in the attachments."""
         index, label, instance, listed = scale.point_labels(self.files.pop("point_segmentations"), source)
         rows = self._rows(len(listed), "point_segmentations")
-        values: list[NDArray[np.uint32] | None] = [None] * len(self.frames)
+        values: list[NDArray[Any] | None] = [None] * len(self.frames)
         if self.manifest is None:
-            return PointLabels(index, label, instance, tuple(listed))
-        wanted: list[tuple[FrameRecord, NDArray[np.uint32]]] = []
+            return PointLabels(index, label, instance, tuple(one.astype(np.uint32) for one in listed))
         for row, of_frame in zip(rows, listed, strict=True):
             record = self.manifest.frames[row]
             if len(of_frame) == record.points_out:
-                wanted.append((record, of_frame))
+                values[row] = of_frame
             elif len(of_frame):  # none: the frame is not labelled
                 raise FormatError(
                     source,
@@ -234,26 +233,29 @@ class _Reader:
                     found=f"labels of {len(of_frame)} points",
                     expected=f"{record.points_out}, as its attachment has",
                 )
-        carried: Iterable[NDArray[np.uint32]] = (of_frame for _, of_frame in wanted)
+        listed.clear()  # each frame's are freed once they are carried
         if frame != "attachment":
+            wanted = [row for row, of_frame in enumerate(values) if of_frame is not None]
             with closing(store_of(self.manifest, self.storage)) as store:
-                carry = partial(_carry, self.manifest, store)
-                carried = list(in_threads(carry, wanted, _READ_AT_ONCE))
-        row_of = {record.id: row for row, record in enumerate(self.manifest.frames)}
-        for (record, _), of_frame in zip(wanted, carried, strict=True):
-            values[row_of[record.id]] = of_frame
+                for _ in in_threads(partial(_carry, self.manifest, store, values), wanted, _READ_AT_ONCE):
+                    pass
+        else:
+            values = [None if of_frame is None else of_frame.astype(np.uint32) for of_frame in values]
         return PointLabels(index, label, instance, tuple(values))
 
 
-def _carry(manifest: Manifest, store: Store, of_frame: tuple[FrameRecord, NDArray[np.uint32]]) -> NDArray[np.uint32]:
-    """Return labels of an attachment's points as labels of all points of its frame in the recording.
+def _carry(manifest: Manifest, store: Store, values: list[NDArray[Any] | None], row: int) -> None:
+    """Put labels of all points of a frame in the recording in the place of those of its attachment's points.
 
     Raises:
         StorageError: The record of kept points is gone.
     """
-    record, values = of_frame
+    record, of_frame = manifest.frames[row], values[row]
+    if of_frame is None:
+        return
     if record.kept is None:
-        return values
+        values[row] = of_frame.astype(np.uint32)
+        return
     name = f"{place_name(store.location(record.kept.key))}"
     data = store.get(record.kept.key)
     if data is None:
@@ -263,7 +265,7 @@ def _carry(manifest: Manifest, store: Store, of_frame: tuple[FrameRecord, NDArra
         )
     if sha256(data).hexdigest() != record.kept.sha256:
         raise StorageError(f"{name} is not what the manifest says: its SHA-256 differs", fix="Repair it, as above.")
-    return kept_points.decode(data, record.points_in, source=name).carry(values, record.points_in)
+    values[row] = kept_points.decode(data, record.points_in, source=name).carry(of_frame, record.points_in)
 
 
 def _labelled(record: FrameRecord) -> LabelledFrame:

@@ -1,4 +1,4 @@
-"""Rows of whole numbers from JSON text: the labels of points, [[0, 2, …], …], a list a frame."""
+"""Whole numbers from JSON text: the labels of points of one frame, [0, 2, …]."""
 
 from __future__ import annotations
 
@@ -48,64 +48,43 @@ def _read_whole(text: Any, at: Any) -> Any:
 
 
 @kernel
-def read_rows(text: Any, start: int, values: Any, ends: Any) -> Any:
-    """Read the list of lists at `text[start]`; null stands for an empty row.
+def read_row(text: Any, start: int, values: Any) -> Any:
+    """Read the list of numbers at `text[start]`; null stands for an empty one.
 
     Args:
         text: (N,) uint8.
-        start: Offset of the outer list.
+        start: Offset of the list.
         values: uint32, for as many numbers as the text could hold: N // 2 + 1.
-        ends: int64, for as many rows as it could hold: N // 2 + 1; gets the number of values up to each row's end.
 
     Returns:
-        (status, offset behind the list or of the error, rows, values).
+        (status, offset behind the list or of the error, values).
     """
     view = view_of(text)
     size = view[1]
-    rows = np.int64(0)
     count = np.int64(0)
     at = np.int64(start)
-    if at >= size or byte_at(view, at) != _OPEN:
-        return NOT_A_LIST, at, rows, count
+    if at + 4 <= size and u32_at(view, at) == _NULL:
+        return OK, at + 4, count
+    if at >= size:
+        return CUT_SHORT, size, count
+    if byte_at(view, at) != _OPEN:
+        return NOT_A_LIST, at, count
     at = _skip_space(view, at + 1)
     if at < size and byte_at(view, at) == _CLOSE:
-        return OK, at + 1, rows, count
+        return OK, at + 1, count
     while at < size:
-        if byte_at(view, at) == _OPEN:
-            at = _skip_space(view, at + 1)
-            closed = at < size and byte_at(view, at) == _CLOSE
-            while not closed and at < size:
-                behind, value = _read_whole(view, at)
-                if behind < 0:
-                    return NOT_A_NUMBER, at, rows, count
-                values[count] = value
-                count += 1
-                at = _skip_space(view, behind)
-                if at >= size:
-                    break
-                c = byte_at(view, at)
-                if c == _CLOSE:
-                    closed = True
-                elif c == _COMMA:
-                    at = _skip_space(view, at + 1)
-                else:
-                    return NOT_A_NUMBER, at, rows, count
-            if not closed:
-                return CUT_SHORT, size, rows, count
-            at += 1
-        elif at + 4 <= size and u32_at(view, at) == _NULL:
-            at += 4
-        else:
-            return NOT_A_LIST, at, rows, count
-        ends[rows] = count
-        rows += 1
-        at = _skip_space(view, at)
+        behind, value = _read_whole(view, at)
+        if behind < 0:
+            return NOT_A_NUMBER, at, count
+        values[count] = value
+        count += 1
+        at = _skip_space(view, behind)
         if at >= size:
             break
         c = byte_at(view, at)
         if c == _CLOSE:
-            return OK, at + 1, rows, count
+            return OK, at + 1, count
         if c != _COMMA:
-            return NOT_A_LIST, at, rows, count
+            return NOT_A_NUMBER, at, count
         at = _skip_space(view, at + 1)
-    return CUT_SHORT, size, rows, count
+    return CUT_SHORT, size, count

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -171,33 +170,23 @@ def shapes(content: Any, source: str) -> Shapes:
 
 def point_labels(
     content: bytes, source: str
-) -> tuple[NDArray[np.uint32], NDArray[np.object_], NDArray[np.bool_], list[NDArray[np.uint32]]]:
+) -> tuple[NDArray[np.uint32], NDArray[np.object_], NDArray[np.bool_], list[NDArray[np.unsignedinteger[Any]]]]:
     """Read the labels of points of a segmentation task.
 
     {"objects": [{"label", "index", "instance"}], "point_objects": [[index of each point, 0 for none], …]}, a list for
     each frame. The lists are read by a kernel, without an object for each number.
 
     Returns:
-        (K,) numbers of the objects, their labels, whether each is an instance; and for each frame (N,) uint32.
+        (K,) numbers of the objects, their labels, whether each is an instance; and for each frame (N,) of the
+        smallest unsigned type that holds its numbers.
 
     Raises:
         FormatError: It is something else; names the place.
     """
-    from lidarprep.kernels import label_rows  # brings Numba
-
     at = _start_of_rows(content)
     if at < 0:
         raise FormatError(source, found="no list point_objects", expected="the labels of points of a segmentation task")
-    text = np.frombuffer(content, dtype=np.uint8)
-    # As many as there could be; memory is only taken for those that there are.
-    values, ends = np.empty(len(text) // 2 + 1, np.uint32), np.empty(len(text) // 2 + 1, np.int64)
-    status, behind, rows, _ = label_rows.read_rows(text, at, values, ends)
-    if status != label_rows.OK:
-        found_text = repr(content[behind : behind + 20].decode("utf-8", "replace"))
-        if status == label_rows.CUT_SHORT:
-            found_text = "the file ends within the labels of points"
-        place = f"byte {behind} (frame {rows})"
-        raise FormatError(source, place=place, found=found_text, expected="whole numbers, a list a frame")
+    listed, behind = _read_rows(content, at, source)
     others = read_json(content[:at] + b"null" + content[behind:], source)
     if not isinstance(others, dict):
         raise FormatError(source, found=_kind(others), expected="an object")
@@ -207,13 +196,48 @@ def point_labels(
     named = [_Place(source, f"object {number}", one) for number, one in enumerate(objects)]
     for one in named:
         one.require_object()
-    bounds = [0, *ends[:rows].tolist()]
     return (
         np.array([int(one.number("index", number)) for number, one in enumerate(named, 1)], dtype=np.uint32),
         np.array([one.text("label") for one in named], dtype=object),
         np.array([bool(one.content.get("instance")) for one in named], dtype=np.bool_),
-        [values[start:end] for start, end in pairwise(bounds)],
+        listed,
     )
+
+
+def _read_rows(content: bytes, start: int, source: str) -> tuple[list[NDArray[np.unsignedinteger[Any]]], int]:
+    """Read the list of lists at an offset: an array for each, as narrow as its numbers are, and the offset behind all.
+
+    Raises:
+        FormatError: It is something else; names the byte and the frame.
+    """
+    from lidarprep.kernels.label_rows import CUT_SHORT, OK, read_row  # brings Numba
+
+    text = np.frombuffer(content, dtype=np.uint8)
+    # Room for as many as there could be; memory is only taken for those of the longest row.
+    values = np.empty(len(text) // 2 + 1, dtype=np.uint32)
+    rows: list[NDArray[np.unsignedinteger[Any]]] = []
+
+    def refuse(at: int) -> FormatError:
+        found = repr(content[at : at + 20].decode("utf-8", "replace")) if at < len(content) else "the file ends there"
+        place = f"byte {at} (frame {len(rows)})"
+        return FormatError(source, place=place, found=found, expected="whole numbers, a list a frame")
+
+    separator = re.compile(rb"\s*([,\]])\s*")
+    at = start + 1 + len(content[start + 1 : start + 65]) - len(content[start + 1 : start + 65].lstrip())
+    if content[at : at + 1] == b"]":
+        return rows, at + 1
+    while True:
+        status, at, count = read_row(text, at, values)
+        if status != OK:
+            raise refuse(len(content) if status == CUT_SHORT else at)
+        largest = int(values[:count].max(initial=0))
+        rows.append(values[:count].astype(np.min_scalar_type(largest)))  # a quarter of the memory, mostly
+        found = separator.match(content, at)
+        if found is None:
+            raise refuse(at)
+        if found[1] == b"]":
+            return rows, found.end(1)
+        at = found.end()
 
 
 def _start_of_rows(content: bytes) -> int:

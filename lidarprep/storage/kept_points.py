@@ -15,6 +15,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +42,12 @@ class KeptPoints:
     rows: NDArray[np.int64]
     stand_ins: NDArray[np.uint32] | None = None
 
-    def carry(self, values: NDArray[np.uint32], points_in: int) -> NDArray[np.uint32]:
+    def carry(self, values: NDArray[np.unsignedinteger[Any]], points_in: int) -> NDArray[np.uint32]:
         """Return values of the attachment's points (K,) as values of the source's points (N,): 0 for those dropped."""
         if self.stand_ins is not None:
-            return np.concatenate((np.zeros(1, dtype=np.uint32), values))[self.stand_ins]
+            of_number = np.zeros(len(values) + 1, dtype=np.uint32)
+            of_number[1:] = values
+            return of_number[self.stand_ins]
         carried = np.zeros(points_in, dtype=np.uint32)
         carried[self.rows] = values
         return carried
