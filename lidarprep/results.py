@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from lidarprep.storage.store import in_threads
 
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient, Task
+    from lidarprep.labels.kitti import LabelCamera
 
 # Which of a task's metadata says what it was made of, as `submit` writes it: {"manifest": URL, "fingerprint": …}.
 METADATA_KEY = "lidarprep"
@@ -350,11 +352,11 @@ def write_results(
 
 def files_of(fetched: TaskLabels, format: str, storage: StorageOptions | None) -> Iterator[tuple[str, bytes]]:
     """Yield the files of a format: name and content."""
-    from lidarprep.labels import points, tables
+    from lidarprep.labels import kitti, nuscenes, openlabel, points, tables
 
     labels = fetched.labels
-    keys = KeyMaker()
-    names = [keys.stem(one.id) for one in labels.frames]
+    numbered = format in ("kitti", "semantickitti")
+    names = _names([one.id for one in labels.frames], numbered=numbered)
     tabular: dict[str, Callable[[Labels], Iterator[tuple[str, bytes]]]] = {
         "json": tables.write_json,
         "csv": tables.write_csv,
@@ -365,6 +367,49 @@ def files_of(fetched: TaskLabels, format: str, storage: StorageOptions | None) -
         yield from points.write_npy(labels, names)
     elif format == "semantickitti":
         yield from points.write_semantickitti(labels, names)
+    elif format == "nuscenes":
+        yield from nuscenes.write_nuscenes(labels, names, f"task-{fetched.task.id}")
+    elif format == "openlabel":
+        yield from openlabel.write_openlabel(labels)
+    else:
+        yield from kitti.write_kitti(labels, names, _label_camera(fetched.manifest, storage))
+
+
+def _names(ids: Sequence[str], *, numbered: bool) -> list[str]:
+    """Return the stems of frames' files; `numbered`: of six digits where their ids are numbers, as KITTI's are."""
+    if numbered and all(re.fullmatch("[0-9]{1,6}", one) for one in ids) and len({int(one) for one in ids}) == len(ids):
+        return [f"{int(one):06}" for one in ids]
+    keys = KeyMaker()
+    return [keys.stem(one) for one in ids]
+
+
+def _label_camera(manifest: Manifest | None, storage: StorageOptions | None) -> LabelCamera:
+    """Return the first camera of the first attachment that has one; one without images that looks ahead, if none has.
+
+    Raises:
+        StorageError: The attachment cannot be read.
+    """
+    from lidarprep.attachments import FrameFormat, get_format
+    from lidarprep.labels.kitti import LabelCamera
+    from lidarprep.storage.content import decompressed
+
+    attachment_format = None if manifest is None else get_format(manifest.format)
+    if manifest is None or not isinstance(attachment_format, FrameFormat) or not manifest.attachments:
+        return LabelCamera.ahead()
+    key, record = manifest.objects()[0]
+    with closing(store_of(manifest, storage)) as store:
+        data = store.get(key)
+        if data is None:
+            raise StorageError(f"{place_name(store.location(key))} is gone: the cameras' calibration is in it")
+    frame = attachment_format.decode(decompressed(data, key) if manifest.is_compressed(record) else data)
+    image = min(frame.images, key=lambda one: one.camera.index, default=None)
+    if image is None or image.world_from_camera is None or frame.world_from_ego is None:
+        return LabelCamera.ahead()
+    lens = image.camera.intrinsics
+    shrunk = image.scale_factor
+    matrix = np.array([[lens.fx, lens.skew, lens.cx], [0.0, lens.fy, lens.cy], [0.0, 0.0, shrunk]]) / shrunk
+    size = None if lens.width is None or lens.height is None else (lens.width, lens.height)
+    return LabelCamera(image.world_from_camera.inverse() @ frame.world_from_ego, matrix, size)
 
 
 def _write(
