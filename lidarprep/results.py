@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -156,6 +156,11 @@ class _Reader:
         source = f"task {self.task.id}"
         found: dict[str, Any] = {}
         response = self.task.response or {}
+        notes: tuple[str, ...] = ()
+        if scene := next((name for name, content in self.files.items() if content.find(b"\0") >= 0), None):
+            of_scene = self._scene(self.files.pop(scene), frame, f"{source}, {scene}")
+            found |= {"cuboids": of_scene.cuboids, "points": of_scene.points}
+            notes = of_scene.notes
         annotations = self._parsed("annotations", source)
         if self.task.type == "lidartopdown" and isinstance(annotations, list):
             found["shapes"] = scale.shapes(annotations, f"{source}, annotations")
@@ -183,7 +188,7 @@ class _Reader:
                 fix="Name the manifest: --manifest (manifest=); or take them with --frame attachment.",
             )
         offset = (0.0, 0.0, 0.0) if self.manifest is None else self.manifest.world_offset
-        labels = Labels(tuple(self.frames), frame="attachment", world_offset=offset, **found)
+        labels = Labels(tuple(self.frames), frame="attachment", world_offset=offset, notes=notes, **found)
         return labels.in_frame(frame)
 
     def _parsed(self, name: str, source: str) -> Any:
@@ -217,10 +222,50 @@ class _Reader:
             fix="Is it the manifest that the task was made of? Name it with --manifest (manifest=).",
         )
 
+    def _scene(self, content: bytes, frame: LabelsFrame, source: str) -> Labels:
+        """Read a result that is a Sensor Fusion Scene with annotations: JSON has no zero byte, and such a file has.
+
+        ASSUMED: the reference does not print this result; Scale's own library of scenes reads such files.
+        """
+        from lidarprep.attachments import SceneFormat, get_format
+
+        scene_format = get_format("sfs")
+        assert isinstance(scene_format, SceneFormat)  # noqa: S101
+        labels = scene_format.read_annotations(content, source=source)
+        rows = self._rows(len(labels.frames), "the scene")
+        cuboids, points = labels.cuboids, labels.points
+        if cuboids is not None and len(cuboids):
+            cuboids = replace(cuboids, frame=np.array(rows, dtype=np.int64)[cuboids.frame])
+        if points is None:
+            return replace(labels, cuboids=cuboids)
+        frames = scene_format.decode(content, source=source).frames
+        listed: list[NDArray[Any]] = []
+        for row, values in enumerate(points.values):
+            device = None if values is None else frames[row].points().device
+            if device is not None and len(device) and (device != device[0]).any():
+                note = "labels of the points of a scene of several lidars are left out: their order is not recorded"
+                return replace(labels, cuboids=cuboids, points=None, notes=(*labels.notes, note))
+            listed.append(np.zeros(0, dtype=np.uint32) if values is None else values)
+        carried = self._carried(points.index, points.label, points.instance, listed, rows, frame, source)
+        return replace(labels, cuboids=cuboids, points=carried)
+
     def _points(self, frame: LabelsFrame, source: str) -> PointLabels:
-        """Read labels of points; of all of the recording's points unless they are wanted as in the attachments."""
+        """Read labels of points."""
         index, label, instance, listed = scale.point_labels(self.files.pop("point_segmentations"), source)
         rows = self._rows(len(listed), "point_segmentations")
+        return self._carried(index, label, instance, listed, rows, frame, source)
+
+    def _carried(
+        self,
+        index: NDArray[np.uint32],
+        label: NDArray[np.object_],
+        instance: NDArray[np.bool_],
+        listed: list[NDArray[Any]],
+        rows: Sequence[int],
+        frame: LabelsFrame,
+        source: str,
+    ) -> PointLabels:
+        """Return labels of all of the recording's points, unless they are wanted as in the attachments."""
         values: list[NDArray[Any] | None] = [None] * len(self.frames)
         if self.manifest is None:
             return PointLabels(index, label, instance, tuple(one.astype(np.uint32) for one in listed))

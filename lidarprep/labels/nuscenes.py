@@ -3,7 +3,8 @@
 Translations are of the box's centre in the global frame, which is the recording's world; sizes are (width, length,
 height); rotations are quaternions (w, x, y, z) of a box that looks along its own +x. Lidar and ego are one frame here:
 the recording's points are in ego. The file names of sample_data are those that the layout has: the points themselves
-are not written. With labels of points, lidarseg/ holds a class for each point.
+are not written. With labels of points, lidarseg/ holds a class for each point; the kit knows the colours of nuScenes'
+own classes only, and takes others by its argument `colormap`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from lidarprep.scene.pose import matrices
 VERSION = "v1.0-labels"
 CHANNEL = "LIDAR_TOP"
 
+# The class of points without a label, as the kit's own colours name it.
+NO_LABEL = "noise"
+
 _Record = dict[str, Any]
 _VISIBILITIES = ("v0-40", "v40-60", "v60-80", "v80-100")
 
@@ -47,7 +51,7 @@ def write_nuscenes(labels: Labels, names: Sequence[str], scene_name: str) -> Ite
     classes: list[str] = []
     if labels.points is not None:
         classes = class_names(labels.points)
-        for number, name in enumerate(classes):
+        for number, name in enumerate([NO_LABEL, *classes[1:]]):
             tables.category(name)["index"] = number
         for row, values in enumerate(labels.points.values):
             if values is None:

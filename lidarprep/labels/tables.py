@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError, MissingExtraError
 from lidarprep.scene import Cuboids, LabelledFrame, Labels, Pose, Shapes
@@ -209,6 +210,24 @@ def read_labels(content: bytes, name: str, frame: LabelsFrame = "world") -> Labe
         cuboids=Cuboids.of_rows(found),
         shapes=Shapes.of_rows(shapes) if shapes else None,
     )
+
+
+def read_objects(content: bytes, name: str) -> tuple[NDArray[np.uint32], NDArray[np.object_], NDArray[np.bool_]]:
+    """Read the objects that labels of points are of, of a file that `write_json` wrote: numbers, labels, instances.
+
+    Raises:
+        FormatError: It lists none.
+    """
+    document, _ = _json_rows(content, name)
+    try:
+        objects = document["objects"]
+        return (
+            np.array([int(one["index"]) for one in objects], dtype=np.uint32),
+            np.array([str(one["label"]) for one in objects], dtype=object),
+            np.array([bool(one.get("instance")) for one in objects], dtype=np.bool_),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise FormatError(name, found="no list of objects", expected='"objects": [{"index", "label"}, …]') from None
 
 
 def _json_rows(content: bytes, name: str) -> tuple[Mapping[str, Any], list[_Row]]:

@@ -117,7 +117,8 @@ def write(folder: Path, files: Iterator[tuple[str, bytes]]) -> Path:
 DEVKIT = """
 import json, sys
 from nuscenes.nuscenes import NuScenes
-nusc = NuScenes("v1.0-labels", sys.argv[1], verbose=False)
+colours = {name: (1, 2, 3) for name in ("noise", "Car", "road", "Pedestrian")}
+nusc = NuScenes("v1.0-labels", sys.argv[1], verbose=False, colormap=colours)
 found = []
 for sample in nusc.sample:
     boxes = nusc.get_boxes(sample["data"]["LIDAR_TOP"])
@@ -150,7 +151,7 @@ def test_the_nuscenes_development_kit_reads_what_is_written(readers: Path, tmp_p
     pose = labels.frames[1].world_from_ego
     assert pose is not None
     np.testing.assert_allclose(found["pose"]["translation"], pose.translation)
-    assert found["lidarseg"] == {"0": "unlabeled", "1": "Car", "2": "road", "3": "Pedestrian"}
+    assert found["lidarseg"] == {"0": "noise", "1": "Car", "2": "road", "3": "Pedestrian"}
     assert (folder / "lidarseg/v1.0-labels/0_lidarseg.bin").read_bytes() == bytes([0, 1, 2, 2])
 
 
