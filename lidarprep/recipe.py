@@ -167,14 +167,15 @@ class TaskRecipe(CheckedModel, defer_build=True):
 
     Args:
         type: Its type, as in the API's path: lidarannotation, multistage, …
-        params: Its parameters, by the API's names; attachments come from the manifest.
-        unique_id: Id of your own that no other task may have.
+        params: Its parameters, by the API's names; attachments come from the manifest. A region and base annotations
+            lie in the recording's world; `coordinates: attachment` says otherwise.
+        unique_id: Id of your own that no other task may have; "auto" for one made of the content, "none" for none.
         api_url: Address of the API; SCALE_API_URL or Scale's where it is left out.
     """
 
     type: str
     params: dict[str, Any] = Field(default_factory=dict)
-    unique_id: str | None = None
+    unique_id: str = "auto"
     api_url: str | None = None
 
 

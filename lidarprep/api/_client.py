@@ -16,7 +16,7 @@ from lidarprep.api._access import Access, ClientBase
 from lidarprep.api._listing import Query, TaskFilters, next_query, task_query
 from lidarprep.api._operations import Operations
 from lidarprep.api._task import AsyncTask, Task
-from lidarprep.api._transport import ConnectionOptions
+from lidarprep.api._transport import MOST_CONNECTIONS, ConnectionOptions
 from lidarprep.errors import LidarprepError
 
 Arguments = ParamSpec("Arguments")
@@ -92,7 +92,7 @@ class ScaleClient(ClientBase):
         *,
         timeout: float = 30.0,
         retries: int = 5,
-        max_connections: int = 100,
+        max_connections: int = MOST_CONNECTIONS,
         proxy: str | None = None,
         ca_bundle: str | PathLike[str] | None = None,
         client_certificate: str | PathLike[str] | None = None,
@@ -118,6 +118,7 @@ class ScaleClient(ClientBase):
     create_lidar_topdown = _blocking(Operations.create_lidar_topdown)
     create_lidar_linking = _blocking(Operations.create_lidar_linking)
     create_multistage = _blocking(Operations.create_multistage)
+    create_sensor_fusion = _blocking(Operations.create_sensor_fusion)
     create_categorization = _blocking(Operations.create_categorization)
     create_transcription = _blocking(Operations.create_transcription)
     create_phonecall = _blocking(Operations.create_phonecall)
@@ -136,6 +137,18 @@ class ScaleClient(ClientBase):
     delete_tags = _blocking(Operations.delete_tags)
     set_dependent_options = _blocking(Operations.set_dependent_options)
     force_dependents = _blocking(Operations.force_dependents)
+    audit_task = _blocking(Operations.audit_task)
+    create_batch = _blocking(Operations.create_batch)
+    finalize_batch = _blocking(Operations.finalize_batch)
+    get_batch = _blocking(Operations.get_batch)
+    batch_status = _blocking(Operations.batch_status)
+    list_batches = _blocking(Operations.list_batches)
+    create_project = _blocking(Operations.create_project)
+    get_project = _blocking(Operations.get_project)
+    list_projects = _blocking(Operations.list_projects)
+    set_project_params = _blocking(Operations.set_project_params)
+    upload_file = _blocking(Operations.upload_file)
+    import_file = _blocking(Operations.import_file)
     wait = _blocking(Operations.wait)
     annotations = _blocking(Operations.annotations)
     annotations_json = _blocking(Operations.annotations_json)
@@ -174,7 +187,8 @@ class AsyncScaleClient(Operations[AsyncTask]):
     """A client of the Scale API for asyncio; close it, or use it in an `async with` statement.
 
     Its methods are those of ScaleClient, and are awaited; so are its tasks' methods. Hundreds of calls may run at once:
-    they share `max_connections` connections, and wait for a free one as long as it takes.
+    they share `max_connections` connections, and wait for a free one as long as it takes. A client belongs to one event
+    loop.
 
     Args: as ScaleClient's; `transport` and `sleep` are asynchronous.
 
@@ -190,7 +204,7 @@ class AsyncScaleClient(Operations[AsyncTask]):
         *,
         timeout: float = 30.0,
         retries: int = 5,
-        max_connections: int = 100,
+        max_connections: int = MOST_CONNECTIONS,
         proxy: str | None = None,
         ca_bundle: str | PathLike[str] | None = None,
         client_certificate: str | PathLike[str] | None = None,
@@ -205,9 +219,14 @@ class AsyncScaleClient(Operations[AsyncTask]):
             raise access
         options = ConnectionOptions(timeout, max_connections, proxy, ca_bundle, client_certificate, client_key)
         http = options.open(httpx.AsyncClient, access.api_url, transport)
-        super().__init__(
-            access, http.request, sleep, retries, clock, lambda task: AsyncTask(**vars(task)).bound_to(self)
-        )
+        # httpx looks through all connections for each waiting request at each event: what waits here costs nothing.
+        free = asyncio.Semaphore(options.max_connections)
+
+        async def request(*args: Any, **keywords: Any) -> httpx.Response:
+            async with free:
+                return await http.request(*args, **keywords)
+
+        super().__init__(access, request, sleep, retries, clock, lambda task: AsyncTask(**vars(task)).bound_to(self))
         self._http = http
 
     def iter_tasks(self, **filters: Unpack[TaskFilters]) -> AsyncIterator[AsyncTask]:

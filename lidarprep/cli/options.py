@@ -36,12 +36,27 @@ Accept = Annotated[list[str] | None, typer.Option("--accept", metavar="CODE", he
 UniqueId = Annotated[
     str | None,
     typer.Option(
-        metavar="ID|auto",
-        help="Id of your own that no other task may have. auto: made of the task's content, so that submitting it "
-        "again gives the task that is there.",
+        metavar="ID|auto|none",
+        help="Id of your own that no other task may have. auto, the default: made of the task's content, so that "
+        "submitting it again gives the task that is there. none: submitting it again makes another task.",
+        show_default=False,
     ),
 ]
-Live = Annotated[bool, typer.Option("--live", help="Submit with a live key: people do the task, and it costs money.")]
+Resubmit = Annotated[
+    bool,
+    typer.Option("--resubmit", help="Where its task is canceled or in error, free the unique id and make it again."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the request as JSON on stdout; send nothing.")]
+Coordinates = Annotated[
+    str | None,
+    typer.Option(
+        metavar="recording|attachment",
+        help="Where a region and base annotations among the parameters lie: in the recording's world, the default, and "
+        "are shifted as its points were; or as in the attachment.",
+        show_default=False,
+    ),
+]
+Live = Annotated[bool, typer.Option("--live", help="Use a live key: people do the work, and it costs money.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask for nothing; a live key is used as if with --live.")]
 ApiUrl = Annotated[
     str | None, typer.Option("--api-url", help="Address of the API; else SCALE_API_URL, else Scale's own.")

@@ -37,6 +37,9 @@ def test_the_key_is_the_user_name_of_basic_auth_with_an_empty_password(api, crea
     assert (scheme, base64.b64decode(credentials)) == ("Basic", b"test_key:")
 
 
+AT = {"position": {"x": 0, "y": 0}}
+
+
 @pytest.mark.parametrize(
     ("method", "parameters", "path"),
     [
@@ -52,7 +55,7 @@ def test_the_key_is_the_user_name_of_basic_auth_with_an_empty_password(api, crea
         ),
         (
             "create_lidar_topdown",
-            {"project": "p", "attachments": FRAMES, "region_of_interest_3d": {"length": 1}, "geometries": {"line": {}}},
+            {"project": "p", "attachments": FRAMES, "region_of_interest_3d": AT, "geometries": {"line": {}}},
             "lidartopdown",
         ),
         (
@@ -272,7 +275,8 @@ def test_a_closed_client_sends_nothing_more(api) -> None:
 
 def test_help_shows_the_parameters_of_a_create_method() -> None:
     signature = inspect.signature(ScaleClient.create_lidar_annotation)
-    assert list(signature.parameters)[:4] == ["self", "attachments", "attachment_type", "labels"]
+    assert list(signature.parameters)[:2] == ["self", "labels"]
+    assert {"attachments", "attachment_type", "manifest", "coordinates"} < set(signature.parameters)
     assert signature.parameters["tags"].annotation == "Tags | None"
     assert "LidarAnnotation" in (ScaleClient.create_lidar_annotation.__doc__ or "")
 
