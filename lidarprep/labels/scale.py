@@ -165,6 +165,22 @@ def shapes(content: Any, source: str) -> Shapes:
     return Shapes.of_rows(found)
 
 
+def base_annotations(columns: Shapes) -> dict[str, Any]:
+    """Return shapes as a topdown task begins with: `annotations`, in the form that `shapes` reads, as they are."""
+    written = []
+    for row in range(len(columns)):
+        vertices = [dict(zip("xyz", vertex, strict=True)) for vertex in columns.vertices[row].tolist()]
+        shape = {
+            "uuid": columns.track[row],
+            "label": columns.label[row],
+            "type": columns.type[row],
+            "vertices": [{axis: value for axis, value in one.items() if not math.isnan(value)} for one in vertices],
+        }
+        attributes = dict(columns.attributes[row])
+        written.append(shape | ({"attributes": attributes} if attributes else {}))
+    return {"annotations": written}
+
+
 # ---- labels of points ----------------------------------------------------------------------------------------------
 
 

@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError, RecipeError
-from lidarprep.labels import kitti, nuscenes, openlabel, tables
+from lidarprep.labels import kitti, nuscenes, openlabel, scale, tables
 from lidarprep.scene import Cuboids, LabelledFrame, Labels, PointLabels, Scene
 from lidarprep.scene.labels import LabelsFrame
 
@@ -57,6 +58,27 @@ class Prelabels:
         if labels.cuboids is None or not (len(labels.cuboids) or labels.points or labels.shapes):
             raise RecipeError(f"{path} holds no labels", fix="Name other pre-labels, or leave --prelabels out.")
         return cls(labels, reader.digest.hexdigest())
+
+    def notes(self, format: str) -> list[str]:
+        """Return what attachments of a format do not hold of them, a sentence.
+
+        Raises:
+            RecipeError: They hold nothing of them, and no task begins with them.
+        """
+        if format == "sfs":
+            return [] if self.labels.shapes is None else ["a Sensor Fusion Scene does not hold top-down shapes"]
+        if self.labels.shapes is None:
+            raise RecipeError(
+                f"pre-labels of cuboids and points go into a Sensor Fusion Scene; the format is {format}",
+                fix="Prepare with --format sfs, or leave --prelabels out.",
+            )
+        unheld = self.labels.points is not None or (self.labels.cuboids is not None and len(self.labels.cuboids) > 0)
+        return [f"of the pre-labels {format} attachments take the top-down shapes only"] if unheld else []
+
+    @property
+    def base_annotations(self) -> dict[str, Any] | None:
+        """What a topdown task begins with, in the recording's own world; None where there are no top-down shapes."""
+        return None if self.labels.shapes is None else scale.base_annotations(self.labels.shapes)
 
     def of_attachments(self, offset: tuple[float, float, float]) -> Labels:
         """Return the labels in the attachments' world."""

@@ -147,6 +147,7 @@ class Run:
         prelabels = None
         if self.recipe.prelabels is not None:
             prelabels = Prelabels.read(self.recipe.prelabels, self.recipe.prelabels_frame, self.scene)
+            prelabels.notes(self.recipe.format)  # refuses what no attachment holds, before any work is done
         digest = "" if prelabels is None else prelabels.digest
         identity = RunIdentity.of(self.scene, self.recipe, self.storage, self.tasks, digest)
         if current is not None and not overwrite:
@@ -165,6 +166,10 @@ class Run:
             findings = gravest_first([*builder.findings(), *checks.findings()])
             refuse(findings, accept=self.recipe.accept, strict=self.recipe.strict)
             manifest = builder.build(self.scene, self.recipe, self.storage, settings, identity, findings)
+            if prelabels is not None:
+                notes = [*manifest.notes, *prelabels.notes(self.recipe.format)]
+                more = {"base_annotations": prelabels.base_annotations, "notes": notes}
+                manifest = manifest.model_copy(update=more)
             self.require_stored(manifest)
             try:
                 manifest = replace_manifest(self.store, manifest, version)

@@ -269,6 +269,8 @@ class Manifest(_Record):
         notes: What the run guessed, a sentence each.
         findings: What the checks found odd about the recording and what was kept of it, the gravest first.
         accepted: Codes of findings that would ruin a task, and that the user has accepted.
+        base_annotations: Top-down pre-labels that a topdown task begins with, by the API's names, in the recording's
+            own world; None where there are none.
     """
 
     lidarprep: str = Field(default_factory=lambda: version("lidarprep"))
@@ -288,6 +290,7 @@ class Manifest(_Record):
     notes: list[str] = []
     findings: list[Finding] = []
     accepted: list[str] = []
+    base_annotations: dict[str, Any] | None = None
 
     _location: str = PrivateAttr(default="")
 
