@@ -288,8 +288,8 @@ class _Place:
 
     def number(self, name: str, default: float | None = None) -> float:
         value = self.content.get(name)
-        if value is None:
-            value = default
+        if value is None and default is not None:
+            return default
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e300:
             raise self.refuse(self._shown(name), f"{name}, a number")
         return float(value)
