@@ -10,6 +10,7 @@ own classes only, and takes others by its argument `colormap`.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from lidarprep.scene.pose import matrices
 
 VERSION = "v1.0-labels"
 CHANNEL = "LIDAR_TOP"
+MAP = "maps/blank.png"
 
 # The class of points without a label, as the kit's own colours name it.
 NO_LABEL = "noise"
@@ -60,11 +62,21 @@ def write_nuscenes(labels: Labels, names: Sequence[str], scene_name: str) -> Ite
             filename = f"lidarseg/{VERSION}/{names[row]}_lidarseg.bin"
             yield filename, lidarseg_bytes(labels.points, classes, values)
             lidarseg.append({"token": data, "sample_data_token": data, "filename": filename})
-        for number, record in enumerate(tables.records["category"]):
-            record.setdefault("index", len(classes) + number)
+        others = [record for record in tables.records["category"] if "index" not in record]
+        for number, record in enumerate(others, len(classes)):
+            record["index"] = number
         tables.records["lidarseg"] = lidarseg
+    yield MAP, _blank_image()
     for table, records in tables.records.items():
         yield f"{VERSION}/{table}.json", orjson.dumps(records, option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def _blank_image() -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("L", (1, 1)).save(out, "PNG")
+    return out.getvalue()
 
 
 def token_of(*parts: object) -> str:
@@ -137,6 +149,10 @@ class _Tables:
         date = "" if first is None else datetime.fromtimestamp(first / 1e9, UTC).date().isoformat()
         self.records["log"].append(
             {"token": log, "logfile": self.scene, "vehicle": "", "date_captured": date, "location": ""}
+        )
+        # The kit asks for a map of each log, and that its image is there; this one shows nothing.
+        self.records["map"].append(
+            {"token": token_of(log, "map"), "log_tokens": [log], "category": "semantic_prior", "filename": MAP}
         )
         self.records["scene"].append(
             {

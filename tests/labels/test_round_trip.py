@@ -20,7 +20,7 @@ LIDAR = {"instruction": "Label.", "callback_url": "https://example.com/c", "labe
 
 
 def submitted(client: ScaleClient, manifest: lp.Manifest, task_type: str = "lidarannotation") -> lp.Task:
-    return lp.submit(manifest, task_type, LIDAR, client, accept=[one.code for one in manifest.findings])
+    return lp.submit(manifest, task_type, LIDAR, client, unique_id=None, accept=[one.code for one in manifest.findings])
 
 
 def kept_of(manifest: lp.Manifest, row: int) -> kept_points.KeptPoints:
