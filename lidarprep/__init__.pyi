@@ -51,22 +51,29 @@ from .repair import Repair, repair
 from .report import overlay, side_view, top_down
 from .report.export import ExportResult, export
 from .report.page import write_report
+from .results import WrittenResults, results, write_results
 from .run import RunResult, run
 from .sample import write_sample
 from .scene import (
+    Boxes2D,
     Camera,
     CameraImage,
+    Cuboids,
     Distortion,
     Finding,
     Frame,
     GpsPose,
     Intrinsics,
+    LabelledFrame,
+    Labels,
     Lidar,
     PointCloud,
+    PointLabels,
     Pose,
     RadarPoints,
     RegionOfInterest3D,
     Scene,
+    Shapes,
     Trajectory,
 )
 from .storage import Manifest, StorageOptions, load_manifest
@@ -81,11 +88,13 @@ __all__ = [
     "AsyncScaleClient",
     "AsyncTask",
     "BadRequestError",
+    "Boxes2D",
     "Camera",
     "CameraImage",
     "CheckOptions",
     "ConflictError",
     "Cuboid",
+    "Cuboids",
     "DamagedObject",
     "Distortion",
     "EncodingError",
@@ -98,6 +107,8 @@ __all__ = [
     "GpsPose",
     "Inspection",
     "Intrinsics",
+    "LabelledFrame",
+    "Labels",
     "Lidar",
     "LidarprepError",
     "Manifest",
@@ -109,6 +120,7 @@ __all__ = [
     "OpenOptions",
     "ParameterError",
     "PointCloud",
+    "PointLabels",
     "Pose",
     "Progress",
     "Pruning",
@@ -125,6 +137,7 @@ __all__ = [
     "Scene",
     "SceneError",
     "ServerError",
+    "Shapes",
     "SourceChangedError",
     "StorageError",
     "StorageOptions",
@@ -140,6 +153,7 @@ __all__ = [
     "Verification",
     "WaitTimeoutError",
     "WhoAmI",
+    "WrittenResults",
     "__version__",
     "convert",
     "export",
@@ -154,6 +168,7 @@ __all__ = [
     "read_annotations",
     "read_points",
     "repair",
+    "results",
     "run",
     "side_view",
     "submit",
@@ -162,5 +177,6 @@ __all__ = [
     "verify",
     "write_points",
     "write_report",
+    "write_results",
     "write_sample",
 ]

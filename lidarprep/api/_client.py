@@ -153,6 +153,7 @@ class ScaleClient(ClientBase):
     wait = _blocking(Operations.wait)
     annotations = _blocking(Operations.annotations)
     annotations_json = _blocking(Operations.annotations_json)
+    response_files = _blocking(Operations.response_files)
     _page = _blocking(Operations._page)
 
     def iter_tasks(self, **filters: Unpack[TaskFilters]) -> Iterator[Task]:

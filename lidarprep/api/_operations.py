@@ -37,10 +37,11 @@ from lidarprep.api._requests import (
     task_request,
 )
 from lidarprep.api._responses import Failure, Redirect
-from lidarprep.api._task import AsyncTask, OnPoll, Task, TaskState, annotations_source
+from lidarprep.api._task import AsyncTask, OnPoll, Task, TaskState, annotations_source, linked_files
 from lidarprep.api._task_types import check_dependents
 from lidarprep.api._transport import LONGEST_RETRY_AFTER_S, HttpRequest, Sleep, Transport
 from lidarprep.errors import (
+    ApiError,
     BadRequestError,
     ParameterError,
     TaskEndedError,
@@ -56,6 +57,9 @@ POLL_GROWTH = 1.5
 POLL_JITTER = 0.2
 
 MOST_REDIRECTS = 5
+
+# What stores answer to links that have expired.
+REFUSED_LINKS = (400, 401, 403, 404, 410)
 
 Keywords = ParamSpec("Keywords")
 Result = TypeVar("Result")
@@ -387,6 +391,31 @@ class Operations(ProjectOperations, Generic[AnyTask]):
             FormatError: They are not JSON.
         """
         return (await self._annotations(_id(task)))[0]
+
+    async def response_files(self, task: TaskState[Any, Any] | str) -> tuple[AnyTask, dict[str, bytes]]:
+        """Retrieve the files that a completed task's response links to, by the response's keys.
+
+        Links expire: the task is retrieved first, and once more if a link is refused.
+
+        Returns:
+            The task as it is now; the content of each {"url": …} of its response.
+
+        Raises:
+            ParameterError: It is not completed.
+        """
+        found: dict[str, bytes] = {}
+        for is_last in (False, True):
+            current = await self._get(_id(task))
+            try:
+                for name, url in linked_files(current).items():
+                    if name not in found:
+                        found[name] = (await self._fetch(url))[0]
+            except ApiError as refused:
+                if is_last or refused.status not in REFUSED_LINKS:
+                    raise
+                continue
+            break
+        return self._bind(current), found
 
     async def _annotations(self, task_id: str) -> tuple[Any, str]:
         """Retrieve annotations, and their source for messages."""

@@ -36,6 +36,7 @@ EPILOG = """Worked examples:
   lidarprep whoami
   lidarprep submit out/manifest.json --type lidarannotation --params task.yaml --dry-run
   lidarprep tasks wait 5a99e20de50d4979ce6d291e
+  lidarprep results 5a99e20de50d4979ce6d291e --out labels/ --format nuscenes
   lidarprep tasks list --status error --json
   lidarprep callbacks serve --store callbacks.db --exec ./take-in
 """
@@ -94,6 +95,10 @@ _COMMANDS = {
     ),
     "submit": ("submit:command", "Submit what prepare stored as a task; the same again finds its task."),
     "run": ("run:command", "Prepare, store and submit as a recipe file says; flags override it."),
+    "results": (
+        "results:command",
+        "Fetch the labels of completed tasks, bring them back to the recording, and write them as files.",
+    ),
     "whoami": (
         "tasks:whoami",
         "Show whether the API key is a test or a live one, and whether the API takes it.",

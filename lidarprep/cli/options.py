@@ -114,6 +114,12 @@ def _recipe_options() -> dict[str, Any]:
             None,
             "--odometry/--no-odometry",
         ),
+        "prelabels": (
+            str,
+            "Labels to begin with, in a .sfs: KITTI, nuScenes, OpenLABEL, tables.",
+            "FILE|DIR",
+        ),
+        "prelabels_frame": (str, "What they count from, if they don't say it; else world.", "world|ego"),
         "skip_bad_frames": (
             bool,
             "Go on without frames that cannot be read; the manifest lists them.",

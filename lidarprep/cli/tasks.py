@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -193,6 +194,10 @@ def wait(
     timeout: Annotated[
         float | None, typer.Option(min=0, metavar="S", help="Seconds to wait at most; else as long as it takes.")
     ] = None,
+    results: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Write its labels to this folder once it is completed, as `results` does."),
+    ] = None,
     api_url: o.ApiUrl = None,
     json: o.Json = False,
 ) -> None:
@@ -201,8 +206,12 @@ def wait(
         with _waiting(task_id) as tell:
             task = client.wait(task_id, timeout, on_poll=lambda polled: tell(polled.status))
         _show(task, api_url, json)
-    if task.status != "completed":
-        raise typer.Exit(1)
+        if task.status != "completed":
+            raise typer.Exit(1)
+        if results is not None:
+            from lidarprep.cli.results import write
+
+            write(client, task.id, Path(results))
 
 
 @app.command()

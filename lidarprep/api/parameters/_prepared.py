@@ -59,6 +59,8 @@ class PreparedFrames(Protocol):
     @property
     def fingerprint(self) -> str | None: ...
     @property
+    def base_annotations(self) -> dict[str, Any] | None: ...
+    @property
     def presign_hours(self) -> float | None: ...
     @property
     def findings(self) -> list[Finding]: ...
@@ -78,6 +80,7 @@ class Prepared:
         device_height: Height of the device above the ground, metres.
         world_offset: (x, y, z) metres that were taken from the recording's world coordinates.
         metadata: Entries of the task's metadata.
+        base_annotations: What a topdown task begins with, in the recording's world.
     """
 
     urls: Sequence[str]
@@ -87,6 +90,7 @@ class Prepared:
     device_height: float | None = None
     world_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    base_annotations: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, manifest: PreparedFrames, urls: Sequence[str] | None = None) -> Prepared:
@@ -105,6 +109,7 @@ class Prepared:
             device_height=height,
             world_offset=manifest.world_offset,
             metadata={METADATA_KEY: {name: value for name, value in origin.items() if value}},
+            base_annotations=manifest.base_annotations,
         )
 
 
@@ -160,6 +165,8 @@ def fill_in(
             filled["region_of_interest_3d"] = _shifted_region(prepared.region_of_interest_3d, prepared.world_offset)
         if prepared.device_height is not None and not {"device_height", "deviceHeight"} & set(given):
             filled["device_height"] = _whole_metres(prepared.device_height)
+        if prepared.base_annotations is not None:
+            filled["base_annotations"] = _shifted(prepared.base_annotations, prepared.world_offset)
     if coordinates == "recording" and any(prepared.world_offset):
         for name in ("region_of_interest_3d", "base_annotations"):
             if name in given:
