@@ -36,6 +36,7 @@ from .errors import (
     ServerError,
     SourceChangedError,
     StorageError,
+    TaskEndedError,
     TransportError,
     UnauthorizedError,
     UniqueIdConflictError,
@@ -50,26 +51,33 @@ from .repair import Repair, repair
 from .report import overlay, side_view, top_down
 from .report.export import ExportResult, export
 from .report.page import write_report
+from .results import WrittenResults, results, write_results
 from .run import RunResult, run
 from .sample import write_sample
 from .scene import (
+    Boxes2D,
     Camera,
     CameraImage,
+    Cuboids,
     Distortion,
     Finding,
     Frame,
     GpsPose,
     Intrinsics,
+    LabelledFrame,
+    Labels,
     Lidar,
     PointCloud,
+    PointLabels,
     Pose,
     RadarPoints,
     RegionOfInterest3D,
     Scene,
+    Shapes,
     Trajectory,
 )
 from .storage import Manifest, StorageOptions, load_manifest
-from .submit import submit
+from .submit import TaskRequest, submit, task_request
 from .verify import DamagedObject, Verification, verify
 
 __version__: str
@@ -80,11 +88,13 @@ __all__ = [
     "AsyncScaleClient",
     "AsyncTask",
     "BadRequestError",
+    "Boxes2D",
     "Camera",
     "CameraImage",
     "CheckOptions",
     "ConflictError",
     "Cuboid",
+    "Cuboids",
     "DamagedObject",
     "Distortion",
     "EncodingError",
@@ -97,6 +107,8 @@ __all__ = [
     "GpsPose",
     "Inspection",
     "Intrinsics",
+    "LabelledFrame",
+    "Labels",
     "Lidar",
     "LidarprepError",
     "Manifest",
@@ -108,6 +120,7 @@ __all__ = [
     "OpenOptions",
     "ParameterError",
     "PointCloud",
+    "PointLabels",
     "Pose",
     "Progress",
     "Pruning",
@@ -124,12 +137,15 @@ __all__ = [
     "Scene",
     "SceneError",
     "ServerError",
+    "Shapes",
     "SourceChangedError",
     "StorageError",
     "StorageOptions",
     "Task",
+    "TaskEndedError",
     "TaskPage",
     "TaskRecipe",
+    "TaskRequest",
     "Trajectory",
     "TransportError",
     "UnauthorizedError",
@@ -137,6 +153,7 @@ __all__ = [
     "Verification",
     "WaitTimeoutError",
     "WhoAmI",
+    "WrittenResults",
     "__version__",
     "convert",
     "export",
@@ -151,12 +168,15 @@ __all__ = [
     "read_annotations",
     "read_points",
     "repair",
+    "results",
     "run",
     "side_view",
     "submit",
+    "task_request",
     "top_down",
     "verify",
     "write_points",
     "write_report",
+    "write_results",
     "write_sample",
 ]

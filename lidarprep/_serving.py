@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import threading
 import time
@@ -42,7 +43,7 @@ def serve_until_stopped(
     port: int = 0,
     max_connections: int | None = None,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM.
+    """Serve until Ctrl-C, SIGTERM or SIGHUP.
 
     Args:
         app: ASGI application.
@@ -60,7 +61,34 @@ def serve_until_stopped(
         if on_start:
             # The socket listens by now: a request that comes before the server runs waits for it.
             on_start(_origin(listener) + path)
-        _server(app, max_connections).run(sockets=[listener])
+        server = _server(app, max_connections)
+        with _ending_on_hang_up(server):
+            server.run(sockets=[listener])
+
+
+@contextmanager
+def _ending_on_hang_up(server: uvicorn.Server) -> Iterator[None]:
+    """End the server on SIGHUP as uvicorn does on SIGTERM: in good order, and then by the handler that was there.
+
+    A handler that raises would leave the event loop in the middle of its work, with a traceback of each part of it.
+    """
+    before = signal.getsignal(signal.SIGHUP)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    hung_up = False
+
+    def stop(*_: object) -> None:
+        nonlocal hung_up
+        hung_up = server.should_exit = True
+
+    signal.signal(signal.SIGHUP, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    if hung_up:
+        signal.raise_signal(signal.SIGHUP)
 
 
 @contextmanager

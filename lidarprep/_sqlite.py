@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any, Self
 
 from lidarprep.errors import StorageError
 
 IN_MEMORY = ":memory:"
+
+OWNER_ONLY = 0o600
 
 # Transactions are short. A process that holds the file for longer has a problem.
 LONGEST_WAIT_FOR_LOCK_S = 30.0
@@ -19,6 +23,8 @@ LONGEST_WAIT_FOR_LOCK_S = 30.0
 
 class Database:
     """One connection for all threads, since each connection to ":memory:" is a database of its own.
+
+    The file can be read by its owner alone: what it keeps has presigned URLs.
 
     Args:
         path: SQLite file, created if missing; ":memory:" for none.
@@ -47,6 +53,9 @@ class Database:
         self.what = what
         self._lock = threading.RLock()
         try:
+            if self.path != IN_MEMORY:
+                with suppress(OSError):  # connecting says what is wrong with the path
+                    os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY))
             self._connection = sqlite3.connect(
                 self.path, check_same_thread=False, isolation_level=None, timeout=LONGEST_WAIT_FOR_LOCK_S
             )
@@ -55,6 +64,8 @@ class Database:
                 # power cut could bring the journal back and undo the commit.
                 self._connection.execute(f"PRAGMA synchronous = {'EXTRA' if durable else 'NORMAL'}")
                 self._create(schema, version, application_id)
+                if self.path != IN_MEMORY:
+                    self._keep_private()  # before there are further files, whose mode SQLite takes from this one
                 if not durable:
                     self._connection.execute("PRAGMA journal_mode = WAL")
             except sqlite3.Error:
@@ -65,6 +76,13 @@ class Database:
                 f"{self.path} can't be opened as a {what}: {cause}",
                 fix=f"Name the file of a {what}, or a new file in a folder that exists.",
             ) from None
+
+    def _keep_private(self) -> None:
+        """Take a file of an earlier version from the others that could read it; a file of somebody else stays."""
+        file = Path(self.path)
+        found = file.stat()
+        if found.st_uid == os.geteuid() and found.st_mode & 0o077:
+            file.chmod(OWNER_ONLY)
 
     def _create(self, schema: Sequence[str], version: int, application_id: int) -> None:
         """Create the tables in an empty file; refuse a file that holds something else."""

@@ -21,6 +21,7 @@ LidarprepError                 every error that lidarprep raises on purpose, in 
     ├── NotFoundError          404  no such task
     ├── RateLimitError         429  too many requests
     ├── ServerError            5xx  the server failed
+    ├── TaskEndedError         the task that has the unique_id is canceled or in error
     ├── WaitTimeoutError       a task was waited for and is not done yet
     └── TransportError         no answer: connection refused, cut or not made
         └── RequestTimeoutError  no answer in time
@@ -287,6 +288,22 @@ class RateLimitError(ApiError):
 
 class ServerError(ApiError):
     """5xx: the server failed."""
+
+
+class TaskEndedError(ApiError):
+    """The task that has the unique_id is canceled or in error: nothing comes of it, and no other was made.
+
+    Args:
+        message: What is wrong.
+        task_id: The task that has the unique_id.
+        task_status: Its status: "canceled" or "error".
+        fix: How to make the task again.
+    """
+
+    def __init__(self, message: str, *, task_id: str, task_status: str, fix: str | None = None) -> None:
+        self.task_id = task_id
+        self.task_status = task_status
+        super().__init__(message, fix=fix)
 
 
 class WaitTimeoutError(ApiError):

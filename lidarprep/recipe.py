@@ -78,6 +78,10 @@ class Recipe(CheckedModel):
         max_speed: Metres a second that the device may seem to move at before the checks find it odd.
         odometry: Whether a Sensor Fusion Scene gives the device's poses as a sensor of their own, too. The
             specification knows such a sensor; the official validator (0.5.4) refuses it.
+        prelabels: File or folder of pre-labels, which a Sensor Fusion Scene holds as annotations, and which a topdown
+            task begins with.
+        prelabels_frame: What their coordinates count from, where the files do not say it; the world where it is left
+            out.
     """
 
     # The only nested value whose keys pydantic itself checks; nested models bring their own errors.
@@ -104,6 +108,8 @@ class Recipe(CheckedModel):
     strict: bool = False
     max_speed: Annotated[FiniteFloat, Field(gt=0)] = DEFAULT_MAX_SPEED_M_S
     odometry: bool = False
+    prelabels: str | None = None
+    prelabels_frame: Literal["world", "ego"] | None = None
 
     def select(self, frames: Sequence[Frame]) -> list[Frame]:
         """Return those of a scene's frames that are prepared, in time order.
@@ -140,6 +146,8 @@ class Recipe(CheckedModel):
             raise ValueError(
                 f"odometry is for a Sensor Fusion Scene (sfs); a {self.format} frame has its device's pose"
             )
+        if self.prelabels_frame is not None and self.prelabels is None:
+            raise ValueError("prelabels_frame is given without prelabels")
         return self
 
 
@@ -159,14 +167,18 @@ class TaskRecipe(CheckedModel, defer_build=True):
 
     Args:
         type: Its type, as in the API's path: lidarannotation, multistage, …
-        params: Its parameters, by the API's names; attachments come from the manifest.
-        unique_id: Id of your own that no other task may have.
+        params: Its parameters, by the API's names; attachments come from the manifest. A region and base annotations
+            lie in the recording's world; `coordinates: attachment` says otherwise.
+        unique_id: Id of your own that no other task may have; "auto" for one made of the content, "none" for none.
+        upload: Project to upload images and attachments to by Scale's Files API; their own URLs are handed out where
+            it is left out.
         api_url: Address of the API; SCALE_API_URL or Scale's where it is left out.
     """
 
     type: str
     params: dict[str, Any] = Field(default_factory=dict)
-    unique_id: str | None = None
+    unique_id: str = "auto"
+    upload: str | None = None
     api_url: str | None = None
 
 

@@ -10,7 +10,7 @@ from lidarprep.datasets import open_scene
 from lidarprep.prepare import Progress, prepare
 from lidarprep.recipe import RunRecipe
 from lidarprep.storage import Manifest
-from lidarprep.submit import check_task, submit
+from lidarprep.submit import TaskRequest, check_task, submit, task_request
 
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient, Task
@@ -23,10 +23,12 @@ class RunResult:
     Args:
         manifest: What was stored.
         task: What was submitted, or None.
+        request: What would be submitted, of a dry run; else None.
     """
 
     manifest: Manifest
     task: Task | None = None
+    request: TaskRequest | None = None
 
 
 def run(
@@ -35,6 +37,9 @@ def run(
     client: ScaleClient | None = None,
     progress: Progress | None = None,
     on_prepared: Callable[[Manifest], None] | None = None,
+    on_request: Callable[[TaskRequest], None] = lambda request: None,
+    resubmit: bool = False,
+    dry_run: bool = False,
 ) -> RunResult:
     """Prepare, store and submit.
 
@@ -45,15 +50,25 @@ def run(
         client: Where to submit; made from the recipe's address and SCALE_API_KEY where it is None.
         progress: Told of each frame that is stored.
         on_prepared: Told when everything is stored, before it is submitted.
+        on_request: Told what will be submitted, before anything is sent.
+        resubmit: Where the task that has the unique id is canceled or in error, free the id and make the task again.
+        dry_run: Prepare and store, but submit nothing; no key is needed.
 
     Raises:
         LidarprepError: Whatever `open_scene`, `prepare` and `submit` raise.
     """
-    if recipe.task is not None and client is None:
+    if recipe.task is not None and client is None and not dry_run:
         from lidarprep.api import ScaleClient
 
         with ScaleClient(api_url=recipe.task.api_url) as made:
-            return run(recipe, client=made, progress=progress, on_prepared=on_prepared)
+            return run(
+                recipe,
+                client=made,
+                progress=progress,
+                on_prepared=on_prepared,
+                on_request=on_request,
+                resubmit=resubmit,
+            )
     if recipe.task is not None:
         check_task(recipe.recipe, recipe.task)
     opening = vars(recipe.opening) | {"points_frame": recipe.recipe.points_frame or recipe.opening.points_frame}
@@ -69,14 +84,23 @@ def run(
     )
     if on_prepared is not None:
         on_prepared(manifest)
-    if recipe.task is None or client is None:
+    if recipe.task is None:
         return RunResult(manifest)
+    if client is None or dry_run:
+        task_of = task_request(
+            manifest, recipe.task.type, recipe.task.params, unique_id=recipe.task.unique_id, upload=recipe.task.upload
+        )
+        on_request(task_of)
+        return RunResult(manifest, request=task_of)
     task = submit(
         manifest,
         recipe.task.type,
         recipe.task.params,
         client,
         unique_id=recipe.task.unique_id,
+        resubmit=resubmit,
+        upload=recipe.task.upload,
         storage=recipe.storage,
+        on_request=on_request,
     )
     return RunResult(manifest, task)

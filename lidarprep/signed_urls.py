@@ -48,7 +48,7 @@ def unsigned_sha256(data: bytes, attachment_format: FrameFormat, image_keys: Col
     Raises:
         FormatError: lidarprep has not written it so.
     """
-    unsigned = attachment_format.relink(data, lambda url: _key_in(url, image_keys) or url)
+    unsigned = attachment_format.relink(data, lambda url: key_in(url, image_keys) or url)
     return hashlib.sha256(unsigned).hexdigest()
 
 
@@ -148,7 +148,7 @@ def _renewed(
     expiries: list[int] = []
 
     def signed(url: str) -> str:
-        image = _key_in(url, own)
+        image = key_in(url, own)
         if image is None:
             return url
         fetch_url = store.fetch_url(image)
@@ -175,7 +175,7 @@ def _is_sound(data: bytes, record: AttachmentRecord, attachment_format: FrameFor
         return False
 
 
-def _key_in(url: str, keys: Collection[str]) -> str | None:
+def key_in(url: str, keys: Collection[str]) -> str | None:
     """Return which of the keys a URL ends in, or None. It may be one already."""
     path = unquote(urlsplit(url).path)
     return next((key for key in keys if path == key or path.endswith(f"/{key}")), None)

@@ -2,32 +2,176 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lidarprep.attachments import get_format
 from lidarprep.checks.codes import require_known
-from lidarprep.errors import RecipeError, StorageError, UniqueIdConflictError, place_name
+from lidarprep.errors import RecipeError, StorageError, place_name
 from lidarprep.recipe import Recipe, StorageOptions, TaskRecipe
-from lidarprep.scene import RegionOfInterest3D
 from lidarprep.scene.finding import refuse, refused
 from lidarprep.signed_urls import expires_soon, renew
 from lidarprep.storage import Manifest, store_of
 from lidarprep.storage.cache import missing_objects
 from lidarprep.storage.open import current_version, replace_manifest
+from lidarprep.uploads import planned_urls, upload_attachments
 
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient, Task
 
 log = logging.getLogger(__name__)
 
-# In place of a unique_id: one that is made of the task's content.
+# In place of a unique_id: one that is made of the task's content; none at all.
 AUTO = "auto"
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class TaskRequest:
+    """A task as it is about to be submitted.
+
+    Args:
+        type: As in the API's path.
+        parameters: By the API's names; the attachments' URLs are unsigned until the task is sent.
+        id_is_content: Its unique_id is made of its content.
+        manifest: What it is made of; None for a task of its parameters alone.
+    """
+
+    type: str
+    parameters: Mapping[str, Any]
+    id_is_content: bool
+    manifest: Manifest | None = None
+
+    @classmethod
+    def of(cls, task_type: str, parameters: Mapping[str, Any], *, unique_id: str | None = AUTO) -> TaskRequest:
+        """Return the request of a task of its parameters alone; `unique_id` as in `submit`.
+
+        Raises:
+            ParameterError: The parameters are refused.
+            RecipeError: Two unique ids are given.
+        """
+        from lidarprep.api import Strictness, check_parameters, content_unique_id
+
+        filled = _with_unique_id(parameters, unique_id)
+        is_auto = unique_id == AUTO and "unique_id" not in filled
+        if is_auto:
+            permissive = Strictness(local_files=True, unenforced_rules=False)
+            content = check_parameters(task_type, filled, permissive).to_wire()
+            filled["unique_id"] = content_unique_id(task_type, content)
+        return cls(task_type, filled, is_auto)
+
+    @property
+    def unique_id(self) -> str | None:
+        """Its unique_id, if it has one."""
+        found = self.parameters.get("unique_id")
+        return found if isinstance(found, str) and found else None
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Say what it is, for people: names and values."""
+        given = self.parameters
+        rows = [("type", self.type)]
+        rows += [(name, str(given[name])) for name in ("project", "batch") if given.get(name)]
+        attachments = self.manifest.attachments if self.manifest is not None else []
+        listed = given.get("attachments")
+        if isinstance(listed, (list, tuple)):
+            frames = sum(len(one.frames) for one in attachments) or len(listed)
+            rows.append(("frames", f"{frames:,}"))
+            rows.append(("labelled frames", f"{self._labelled(frames):,}"))
+        if labels := labels_of(given):
+            rows.append(("labels", ", ".join(labels)))
+        if self.manifest is not None and (counts := Counter(one.severity for one in self.manifest.findings)):
+            rows.append(("findings", ", ".join(f"{count} of severity {name}" for name, count in counts.items())))
+        rows.append(("unique id", self.unique_id or "none: the same again makes another task"))
+        return rows
+
+    def as_sent(self, api_url: str | None = None) -> dict[str, Any]:
+        """Return the request as JSON, but for its headers and what signs its URLs; it is checked as when it is sent.
+
+        Raises:
+            ParameterError: A parameter, or the API's address, is refused.
+        """
+        return request_as_json(self.type, self.parameters, api_url)
+
+    def _labelled(self, frames: int) -> int:
+        from lidarprep.steps.sampling import labelled_rows  # brings NumPy
+
+        rate = self.parameters.get("labeling_sample_rate")
+        return len(labelled_rows(frames, rate)) if isinstance(rate, int) and rate >= 1 else frames
+
+
+def request_as_json(task_type: str, parameters: Mapping[str, Any], api_url: str | None = None) -> dict[str, Any]:
+    """Return the request that creates a task as JSON, but for its headers; no key is needed.
+
+    Raises:
+        ParameterError: A parameter, or the API's address, is refused.
+    """
+    import json
+
+    from lidarprep.api import api_url_of, create_request
+
+    request = create_request(api_url_of(api_url), task_type, parameters)
+    return {"method": request.method, "url": request.url, "body": json.loads(request.body or b"{}")}
+
+
+def labels_of(parameters: Mapping[str, Any]) -> list[str]:
+    """Return the names of a task's labels, of its geometries too; subchoices are not listed."""
+    listed = parameters.get("labels")
+    found = list(listed) if isinstance(listed, (list, tuple)) else []
+    geometries = parameters.get("geometries")
+    for geometry in geometries.values() if isinstance(geometries, Mapping) else ():
+        objects = geometry.get("objects_to_annotate") if isinstance(geometry, Mapping) else None
+        found += objects if isinstance(objects, (list, tuple)) else []
+    return [str(one.get("choice", "?") if isinstance(one, Mapping) else getattr(one, "choice", one)) for one in found]
+
+
+def task_request(
+    manifest: Manifest,
+    task_type: str,
+    parameters: Mapping[str, Any],
+    *,
+    unique_id: str | None = AUTO,
+    upload: str | None = None,
+    accept: Collection[str] = (),
+) -> TaskRequest:
+    """Return the task that `submit` would submit; nothing is sent, signed or written.
+
+    Args, Raises: As `submit`.
+    """
+    from lidarprep.api import Prepared, fill_in
+
+    _require_typed(task_type)
+    own = {name: value for name, value in parameters.items() if name != "coordinates"}
+    coordinates = str(parameters.get("coordinates", "recording"))
+    content = _content(manifest, task_type, own, coordinates)
+    if _takes_frames(task_type, own):
+        require_known(accept, manifest.findings)
+        refuse(manifest.findings, accept={*manifest.accepted, *accept})
+    urls = None if upload is None else planned_urls(manifest, upload)
+    filled = _with_unique_id(fill_in(task_type, own, Prepared.of(manifest, urls), coordinates), unique_id)
+    is_auto = unique_id == AUTO and "unique_id" not in filled
+    if is_auto:
+        filled["unique_id"] = _unique_id(manifest, task_type, content)
+    return TaskRequest(task_type, filled, is_auto, manifest)
+
+
+def _with_unique_id(parameters: Mapping[str, Any], asked: str | None) -> dict[str, Any]:
+    """Return parameters with a unique_id that was asked for beside them.
+
+    Raises:
+        RecipeError: They hold another.
+    """
+    filled = {name: value for name, value in parameters.items() if name != "unique_id" or value is not None}
+    if asked in (None, AUTO, NONE):
+        return filled
+    given = filled.setdefault("unique_id", asked)
+    if given != asked:
+        raise RecipeError(
+            f"the parameters hold the unique_id {given!r}, and {asked!r} was asked for", fix="Give one of them."
+        )
+    return filled
 
 
 def submit(
@@ -36,10 +180,13 @@ def submit(
     parameters: Mapping[str, Any],
     client: ScaleClient,
     *,
-    unique_id: str | None = None,
+    unique_id: str | None = AUTO,
+    resubmit: bool = False,
+    upload: str | None = None,
     accept: Collection[str] = (),
     storage: StorageOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    on_request: Callable[[TaskRequest], None] = lambda request: None,
 ) -> Task:
     """Submit what a run stored as one task, after checking that all of it is there.
 
@@ -47,55 +194,57 @@ def submit(
     renewed in new attachments if they expire within the next hour.
 
     The manifest fills in what `parameters` leave out: the attachments and their type or scene_format, the
-    labeling_sample_rate, a topdown task's region and device height.
+    labeling_sample_rate, a topdown task's region and device height (in whole metres). The task's metadata says, under
+    "lidarprep", which manifest it is of.
 
     Args:
         manifest: What `prepare` stored.
         task_type: As in the API's path: "lidarannotation", "multistage", …
-        parameters: The task's parameters, by the API's names.
+        parameters: The task's parameters, by the API's names. A region and base annotations lie in the recording's
+            world, and are shifted as its points were; "coordinates": "attachment" among them says otherwise.
         client: Where to submit it.
         unique_id: Id of your own that no other task may have; "auto" for the one that `unique_id_of` makes of the
-            content. Where a task of the same content has it already, that task is returned and none is made.
+            content. Where a task of the same content has it already, that task is returned and none is made. "none"
+            or None for no id: then the same again makes another task.
+        resubmit: Where the task that has the unique_id is canceled or in error, free the id and make the task again.
+        upload: Project to upload images and attachments to by Scale's Files API, at most 80 MB each, in place of
+            handing out their own URLs; `uploads/` beside the manifest records what was uploaded.
         accept: Codes of findings that would ruin a task, and are accepted; the manifest records them.
         storage: How the store is reached.
-        progress: Told how many attachments of how many have renewed URLs of their images.
+        progress: Told how many files of how many are uploaded, or attachments have renewed URLs of their images.
+        on_request: Told what will be submitted, before anything is sent.
 
     Raises:
         FindingsError: The recording has a finding that would ruin the task, and it is not accepted.
         RecipeError: Such a task does not take the manifest's format; there is no finding of an accepted code.
         StorageError: Something of what the run stored is gone; or it cannot be reached, or be signed.
         ParameterError: The parameters are refused before anything is sent.
+        TaskEndedError: The task that has the unique_id is canceled or in error.
         UniqueIdConflictError: Another task has the unique_id.
         ManifestConflictError: Signed URLs were to be renewed, and another run has ended at the destination.
         ApiError: The API, or the way to it, said no.
     """
-    is_auto = unique_id == AUTO
-    if is_auto:
-        unique_id = unique_id_of(manifest, task_type, parameters)
-    recipe = _resolved_recipe(manifest)
-    task = TaskRecipe(type=task_type, params=dict(parameters), unique_id=unique_id)
-    require_taken(recipe, task)
-    urls: list[str] = []
-    if takes_frames(task):
+    request = task_request(manifest, task_type, parameters, unique_id=unique_id, upload=upload, accept=accept)
+    on_request(request)
+    filled = dict(request.parameters)
+    if _takes_frames(task_type, parameters):
         manifest = accept_findings(manifest, accept, storage)
-        if expires_soon(manifest):
-            _check_content(recipe, manifest, task)  # before minutes are spent on it
+        if upload is None and expires_soon(manifest):
             require_beside(manifest)
             manifest = renew(manifest, storage, progress=progress)
         require_all_there(manifest, storage)
-        urls = fetch_urls(manifest, storage)
-    filled_in = task_parameters(recipe, manifest.world_offset, task, urls)
+        filled["attachments"] = (
+            fetch_urls(manifest, storage)
+            if upload is None
+            else upload_attachments(manifest, client, upload, storage, progress=progress)
+        )
     try:
-        return client.create_task(task_type, filled_in)
-    except UniqueIdConflictError as conflict:
         # Such an id says that the content is the same; renewed attachments have other URLs.
-        if not is_auto or conflict.task_id is None:
-            raise
-        return client.get_task(conflict.task_id)
+        return client.create_task(task_type, filled, resubmit=resubmit, id_is_content=request.id_is_content)
     except (KeyboardInterrupt, SystemExit) as stop:
         stop.add_note(
             "the task may have been made; the same command again finds it by its unique id."
-            if "unique_id" in filled_in
+            if request.unique_id
             else "the task may have been made; without a unique id only `lidarprep tasks list` shows whether it was."
         )
         raise
@@ -134,45 +283,53 @@ def unique_id_of(manifest: Manifest, task_type: str, parameters: Mapping[str, An
         RecipeError: Such a task does not take the manifest's format.
         ParameterError: The parameters are refused.
     """
-    recipe = _resolved_recipe(manifest)
-    task = TaskRecipe(type=task_type, params=dict(parameters))
-    content = _check_content(recipe, manifest, task)
-    content.pop("unique_id", None)
-    if takes_frames(task):
+    own = {name: value for name, value in parameters.items() if name != "coordinates"}
+    coordinates = str(parameters.get("coordinates", "recording"))
+    return _unique_id(manifest, task_type, _content(manifest, task_type, own, coordinates))
+
+
+def _unique_id(manifest: Manifest, task_type: str, content: Mapping[str, Any]) -> str:
+    from lidarprep.api import content_unique_id
+
+    content = {name: value for name, value in content.items() if name != "unique_id"}
+    if content.get("attachments") == _STAND_IN:
         content["attachments"] = [record.unsigned_sha256 or record.sha256 for record in manifest.attachments]
-    text = json.dumps([task_type, _unsigned(content)], sort_keys=True, separators=(",", ":"))
-    return f"auto-{hashlib.sha256(text.encode()).hexdigest()}"
+    return content_unique_id(task_type, content)
 
 
-def _resolved_recipe(manifest: Manifest) -> Recipe:
-    """Return the recipe of a run, with the device height that it has estimated."""
-    recipe = Recipe(**manifest.recipe)
-    return recipe if manifest.settings is None else recipe.with_device_height(manifest.settings.device_height)
+# In place of the attachments' URLs, while the rest of a task is checked.
+_STAND_IN = ["https://example.com/attachment"]
 
 
-def _check_content(recipe: Recipe, manifest: Manifest, task: TaskRecipe) -> dict[str, Any]:
-    """Return what goes over the wire for a task, but for its attachments' URLs.
+def _content(manifest: Manifest, task_type: str, parameters: Mapping[str, Any], coordinates: str) -> dict[str, Any]:
+    """Return what goes over the wire for a task, but for its attachments' URLs and where its manifest lies.
 
     Raises:
         RecipeError, ParameterError: As `unique_id_of`.
     """
-    from lidarprep.api import Strictness, check_parameters
+    from lidarprep.api import Prepared, Strictness, check_parameters, fill_in
 
-    filled_in = task_parameters(recipe, manifest.world_offset, task, ["https://example.com/attachment"])
+    prepared = replace(Prepared.of(manifest, _STAND_IN), metadata={})
     # Whether the server can take the parameters is for the submission to say.
     permissive = Strictness(local_files=True, unenforced_rules=False)
-    return check_parameters(task.type, filled_in, permissive).to_wire()
+    return check_parameters(task_type, fill_in(task_type, parameters, prepared, coordinates), permissive).to_wire()
 
 
-def _unsigned(value: Any) -> Any:
-    """Return JSON with its URLs without their signatures."""
-    from lidarprep.api import unsigned
+def _require_typed(task_type: str) -> None:
+    """Refuse a type without a model: nothing of a manifest would be filled in."""
+    from lidarprep.api import TASK_TYPES
 
-    if isinstance(value, Mapping):
-        return {key: _unsigned(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_unsigned(item) for item in value]
-    return unsigned(value) if isinstance(value, str) else value
+    if task_type not in TASK_TYPES:
+        raise RecipeError(
+            f"there is no task type {task_type!r} that a manifest fills in; known are {', '.join(TASK_TYPES)}",
+            fix="`lidarprep tasks create` makes tasks of other types.",
+        )
+
+
+def _takes_frames(task_type: str, parameters: Mapping[str, Any]) -> bool:
+    from lidarprep.api import takes_frames
+
+    return takes_frames(task_type, parameters)
 
 
 def check_task(recipe: Recipe, task: TaskRecipe) -> None:
@@ -181,83 +338,17 @@ def check_task(recipe: Recipe, task: TaskRecipe) -> None:
     Raises:
         ParameterError, RecipeError: It could not.
     """
-    from lidarprep.api import check_parameters
+    from lidarprep.api import Prepared, check_parameters, fill_in
 
-    check_parameters(task.type, task_parameters(recipe, (0.0, 0.0, 0.0), task, ["https://example.com/frame"]))
-
-
-# Which attachments a task takes, and what a multistage task calls them.
-_TAKEN = {
-    "lidarannotation": ("json", "protobuf"),
-    "lidarsegmentation": ("json", "protobuf"),
-    "lidartopdown": ("json", "protobuf"),
-    "multistage": ("sfs", "json"),
-}
-_SCENE_FORMATS = {"sfs": "sensor_fusion", "json": "split_base64"}
-
-
-def require_taken(recipe: Recipe, task: TaskRecipe) -> None:
-    """Check that a task of prepared frames takes them in the recipe's format.
-
-    Raises:
-        RecipeError: It does not.
-    """
-    taken = _TAKEN.get(task.type, ())
-    if recipe.format in taken or not takes_frames(task):
-        return
-    titles = " or ".join(get_format(name).title for name in taken)
-    flags = ", or ".join(f"--format {name}" for name in taken)
-    advice = f"Prepare again with {flags}"
-    if recipe.format == "sfs":
-        advice += ", or make a multistage task"
-    raise RecipeError(
-        f"a {task.type} task takes {titles}; what was prepared is {get_format(recipe.format).title}", fix=f"{advice}."
+    _require_typed(task.type)
+    prepared = Prepared(
+        urls=["https://example.com/frame"],
+        format=recipe.format,
+        region_of_interest_3d=recipe.region_of_interest_3d,
     )
-
-
-def takes_frames(task: TaskRecipe) -> bool:
-    """Tell whether a task is made of prepared frames, and not from a finished lidar task or over an aerial image."""
-    return task.type in _TAKEN and not {"attachments", "attachment", "lidar_task"} & set(task.params)
-
-
-def task_parameters(
-    recipe: Recipe, world_offset: tuple[float, float, float], task: TaskRecipe, urls: Sequence[str]
-) -> dict[str, Any]:
-    """Return a task's parameters, by the API's names: the recipe's, and over them the task's own.
-
-    Raises:
-        RecipeError: Such a task does not take the recipe's format, or two unique ids are given.
-    """
-    require_taken(recipe, task)
-    if task.unique_id is not None and task.params.get("unique_id", task.unique_id) != task.unique_id:
-        raise RecipeError(
-            f"the parameters hold the unique_id {task.params['unique_id']!r}, and {task.unique_id!r} was asked for",
-            fix="Give one of them.",
-        )
-    parameters: dict[str, Any] = {}
-    if takes_frames(task):
-        parameters["attachments"] = list(urls)
-        if task.type in ("lidarannotation", "lidarsegmentation"):
-            parameters["attachment_type"] = recipe.format
-    if task.type == "lidarannotation" and recipe.labeling_sample_rate is not None and not recipe.only_labelled:
-        parameters["labeling_sample_rate"] = recipe.labeling_sample_rate
-    if task.type == "multistage" and recipe.format in _SCENE_FORMATS:
-        parameters["scene_format"] = _SCENE_FORMATS[recipe.format]
-    if task.type == "lidartopdown":
-        if recipe.region_of_interest_3d is not None:
-            parameters["region_of_interest_3d"] = _shifted(recipe.region_of_interest_3d, world_offset).to_api()
-        # "auto" is only here before anything is prepared; "deviceHeight" is the wire's name for it.
-        if isinstance(recipe.device_height, float) and "deviceHeight" not in task.params:
-            parameters["device_height"] = recipe.device_height
-    if task.unique_id is not None:
-        parameters["unique_id"] = task.unique_id
-    return parameters | task.params
-
-
-def _shifted(region: RegionOfInterest3D, offset: tuple[float, float, float]) -> RegionOfInterest3D:
-    """Return the region in the attachments' world frame, which is the recording's less the offset."""
-    x, y, z = (place - shift for place, shift in zip(region.position, offset, strict=True))
-    return replace(region, position=(x, y, z))
+    own = {name: value for name, value in task.params.items() if name != "coordinates"}
+    coordinates = str(task.params.get("coordinates", "recording"))
+    check_parameters(task.type, fill_in(task.type, own, prepared, coordinates))
 
 
 def fetch_urls(manifest: Manifest, storage: StorageOptions | None = None) -> list[str]:

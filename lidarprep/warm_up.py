@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lidarprep.attachments import get_format
+from lidarprep.labels.scale import point_labels
 from lidarprep.pointfiles import read_points
 from lidarprep.sample import write_sample
 from lidarprep.scene import Camera, CameraImage, Frame, Intrinsics, PointCloud, Pose, Trajectory
@@ -51,8 +52,9 @@ def _steps(folder: Path) -> Iterator[Callable[[], Any]]:
         timed = _frame(timestamp=True, positions=np.zeros((1, 3), dtype=dtype)).with_points_in("ego")
         yield partial(Deskew(path), replace(timed, timestamp=0), StepReport())
         yield partial(ToWorld(), frame, StepReport())
-        yield partial(VoxelDownsample(1.0), frame, StepReport())
-        yield partial(VoxelDownsample(1.0, "nearest"), frame, StepReport())
+        two_in_a_voxel = _frame(positions=np.zeros((2, 3), dtype=dtype))
+        yield partial(VoxelDownsample(1.0), two_in_a_voxel, StepReport())
+        yield partial(VoxelDownsample(1.0, "nearest"), two_in_a_voxel, StepReport())
         yield partial(_align, np.dtype(dtype))
     yield partial(shared_voxels, np.zeros((1, 3)), np.zeros((1, 3)), np.eye(3, 4)[None], 1.0, np.zeros(1))
     for name in ("json", "protobuf"):
@@ -60,6 +62,7 @@ def _steps(folder: Path) -> Iterator[Callable[[], Any]]:
         yield partial(attachment_format.decode, attachment_format.encode(_frame()))
         for present in product((False, True), repeat=4):
             yield partial(attachment_format.encode, _frame(*present))
+    yield partial(point_labels, b'{"objects": [], "point_objects": [[0]]}', "warm-up")
     (folder / "points.csv").write_text("x,y,z\n1,2,3\n")
     yield partial(read_points, folder / "points.csv")
     yield partial(read_points, _las_file(folder / "points.las"))

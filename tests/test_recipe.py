@@ -36,14 +36,3 @@ def test_what_makes_no_sense_is_one_error_that_names_the_file(tmp_path: Path, te
     with pytest.raises(lp.RecipeError, match=message) as refused:
         lp.Recipe.from_yaml(tmp_path / "recipe.yaml")
     assert str(refused.value).startswith(str(tmp_path / "recipe.yaml"))
-
-
-def test_the_region_of_a_topdown_task_is_shifted_as_its_points_are() -> None:
-    from lidarprep.recipe import TaskRecipe
-    from lidarprep.submit import task_parameters
-
-    recipe = lp.Recipe(region_of_interest_3d=lp.RegionOfInterest3D((400_010.0, 20.0, 0.0), 30, 20), device_height=1.8)
-    task = TaskRecipe(type="lidartopdown", params={"project": "p"})
-    parameters = task_parameters(recipe, (400_000.0, 0.0, 0.0), task, ["s3://b/1.json"])
-    assert parameters["region_of_interest_3d"]["position"] == {"x": 10, "y": 20, "z": 0}
-    assert parameters["device_height"] == 1.8

@@ -9,12 +9,13 @@
 written once as coroutines; _client.py has the two clients: one runs them to their end, the other is awaited.
 """
 
-from lidarprep.api._access import DEFAULT_API_URL, WhoAmI, checked_api_url, is_loopback, is_web_address
+from lidarprep.api._access import DEFAULT_API_URL, WhoAmI, api_url_of, checked_api_url, is_loopback, is_web_address
 from lidarprep.api._annotations import Cuboid, FrameAnnotations, read_annotations
 from lidarprep.api._client import AsyncScaleClient, ScaleClient
-from lidarprep.api._conflicts import unsigned
+from lidarprep.api._conflicts import content_unique_id
 from lidarprep.api._listing import TaskFilters, TaskPage, task_query
-from lidarprep.api._requests import checked_metadata
+from lidarprep.api._projects import MAX_FILE_BYTES, Batch, BatchPage, BatchStatus, Project, StoredFile
+from lidarprep.api._requests import checked_metadata, create_request
 from lidarprep.api._secrets import ApiKey
 from lidarprep.api._task import AsyncTask, Task
 from lidarprep.api._task_types import (
@@ -47,20 +48,28 @@ from lidarprep.api.parameters import (
     LidarTopdown,
     Multistage,
     Phonecall,
+    SensorFusion,
     Strictness,
     TaskParameters,
     Transcription,
+    UntypedTask,
 )
+from lidarprep.api.parameters._prepared import METADATA_KEY, Prepared, fill_in, require_taken, takes_frames
 
 __all__ = [
     "DEFAULT_API_URL",
+    "MAX_FILE_BYTES",
     "MAX_TAGS",
+    "METADATA_KEY",
     "TASK_TYPES",
     "Annotation",
     "ApiKey",
     "AsyncScaleClient",
     "AsyncTask",
     "AudioTranscription",
+    "Batch",
+    "BatchPage",
+    "BatchStatus",
     "Categorization",
     "Comparison",
     "Cuboid",
@@ -77,7 +86,11 @@ __all__ = [
     "LidarTopdown",
     "Multistage",
     "Phonecall",
+    "Prepared",
+    "Project",
     "ScaleClient",
+    "SensorFusion",
+    "StoredFile",
     "Strictness",
     "Task",
     "TaskFilters",
@@ -85,11 +98,16 @@ __all__ = [
     "TaskParameters",
     "TaskType",
     "Transcription",
+    "UntypedTask",
     "WhoAmI",
+    "api_url_of",
     "check_dependents",
     "check_parameters",
     "checked_api_url",
     "checked_metadata",
+    "content_unique_id",
+    "create_request",
+    "fill_in",
     "is_loopback",
     "is_web_address",
     "parse_param",
@@ -97,8 +115,9 @@ __all__ = [
     "read_annotations",
     "read_dependents",
     "read_parameters",
+    "require_taken",
+    "takes_frames",
     "task_query",
     "task_type_at",
     "task_type_named",
-    "unsigned",
 ]

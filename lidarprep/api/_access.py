@@ -40,6 +40,15 @@ def checked_api_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def api_url_of(given: str | None) -> str:
+    """Return the API's address: the given one, or that of the environment (SCALE_API_URL), or Scale's own.
+
+    Raises:
+        ParameterError: It is not the address of an API.
+    """
+    return checked_api_url(given or os.environ.get("SCALE_API_URL") or DEFAULT_API_URL)
+
+
 def is_web_address(url: str) -> bool:
     """Whether a request can be sent to `url`: a whole http or https URL with a host."""
     parts = url_parts(url)
@@ -71,6 +80,15 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def is_private(url: str) -> bool:
+    """Whether the host of `url` is an address that only a private network has: 10.0.0.0/8, link-local and the like."""
+    try:
+        address = ipaddress.ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
+    return not address.is_global and not address.is_loopback
+
+
 def requires_confirmation(key_mode: KeyMode | None, api_url: str) -> bool:
     """Whether to ask before a task is created: people do a live key's tasks, which costs money.
 
@@ -98,7 +116,7 @@ class Access:
         if isinstance(key, MissingKeyError):
             return key
         try:
-            return cls(key, checked_api_url(api_url or os.environ.get("SCALE_API_URL") or DEFAULT_API_URL))
+            return cls(key, api_url_of(api_url))
         except ParameterError as error:
             return error.with_traceback(None)
 

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
@@ -16,7 +17,7 @@ from lidarprep.api._access import Access, ClientBase
 from lidarprep.api._listing import Query, TaskFilters, next_query, task_query
 from lidarprep.api._operations import Operations
 from lidarprep.api._task import AsyncTask, Task
-from lidarprep.api._transport import ConnectionOptions
+from lidarprep.api._transport import MOST_CONNECTIONS, ConnectionOptions
 from lidarprep.errors import LidarprepError
 
 Arguments = ParamSpec("Arguments")
@@ -92,7 +93,7 @@ class ScaleClient(ClientBase):
         *,
         timeout: float = 30.0,
         retries: int = 5,
-        max_connections: int = 100,
+        max_connections: int = MOST_CONNECTIONS,
         proxy: str | None = None,
         ca_bundle: str | PathLike[str] | None = None,
         client_certificate: str | PathLike[str] | None = None,
@@ -118,6 +119,7 @@ class ScaleClient(ClientBase):
     create_lidar_topdown = _blocking(Operations.create_lidar_topdown)
     create_lidar_linking = _blocking(Operations.create_lidar_linking)
     create_multistage = _blocking(Operations.create_multistage)
+    create_sensor_fusion = _blocking(Operations.create_sensor_fusion)
     create_categorization = _blocking(Operations.create_categorization)
     create_transcription = _blocking(Operations.create_transcription)
     create_phonecall = _blocking(Operations.create_phonecall)
@@ -136,9 +138,22 @@ class ScaleClient(ClientBase):
     delete_tags = _blocking(Operations.delete_tags)
     set_dependent_options = _blocking(Operations.set_dependent_options)
     force_dependents = _blocking(Operations.force_dependents)
+    audit_task = _blocking(Operations.audit_task)
+    create_batch = _blocking(Operations.create_batch)
+    finalize_batch = _blocking(Operations.finalize_batch)
+    get_batch = _blocking(Operations.get_batch)
+    batch_status = _blocking(Operations.batch_status)
+    list_batches = _blocking(Operations.list_batches)
+    create_project = _blocking(Operations.create_project)
+    get_project = _blocking(Operations.get_project)
+    list_projects = _blocking(Operations.list_projects)
+    set_project_params = _blocking(Operations.set_project_params)
+    upload_file = _blocking(Operations.upload_file)
+    import_file = _blocking(Operations.import_file)
     wait = _blocking(Operations.wait)
     annotations = _blocking(Operations.annotations)
     annotations_json = _blocking(Operations.annotations_json)
+    response_files = _blocking(Operations.response_files)
     _page = _blocking(Operations._page)
 
     def iter_tasks(self, **filters: Unpack[TaskFilters]) -> Iterator[Task]:
@@ -169,11 +184,47 @@ class ScaleClient(ClientBase):
         self.close()
 
 
+class _InThreads:
+    """Carries the requests of an asynchronous client by a blocking one, in a thread for each connection.
+
+    httpx's asynchronous pool looks through all connections and waiting requests at each event, and takes twice the CPU
+    time of the blocking one for each request: benchmarks/api.py.
+    """
+
+    def __init__(self, http: httpx.Client, most: int) -> None:
+        self._http = http
+        self._pool = ThreadPoolExecutor(most, thread_name_prefix="lidarprep-api")
+
+    async def request(self, *args: Any, **keywords: Any) -> httpx.Response:
+        work = functools.partial(self._http.request, *args, **keywords)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    async def aclose(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._http.close()
+
+
+class _Bounded:
+    """Carries requests by an asynchronous client, so many at once."""
+
+    def __init__(self, http: httpx.AsyncClient, most: int) -> None:
+        self._http = http
+        self._free = asyncio.Semaphore(most)
+
+    async def request(self, *args: Any, **keywords: Any) -> httpx.Response:
+        async with self._free:
+            return await self._http.request(*args, **keywords)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+
 class AsyncScaleClient(Operations[AsyncTask]):
     """A client of the Scale API for asyncio; close it, or use it in an `async with` statement.
 
     Its methods are those of ScaleClient, and are awaited; so are its tasks' methods. Hundreds of calls may run at once:
-    they share `max_connections` connections, and wait for a free one as long as it takes.
+    they share `max_connections` connections, and wait for a free one as long as it takes. The request of a call that is
+    cancelled goes on, and its response is dropped.
 
     Args: as ScaleClient's; `transport` and `sleep` are asynchronous.
 
@@ -189,7 +240,7 @@ class AsyncScaleClient(Operations[AsyncTask]):
         *,
         timeout: float = 30.0,
         retries: int = 5,
-        max_connections: int = 100,
+        max_connections: int = MOST_CONNECTIONS,
         proxy: str | None = None,
         ca_bundle: str | PathLike[str] | None = None,
         client_certificate: str | PathLike[str] | None = None,
@@ -203,11 +254,14 @@ class AsyncScaleClient(Operations[AsyncTask]):
         if isinstance(access, LidarprepError):
             raise access
         options = ConnectionOptions(timeout, max_connections, proxy, ca_bundle, client_certificate, client_key)
-        http = options.open(httpx.AsyncClient, access.api_url, transport)
-        super().__init__(
-            access, http.request, sleep, retries, clock, lambda task: AsyncTask(**vars(task)).bound_to(self)
-        )
-        self._http = http
+        self._http: _InThreads | _Bounded
+        if transport is None:
+            http = options.open(httpx.Client, access.api_url, None)
+            self._http = _InThreads(http, options.max_connections)
+        else:
+            self._http = _Bounded(options.open(httpx.AsyncClient, access.api_url, transport), options.max_connections)
+        request = self._http.request
+        super().__init__(access, request, sleep, retries, clock, lambda task: AsyncTask(**vars(task)).bound_to(self))
 
     def iter_tasks(self, **filters: Unpack[TaskFilters]) -> AsyncIterator[AsyncTask]:
         """Iterate over all tasks, newest first; for `async for`. See ScaleClient's `iter_tasks`."""

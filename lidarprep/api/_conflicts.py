@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -14,7 +15,8 @@ from lidarprep.api._requests import ApiRequest, list_request, task_request
 from lidarprep.api._responses import Failure
 from lidarprep.api._task import Task
 from lidarprep.api._transport import Transport
-from lidarprep.errors import ApiError, BadRequestError, NotFoundError, UniqueIdConflictError
+from lidarprep.api.parameters._prepared import METADATA_KEY
+from lidarprep.errors import ApiError, BadRequestError, NotFoundError, TaskEndedError, UniqueIdConflictError
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +35,20 @@ _SIGNING = re.compile(
 )
 
 
-async def existing_task(transport: Transport, task_type: str, request: ApiRequest, error: ApiError) -> Task:
+async def existing_task(
+    transport: Transport, task_type: str, request: ApiRequest, error: ApiError, *, id_is_content: bool = False
+) -> Task:
     """Return the task that has a request's unique_id, made by an earlier run or by a try whose response was lost.
 
+    Args:
+        transport: Asks the API.
+        task_type: The request's.
+        request: The create that was refused.
+        error: Why.
+        id_is_content: The unique_id is made of the content, so a task that has it is the same.
+
     Raises:
+        TaskEndedError: The task is canceled or in error.
         ApiError: The given error is not about a unique_id, or no task or another one has it.
     """
     sent = json.loads(request.body or b"{}")
@@ -46,7 +58,7 @@ async def existing_task(transport: Transport, task_type: str, request: ApiReques
     found = await _task_with(transport, unique_id, error.task_id)
     if found is None:
         raise error
-    difference = first_difference(task_type, sent, found)
+    difference = None if id_is_content else first_difference(task_type, sent, found)
     if difference is not None:
         raise UniqueIdConflictError(
             f"the unique_id {unique_id!r} is taken by task {found.id}, which is another task: {difference}",
@@ -56,8 +68,17 @@ async def existing_task(transport: Transport, task_type: str, request: ApiReques
             fix=f"Choose another unique_id, or free this one: cancel task {found.id} with clear_unique_id.",
             task_id=found.id,
         )
-    level = logging.INFO if found.status not in ("canceled", "error") else logging.WARNING
-    log.log(level, "the unique_id %r has its task already: %s, %s", unique_id, found.id, found.status)
+    if found.status in ("canceled", "error"):
+        why = f" ({found.problem})" if found.problem else ""
+        put_right = "Put that right, and submit" if found.status == "error" else "Submit"
+        raise TaskEndedError(
+            f"the unique_id {unique_id!r} has its task already, {found.id}, and that is"
+            f" {'in error' if found.status == 'error' else 'canceled'}{why}: no other was made",
+            task_id=found.id,
+            task_status=found.status,
+            fix=f"{put_right} again with --resubmit (resubmit=True), which frees the unique_id for another task.",
+        )
+    log.info("the unique_id %r has its task already: %s, %s", unique_id, found.id, found.status)
     return found
 
 
@@ -94,6 +115,8 @@ def first_difference(task_type: str, sent: Mapping[str, Any], task: Task) -> str
             shown = task.params.get(SHOWN_AS.get(name, name))
         if shown is None:
             continue
+        if name == "metadata" and isinstance(here, Mapping):
+            here = {key: value for key, value in here.items() if key != METADATA_KEY}
         if name == "tags" and isinstance(here, list) and isinstance(shown, list):
             missing = [tag for tag in here if tag not in shown]
             difference = f"tags lack {missing[0]!r} there" if missing else None
@@ -122,6 +145,25 @@ def _difference(place: str, here: Any, there: Any) -> str | None:
     # True is not 1, but 5 is 5.0 once it went through JSON.
     same = here == there and isinstance(here, bool) == isinstance(there, bool)
     return None if same else f"{place} is {_shown(there)} there, {_shown(here)} here"
+
+
+def content_unique_id(task_type: str, content: Mapping[str, Any]) -> str:
+    """Return the unique_id that is made of what a task is: "auto-" and a SHA-256, 64 hex digits.
+
+    It is of the task's type and its parameters by their names on the wire, as JSON with sorted keys. What signs a URL
+    for a while does not count.
+    """
+    text = json.dumps([task_type, _unsigned(content)], sort_keys=True, separators=(",", ":"))
+    return f"auto-{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _unsigned(value: Any) -> Any:
+    """Return JSON with its URLs without their signatures."""
+    if isinstance(value, Mapping):
+        return {key: _unsigned(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unsigned(item) for item in value]
+    return unsigned(value) if isinstance(value, str) else value
 
 
 def unsigned(text: str) -> object:

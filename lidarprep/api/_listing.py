@@ -15,7 +15,7 @@ MOST_TASKS_A_PAGE = 100
 
 # The reference's list of statuses to filter by lacks "error", which its own text on unique ids names.
 STATUSES = ("pending", "completed", "canceled", "error")
-REVIEW_STATUSES = ("accepted", "fixed", "commented", "rejected")
+REVIEW_STATUSES = ("accepted", "fixed", "commented", "rejected", "pending")
 
 Moment: TypeAlias = datetime | date | str
 OneOrMore: TypeAlias = str | Iterable[str]
@@ -49,11 +49,13 @@ class TaskFilters(TypedDict, total=False):
     project: str | None
     batch: str | None
     customer_review_status: OneOrMore | None
-    """Result of the customer's audit: accepted, fixed, commented or rejected."""
+    """Result of the customer's audit: accepted, fixed, commented or rejected; pending where there was none."""
     unique_id: OneOrMore | None
     tags: OneOrMore | None
     include_attachment_url: bool | None
     """Show the attachments as presigned URLs."""
+    limited_response: bool | None
+    """Show tasks without their parameters and responses, which may be megabytes."""
     limit: int | None
     """Tasks on a page, 1 to 100; 100 by default."""
 
@@ -224,7 +226,7 @@ _READERS: Mapping[str, Callable[[str, Any], list[str]]] = {
     "customer_review_status": _one_of(REVIEW_STATUSES),
     "unique_id": _texts,
     "tags": _texts,
-    "include_attachment_url": _flag,
+    **dict.fromkeys(("include_attachment_url", "limited_response"), _flag),
     "limit": _limit,
 }
 

@@ -15,15 +15,19 @@ import logging
 import random
 import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from lidarprep.api import parameters as models
-from lidarprep.api._access import Access, ClientBase, WhoAmI
+from lidarprep.api._access import Access, WhoAmI
 from lidarprep.api._annotations import FrameAnnotations, read_frames, read_json
 from lidarprep.api._conflicts import existing_task
 from lidarprep.api._listing import Query, TaskFilters, TaskPage, checked_text, task_query
+from lidarprep.api._projects import ProjectOperations
 from lidarprep.api._requests import (
+    ApiRequest,
     checked_metadata,
     checked_tags,
     create_request,
@@ -33,12 +37,14 @@ from lidarprep.api._requests import (
     task_request,
 )
 from lidarprep.api._responses import Failure, Redirect
-from lidarprep.api._task import AsyncTask, OnPoll, Task, TaskState, annotations_source
+from lidarprep.api._task import AsyncTask, OnPoll, Task, TaskState, annotations_source, linked_files
 from lidarprep.api._task_types import check_dependents
 from lidarprep.api._transport import LONGEST_RETRY_AFTER_S, HttpRequest, Sleep, Transport
 from lidarprep.errors import (
+    ApiError,
     BadRequestError,
     ParameterError,
+    TaskEndedError,
     TransportError,
     UniqueIdConflictError,
     WaitTimeoutError,
@@ -51,6 +57,9 @@ POLL_GROWTH = 1.5
 POLL_JITTER = 0.2
 
 MOST_REDIRECTS = 5
+
+# What stores answer to links that have expired.
+REFUSED_LINKS = (400, 401, 403, 404, 410)
 
 Keywords = ParamSpec("Keywords")
 Result = TypeVar("Result")
@@ -86,7 +95,7 @@ def _creates(
     return create
 
 
-class Operations(ClientBase, Generic[AnyTask]):
+class Operations(ProjectOperations, Generic[AnyTask]):
     """Operations of a client. They raise the errors that ScaleClient names.
 
     `bind` makes the client's own task object of a task; see ScaleClient for the rest.
@@ -121,32 +130,48 @@ class Operations(ClientBase, Generic[AnyTask]):
         )
 
     async def create_task(
-        self, task_type: str, parameters: Mapping[str, Any], *, idempotency_key: str | None = None
+        self,
+        task_type: str,
+        parameters: Mapping[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        resubmit: bool = False,
+        id_is_content: bool = False,
     ) -> AnyTask:
         """Create a task of any type: once, however often the request has to be tried.
 
         Where a task has the given `unique_id` already, that task is returned if its content is the same.
 
         Args:
-            task_type: A name of TASK_TYPES.
+            task_type: A name of TASK_TYPES, or of another type: then parameters of its own are sent as they are.
             parameters: Values by name.
             idempotency_key: Name of this request, kept by the API for 24 hours: the same name and parameters give the
                 same task. A new one for each call by default, kept over its retries.
+            resubmit: Where the task that has the unique_id is canceled or in error, free the id and create it again.
+            id_is_content: The unique_id is made of the content, as by `lidarprep.submit`: a task that has it is the
+                same, wherever its attachments lie.
 
         Raises:
+            TaskEndedError: The task that has the unique_id is canceled or in error, and `resubmit` is not given.
             UniqueIdConflictError: Another task has the unique_id, or another request had the idempotency_key.
         """
         request = create_request(self.api_url, task_type, parameters, idempotency_key)
-        outcome = await self._transport.send(request, self._read.task)
-        if isinstance(outcome, Failure):
-            outcome = await existing_task(self._transport, task_type, request, outcome.error)
-        return self._bind(outcome)
+        try:
+            return self._bind(await self._create(task_type, request, id_is_content))
+        except TaskEndedError as ended:
+            if not resubmit:
+                raise
+            await self.clear_unique_id(ended.task_id)
+        # The API keeps its refusal for the first request's key.
+        request = replace(request, idempotency_key=str(uuid4()))
+        return self._bind(await self._create(task_type, request, id_is_content))
 
     create_lidar_annotation = _creates(models.LidarAnnotation)
     create_lidar_segmentation = _creates(models.LidarSegmentation)
     create_lidar_topdown = _creates(models.LidarTopdown)
     create_lidar_linking = _creates(models.LidarLinking)
     create_multistage = _creates(models.Multistage)
+    create_sensor_fusion = _creates(models.SensorFusion)
     create_categorization = _creates(models.Categorization)
     create_transcription = _creates(models.Transcription)
     create_phonecall = _creates(models.Phonecall)
@@ -233,6 +258,22 @@ class Operations(ClientBase, Generic[AnyTask]):
             ParameterError: No tag is given, or one is empty; nothing was sent.
         """
         return await self._change("DELETE", task_id, "/tags", checked_tags(tags))
+
+    async def audit_task(self, task_id: str, accepted: bool, comments: str | None = None) -> AnyTask:
+        """Accept or reject the result of a completed task. Accepting creates dependents that wait for it.
+
+        Args:
+            task_id: The task.
+            accepted: Whether its result is good.
+            comments: Why.
+
+        Raises:
+            ParameterError: `accepted` is not a boolean; nothing was sent.
+        """
+        if not isinstance(accepted, bool):
+            raise ParameterError(f"accepted is {accepted!r}; it must be True or False")
+        body = {"accepted": accepted} | ({} if comments is None else {"comments": checked_text("comments", comments)})
+        return await self._change("POST", task_id, "/audit", body)
 
     async def set_dependent_options(
         self,
@@ -351,6 +392,31 @@ class Operations(ClientBase, Generic[AnyTask]):
         """
         return (await self._annotations(_id(task)))[0]
 
+    async def response_files(self, task: TaskState[Any, Any] | str) -> tuple[AnyTask, dict[str, bytes]]:
+        """Retrieve the files that a completed task's response links to, by the response's keys.
+
+        Links expire: the task is retrieved first, and once more if a link is refused.
+
+        Returns:
+            The task as it is now; the content of each {"url": …} of its response.
+
+        Raises:
+            ParameterError: It is not completed.
+        """
+        found: dict[str, bytes] = {}
+        for is_last in (False, True):
+            current = await self._get(_id(task))
+            try:
+                for name, url in linked_files(current).items():
+                    if name not in found:
+                        found[name] = (await self._fetch(url))[0]
+            except ApiError as refused:
+                if is_last or refused.status not in REFUSED_LINKS:
+                    raise
+                continue
+            break
+        return self._bind(current), found
+
     async def _annotations(self, task_id: str) -> tuple[Any, str]:
         """Retrieve annotations, and their source for messages."""
         found = annotations_source(await self._get(task_id))
@@ -374,6 +440,12 @@ class Operations(ClientBase, Generic[AnyTask]):
         else:
             problem = f"more than {MOST_REDIRECTS} redirects"
         raise TransportError(f"GET {request.path}: {problem}", method="GET", path=request.path)
+
+    async def _create(self, task_type: str, request: ApiRequest, id_is_content: bool) -> Task:
+        outcome = await self._transport.send(request, self._read.task)
+        if not isinstance(outcome, Failure):
+            return outcome
+        return await existing_task(self._transport, task_type, request, outcome.error, id_is_content=id_is_content)
 
     async def _get(self, task_id: str) -> Task:
         return _successful(await self._transport.send(task_request(self.api_url, "GET", task_id), self._read.task))

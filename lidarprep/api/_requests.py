@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,11 +13,13 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
-from lidarprep.api._access import is_loopback
+from lidarprep.api._access import is_loopback, is_private
 from lidarprep.api._listing import Query, checked_text
 from lidarprep.api._task_types import check_parameters, task_type_named
 from lidarprep.api.parameters import MAX_TAGS, Metadata, Strictness
 from lidarprep.errors import ParameterError
+
+log = logging.getLogger(__name__)
 
 _METADATA: TypeAdapter[Mapping[str, Any]] = TypeAdapter(Metadata)
 
@@ -28,10 +31,11 @@ class ApiRequest:
     Args:
         method: "GET", "POST", "PUT" or "DELETE".
         url: The whole URL with its query. Not in the repr: the query of an attachment's URL may sign it.
-        body: JSON to send; None for no body.
+        body: Bytes to send; None for no body.
         idempotency_key: Names this request over its retries, so that the API makes one task of them all.
         with_key: Send the API key too: to the API itself only.
         has_unique_id: The body names a unique_id that stays with its task, so that the API refuses a second one.
+        content_type: Media type of the body.
     """
 
     method: str
@@ -40,6 +44,7 @@ class ApiRequest:
     idempotency_key: str | None = None
     with_key: bool = True
     has_unique_id: bool = False
+    content_type: str = "application/json"
 
     @property
     def path(self) -> str:
@@ -56,7 +61,7 @@ class ApiRequest:
         """Headers that this request needs beyond the client's own."""
         headers = {"Accept": "application/json"}
         if self.body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = self.content_type
         if self.idempotency_key is not None:
             headers["Idempotency-Key"] = self.idempotency_key
         return headers
@@ -71,7 +76,10 @@ def create_request(
         ParameterError: A parameter is wrong; the message lists all problems.
     """
     path = task_type_named(task_type).path
-    body = check_parameters(task_type, parameters, strictness_of(api_url)).to_wire()
+    checked = check_parameters(task_type, parameters, strictness_of(api_url))
+    for note in checked.notes():
+        log.warning("%s: %s", task_type, note)
+    body = checked.to_wire()
     if idempotency_key is None:
         idempotency_key = str(uuid4())
     elif not re.fullmatch(r"[!-~]([ -~]*[!-~])?", idempotency_key):
@@ -82,7 +90,7 @@ def create_request(
     return ApiRequest(
         "POST",
         api_url + path,
-        _json(body),
+        json_body(body),
         idempotency_key=idempotency_key,
         # A unique_id that is freed when the task fails does not rule out a second task.
         has_unique_id="unique_id" in body and not body.get("clear_unique_id_on_error"),
@@ -98,7 +106,7 @@ def task_request(api_url: str, method: str, task_id: str, beyond: str = "", body
     # Ids are 24 hex digits; whatever can't change a URL's path is let through, for the API to judge.
     if not isinstance(task_id, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", task_id):
         raise ParameterError(f"{task_id!r} is not a task id: it must be made of letters and digits")
-    return ApiRequest(method, f"{api_url}/task/{task_id}{beyond}", None if body is None else _json(body))
+    return ApiRequest(method, f"{api_url}/task/{task_id}{beyond}", None if body is None else json_body(body))
 
 
 def list_request(api_url: str, query: Query) -> ApiRequest:
@@ -121,7 +129,7 @@ def fetch_request(api_url: str, url: str) -> ApiRequest:
 
 def strictness_of(api_url: str) -> Strictness:
     """Abilities of a server: one on this machine, such as the sandbox, can read this machine's files."""
-    return Strictness(local_files=is_loopback(api_url))
+    return Strictness(local_files=is_loopback(api_url), private_addresses=is_private(api_url))
 
 
 def checked_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -149,7 +157,8 @@ def checked_tags(tags: str | Iterable[str], *, may_be_empty: bool = False) -> li
     return [checked_text(f"tags[{number}]", tag) for number, tag in enumerate(listed)]
 
 
-def _json(body: Any) -> bytes:
+def json_body(body: Any) -> bytes:
+    """Return the JSON of a request's body. Raises ParameterError."""
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as cause:

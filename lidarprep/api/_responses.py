@@ -133,6 +133,16 @@ class ResponseReader:
         page = TaskPage.from_api(content)
         return page or self._not_as_expected(request, response, "JSON without a list of tasks in `docs`")
 
+    def json(self, request: ApiRequest, response: ApiResponse) -> Any:
+        """Parse JSON of any shape; or return a Failure."""
+        if not 200 <= response.status < 300:
+            return self._refused(request, response)
+        try:
+            return json.loads(response.body)
+        except (ValueError, RecursionError):
+            found = f"text that is not JSON: {self._excerpt(response.body) or '(nothing)'}"
+            return self._not_as_expected(request, response, found)
+
     def document(self, request: ApiRequest, response: ApiResponse) -> bytes | Redirect | Failure:
         """Return the content of a file, or its redirect."""
         location = response.headers.get("location")

@@ -247,6 +247,18 @@ def annotations_source(task: Task) -> str | list[Any]:
     )
 
 
+def linked_files(task: Task) -> dict[str, str]:
+    """Return the URLs of the files that a completed task's response links to, by the response's keys.
+
+    Raises:
+        ParameterError: The task is not completed.
+    """
+    if task.status != "completed":
+        raise ParameterError(f"task {task.id} is {task.status}: it has no result", fix=task.next_step)
+    links = {name: value.get("url") for name, value in (task.response or {}).items() if isinstance(value, Mapping)}
+    return {name: url for name, url in links.items() if isinstance(url, str) and is_web_address(url)}
+
+
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 

@@ -33,6 +33,9 @@ PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 # The last two: it reads the address of a redirect, which may not be one.
 NO_RESPONSE = (httpx.RequestError, OSError, httpx.InvalidURL, UnicodeError)
 
+# More at once made no more tasks a second in any trial, and cost the client more time for each.
+MOST_CONNECTIONS = 16
+
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 20.0
 # Jitter keeps many clients that failed together from coming back together.
@@ -57,7 +60,7 @@ class ConnectionOptions:
     """
 
     timeout: float = 30.0
-    max_connections: int = 100
+    max_connections: int = MOST_CONNECTIONS
     proxy: str | None = field(default=None, repr=False)  # it may hold a password
     ca_bundle: str | PathLike[str] | None = None
     client_certificate: str | PathLike[str] | None = None

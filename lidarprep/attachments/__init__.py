@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, cast, overload
 import numpy as np
 
 from lidarprep.errors import RecipeError
-from lidarprep.scene import Frame, Scene
+from lidarprep.scene import Frame, Labels, Scene
 from lidarprep.scene.points import LARGEST_EXACT_M
 
 if TYPE_CHECKING:
@@ -146,7 +146,14 @@ class SceneFormat(AttachmentFormat):
     """
 
     def writer(
-        self, file: BinaryIO, *, frames: int, images: int, lidars: int = 1, odometry: bool = False
+        self,
+        file: BinaryIO,
+        *,
+        frames: int,
+        images: int,
+        lidars: int = 1,
+        odometry: bool = False,
+        labels: Labels | None = None,
     ) -> SceneWriter:
         """Return a writer that takes the frames one by one, and completes the file by `finish`.
 
@@ -156,10 +163,19 @@ class SceneFormat(AttachmentFormat):
             images: Expected number of images of all frames.
             lidars: Expected number of lidars.
             odometry: Whether to write the device's poses as a sensor of their own.
+            labels: Pre-labels in the attachments' world, which become the scene's annotations.
         """
         module = import_module(self.module)
-        writer = module.SceneWriter(file, frames=frames, images=images, lidars=lidars, odometry=odometry)
+        writer = module.SceneWriter(file, frames=frames, images=images, lidars=lidars, odometry=odometry, labels=labels)
         return cast("SceneWriter", writer)
+
+    def read_annotations(self, data: bytes | mmap, *, source: str = "attachment") -> Labels:
+        """Read the labels that a scene holds, in its world.
+
+        Raises:
+            FormatError: The bytes are not of the format.
+        """
+        return cast(Labels, import_module(self.module).read_annotations(data, source))
 
     def decode(self, data: bytes | mmap, *, source: str = "attachment") -> Scene:
         """Decode an attachment as a recording in the world.

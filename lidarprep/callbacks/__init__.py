@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lidarprep.callbacks._handling import CallbackHandler as CallbackHandler
     from lidarprep.callbacks._handling import Command as Command
     from lidarprep.callbacks._handling import CommandFailedError as CommandFailedError
+    from lidarprep.callbacks._handling import handle_unhandled as handle_unhandled
     from lidarprep.callbacks._store import Callback as Callback
     from lidarprep.callbacks._store import CallbackStore as CallbackStore
     from lidarprep.callbacks._store import open_callback_store as open_callback_store
@@ -32,7 +33,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_app": ["AuthKeys", "CallbackServer", "create_app", "running_callbacks", "serve"],
-        "_handling": ["AUTH_VARIABLE", "CallbackHandler", "Command", "CommandFailedError"],
+        "_handling": ["AUTH_VARIABLE", "CallbackHandler", "Command", "CommandFailedError", "handle_unhandled"],
         "_store": ["Callback", "CallbackStore", "open_callback_store"],
     },
 )

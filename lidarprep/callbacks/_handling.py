@@ -9,8 +9,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 AUTH_VARIABLE = "SCALE_CALLBACK_AUTH"
 
 STDERR = 2
+
+# Waits before a failed call is repeated double, up to the longest.
+FIRST_WAIT_S = 10.0
+LONGEST_WAIT_S = 3600.0
 
 # Time that running commands get when the server ends.
 GRACE_S = 10.0
@@ -101,17 +105,25 @@ class CallbackHandler:
     """Call a function for each callback of a store, at least once, in threads.
 
     A callback is marked in the store once the function has returned. It stays unmarked if the function raises or the
-    process dies; `catch_up` then handles it at the next start. So the function may be called twice for a callback, and
-    must tolerate that. Results of one task are handled one after the other, in order of arrival. A repeated one may
-    follow a newer one: `as_of` and `version` tell.
+    process dies. It is then handled again after a while, with waits that grow, and by `catch_up` at the next start. So
+    the function may be called twice for a callback, and must tolerate that. Results of one task are handled one after
+    the other, in order of arrival. A repeated one may follow a newer one: `as_of` and `version` tell.
 
     Args:
         store: The store of callbacks.
         function: Function that is called; may be a coroutine function.
         at_once: Number of calls that run at once.
+        first_wait_s: Seconds before a failed call is repeated; each further wait is twice as long, up to an hour.
     """
 
-    def __init__(self, store: CallbackStore, function: Callable[[Callback], object], *, at_once: int = 4) -> None:
+    def __init__(
+        self,
+        store: CallbackStore,
+        function: Callable[[Callback], object],
+        *,
+        at_once: int = 4,
+        first_wait_s: float = FIRST_WAIT_S,
+    ) -> None:
         self._store = store
         self._function = function
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="lidarprep-callback")
@@ -120,6 +132,9 @@ class CallbackHandler:
         self._caught_up = False
         # Versions by task; the first one is being handled.
         self._waiting: dict[str, deque[int]] = {}
+        self._first_wait_s = first_wait_s
+        self._failures: Counter[tuple[str, int]] = Counter()
+        self._timers: set[threading.Timer] = set()
         self._closed = False
 
     def catch_up(self) -> None:
@@ -154,6 +169,8 @@ class CallbackHandler:
         """Wait for running calls, and begin no more. Commands are killed after a while; functions are not."""
         with self._idle:
             self._closed = True
+            for timer in self._timers:
+                timer.cancel()
             idle = self._idle.wait_for(lambda: not self._waiting, GRACE_S)
         if not idle and isinstance(self._function, Command):
             self._function.stop()
@@ -174,16 +191,71 @@ class CallbackHandler:
 
     def _handle_one(self, task_id: str, version: int) -> None:
         try:
-            callback = self._store.get(task_id, version)
-            if callback is None:
-                return  # removed from the store since
-            result = self._function(callback)
-            if inspect.iscoroutine(result):
-                asyncio.run(result)
-            self._store.mark_handled(task_id, version)
+            if _handle(self._store, self._function, task_id, version):
+                log.info("task %s, result %d: handled", task_id, version)
         except LidarprepError as error:
-            log.error("task %s, result %d: %s; it is tried again at the next start", task_id, version, error.message)
+            wait = self._again(task_id, version)
+            log.error("task %s, result %d: %s; it is tried again %s", task_id, version, error.message, wait)
         except Exception:  # the function is the user's: whatever it raises must not end the others
-            log.exception("task %s, result %d: handling failed; it is tried again at the next start", task_id, version)
+            wait = self._again(task_id, version)
+            log.exception("task %s, result %d: handling failed; it is tried again %s", task_id, version, wait)
         else:
-            log.info("task %s, result %d: handled", task_id, version)
+            self._failures.pop((task_id, version), None)
+
+    def _again(self, task_id: str, version: int) -> str:
+        """Handle a callback again after a while; return when, for a message."""
+        with self._lock:
+            if self._closed:
+                return "at the next start"
+            wait_s = min(self._first_wait_s * 2.0 ** self._failures[task_id, version], LONGEST_WAIT_S)
+            self._failures[task_id, version] += 1
+
+            def handle() -> None:
+                with self._lock:
+                    self._timers.discard(timer)
+                self.handle(task_id, version)
+
+            timer = threading.Timer(wait_s, handle)
+            timer.daemon = True
+            self._timers.add(timer)
+            timer.start()
+        return f"in {wait_s:g} s"
+
+
+def _handle(store: CallbackStore, function: Callable[[Callback], object], task_id: str, version: int) -> bool:
+    """Call the function for a callback, and mark it; return False if it was removed from the store since."""
+    callback = store.get(task_id, version)
+    if callback is None:
+        return False
+    result = function(callback)
+    if inspect.iscoroutine(result):
+        asyncio.run(result)
+    store.mark_handled(task_id, version)
+    return True
+
+
+def handle_unhandled(
+    store: CallbackStore, function: Callable[[Callback], object], task_ids: Collection[str] | None = None
+) -> tuple[int, list[tuple[str, int, str]]]:
+    """Call a function once for each callback without a mark, in order of arrival.
+
+    Args:
+        store: The store of callbacks.
+        function: Function that is called, in this thread.
+        task_ids: The tasks whose callbacks are handled; all if None or empty.
+
+    Returns:
+        The number of those handled, and task id, version and problem of those whose call failed.
+
+    Raises:
+        StorageError: The store can't be read.
+    """
+    handled, failed = 0, []
+    for task_id, version in store.unhandled():
+        if task_ids and task_id not in task_ids:
+            continue
+        try:
+            handled += _handle(store, function, task_id, version)
+        except LidarprepError as error:
+            failed.append((task_id, version, error.message))
+    return handled, failed

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NamedTuple, Self
 
+from lidarprep._json import MOST_LEVELS, is_too_deep
 from lidarprep._sqlite import Database, SqliteStore
 from lidarprep.errors import StorageError
 
@@ -96,6 +98,12 @@ class Callback:
         return content
 
     @property
+    def json_content(self) -> dict[str, Any]:
+        """The whole body with null for each number that JSON does not have: NaN, Infinity, 1e999."""
+        content: dict[str, Any] = json.loads(self.body, parse_constant=lambda _: None, parse_float=_finite)
+        return content
+
+    @property
     def as_of(self) -> datetime | None:
         """The task's `updated_at`, else its `completed_at`; None if unknown.
 
@@ -118,14 +126,19 @@ class Callback:
 
 
 def _json(body: bytes) -> Any:
+    """Parse a body; NaN and Infinity are taken, which JSON does not have: a result must not get lost for them."""
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        content = json.loads(body)
     except (ValueError, RecursionError):
         raise NotACallbackError("The body is not JSON.") from None
+    if is_too_deep(content):
+        raise NotACallbackError(f"The body is nested more than {MOST_LEVELS} levels deep.")
+    return content
 
 
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(constant)  # NaN and Infinity: Python reads them, JSON does not have them
+def _finite(number: str) -> float | None:
+    value = float(number)
+    return value if math.isfinite(value) else None
 
 
 class Kept(NamedTuple):

@@ -34,8 +34,9 @@ EPILOG = """Worked examples:
   lidarprep verify out/manifest.json
   lidarprep prune out/ --dry-run
   lidarprep whoami
-  lidarprep submit out/manifest.json --type lidarannotation --params task.yaml --unique-id auto
+  lidarprep submit out/manifest.json --type lidarannotation --params task.yaml --dry-run
   lidarprep tasks wait 5a99e20de50d4979ce6d291e
+  lidarprep results 5a99e20de50d4979ce6d291e --out labels/ --format nuscenes
   lidarprep tasks list --status error --json
   lidarprep callbacks serve --store callbacks.db --exec ./take-in
 """
@@ -92,8 +93,12 @@ _COMMANDS = {
         "export:command",
         "Export a recording to a file that Foxglove, Lichtblick or Rerun opens: points, images, poses, labels.",
     ),
-    "submit": ("submit:command", "Submit what prepare stored as a task."),
+    "submit": ("submit:command", "Submit what prepare stored as a task; the same again finds its task."),
     "run": ("run:command", "Prepare, store and submit as a recipe file says; flags override it."),
+    "results": (
+        "results:command",
+        "Fetch the labels of completed tasks, bring them back to the recording, and write them as files.",
+    ),
     "whoami": (
         "tasks:whoami",
         "Show whether the API key is a test or a live one, and whether the API takes it.",
@@ -102,7 +107,10 @@ _COMMANDS = {
         "demo:warm_up",
         "Compile everything now, so that no later run has to: once a machine, or when an image is built.",
     ),
-    "tasks": ("tasks:app", "Look at tasks, wait for them and change them."),
+    "tasks": ("tasks:app", "Create tasks, look at them, wait for them and change them."),
+    "projects": ("projects:projects", "Create projects, look at them, and set their parameters."),
+    "batches": ("projects:batches", "Create batches of tasks, look at them, and have them worked on."),
+    "files": ("projects:files", "Store files with Scale, to be attachments."),
     "sandbox": ("sandbox:app", "Serve a local sandbox of the Scale API, or complete tasks in one."),
     "callbacks": ("callbacks:app", "Receive the results that Scale posts when tasks are done."),
 }

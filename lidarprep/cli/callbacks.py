@@ -1,4 +1,4 @@
-"""`lidarprep callbacks serve` and `lidarprep callbacks list`."""
+"""`lidarprep callbacks serve`, `handle` and `list`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import logging
 import os
 import shlex
 import shutil
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lidarprep.cli import options as o
 from lidarprep.cli.console import plain, print_json_line, print_table, say
 from lidarprep.errors import RecipeError
+
+if TYPE_CHECKING:
+    from lidarprep.callbacks import CallbackStore
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +26,10 @@ app = typer.Typer(
 Store = Annotated[
     str,
     typer.Option("--store", metavar="FILE.db", help="SQLite file that keeps them."),
+]
+ExecTimeout = Annotated[
+    float,
+    typer.Option(min=0.001, max=1e6, metavar="S", help="Seconds after which a command is killed, as failed."),
 ]
 
 
@@ -38,10 +46,7 @@ def serve(
         ),
     ] = None,
     at_once: Annotated[int, typer.Option(min=1, metavar="N", help="Number of commands that run at once.")] = 4,
-    exec_timeout: Annotated[
-        float,
-        typer.Option(min=0.001, max=1e6, metavar="S", help="Seconds after which a command is killed, as failed."),
-    ] = 600.0,
+    exec_timeout: ExecTimeout = 600.0,
     max_body: Annotated[
         float, typer.Option(min=0.001, max=1e6, metavar="MB", help="Largest callback, in megabytes.")
     ] = 16.0,
@@ -51,7 +56,8 @@ def serve(
     The auth key comes from SCALE_CALLBACK_AUTH: the Live Callback Auth Key of your Scale dashboard. Several keys,
     separated by white space, are all accepted.
 
-    A command that fails runs again at the next start, so it may run twice for a callback.
+    A command that fails runs again after 10 s, 20 s, … up to an hour, and at the next start; callbacks handle runs it
+    at once. So it may run twice for a callback.
 
     Listen at the loopback address, and have a proxy that speaks TLS pass on Scale's requests.
     """
@@ -80,17 +86,10 @@ def serve(
 @app.command("list")
 def list_(store: Store, json: o.Json = False) -> None:
     """List the callbacks of a store in order of arrival; --json prints one a line, as Scale posted it."""
-    from pathlib import Path
-
-    from lidarprep.callbacks import open_callback_store
-    from lidarprep.errors import StorageError
-
-    if not Path(store).exists():
-        raise StorageError(f"{store}: there is no store of callbacks")
-    with open_callback_store(store) as opened:
+    with _existing(store) as opened:
         if json:
             for callback in opened:
-                print_json_line(callback.content)
+                print_json_line(callback.json_content)
             return
         waiting = set(opened.unhandled())
         rows = [
@@ -105,6 +104,42 @@ def list_(store: Store, json: o.Json = False) -> None:
             for one in opened
         ]
     print_table(f"callbacks in {store}", ("task", "result", "received (UTC)", "type", "status", "handled"), rows)
+
+
+@app.command()
+def handle(
+    store: Store,
+    exec: Annotated[
+        str, typer.Option("--exec", metavar="COMMAND", help="Run for each, as callbacks serve does; no shell.")
+    ],
+    tasks: Annotated[
+        list[str] | None, typer.Argument(metavar="[TASK_ID]...", help="Only those of these tasks.")
+    ] = None,
+    exec_timeout: ExecTimeout = 600.0,
+) -> None:
+    """Run a command for each callback that is not handled yet, one after the other; exit code 1 if one fails.
+
+    A server on the same store goes on; both may run the command for the same callback.
+    """
+    from lidarprep.callbacks import Command, handle_unhandled
+
+    command = Command(_words(exec), timeout_s=exec_timeout)
+    with _existing(store) as opened:
+        handled, failed = handle_unhandled(opened, command, tasks)
+    for task_id, version, problem in failed:
+        say(f"task {plain(task_id)}, result {version}: {problem}")
+    say(f"{handled} callbacks handled, {len(failed)} failed")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _existing(store: str) -> CallbackStore:
+    from lidarprep.callbacks import open_callback_store
+    from lidarprep.errors import StorageError
+
+    if not Path(store).exists():
+        raise StorageError(f"{store}: there is no store of callbacks")
+    return open_callback_store(store)
 
 
 def _words(command: str) -> list[str]:

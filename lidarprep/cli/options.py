@@ -36,12 +36,35 @@ Accept = Annotated[list[str] | None, typer.Option("--accept", metavar="CODE", he
 UniqueId = Annotated[
     str | None,
     typer.Option(
-        metavar="ID|auto",
-        help="Id of your own that no other task may have. auto: made of the task's content, so that submitting it "
-        "again gives the task that is there.",
+        metavar="ID|auto|none",
+        help="Id of your own that no other task may have. auto, the default: made of the task's content, so that "
+        "submitting it again gives the task that is there. none: submitting it again makes another task.",
+        show_default=False,
     ),
 ]
-Live = Annotated[bool, typer.Option("--live", help="Submit with a live key: people do the task, and it costs money.")]
+Resubmit = Annotated[
+    bool,
+    typer.Option("--resubmit", help="Where its task is canceled or in error, free the unique id and make it again."),
+]
+Upload = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PROJECT",
+        help="For a local folder: upload images and attachments to this project at Scale, at most 80 MB each, in place "
+        "of handing out their own URLs.",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the request as JSON on stdout; send nothing.")]
+Coordinates = Annotated[
+    str | None,
+    typer.Option(
+        metavar="recording|attachment",
+        help="Where a region and base annotations among the parameters lie: in the recording's world, the default, and "
+        "are shifted as its points were; or as in the attachment.",
+        show_default=False,
+    ),
+]
+Live = Annotated[bool, typer.Option("--live", help="Use a live key: people do the work, and it costs money.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask for nothing; a live key is used as if with --live.")]
 ApiUrl = Annotated[
     str | None, typer.Option("--api-url", help="Address of the API; else SCALE_API_URL, else Scale's own.")
@@ -91,6 +114,12 @@ def _recipe_options() -> dict[str, Any]:
             None,
             "--odometry/--no-odometry",
         ),
+        "prelabels": (
+            str,
+            "Labels to begin with, in a .sfs: KITTI, nuScenes, OpenLABEL, tables.",
+            "FILE|DIR",
+        ),
+        "prelabels_frame": (str, "What they count from, if they don't say it; else world.", "world|ego"),
         "skip_bad_frames": (
             bool,
             "Go on without frames that cannot be read; the manifest lists them.",

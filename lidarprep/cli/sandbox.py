@@ -40,7 +40,13 @@ CallbackKey = Annotated[
     typer.Option(envvar="SCALE_CALLBACK_AUTH", help="Sent with callbacks as scale-callback-auth; else random."),
 ]
 CallbackPace = Annotated[
-    float, typer.Option(min=0, help="Factor on the waits between tries of a callback; with 1, 20 tries take 24 hours.")
+    float, typer.Option(min=0, help="Factor on the waits before retries of a callback; with 1, all 20 take 24 hours.")
+]
+StrictProjects = Annotated[
+    bool, typer.Option("--strict-projects", help="Refuse tasks of projects and batches that were not created.")
+]
+Keys = Annotated[
+    str | None, typer.Option(metavar="KEY,KEY,…", help="The API keys that are accepted; any key by default.")
 ]
 FaultRate = Annotated[
     float, typer.Option(min=0, max=1, help="Share of requests that meet a fault: late, refused, cut off, …")
@@ -66,6 +72,8 @@ def serve_until_interrupted(
     callbacks_anywhere: CallbacksAnywhere = False,
     callback_auth_key: CallbackKey = None,
     callback_pace: CallbackPace = 1.0,
+    strict_projects: StrictProjects = False,
+    keys: Keys = None,
     fault_rate: FaultRate = 0.0,
     fault_seed: FaultSeed = None,
 ) -> None:
@@ -79,14 +87,18 @@ def serve_until_interrupted(
     from lidarprep.sandbox import Faults, SandboxOptions, serve
 
     # `callbacks serve` accepts several keys in the same variable; the first is sent.
-    keys = (callback_auth_key or "").split()
-    settings: dict[str, Any] = {"callback_auth_key": keys[0]} if keys else {}
+    auth_keys = (callback_auth_key or "").split()
+    settings: dict[str, Any] = {"callback_auth_key": auth_keys[0]} if auth_keys else {}
+    api_keys = None if keys is None else [key.strip() for key in keys.split(",") if key.strip()]
+    if api_keys == []:
+        raise ParameterError("--keys names no key", fix="For example: --keys test_mine,live_mine")
     try:
         options = SandboxOptions(
             complete_after_s=complete_after,
             check_attachments=check_attachments,
             callbacks_anywhere=callbacks_anywhere,
             callback_pace=callback_pace,
+            strict_projects=strict_projects,
             **settings,
         )
     except ValueError as error:
@@ -94,10 +106,11 @@ def serve_until_interrupted(
 
     def tell(url: str) -> None:
         say(f"sandbox of the Scale API: {url} (Ctrl-C stops it)")
-        if not keys:
+        if not auth_keys:
             say(f"its callbacks carry scale-callback-auth: {options.callback_auth_key}")
 
-    serve(port, database, options=options, faults=Faults(rate=fault_rate, seed=fault_seed), on_start=tell)
+    faults = Faults(rate=fault_rate, seed=fault_seed)
+    serve(port, database, api_keys=api_keys, options=options, faults=faults, on_start=tell)
 
 
 def _refuse_options_of_serving(context: typer.Context, verb: str) -> None:
@@ -137,6 +150,19 @@ def fail_task(
 ) -> None:
     """End a pending task in an error; its callback is sent."""
     task = _change(task_id, "error", {"error": message}, db, api_url, lambda tasks: tasks.fail(task_id, message))
+    _show(task, as_json)
+
+
+@app.command("audit")
+def audit_task(
+    task_id: TaskId,
+    result: Annotated[str, typer.Option(help="accepted, fixed, commented or rejected.")] = "accepted",
+    db: FileOfTasks = None,
+    api_url: ApiUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the task as JSON on stdout.")] = False,
+) -> None:
+    """Audit a completed task, as its customer would; approval creates its dependent tasks."""
+    task = _change(task_id, "audit", {"audit_result": result}, db, api_url, lambda tasks: tasks.audit(task_id, result))
     _show(task, as_json)
 
 

@@ -13,62 +13,103 @@ from lidarprep.cli.progress import progress
 
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient, Task
+    from lidarprep.submit import TaskRequest
 
 
 @o.takes(o.BUCKET)
 def command(
     manifest: Annotated[str, typer.Argument(help="The manifest.json that prepare wrote, or its folder, or on S3.")],
     type: Annotated[
-        str, typer.Option("--type", help="lidarannotation, lidarsegmentation, lidartopdown, multistage, …")
+        str,
+        typer.Option("--type", help="lidarannotation, lidarsegmentation, lidartopdown, multistage, sensorfusion, …"),
     ],
     params: o.Params = None,
     param: o.Param = None,
     unique_id: o.UniqueId = None,
+    resubmit: o.Resubmit = False,
+    coordinates: o.Coordinates = None,
+    upload: o.Upload = None,
     accept: o.Accept = None,
+    dry_run: o.DryRun = False,
     live: o.Live = False,
     yes: o.Yes = False,
     api_url: o.ApiUrl = None,
     json: o.Json = False,
     **flags: Any,
 ) -> None:
-    """Submit what prepare stored as a task. The API key comes from SCALE_API_KEY."""
+    """Submit what prepare stored as a task; the same again finds its task. The API key comes from SCALE_API_KEY."""
     from lidarprep.api import ScaleClient, parse_params
     from lidarprep.recipe import StorageOptions
     from lidarprep.storage import load_manifest
-    from lidarprep.submit import AUTO, submit, unique_id_of
+    from lidarprep.submit import AUTO, submit, task_request
     from lidarprep.yaml_files import read_yaml
 
     storage = o.storage_from(StorageOptions(), flags)
     parameters = (read_yaml(params, "the parameter file") if params else {}) | parse_params(param or [], type)
+    parameters |= {} if coordinates is None else {"coordinates": coordinates}
     loaded = load_manifest(manifest, storage)
     print_findings([one for one in loaded.findings if one.severity != "note"], [*loaded.accepted, *(accept or ())])
+    unique_id = unique_id or AUTO
+    if dry_run:
+        request = task_request(loaded, type, parameters, unique_id=unique_id, upload=upload, accept=accept or ())
+        sent = request.as_sent(api_url)
+        show_request(request.summary(), "dry run: nothing is sent")
+        print_json(sent)
+        return
     with ScaleClient(api_url=api_url) as client:
         o.require_said(client, live=live, yes=yes)
-        wanted = unique_id_of(loaded, type, parameters) if unique_id == AUTO else unique_id
-        with say_how_to_go_on(), progress("submitting", "attachments renewed") as bar:
-            known = _task_with(client, wanted or parameters.get("unique_id"))
+        known: list[str | None] = []
+
+        def on_request(request: TaskRequest) -> None:
+            known.append(task_with(client, request.unique_id))
+            show_request(request.summary(), client)
+
+        with (
+            say_how_to_go_on(),
+            progress("submitting", "attachments renewed" if upload is None else "files uploaded") as bar,
+        ):
             task = submit(
                 loaded,
                 type,
                 parameters,
                 client,
                 unique_id=unique_id,
+                resubmit=resubmit,
+                upload=upload,
                 accept=accept or (),
                 storage=storage,
                 progress=bar.reach,
+                on_request=on_request,
             )
-        if task.id == known:
-            say(f"this was submitted before: the unique id has its task already, {task.id}; no other was made")
+        say_if_known(task, known)
         show_task(task, client.api_url)
     say_next(task, api_url)
     if json:
         print_json(dict(task.raw))
 
 
-def _task_with(client: ScaleClient, unique_id: Any) -> str | None:
+def show_request(summary: list[tuple[str, str]], sent_by: ScaleClient | str) -> None:
+    """Show what is about to be submitted, and whether it costs money."""
+    rows = list(summary)
+    if isinstance(sent_by, str):
+        rows.append(("key", sent_by))
+    else:
+        mode = sent_by.key_mode or "of an unknown mode"
+        costs = ": people do the task, and it costs money" if sent_by.requires_confirmation else ""
+        rows += [("key", f"{mode}{costs}"), ("API", sent_by.api_url)]
+    print_table("to submit", ("", "is"), [(plain(name), plain(value)) for name, value in rows])
+
+
+def say_if_known(task: Task, known: list[str | None]) -> None:
+    """Say that a task was there already, where it was found before anything was sent."""
+    if task.id in known:
+        say(f"this was submitted before: the unique id has its task already, {task.id}; no other was made")
+
+
+def task_with(client: ScaleClient, unique_id: str | None) -> str | None:
     """Return the id of the task that has the unique id already, to tell it from a new one."""
-    if not isinstance(unique_id, str) or not unique_id:
-        return None  # there is none, or it is for the parameters' own check to refuse
+    if unique_id is None:
+        return None
     page = client.list_tasks(unique_id=unique_id)
     return next((task.id for task in page.tasks if task.unique_id == unique_id), None)
 

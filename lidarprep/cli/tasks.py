@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lidarprep.cli import options as o
 from lidarprep.cli.console import console, plain, print_error, print_json, print_json_line, print_table, say
-from lidarprep.cli.submit import say_next, show_task
+from lidarprep.cli.submit import say_if_known, say_next, show_request, show_task, task_with
 from lidarprep.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Look at tasks, wait for them and change them.",
+    help="Create tasks, look at them, wait for them and change them.",
 )
 
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id.")]
@@ -60,6 +61,57 @@ def whoami(api_url: o.ApiUrl = None, json: o.Json = False) -> None:
 
 
 @app.command()
+def create(
+    type: Annotated[str, typer.Argument(metavar="TYPE", help="lidarlinking, lidarsegmentation, imageannotation, …")],
+    params: o.Params = None,
+    param: o.Param = None,
+    unique_id: o.UniqueId = None,
+    resubmit: o.Resubmit = False,
+    dry_run: o.DryRun = False,
+    live: o.Live = False,
+    yes: o.Yes = False,
+    api_url: o.ApiUrl = None,
+    json: o.Json = False,
+) -> None:
+    """Create a task of its parameters alone: of a finished lidar task, of an image, of any type. See also submit."""
+    from lidarprep.api import parse_params
+    from lidarprep.submit import TaskRequest
+    from lidarprep.yaml_files import read_yaml
+
+    parameters = (read_yaml(params, "the parameter file") if params else {}) | parse_params(param or [], type)
+    request = TaskRequest.of(type, parameters, unique_id=unique_id or "auto")
+    if dry_run:
+        sent = request.as_sent(api_url)
+        show_request(request.summary(), "dry run: nothing is sent")
+        print_json(sent)
+        return
+    with _client(api_url) as client:
+        o.require_said(client, live=live, yes=yes)
+        request.as_sent(client.api_url)  # so that what is refused is not looked for before
+        known = [task_with(client, request.unique_id)]
+        show_request(request.summary(), client)
+        task = client.create_task(type, request.parameters, resubmit=resubmit, id_is_content=request.id_is_content)
+        say_if_known(task, known)
+        _show(task, api_url, json)
+
+
+@app.command()
+def audit(
+    task_id: TaskId,
+    accept: Annotated[bool, typer.Option("--accept/--reject", help="Whether its result is good.", show_default=False)],
+    comments: Annotated[str | None, typer.Option(metavar="TEXT", help="Why.")] = None,
+    live: o.Live = False,
+    yes: o.Yes = False,
+    api_url: o.ApiUrl = None,
+    json: o.Json = False,
+) -> None:
+    """Accept or reject the result of a completed task; accepting creates the dependents that wait for it."""
+    with _client(api_url) as client:
+        o.require_said(client, live=live, yes=yes)
+        _show(client.audit_task(task_id, accept, comments), api_url, json)
+
+
+@app.command()
 def get(task_id: TaskId, api_url: o.ApiUrl = None, json: o.Json = False) -> None:
     """Show a task."""
     with _client(api_url) as client:
@@ -79,7 +131,7 @@ def list_(
     tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Repeatable: any of them.")] = None,
     review_status: Annotated[
         list[str] | None,
-        typer.Option(metavar="STATUS", help="Of your audit: accepted, fixed, commented or rejected; repeatable."),
+        typer.Option(metavar="STATUS", help="Of your audit: accepted, fixed, commented, rejected or pending."),
     ] = None,
     created_after: Time = None,
     created_before: Time = None,
@@ -89,6 +141,9 @@ def list_(
     updated_before: Time = None,
     attachment_urls: Annotated[
         bool, typer.Option("--attachment-urls", help="With presigned URLs of the attachments, for --json.")
+    ] = False,
+    limited: Annotated[
+        bool, typer.Option("--limited", help="Without their parameters and responses, which may be megabytes.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="The newest N.")] = 20,
     all: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
@@ -112,6 +167,7 @@ def list_(
         "--completed-before": ("completed_before", completed_before),
         "--updated-after": ("updated_after", updated_after),
         "--updated-before": ("updated_before", updated_before),
+        "--limited": ("limited_response", limited or None),
         "--attachment-urls": ("include_attachment_url", attachment_urls or None),
     }
     filters: dict[str, Any] = {name: value for name, value in options.values() if value is not None}
@@ -138,6 +194,10 @@ def wait(
     timeout: Annotated[
         float | None, typer.Option(min=0, metavar="S", help="Seconds to wait at most; else as long as it takes.")
     ] = None,
+    results: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Write its labels to this folder once it is completed, as `results` does."),
+    ] = None,
     api_url: o.ApiUrl = None,
     json: o.Json = False,
 ) -> None:
@@ -146,8 +206,12 @@ def wait(
         with _waiting(task_id) as tell:
             task = client.wait(task_id, timeout, on_poll=lambda polled: tell(polled.status))
         _show(task, api_url, json)
-    if task.status != "completed":
-        raise typer.Exit(1)
+        if task.status != "completed":
+            raise typer.Exit(1)
+        if results is not None:
+            from lidarprep.cli.results import write
+
+            write(client, task.id, Path(results))
 
 
 @app.command()
@@ -251,6 +315,8 @@ def dependents(
             "--require-audit/--no-require-audit", help="Wait for your audit of the task first.", show_default=False
         ),
     ] = None,
+    live: o.Live = False,
+    yes: o.Yes = False,
     api_url: o.ApiUrl = None,
     json: o.Json = False,
 ) -> None:
@@ -268,6 +334,7 @@ def dependents(
     if require_audit is not None:
         options["require_audit"] = require_audit
     with _client(api_url) as client:
+        o.require_said(client, live=live, yes=yes)
         task = client.force_dependents(task_id) if force else client.set_dependent_options(task_id, **options)
         _show(task, api_url, json)
 

@@ -134,3 +134,44 @@ def first_rows(positions: Any, size: float, rows: Any) -> int:
                 rows[total] = start + row
                 total += 1
     return total
+
+
+@inlined
+def _voxel_of(positions: Any, row: Any, size: Any) -> Any:
+    x = np.int32(np.floor(np.float64(positions[row, 0]) / size))
+    y = np.int32(np.floor(np.float64(positions[row, 1]) / size))
+    z = np.int32(np.floor(np.float64(positions[row, 2]) / size))
+    return x, y, z
+
+
+@kernel
+def stand_ins_of(positions: Any, size: float, rows: Any, stand_ins: Any) -> None:
+    """Find for each point the kept one of its voxel.
+
+    Args:
+        positions: (N, 3) float32 or float64, as `voxel_rows` or `first_rows` had them.
+        size: Edge of a voxel, in the unit of the positions.
+        rows: (K,) int64: what they have kept, one row for each voxel.
+        stand_ins: (N,) uint32: gets the number, from 1, of the kept point in each point's voxel.
+    """
+    slots = np.int64(16)
+    while slots < 2 * rows.shape[0]:
+        slots *= 2
+    mask = np.uint64(slots - 1)
+    voxels = np.empty((slots, 3), np.int32)
+    numbers = np.zeros(slots, np.uint32)
+    for number in range(rows.shape[0]):
+        x, y, z = _voxel_of(positions, rows[number], size)
+        slot = _slot(x, y, z, mask)
+        while numbers[slot] != 0:
+            slot = np.int64(np.uint64(slot + 1) & mask)
+        voxels[slot, 0] = x
+        voxels[slot, 1] = y
+        voxels[slot, 2] = z
+        numbers[slot] = np.uint32(number + 1)
+    for row in range(positions.shape[0]):
+        x, y, z = _voxel_of(positions, row, size)
+        slot = _slot(x, y, z, mask)
+        while numbers[slot] != 0 and (voxels[slot, 0] != x or voxels[slot, 1] != y or voxels[slot, 2] != z):
+            slot = np.int64(np.uint64(slot + 1) & mask)
+        stand_ins[row] = numbers[slot]

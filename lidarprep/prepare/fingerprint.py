@@ -53,6 +53,7 @@ class RunIdentity:
         storage: The storage options that show in what is stored.
         shared: Digest of what every frame depends on: lidars, frame of reference, options of opening, the path that
             points are moved by.
+        prelabels: Digest of the pre-labels' files; "" where there are none.
         world: Digest of what only the scene's settings depend on: the poses of all frames.
         frames: Digest of each frame, without its sources, by its id.
         sources: The source files of each frame, by its id; empty for one whose sources are unknown.
@@ -65,9 +66,17 @@ class RunIdentity:
     world: str
     frames: Mapping[str, str]
     sources: Mapping[str, Sequence[SourceRecord]]
+    prelabels: str = ""
 
     @classmethod
-    def of(cls, scene: Scene, recipe: Recipe, storage: StorageOptions, tasks: Sequence[FrameTask]) -> RunIdentity:
+    def of(
+        cls,
+        scene: Scene,
+        recipe: Recipe,
+        storage: StorageOptions,
+        tasks: Sequence[FrameTask],
+        prelabels: str = "",
+    ) -> RunIdentity:
         """Return the identity of a run of these tasks."""
         # The poses around a frame move its points where they are deskewed, or put together of several lidars; where
         # the recording has no denser ones, these are other frames' poses.
@@ -82,6 +91,7 @@ class RunIdentity:
             world=_digest([(frame.id, frame.world_from_ego) for frame in scene]),
             frames={task.frame.id: _digest(_described(task)) for task in tasks},
             sources={task.frame.id: source_records(task.frame, scene.source) for task in tasks},
+            prelabels=prelabels,
         )
 
     @cached_property
@@ -91,7 +101,7 @@ class RunIdentity:
             return None
         sources = [[record.model_dump() for record in records] for records in self.sources.values()]
         parts = [self.recipe, self.storage, self.shared, self.world, list(self.frames.items()), sources]
-        return _digest([self.lidarprep, *parts])
+        return _digest([self.lidarprep, *parts, *([self.prelabels] if self.prelabels else [])])
 
     def is_of(self, manifest: Manifest) -> bool:
         """Tell whether a manifest is of the same recording and recipe, as far as that is known."""
@@ -103,7 +113,7 @@ class RunIdentity:
             return None
         recipe = {name: value for name, value in self.recipe.items() if name not in _NOT_OF_A_FRAME}
         run = [self.lidarprep, recipe, self.storage, self.shared, settings.offset, settings.intensity_scale]
-        run += [settings.device_height]
+        run += [settings.device_height, *([self.prelabels] if self.prelabels else [])]
         return _digest([run, self.frames[frame_id], [record.model_dump() for record in self.sources[frame_id]]])
 
     def differences_from(self, manifest: Manifest) -> list[str]:
@@ -121,6 +131,8 @@ class RunIdentity:
         elif changed := _changed_files(before, self.sources):
             listed = ", ".join(changed[:_LISTED]) + (f", … ({len(changed)} in all)" if len(changed) > _LISTED else "")
             found.append(f"files of the recording have changed: {listed}")
+        if self.prelabels and not found:
+            return ["pre-labels, poses, calibration or times of the recording, or how it was opened, were others"]
         return found or ["poses, calibration or times of the recording, or how it was opened, were others"]
 
 

@@ -16,7 +16,6 @@ from lidarprep._images import BadImageError, require_whole
 from lidarprep.attachments import FrameFormat, get_format
 from lidarprep.datasets.filenames import source_file
 from lidarprep.errors import FormatError, LidarprepError, SceneError, SourceChangedError
-from lidarprep.prepare import kept_points
 from lidarprep.prepare.fingerprint import source_location, source_records
 from lidarprep.prepare.ordered_map import Admission
 from lidarprep.prepare.plan import FrameTask, is_stored
@@ -26,7 +25,7 @@ from lidarprep.scene.frame import held
 from lidarprep.scene_settings import BAD_FRAME
 from lidarprep.signed_urls import unsigned_sha256
 from lidarprep.steps import Step, StepReport
-from lidarprep.storage import Store, open_store
+from lidarprep.storage import Store, kept_points, open_store
 from lidarprep.storage.cache import put_entry
 from lidarprep.storage.content import NewObject
 from lidarprep.storage.manifest import (
@@ -247,7 +246,7 @@ class FrameProcessor:
             sources=source_records(source, self.recording),
             fingerprint=task.fingerprint,
         )
-        kept = None if report.kept is None else kept_points.encode(report.kept, report.points_in)
+        kept = None if report.kept is None else kept_points.encode(report.kept, report.points_in, report.stand_ins)
         in_memory = bytes_in_memory(source, record) + sum(len(one.data) for one in encoded if one is not None)
         return PreparedFrame(frame, encoded, stems, record, kept, in_memory)
 

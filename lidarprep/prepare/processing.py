@@ -13,6 +13,7 @@ from lidarprep.prepare.disk_space import DiskSpace
 from lidarprep.prepare.empty_result import require_points
 from lidarprep.prepare.ordered_map import Admission, MemoryBudget, ordered_map
 from lidarprep.prepare.plan import FrameTask
+from lidarprep.prepare.prelabels import Prelabels
 from lidarprep.prepare.process_frame import (
     BYTES_A_POINT,
     EmptyFrame,
@@ -127,8 +128,20 @@ class Processing:
                         disk.stored()
                         yield task, result
 
-    def scene(self, scene: Scene, tasks: Sequence[FrameTask]) -> tuple[list[FrameResult], AttachmentRecord | None]:
+    def scene(
+        self,
+        scene: Scene,
+        tasks: Sequence[FrameTask],
+        prelabels: Prelabels | None = None,
+        offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ) -> tuple[list[FrameResult], AttachmentRecord | None]:
         """Store all frames as one Sensor Fusion Scene.
+
+        Args:
+            scene: The recording.
+            tasks: The frames.
+            prelabels: What becomes its annotations.
+            offset: (x, y, z) metres taken from the recording's world.
 
         Returns:
             What became of each frame, in time order; the attachment, None if every frame was left out. What its writer
@@ -143,7 +156,7 @@ class Processing:
         kept: list[Future[ObjectRecord | None]] = []
         with (
             self._threads(self.workers) as threads,
-            SceneFileWriter.open(scene, self.processor, self.store, tasks) as scene_file,
+            SceneFileWriter.open(scene, self.processor, self.store, tasks, prelabels, offset) as scene_file,
         ):
             executor = self.executor or threads
 

@@ -34,6 +34,7 @@ from lidarprep.prepare.empty_result import EmptyResultError, explain_empty_resul
 from lidarprep.prepare.fingerprint import RunIdentity
 from lidarprep.prepare.manifest_builder import OF_RESULTS, ManifestBuilder
 from lidarprep.prepare.plan import FrameTask, plan
+from lidarprep.prepare.prelabels import Prelabels
 from lidarprep.prepare.process_frame import FrameProcessor
 from lidarprep.prepare.processing import NoProgress, Processing, Progress
 from lidarprep.recipe import Recipe
@@ -143,7 +144,12 @@ class Run:
         """Execute the run; return its manifest."""
         current, version = self.current_manifest(overwrite=overwrite)
         self.tasks = plan(self.scene, self.recipe)
-        identity = RunIdentity.of(self.scene, self.recipe, self.storage, self.tasks)
+        prelabels = None
+        if self.recipe.prelabels is not None:
+            prelabels = Prelabels.read(self.recipe.prelabels, self.recipe.prelabels_frame, self.scene)
+            prelabels.notes(self.recipe.format)  # refuses what no attachment holds, before any work is done
+        digest = "" if prelabels is None else prelabels.digest
+        identity = RunIdentity.of(self.scene, self.recipe, self.storage, self.tasks, digest)
         if current is not None and not overwrite:
             self.require_same_run(current, identity)
         cache = FrameCache(self.store, current, distrusted=self.distrusted)
@@ -156,10 +162,14 @@ class Run:
         if current is not None and identity.is_of(current) and self.is_complete(results, whole_scene):
             return renew(current, self.storage) if current.images_have_expired else current
         with self.advice_on_failure(settings.record), self.checks(current, identity, settings) as checks:
-            builder = self.process(results, whole_scene, settings, checks)
+            builder = self.process(results, whole_scene, settings, checks, prelabels)
             findings = gravest_first([*builder.findings(), *checks.findings()])
             refuse(findings, accept=self.recipe.accept, strict=self.recipe.strict)
             manifest = builder.build(self.scene, self.recipe, self.storage, settings, identity, findings)
+            if prelabels is not None:
+                notes = [*manifest.notes, *prelabels.notes(self.recipe.format)]
+                more = {"base_annotations": prelabels.base_annotations, "notes": notes}
+                manifest = manifest.model_copy(update=more)
             self.require_stored(manifest)
             try:
                 manifest = replace_manifest(self.store, manifest, version)
@@ -260,6 +270,7 @@ class Run:
         whole_scene: AttachmentRecord | None,
         settings: SceneSettings,
         checks: SceneChecks,
+        prelabels: Prelabels | None = None,
     ) -> ManifestBuilder:
         """Process the frames whose results are missing; return all results, in time order."""
         builder = ManifestBuilder()
@@ -273,7 +284,7 @@ class Run:
         if isinstance(self.format, SceneFormat):
             if whole_scene is None:
                 self.progress.start(len(self.tasks), 0)
-                done, whole_scene = self.processing.scene(self.scene, self.tasks)
+                done, whole_scene = self.processing.scene(self.scene, self.tasks, prelabels, settings.record.offset)
                 fresh = {task.frame.id: result for task, result in zip(self.tasks, done, strict=True)}
             builder.attachments += [] if whole_scene is None else [whole_scene]
         else:

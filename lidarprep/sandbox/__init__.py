@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from lidarprep.sandbox._app import create_app as create_app
     from lidarprep.sandbox._app import running_sandbox as running_sandbox
     from lidarprep.sandbox._app import serve as serve
+    from lidarprep.sandbox._common import SandboxError as SandboxError
     from lidarprep.sandbox._faults import FAULT_KINDS as FAULT_KINDS
     from lidarprep.sandbox._faults import Faults as Faults
     from lidarprep.sandbox._http import read_json as read_json
     from lidarprep.sandbox._lifecycle import Lifecycle as Lifecycle
     from lidarprep.sandbox._lifecycle import SandboxOptions as SandboxOptions
-    from lidarprep.sandbox._store import SandboxError as SandboxError
     from lidarprep.sandbox._store import SandboxStore as SandboxStore
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
@@ -30,6 +30,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_faults": ["FAULT_KINDS", "Faults"],
         "_lifecycle": ["Lifecycle", "SandboxOptions"],
         "_http": ["read_json"],
-        "_store": ["SandboxError", "SandboxStore"],
+        "_common": ["SandboxError"],
+        "_store": ["SandboxStore"],
     },
 )

@@ -36,17 +36,26 @@ from lidarprep._serving import (
     serving_in_thread,
 )
 from lidarprep._sqlite import IN_MEMORY
+from lidarprep.api import is_loopback
 from lidarprep.errors import ParameterError
+from lidarprep.sandbox import _control_endpoints, _endpoints, _project_endpoints
 from lidarprep.sandbox._background import Background
-from lidarprep.sandbox._endpoints import ROUTES, refusal
+from lidarprep.sandbox._common import SandboxError
+from lidarprep.sandbox._endpoints import refusal
 from lidarprep.sandbox._faults import HEADER, Faults, FaultSource
 from lidarprep.sandbox._lifecycle import Lifecycle, SandboxOptions
-from lidarprep.sandbox._store import Document, SandboxError, SandboxStore
+from lidarprep.sandbox._store import Document, SandboxStore
+from lidarprep.sandbox._uploads import MAX_FILE_BYTES
 
 SERVER = "the sandbox"
 
+ROUTES = (*_endpoints.ROUTES, *_project_endpoints.ROUTES, *_control_endpoints.ROUTES)
+
 # A task's parameters are a list of URLs and a few objects; the largest real ones are far below this.
 MAX_BODY_BYTES = 8 * 1024 * 1024
+# The largest file, and what a multipart body has around it.
+MAX_UPLOAD_BYTES = MAX_FILE_BYTES + 1024 * 1024
+UPLOAD = "/v1/files/upload"
 
 LONGEST_FAREWELL_S = 5.0
 
@@ -75,6 +84,24 @@ class _Keys(AuthenticationBackend):
         if self._api_keys is not None and not any(hmac.compare_digest(key, known) for known in self._api_keys):
             raise AuthenticationError("The API key is not valid.")
         return AuthCredentials(), SimpleUser(name)
+
+
+class _LoopbackMiddleware:
+    """Refuse requests whose Host header is not a loopback address.
+
+    A web page whose own name leads to this machine (DNS rebinding) could drive the sandbox otherwise.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            hosts = Headers(scope=scope).getlist("host")
+            if len(hosts) > 1 or not all(is_loopback(f"http://{host}/") for host in hosts):
+                answer = error_answer(403, "The sandbox is asked by a loopback address only: http://127.0.0.1:PORT.")
+                return await answer(scope, receive, send)
+        await self._app(scope, receive, send)
 
 
 class _FaultMiddleware:
@@ -158,6 +185,7 @@ def create_app(
     options: SandboxOptions | None = None,
     faults: Faults | FaultSource | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
+    any_host: bool = False,
 ) -> Starlette:
     """Return the sandbox as an ASGI application.
 
@@ -169,6 +197,7 @@ def create_app(
         options: Options of the sandbox.
         faults: Faults to make, or a source of them that the caller keeps.
         max_body_bytes: Larger request bodies are refused with 413.
+        any_host: Accept any Host header; else those of loopback addresses only.
     """
     lifecycle = Lifecycle(store, options or SandboxOptions())
     source = faults if isinstance(faults, FaultSource) else FaultSource(faults)
@@ -180,7 +209,8 @@ def create_app(
 
     def served(endpoint: Callable[[Request], Document | Response]) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
-            request.state.body = await read_body(request, max_body_bytes)
+            limit = max(max_body_bytes, MAX_UPLOAD_BYTES) if request.url.path == UPLOAD else max_body_bytes
+            request.state.body = await read_body(request, limit)
             answer = await run_in_threadpool(endpoint, request)
             return answer if isinstance(answer, Response) else JSONResponse(answer)
 
@@ -189,6 +219,7 @@ def create_app(
     app = Starlette(
         routes=[Route(path, served(endpoint), methods=[method]) for method, path, endpoint in ROUTES],
         middleware=[
+            *([] if any_host else [Middleware(_LoopbackMiddleware)]),
             Middleware(_FaultMiddleware, source=source),
             Middleware(AuthenticationMiddleware, backend=_Keys(api_keys), on_error=_unauthorized),
         ],
@@ -271,7 +302,8 @@ def serve(
     """
 
     with SandboxStore(path) as store:
-        app = create_app(store, api_keys=api_keys, options=options, faults=faults)
+        others = not is_loopback(f"http://[{host}]/" if ":" in host else f"http://{host}/")
+        app = create_app(store, api_keys=api_keys, options=options, faults=faults, any_host=others)
         serve_until_stopped(app, SERVER, on_start, path="/v1", host=host, port=port)
 
 

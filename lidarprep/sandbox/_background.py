@@ -12,10 +12,12 @@ import httpx
 
 from lidarprep.api import is_loopback, is_web_address
 from lidarprep.errors import StorageError
-from lidarprep.sandbox._attachment_check import attachments_of, find_problem, reason_of
+from lidarprep.sandbox._attachment_check import find_problem, in_daemon_thread
+from lidarprep.sandbox._attachments import attachments_of, reason_of
+from lidarprep.sandbox._common import UnknownTaskError, WrongStatusError
 from lidarprep.sandbox._jobs import Job
 from lidarprep.sandbox._lifecycle import Lifecycle
-from lidarprep.sandbox._store import Document, UnknownTaskError, WrongStatusError
+from lidarprep.sandbox._store import Document
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +33,8 @@ LONGEST_ANSWER_S = 10.0
 # Time that callbacks under way get when the sandbox ends.
 GRACE_S = 1.0
 
-# The waits between tries grow by half each: 19.5 s, 29 s, … 8 hours. The 19 waits between 20 tries are 24 hours.
-FIRST_WAIT_S = 19.5
+# The waits between tries grow by half each: 13 s, 19.5 s, … 8 hours. The waits before 20 retries are 24 hours.
+FIRST_WAIT_S = 13.0
 GROWTH = 1.5
 
 
@@ -115,7 +117,7 @@ class Background:
                 case "check":
                     await self._check(job)
                 case "complete":
-                    await asyncio.to_thread(self._lifecycle.complete, job.task_id)
+                    await in_daemon_thread(self._lifecycle.complete, job.task_id)
                 case "callback":
                     async with self._callbacks:
                         return not self._ending and await self._call(job)
@@ -132,9 +134,9 @@ class Background:
         if task["status"] != "pending" or not attachments_of(task):  # it waits for no other
             return
         async with self._checks:
-            problem = await find_problem(task)
+            problem = await find_problem(task, self._store.uploads)
         if problem:
-            log.info("task %s ends in an error: %s", job.task_id, problem)
+            log.info("task %s ends in an error: %s", job.task_id, problem["error"])
             await asyncio.to_thread(self._lifecycle.fail, job.task_id, problem)
 
     async def _call(self, job: Job) -> bool:
@@ -149,7 +151,7 @@ class Background:
     def _note(self, job: Job, accepted: bool) -> None:
         tries = job.tries + 1
         with self._store.transaction():
-            if accepted or tries >= self._options.callback_tries:
+            if accepted or tries > self._options.callback_retries:
                 # The older text calls it callback_succeeded, the newer one's example callback_completed.
                 self._store.change(job.task_id, callback_succeeded=accepted, callback_completed=accepted)
                 self._jobs.done(job)
@@ -167,7 +169,7 @@ class Background:
         return True
 
     async def _post(self, task: Document) -> bool:
-        """Post a callback; return whether it was answered 200, since nothing else counts."""
+        """Post a callback; return whether it was answered with a status of success."""
         if not is_web_address(task["callback_url"]):
             log.info("task %s: no callback is sent, as %r is not a URL", task["task_id"], task["callback_url"])
             return False
@@ -182,6 +184,7 @@ class Background:
         except (httpx.HTTPError, ValueError, TimeoutError) as cause:  # ValueError: a bad host name
             log.info("task %s: its callback got no answer: %s", task["task_id"], reason_of(cause) or "it took too long")
             return False
-        if status != httpx.codes.OK:
+        accepted = httpx.codes.is_success(status)
+        if not accepted:
             log.info("task %s: its callback was answered %d", task["task_id"], status)
-        return status == httpx.codes.OK
+        return accepted

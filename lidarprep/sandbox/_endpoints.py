@@ -1,7 +1,7 @@
-"""The endpoints: those of the Scale API, and the sandbox's own for what labellers, customers and accidents do.
+"""The endpoints of tasks.
 
-Each is a function of the request that runs in a thread; `request.state.body` holds the body. Exceptions become answers
-by the handlers of `create_app`.
+Each endpoint is a function of the request that runs in a thread; `request.state.body` holds the body. Exceptions become
+answers by the handlers of `create_app`.
 """
 
 from __future__ import annotations
@@ -17,37 +17,34 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from lidarprep.api import TASK_TYPES, TaskType, checked_metadata, read_parameters
+from lidarprep.api import TASK_TYPES, TaskType, checked_metadata
 from lidarprep.errors import ParameterError
-from lidarprep.sandbox._faults import Faults, FaultSource
+from lidarprep.sandbox._common import IdempotencyKeyTakenError, SandboxError, UnknownTaskError
 from lidarprep.sandbox._http import (
     BAD_PAGE,
     RequestError,
     read_boolean,
-    read_fields,
     read_filter,
-    read_json,
     read_page,
     token_after,
 )
-from lidarprep.sandbox._lifecycle import STRICTNESS, Lifecycle
-from lidarprep.sandbox._store import (
-    Document,
-    IdempotencyKeyTakenError,
-    SandboxError,
-    SandboxStore,
-    SavedAnswer,
-    UnknownTaskError,
+from lidarprep.sandbox._request import (
+    body_fields,
+    flag_field,
+    json_body,
+    lifecycle_of,
+    object_body,
+    origin_of,
+    store_of,
+    task_id_of,
+    text_field,
 )
+from lidarprep.sandbox._store import Document, SavedAnswer
 
 log = logging.getLogger(__name__)
 
-# By path and by name: a categorization is created at /task/categorize, which its name doesn't tell.
-TYPES_BY_PATH: Mapping[str, TaskType] = {
-    **TASK_TYPES,
-    **{task_type.path.removeprefix("/task/"): task_type for task_type in TASK_TYPES.values()},
-}
-DEFAULT_ERROR = "The sandbox was told to let the task end in an error."
+# Fields of a task in a list with limited_response=true.
+LIMITED = ("task_id", "status", "metadata", "project", "otherVersion")
 
 # Held while looking at the requests that are being carried out.
 _UNDER_WAY = threading.Lock()
@@ -55,10 +52,8 @@ _UNDER_WAY = threading.Lock()
 
 def create_task(request: Request) -> JSONResponse:
     """POST /v1/task/{task_type}: create a task, once for each Idempotency-Key."""
-    task_type = TYPES_BY_PATH.get(request.path_params["task_type"])
-    if task_type is None:
-        raise SandboxError(f"There is no task type {request.path_params['task_type']!r}.", 404)
-    body = _fields(request, task_type)
+    task_type = lifecycle_of(request).task_type(request.path_params["task_type"])
+    body = body_fields(request, task_type)
     key = request.headers.get("idempotency-key")
     if not key:
         return _answer(_create(request, task_type, body))
@@ -73,7 +68,7 @@ def create_task(request: Request) -> JSONResponse:
     if running is not None:
         raise IdempotencyKeyTakenError(key)
     try:
-        return _answer(_store(request).answer_once(key, digest, lambda: _create(request, task_type, body)))
+        return _answer(store_of(request).answer_once(key, digest, lambda: _create(request, task_type, body)))
     finally:
         del under_way[key]
 
@@ -81,12 +76,12 @@ def create_task(request: Request) -> JSONResponse:
 def _create(request: Request, task_type: TaskType, body: Mapping[str, Any]) -> SavedAnswer:
     is_test = not request.user.username.startswith("live")
     try:
-        parameters = read_parameters(task_type.name, body, STRICTNESS)
-        if unknown := [name for name in parameters.extra_params or () if name != "dependents"]:
+        lifecycle = lifecycle_of(request)
+        parameters = lifecycle.read(task_type, body)
+        if task_type.name in TASK_TYPES and (unknown := list(parameters.extra_params or ())):
             # A client may know more parameters. Logged, as it may be a slip.
             log.warning("%s: unknown parameters are taken as they are: %s", task_type.name, unknown)
-        origin = str(request.base_url).rstrip("/")
-        return SavedAnswer(200, _lifecycle(request).create(parameters, is_test=is_test, origin=origin))
+        return SavedAnswer(200, lifecycle.create(parameters, is_test=is_test, origin=origin_of(request)))
     except (ParameterError, SandboxError) as error:
         return refusal(error)
 
@@ -108,7 +103,7 @@ def _digest(caller: str, task_type: str, body: Mapping[str, Any]) -> str:
 
 def get_task(request: Request) -> Document:
     """GET /v1/task/{task_id}."""
-    return _store(request).get(_task_id(request))
+    return store_of(request).get(task_id_of(request))
 
 
 def list_tasks(request: Request) -> Document:
@@ -116,13 +111,18 @@ def list_tasks(request: Request) -> Document:
     query = request.query_params
     wanted, (limit, after, offset) = read_filter(query), read_page(query)
     try:
-        page = _store(request).page(wanted, limit=limit, after=after, offset=offset or 0)
+        page = store_of(request).page(wanted, limit=limit, after=after, offset=offset)
     except UnknownTaskError:
         raise RequestError(BAD_PAGE) from None
-    content: Document = {"docs": page.tasks, "total": page.total, "limit": limit}
-    if offset is not None:
-        content["offset"] = offset
-    content["has_more"] = page.has_more
+    limited = read_boolean(query, "limited_response")
+    docs = [{name: task.get(name) for name in LIMITED} for task in page.tasks] if limited else page.tasks
+    content: Document = {
+        "docs": docs,
+        "total": page.total,
+        "limit": limit,
+        "offset": offset,
+        "has_more": page.has_more,
+    }
     if page.has_more:
         content["next_token"] = token_after(page.tasks[-1])
     return content
@@ -134,25 +134,22 @@ def cancel_task(request: Request) -> Document:
     A task that has ended is refused with 400, as in the newer text; the older one says 500.
     """
     clear = read_boolean(request.query_params, "clear_unique_id")
-    return _store(request).cancel(_task_id(request), clear_unique_id=clear)
+    return store_of(request).cancel(task_id_of(request), clear_unique_id=clear)
 
 
 def set_metadata(request: Request) -> Document:
     """POST /v1/task/{task_id}/setMetadata: replace the task's metadata."""
-    metadata = _fields(request)
+    metadata = body_fields(request) if request.state.body.strip() else {}  # Scale's own client sends no body for {}
     checked_metadata(metadata)
-    return _store(request).change(_task_id(request), metadata=metadata)
+    return store_of(request).change(task_id_of(request), metadata=metadata)
 
 
 def set_unique_id(request: Request) -> Document:
     """POST /v1/task/{task_id}/unique_id."""
-    fields = _fields(request)
-    unique_id, clear = fields.get("unique_id"), fields.get("clear_unique_id_on_error")
-    if not isinstance(unique_id, str) or not unique_id:
-        raise RequestError("unique_id must be a string that is not empty.")
-    if clear is not None and not isinstance(clear, bool):
-        raise RequestError("clear_unique_id_on_error must be true or false.")
-    store, task_id = _store(request), _task_id(request)
+    fields = body_fields(request)
+    unique_id, clear = text_field(fields, "unique_id"), fields.get("clear_unique_id_on_error")
+    flag_field(fields, "clear_unique_id_on_error")
+    store, task_id = store_of(request), task_id_of(request)
     with store.transaction():
         task = store.set_unique_id(task_id, unique_id)
         return task if clear is None else store.change(task_id, clear_unique_id_on_error=clear)
@@ -160,19 +157,19 @@ def set_unique_id(request: Request) -> Document:
 
 def clear_unique_id(request: Request) -> Document:
     """DELETE /v1/task/{task_id}/unique_id."""
-    return _store(request).set_unique_id(_task_id(request), None)
+    return store_of(request).set_unique_id(task_id_of(request), None)
 
 
 def add_tags(request: Request) -> Document:
     """PUT /v1/task/{task_id}/tags: add tags; those that the task has stay."""
-    tags = _tags(_json(request))
-    return _store(request).change_tags(_task_id(request), lambda old: [*old, *tags])
+    tags = _tags(json_body(request))
+    return store_of(request).change_tags(task_id_of(request), lambda old: [*old, *tags])
 
 
 def set_tags(request: Request) -> Document:
     """POST /v1/task/{task_id}/tags: replace the tags."""
-    tags = _tags(_json(request))
-    return _store(request).change_tags(_task_id(request), lambda old: tags)
+    tags = _tags(json_body(request, if_empty=[]))  # Scale's own client sends no body for an empty list
+    return store_of(request).change_tags(task_id_of(request), lambda old: tags)
 
 
 def delete_tags(request: Request) -> Document:
@@ -180,80 +177,35 @@ def delete_tags(request: Request) -> Document:
 
     The reference's example has no body; then no tag is named, and none is removed.
     """
-    tags = _tags(_json(request, if_empty=[]))
-    return _store(request).change_tags(_task_id(request), lambda old: [tag for tag in old if tag not in tags])
+    tags = _tags(json_body(request, if_empty=[]))
+    return store_of(request).change_tags(task_id_of(request), lambda old: [tag for tag in old if tag not in tags])
 
 
 def set_dependents(request: Request) -> Document:
     """POST /v1/task/{task_id}/dependents/options."""
-    fields = _fields(request)
+    fields = body_fields(request)
     options = fields["dependents"] if set(fields) == {"dependents"} else fields
-    return _lifecycle(request).set_dependents(_task_id(request), options)
+    return lifecycle_of(request).set_dependents(task_id_of(request), options)
 
 
 def force_dependents(request: Request) -> Document:
     """POST /v1/task/{task_id}/dependents/force_creation."""
-    return _lifecycle(request).force_dependents(_task_id(request))
-
-
-def show_status(request: Request) -> Document:
-    """GET /sandbox/status: the number of tasks and of jobs, and the faults."""
-    store = _store(request)
-    return {"tasks": store.counts(), "jobs": store.jobs.counts(), "faults": _faults(request).describe()}
-
-
-def complete_task(request: Request) -> Document:
-    """POST /sandbox/tasks/{task_id}/complete, with {"response": {…}} or nothing."""
-    response = _options(request).get("response")
-    if response is not None and not isinstance(response, dict):
-        raise RequestError("response must be an object.")
-    return _lifecycle(request).complete(_task_id(request), response)
-
-
-def fail_task(request: Request) -> Document:
-    """POST /sandbox/tasks/{task_id}/error, with {"error": "…"} or nothing."""
-    message = _options(request).get("error", DEFAULT_ERROR)
-    if not isinstance(message, str):
-        raise RequestError("error must be a string.")
-    return _lifecycle(request).fail(_task_id(request), message)
+    return lifecycle_of(request).force_dependents(task_id_of(request))
 
 
 def audit_task(request: Request) -> Document:
-    """POST /sandbox/tasks/{task_id}/audit, with {"audit_result": "accepted"}."""
-    return _lifecycle(request).audit(_task_id(request), _options(request).get("audit_result"))
-
-
-def show_faults(request: Request) -> Document:
-    """GET /sandbox/faults."""
-    return _faults(request).describe()
-
-
-def set_faults(request: Request) -> Document:
-    """PUT /sandbox/faults, with the fields of `Faults`."""
-    content = _json(request)
-    try:
-        _faults(request).set(Faults.read(content))
-    except ValueError as error:
-        raise RequestError(f"{error}.") from None
-    return _faults(request).describe()
-
-
-def clear_faults(request: Request) -> Document:
-    """DELETE /sandbox/faults."""
-    _faults(request).clear()
-    return _faults(request).describe()
-
-
-def get_file(request: Request) -> Response:
-    """GET /sandbox/files/{name}: a file that a response links to. It needs no key."""
-    content = _store(request).file(request.path_params["name"])
-    if content is None:
-        raise SandboxError("There is no such file.", 404)
-    return Response(content, media_type="application/json")
+    """POST /v1/task/{task_id}/audit, with {"accepted": true, "comments": "…"}."""
+    fields = object_body(request)
+    accepted, comments = fields.get("accepted"), fields.get("comments")
+    if not isinstance(accepted, bool):
+        raise RequestError("accepted must be true or false.")
+    if comments is not None and not isinstance(comments, str):
+        raise RequestError("comments must be a string.")
+    result = "accepted" if accepted else "rejected"
+    return lifecycle_of(request).audit(task_id_of(request), result, comments)
 
 
 TASK = "/v1/task/{task_id}"
-CONTROL = "/sandbox/tasks/{task_id}"
 
 ROUTES: tuple[tuple[str, str, Callable[[Request], Document | Response]], ...] = (
     ("GET", "/v1/tasks", list_tasks),
@@ -267,56 +219,13 @@ ROUTES: tuple[tuple[str, str, Callable[[Request], Document | Response]], ...] = 
     ("PUT", f"{TASK}/tags", add_tags),
     ("POST", f"{TASK}/tags", set_tags),
     ("DELETE", f"{TASK}/tags", delete_tags),
+    ("POST", f"{TASK}/audit", audit_task),
     ("POST", f"{TASK}/dependents/options", set_dependents),
     ("POST", f"{TASK}/dependents/force_creation", force_dependents),
-    ("GET", "/sandbox/status", show_status),
-    ("POST", f"{CONTROL}/complete", complete_task),
-    ("POST", f"{CONTROL}/error", fail_task),
-    ("POST", f"{CONTROL}/audit", audit_task),
-    ("GET", "/sandbox/faults", show_faults),
-    ("PUT", "/sandbox/faults", set_faults),
-    ("DELETE", "/sandbox/faults", clear_faults),
-    ("GET", "/sandbox/files/{name}", get_file),
 )
-
-
-def _json(request: Request, *, if_empty: Any = ...) -> Any:
-    """Return the JSON value of the body; `if_empty` for an empty body, where one is allowed."""
-    text: bytes = request.state.body
-    return if_empty if not text.strip() and if_empty is not ... else read_json(text)
-
-
-def _fields(request: Request, task_type: TaskType | None = None) -> dict[str, Any]:
-    model = None if task_type is None else task_type.parameters
-    return read_fields(request.state.body, request.headers.get("content-type", ""), model)
-
-
-def _options(request: Request) -> dict[str, Any]:
-    options = _json(request, if_empty={})
-    if not isinstance(options, dict):
-        raise RequestError("The body is not a JSON object.")
-    return options
 
 
 def _tags(value: Any) -> Iterable[str]:
     if not isinstance(value, list) or not all(isinstance(tag, str) and tag for tag in value):
         raise RequestError("tags must be a list of strings, none of them empty or null.")
     return value
-
-
-def _task_id(request: Request) -> str:
-    return str(request.path_params["task_id"])
-
-
-def _lifecycle(request: Request) -> Lifecycle:
-    lifecycle: Lifecycle = request.app.state.lifecycle
-    return lifecycle
-
-
-def _store(request: Request) -> SandboxStore:
-    return _lifecycle(request).store
-
-
-def _faults(request: Request) -> FaultSource:
-    faults: FaultSource = request.app.state.faults
-    return faults

@@ -18,7 +18,9 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel
 
-from lidarprep.sandbox._store import REVIEW_STATUSES, STATUSES, SandboxError, TaskFilter, time_text
+from lidarprep._json import MOST_LEVELS, is_too_deep
+from lidarprep.sandbox._common import SandboxError, time_text
+from lidarprep.sandbox._store import AUDIT_RESULTS, PENDING_REVIEW, STATUSES, TaskFilter
 
 if TYPE_CHECKING:
     from starlette.datastructures import QueryParams
@@ -38,7 +40,7 @@ KNOWN_QUERIES = frozenset(
     (
         *("start_time", "end_time", "completed_after", "completed_before", "updated_after", "updated_before"),
         *("status", "type", "project", "customer_review_status", "batch", "unique_id", "tags"),
-        *("limit", "offset", "next_token", "include_attachment_url"),
+        *("limit", "offset", "next_token", "include_attachment_url", "limited_response"),
     )
 )
 
@@ -51,6 +53,8 @@ def read_json(text: bytes) -> Any:
     """Return the JSON value of a body."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        if is_too_deep(value):
+            raise RequestError(f"The body is nested more than {MOST_LEVELS} levels deep.")
         if b"\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is not text, and can't be answered
         return value
@@ -190,9 +194,9 @@ def read_filter(query: QueryParams) -> TaskFilter:
     read_boolean(query, "include_attachment_url")  # no effect: attachments keep the URLs that they were given by
     return TaskFilter(
         between={
-            "created_at": (_moment(query, "start_time", up=True), _moment(query, "end_time")),
-            "completed_at": (_moment(query, "completed_after", up=True), _moment(query, "completed_before")),
-            "updated_at": (_moment(query, "updated_after", up=True), _moment(query, "updated_before")),
+            "created_at": (moment_in(query, "start_time", up=True), moment_in(query, "end_time")),
+            "completed_at": (moment_in(query, "completed_after", up=True), moment_in(query, "completed_before")),
+            "updated_at": (moment_in(query, "updated_after", up=True), moment_in(query, "updated_before")),
         },
         among={
             "status": _one_of(query, "status", STATUSES),
@@ -201,21 +205,17 @@ def read_filter(query: QueryParams) -> TaskFilter:
             "batch": query.getlist("batch"),
             "unique_id": _listed_or_whole(query, "unique_id"),
             "tags": _listed_or_whole(query, "tags"),
-            "audits": _one_of(query, "customer_review_status", REVIEW_STATUSES),
+            "review": _one_of(query, "customer_review_status", (*AUDIT_RESULTS, PENDING_REVIEW)),
         },
     )
 
 
-def read_page(query: QueryParams) -> tuple[int, str | None, int | None]:
+def read_page(query: QueryParams) -> tuple[int, str | None, int]:
     """Return the size of a page, the id of the task that it follows, and the number of tasks to skip.
 
-    A next_token names the task. The number to skip is a parameter of the reference's older text; None if not given."""
-    limit, offset, token = query.get("limit", str(MOST_TASKS_A_PAGE)), query.get("offset"), query.get("next_token")
+    A next_token names the task. The number to skip is a parameter of the reference's older text; 0 by default."""
+    limit, offset, token = page_limit(query), number_in(query, "offset"), query.get("next_token")
     task_id = None
-    if not _is_number(limit) or not 1 <= int(limit) <= MOST_TASKS_A_PAGE:
-        raise RequestError(f"limit is {limit!r}; it must be a number between 1 and {MOST_TASKS_A_PAGE}.")
-    if offset is not None and not _is_number(offset):
-        raise RequestError(f"offset is {offset!r}; it must be a number, at least 0.")
     if offset is not None and token is not None:
         raise RequestError("offset and next_token are given; they exclude each other.")
     if token is not None:
@@ -225,7 +225,23 @@ def read_page(query: QueryParams) -> tuple[int, str | None, int | None]:
             raise RequestError(BAD_PAGE) from None
         if not isinstance(task_id, str):
             raise RequestError(BAD_PAGE)
-    return int(limit), task_id, None if offset is None else int(offset)
+    return limit, task_id, offset or 0
+
+
+def page_limit(query: QueryParams) -> int:
+    """Return the size of a page."""
+    limit = query.get("limit", str(MOST_TASKS_A_PAGE))
+    if not _is_number(limit) or not 1 <= int(limit) <= MOST_TASKS_A_PAGE:
+        raise RequestError(f"limit is {limit!r}; it must be a number between 1 and {MOST_TASKS_A_PAGE}.")
+    return int(limit)
+
+
+def number_in(query: QueryParams, name: str) -> int | None:
+    """Return a query parameter that is a whole number; None if missing."""
+    text = query.get(name)
+    if text is not None and not _is_number(text):
+        raise RequestError(f"{name} is {text!r}; it must be a number, at least 0.")
+    return None if text is None else int(text)
 
 
 def _is_number(text: str) -> bool:
@@ -264,8 +280,11 @@ def _one_of(query: QueryParams, name: str, known: Iterable[str]) -> Sequence[str
     return values
 
 
-def _moment(query: QueryParams, name: str, *, up: bool = False) -> str | None:
-    """Return a time as tasks have it; between two milliseconds, the later one if `up`. Without a zone it is UTC."""
+def moment_in(query: QueryParams, name: str, *, up: bool = False) -> str | None:
+    """Return a query parameter that is a time, as tasks have it: UTC, to the millisecond; None if missing.
+
+    Between two milliseconds it is the later one if `up`. Without a zone it is UTC.
+    """
     text = query.get(name)
     if text is None:
         return None

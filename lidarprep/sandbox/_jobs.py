@@ -12,11 +12,17 @@ from lidarprep._sqlite import Database
 
 JobKind = Literal["check", "complete", "callback"]
 
-# A task is completed once its attachments are checked, however long that takes.
+# A task is completed once its attachments are checked, however long that takes, and its batch is finalized.
 WAITING = """
     number NOT IN (SELECT value FROM json_each(?)) AND NOT (
         kind = 'complete'
-        AND EXISTS (SELECT 1 FROM jobs AS other WHERE other.task_id = jobs.task_id AND other.kind = 'check')
+        AND (
+            EXISTS (SELECT 1 FROM jobs AS other WHERE other.task_id = jobs.task_id AND other.kind = 'check')
+            OR EXISTS (
+                SELECT 1 FROM tasks JOIN named ON named.kind = 'batch' AND named.name = tasks.batch
+                WHERE tasks.task_id = jobs.task_id AND named.status = 'staging'
+            )
+        )
     )
 """
 

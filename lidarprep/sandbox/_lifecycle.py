@@ -8,36 +8,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lidarprep.api import Strictness, TaskParameters, read_dependents, read_parameters
+from lidarprep.api import TaskParameters, TaskType, read_dependents
 from lidarprep.errors import ParameterError
-from lidarprep.sandbox._fake_results import fake_result
-from lidarprep.sandbox._store import (
-    REVIEW_STATUSES,
-    Document,
+from lidarprep.sandbox._common import (
     SandboxError,
-    SandboxStore,
     UniqueIdTakenError,
     UnknownTaskError,
     WrongStatusError,
     time_text,
 )
+from lidarprep.sandbox._fake_results import fake_result, label_names
+from lidarprep.sandbox._projects import STAGING, params_of
+from lidarprep.sandbox._serializers import task_fields
+from lidarprep.sandbox._store import AUDIT_RESULTS, Document, SandboxStore
+from lidarprep.sandbox._types import STRICTNESS, read_task, task_type_of
 
 log = logging.getLogger(__name__)
-
-# The sandbox runs where its caller does, and accepts what the reference's own examples leave out.
-STRICTNESS = Strictness(local_files=True, unenforced_rules=False)
-
-# Parameters that an answer has beside `params`, not in it.
-TOP_LEVEL = (
-    *("instruction", "callback_url", "metadata", "project", "batch", "priority", "urgency", "unique_id"),
-    *("clear_unique_id_on_error", "tags", "dependents"),
-)
-ALWAYS_THERE: Mapping[str, Any] = {"instruction": None, "callback_url": None, "metadata": {}, "project": None}
-LINKING_DEFAULTS: Mapping[str, Any] = {"labeling_sample_rate": 1, "geometries": [], "default_geometry": "box"}
-
-# Of the older reference's task types, which have an urgency; the others are answered with "standard".
-DEFAULT_URGENCY = "day"
-TRANSCRIBE = "Please transcribe the attached audio file."
 
 # Name of the created tasks' ids in a task's `dependents`.
 CREATED = "task_ids"
@@ -47,6 +33,15 @@ INHERITED = ("project", "batch", "callback_url")
 
 # The audit results that approve a task.
 APPROVED = ("accepted", "fixed")
+
+# Types of completed tasks that a parameter `lidar_task` may name, by the type of the new task.
+LIDAR_TASKS: Mapping[str, tuple[str, ...]] = {
+    "lidarlinking": ("lidarannotation", "lidarsegmentation"),
+    "lidarsegmentation": ("lidarannotation", "lidarsegmentation"),
+    "lidartopdown": ("lidarannotation",),
+}
+# Types of tasks that others may depend on.
+HAVE_DEPENDENTS = ("lidarannotation", "lidarsegmentation")
 
 
 @dataclass(frozen=True)
@@ -60,8 +55,9 @@ class SandboxOptions:
         callback_auth_key: Value of the `scale-callback-auth` header; random if not given.
         callbacks_anywhere: Send callbacks to any host; else to loopback addresses only, so that a trial reaches
             nobody's server.
-        callback_tries: Number of tries of a callback, until it is answered 200.
-        callback_pace: Factor on the waits between tries. By default 20 tries take 24 hours, as with the service.
+        callback_retries: Number of further tries of a callback, until it is answered with a status from 200 to 299.
+        callback_pace: Factor on the waits between tries. By default 20 retries take 24 hours, as with the service.
+        strict_projects: Refuse tasks of projects and batches that do not exist, and of another type than their project.
 
     Raises:
         ValueError: A number makes no sense.
@@ -71,14 +67,15 @@ class SandboxOptions:
     check_attachments: bool = False
     callback_auth_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     callbacks_anywhere: bool = False
-    callback_tries: int = 20
+    callback_retries: int = 20
     callback_pace: float = 1.0
+    strict_projects: bool = False
 
     def __post_init__(self) -> None:
         if self.complete_after_s is not None and not 0 <= self.complete_after_s < float("inf"):
             raise ValueError(f"complete_after_s is {self.complete_after_s}; it must be at least 0")
-        if self.callback_tries < 1 or not 0 <= self.callback_pace < float("inf"):
-            raise ValueError("callback_tries must be at least 1, callback_pace at least 0")
+        if self.callback_retries < 0 or not 0 <= self.callback_pace < float("inf"):
+            raise ValueError("callback_retries and callback_pace must be at least 0")
         if not self.callback_auth_key.isascii() or not self.callback_auth_key.isprintable():
             raise ValueError("callback_auth_key must be printable ASCII, as it goes into a header")
 
@@ -98,6 +95,38 @@ class Lifecycle:
         self.store = store
         self.options = options
 
+    def task_type(self, path: str) -> TaskType:
+        """Return the task type that is created at /task/PATH."""
+        return task_type_of(path)
+
+    def read(self, task_type: TaskType, body: Mapping[str, Any]) -> TaskParameters:
+        """Read the parameters of a request; those that it lacks are its project's, where that has them."""
+        projects, batch, project = self.store.projects, body.get("batch"), body.get("project")
+        if isinstance(batch, str) and batch and projects.has("batch", batch):
+            found = projects.batch(batch)
+            if found["status"] != STAGING:
+                raise SandboxError(f"The batch {batch!r} is finalized, so it takes no more tasks.")
+            if project not in (None, found["project"]):
+                raise SandboxError(f"The batch {batch!r} is of the project {found['project']!r}, not {project!r}.")
+            project = found["project"]
+            body = {**body, "project": project}
+        elif batch is not None and self.options.strict_projects:
+            raise SandboxError(f"There is no batch {batch!r}.")
+        if isinstance(project, str) and project and projects.has("project", project):
+            known = projects.project(project)
+            if known["type"] == task_type.name:
+                body = {**params_of(known), **body}
+            elif self.options.strict_projects:
+                raise SandboxError(f"The project {project!r} has tasks of the type {known['type']}.")
+        elif project is not None:
+            self.require_project(project)
+        return read_task(task_type, body)
+
+    def require_project(self, name: str) -> None:
+        """Refuse a project that does not exist, where projects are strict."""
+        if self.options.strict_projects and not self.store.projects.has("project", name):
+            raise SandboxError(f"There is no project {name!r}.")
+
     def create(self, parameters: TaskParameters, *, is_test: bool, origin: str | None = None) -> Document:
         """Create a task.
 
@@ -108,8 +137,9 @@ class Lifecycle:
         """
         with self.store.transaction():
             fields = task_fields(parameters, is_test=is_test)
-            self._require_completed(fields["params"].get("lidar_task"))
+            self._require_lidar_task(parameters.task_type, fields["params"])
             if "dependents" in fields:  # models check it only for the types that have it
+                _require_dependents_of(parameters.task_type)
                 fields["dependents"] = checked_dependents(fields["dependents"])
             task = self.store.create(fields, origin=origin)
             if self.options.check_attachments:
@@ -117,6 +147,12 @@ class Lifecycle:
             if self.options.complete_after_s is not None:
                 self.store.jobs.add("complete", task["task_id"], in_s=self.options.complete_after_s)
             return task
+
+    def finalize(self, batch: str) -> Document:
+        """Have a batch's tasks worked on."""
+        found = self.store.projects.finalize(batch)
+        self.store.jobs.wake()
+        return found
 
     def complete(self, task_id: str, response: Mapping[str, Any] | None = None) -> Document:
         """Complete a pending task, send its callback, and create its dependent tasks.
@@ -126,27 +162,42 @@ class Lifecycle:
 
         Args:
             task_id: Id of the task.
-            response: Response of the task; an invented one by default.
+            response: Response of the task; by default one that is made of its attachments.
         """
+        task = self.store.require(task_id, "pending")
+        batch, projects = task.get("batch"), self.store.projects
+        if batch and projects.has("batch", batch) and projects.batch(batch)["status"] == STAGING:
+            raise WrongStatusError(f"The batch {batch!r} is not finalized, so its tasks are not worked on yet.")
+        if response is None:
+            # Outside the transaction: reading attachments may take minutes.
+            response = fake_result(
+                task,
+                lambda content: self._publish(task_id, content),
+                self.store,
+                anywhere=self.options.check_attachments,
+            )
         with self.store.transaction():
-            if response is None:
-                response = fake_result(self.store.get(task_id), lambda content: self._publish(task_id, content))
             task = self.store.complete(task_id, response)
             self._send_callback(task)
             dependents = task.get("dependents") or {}
             return task if dependents.get("require_audit") else self._followed(task)
 
-    def fail(self, task_id: str, message: str) -> Document:
-        """End a pending task in an error, and send its callback."""
+    def fail(self, task_id: str, problem: str | Mapping[str, Any]) -> Document:
+        """End a pending task in an error, and send its callback.
+
+        Args:
+            task_id: Id of the task.
+            problem: The error's message, or the whole response.
+        """
         with self.store.transaction():
-            task = self.store.fail(task_id, message)
+            task = self.store.fail(task_id, {"error": problem} if isinstance(problem, str) else problem)
             self._send_callback(task)
             return task
 
-    def audit(self, task_id: str, audit_result: str | None) -> Document:
-        """Add the customer's audit of a completed task; approval creates its dependent tasks."""
-        if audit_result not in REVIEW_STATUSES:
-            raise ParameterError(f"audit_result is {audit_result!r}; it must be one of {', '.join(REVIEW_STATUSES)}")
+    def audit(self, task_id: str, audit_result: str | None, comments: str | None = None) -> Document:
+        """Add the customer's audit of a completed task, and send its callback; approval creates its dependent tasks."""
+        if audit_result not in AUDIT_RESULTS:
+            raise ParameterError(f"audit_result is {audit_result!r}; it must be one of {', '.join(AUDIT_RESULTS)}")
         with self.store.transaction():
             task = self.store.require(task_id, "completed")
             audit = {
@@ -155,8 +206,10 @@ class Lifecycle:
                 "audit_time_secs": 0,
                 "audit_result": audit_result,
                 "audit_source": "customer",
+                **({"comments": comments} if comments else {}),
             }
             task = self.store.change(task_id, audits=[*task.get("audits", ()), audit])
+            self._send_callback(task)
             return self._followed(task) if audit_result in APPROVED else task
 
     def set_dependents(self, task_id: str, options: Mapping[str, Any]) -> Document:
@@ -164,6 +217,7 @@ class Lifecycle:
         options = checked_dependents(options)
         with self.store.transaction():
             task = self.store.get(task_id)
+            _require_dependents_of(task["type"])
             if task["status"] == "completed":
                 raise WrongStatusError(
                     f"The task {task_id} is completed, so the options of its dependent tasks can't be changed."
@@ -205,20 +259,31 @@ class Lifecycle:
         inherited = {name: task[name] for name in INHERITED if task.get(name) is not None}
         for definition in task["dependents"]["defs"]:
             body = {**inherited, **definition, "lidar_task": task["task_id"]}
-            parameters = read_parameters(body.pop("type"), body, STRICTNESS)
+            parameters = read_task(task_type_of(body.pop("type")), body)
             made.append(self.create(parameters, is_test=task["is_test"], origin=origin)["task_id"])
         return self.store.change(task["task_id"], dependents={**task["dependents"], CREATED: made})
 
-    def _require_completed(self, lidar_task: str | None) -> None:
-        """Refuse a lidar task that is not completed; one that is unknown here, as in the reference, is accepted."""
-        if lidar_task is None:
+    def _require_lidar_task(self, task_type: str, params: Mapping[str, Any]) -> None:
+        """Refuse a lidar task that is not completed, or of a type that none can be made from.
+
+        One that is unknown here, as in the reference, is accepted.
+        """
+        lidar_task = params.get("lidar_task")
+        if not isinstance(lidar_task, str):
             return
         try:
-            status = self.store.get(lidar_task)["status"]
+            found = self.store.get(lidar_task)
         except UnknownTaskError:
             return
-        if status != "completed":
-            raise ParameterError(f"lidar_task is {lidar_task!r}, which is {status}; it must be completed")
+        if found["type"] not in LIDAR_TASKS.get(task_type, (found["type"],)):
+            fitting = " or ".join(LIDAR_TASKS[task_type])
+            raise ParameterError(f"lidar_task is {lidar_task!r}, a {found['type']} task; it must be a {fitting} task")
+        if found["status"] != "completed":
+            raise ParameterError(f"lidar_task is {lidar_task!r}, which is {found['status']}; it must be completed")
+        labels = label_names(found["params"].get("labels"))
+        for label in params.get("skip_labels") or ():
+            if label not in labels:
+                raise ParameterError(f"skip_labels names {label!r}, which is not a label of the lidar task")
 
     def _send_callback(self, task: Document) -> None:
         if task.get("callback_url"):
@@ -226,6 +291,11 @@ class Lifecycle:
 
     def _publish(self, task_id: str, content: bytes) -> str:
         return f"{self.store.origin(task_id) or ''}/sandbox/files/{self.store.keep_file(content)}"
+
+
+def _require_dependents_of(task_type: str) -> None:
+    if task_type not in HAVE_DEPENDENTS:
+        raise ParameterError(f"dependents are given; {task_type} tasks have none, {' and '.join(HAVE_DEPENDENTS)} do")
 
 
 def checked_dependents(options: Any) -> dict[str, Any]:
@@ -238,27 +308,3 @@ def checked_dependents(options: Any) -> dict[str, Any]:
         raise ParameterError("dependents must be an object with defs, or require_audit, or both")
     checked = read_dependents(options, STRICTNESS)
     return {name: value for name, value in checked.items() if name != CREATED}
-
-
-def task_fields(parameters: TaskParameters, *, is_test: bool) -> dict[str, Any]:
-    """Return a new task in the shape of the reference's examples, without what the store adds: id, times, status."""
-    params = parameters.to_wire()
-    beside = {name: params.pop(name) for name in TOP_LEVEL if name in params}
-    if parameters.task_type == "lidarlinking":
-        # As in the reference's answer: defaults filled in, and the lidar task called task_id.
-        params = {**LINKING_DEFAULTS, "task_id": params.get("lidar_task"), **params}
-    elif parameters.task_type == "phonecall":
-        # The reference's prose keeps the script in params, its answer shows it outside: here it is in both places.
-        beside["script"] = params["script"]
-    elif parameters.task_type == "audiotranscription":
-        beside.setdefault("instruction", TRANSCRIBE)
-        params = {"verbatim": False, "attachment_type": "audio", **params}
-    return {
-        "type": parameters.task_type,
-        "is_test": is_test,
-        "urgency": DEFAULT_URGENCY if "urgency" in type(parameters).model_fields else "standard",
-        "work_started": False,
-        **ALWAYS_THERE,
-        **beside,
-        "params": params,
-    }

@@ -13,7 +13,19 @@ from typing import Any, NamedTuple, cast
 
 from lidarprep._sqlite import IN_MEMORY, Database, SqliteStore
 from lidarprep.api import MAX_TAGS
+from lidarprep.sandbox._common import (
+    IdempotencyKeyTakenError,
+    SandboxError,
+    UniqueIdTakenError,
+    UnknownTaskError,
+    WrongStatusError,
+    time_text,
+)
 from lidarprep.sandbox._jobs import JobList
+from lidarprep.sandbox._projects import SCHEMA as PROJECTS
+from lidarprep.sandbox._projects import ProjectList
+from lidarprep.sandbox._uploads import SCHEMA as UPLOADS
+from lidarprep.sandbox._uploads import UploadList
 
 Document = dict[str, Any]
 
@@ -21,19 +33,20 @@ Document = dict[str, Any]
 ANSWERS_ARE_KEPT_FOR = timedelta(hours=24)
 
 STATUSES = ("pending", "completed", "canceled", "error")
-REVIEW_STATUSES = ("accepted", "fixed", "commented", "rejected")
+AUDIT_RESULTS = ("accepted", "fixed", "commented", "rejected")
+PENDING_REVIEW = "pending"  # completed, and not audited yet
 
 # Columns that lists are filtered and ordered by. SQLite reads them from the document, so that there is one truth.
 LISTED = ("status", "type", "project", "batch", "created_at", "updated_at", "completed_at")
 
-# Filters of values in a list of the document.
-IN_LISTS = {
+# Filters that are no columns. Of several audits, the last one is the task's review.
+CONDITIONS = {
     "tags": "EXISTS (SELECT 1 FROM json_each(document, '$.tags') WHERE value IN ({}))",
-    "audits": "EXISTS (SELECT 1 FROM json_each(document, '$.audits')"
-    " WHERE json_extract(value, '$.audit_result') IN ({}))",
+    "review": "CASE status WHEN 'completed' THEN"
+    f" coalesce(json_extract(document, '$.audits[#-1].audit_result'), '{PENDING_REVIEW}') END IN ({{}})",
 }
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = (
     """
     CREATE TABLE tasks (
@@ -71,45 +84,9 @@ SCHEMA = (
     """,
     "CREATE INDEX jobs_by_time ON jobs (due_at)",
     "CREATE TABLE files (name TEXT PRIMARY KEY, content BLOB NOT NULL)",  # files that responses link to
+    *PROJECTS,
+    *UPLOADS,
 )
-
-
-class SandboxError(Exception):
-    """A request that the sandbox refuses; the message is the answer's.
-
-    Args:
-        message: What is wrong.
-        status_code: HTTP status of the answer.
-    """
-
-    def __init__(self, message: str, status_code: int = 400) -> None:
-        super().__init__(message)
-        self.status_code = status_code
-
-
-class UnknownTaskError(SandboxError):
-    """No task has that id."""
-
-    def __init__(self, task_id: str) -> None:
-        super().__init__(f"There is no task {task_id!r}.", 404)
-
-
-class WrongStatusError(SandboxError):
-    """The task's status does not allow the request."""
-
-
-class UniqueIdTakenError(SandboxError):
-    """Another task has that unique_id."""
-
-    def __init__(self, unique_id: str, task_id: str) -> None:
-        super().__init__(f'The unique_id ("{unique_id}") is already used for a different task ({task_id}).', 409)
-
-
-class IdempotencyKeyTakenError(SandboxError):
-    """The Idempotency-Key was used for a request with other parameters, or of another caller."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(f'The Idempotency-Key ("{key}") was already used with other parameters.', 409)
 
 
 class SavedAnswer(NamedTuple):
@@ -133,7 +110,7 @@ class TaskFilter:
 
     Args:
         between: First and last moment by column, as the service writes them, so that they compare as text.
-        among: Accepted values by column, or by one of the lists in `IN_LISTS`.
+        among: Accepted values by column, or by one of `CONDITIONS`.
     """
 
     between: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
@@ -149,17 +126,12 @@ class TaskFilter:
                     values.append(moment)
         for name, wanted in self.among.items():
             if wanted:
-                conditions.append(IN_LISTS.get(name, name + " IN ({})").format(", ".join("?" * len(wanted))))
+                conditions.append(CONDITIONS.get(name, name + " IN ({})").format(", ".join("?" * len(wanted))))
                 values += wanted
         return " AND ".join(conditions), values
 
 
 EVERY_TASK = TaskFilter()
-
-
-def time_text(moment: datetime) -> str:
-    """Return a moment as the service writes it: UTC, to the millisecond."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class SandboxStore(SqliteStore):
@@ -183,6 +155,13 @@ class SandboxStore(SqliteStore):
         super().__init__(Database(path, "sandbox database", SCHEMA, version=SCHEMA_VERSION))
         self.now = now
         self.jobs = JobList(self._database, now)
+        self.projects = ProjectList(self._database, now)
+        self.uploads = UploadList(self._database, now)
+
+    def close(self) -> None:
+        """Close the file; what is in memory is lost, and so are files in a temporary folder."""
+        super().close()
+        self.uploads.close()
 
     def transaction(self) -> AbstractContextManager[None]:
         """Keep all changes of the `with` statement, or none of them."""
@@ -240,13 +219,13 @@ class SandboxStore(SqliteStore):
                 task, status="completed", response=dict(response), completed_at=time_text(self.now()), work_started=True
             )
 
-    def fail(self, task_id: str, message: str) -> Document:
-        """End a pending task in an error, and free its unique_id if the task asks for that."""
+    def fail(self, task_id: str, response: Mapping[str, Any]) -> Document:
+        """End a pending task in an error with a response, and free its unique_id if the task asks for that."""
         with self.transaction():
             task = self.require(task_id, "pending")
             if task.get("clear_unique_id_on_error"):
                 task.pop("unique_id", None)
-            return self._update(task, status="error", response={"error": message})
+            return self._update(task, status="error", response=dict(response))
 
     def change(self, task_id: str, **fields: Any) -> Document:
         """Set fields of a task, whatever its status; None removes one."""

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from lidarprep.errors import RecipeError
-from lidarprep.kernels.voxel import PACKED_REACH, first_rows, voxel_rows
+from lidarprep.kernels.voxel import PACKED_REACH, first_rows, stand_ins_of, voxel_rows
 from lidarprep.scene import Frame
 from lidarprep.steps import StepReport
 
@@ -53,5 +53,7 @@ class VoxelDownsample:
             count = voxel_rows(positions, self.size, self.keep == "nearest", rows)
         report.dropped["voxel"] = len(points) - count
         if count < len(points):
-            report.keep(rows[:count])
+            stand_ins = np.empty(len(points), dtype=np.uint32)
+            stand_ins_of(positions, self.size, rows[:count], stand_ins)
+            report.keep_for_others(rows[:count], stand_ins)
         return frame.with_data(points.take(rows[:count]), frame.radar())

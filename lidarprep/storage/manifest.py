@@ -144,8 +144,8 @@ class FrameRecord(_Record):
         points_out: Points that the attachment has.
         dropped: Where the others went.
         labelled: Whether Scale labels the frame at the recipe's labeling_sample_rate.
-        kept: The object that says which of the recording's points the attachment has, as `prepare.kept_points` writes
-            it; None where it has all of them, in their order.
+        kept: The object that says which of the recording's points the attachment has, as `storage.kept_points`
+            writes it; None where it has all of them, in their order.
         images_left_out: Its images that cannot be decoded.
         notes: What was found odd, or what the format cannot hold: a sentence for each kind.
         sources: The files that it was made of.
@@ -273,6 +273,8 @@ class Manifest(_Record):
         notes: What the run guessed, a sentence each.
         findings: What the checks found odd about the recording and what was kept of it, the gravest first.
         accepted: Codes of findings that would ruin a task, and that the user has accepted.
+        base_annotations: Top-down pre-labels that a topdown task begins with, by the API's names, in the recording's
+            own world; None where there are none.
     """
 
     lidarprep: str = Field(default_factory=lambda: version("lidarprep"))
@@ -292,6 +294,7 @@ class Manifest(_Record):
     notes: list[str] = []
     findings: list[Finding] = []
     accepted: list[str] = []
+    base_annotations: dict[str, Any] | None = None
 
     _location: str = PrivateAttr(default="")
 

@@ -25,6 +25,11 @@ def open_store(destination: str, options: StorageOptions | None = None) -> Store
     scheme, separator, rest = destination.partition("://")
     # "s3:/bucket" and "gs:/bucket" are mistyped, not names of folders; "C:" would be one letter.
     mistyped = re.match(r"[A-Za-z0-9+.-]{2,}:/", destination) if not separator else scheme.lower() != "s3"
+    if scheme.lower() == "scale" and separator:
+        raise RecipeError(
+            f"{destination!r} is not a place that lidarprep can store at: Scale keeps files, and no manifest",
+            fix=f"Prepare into a folder, and submit it with --upload {rest or 'PROJECT'}.",
+        )
     if mistyped or not destination:
         raise RecipeError(
             f"{destination!r} is not a place that lidarprep can store at", fix="Name a folder, or s3://bucket/prefix."

@@ -152,6 +152,26 @@ TASKS: dict[str, Endpoint] = {
             tags | array of strings
         """),
     ),
+    # Of the page "Sensor Fusion Tasks", beside the reference texts.
+    "sensorfusion": Endpoint(
+        "POST",
+        "/v1/task/sensorfusion",
+        rows("""
+            project | string | required
+            batch | string
+            instruction | string | required
+            callback_url | string | required
+            attachments | array of strings | required
+            scene_format | string | required
+            annotation_definition | array of objects | required
+            is_frameless | boolean | required
+            metadata | object
+            unique_id | string
+            priority | integer
+            clear_unique_id_on_error | boolean
+            tags | array of strings
+        """),
+    ),
     # From here on "(optional)" is printed, rather than "required".
     "categorization": Endpoint(
         "POST",

@@ -24,6 +24,15 @@ LEAST: dict[str, dict[str, Any]] = {
     },
     "lidarlinking": {"lidar_task": LIDAR_TASK, "annotation_type": "annotation", "instruction": "Link."},
     "multistage": {"project": "street", "attachments": FRAMES, "scene_format": "split_base64"},
+    "sensorfusion": {
+        "project": "street",
+        "attachments": ["https://example.com/scene.sfs"],
+        "scene_format": "sensor_fusion",
+        "instruction": "Label **everything**.",
+        "annotation_definition": [{"type": "cuboid", "labels": ["car"]}],
+        "callback_url": "https://example.com/callback",
+        "is_frameless": False,
+    },
     "categorization": {
         "instruction": "Which?",
         "attachment_type": "image",
@@ -78,18 +87,22 @@ OPTIONAL: dict[str, dict[str, Any]] = {
         "frames_per_second": 10,
         "labeling_sample_rate": 5,
         "polygons_enabled": True,
+        "pitch_and_roll_enabled": True,
         "polygons_labels": ["kerb"],
         "dependents": {
             "defs": [{"type": "lidarlinking", "annotation_type": "annotation", "instruction": "Adjust."}],
             "require_audit": True,
         },
     },
-    "lidarsegmentation": {},
+    "lidarsegmentation": {
+        "dependents": {"defs": [{"type": "lidarlinking", "annotation_type": "annotation", "instruction": "Link."}]}
+    },
     "lidartopdown": {
         "directed_lines": ["lane"],
         "annotation_attributes": ATTRIBUTES,
         "links": {"of": "lanes"},
         "base_annotations": {"annotations": [], "note": "as they are"},
+        "context_attachments": [{"attachment": "https://example.com/context.png"}],
         "groups": ["Roundabout Edge"],
         "rules": {"polygons": []},
         "disable_cuboid_projection": False,
@@ -119,6 +132,7 @@ OPTIONAL: dict[str, dict[str, Any]] = {
         "layers": [{"url": "https://example.com/layers.json", "camera_id": 1}],
     },
     "multistage": {"task_blueprint_id": "blueprint"},
+    "sensorfusion": {},
     "categorization": {"category_ids": {"123": "Blue Cross"}, "allow_multiple": True, "urgency": "day"},
     "transcription": {"urgency": "week"},
     "phonecall": {
@@ -263,6 +277,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "verbatim": False,
     },
 }
+
+EXAMPLES["sensorfusion"] = LEAST["sensorfusion"]  # the page prints none
 
 DEPENDENTS_EXAMPLE: dict[str, Any] = {
     "defs": [

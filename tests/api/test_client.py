@@ -37,6 +37,9 @@ def test_the_key_is_the_user_name_of_basic_auth_with_an_empty_password(api, crea
     assert (scheme, base64.b64decode(credentials)) == ("Basic", b"test_key:")
 
 
+AT = {"position": {"x": 0, "y": 0}}
+
+
 @pytest.mark.parametrize(
     ("method", "parameters", "path"),
     [
@@ -52,7 +55,7 @@ def test_the_key_is_the_user_name_of_basic_auth_with_an_empty_password(api, crea
         ),
         (
             "create_lidar_topdown",
-            {"project": "p", "attachments": FRAMES, "region_of_interest_3d": {"length": 1}, "geometries": {"line": {}}},
+            {"project": "p", "attachments": FRAMES, "region_of_interest_3d": AT, "geometries": {"line": {}}},
             "lidartopdown",
         ),
         (
@@ -272,7 +275,8 @@ def test_a_closed_client_sends_nothing_more(api) -> None:
 
 def test_help_shows_the_parameters_of_a_create_method() -> None:
     signature = inspect.signature(ScaleClient.create_lidar_annotation)
-    assert list(signature.parameters)[:4] == ["self", "attachments", "attachment_type", "labels"]
+    assert list(signature.parameters)[:2] == ["self", "labels"]
+    assert {"attachments", "attachment_type", "manifest", "coordinates"} < set(signature.parameters)
     assert signature.parameters["tags"].annotation == "Tags | None"
     assert "LidarAnnotation" in (ScaleClient.create_lidar_annotation.__doc__ or "")
 
@@ -425,3 +429,23 @@ def test_the_key_and_settings_are_checked_as_the_other_clients_are(monkeypatch) 
     for settings in ({"retries": -1}, {"timeout": 0}, {"max_connections": 0}):
         with pytest.raises(ParameterError, match=next(iter(settings))):
             AsyncScaleClient("k", **settings)
+
+
+def test_hundreds_of_calls_at_once_share_the_connections() -> None:
+    at_once, most = 0, 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.001)
+        at_once -= 1
+        return httpx.Response(200, json={"task_id": request.url.path.rpartition("/")[2], "status": "pending"})
+
+    async def run() -> list[str]:
+        settings: Any = {"transport": httpx.MockTransport(answer), "max_connections": 7}
+        async with AsyncScaleClient("test_key", "https://api.example.com/v1", **settings) as client:
+            return [task.id for task in await asyncio.gather(*(client.get_task(f"t{n}") for n in range(300)))]
+
+    assert asyncio.run(run()) == [f"t{number}" for number in range(300)]
+    assert most == 7

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lidarprep.api._conflicts import first_difference
 from lidarprep.api._responses import task_named_in
 from lidarprep.api._task import Task
-from lidarprep.errors import ConflictError, ParameterError, ServerError
+from lidarprep.errors import ConflictError, ParameterError, ServerError, TaskEndedError
 
 TASK_ID = "5a99e20de50d4979ce6d291e"
 SENT = {
@@ -174,13 +174,33 @@ def test_a_lookup_that_fails_is_told_as_that(api, call) -> None:
         call("create_multistage", **MULTISTAGE, settings={"retries": 1})
 
 
-@pytest.mark.parametrize(("status", "level"), [("pending", "INFO"), ("canceled", "WARNING"), ("error", "WARNING")])
-def test_finding_the_task_is_logged_and_louder_if_nothing_comes_of_it(api, call, caplog, status, level) -> None:
+def test_finding_the_task_is_logged(api, call, caplog) -> None:
     caplog.set_level("INFO", logger="lidarprep")
-    api.answers = [TAKEN, httpx.Response(200, json={**FOUND, "status": status})]
-    assert call("create_multistage", **MULTISTAGE).status == status
+    api.answers = [TAKEN, httpx.Response(200, json=FOUND)]
+    assert call("create_multistage", **MULTISTAGE).status == "pending"
     (record,) = [record for record in caplog.records if record.name.startswith("lidarprep")]
-    assert (record.levelname, record.message) == (level, f"the unique_id 'a,b' has its task already: abc, {status}")
+    assert (record.levelname, record.message) == ("INFO", "the unique_id 'a,b' has its task already: abc, pending")
+
+
+@pytest.mark.parametrize("status", ["canceled", "error"])
+def test_a_found_task_that_has_ended_is_an_error_unless_it_is_made_again(api, call, status) -> None:
+    ended = {**FOUND, "status": status, "response": {"error": "No such file."}}
+    api.answers = [TAKEN, httpx.Response(200, json=ended)]
+    with pytest.raises(TaskEndedError, match=r"abc, and that is (canceled|in error)") as raised:
+        call("create_multistage", **MULTISTAGE)
+    assert (raised.value.task_id, raised.value.task_status) == ("abc", status)
+    assert ("No such file" in raised.value.message) == (status == "error")
+    del api.requests[:]
+    freed = httpx.Response(200, json={**ended, "unique_id": None})
+    made = httpx.Response(200, json={**FOUND, "task_id": "new"})
+    api.answers = [TAKEN, httpx.Response(200, json=ended), freed, made]
+    assert call("create_task", "multistage", MULTISTAGE, resubmit=True).id == "new"
+    assert [(request.method, request.url.path) for request in api.requests[2:]] == [
+        ("DELETE", "/v1/task/abc/unique_id"),
+        ("POST", "/v1/task/multistage"),
+    ]
+    keys = {request.headers.get("idempotency-key") for request in api.requests if request.method == "POST"}
+    assert len(keys) == 2  # the API keeps its refusal for the first
 
 
 def test_a_key_of_ones_own_is_sent_and_must_fit_a_header(api, call) -> None:

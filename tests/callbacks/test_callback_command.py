@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lidarprep.callbacks import Callback, Command, CommandFailedError, open_callback_store
+from lidarprep.callbacks import Callback, CallbackHandler, Command, CommandFailedError, open_callback_store
 from tests.callbacks.conftest import AUTH_KEY, TASK_ID, posted
 
 AUTH = {"scale-callback-auth": AUTH_KEY}
@@ -132,7 +132,7 @@ def test_a_command_that_fails_runs_again_at_the_next_start(tmp_path: Path) -> No
     script = f"test -e {tmp_path}/ready"
     with serving(place, "--exec", script) as server:
         assert server.post(posted()).status_code == 200
-        server.until_logged("test ended with 1; it is tried again at the next start")
+        server.until_logged("test ended with 1; it is tried again in 10 s")
         server.end(signal.SIGINT)
     (tmp_path / "ready").touch()
     with serving(place, "--exec", script) as server:
@@ -213,3 +213,40 @@ def test_the_store_can_be_listed_while_it_is_served(place: Path) -> None:
     assert table.stdout == ""
     assert table.stderr.count(TASK_ID) == 2
     assert "categorization" in table.stderr
+
+
+def test_what_failed_is_handled_again_after_waits_that_double(tmp_path: Path) -> None:
+    with open_callback_store(tmp_path / "callbacks.db") as store:
+        kept = store.add(callback()).callback
+        calls: list[float] = []
+        done = threading.Event()
+
+        def third_time(_: Callback) -> None:
+            calls.append(time.monotonic())
+            if len(calls) < 3:
+                raise OSError("not yet")
+            done.set()
+
+        handler = CallbackHandler(store, third_time, first_wait_s=0.05)
+        handler.handle(kept.task_id, kept.version)
+        assert done.wait(60)
+        handler.close()
+        assert store.unhandled() == []
+    assert calls[1] - calls[0] >= 0.05
+    assert calls[2] - calls[1] >= 0.1
+
+
+def test_a_handler_that_closes_waits_for_no_further_try(tmp_path: Path) -> None:
+    with open_callback_store(tmp_path / "callbacks.db") as store:
+        kept = store.add(callback()).callback
+        failed = threading.Event()
+
+        def fail(_: Callback) -> None:
+            failed.set()
+            raise OSError("never")
+
+        handler = CallbackHandler(store, fail, first_wait_s=3600)
+        handler.handle(kept.task_id, kept.version)
+        assert failed.wait(60)
+        handler.close()
+        assert store.unhandled() == [(kept.task_id, kept.version)]

@@ -152,7 +152,8 @@ def test_any_json_object_with_a_task_id_is_a_callback_and_key_order_does_not_cou
 @pytest.mark.parametrize(
     "body",
     [
-        *(b"", b"{", b"\xff\xfe", b"null", b"[]", b'"text"', b"[" * 100_000, b'{"task_id": "a", "x": NaN}', b"{}"),
+        *(b"", b"{", b"\xff\xfe", b"null", b"[]", b'"text"', b"[" * 100_000, b"{}"),
+        b'{"task_id": "a", "x": ' + b"[" * 128 + b"]" * 128 + b"}",
         *(b'{"task_id": null}', b'{"task_id": 5}', b'{"task_id": ""}', b'{"task_id": "../../etc/passwd"}'),
         *(b'{"task_id": "a\\nb"}', b'{"task_id": "a.1"}', b'{"task": {"task_id": "abc"}}'),
         *(json.dumps({"task_id": "a" * 129}).encode(), b'{"task_id": "a", "n": ' + b"1" * 5000 + b"}"),
@@ -240,3 +241,16 @@ def test_a_store_that_is_closed_says_so(tmp_path: Path) -> None:
     for call in (lambda: store.get("a"), lambda: store.add(callback(posted())), lambda: store.mark_handled("a", 1)):
         with pytest.raises(StorageError, match="closed"):
             call()
+
+
+def test_numbers_that_json_does_not_have_lose_no_result(store: CallbackStore) -> None:
+    body = b'{"task_id": "a", "response": {"x": NaN, "y": [-Infinity, 1e999, 1.5]}}'
+    kept = store.add(callback(body))
+    assert kept.callback.body == body
+    assert not store.add(callback(body)).is_new
+    assert kept.callback.json_content["response"] == {"x": None, "y": [None, None, 1.5]}
+
+
+def test_the_file_can_be_read_by_its_owner_alone(place: Path, store: CallbackStore) -> None:
+    store.add(callback(posted()))
+    assert place.stat().st_mode & 0o777 == 0o600

@@ -87,3 +87,28 @@ def test_a_folder_is_not_a_store(run: Run, tmp_path: Path, monkeypatch: pytest.M
     assert ended.code == 1
     assert f"{tmp_path} is a folder; callbacks are kept in an SQLite file" in ended.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_handle_runs_a_command_for_what_is_not_handled_yet(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "callbacks.db"
+    with open_callback_store(place) as store:
+        for task_id in ("a", "b", "c"):
+            store.add(Callback.from_body(json.dumps({"task_id": task_id}).encode(), datetime.now(UTC)))
+    script = tmp_path / "take-in"
+    script.write_text(f'#!/bin/sh\ntest "$TASK_ID" != b && cat > {tmp_path}/"$TASK_ID".json\n')
+    script.chmod(0o755)
+    ended = run("callbacks", "handle", "--store", place, "--exec", script, "b", "c")
+    assert (ended.code, "task b, result 1" in ended.err) == (1, True)
+    assert "1 callbacks handled, 1 failed" in ended.err
+    assert json.loads((tmp_path / "c.json").read_text()) == {"task_id": "c"}
+    assert not (tmp_path / "a.json").exists()
+    assert run("callbacks", "handle", "--store", place, "--exec", "true").code == 0
+    assert "0 callbacks handled" in run("callbacks", "handle", "--store", place, "--exec", "false").err
+    assert run("callbacks", "handle", "--store", tmp_path / "none.db", "--exec", "true").code == 1
+
+
+def test_a_listed_callback_is_json_whatever_numbers_it_holds(run: Run, tmp_path: Path) -> None:
+    with open_callback_store(tmp_path / "a.db") as store:
+        store.add(Callback.from_body(b'{"task_id": "a", "response": {"x": [1e999, NaN]}}', datetime.now(UTC)))
+    ended = run("callbacks", "list", "--store", tmp_path / "a.db", "--json")
+    assert json.loads(ended.out, parse_constant=lambda name: pytest.fail(name))["response"] == {"x": [None, None]}

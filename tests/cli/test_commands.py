@@ -71,6 +71,8 @@ def test_every_flag_of_prepare_reaches_the_recipe(lidarprep: Any, scene_folder: 
         "points_frame": "ego",
         "voxel": 0.25,
         "voxel_keep": "nearest",
+        "prelabels": None,
+        "prelabels_frame": None,
         "odometry": False,
         "deskew": False,
         "drop_intensity": True,

@@ -17,7 +17,7 @@ from PIL import Image
 import lidarprep as lp
 from lidarprep.datasets.image_sizes import shrunk_by
 from lidarprep.inspect import inspect_scene
-from lidarprep.prepare import kept_points
+from lidarprep.storage import kept_points
 from tests.datasets.generated import Recording, generated
 from tests.datasets.write_folder import write_toolkit
 from tests.datasets.write_kitti_raw import write_kitti_raw
@@ -86,7 +86,7 @@ def test_rays_without_a_return_are_dropped_and_labels_find_their_points(
         assert (frame.dropped.no_return, looked.no_return) == (count, count)
         assert frame.points_out == frame.points_in - count == len(rows) - count
         assert frame.kept is not None
-        kept = kept_points.decode((tmp_path / "out" / frame.kept.url).read_bytes(), frame.points_in)
+        kept = kept_points.decode((tmp_path / "out" / frame.kept.url).read_bytes(), frame.points_in).rows
         assert len(kept) == frame.points_out
         if scene.layout in ("toolkit", "pandaset", "kitti-raw"):  # whose files have the points in this order
             np.testing.assert_array_equal(kept, rows[rows % 7 != 0])

@@ -37,7 +37,7 @@ def create(http: httpx.Client, example: Creation) -> dict[str, Any]:
 
 
 def test_there_is_an_example_of_every_task_type() -> None:
-    assert set(CREATIONS) == set(TASK_TYPES)
+    assert set(CREATIONS) == set(TASK_TYPES) - {"sensorfusion"}  # published elsewhere, without an example
 
 
 @pytest.mark.parametrize("name", CREATIONS)
@@ -149,7 +149,7 @@ def test_a_list_has_the_fields_of_either_text(http: httpx.Client) -> None:
     for _ in range(2):
         http.post("/task/multistage", json=MULTISTAGE)
     answer = http.get("/tasks?limit=1").json()
-    assert set(answer) == {"docs", "total", "limit", "has_more", "next_token"}
+    assert set(answer) == {"docs", "total", "limit", "offset", "has_more", "next_token"}
     assert (len(answer["docs"]), answer["limit"], answer["has_more"]) == (1, 1, True)
     older = http.get("/tasks?limit=1&offset=1").json()
     assert older["offset"] == 1

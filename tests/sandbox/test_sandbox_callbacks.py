@@ -109,9 +109,9 @@ def test_the_end_of_a_task_is_posted_with_the_header(quick: Sandbox, verb: str) 
     assert (task["callback_succeeded"], task["callback_completed"]) == (True, True)
 
 
-def test_a_callback_is_tried_until_it_is_answered_200(quick: Sandbox) -> None:
-    """Nothing but 200 counts: neither 204 nor a redirect, which is not followed."""
-    with receiving(500, 204, 302, 401) as receiver:
+def test_a_callback_is_tried_until_it_is_taken(quick: Sandbox) -> None:
+    """Any status of success counts, and nothing else: a redirect is not followed."""
+    with receiving(500, 302, 401, 429, 204) as receiver:
         with talking_to(quick) as http:
             task_id = create(http, receiver.url)
         quick.complete(task_id)
@@ -122,18 +122,18 @@ def test_a_callback_is_tried_until_it_is_answered_200(quick: Sandbox) -> None:
     assert len({json.dumps(body) for _, body in receiver.received}) == 1
 
 
-def test_after_20_tries_a_callback_has_failed(quick: Sandbox) -> None:
+def test_after_20_retries_a_callback_has_failed(quick: Sandbox) -> None:
     with receiving(*[503] * 30) as receiver:
         with talking_to(quick) as http:
             task_id = create(http, receiver.url)
         quick.complete(task_id)
         soon(lambda: "callback_succeeded" in quick.store.get(task_id))
         assert quick.store.get(task_id)["callback_succeeded"] is False
-    assert len(receiver.received) == 20
+    assert len(receiver.received) == 21
 
 
-def test_20_tries_take_24_hours_with_waits_that_grow() -> None:
-    waits = [wait_before_try_s(tries) for tries in range(1, 20)]
+def test_20_retries_take_24_hours_with_waits_that_grow() -> None:
+    waits = [wait_before_try_s(tries) for tries in range(1, 21)]
     assert waits == sorted(waits)
     assert sum(waits) == pytest.approx(24 * 3600, rel=0.01)
 
@@ -151,11 +151,10 @@ def test_other_machines_and_mail_boxes_get_no_callback(
     assert any("no callback is sent" in message for message in caplog.messages)
 
 
-@pytest.mark.parametrize("url", ["http://.localhost:9/", "http://127.0.0.1:x/", "http://127.0.0.1:99999/"])
-def test_an_address_that_only_looks_like_one_fails_and_the_others_go_on(quick: Sandbox, url: str) -> None:
-    """Libraries complain of such addresses each in its own way; none may end the sending of callbacks."""
+def test_an_address_that_only_looks_like_one_fails_and_the_others_go_on(quick: Sandbox) -> None:
+    """Libraries complain of such an address each in its own way; none may end the sending of callbacks."""
     with receiving() as receiver, talking_to(quick) as http:
-        bad, good = create(http, url), create(http, receiver.url)
+        bad, good = create(http, "http://.localhost:9/"), create(http, receiver.url)
         quick.complete(bad)
         soon(lambda: "callback_succeeded" in quick.store.get(bad))
         quick.complete(good)
@@ -279,7 +278,7 @@ def test_tasks_are_completed_by_themselves_and_a_canceled_one_is_not(monkeypatch
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"complete_after_s": -1}, {"callback_tries": 0}, {"callback_pace": -1.0}, {"callback_auth_key": "a\nb"}],
+    [{"complete_after_s": -1}, {"callback_retries": -1}, {"callback_pace": -1.0}, {"callback_auth_key": "a\nb"}],
 )
 def test_options_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -141,8 +141,9 @@ def test_dependent_tasks_wait_for_an_audit_that_approves(http: httpx.Client, san
         control = sandbox.url.removesuffix("/v1") + f"/sandbox/tasks/{task_id}/audit"
         task = http.post(control, json={"audit_result": result}).json()
         assert len(task["dependents"].get("task_ids", [])) == made
-    found = http.get("/tasks", params={"customer_review_status": "rejected,commented"}).json()["docs"]
-    assert [task["task_id"] for task in found] == [task_id]
+    for wanted, listed in (("rejected,commented", False), ("accepted", True)):  # the last audit counts
+        found = http.get("/tasks", params={"customer_review_status": wanted}).json()["docs"]
+        assert (task_id in [task["task_id"] for task in found]) is listed
     assert len(http.get(f"/task/{task_id}").json()["audits"]) == 3
 
 
@@ -207,7 +208,8 @@ def test_a_cuboid_task_is_completed_with_a_link_to_cuboids_of_each_frame(http: h
     assert url.startswith(sandbox.url.removesuffix("/v1"))
     frames = httpx.get(url, trust_env=False).json()  # without a key, as a signed URL is
     assert len(frames) == 3
-    assert [cuboid["label"] for cuboid in frames[0]["cuboids"]] == ["car", "adult", "child"]
+    labels = [cuboid["label"] for cuboid in frames[0]["cuboids"]]
+    assert labels == ["car", "car", "adult", "adult", "child", "child"]  # one stands, one moves
     assert {"uuid", "label", "position", "dimensions", "yaw", "stationary"} <= set(frames[0]["cuboids"][0])
     assert frames[0]["cuboids"][0]["uuid"] == frames[2]["cuboids"][0]["uuid"]
     assert httpx.get(url + "x", trust_env=False).status_code == 404
@@ -371,3 +373,24 @@ def test_pages_do_not_shift_when_tasks_are_made_meanwhile(http: httpx.Client) ->
     create(http)
     second = http.get("/tasks", params={"limit": 2, "next_token": first["next_token"]}).json()
     assert [task["task_id"] for task in first["docs"] + second["docs"]] == made[::-1]
+
+
+def test_a_lidar_task_is_of_a_type_that_others_are_made_from(http: httpx.Client, sandbox: Sandbox) -> None:
+    general = {"instruction": "?", "attachment_type": "text", "attachment": "tomato", "categories": ["red"]}
+    category = str(http.post("/task/categorize", json=general).json()["task_id"])
+    cuboids = str(http.post("/task/lidarannotation", json=CUBOIDS).json()["task_id"])
+    for task_id in (category, cuboids):
+        sandbox.complete(task_id)
+    linking = {"annotation_type": "annotation", "instruction": "x", "lidar_task": category}
+    assert "a categorization task" in refusal(http.post("/task/lidarlinking", json=linking))
+    linking = {**linking, "lidar_task": cuboids, "skip_labels": ["adult"]}
+    assert http.post("/task/lidarlinking", json=linking).status_code == 200
+    assert "'bus'" in refusal(http.post("/task/lidarlinking", json={**linking, "skip_labels": ["bus"]}))
+
+
+def test_only_lidar_tasks_have_dependents(http: httpx.Client) -> None:
+    options = {"defs": [SEGMENTATION]}
+    body = {**MULTISTAGE, "dependents": options}
+    assert "multistage tasks have none" in refusal(http.post("/task/multistage", json=body))
+    task_id = create(http)
+    assert "multistage tasks have none" in refusal(http.post(f"/task/{task_id}/dependents/options", json=options))

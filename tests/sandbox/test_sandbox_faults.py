@@ -74,7 +74,12 @@ def test_a_cut_resets_the_connection(calm: Sandbox) -> None:
     port = int(calm.url.split(":")[2].removesuffix("/v1"))
     with socket.create_connection(("127.0.0.1", port)) as connection:
         key = base64.b64encode(b"test_key:").decode()
-        lines = ("GET /v1/tasks HTTP/1.1", "Host: x", f"Authorization: Basic {key}", "X-Sandbox-Fault: cut-after")
+        lines = (
+            "GET /v1/tasks HTTP/1.1",
+            "Host: localhost",
+            f"Authorization: Basic {key}",
+            "X-Sandbox-Fault: cut-after",
+        )
         connection.sendall("\r\n".join((*lines, "", "")).encode())
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
@@ -143,7 +148,7 @@ def test_faults_come_as_often_as_they_are_asked_for_and_are_of_every_kind() -> N
 def test_on_a_server_that_cannot_cut_connections_a_cut_is_an_error() -> None:
     async def ask() -> None:
         transport = httpx.ASGITransport(create_app(SandboxStore(), faults=Faults(schedule=["cut-before"])))
-        async with httpx.AsyncClient(transport=transport, base_url="http://sandbox/v1", auth=("k", "")) as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost/v1", auth=("k", "")) as http:
             await http.get("/tasks")
 
     with pytest.raises(ConnectionAbortedError):

@@ -150,7 +150,7 @@ def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
     later = sqlite3.connect(path)
     later.execute("PRAGMA user_version = 99")
     later.close()
-    with pytest.raises(StorageError, match="it has version 99; this lidarprep reads version 2"):
+    with pytest.raises(StorageError, match="it has version 99; this lidarprep reads version 3"):
         SandboxStore(path)
 
 
@@ -256,7 +256,8 @@ class StoreMachine(RuleBasedStateMachine):
         if verb == "cancel":
             act = partial(self.store.cancel, task, clear_unique_id=clear)
         else:
-            act = partial(self.store.complete, task, {}) if verb == "complete" else partial(self.store.fail, task, "!")
+            end = self.store.complete if verb == "complete" else self.store.fail
+            act = partial(end, task, {"error": "!"})
         if status not in allowed:
             with pytest.raises(WrongStatusError):
                 act()

@@ -10,6 +10,7 @@ from lidarprep.api.parameters._general import (
     DataCollection,
     Phonecall,
     Transcription,
+    UntypedTask,
 )
 from lidarprep.api.parameters._lidar import (
     BaseAnnotations,
@@ -22,6 +23,7 @@ from lidarprep.api.parameters._lidar import (
     LidarSegmentation,
     LidarTopdown,
     Multistage,
+    SensorFusion,
 )
 from lidarprep.api.parameters._nested import (
     AnnotationAttribute,
@@ -75,7 +77,9 @@ __all__ = [
     "Point",
     "Polygon",
     "Quaternion",
+    "SensorFusion",
     "Strictness",
     "TaskParameters",
     "Transcription",
+    "UntypedTask",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 from pydantic import (
@@ -33,6 +34,9 @@ from lidarprep.api.parameters._values import (
 )
 from lidarprep.errors import ParameterError
 
+# How alike an unknown key is to a known one where it is likely a slip of it.
+SLIP = 0.8
+
 BROKEN_CONDITION = "broken_condition"
 
 LONGEST_VALUE = 80
@@ -54,6 +58,10 @@ MUST_BE = {
 # Parameters whose names on the wire are not snake case.
 WIRE_NAMES = {"device_height": "deviceHeight", "padding_x": "paddingX", "padding_y": "paddingY"}
 PYTHON_NAMES = {wire: python for python, wire in WIRE_NAMES.items()}
+
+
+# Keywords of the models that are no parameters of the API.
+NOT_SENT = ("manifest", "coordinates")
 
 
 class Unenforced(str):
@@ -118,6 +126,11 @@ class TaskParameters(BaseModel):
         return ()
 
     @classmethod
+    def filled_in(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Fill in what the parameters leave to something among them."""
+        return data
+
+    @classmethod
     def wire_name(cls, field: str) -> str:
         """Name of a field in the request."""
         return WIRE_NAMES.get(field, field)
@@ -125,7 +138,7 @@ class TaskParameters(BaseModel):
     @classmethod
     def known_names(cls) -> set[str]:
         """Names of all parameters, in Python and on the wire."""
-        return set(cls.model_fields) | {cls.wire_name(name) for name in cls.model_fields}
+        return {name for field in cls.model_fields for name in (field, cls.wire_name(field))} - set(NOT_SENT)
 
     @classmethod
     def from_wire(cls, body: Mapping[str, Any], strictness: Strictness) -> Self:
@@ -134,7 +147,7 @@ class TaskParameters(BaseModel):
         Raises:
             pydantic.ValidationError: A parameter is wrong.
         """
-        names = {cls.wire_name(name) for name in cls.model_fields} - {"extra_params"}
+        names = {cls.wire_name(name) for name in cls.model_fields} - {"extra_params", *NOT_SENT}
         known = {name: value for name, value in body.items() if name in names}
         unknown = {name: value for name, value in body.items() if name not in names}
         return cls.model_validate({**known, "extra_params": unknown or None}, context=strictness)
@@ -145,6 +158,13 @@ class TaskParameters(BaseModel):
         body: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"extra_params"})
         return {**body, **(self.extra_params or {})}
 
+    def notes(self) -> list[str]:
+        """What is sent as it is, and may be a slip: a sentence each."""
+        return [
+            f"{_path(place)} is not a known key (did you mean {known}?); it is sent as it is"
+            for place, known in _slips(self, ())
+        ]
+
     @model_validator(mode="wrap")
     @classmethod
     def _check_each_and_together(
@@ -153,6 +173,11 @@ class TaskParameters(BaseModel):
         """Check each parameter, then all together, and report both at once."""
         if not isinstance(data, Mapping):
             return handler(data)
+        try:
+            data = cls.filled_in(data)
+        except PydanticCustomError as problem:
+            details = InitErrorDetails(type=problem, loc=("manifest",), input=data.get("manifest"))
+            raise ValidationError.from_exception_data(cls.__name__, [details], hide_input=True) from None
         given = {name: value for name, value in data.items() if value is not None}
         checked, problems = None, []
         try:
@@ -178,6 +203,25 @@ class TaskParameters(BaseModel):
         if checked is None or problems:
             raise ValidationError.from_exception_data(cls.__name__, problems, hide_input=True)
         return checked
+
+
+def _slips(value: Any, place: tuple[int | str, ...]) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Yield the place of each unknown key of a nested object that is much like a known one, and the known one."""
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        for name in value.model_extra or {}:
+            if close := get_close_matches(name, fields, n=1, cutoff=SLIP):
+                yield (*place, name), close[0]
+        parts: Iterable[tuple[int | str, Any]] = ((name, getattr(value, name)) for name in value.model_fields_set)
+    elif isinstance(value, Mapping):
+        parts = value.items()
+    elif isinstance(value, (list, tuple)):
+        parts = enumerate(value)
+    else:
+        return
+    for key, part in parts:
+        if isinstance(part, (BaseModel, Mapping, list, tuple)):
+            yield from _slips(part, (*place, key))
 
 
 def _details(error: ValidationError) -> list[InitErrorDetails]:

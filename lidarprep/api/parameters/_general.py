@@ -11,13 +11,13 @@ one, "used for tasks that do not specify one".
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field
 
 from lidarprep.api.parameters._base import TaskParameters, Unenforced, shown
 from lidarprep.api.parameters._nested import Like, Nested
-from lidarprep.api.parameters._values import AttachmentUrl, StringMap, Text, TextOrUrl
+from lidarprep.api.parameters._values import AttachmentUrl, Strictness, StringMap, Text, TextOrUrl
 
 Urgency = Literal["immediate", "day", "week"]
 AnyMedia = Literal["text", "image", "video", "audio", "website", "pdf"]
@@ -32,6 +32,19 @@ class GeneralTask(TaskParameters):
 
     urgency: Urgency | None = None
     """How soon: immediate (within an hour), day (the default) or week."""
+
+
+class UntypedTask(TaskParameters):
+    """A task of a type that has no model here: parameters beyond those of every task type are sent as they are."""
+
+    task_type: ClassVar[str] = "any other type"
+
+    @classmethod
+    def from_wire(cls, body: Mapping[str, Any], strictness: Strictness) -> Self:
+        """Read parameters; `extra_params` are some of them."""
+        extra = body.get("extra_params")
+        more = extra if isinstance(extra, Mapping) else {}
+        return super().from_wire({k: v for k, v in body.items() if k != "extra_params"} | dict(more), strictness)
 
 
 class Categorization(GeneralTask):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Mapping, Sequence
-from math import floor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -29,10 +27,13 @@ from lidarprep.api.parameters._nested import (
     Nested,
     label_names,
 )
+from lidarprep.api.parameters._prepared import FrameTask
 from lidarprep.api.parameters._values import (
+    REGION_FIELDS,
     AttachmentType,
     AttachmentUrl,
     AttachmentUrls,
+    CallbackUrl,
     Count,
     Index,
     JsonObject,
@@ -41,53 +42,24 @@ from lidarprep.api.parameters._values import (
     Region3D,
     Strictness,
     Text,
+    UrlsOrNone,
     broken,
     is_text,
+    nearest,
     url_suffix,
 )
-
-log = logging.getLogger(__name__)
 
 OBJECTS = "objects_to_annotate"
 # Geometries that can be seen from above.
 TOPDOWN_KINDS = ("box", "polygon", "line", "point")
-SFS = ".sfs"
+SFS = (".sfs", ".gz")  # scene.sfs.gz, too
 
 
-class LidarSegmentation(TaskParameters):
-    """A `lidarsegmentation` task: a class for every point.
-
-    It is made of attachments, or of a completed lidar task.
-    """
-
-    task_type: ClassVar[str] = "lidarsegmentation"
-
-    labels: Labels
-    """The classes, at most 50; with `instance_label` the objects of a class are told apart."""
-    attachments: AttachmentUrls | None = None
-    """One URL a frame, in the order of time."""
-    attachment_type: AttachmentType | None = None
-    """Format of the attachments; required with them."""
-    lidar_task: Text | None = None
-    """Id of a completed lidar task, in place of attachments."""
-    lidar_task_frames: Sequence[Index] | None = None
-    """Indices of that task's frames to take; all by default. This and lidar_task are on the reference's page "Start
-    From Completed LIDAR Task", not in the table."""
-
-    @classmethod
-    def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
-        """Either attachments with their type, or a lidar task."""
-        if "lidar_task" in given:
-            for name in ("attachments", "attachment_type"):
-                if name in given:
-                    yield f"{name} is given beside lidar_task, which takes its place; give one of them"
-            return
-        if "attachments" not in given:
-            yield "attachments is missing; give attachments, or lidar_task in their place"
-        elif "attachment_type" not in given:
-            yield "attachment_type is missing; attachments need it: 'json' or 'protobuf'"
-        if "lidar_task_frames" in given:
-            yield "lidar_task_frames is given without lidar_task, whose frames it picks"
+def _missing(given: Mapping[str, Any], *names: str) -> Iterator[str]:
+    """Say of each name that it is missing, if it is; a manifest would have filled it in."""
+    for name in names:
+        if name not in given:
+            yield f"{name} is missing; it is required"
 
 
 class LidarLinkingLayers(Nested):
@@ -182,7 +154,7 @@ class LidarLinking(TaskParameters):
             for name in ("geometries", "default_geometry"):
                 if name not in given:
                     yield Unenforced(f"{name} is missing; annotation_type 'imageannotation' needs it")
-            if "additional_labels" in given:
+            if given.get("additional_labels"):  # an empty list is the documented default
                 yield "additional_labels is given with annotation_type 'imageannotation'; use geometries instead"
         if given.get("can_edit_annotations") is False:
             for name in ("can_edit_annotation_positions", "can_delete_annotations"):
@@ -206,7 +178,7 @@ class BaseAnnotations(Nested):
     """In the format of the response's annotations, which the reference does not print for this type."""
 
 
-class LidarTopdown(TaskParameters):
+class LidarTopdown(FrameTask):
     """A `lidartopdown` task: polygons, lines and points, drawn from above.
 
     It is made of lidar frames (`attachments`), or of an aerial image (`attachment`).
@@ -214,15 +186,17 @@ class LidarTopdown(TaskParameters):
 
     task_type: ClassVar[str] = "lidartopdown"
 
-    attachments: AttachmentUrls | None = None
+    attachments: UrlsOrNone | None = None
     """One URL a lidar frame, in the order of time; not beside attachment."""
-    attachment: OneOrMoreUrls | None = None
+    attachment: UrlsOrNone | None = None
     """URL of an aerial image (PNG or JPEG). A list on the wire, as the reference has it; one string is taken too."""
     region_of_interest_2d: JsonObject | None = None
     """Where the aerial image lies in the world; required for one. Sent as it is."""
     region_of_interest_3d: Region3D | None = None
     """The rectangle that the points are cropped to; required for lidar. A RegionOfInterest3D, or an object that is sent
-    as it is."""
+    as it is: fields beyond those of RegionOfInterest3D pass with a note."""
+    context_attachments: Sequence[JsonObject] | None = None
+    """Further files to show, {attachment: URL} each; of an aerial task."""
     geometries: Like[Geometries] | None = None
     """Labels by geometry: box, polygon, line or point; required without a taxonomy."""
     directed_lines: Sequence[Text] | None = None
@@ -244,9 +218,8 @@ class LidarTopdown(TaskParameters):
     device_height: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """Height of the lidar above the ground, metres; `deviceHeight` on the wire.
 
-    The API documents an integer. It is sent rounded to the nearest whole metre (halves up), with a warning in the log:
-    a fraction may have the task refused, and the API's filter is coarse. The local height filter uses the exact
-    height."""
+    The API documents an integer; a fraction is sent as it is. Of a manifest's height, the nearest whole metre is sent.
+    """
     taxonomy_srn: Text | None = None
     """Version of the taxonomy to use, where the account has the taxonomy service."""
 
@@ -255,7 +228,8 @@ class LidarTopdown(TaskParameters):
         """Either lidar frames with their region, or an aerial image with its own; shapes that topdown tasks have."""
         if "project" not in given and "batch" not in given:
             yield Unenforced("project is missing; give project, or batch, which implies it")
-        has_frames, has_image = "attachments" in given, "attachment" in given
+        has_frames, has_image = given.get("attachments", ()) != [], given.get("attachment", ()) != []
+        has_frames, has_image = has_frames and "attachments" in given, has_image and "attachment" in given
         if has_frames and has_image:
             yield Unenforced("attachment is given beside attachments; give frames or an aerial image, not both")
         elif not (has_frames or has_image or "lidar_task" in given):
@@ -280,19 +254,21 @@ class LidarTopdown(TaskParameters):
             if isinstance(label, str) and label not in label_names(labels):
                 yield f"directed_lines names {shown(label)}, which is not a label under line in geometries"
 
+    def notes(self) -> list[str]:
+        """Fields of a region that the reference does not print, too."""
+        region = self.region_of_interest_3d
+        unknown = sorted(set(region) - set(REGION_FIELDS)) if isinstance(region, Mapping) else []
+        return super().notes() + [
+            f"region_of_interest_3d holds {shown(name)}{nearest(name, REGION_FIELDS)}; it is sent as it is. Assumed are"
+            f" {', '.join(REGION_FIELDS)}: the reference prints no names"
+            for name in unknown
+        ]
+
     @field_serializer("device_height")
-    def _in_whole_metres(self, height: float | None) -> int | None:
-        if height is None:
-            return None
-        whole = floor(height + 0.5)
-        if whole != height:
-            log.warning("device_height %s m goes out as deviceHeight %d: the API takes whole metres", height, whole)
-        return whole
+    def _whole_as_integer(self, height: float | None) -> float | int | None:
+        return int(height) if height is not None and height.is_integer() else height
 
 
-DEPENDENTS: Mapping[str, type[TaskParameters]] = {
-    model.task_type: model for model in (LidarLinking, LidarSegmentation, LidarTopdown)
-}
 FROM_ROOT = ("lidar_task", "attachments", "attachment", "attachment_type")
 # Replaces values of the root task while a definition is checked; never sent.
 _PLACEHOLDER = "of the root task"
@@ -352,16 +328,55 @@ class DependentOptions(Nested):
         return self
 
 
-class LidarAnnotation(TaskParameters):
+class LidarSegmentation(FrameTask):
+    """A `lidarsegmentation` task: a class for every point.
+
+    It is made of attachments, or of a completed lidar task.
+    """
+
+    task_type: ClassVar[str] = "lidarsegmentation"
+
+    labels: Labels
+    """The classes, at most 50; with `instance_label` the objects of a class are told apart."""
+    attachments: AttachmentUrls | None = None
+    """One URL a frame, in the order of time."""
+    attachment_type: AttachmentType | None = None
+    """Format of the attachments; required with them."""
+    lidar_task: Text | None = None
+    """Id of a completed lidar task, in place of attachments."""
+    lidar_task_frames: Sequence[Index] | None = None
+    """Indices of that task's frames to take; all by default. This and lidar_task are on the reference's page "Start
+    From Completed LIDAR Task", not in the table."""
+
+    dependents: Like[DependentOptions] | None = None
+    """Tasks to create from this one once it is completed; see LidarAnnotation."""
+
+    @classmethod
+    def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
+        """Either attachments with their type, or a lidar task."""
+        if "lidar_task" in given:
+            for name in ("attachments", "attachment_type"):
+                if name in given:
+                    yield f"{name} is given beside lidar_task, which takes its place; give one of them"
+            return
+        if "attachments" not in given:
+            yield "attachments is missing; give attachments, or lidar_task in their place"
+        elif "attachment_type" not in given:
+            yield "attachment_type is missing; attachments need it: 'json' or 'protobuf'"
+        if "lidar_task_frames" in given:
+            yield "lidar_task_frames is given without lidar_task, whose frames it picks"
+
+
+class LidarAnnotation(FrameTask):
     """A `lidarannotation` task: cuboids around objects, over the frames of a scene."""
 
     task_type: ClassVar[str] = "lidarannotation"
 
-    attachments: AttachmentUrls
-    """One URL a frame, in the order of time."""
-    attachment_type: AttachmentType
-    """Frame JSON or LidarFrame protobuf. Required, although the service assumes JSON: a protobuf task without it fails
-    only after it is submitted."""
+    attachments: AttachmentUrls | None = None
+    """One URL a frame, in the order of time; required without a manifest."""
+    attachment_type: AttachmentType | None = None
+    """Frame JSON or LidarFrame protobuf. Required without a manifest, although the service assumes JSON: a protobuf
+    task without it fails only after it is submitted."""
     labels: Labels
     """Labels, at most 50."""
     annotation_attributes: AnnotationAttributes | None = None
@@ -380,29 +395,40 @@ class LidarAnnotation(TaskParameters):
     """Ask for polygon annotations too."""
     polygons_labels: Sequence[Text] | None = None
     """Labels to draw polygons around."""
+    pitch_and_roll_enabled: bool | None = None
+    """Cuboids may be pitched and rolled. It is on the reference's page of the callback, not in the table."""
     dependents: Like[DependentOptions] | None = None
     """Tasks to create from this one once it is completed. It is on the reference's page "Dependent Tasks", not in the
     table."""
 
+    @classmethod
+    def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
+        """Attachments with their type."""
+        return _missing(given, "attachments", "attachment_type")
 
-class Multistage(TaskParameters):
+
+class Multistage(FrameTask):
     """A `multistage` task: full labelling of a scene, over annotation types and modalities."""
 
     task_type: ClassVar[str] = "multistage"
 
-    attachments: AttachmentUrls
-    """One URL of a Sensor Fusion Scene, or one URL a frame of Frame JSON."""
-    scene_format: Literal["sensor_fusion", "split_base64"]
-    """Format of the attachments: sensor_fusion for a scene (.sfs), split_base64 for frames (.json)."""
+    attachments: OneOrMoreUrls | None = None
+    """One URL of a Sensor Fusion Scene, or one URL a frame of Frame JSON. A list on the wire; one string is taken too.
+    Required without a manifest."""
+    scene_format: Literal["sensor_fusion", "split_base64"] | None = None
+    """Format of the attachments, required without a manifest: sensor_fusion for a scene (.sfs), split_base64 for frames
+    (.json)."""
     task_blueprint_id: Text | None = None
     """Blueprint to use; by default the project's most recent active one."""
 
     @classmethod
     def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
         """A project, and attachments in the format of scene_format."""
+        yield from _missing(given, "attachments", "scene_format")
         if "project" not in given and "batch" not in given:
             yield "project is missing; give project, or batch, which implies it"
         attachments = given.get("attachments")
+        attachments = [attachments] if isinstance(attachments, str) else attachments
         if not isinstance(attachments, (list, tuple)) or not all(isinstance(url, str) for url in attachments):
             return
         suffixes = [url_suffix(url) for url in attachments]
@@ -411,7 +437,39 @@ class Multistage(TaskParameters):
             if len(attachments) > 1:
                 count = len(attachments)
                 yield f"attachments has {count} entries; scene_format 'sensor_fusion' takes one URL (.sfs)"
-            elif suffixes and suffixes[0] not in (SFS, ""):
+            elif suffixes and suffixes[0] not in (*SFS, ""):
                 yield f"attachments has a {suffixes[0]} file; scene_format {scene}, {frames}"
-        elif is_text(given.get("scene_format"), "split_base64") and SFS in suffixes:
-            yield f"attachments has a .sfs file; scene_format {frames}, {scene}"
+        elif is_text(given.get("scene_format"), "split_base64"):
+            for suffix in sorted({SFS[0], ".pb"}.intersection(suffixes)):
+                yield f"attachments has a {suffix} file; scene_format {frames}, {scene}"
+
+
+class SensorFusion(FrameTask):
+    """A `sensorfusion` task: 3D cuboids, point classes, keypoints or shapes from above, in one Sensor Fusion Scene."""
+
+    task_type: ClassVar[str] = "sensorfusion"
+
+    attachments: Annotated[OneOrMoreUrls, Field(max_length=1)] | None = None
+    """The URL of a Sensor Fusion Scene. A list on the wire; one string is taken too. Required without a manifest."""
+    scene_format: Literal["sensor_fusion"] | None = None
+    """Format of the attachment, required without a manifest: sensor_fusion."""
+    project: Text
+    """Project that the task belongs to; required here."""
+    instruction: Text
+    """What to do, in Markdown; required here."""
+    annotation_definition: Annotated[Sequence[JsonObject], Field(min_length=1)]
+    """Definitions of the annotations to make. Sent as they are: the reference does not print their fields."""
+    callback_url: CallbackUrl
+    """Receiver of the result; required here."""
+    is_frameless: bool
+    """Whether the scene is labelled as a whole, and not frame by frame."""
+
+    @classmethod
+    def conditions(cls, given: Mapping[str, Any]) -> Iterable[str]:
+        """Attachments with their format."""
+        return _missing(given, "attachments", "scene_format")
+
+
+DEPENDENTS: Mapping[str, type[TaskParameters]] = {
+    model.task_type: model for model in (LidarLinking, LidarSegmentation, LidarTopdown)
+}

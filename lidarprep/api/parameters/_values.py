@@ -18,17 +18,22 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from lidarprep.api._access import is_loopback
+from lidarprep.api._access import is_loopback, is_private, url_parts
 from lidarprep.scene.region import RegionOfInterest3D
 
 MAX_TAGS = 5
 # The reference says "10KB": here 10 × 1024 bytes of compact UTF-8 JSON, so that nothing the service takes is refused.
 MAX_METADATA_BYTES = 10 * 1024
 
+# Levels of objects and lists in a value: parsers and serialisers recurse, and give up at some hundreds.
+MAX_JSON_DEPTH = 100
+
 # Beyond it, JSON parsers whose numbers are floats confuse neighbours.
 LARGEST = 2**53 - 1
 
 BROKEN_RULE = "broken_rule"
+
+_CONTAINERS = (Mapping, list, tuple)
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,13 @@ class Strictness:
 
     Args:
         local_files: It runs on this machine, so that it can read its files and loopback addresses.
+        private_addresses: It runs in a private network, so that it can reach addresses there.
         unenforced_rules: Also check rules of the reference's prose that its own request examples break, so that the
             service can't enforce them. The client checks them, to prevent tasks that fail later; the sandbox does not.
     """
 
     local_files: bool = False
+    private_addresses: bool = False
     unenforced_rules: bool = True
 
     @classmethod
@@ -106,10 +113,27 @@ def json_object(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise broken("must be an object of key/value pairs")
     try:
-        copy: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False, default=_as_json))
-    except (TypeError, ValueError, RecursionError) as cause:
+        copy: dict[str, Any] | None = json.loads(json.dumps(dict(value), allow_nan=False, default=_as_json))
+    except RecursionError:
+        copy = None
+    except (TypeError, ValueError) as cause:
         raise broken(f"must be made of JSON values only ({cause})") from None
+    if copy is None or is_nested_too_deep(copy):
+        raise broken(f"must be nested at most {MAX_JSON_DEPTH} deep")
     return copy
+
+
+def is_nested_too_deep(value: Any) -> bool:
+    """Whether objects and lists of JSON lie more than MAX_JSON_DEPTH deep in one another."""
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH + 1):
+        parts = [
+            part.values() if isinstance(part, Mapping) else part for part in level if isinstance(part, _CONTAINERS)
+        ]
+        level = [item for part in parts for item in part if isinstance(item, _CONTAINERS)]
+        if not level:
+            return False
+    return True
 
 
 def _as_json(value: Any) -> Any:
@@ -148,8 +172,30 @@ JsonObject = Annotated[Mapping[str, Any], PlainValidator(json_object)]
 Metadata = Annotated[Mapping[str, Any], PlainValidator(_metadata)]
 
 
-def _region(value: Any) -> dict[str, Any]:
-    return json_object(value.to_api() if isinstance(value, RegionOfInterest3D) else value)
+def _region(value: Any, info: ValidationInfo) -> dict[str, Any]:
+    """Check a region; what it holds beyond the fields that are assumed passes, since the reference prints none."""
+    region = json_object(value.to_api() if isinstance(value, RegionOfInterest3D) else value)
+    if not Strictness.of(info).unenforced_rules:
+        return region
+    position = region.get("position")
+    if not isinstance(position, Mapping):
+        raise broken("must have a position {x, y, z}, the centre of the rectangle")
+    for name in ("x", "y", "z"):
+        if not _is_number(position.get(name, 0.0 if name == "z" else None)):
+            raise broken(f"has a position whose {name} is not a number")
+    for name in ("length", "width"):
+        if name in region and not (_is_number(region[name]) and region[name] > 0):
+            raise broken(f"has a {name} that is not a number above 0, metres")
+    if not _is_number(region.get("rotation", 0.0)):
+        raise broken("has a rotation that is not a number, radians")
+    return region
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+REGION_FIELDS = ("position", "length", "width", "rotation")
 
 
 Region3D = Annotated[RegionOfInterest3D | Mapping[str, Any], PlainValidator(_region)]
@@ -182,18 +228,35 @@ def _checked_url(url: str, info: ValidationInfo, rule: str, *, needs_path: bool)
         parts = urlsplit(url)
     except ValueError:
         raise broken("must be a URL") from None
-    on_this_machine = parts.scheme in ("", "file") or (parts.scheme in ("http", "https") and is_loopback(url))
-    if on_this_machine and not local_files:
+    _require_plain(url, parts.netloc)
+    on_web = parts.scheme in ("http", "https")
+    on_this_machine = parts.scheme in ("", "file") or (on_web and is_loopback(url))
+    if (on_this_machine and not local_files) or (on_web and _is_beyond_reach(url, info)):
+        where = "this machine" if on_this_machine else "a private network"
         raise broken(
-            "must be an address that Scale can reach: it can't fetch files from this machine"
+            f"must be an address that Scale can reach: it can't fetch files from {where}"
             " (prepare with --out s3://…, or with --url-base where the files are served)"
         )
-    if parts.scheme in ("http", "https", "s3", "gs"):
+    if parts.scheme in ("http", "https", "s3", "gs", "scaledata"):
         if not parts.netloc or (needs_path and not parts.path.strip("/")):
             raise broken(rule)
     elif not on_this_machine:
-        raise broken("must begin with https://, http://, s3:// or gs://")
+        raise broken("must begin with https://, http://, s3://, gs:// or scaledata://")
     return url
+
+
+def _require_plain(url: str, netloc: str) -> None:
+    """Refuse control characters, which urlsplit drops, and spaces in a host."""
+    if any(letter < " " or letter == "\x7f" for letter in url) or any(letter.isspace() for letter in netloc):
+        raise broken("must not hold line breaks, other control characters, or a space in its host")
+
+
+def _is_beyond_reach(url: str, info: ValidationInfo) -> bool:
+    """Whether a server on the internet can't reach an address, and ours is one."""
+    server = Strictness.of(info)
+    if server.local_files:
+        return False
+    return is_loopback(url) or (is_private(url) and not server.private_addresses)
 
 
 AttachmentType = Literal["json", "protobuf"]
@@ -202,24 +265,26 @@ TextOrUrl = Annotated[Text, AfterValidator(_text_or_url)]
 AttachmentUrls = Annotated[Sequence[AttachmentUrl], Field(min_length=1)]
 
 
-OneOrMoreUrls = Annotated[
-    Sequence[AttachmentUrl],
-    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
-    Field(min_length=1),
-]
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
-def _callback_url(url: str) -> str:
+OneOrMoreUrls = Annotated[Sequence[AttachmentUrl], BeforeValidator(_as_list), Field(min_length=1)]
+# The other way of making the task is given: an empty list says the same as none.
+UrlsOrNone = Annotated[Sequence[AttachmentUrl], BeforeValidator(_as_list)]
+
+
+def _callback_url(url: str, info: ValidationInfo) -> str:
     # The reference accepts an e-mail address too.
     name, _, domain = url.partition("@")
     if name and domain and not any(c.isspace() or c in ":/@" for c in name + domain):
         return url
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    parts = url_parts(url)
+    is_plain = not any(letter.isspace() or letter < " " or letter == "\x7f" for letter in url)
+    if not is_plain or parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise broken("must be a full URL that begins with https:// or http://, or an e-mail address")
+    if _is_beyond_reach(url, info):
+        raise broken("must be an address that Scale can reach: the result would be posted nowhere")
     return url
 
 

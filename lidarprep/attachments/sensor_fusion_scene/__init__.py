@@ -2,10 +2,11 @@
 
 `_container` is the file: a JSON header and arrays. `_conventions` converts times, poses and cameras. `_writer` writes
 frames one at a time, `_sensors` their arrays and the header's sensors. `_reader` checks the header and makes frames of
-it, whose points are read on demand.
+it, whose points are read on demand. `_annotations` are labels, written and read.
 """
 
+from lidarprep.attachments.sensor_fusion_scene._annotations import read_annotations
 from lidarprep.attachments.sensor_fusion_scene._reader import decode
 from lidarprep.attachments.sensor_fusion_scene._writer import SceneWriter
 
-__all__ = ["SceneWriter", "decode"]
+__all__ = ["SceneWriter", "decode", "read_annotations"]

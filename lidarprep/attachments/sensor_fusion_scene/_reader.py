@@ -47,7 +47,7 @@ _RADAR_ARRAYS = {
     "lengths": ("float32", 1),
     "timestamps": ("uint32", 1),
 }
-_NOT_READ = ("annotations", "attributes", "metadata")
+_NOT_READ = ("attributes", "metadata")
 
 
 def decode(data: Buffer, source: str = "scene.sfs") -> Scene:
@@ -72,10 +72,12 @@ def decode(data: Buffer, source: str = "scene.sfs") -> Scene:
     """
     document = Node(source, read_container(data, source))
     with document.checked():
-        return _SceneReader(document).read()
+        return SceneReader(document).read()
 
 
-class _SceneReader:
+class SceneReader:
+    """Reads sensors and frames of a scene's document."""
+
     def __init__(self, document: Node) -> None:
         self.document = document
         self.offset_us = 0
@@ -87,6 +89,7 @@ class _SceneReader:
         self.images: list[tuple[int, CameraImage]] = []
 
     def read(self) -> Scene:
+        """Read the scene."""
         document = self.document
         version, unit, offset = document["version"], document.get("time_unit"), document.get("time_offset")
         if not isinstance(version.value, str) or not version.value.startswith("1.0"):
@@ -103,6 +106,10 @@ class _SceneReader:
         unread = [key for key in _NOT_READ if document.value.get(key)]
         if unread:
             self.notes.append(f"the scene's {', '.join(unread)} are not read")
+        if document.value.get("annotations"):
+            self.notes.append(
+                "the scene has annotations, which are no part of its frames: `read_annotations` reads them"
+            )
         device_poses = self.device_poses or self.lidars[0].poses
         source = document.source
         frames = frames_of(source, self.offset_us, self.lidars, self.radars, self.images, device_poses, self.notes)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lidarprep._images import BadImageError, read_header
 from lidarprep.attachments._frame import device_pose, require_world
+from lidarprep.attachments.sensor_fusion_scene._annotations import LabelledPoints, annotations_of, write_point_labels
 from lidarprep.attachments.sensor_fusion_scene._container import ALIGNMENT, BlockWriter, header_of, write_all
 from lidarprep.attachments.sensor_fusion_scene._conventions import (
     NS_PER_US,
@@ -33,7 +35,7 @@ from lidarprep.attachments.sensor_fusion_scene._sensors import (
     write_radar,
 )
 from lidarprep.errors import EncodingError, FormatError
-from lidarprep.scene import CameraImage, Frame
+from lidarprep.scene import CameraImage, Frame, Labels
 from lidarprep.scene.points import without_stray_times
 
 COPY_BYTES = 1 << 18
@@ -42,6 +44,7 @@ COPY_BYTES = 1 << 18
 HEADER_BYTES_A_FRAME = 2048
 HEADER_BYTES_A_FURTHER_LIDAR = 1024
 HEADER_BYTES_AN_IMAGE = 640
+HEADER_BYTES_A_CUBOID = 256
 
 
 class SceneWriter:
@@ -56,11 +59,21 @@ class SceneWriter:
     """
 
     def __init__(
-        self, file: BinaryIO, *, frames: int = 0, images: int = 0, lidars: int = 1, odometry: bool = False
+        self,
+        file: BinaryIO,
+        *,
+        frames: int = 0,
+        images: int = 0,
+        lidars: int = 1,
+        odometry: bool = False,
+        labels: Labels | None = None,
     ) -> None:
         room = (HEADER_BYTES_A_FRAME + HEADER_BYTES_A_FURTHER_LIDAR * max(0, lidars - 1)) * frames
         room += HEADER_BYTES_AN_IMAGE * images
+        room += HEADER_BYTES_A_CUBOID * (0 if labels is None or labels.cuboids is None else len(labels.cuboids))
         self._file = file
+        self._labels = labels
+        self._labelled: list[LabelledPoints] = []
         self._odometry = odometry
         self._room = -(-room // ALIGNMENT) * ALIGNMENT
         self._clock: SceneClock | None = None
@@ -75,10 +88,11 @@ class SceneWriter:
         """What was rounded, assumed or dropped: each kind once, with its number."""
         return self._notes.sentences()
 
-    def add(self, frame: Frame) -> None:
+    def add(self, frame: Frame, point_labels: NDArray[np.uint32] | None = None) -> None:
         """Append a frame's arrays to the file.
 
         Args:
+            point_labels: (N,) for each of the frame's points the number of its object in `labels`; 0 for none.
             frame: The next frame in time: points and radar in the world, intensity 0–1, a device pose, images with
                 poses and files.
 
@@ -89,6 +103,9 @@ class SceneWriter:
         notes, size = Notes(self._notes.found), self._blocks.size
         try:
             clock, written = self._write(frame, notes)
+            labelled: list[LabelledPoints] = []
+            if point_labels is not None:
+                labelled = write_point_labels(self._blocks, point_labels, written.clouds, frame.points().device)
         except BaseException:
             self._blocks.size = size
             self._file.seek(self._room + size)
@@ -96,6 +113,7 @@ class SceneWriter:
             raise
         self._notes, self._clock = notes, clock
         self._frames.append(written)
+        self._labelled += labelled
         self._last_images |= {image.camera: image for image in written.images}
 
     def finish(self) -> int:
@@ -106,12 +124,15 @@ class SceneWriter:
         """
         if self._clock is None:
             raise EncodingError("a Sensor Fusion Scene needs at least one frame")
-        document = {
+        sensors = sensors_of(self._frames, self._blocks, self._notes, odometry=self._odometry)
+        document: dict[str, Any] = {
             "version": "1.0",
-            "sensors": sensors_of(self._frames, self._blocks, self._notes, odometry=self._odometry),
+            "sensors": sensors,
             "time_offset": self._clock.offset_us,
             "time_unit": "microseconds",
         }
+        if self._labels is not None:
+            document["annotations"] = annotations_of(self._labels, self._frames, self._labelled, sensors)
         header = header_of(document, at_least=self._room)
         self._make_room(len(header))
         self._file.seek(0)

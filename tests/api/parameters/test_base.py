@@ -1,6 +1,5 @@
 """Every task type takes what its table in the reference allows, and refuses the rest before anything is sent."""
 
-import logging
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lidarprep.api import TASK_TYPES, Label, LidarAnnotation, Strictness, check_parameters, read_parameters
+from lidarprep.api._requests import create_request
 from lidarprep.errors import ParameterError
 from tests.api.task_examples import COMMON, FRAMES, LEAST, OPTIONAL, REGION, TOGETHER, everything, refusal, wire
 
@@ -239,18 +239,110 @@ def test_a_region_is_taken_as_an_object_of_ours_and_verbatim() -> None:
 
 
 @given(st.floats(-10, 10))
-def test_the_device_height_goes_out_in_the_nearest_whole_metre(height: float) -> None:
+def test_a_device_height_that_is_given_is_sent_as_it_is_and_a_whole_one_as_an_integer(height: float) -> None:
     sent = wire("lidartopdown", device_height=height)["deviceHeight"]
-    assert isinstance(sent, int)
-    assert abs(sent - height) <= 0.5
-    assert check_parameters("lidartopdown", {**LEAST["lidartopdown"], "device_height": height}).device_height == height  # type: ignore[attr-defined]
+    assert sent == height
+    assert isinstance(sent, int) == height.is_integer()
 
 
-def test_a_rounded_device_height_is_told_with_both_figures(caplog: pytest.LogCaptureFixture) -> None:
-    assert wire("lidartopdown", device_height=1.8)["deviceHeight"] == 2
-    assert wire("lidartopdown", device_height=2.0)["deviceHeight"] == 2
-    assert caplog.messages == ["device_height 1.8 m goes out as deviceHeight 2: the API takes whole metres"]
-    assert caplog.records[0].levelno == logging.WARNING
+def test_one_attachment_may_be_a_string_and_an_empty_list_of_the_other_kind_is_none() -> None:
+    scene = "https://example.com/scene.sfs"
+    assert wire("multistage", scene_format="sensor_fusion", attachments=scene)["attachments"] == [scene]
+    assert wire("lidartopdown", attachment=[])["attachment"] == []
+    aerial = {"attachments": [], "attachment": "https://example.com/a.png", "region_of_interest_2d": {"lon": 1}}
+    assert wire("lidartopdown", **aerial, region_of_interest_3d=None)["attachments"] == []
+    assert "attachments is missing" in refusal("lidartopdown", attachments=[], attachment=[])
+
+
+def test_a_file_of_the_files_api_is_an_attachment() -> None:
+    assert wire("lidarannotation", attachments=["scaledata://street/1.json"])
+
+
+@pytest.mark.parametrize(
+    ("region", "message"),
+    [
+        ({"foo": "bar"}, "must have a position"),
+        ({"position": {"x": 1}}, "a position whose y is not a number"),
+        ({"position": {"x": 1, "y": "2"}}, "a position whose y is not a number"),
+        ({"position": {"x": 1, "y": 2}, "length": -1}, "a length that is not a number above 0"),
+        ({"position": {"x": 1, "y": 2}, "width": True}, "a width that is not a number above 0"),
+        ({"position": {"x": 1, "y": 2}, "rotation": "x"}, "a rotation that is not a number"),
+    ],
+)
+def test_an_impossible_region_is_refused(region: Any, message: str) -> None:
+    assert message in refusal("lidartopdown", region_of_interest_3d=region)
+
+
+def notes(task_type: str, **changes: Any) -> list[str]:
+    return check_parameters(task_type, {**LEAST[task_type], **changes}).notes()
+
+
+def test_slips_within_objects_are_noted_with_the_nearest_key_and_sent(caplog: pytest.LogCaptureFixture) -> None:
+    labels = [{"choice": "a", "instance_labels": True, "mine": 1}, {"choice": "b", "subchoice": ["c"]}]
+    told = [
+        "labels[0].instance_labels is not a known key (did you mean instance_label?); it is sent as it is",
+        "labels[1].subchoice is not a known key (did you mean subchoices?); it is sent as it is",
+    ]
+    assert notes("lidarannotation", labels=labels) == told
+    assert wire("lidarannotation", labels=labels)["labels"] == labels
+    create_request("https://api.example.com/v1", "lidarannotation", {**LEAST["lidarannotation"], "labels": labels})
+    assert caplog.messages == [f"lidarannotation: {note}" for note in told]
+    geometries = {"line": {"object_to_annotate": ["lane"]}}
+    assert "geometries.line.object_to_annotate" in notes("lidartopdown", geometries=geometries)[0]
+
+
+def test_fields_of_a_region_that_are_not_printed_are_noted() -> None:
+    (told,) = notes("lidartopdown", region_of_interest_3d={"position": {"x": 1, "y": 2}, "lenght": 3})
+    assert "holds 'lenght' (did you mean length?)" in told
+    assert notes("lidartopdown") == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8090/c", "https://localhost/c", "http://[::1]/c", "http://10.1.2.3/c"]
+)
+def test_a_callback_that_scale_cannot_reach_is_refused_but_by_a_server_that_can(url: str) -> None:
+    assert "the result would be posted nowhere" in refusal("lidarannotation", callback_url=url)
+    given = {**LEAST["lidarannotation"], "callback_url": url}
+    assert check_parameters("lidarannotation", given, Strictness(local_files=True)).to_wire() == given
+
+
+@pytest.mark.parametrize("host", ["10.0.0.7", "192.168.1.2", "169.254.169.254", "172.16.0.1", "[fe80::1]", "0.0.0.0"])
+def test_attachments_in_a_private_network_are_taken_only_by_a_server_there(host: str) -> None:
+    url = f"http://{host}/1.json"
+    assert "can't fetch files from a private network" in refusal("lidarannotation", attachments=[url])
+    given = {**LEAST["lidarannotation"], "attachments": [url]}
+    assert check_parameters("lidarannotation", given, Strictness(private_addresses=True)).to_wire() == given
+
+
+@pytest.mark.parametrize(
+    "url", ["https://exa mple.com/c", "http://e.com\r\nX: y/z", "https://e.com/a b", "http://e.com/\t"]
+)
+def test_addresses_with_spaces_or_line_breaks_are_refused(url: str) -> None:
+    assert "must be a full URL" in refusal("lidarannotation", callback_url=url)
+    if url != "https://e.com/a b":  # a path on a server may be anything
+        assert "must not hold line breaks" in refusal("lidarannotation", attachments=[url])
+
+
+@pytest.mark.parametrize("depth", [101, 400, 950, 5000])
+@pytest.mark.parametrize("name", ["metadata", "annotation_attributes", "extra_params"])
+def test_json_that_is_nested_too_deep_is_refused(name: str, depth: int) -> None:
+    value: Any = {"a": 1}
+    for _ in range(depth):
+        value = {"a": value}
+    assert "must be nested at most 100 deep" in refusal("lidarannotation", **{name: value})
+
+
+def test_a_type_without_a_model_is_sent_with_the_common_parameters_checked() -> None:
+    given = {"project": "street", "labels": ["car"], "tags": ["a"], "geometries": {"box": {}}}
+    assert check_parameters("imageannotation", given).to_wire() == given
+    assert check_parameters("imageannotation", {"extra_params": {"new": 1}}).to_wire() == {"new": 1}
+    with pytest.raises(ParameterError, match="imageannotation: priority is 7"):
+        check_parameters("imageannotation", {**given, "priority": 7})
+    with pytest.raises(ParameterError, match=r"did you mean imageannotation\?"):
+        check_parameters("imageanotation", given)
+    for name in ("../tasks", "Lidar", "", "a?b"):
+        with pytest.raises(ParameterError, match="there is no task type"):
+            check_parameters(name, given)
 
 
 def test_a_parameter_is_taken_by_its_name_in_python_and_on_the_wire_but_not_by_both() -> None:
@@ -313,7 +405,8 @@ def test_linking_rights_need_the_right_to_edit(name: str) -> None:
         ("sensor_fusion", ["https://example.com/1.json"], "has a .json file"),
         ("split_base64", ["https://example.com/scene.sfs"], "has a .sfs file"),
         ("split_base64", ["https://[/1.json"], "it must be a URL"),
-        ("split_base64", "https://example.com/1.json", "it must be a list"),
+        ("split_base64", ["https://example.com/1.pb"], "has a .pb file"),
+        ("sensor_fusion", ["https://example.com/scene.sfs.gz"], None),
     ],
 )
 def test_multistage_attachments_are_what_scene_format_says(

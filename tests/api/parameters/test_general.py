@@ -9,7 +9,7 @@ from lidarprep.api.parameters import AnnotationExample, Strictness
 from lidarprep.errors import ParameterError
 from tests.api.task_examples import LEAST, refusal, wire
 
-GENERAL = [name for name in TASK_TYPES if "lidar" not in name and name != "multistage"]
+GENERAL = [name for name in TASK_TYPES if "lidar" not in name and name not in ("multistage", "sensorfusion")]
 
 
 def test_categorization_is_created_at_categorize_and_all_others_at_their_own_names() -> None:

@@ -119,7 +119,7 @@ def test_what_is_not_read_is_said() -> None:
         "camera 'v' holds a video, which is not read",
         "camera 'front' has the model 'ftheta', which is not known: it is left out",
         "sensor 'map' holds points without a time, which are not read",
-        "the scene's annotations are not read",
+        "the scene has annotations, which are no part of its frames: `read_annotations` reads them",
     )
 
 

@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 import lidarprep as lp
-from lidarprep.prepare import kept_points
 from lidarprep.prepare.empty_result import EmptyResultError
+from lidarprep.storage import kept_points
 from tests.prepare.runs import points_of
 from tests.scenes import read_ply, read_pose
 
@@ -26,7 +26,7 @@ def test_rows_come_back_as_they_went(kept: list[bool]) -> None:
     rows = np.flatnonzero(kept).astype(np.int64)
     data = kept_points.encode(rows, len(kept))
     assert data == kept_points.encode(rows, len(kept))
-    found = kept_points.decode(data, len(kept))
+    found = kept_points.decode(data, len(kept)).rows
     assert found.dtype == np.int64
     assert found.tolist() == rows.tolist()
     bits = np.unpackbits(np.frombuffer(gzip.decompress(data), np.uint8))
@@ -52,7 +52,7 @@ def kept_rows(manifest: lp.Manifest, row: int, out: Path) -> NDArray[np.int64]:
     frame = manifest.frames[row]
     if frame.kept is None:
         return np.arange(frame.points_in)
-    return kept_points.decode((out / frame.kept.url).read_bytes(), frame.points_in)
+    return kept_points.decode((out / frame.kept.url).read_bytes(), frame.points_in).rows
 
 
 RECIPES: dict[str, dict[str, Any]] = {
