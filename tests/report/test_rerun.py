@@ -34,8 +34,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> lp.Scene:
 @pytest.fixture(scope="module")
 def exported(scene: lp.Scene, tmp_path_factory: pytest.TempPathFactory) -> tuple[lp.ExportResult, Rows]:
     path = tmp_path_factory.mktemp("exported") / "scene.rrd"
-    box = lp.Cuboid("id", "car", (5.0, 1.0, 0.8), (1.8, 4.4, 1.6), 0.3, pitch=0.1, roll=-0.2)
-    labels = [lp.FrameAnnotations(0, (box,)), lp.FrameAnnotations(1, ())]
+    box = box_at((5.0, 1.0, 0.8), (4.4, 1.8, 1.6), 0.3, pitch=0.1, roll=-0.2)
+    frames = tuple(lp.LabelledFrame(one.id, one.index) for one in scene)
+    labels = lp.Labels(frames, cuboids=lp.Cuboids.of_rows([box]))
     result = lp.export(scene, path, recipe=RECIPE, labels=labels)
     assert result.bytes == path.stat().st_size
     return result, read(path)
