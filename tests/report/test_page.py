@@ -22,6 +22,7 @@ from lidarprep.report.page import budget, make_report
 from lidarprep.report.page.points import PackedPoints, rows_to_show, spread_rows
 from lidarprep.report.views import Fate, FrameView, SceneView
 from lidarprep.scene import Subject
+from tests.report.scenes import box_at
 from tests.scenes import write_toolkit_scene
 
 
