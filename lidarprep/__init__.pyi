@@ -9,7 +9,6 @@ from .api import (
     Task,
     TaskPage,
     WhoAmI,
-    read_annotations,
 )
 from .attachments import FORMATS, get_format
 from .checks import CheckOptions
@@ -43,6 +42,7 @@ from .errors import (
     WaitTimeoutError,
 )
 from .inspect import Inspection, inspect_scene
+from .labels.files import read_labels
 from .pointfiles import read_points, write_points
 from .prepare import Progress, prepare
 from .prune import Pruning, prune
@@ -165,7 +165,7 @@ __all__ = [
     "overlay",
     "prepare",
     "prune",
-    "read_annotations",
+    "read_labels",
     "read_points",
     "repair",
     "results",

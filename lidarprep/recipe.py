@@ -124,6 +124,12 @@ class Recipe(CheckedModel):
             selected = [selected[row] for row in labelled_rows(len(selected), self.labeling_sample_rate or 1)]
         return selected
 
+    def labelled_rows(self, count: int) -> list[int]:
+        """Return the rows, from 0, of those out of `count` prepared frames that Scale labels."""
+        from lidarprep.steps.sampling import labelled_rows  # brings NumPy
+
+        return labelled_rows(count, 1 if self.only_labelled else self.labeling_sample_rate or 1)
+
     def with_device_height(self, estimate: float | None) -> Recipe:
         """Return the recipe with what "auto" was estimated as; the same recipe where it says the height itself."""
         return self.model_copy(update={"device_height": estimate}) if self.device_height == "auto" else self

@@ -10,7 +10,7 @@ written once as coroutines; _client.py has the two clients: one runs them to the
 """
 
 from lidarprep.api._access import DEFAULT_API_URL, WhoAmI, api_url_of, checked_api_url, is_loopback, is_web_address
-from lidarprep.api._annotations import Cuboid, FrameAnnotations, read_annotations
+from lidarprep.api._annotations import Cuboid, FrameAnnotations
 from lidarprep.api._client import AsyncScaleClient, ScaleClient
 from lidarprep.api._conflicts import content_unique_id
 from lidarprep.api._listing import TaskFilters, TaskPage, task_query
@@ -112,7 +112,6 @@ __all__ = [
     "is_web_address",
     "parse_param",
     "parse_params",
-    "read_annotations",
     "read_dependents",
     "read_parameters",
     "require_taken",

@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
-from lidarprep.errors import FormatError, naming
+from lidarprep.errors import FormatError
 
 Vector = tuple[float, float, float]
 
@@ -83,24 +81,6 @@ def read_json(content: bytes, source: str) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError) as cause:
         raise FormatError(source, found=f"no JSON ({str(cause)[:100]})", expected="the task's annotations") from None
-
-
-def read_annotations(path: str | PathLike[str]) -> tuple[FrameAnnotations, ...]:
-    """Read the annotations of a lidar task from a file: the JSON that its response links to, as it was downloaded.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The cuboids of each frame, in the order of the task's attachments.
-
-    Raises:
-        FormatError: It cannot be read, or is not a list of frames with cuboids.
-    """
-    file = Path(path)
-    with naming(file):
-        content = file.read_bytes()
-    return read_frames(read_json(content, str(file)), str(file))
 
 
 def read_frames(content: Any, source: str) -> tuple[FrameAnnotations, ...]:

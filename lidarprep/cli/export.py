@@ -41,9 +41,8 @@ def command(
     kept_only: Annotated[
         bool, typer.Option("--kept-only", help="Leave out the points that preparation drops.")
     ] = False,
-    labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Annotations of a lidar task of this scene (JSON).")
-    ] = None,
+    labels: o.LabelsPath = None,
+    labels_frame: o.LabelsReference = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE, if it is there.")] = False,
     json: o.Json = False,
     **flags: Any,
@@ -52,16 +51,18 @@ def command(
     from lidarprep.datasets import open_scene
     from lidarprep.recipe import Recipe
     from lidarprep.report.export import export
+    from lidarprep.report.views import SceneView
 
     merged = o.recipe_from(Recipe() if recipe is None else Recipe.from_yaml(recipe), flags)
     opening = {"points_frame": merged.points_frame} | o.opening_flags(flags)
+    reference = o.labels_frame(labels, labels_frame)
     with progress("exporting", on_start=tell_of_compiling) as bar:
+        view = SceneView.of(open_scene(scene, layout=flags["layout"], **opening), merged)
         result = export(
-            open_scene(scene, layout=flags["layout"], **opening),
+            view,
             to,
-            recipe=merged,
             kept_only=kept_only,
-            labels=labels,
+            labels=None if labels is None else view.read_labels(labels, reference),
             overwrite=overwrite,
             progress=bar.reach,
         )

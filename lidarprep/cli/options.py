@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from math import radians
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
     from lidarprep.api import ScaleClient
     from lidarprep.recipe import Recipe, StorageOptions
     from lidarprep.scene import RegionOfInterest3D
+    from lidarprep.scene.labels import LabelsFrame
 
+# What pictures, page and exports take of labels.
+LabelsPath = Annotated[
+    Path | None,
+    typer.Option("--labels", metavar="FILE|DIR", help="Labels to show: results, a task's JSON, KITTI, nuScenes, …"),
+]
+LabelsReference = Annotated[
+    str | None,
+    typer.Option("--labels-frame", metavar="world|ego|attachment", help="What they count from, if they don't say it."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 _PRECISION, _INTENSITY_SCALE = (
     "Decimals in Frame JSON; exact where left out.",
@@ -252,6 +263,28 @@ def _numbers(text: str, option: str, expected: str, counts: tuple[int, ...]) -> 
     if len(values) not in counts:
         raise RecipeError(f"{option} is {text!r}; expected {expected}")
     return values
+
+
+def require_frame(frame: str, option: str) -> LabelsFrame:
+    """Check the name of a frame of reference of labels.
+
+    Raises:
+        RecipeError: There is none of that name.
+    """
+    if frame not in ("world", "ego", "attachment"):
+        raise RecipeError(f"{option} is {frame!r}; it is world, ego or attachment")
+    return cast("LabelsFrame", frame)
+
+
+def labels_frame(labels: Path | None, frame: str | None) -> LabelsFrame | None:
+    """Check what `--labels-frame` says.
+
+    Raises:
+        RecipeError: It is no frame of reference, or there are no labels.
+    """
+    if frame is not None and labels is None:
+        raise RecipeError("--labels-frame is given without --labels")
+    return None if frame is None else require_frame(frame, "--labels-frame")
 
 
 def require_said(client: ScaleClient, *, live: bool, yes: bool) -> None:

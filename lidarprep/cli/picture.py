@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +15,8 @@ from lidarprep.errors import RecipeError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from lidarprep.api import FrameAnnotations
     from lidarprep.report.views import SceneView
+    from lidarprep.scene import Labels
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
@@ -43,9 +42,8 @@ def command(
             help="height, frame, intensity, device, time or fate; depth over images. Else height, or depth.",
         ),
     ] = None,
-    labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Annotations of a lidar task (JSON): their cuboids.")
-    ] = None,
+    labels: o.LabelsPath = None,
+    labels_frame: o.LabelsReference = None,
     size: Annotated[
         str | None, typer.Option(metavar="WxH", help="Pixels; else 1280x960, 1280x640 from the side.")
     ] = None,
@@ -55,7 +53,6 @@ def command(
 
     Several frames are drawn together. What prepare would drop by these options is greyed by the reason.
     """
-    from lidarprep.api import read_annotations
     from lidarprep.datasets import open_scene
     from lidarprep.recipe import Recipe
     from lidarprep.report.views import SceneView
@@ -63,11 +60,12 @@ def command(
     file_format = _format_of(out)
     wanted = None if size is None else _size(size)
     recipe = o.recipe_from(Recipe(), {"roi": None, "height_band": None} | flags)
-    cuboids = () if labels is None else read_annotations(labels)
+    reference = o.labels_frame(labels, labels_frame)
     with progress("drawing"):
         tell_of_compiling()
         seen = SceneView.of(open_scene(scene, layout=flags["layout"], **o.opening_flags(flags)), recipe)
-        picture = _draw(seen, view, frames, color, cuboids, wanted)
+        found = None if labels is None else seen.read_labels(labels, reference)
+        picture = _draw(seen, view, frames, color, found, wanted)
     _write(picture, out, file_format)
     say(f"{out}: {picture.width} × {picture.height} pixels, of {counted(len(seen.frames), 'frame')}")
 
@@ -77,7 +75,7 @@ def _draw(
     view: str,
     frames: str | None,
     color: Any,
-    cuboids: Sequence[FrameAnnotations],
+    labels: Labels | None,
     size: tuple[int, int] | None,
 ) -> Image:
     from lidarprep.report import overlay, side_view, top_down
@@ -85,7 +83,7 @@ def _draw(
 
     if view in ("top", "side"):
         draw, usual = (top_down, (1280, 960)) if view == "top" else (side_view, (1280, 640))
-        return draw(seen, frames=frames, color=color or "height", cuboids=cuboids, size=size or usual)
+        return draw(seen, frames=frames, color=color or "height", labels=labels, size=size or usual)
     kind, _, camera = view.partition(":")
     if kind != "camera" or not camera:
         raise RecipeError(f"--view is {view!r}; expected top, side or camera:NAME")
@@ -101,7 +99,7 @@ def _draw(
     width = 1280 if size is None else size[0]
     # Of several frames the middle one's image: things that move are then seen before and after.
     middle = with_image[0] if frames is None else with_image[len(with_image) // 2]
-    return overlay(middle, camera, points_of=chosen, color=color or "depth", cuboids=cuboids, width=width, view=seen)
+    return overlay(middle, camera, points_of=chosen, color=color or "depth", labels=labels, width=width, view=seen)
 
 
 def _format_of(out: Path) -> str:

@@ -14,10 +14,9 @@ from lidarprep.cli.console import print_findings, print_json, say, tell_of_compi
 from lidarprep.cli.progress import progress
 
 if TYPE_CHECKING:
-    from lidarprep.api import FrameAnnotations
     from lidarprep.report.page import Report
     from lidarprep.report.views import SceneView
-    from lidarprep.scene import Finding
+    from lidarprep.scene import Finding, Labels
 
 # Options of preparing, but for those of the attachments' format.
 _RECIPE = {name: option for name, option in o.RECIPE.items() if name not in ("format", "precision", "odometry")}
@@ -28,9 +27,8 @@ def command(
     scene: Annotated[str, typer.Argument(help="A recording; or a manifest, or the folder that it is in.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page.")] = Path("report.html"),
     recipe: Annotated[str | None, typer.Option(metavar="FILE", help="A recipe (YAML); flags override it.")] = None,
-    labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Annotations of a lidar task (JSON): their cuboids.")
-    ] = None,
+    labels: o.LabelsPath = None,
+    labels_frame: o.LabelsReference = None,
     frames_shown: Annotated[
         int | None, typer.Option(metavar="N", help="The most frames in the viewer; else as many as fit.")
     ] = None,
@@ -54,20 +52,17 @@ def command(
 
     configure_malloc()
     merged = o.recipe_from(Recipe() if recipe is None else Recipe.from_yaml(recipe), flags)
-    cuboids: Sequence[FrameAnnotations] = ()
-    if labels is not None:
-        from lidarprep.api import read_annotations  # brings HTTP
-
-        cuboids = read_annotations(labels)
+    reference = o.labels_frame(labels, labels_frame)
     opened = open_scene(
         scene, layout=flags["layout"], **{"points_frame": merged.points_frame, **o.opening_flags(flags)}
     )
     require_known(merged.accept, opened.findings)
     tell_of_compiling()
+    view = SceneView.of(opened, merged)
     report = write(
-        SceneView.of(opened, merged),
+        view,
         out,
-        labels=cuboids,
+        labels=None if labels is None else view.read_labels(labels, reference),
         frames=frames_shown,
         points_a_frame=points_a_frame,
         size_mb=size_mb,
@@ -96,7 +91,7 @@ def write(
     out: Path,
     *,
     findings: Sequence[Finding] | None = None,
-    labels: Sequence[FrameAnnotations] = (),
+    labels: Labels | None = None,
     frames: int | None = None,
     points_a_frame: int | None = None,
     size_mb: float = 20.0,

@@ -65,7 +65,7 @@ def command(
     settings: dict[str, Any] = {
         "manifest": manifest,
         "format": format,
-        "frame": require_frame(frame),
+        "frame": o.require_frame(frame, "--frame"),
         "overwrite": overwrite,
     }
     with ScaleClient(api_url=api_url) as client, say_how_to_go_on():
@@ -132,14 +132,3 @@ def write(
     what = "nothing to do: they are there" if not done.written else f"{counted(len(done.written), 'file')} written"
     say(f"task {plain(done.task.id)}: {', '.join(found)}; in {out}: {what}")
     return done
-
-
-def require_frame(frame: str) -> str:
-    """Check a name of a frame of reference.
-
-    Raises:
-        RecipeError: It is none.
-    """
-    if frame not in ("world", "ego", "attachment"):
-        raise RecipeError(f"--frame is {frame!r}; it is world, ego or attachment")
-    return frame

@@ -146,7 +146,12 @@ class Run:
         self.tasks = plan(self.scene, self.recipe)
         prelabels = None
         if self.recipe.prelabels is not None:
-            prelabels = Prelabels.read(self.recipe.prelabels, self.recipe.prelabels_frame, self.scene)
+            row_of = {frame.id: row for row, frame in enumerate(self.scene)}
+            prepared = [row_of[task.frame.id] for task in self.tasks]
+            labelled = [prepared[row] for row in self.recipe.labelled_rows(len(prepared))]
+            prelabels = Prelabels.read(
+                self.recipe.prelabels, self.recipe.prelabels_frame, self.scene, (prepared, labelled)
+            )
             prelabels.notes(self.recipe.format)  # refuses what no attachment holds, before any work is done
         digest = "" if prelabels is None else prelabels.digest
         identity = RunIdentity.of(self.scene, self.recipe, self.storage, self.tasks, digest)

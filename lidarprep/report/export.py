@@ -13,21 +13,18 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from lidarprep.checks import BadImage
 from lidarprep.errors import RecipeError, SceneError
 from lidarprep.recipe import Recipe
-from lidarprep.report.boxes import by_frame
+from lidarprep.report.boxes import ShownLabels
 from lidarprep.report.moments import UNTIMED_NS, ExportPlan, Moment
 from lidarprep.report.views import Fate, SceneView
-from lidarprep.scene import Scene
+from lidarprep.scene import Labels, Scene
 from lidarprep.scene_settings import BAD_FRAME
 from lidarprep.storage import Manifest
 from lidarprep.storage.files import move_file, temporary_file, writing
-
-if TYPE_CHECKING:
-    from lidarprep.api import FrameAnnotations
 
 # Threads that read and encode frames; one more frame waits to be written.
 _THREADS = min(4, os.cpu_count() or 1)
@@ -80,7 +77,7 @@ def export(
     *,
     recipe: Recipe | None = None,
     kept_only: bool = False,
-    labels: str | PathLike[str] | Sequence[FrameAnnotations] | None = None,
+    labels: Labels | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ExportResult:
@@ -94,15 +91,16 @@ def export(
         path: The file to write: .mcap, which takes the extra `foxglove`; or .rrd, which takes the extra `rerun`.
         recipe: How the recording is prepared, which says the points' fates and selects frames; None keeps all.
         kept_only: Whether to leave out the points that preparation drops.
-        labels: Annotations of a lidar task of this scene, parsed or as a JSON file: cuboids by frame.
+        labels: Labels of the scene, as `lp.results` and `lp.read_labels` return them, in any frame of reference. None:
+            those that the scene itself has, if any.
         overwrite: Whether to replace an existing file.
         progress: Called after each frame with (frames done, frames in all).
 
     Raises:
-        RecipeError: The suffix is unknown; the file is there already, or is part of the recording; the labels are of
-            another number of frames; the recipe does not fit the scene.
+        RecipeError: The suffix is unknown; the file is there already, or is part of the recording; the labels or the
+            recipe do not fit the scene.
         MissingExtraError: The libraries that write the format are not installed.
-        SceneError, FormatError: No frame can be read; the labels are not what they claim to be.
+        SceneError, FormatError: No frame can be read.
         StorageError: The file cannot be written; the manifest is not on this machine.
     """
     target = Path(path)
@@ -111,15 +109,8 @@ def export(
         raise RecipeError(f"{target} is there already", fix="Choose another name, or replace it with --overwrite.")
     view = SceneView.of(source, recipe)
     _require_other(target, view.scene)
-    if isinstance(labels, str | PathLike):
-        from lidarprep.api import read_annotations
-
-        labels = read_annotations(labels)
-    cuboids = None
-    if labels is not None:
-        of_frames = by_frame(labels, view)
-        cuboids = [of_frames.get(frame.id, ()) for frame in view.frames]
-    plan = ExportPlan.of(view, cuboids, kept_only=kept_only)
+    shown = ShownLabels.of(labels, view) if labels is not None or view.prelabels is not None else None
+    plan = ExportPlan.of(view, shown, kept_only=kept_only)
     log = _Log(plan)
     with temporary_file(target) as stream:
         file = file_type(stream, plan)

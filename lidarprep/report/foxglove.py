@@ -20,7 +20,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from lidarprep.errors import MissingExtraError, SceneError
-from lidarprep.report import boxes
 from lidarprep.report.moments import (
     ExportPlan,
     Moment,
@@ -30,7 +29,7 @@ from lidarprep.report.moments import (
     region_edges,
 )
 from lidarprep.report.views import Fate, FrameView
-from lidarprep.scene import CameraImage, GpsPose, Pose
+from lidarprep.scene import CameraImage, Cuboids, GpsPose, Pose
 
 try:
     from foxglove_schemas_protobuf.CameraCalibration_pb2 import CameraCalibration
@@ -197,7 +196,7 @@ def _messages(moment: Moment, plan: ExportPlan) -> Iterable[_Timed]:
             radar["x"], radar["y"], radar["z"] = moment.view.radar.T
         yield timed("/radar", _packed(time, radar))
     if moment.cuboids is not None:
-        yield timed("/labels", _labels(moment, plan))
+        yield timed("/labels", _labels(moment.cuboids, moment.time, plan))
     if moment.frame.gps is not None:
         yield timed("/gps", _location(time, moment.frame.gps))
 
@@ -300,23 +299,23 @@ def camera_calibration(image: TimedImage, frame_id: str) -> CameraCalibration | 
     )
 
 
-def _labels(moment: Moment, plan: ExportPlan) -> SceneUpdate:
+def _labels(cuboids: Cuboids, nanoseconds: int, plan: ExportPlan) -> SceneUpdate:
     """Replace the cuboids of the frame before by this one's."""
-    time = _timestamp(moment.time)
+    time = _timestamp(nanoseconds)
     entities = []
-    for row, cuboid in enumerate(moment.cuboids or ()):
-        pose = boxes.pose(cuboid)
-        x, y, z = cuboid.dimensions
-        red, green, blue = plan.label_colours[cuboid.label]
-        above = Pose.identity().translated(cuboid.position).translated((0.0, 0.0, z / 2 + 0.4))
+    for row, (track, label) in enumerate(zip(cuboids.track, cuboids.label, strict=True)):
+        pose = Pose.from_quaternion(cuboids.quaternion[row], cuboids.position[row])
+        x, y, z = cuboids.size[row].tolist()
+        red, green, blue = plan.label_colours[label]
+        above = Pose.identity().translated(cuboids.position[row]).translated((0.0, 0.0, z / 2 + 0.4))
         entities.append(
             SceneEntity(
                 timestamp=time,
                 frame_id=WORLD,
-                id=f"{_text(cuboid.uuid)}/{row}",
+                id=f"{_text(track)}/{row}",
                 metadata=[
-                    KeyValuePair(key="uuid", value=_text(cuboid.uuid)),
-                    KeyValuePair(key="label", value=_text(cuboid.label)),
+                    KeyValuePair(key="track", value=_text(track)),
+                    KeyValuePair(key="label", value=_text(label)),
                 ],
                 cubes=[
                     CubePrimitive(pose=_pose(pose), size=Vector3(x=x, y=y, z=z), color=_color(red, green, blue, 0.35))
@@ -328,7 +327,7 @@ def _labels(moment: Moment, plan: ExportPlan) -> SceneUpdate:
                         font_size=12,
                         scale_invariant=True,
                         color=_color(red, green, blue),
-                        text=_text(cuboid.label),
+                        text=_text(label),
                     )
                 ],
             )

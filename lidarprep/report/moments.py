@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from math import cos, sin
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep._images import BadImageError, ImageHeader, as_rgb, decoding, require_whole
 from lidarprep.checks import BadImage, encoded_bytes
+from lidarprep.report.boxes import ShownLabels
 from lidarprep.report.colours import by_kind
 from lidarprep.report.views import Fate, FrameView, SceneView, join_views
-from lidarprep.scene import CameraImage, Frame, Pose
-
-if TYPE_CHECKING:
-    from lidarprep.api import Cuboid
+from lidarprep.scene import CameraImage, Cuboids, Frame, Pose
 
 # Frames of a recording that has no times are so far apart.
 UNTIMED_NS = 100_000_000
@@ -80,7 +77,7 @@ class Moment:
     view: FrameView
     world_from_ego: Pose | None
     images: tuple[TimedImage, ...]
-    cuboids: tuple[Cuboid, ...] | None
+    cuboids: Cuboids | None
     not_finite: int
     bad_images: tuple[BadImage, ...]
     notes: Counter[tuple[str, str]]
@@ -100,7 +97,7 @@ class ExportPlan:
         times: Nanoseconds, a row a frame; they never fall.
         has_times: Whether they are the recording's own.
         names: Of each camera, by its name, the name that it has in the file.
-        cuboids: Labels, a row a frame; None for none.
+        labels: Labels; None for none.
         kept_only: Whether points that preparation drops are left out.
     """
 
@@ -108,19 +105,17 @@ class ExportPlan:
     times: tuple[int, ...]
     has_times: bool
     names: Mapping[str, str]
-    cuboids: Sequence[tuple[Cuboid, ...]] | None = None
+    labels: ShownLabels | None = None
     kept_only: bool = False
     label_colours: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, view: SceneView, cuboids: Sequence[tuple[Cuboid, ...]] | None = None, *, kept_only: bool = False
-    ) -> ExportPlan:
+    def of(cls, view: SceneView, labels: ShownLabels | None = None, *, kept_only: bool = False) -> ExportPlan:
         """Plan the export of a scene.
 
         Args:
             view: The scene.
-            cuboids: Its labels, a row a frame.
+            labels: Its labels; None for none.
             kept_only: Whether points that preparation drops are left out.
         """
         recorded = [frame.timestamp for frame in view.frames]
@@ -128,16 +123,17 @@ class ExportPlan:
         has_times = len(known) == len(recorded) and known == sorted(known)
         times = known if has_times else [frame.index * UNTIMED_NS for frame in view.frames]
         cameras = [image.camera.name for frame in view.frames for image in frame.images]
-        labels = sorted({cuboid.label for row in cuboids or () for cuboid in row})
-        colours = [(red, green, blue) for red, green, blue in by_kind(np.arange(len(labels))).tolist()]
+        shown = () if labels is None else labels.of_frames([frame.id for frame in view.frames]).label.tolist()
+        kinds = sorted(set(shown))
+        colours = [(red, green, blue) for red, green, blue in by_kind(np.arange(len(kinds))).tolist()]
         return cls(
             view,
             tuple(times),
             has_times,
             plain_names([*(camera.name for camera in view.scene.cameras), *cameras]),
-            cuboids,
+            labels,
             kept_only,
-            dict(zip(labels, colours, strict=True)),
+            dict(zip(kinds, colours, strict=True)),
         )
 
     def read(self, row: int) -> Moment:
@@ -156,7 +152,7 @@ class ExportPlan:
             parts.append(chunk if shown.all() else chunk.take(shown))
         view = join_views(parts)
         images, bad, notes = _read_images(view, time, has_times=self.has_times)
-        cuboids = None if self.cuboids is None else self.cuboids[row]
+        cuboids = None if self.labels is None else self.labels.of_frames([frame.id])
         pose = view.world_from_ego
         if pose is None and self.view.scene.points_frame == "ego":
             pose = Pose.identity()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import degrees
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +14,14 @@ from PIL import Image, ImageDraw
 from lidarprep._images import BadImageError, as_rgb, decoding
 from lidarprep.checks import encoded_bytes
 from lidarprep.errors import RecipeError
+from lidarprep.recipe import Recipe
 from lidarprep.report import boxes
 from lidarprep.report.canvas import DIM, GROUND, INK, LARGEST, Pixels, Plot, Sheet, checked_size, text_size
 from lidarprep.report.colours import Colouring
 from lidarprep.report.drawn import coloured, draw_frames
 from lidarprep.report.legend import Block, Strip, Swatches, composed
 from lidarprep.report.views import Fate, FrameView, SceneView
-from lidarprep.scene import CameraImage, Frame, Intrinsics, Pose, Scene
-
-if TYPE_CHECKING:
-    from lidarprep.api import Cuboid, FrameAnnotations
+from lidarprep.scene import CameraImage, Cuboids, Frame, Intrinsics, Labels, Pose, Scene
 
 # Parts that the edge of a cuboid is drawn in: distortion bends it.
 _PARTS = 16
@@ -50,7 +47,7 @@ def overlay(
     *,
     points_of: Sequence[Frame | FrameView] | None = None,
     color: Colouring = "depth",
-    cuboids: Sequence[FrameAnnotations] = (),
+    labels: Labels | None = None,
     width: int = 1280,
     view: SceneView | None = None,
 ) -> Image.Image:
@@ -66,8 +63,8 @@ def overlay(
         camera: The name of the camera.
         points_of: Frames whose points are drawn, all in the world of `frame`; None: the frame itself.
         color: What points are coloured by: "depth", "intensity", "frame", "height", "device", "time" or "fate".
-        cuboids: Labels of that frame: where `view` is given, those whose index is its row in the view's frames; else
-            all of them.
+        labels: Labels of the scene, as `top_down` takes them; those of this frame are drawn. None: those that the
+            scene of `view` has itself.
         width: Width of the picture, and of the image on it, pixels.
         view: The scene that the frames are of: how they are prepared. None: every point is kept.
 
@@ -75,7 +72,8 @@ def overlay(
         A picture in RGB.
 
     Raises:
-        RecipeError: The frame has no image of that camera, or there is no such colouring.
+        RecipeError: The frame has no image of that camera, there is no such colouring, or the labels are of frames
+            that `view` does not have.
         SceneError, FormatError: A frame cannot be read.
     """
     width, _ = checked_size(width, width)
@@ -101,15 +99,18 @@ def overlay(
         draw_frames(plot, inside, colours.of, identity, spot, place=lambda one: placed[id(one)])
         blocks = colours.blocks
         lines.append(_share(points, [placed[id(one)] for one in inside], plot.size))
-        labels = _labels_of(shown, cuboids, view)
-        signs = _draw_labels(plot, plate, image.camera.intrinsics, pose, labels)
+        of_scene = _labels_of(shown, labels, view)
+        cuboids = of_scene.of_frames([shown.frame.id])
+        edges = _edge_pixels(plate, image.camera.intrinsics, pose, cuboids)
+        _draw_labels(plot, cuboids, edges)
+        signs = [Swatches("labels", found)] if (found := of_scene.swatches(cuboids)) else []
     if beyond is not None:
         lines.append(beyond)
     lines += _odd_sizes(image, plate)
     strip = Strip(_title(shown, camera, points, view), lines, [*blocks, *signs])
     sheet = composed(plot, strip)
     if pose is not None:
-        _name_labels(sheet, plate, image.camera.intrinsics, pose, _labels_of(shown, cuboids, view), plot.size)
+        _name_labels(sheet, cuboids, edges, plot.size)
     if plate.problem is not None:
         _write_problem(sheet, plate.problem, plot.size)
     strip.draw(sheet)
@@ -327,55 +328,46 @@ def range_of(intrinsics: Intrinsics) -> tuple[float, NDArray[np.float64]] | None
 # ---- labels ----------------------------------------------------------------------------------------------------------
 
 
-def _labels_of(shown: FrameView, cuboids: Sequence[FrameAnnotations], view: SceneView | None) -> Sequence[Cuboid]:
-    if view is None:
-        return [cuboid for one in cuboids for cuboid in one.cuboids]
-    return boxes.by_frame(cuboids, view).get(shown.frame.id, ())
+def _labels_of(shown: FrameView, labels: Labels | None, view: SceneView | None) -> boxes.ShownLabels:
+    if view is not None:
+        return boxes.ShownLabels.of(labels, view)
+    alone = (shown.frame,)
+    return boxes.ShownLabels.of(
+        labels, SceneView(Scene(f"frame {shown.frame.id}", "frame", alone), alone, Recipe()), strict=False
+    )
 
 
-def _draw_labels(
-    plot: Plot, plate: Plate, intrinsics: Intrinsics, world_from_camera: Pose, labels: Sequence[Cuboid]
-) -> list[Block]:
-    colours = boxes.colours_of(labels)
+def _draw_labels(plot: Plot, cuboids: Cuboids, edges: NDArray[np.float64]) -> None:
+    colours = boxes.colours_of(cuboids)
     em = text_size(plot.size[0])
-    for cuboid in labels:
-        along = _edge_pixels(plate, intrinsics, world_from_camera, cuboid)
+    for label, along in zip(cuboids.label, edges, strict=True):
         segments = np.concatenate((along[:, :-1], along[:, 1:]), axis=2).reshape(-1, 4)
         plot.segments(segments, GROUND, em / 3, 0.35)
-        plot.segments(segments, colours[cuboid.label], em / 9)
-    if not colours:
-        return []
-    counts = [(colour, f"{name} ({sum(one.label == name for one in labels)})") for name, colour in colours.items()]
-    return [Swatches("labels", counts)]
+        plot.segments(segments, colours[label], em / 9)
 
 
-def _edge_pixels(plate: Plate, intrinsics: Intrinsics, world_from_camera: Pose, cuboid: Cuboid) -> NDArray[np.float64]:
-    """(13, 17, 2) places on the picture along a cuboid's edges; NaN where the camera does not see that way."""
-    placed = boxes.edge_points(cuboid, _PARTS)
+def _edge_pixels(
+    plate: Plate, intrinsics: Intrinsics, world_from_camera: Pose, cuboids: Cuboids
+) -> NDArray[np.float64]:
+    """(N, 13, 17, 2) places on the picture along cuboids' edges; NaN where the camera does not see that way."""
+    placed = boxes.edge_points(cuboids, _PARTS)
     in_camera = world_from_camera.inverse().apply(placed.reshape(-1, 3))
     pixels, seen = replace(intrinsics, width=None, height=None).project(in_camera)
     pixels = (pixels + 0.5) * plate.scale - 0.5
     pixels[~seen] = np.nan
-    return pixels.reshape(*placed.shape[:2], 2)
+    return pixels.reshape(*placed.shape[:3], 2)
 
 
-def _name_labels(
-    sheet: Sheet,
-    plate: Plate,
-    intrinsics: Intrinsics,
-    world_from_camera: Pose,
-    labels: Sequence[Cuboid],
-    size: tuple[int, int],
-) -> None:
-    colours = boxes.colours_of(labels)
-    for cuboid in labels:
-        places = _edge_pixels(plate, intrinsics, world_from_camera, cuboid)[:12].reshape(-1, 2)
+def _name_labels(sheet: Sheet, cuboids: Cuboids, edges: NDArray[np.float64], size: tuple[int, int]) -> None:
+    colours = boxes.colours_of(cuboids)
+    for row, label in enumerate(cuboids.label):
+        places = edges[row, :12].reshape(-1, 2)
         places = places[np.isfinite(places).all(axis=1)]
         within = places[(places >= 0).all(axis=1) & (places < np.array(size)).all(axis=1)]
         if not len(within) or np.ptp(within[:, 0]) < sheet.em:
             continue
         left, top = float(within[:, 0].min()), max(float(within[:, 1].min()), 1.2 * sheet.em)
-        sheet.text((left, top - 3), boxes.name_of(cuboid), colours[cuboid.label], size=0.85, anchor="ls", halo=True)
+        sheet.text((left, top - 3), boxes.name_of(cuboids, row), colours[label], size=0.85, anchor="ls", halo=True)
 
 
 def _write_problem(sheet: Sheet, problem: str, size: tuple[int, int]) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import MissingExtraError
-from lidarprep.report import boxes
 from lidarprep.report.colours import FATES, by_value
 from lidarprep.report.moments import (
     ExportPlan,
@@ -23,7 +22,7 @@ from lidarprep.report.moments import (
     region_edges,
 )
 from lidarprep.report.views import Fate, FrameView
-from lidarprep.scene import Pose
+from lidarprep.scene import Cuboids, Pose
 
 try:
     import rerun as rr
@@ -80,7 +79,7 @@ class RrdFile:
         if moment.frame.read_radar is not None:
             log("world/radar", rr.Points3D(moment.view.radar, colors=(240, 228, 66), radii=-3.0))
         if moment.cuboids is not None:
-            self._log_labels(moment)
+            self._log_labels(moment.cuboids)
         if moment.frame.gps is not None:
             log("gps", rr.GeoPoints(lat_lon=[[moment.frame.gps.latitude, moment.frame.gps.longitude]]))
         for image in moment.images:
@@ -131,15 +130,13 @@ class RrdFile:
         if note not in self.notes:
             self.notes.append(note)
 
-    def _log_labels(self, moment: Moment) -> None:
-        cuboids = moment.cuboids or ()
-        poses = [boxes.pose(cuboid) for cuboid in cuboids]
+    def _log_labels(self, cuboids: Cuboids) -> None:
         drawn = rr.Boxes3D(
-            centers=np.array([pose.translation for pose in poses]).reshape(-1, 3),
-            half_sizes=np.array([cuboid.dimensions for cuboid in cuboids]).reshape(-1, 3) / 2,
-            quaternions=[rr.Quaternion(xyzw=np.roll(pose.quaternion, -1)) for pose in poses],
-            colors=np.array([self._plan.label_colours[cuboid.label] for cuboid in cuboids], np.uint8).reshape(-1, 3),
-            labels=[cuboid.label.encode("utf-8", "replace").decode() for cuboid in cuboids],
+            centers=cuboids.position,
+            half_sizes=cuboids.size / 2,
+            quaternions=[rr.Quaternion(xyzw=np.roll(one, -1)) for one in cuboids.quaternion],
+            colors=np.array([self._plan.label_colours[label] for label in cuboids.label], np.uint8).reshape(-1, 3),
+            labels=[label.encode("utf-8", "replace").decode() for label in cuboids.label],
         )
         self._recording.log("world/labels", drawn)
 

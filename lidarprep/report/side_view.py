@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import hypot
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +18,9 @@ from lidarprep.report.colours import Colouring
 from lidarprep.report.drawn import DrawnFrames, coloured, draw_frames
 from lidarprep.report.legend import Block, Strip, Swatches
 from lidarprep.report.views import FrameView, SceneView
-from lidarprep.scene import Scene
+from lidarprep.scene import Cuboids, Labels, Scene
 from lidarprep.steps.world import HeightBand
 from lidarprep.storage import Manifest
-
-if TYPE_CHECKING:
-    from lidarprep.api import Cuboid, FrameAnnotations
 
 BAND_COLOUR: Colour = (240, 228, 66)
 GROUND_COLOUR: Colour = (213, 94, 0)
@@ -48,7 +44,7 @@ def side_view(
     frames: str | None = None,
     color: Colouring = "height",
     recipe: Recipe | None = None,
-    cuboids: Sequence[FrameAnnotations] = (),
+    labels: Labels | None = None,
     size: tuple[int, int] = (1280, 640),
 ) -> Image.Image:
     """Draw a scene from the side: to the right what is ahead of the device, upwards the height.
@@ -62,26 +58,26 @@ def side_view(
         frames: As `top_down` takes it.
         color: As `top_down` takes it.
         recipe: As `top_down` takes it.
-        cuboids: Labels of the frames, as `top_down` takes them.
+        labels: As `top_down` takes them.
         size: Width and height of the picture, pixels, with the strip of text below it.
 
     Returns:
         A picture in RGB.
 
     Raises:
-        RecipeError: There are no such frames, there is no such colouring, or the recipe does not fit the scene.
+        RecipeError: There are no such frames, there is no such colouring, or the recipe or the labels do not fit the
+            scene.
         SceneError, FormatError: None of the frames can be read.
         StorageError: The manifest is not on this machine.
     """
     width, height = checked_size(*size)
     drawn = DrawnFrames.read(scene, frames, recipe)
-    of_frames = boxes.by_frame(cuboids, drawn.view)
-    labels = [(one, of_frames[one.frame.id]) for one in drawn.views if one.frame.id in of_frames]
+    shown = boxes.ShownLabels.of(labels, drawn.view)
+    cuboids = shown.of_frames([one.frame.id for one in drawn.views])
     colours = coloured(drawn.views, color, drawn.view)
     axis = _axis_ahead(drawn)
     places = [_from_the_side(one, axis) for one in drawn.views]
-    every_label = [cuboid for _, found in labels for cuboid in found]
-    blocks = [*colours.blocks, *_signs(drawn.view.band, every_label)]
+    blocks = [*colours.blocks, *_signs(drawn.view.band, shown.swatches(cuboids))]
     # The strip leaves the plot its height, and the plot's height says how much heights are exaggerated.
     expected = Strip(drawn.title, _words(drawn, axis, _MOST_EXAGGERATED), blocks)
     plot = Plot.blank(width, max(height - expected.height(width), 32))
@@ -92,7 +88,9 @@ def side_view(
     spot = max(1, round(width / 1000))
     by_id = {id(one): place for one, place in zip(drawn.views, places, strict=True)}
     draw_frames(plot, drawn.views, colours.of, wall.view(), spot, place=lambda one: by_id[id(one)])
-    _draw_labels(plot, wall, labels, axis, em)
+    label_colours = boxes.colours_of(cuboids)
+    for one in drawn.views:
+        _draw_labels(plot, wall, one, shown.of_frames([one.frame.id]), label_colours, axis, em)
     _draw_levels(plot, wall, drawn.view.band, em)
     sheet = Sheet(width, height, plot)
     wall.write_grid(sheet, plot.size)
@@ -217,15 +215,13 @@ def _words(drawn: DrawnFrames, axis: str, exaggeration: float) -> list[str]:
     return [side, *drawn.notes]
 
 
-def _signs(band: HeightBand | None, labels: Sequence[Cuboid]) -> list[Block]:
+def _signs(band: HeightBand | None, labels: Sequence[tuple[Colour, str]]) -> list[Block]:
     rows: list[tuple[Sequence[int], str]] = []
     if band is not None:
         rows.append((BAND_COLOUR, f"kept {band.lowest:g} to {band.highest:g} m"))
         rows.append((GROUND_COLOUR, f"ground, {band.device_height:.4g} m below"))
     rows.append((DEVICE_COLOUR, "device"))
-    colours = boxes.colours_of(labels)
-    rows += [(colour, f"{label} ({sum(one.label == label for one in labels)})") for label, colour in colours.items()]
-    return [Swatches("lines", rows)]
+    return [Swatches("lines", [*rows, *labels])]
 
 
 def _draw_levels(plot: Plot, wall: Wall, band: HeightBand | None, em: int) -> None:
@@ -256,13 +252,10 @@ def _name_levels(sheet: Sheet, wall: Wall, band: HeightBand | None, size: tuple[
 
 
 def _draw_labels(
-    plot: Plot, wall: Wall, labels: Sequence[tuple[FrameView, Sequence[Cuboid]]], axis: str, em: int
+    plot: Plot, wall: Wall, view: FrameView, cuboids: Cuboids, colours: Mapping[str, Colour], axis: str, em: int
 ) -> None:
-    colours = boxes.colours_of([cuboid for _, found in labels for cuboid in found])
-    for view, found in labels:
-        for cuboid in found:
-            placed = boxes.corners(cuboid)
-            in_ego = placed if view.world_from_ego is None else view.world_from_ego.inverse().apply(placed)
-            pixels = wall.pixels(_placed(in_ego, view.band, axis))
-            segments = np.hstack((pixels[boxes.EDGES[:, 0]], pixels[boxes.EDGES[:, 1]]))
-            plot.segments(segments, colours[cuboid.label], em / 11, 0.9)
+    for label, placed in zip(cuboids.label, boxes.corners(cuboids), strict=True):
+        in_ego = placed if view.world_from_ego is None else view.world_from_ego.inverse().apply(placed)
+        pixels = wall.pixels(_placed(in_ego, view.band, axis))
+        segments = np.hstack((pixels[boxes.EDGES[:, 0]], pixels[boxes.EDGES[:, 1]]))
+        plot.segments(segments, colours[label], em / 11, 0.9)

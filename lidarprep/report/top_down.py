@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import cos, hypot, pi, radians, sin
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,11 +17,8 @@ from lidarprep.report.colours import Colouring, of_frame
 from lidarprep.report.drawn import DrawnFrames, coloured, draw_frames
 from lidarprep.report.legend import Block, Strip, Swatches
 from lidarprep.report.views import FrameView, SceneView
-from lidarprep.scene import RegionOfInterest3D, Scene
+from lidarprep.scene import Cuboids, Labels, RegionOfInterest3D, Scene
 from lidarprep.storage import Manifest
-
-if TYPE_CHECKING:
-    from lidarprep.api import Cuboid, FrameAnnotations
 
 REGION_COLOUR: Colour = (240, 228, 66)
 PATH_COLOUR: Colour = (255, 255, 255)
@@ -43,7 +39,7 @@ def top_down(
     frames: str | None = None,
     color: Colouring = "height",
     recipe: Recipe | None = None,
-    cuboids: Sequence[FrameAnnotations] = (),
+    labels: Labels | None = None,
     size: tuple[int, int] = (1280, 960),
 ) -> Image.Image:
     """Draw a scene from above: x of the world to the right, y up, both to one scale.
@@ -58,24 +54,25 @@ def top_down(
         color: What points are coloured by: "height", "frame", "intensity", "device", "time" or "fate". Those that
             `prepare` would drop are greyed by the reason.
         recipe: How the recording is prepared: region, heights, voxels and so on; None: every point is kept.
-        cuboids: Labels, as `Task.annotations` or `read_annotations` return them: those of the frames that are drawn.
-            They are in the world of the attachments, metres.
+        labels: Labels of the scene, as `lp.results` and `lp.read_labels` return them, in any frame of reference; those
+            of the frames that are drawn. None: those that the scene itself has, if any.
         size: Width and height of the picture, pixels, with the strip of text below it.
 
     Returns:
         A picture in RGB.
 
     Raises:
-        RecipeError: There are no such frames, there is no such colouring, or the recipe does not fit the scene.
+        RecipeError: There are no such frames, there is no such colouring, or the recipe or the labels do not fit the
+            scene.
         SceneError, FormatError: None of the frames can be read.
         StorageError: The manifest is not on this machine.
     """
     width, height = checked_size(*size)
     drawn = DrawnFrames.read(scene, frames, recipe)
-    of_frames = boxes.by_frame(cuboids, drawn.view)
-    labels = [cuboid for one in drawn.views for cuboid in of_frames.get(one.frame.id, ())]
+    shown = boxes.ShownLabels.of(labels, drawn.view)
+    cuboids = shown.of_frames([one.frame.id for one in drawn.views])
     colours = coloured(drawn.views, color, drawn.view)
-    strip = Strip(drawn.title, _caption(drawn, labels), [*colours.blocks, *_signs(drawn, labels)])
+    strip = Strip(drawn.title, _caption(drawn), [*colours.blocks, *_signs(drawn, shown.swatches(cuboids))])
     plot = Plot.blank(width, max(height - strip.height(width), 32))
     site = Site.around(_to_show(drawn), plot.size)
     site.draw_grid(plot)
@@ -83,10 +80,10 @@ def top_down(
     em = text_size(width)
     if drawn.view.region is not None:
         plot.line(site.pixels(region_corners(drawn.view.region)), REGION_COLOUR, em / 8, closed=True)
-    _draw_labels(plot, site, labels, em)
+    _draw_labels(plot, site, cuboids, em)
     _draw_path(plot, site, drawn, color, em)
     sheet = Sheet(width, height, plot)
-    _name_labels(sheet, site, labels, plot.size)
+    _name_labels(sheet, site, cuboids, plot.size)
     site.draw_scale(sheet, plot.size)
     _draw_axes(sheet, plot, drawn)
     strip.draw(sheet)
@@ -190,7 +187,7 @@ def _spot_size(drawn: DrawnFrames, size: tuple[int, int]) -> int:
 # ---- words -----------------------------------------------------------------------------------------------------------
 
 
-def _caption(drawn: DrawnFrames, labels: Sequence[Cuboid]) -> list[str]:
+def _caption(drawn: DrawnFrames) -> list[str]:
     counts = f"{drawn.points:,} points, seen from above"
     frame = "axes of the world" if drawn.view.has_poses else "no poses: each frame in the device's own axes"
     lines = [f"{counts}; {frame}, metres", *drawn.notes]
@@ -200,7 +197,7 @@ def _caption(drawn: DrawnFrames, labels: Sequence[Cuboid]) -> list[str]:
     return lines
 
 
-def _signs(drawn: DrawnFrames, labels: Sequence[Cuboid]) -> list[Block]:
+def _signs(drawn: DrawnFrames, labels: Sequence[tuple[Colour, str]]) -> list[Block]:
     """Say what the lines are."""
     rows: list[tuple[Sequence[int], str]] = []
     path = drawn.view.path()
@@ -211,8 +208,7 @@ def _signs(drawn: DrawnFrames, labels: Sequence[Cuboid]) -> list[Block]:
         rows.append((PATH_COLOUR, "device and its x axis"))
     if (region := drawn.view.region) is not None:
         rows.append((REGION_COLOUR, f"region {region.length:g} x {region.width:g} m"))
-    colours = boxes.colours_of(labels)
-    rows += [(colour, f"{label} ({sum(one.label == label for one in labels)})") for label, colour in colours.items()]
+    rows += labels
     return [Swatches("lines", rows)] if rows else []
 
 
@@ -263,28 +259,25 @@ def _between(path: NDArray[np.float64], where: float) -> NDArray[np.float64]:
     return between
 
 
-def _draw_labels(plot: Plot, site: Site, labels: Sequence[Cuboid], em: int) -> None:
-    colours = boxes.colours_of(labels)
-    for cuboid in labels:
-        outline, mark = boxes.footprint(cuboid)
-        plot.line(site.pixels(outline), colours[cuboid.label], em / 9, closed=True)
-        plot.line(site.pixels(mark), colours[cuboid.label], em / 11)
+def _draw_labels(plot: Plot, site: Site, cuboids: Cuboids, em: int) -> None:
+    colours = boxes.colours_of(cuboids)
+    for label, outline, mark in zip(cuboids.label, *boxes.footprints(cuboids), strict=True):
+        plot.line(site.pixels(outline), colours[label], em / 9, closed=True)
+        plot.line(site.pixels(mark), colours[label], em / 11)
 
 
-def _name_labels(sheet: Sheet, site: Site, labels: Sequence[Cuboid], size: tuple[int, int]) -> None:
-    colours = boxes.colours_of(labels)
+def _name_labels(sheet: Sheet, site: Site, cuboids: Cuboids, size: tuple[int, int]) -> None:
+    colours = boxes.colours_of(cuboids)
+    places, (outlines, _) = site.pixels(cuboids.position), boxes.footprints(cuboids)
+    reaches = cuboids.size[:, :2].max(axis=1, initial=0) * site.per_metre
     named = 0
-    for cuboid in labels:
-        place = site.pixels(np.array([cuboid.position]))[0]
-        reach = max(cuboid.dimensions[:2]) * site.per_metre
+    for row, (place, reach) in enumerate(zip(places, reaches, strict=True)):
         inside = 0 <= place[0] < size[0] and 0 <= place[1] < size[1]
         if not inside or reach < _LEAST_NAMED * sheet.em or named >= _MOST_NAMED:
             continue
         named += 1
-        above = site.pixels(boxes.footprint(cuboid)[0])[:, 1].min()
-        sheet.text(
-            (place[0], above - 3), boxes.name_of(cuboid), colours[cuboid.label], size=0.8, anchor="ms", halo=True
-        )
+        at, colour = (place[0], site.pixels(outlines[row])[:, 1].min() - 3), colours[cuboids.label[row]]
+        sheet.text(at, boxes.name_of(cuboids, row), colour, size=0.8, anchor="ms", halo=True)
 
 
 def _draw_axes(sheet: Sheet, plot: Plot, drawn: DrawnFrames) -> None:

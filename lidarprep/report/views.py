@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from os import PathLike
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,13 +20,15 @@ from numpy.typing import NDArray
 from lidarprep.checks import SceneSamples
 from lidarprep.datasets import open_scene
 from lidarprep.errors import RecipeError, SceneError, StorageError
+from lidarprep.labels.files import LabelFile
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
-from lidarprep.scene import CameraImage, Frame, PointCloud, Pose, RegionOfInterest3D, Scene
+from lidarprep.report.own_labels import with_own_labels
+from lidarprep.scene import CameraImage, Frame, Labels, PointCloud, Pose, RegionOfInterest3D, Scene
+from lidarprep.scene.labels import LabelsFrame
 from lidarprep.scene_settings import SceneSettings
 from lidarprep.steps import StepReport
 from lidarprep.steps.deskew import Deskew
 from lidarprep.steps.intensity import guess_intensity_scale
-from lidarprep.steps.sampling import labelled_rows
 from lidarprep.steps.voxel import VoxelDownsample
 from lidarprep.steps.world import HeightBand, ToWorld
 from lidarprep.storage import Manifest
@@ -124,6 +127,7 @@ class SceneView:
         samples: A few points of some frames, for the checks.
         records: What the manifest says of the frames, by their ids.
         read: Points that were read already, by the ids of their frames.
+        prelabels: Labels that the scene itself has: annotations of a .sfs, or the recipe's pre-labels.
     """
 
     scene: Scene
@@ -138,6 +142,7 @@ class SceneView:
     samples: SceneSamples | None = None
     records: Mapping[str, FrameRecord] = field(default_factory=dict)
     read: Mapping[str, PointCloud] = field(default_factory=dict)
+    prelabels: Labels | None = None
 
     @classmethod
     def of(cls, source: Scene | Manifest | SceneView, recipe: Recipe | None = None) -> SceneView:
@@ -151,7 +156,7 @@ class SceneView:
 
         Raises:
             SceneError, FormatError: The scene has no frames, or none can be read; an attachment is missing.
-            RecipeError: The recipe does not fit the scene.
+            RecipeError: The recipe does not fit the scene, or its pre-labels don't.
             StorageError: The manifest is not on this machine.
         """
         if isinstance(source, SceneView):
@@ -169,12 +174,18 @@ class SceneView:
         scale, guessed = settings.record.intensity_scale, False
         if not recipe.drop_intensity and scale is None and settings.samples is not None:
             scale, guessed = _scale_to_draw_by(settings.samples)
-        view = cls(scene, frames, recipe, settings.record.offset, scale, guessed)
-        return replace(view, samples=settings.samples, read=settings.points)._bounded(manifest)
+        scene, prelabels = with_own_labels(scene)
+        view = cls(scene, frames, recipe, settings.record.offset, scale, guessed, prelabels=prelabels)
+        view = replace(view, samples=settings.samples, read=settings.points)._bounded(manifest)
+        if recipe.prelabels is not None:
+            view = replace(view, prelabels=view.read_labels(recipe.prelabels, recipe.prelabels_frame))
+        return view
 
     @classmethod
     def of_prepared(cls, scene: Scene, manifest: Manifest) -> SceneView:
         """Look at a recording as the run that stored this manifest has prepared it; no point is read.
+
+        Its pre-labels are shown, if their file is still there.
 
         Args:
             scene: The recording, opened as it was for the run.
@@ -184,7 +195,10 @@ class SceneView:
         recipe = Recipe(**manifest.recipe).with_device_height(None if settings is None else settings.device_height)
         scale = None if settings is None else settings.intensity_scale
         frames = tuple(recipe.select(scene.frames))
-        return cls(scene, frames, recipe, manifest.world_offset, scale)._bounded(manifest)
+        view = cls(scene, frames, recipe, manifest.world_offset, scale)._bounded(manifest)
+        if recipe.prelabels is not None and Path(recipe.prelabels).exists():
+            view = replace(view, prelabels=view.read_labels(recipe.prelabels, recipe.prelabels_frame))
+        return view
 
     def _bounded(self, manifest: Manifest | None) -> SceneView:
         """Return the view with the region and the band of its recipe, or else of the manifest."""
@@ -218,9 +232,19 @@ class SceneView:
         """Of each frame, whether Scale labels it."""
         if self.records:
             return [(record := self.records.get(frame.id)) is not None and record.labelled for frame in self.frames]
-        rate = 1 if self.recipe.only_labelled else self.recipe.labeling_sample_rate or 1
-        rows = set(labelled_rows(len(self.frames), rate))
+        rows = set(self.recipe.labelled_rows(len(self.frames)))
         return [row in rows for row in range(len(self.frames))]
+
+    def read_labels(self, path: str | PathLike[str], frame: LabelsFrame | None = None) -> Labels:
+        """Read labels as `lp.read_labels` does; a task's JSON may also be of the view's frames, or its labelled ones.
+
+        Raises:
+            FormatError, RecipeError: As `lp.read_labels`.
+        """
+        row_of = {one.id: row for row, one in enumerate(self.scene)}
+        shown = [row_of[one.id] for one in self.frames]
+        labelled = [row for row, is_labelled in zip(shown, self.labelled, strict=True) if is_labelled]
+        return LabelFile.read(path, self.scene, frame, (shown, labelled)).labels
 
     def path(self) -> NDArray[np.float64]:
         """(M, 3) places of the device in the view's world, of all frames of the recording that have a pose."""

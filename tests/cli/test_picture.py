@@ -94,14 +94,3 @@ def test_other_formats_and_places_that_cannot_be_written_are_refused(run: Run, s
     ended = run("picture", sample, "--out", tmp_path / "nowhere" / "a.png")
     assert ended.code == 1
     assert "nowhere" in ended.err
-
-
-def test_annotations_are_read_from_files(tmp_path: Path) -> None:
-    file = tmp_path / "labels.json"
-    file.write_text('[{"cuboids": []}, {"cuboids": []}]')
-    assert [one.index for one in lp.read_annotations(file)] == [0, 1]
-    file.write_text("{}")
-    with pytest.raises(lp.FormatError, match=r"labels\.json"):
-        lp.read_annotations(file)
-    with pytest.raises(lp.FormatError, match="cannot be read"):
-        lp.read_annotations(tmp_path / "none.json")

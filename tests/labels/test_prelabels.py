@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,3 +151,45 @@ def test_labels_of_another_recording_are_refused(scene: lp.Scene, tmp_path: Path
     write(tmp_path, tables.write_json(replace(labels, frames=frames)))
     with pytest.raises(lp.RecipeError, match=r"labels of 3 frames that .* does not have"):
         lp.prepare(scene, recipe(tmp_path / "labels.json"), tmp_path / "out")
+
+
+@pytest.mark.parametrize("rows", [(0, 1, 2, 3), (0, 2, 3)])
+def test_what_a_task_links_to_is_taken_as_it_is_in_the_attachments(
+    scene: lp.Scene, tmp_path: Path, rows: tuple[int, ...]
+) -> None:
+    """The frames of the list are all of the recording's, or those that are labelled."""
+    box = {"uuid": "a", "label": "Car", "dimensions": {"x": 1.9, "y": 4.5, "z": 1.6}, "yaw": 0.25}
+    listed = [{"cuboids": [box | {"position": {"x": 10.5 + row, "y": -2.0, "z": 0.5}}]} for row in rows]
+    file = tmp_path / "annotations.json"
+    file.write_text(json.dumps(listed))
+    given = recipe(file).model_copy(update={"labeling_sample_rate": 2})
+    manifest = lp.prepare(scene, given, tmp_path / "out")
+    assert any(manifest.world_offset)
+    found = columns_of(read_back(manifest)[0])
+    assert found.frame.tolist() == list(rows)
+    np.testing.assert_allclose(found.position, [(10.5 + row, -2.0, 0.5) for row in rows], atol=1e-9)
+    np.testing.assert_allclose(found.size, [(4.5, 1.9, 1.6)] * len(rows))
+    # Scale's yaw 0 looks along +y, ours along +x.
+    np.testing.assert_allclose(found.yaw, 0.25 + np.pi / 2)
+    file.write_text(json.dumps(listed[:2]))
+    with pytest.raises(lp.RecipeError, match=r"labels of 2 frames, and .* has 4, of which 3 are chosen or labelled"):
+        lp.prepare(scene, given, tmp_path / "other")
+
+
+def test_labels_are_read_from_files_for_a_scene(scene: lp.Scene, tmp_path: Path) -> None:
+    file = tmp_path / "annotations.json"
+    file.write_text(json.dumps([{"cuboids": []}, {}, None, {"cuboids": []}]))
+    labels = lp.read_labels(file, scene)
+    assert (labels.frame, [one.id for one in labels.frames]) == ("attachment", [one.id for one in scene])
+    assert len(columns_of(labels)) == 0
+    file.write_text("label,frame_index,x,y,z,length,width,height,yaw\ncar,0,1,2,3,4,5,6,0\n")
+    (tmp_path / "boxes.csv").write_bytes(file.read_bytes())
+    in_ego = lp.read_labels(tmp_path / "boxes.csv", scene, "ego")
+    assert in_ego.frame == "ego"
+    pose = scene[0].world_from_ego
+    assert pose is not None
+    np.testing.assert_allclose(columns_of(in_ego.in_frame("world")).position, [pose.apply((1, 2, 3))])
+    with pytest.raises(lp.FormatError, match="no JSON"):
+        lp.read_labels(file, scene)
+    with pytest.raises(lp.RecipeError, match="neither a file nor a folder"):
+        lp.read_labels(tmp_path / "none.json", scene)

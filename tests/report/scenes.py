@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 import lidarprep as lp
+from lidarprep.scene.labels import LabelsFrame
 
 
 def frame_of(points: ArrayLike, row: int = 0, **more: Any) -> lp.Frame:
@@ -21,6 +22,18 @@ def frame_of(points: ArrayLike, row: int = 0, **more: Any) -> lp.Frame:
 
 def scene_of(frames: Sequence[lp.Frame], **more: Any) -> lp.Scene:
     return lp.Scene("in memory", "memory", tuple(frames), **more)
+
+
+def labels_of(*rows: dict[str, Any], frame: LabelsFrame = "world") -> lp.Labels:
+    """Cuboids of frames "f0", "f1", …, from rows of the columns, `frame` being the number."""
+    frames = tuple(lp.LabelledFrame(f"f{number}", number) for number in range(1 + max(row["frame"] for row in rows)))
+    return lp.Labels(frames, frame=frame, cuboids=lp.Cuboids.of_rows(rows))
+
+
+def box_at(position: ArrayLike, size: ArrayLike, yaw: float = 0.0, frame: int = 0, **more: Any) -> dict[str, Any]:
+    """A row for `labels_of`: size is length, width, height; at yaw 0 it looks along +x."""
+    row = {"track": "id", "label": "car", "frame": frame, "position": position, "size": size, "yaw": yaw}
+    return row | more
 
 
 def pixels_of(picture: Image.Image) -> NDArray[np.int64]:

@@ -200,20 +200,21 @@ def annotated(frames: int) -> list[dict[str, Any]]:
 
 
 def test_labels_of_the_scene_or_of_the_chosen_frames(scene: lp.Scene, tmp_path: Path) -> None:
-    recipe = lp.Recipe(frames="1:3")
+    view = SceneView.of(scene, lp.Recipe(frames="1:3"))
+    file = tmp_path / "labels.json"
     for frames, expected in ((4, [1.0, 2.0]), (2, [0.0, 1.0])):
-        (tmp_path / "labels.json").write_text(json.dumps(annotated(frames)))
-        lp.export(scene, tmp_path / "a.mcap", recipe=recipe, labels=tmp_path / "labels.json", overwrite=True)
+        file.write_text(json.dumps(annotated(frames)))
+        lp.export(view, tmp_path / "a.mcap", labels=view.read_labels(file), overwrite=True)
         updates = [update for _, update in read_mcap(tmp_path / "a.mcap").topics["/labels"]]
         assert [update.entities[0].cubes[0].pose.position.x for update in updates] == expected
-    (tmp_path / "labels.json").write_text(json.dumps(annotated(3)))
-    with pytest.raises(RecipeError, match=r"labels are of frame 2, counted from 0, and .* has 2 frames here"):
-        lp.export(scene, tmp_path / "b.mcap", recipe=recipe, labels=tmp_path / "labels.json")
-    (tmp_path / "labels.json").write_text("[{")
+    file.write_text(json.dumps(annotated(3)))
+    with pytest.raises(RecipeError, match=r"labels of 3 frames, and .* has 4, of which 2 are chosen or labelled"):
+        view.read_labels(file)
+    file.write_text("[{")
     with pytest.raises(FormatError, match=r"labels.json.*no JSON"):
-        lp.export(scene, tmp_path / "b.mcap", labels=tmp_path / "labels.json")
-    with pytest.raises(FormatError, match="cannot be read"):
-        lp.export(scene, tmp_path / "b.mcap", labels=tmp_path / "missing.json")
+        view.read_labels(file)
+    with pytest.raises(RecipeError, match="neither a file nor a folder"):
+        view.read_labels(tmp_path / "missing.json")
 
 
 # ---- files and the command -----------------------------------------------------------------------------------------

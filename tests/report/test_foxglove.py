@@ -16,6 +16,7 @@ import lidarprep as lp
 from lidarprep.report.views import Fate, SceneView
 from lidarprep.scene import CameraImage
 from tests.report.exports import Mcap, nanoseconds, pose_of, read_mcap, xyz
+from tests.report.scenes import box_at
 
 RECIPE = lp.Recipe(
     region_of_interest_3d=lp.RegionOfInterest3D((10.0, 1.0, 0.0), 60, 30, 0.2),
@@ -35,17 +36,18 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> lp.Scene:
 
 
 @pytest.fixture(scope="module")
-def labels(scene: lp.Scene) -> list[lp.FrameAnnotations]:
+def labels(scene: lp.Scene) -> lp.Labels:
     """A box in the first and the last frame, with all three angles in the last one; none in between."""
-    box = lp.Cuboid("id-1", "car", (5.0, 1.0, 0.8), (1.8, 4.4, 1.6), 0.3)
-    turned = replace(box, yaw=1.2, pitch=0.2, roll=-0.1, position=(6.0, 1.0, 0.8))
-    other = lp.Cuboid("id-2", "pedestrian", (9.0, -3.0, 0.9), (0.6, 0.6, 1.8), 0.0)
-    return [lp.FrameAnnotations(0, (box,)), lp.FrameAnnotations(1, ()), lp.FrameAnnotations(2, (turned, other))]
+    box = box_at((5.0, 1.0, 0.8), (4.4, 1.8, 1.6), 0.3, track="id-1")
+    turned = box | {"frame": 2, "yaw": 1.2, "pitch": 0.2, "roll": -0.1, "position": (6.0, 1.0, 0.8)}
+    other = box_at((9.0, -3.0, 0.9), (0.6, 0.6, 1.8), frame=2, track="id-2", label="pedestrian")
+    frames = tuple(lp.LabelledFrame(one.id, one.index) for one in scene)
+    return lp.Labels(frames, cuboids=lp.Cuboids.of_rows([box, turned, other]))
 
 
 @pytest.fixture(scope="module")
 def exported(
-    scene: lp.Scene, labels: list[lp.FrameAnnotations], tmp_path_factory: pytest.TempPathFactory
+    scene: lp.Scene, labels: lp.Labels, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[lp.ExportResult, Mcap]:
     path = tmp_path_factory.mktemp("exported") / "scene.mcap"
     result = lp.export(scene, path, recipe=RECIPE, labels=labels)
@@ -206,26 +208,31 @@ def test_a_model_that_foxglove_does_not_have_is_noted_and_its_images_go(
 
 
 def test_cuboids_replace_those_of_the_frame_before(
-    scene: lp.Scene, labels: list[lp.FrameAnnotations], exported: tuple[lp.ExportResult, Mcap]
+    scene: lp.Scene, labels: lp.Labels, exported: tuple[lp.ExportResult, Mcap]
 ) -> None:
     _, mcap = exported
-    for (log_time, message), frame, labelled in zip(mcap.topics["/labels"], scene, labels, strict=True):
+    cuboids = labels.cuboids
+    assert cuboids is not None
+    for (log_time, message), frame in zip(mcap.topics["/labels"], scene, strict=True):
+        rows = np.flatnonzero(cuboids.frame == frame.index).tolist()
         assert [(one.type, nanoseconds(one.timestamp)) for one in message.deletions] == [(1, frame.timestamp)]
         assert log_time == frame.timestamp
-        assert len(message.entities) == len(labelled.cuboids)
-        for entity, cuboid in zip(message.entities, labelled.cuboids, strict=True):
+        for entity, row in zip(message.entities, rows, strict=True):
             (cube,) = entity.cubes
-            assert {pair.key: pair.value for pair in entity.metadata} == {"uuid": cuboid.uuid, "label": cuboid.label}
-            assert entity.texts[0].text == cuboid.label
-            assert (cube.size.x, cube.size.y, cube.size.z) == cuboid.dimensions
+            assert {pair.key: pair.value for pair in entity.metadata} == {
+                "track": cuboids.track[row],
+                "label": cuboids.label[row],
+            }
+            assert entity.texts[0].text == cuboids.label[row]
+            assert [cube.size.x, cube.size.y, cube.size.z] == cuboids.size[row].tolist()
             pose = pose_of(cube.pose.position, cube.pose.orientation)
-            np.testing.assert_allclose(pose[:3, 3], cuboid.position)
-            turned = Rotation.from_euler("ZXY", [cuboid.yaw, cuboid.pitch or 0, cuboid.roll or 0])
+            np.testing.assert_allclose(pose[:3, 3], cuboids.position[row])
+            yaw, pitch, roll = (float(getattr(cuboids, name)[row]) for name in ("yaw", "pitch", "roll"))
+            turned = Rotation.from_euler("ZYX", [yaw, pitch, roll])
             np.testing.assert_allclose(pose[:3, :3], turned.as_matrix(), atol=1e-12)
-            # At yaw 0 the front faces +y, and turns with the yaw.
-            if cuboid.pitch is None:
-                front = pose[:3, 1]
-                np.testing.assert_allclose(front, [-math.sin(cuboid.yaw), math.cos(cuboid.yaw), 0], atol=1e-12)
+            # At yaw 0 the front faces +x, and turns with the yaw.
+            if not pitch:
+                np.testing.assert_allclose(pose[:3, 0], [math.cos(yaw), math.sin(yaw), 0], atol=1e-12)
 
 
 def test_the_region_the_band_and_the_path_are_drawn_where_they_are(

@@ -15,7 +15,7 @@ from lidarprep.errors import RecipeError
 from lidarprep.report.colours import OKABE_ITO
 from lidarprep.report.overlay import range_of
 from lidarprep.report.views import SceneView
-from tests.report.scenes import encoded, frame_of, pixels_of, scene_of
+from tests.report.scenes import box_at, encoded, frame_of, labels_of, pixels_of, scene_of
 from tests.scenes import OPTICAL
 
 WIDTH, HEIGHT = 480, 360
@@ -181,9 +181,9 @@ def test_the_edges_of_a_cuboid_go_through_its_corners_and_where_the_lens_bends_t
     intrinsics = MODELS[model]
     image = image_of(intrinsics)
     centre = image.world_from_camera.apply((0.5, 0.3, 8.0))  # type: ignore[union-attr]
-    cuboid = lp.Cuboid("abc", "car", tuple(centre.tolist()), (2.0, 4.0, 1.5), yaw=0.7)
+    labels = labels_of(box_at(centre, (2.0, 4.0, 1.5), yaw=0.7))
     frame = frame_of(np.full((1, 3), -300.0), world_from_ego=WORLD, images=(image,))
-    drawn = pixels_of(lp.overlay(frame, "front", width=WIDTH, cuboids=[lp.FrameAnnotations(0, (cuboid,))]))
+    drawn = pixels_of(lp.overlay(frame, "front", width=WIDTH, labels=labels))
     c, s = np.cos(0.7), np.sin(0.7)
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
     places = []
@@ -201,12 +201,14 @@ def test_labels_are_those_of_the_frame_that_is_shown() -> None:
     intrinsics = MODELS["brown_conrady"]
     image = image_of(intrinsics)
     centre = tuple(image.world_from_camera.apply((0.0, 0.0, 8.0)).tolist())  # type: ignore[union-attr]
-    labels = [lp.FrameAnnotations(1, (lp.Cuboid("a", "car", centre, (2.0, 4.0, 1.5), 0.0),))]
+    labels = labels_of(box_at(centre, (2.0, 4.0, 1.5), frame=1))
     frames = [frame_of(np.full((1, 3), -300.0), row, world_from_ego=WORLD, images=(image,)) for row in (0, 1)]
     view = SceneView.of(scene_of(frames))
-    lit = [len(spots(lp.overlay(frame, "front", view=view, cuboids=labels, width=WIDTH))) for frame in frames]
+    lit = [len(spots(lp.overlay(frame, "front", view=view, labels=labels, width=WIDTH))) for frame in frames]
     assert lit[0] == 0
     assert lit[1] > 300
+    alone = [len(spots(lp.overlay(frame, "front", labels=labels, width=WIDTH))) for frame in frames]
+    assert alone == lit, "without a view they are chosen, too"
 
 
 @pytest.mark.parametrize("content", [encoded(np.zeros((3000, 2, 3), np.uint8)), b"no image"])

@@ -23,6 +23,7 @@ from lidarprep.report.page.images import shrink
 from lidarprep.report.page.points import PackedPoints, rows_to_show, spread_rows
 from lidarprep.report.views import Fate, FrameView, SceneView
 from lidarprep.scene import Subject
+from tests.report.scenes import box_at
 from tests.scenes import write_toolkit_scene
 
 
@@ -177,11 +178,14 @@ def test_images_are_shrunk_and_say_their_size_as_recorded(recording: Path, tmp_p
 
 
 def test_cuboids_of_annotations_are_in_the_page(recording: Path, tmp_path: Path) -> None:
-    cuboid = lp.Cuboid("a<b", "car", (1.0, 2.0, 3.0), (2.0, 4.5, 1.5), yaw=np.pi / 2)
-    page = write(lp.open_scene(recording), tmp_path, labels=[lp.FrameAnnotations(1, (cuboid,))])
+    scene = lp.open_scene(recording)
+    row = box_at((1.0, 2.0, 3.0), (4.5, 2.0, 1.5), np.pi / 2, track="a<b")
+    labels = lp.Labels((lp.LabelledFrame(scene[1].id, 1),), cuboids=lp.Cuboids.of_rows([row]))
+    page = write(scene, tmp_path, labels=labels)
     assert [len(frame["cuboids"]) for frame in page.scene["frames"]] == [0, 1, 0]
     (found,) = page.scene["frames"][1]["cuboids"]
-    assert (found["id"], found["label"], found["front"], found["size"]) == ("a<b", "car", "y", [2.0, 4.5, 1.5])
+    assert (found["id"], found["label"], found["front"], found["size"]) == ("a<b", "car", "x", [4.5, 2.0, 1.5])
+    assert found["prelabel"] is False
     assert found["rotation"] == pytest.approx([np.sqrt(0.5), 0, 0, np.sqrt(0.5)])
 
 

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 import lidarprep as lp
 from lidarprep.report.views import Fate, SceneView
+from tests.report.scenes import box_at
 
 pytest.importorskip("rerun", reason="rerun-sdk, a wheel of 171 MB, is not installed: pip install 'lidarprep[rerun]'")
 
@@ -34,8 +35,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> lp.Scene:
 @pytest.fixture(scope="module")
 def exported(scene: lp.Scene, tmp_path_factory: pytest.TempPathFactory) -> tuple[lp.ExportResult, Rows]:
     path = tmp_path_factory.mktemp("exported") / "scene.rrd"
-    box = lp.Cuboid("id", "car", (5.0, 1.0, 0.8), (1.8, 4.4, 1.6), 0.3, pitch=0.1, roll=-0.2)
-    labels = [lp.FrameAnnotations(0, (box,)), lp.FrameAnnotations(1, ())]
+    box = box_at((5.0, 1.0, 0.8), (4.4, 1.8, 1.6), 0.3, pitch=0.1, roll=-0.2)
+    frames = tuple(lp.LabelledFrame(one.id, one.index) for one in scene)
+    labels = lp.Labels(frames, cuboids=lp.Cuboids.of_rows([box]))
     result = lp.export(scene, path, recipe=RECIPE, labels=labels)
     assert result.bytes == path.stat().st_size
     return result, read(path)
@@ -119,10 +121,10 @@ def test_labels_region_band_and_path_are_there(scene: lp.Scene, exported: tuple[
     _, rows = exported
     first, second = rows["/world/labels"]
     np.testing.assert_allclose(first["Boxes3D:centers"], [(5.0, 1.0, 0.8)], rtol=1e-6)
-    np.testing.assert_allclose(first["Boxes3D:half_sizes"], [(0.9, 2.2, 0.8)], rtol=1e-6)
+    np.testing.assert_allclose(first["Boxes3D:half_sizes"], [(2.2, 0.9, 0.8)], rtol=1e-6)
     assert first["Boxes3D:labels"] == ["car"]
     turned = Rotation.from_quat(first["Boxes3D:quaternions"][0]).as_matrix()
-    np.testing.assert_allclose(turned, Rotation.from_euler("ZXY", [0.3, 0.1, -0.2]).as_matrix(), atol=1e-6)
+    np.testing.assert_allclose(turned, Rotation.from_euler("ZYX", [0.3, 0.1, -0.2]).as_matrix(), atol=1e-6)
     assert second["Boxes3D:centers"] == []
     assert len(rows["/world/region"][0]["LineStrips3D:strips"]) == 12
     band = np.array(rows["/world/ego/band"][0]["LineStrips3D:strips"])

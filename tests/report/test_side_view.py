@@ -9,7 +9,7 @@ import lidarprep as lp
 from lidarprep.report.colours import FATES, OKABE_ITO
 from lidarprep.report.side_view import BAND_COLOUR, GROUND_COLOUR, _axis_ahead
 from lidarprep.report.views import Fate
-from tests.report.scenes import frame_of, scene_of
+from tests.report.scenes import box_at, frame_of, labels_of, scene_of
 from tests.report.test_top_down import place_of, plot_of
 
 BAND = lp.Recipe(device_height=2.0, height_band=(-1.0, 6.0))
@@ -68,11 +68,9 @@ def test_ahead_is_where_the_device_goes(heading: float, axis: str) -> None:
 
 
 def test_labels_and_nothing_at_all_are_drawn() -> None:
-    box = lp.Cuboid("id", "truck", (5.0, 0.0, 1.0), (2.0, 2.0, 2.0), 0.0)
+    labels = labels_of(box_at((5.0, 0.0, 1.0), (2.0, 2.0, 2.0)))
     frame = frame_of(np.random.default_rng(0).uniform(-9, 9, (300, 3)))
-    plain, drawn = (
-        plot_of(lp.side_view(scene_of([frame]), cuboids=labels)) for labels in ((), [lp.FrameAnnotations(0, (box,))])
-    )
+    plain, drawn = (plot_of(lp.side_view(scene_of([frame]), labels=one)) for one in (None, labels))
     height = min(len(plain), len(drawn))
     assert (plain[:height] != drawn[:height]).any(axis=2).sum() > 100
     assert lp.side_view(scene_of([frame_of(np.empty((0, 3)))]), size=(300, 200)).size == (300, 200)

@@ -16,7 +16,8 @@ from lidarprep.report.canvas import GROUND, INK, STRIP
 from lidarprep.report.colours import FATES, OKABE_ITO
 from lidarprep.report.drawn import heights
 from lidarprep.report.views import Fate, SceneView
-from tests.report.scenes import frame_of, pixels_of, scene_of
+from lidarprep.scene.labels import LabelsFrame
+from tests.report.scenes import box_at, frame_of, labels_of, pixels_of, scene_of
 
 FRAME_COLOURS = [tuple(colour) for colour in OKABE_ITO.tolist()]
 
@@ -122,11 +123,10 @@ def test_what_is_not_finite_or_absurd_does_no_harm() -> None:
 
 def test_labels_are_boxes_with_their_front() -> None:
     ground = np.random.default_rng(0).uniform((-20, -20, 0), (20, 20, 0.1), (3000, 3))
-    box = lp.Cuboid("0123456789", "car", (5.0, -4.0, 1.0), (2.0, 6.0, 1.5), yaw=-np.pi / 2)  # its front faces +x
     scene = scene_of([frame_of(ground, row) for row in (0, 1)])
-    labels = [lp.FrameAnnotations(1, (box,))]
-    without = lp.top_down(scene, frames="0:1", cuboids=labels, size=(800, 640))
-    drawn = lp.top_down(scene, frames="1:2", cuboids=labels, size=(800, 640))
+    labels = labels_of(box_at((5.0, -4.0, 1.0), (6.0, 2.0, 1.5), frame=1, track="0123456789"))  # it looks along +x
+    without = lp.top_down(scene, frames="0:1", labels=labels, size=(800, 640))
+    drawn = lp.top_down(scene, frames="1:2", labels=labels, size=(800, 640))
     assert without.tobytes() != drawn.tobytes()
     plain = plot_of(lp.top_down(scene, frames="1:2", size=(800, 640)))
     with_box = plot_of(drawn)
@@ -141,8 +141,24 @@ def test_labels_are_boxes_with_their_front() -> None:
     box_rows = red[edge.min() : edge.max() + 1]
     middle = (columns.min() + columns.max()) // 2
     assert box_rows[:, middle + 2 :].sum() > 1.3 * box_rows[:, : middle - 2].sum()
-    with pytest.raises(RecipeError, match=r"labels are of frame 7.*has 2 frames"):
-        lp.top_down(scene, cuboids=[lp.FrameAnnotations(7, (box,))])
+    with pytest.raises(RecipeError, match=r"labels of 1 frames that in memory does not have; the first is f7"):
+        lp.top_down(scene, labels=labels_of(box_at((5, -4, 1), (6, 2, 1.5), frame=7)))
+
+
+@pytest.mark.parametrize("frame", ["world", "ego", "attachment"])
+def test_labels_are_drawn_alike_from_every_frame_of_reference(frame: LabelsFrame) -> None:
+    poses = [lp.Pose.from_euler(0.1, 0.05, 0.4 + row, (500_000 + 3.0 * row, 20.0, 1.0)) for row in (0, 1)]
+    ground = np.random.default_rng(0).uniform((-20, -20, 0), (20, 20, 0.1), (3000, 3))
+    scene = scene_of([frame_of(ground, row, world_from_ego=pose) for row, pose in enumerate(poses)])
+    frames = tuple(lp.LabelledFrame(one.id, one.index, None, one.world_from_ego) for one in scene)
+    rows = [box_at((500_000 + 4.0 * row, 25, 1), (6, 2, 1.5), 0.3 + row, row, pitch=0.2) for row in (0, 1)]
+    # The attachments of another run, with another offset than the picture's.
+    labels = lp.Labels(frames, cuboids=lp.Cuboids.of_rows(rows), world_offset=(499_000.0, 7.0, 0.0))
+    recipe = lp.Recipe(recentre=True)
+    plain, in_world = (lp.top_down(scene, recipe=recipe, labels=one, size=(800, 640)) for one in (None, labels))
+    assert plain.tobytes() != in_world.tobytes()
+    drawn = lp.top_down(scene, recipe=recipe, labels=labels.in_frame(frame), size=(800, 640))
+    assert drawn.tobytes() == in_world.tobytes()
 
 
 def test_north_is_turned_as_the_gps_pose_says() -> None:

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.report import boxes
 from lidarprep.report.views import SceneView
 from lidarprep.scene import Camera, Intrinsics, Pose
 from lidarprep.scene.camera import MODEL_COEFFICIENTS, CameraModel
 
 if TYPE_CHECKING:
-    from lidarprep.api import Cuboid
+    from lidarprep.scene import Cuboids
 
 Vector = tuple[float, float, float]
 Matrix = list[float]
@@ -231,15 +230,19 @@ def band_data(view: SceneView) -> BandData | None:
     }
 
 
-def cuboid_data(cuboid: Cuboid) -> CuboidData:
-    """Return a cuboid of a task."""
-    w, x, y, z = boxes.pose(cuboid).quaternion.tolist()
-    return {
-        "id": cuboid.uuid,
-        "label": cuboid.label,
-        "center": cuboid.position,
-        "size": cuboid.dimensions,
-        "rotation": (w, x, y, z),
-        "front": "y",
-        "prelabel": False,
-    }
+def cuboid_data(cuboids: Cuboids, *, prelabels: bool) -> list[CuboidData]:
+    """Return the cuboids of a frame."""
+    found: list[CuboidData] = []
+    for row, (w, x, y, z) in enumerate(cuboids.quaternion.tolist()):
+        found.append(
+            {
+                "id": cuboids.track[row],
+                "label": cuboids.label[row],
+                "center": vector(cuboids.position[row]),
+                "size": vector(cuboids.size[row]),
+                "rotation": (w, x, y, z),
+                "front": "x",
+                "prelabel": prelabels,
+            }
+        )
+    return found

@@ -16,12 +16,11 @@ from lidarprep.report.overlay import overlay
 from lidarprep.report.side_view import side_view
 from lidarprep.report.top_down import top_down
 from lidarprep.report.views import Fate, FrameView, SceneView
-from lidarprep.scene import Finding, Frame
+from lidarprep.scene import Finding, Frame, Labels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from lidarprep.api import FrameAnnotations
 
 # A picture of several frames is of so many at most, with so many points of each.
 MOST_FRAMES, MOST_POINTS = 20, 200_000
@@ -85,16 +84,14 @@ def rows_to_draw(view: SceneView) -> list[int]:
     return sorted({*rows, len(view.frames) // 2, *_rows_of_cameras(view).values()})
 
 
-def draw_pictures(
-    view: SceneView, kept: Mapping[str, FrameView], source: str, labels: Sequence[FrameAnnotations]
-) -> list[Picture]:
+def draw_pictures(view: SceneView, kept: Mapping[str, FrameView], source: str, labels: Labels | None) -> list[Picture]:
     """Draw what is worth seeing of a scene.
 
     Args:
         view: The scene.
         kept: The frames of `rows_to_draw` that could be read, by their ids.
         source: How the scene is named.
-        labels: Annotations whose cuboids are drawn.
+        labels: Labels whose cuboids are drawn; None: those that the scene itself has.
     """
     sound = [row for row in rows_to_draw(view) if len(kept.get(view.frames[row].id, ()))]
     if not sound:
@@ -119,7 +116,7 @@ def draw_pictures(
             "Frames from above, each in its colour.",
             "Where poses and times are right, walls and parked cars have one sharp edge in all colours.",
             "Points of several frames from above, each frame in its own colour, with the device's path",
-            lambda: top_down(drawn, color="frame", cuboids=labels),
+            lambda: top_down(drawn, color="frame", labels=labels),
         )
     job(
         "top",
@@ -127,7 +124,7 @@ def draw_pictures(
         "Points by what becomes of them." if has_dropped else "Points by their height.",
         f"Points of frame {id} from above",
         lambda: top_down(
-            drawn, frames=f"{middle}:{middle + 1}", color="fate" if has_dropped else "height", cuboids=labels
+            drawn, frames=f"{middle}:{middle + 1}", color="fate" if has_dropped else "height", labels=labels
         ),
     )
     job(
@@ -137,7 +134,7 @@ def draw_pictures(
         if view.band is not None
         else "The ground is to be level.",
         f"Points of frame {id} from the side, with the ground and the band of heights that is kept",
-        lambda: side_view(drawn, frames=f"{middle}:{middle + 1}", cuboids=labels),
+        lambda: side_view(drawn, frames=f"{middle}:{middle + 1}", labels=labels),
     )
     for number, camera in enumerate(view.scene.cameras):
         row = _rows_of_cameras(view).get(camera.name)
@@ -150,7 +147,7 @@ def draw_pictures(
             "Edges of poles, cars and walls are to meet those of the image, near and far.",
             f"Image of camera {camera.name} with the points of frame {shown.frame.id} over it, by their depth",
             lambda shown=shown, name=camera.name: overlay(  # type: ignore[misc]
-                shown, name, cuboids=labels, width=_OVERLAY_WIDTH, view=drawn
+                shown, name, labels=labels, width=_OVERLAY_WIDTH, view=drawn
             ),
         )
     with ThreadPoolExecutor(2, "pictures") as pool:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from importlib import resources
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jinja2
 import numpy as np
@@ -26,20 +25,17 @@ from lidarprep.checks import (
     unknown_intensity_scale,
 )
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
-from lidarprep.report.boxes import by_frame
+from lidarprep.report.boxes import ShownLabels
 from lidarprep.report.page import data as d
 from lidarprep.report.page.budget import Budget, plan
 from lidarprep.report.page.content import Scrubber, content, source_name
 from lidarprep.report.page.pictures import MOST_POINTS, Picture, draw_pictures, rows_to_draw
 from lidarprep.report.page.reading import Reading, ShownFrame, first_view, read_scene
 from lidarprep.report.views import Fate, SceneView
-from lidarprep.scene import Finding, Scene
+from lidarprep.scene import Finding, Labels, Scene
 from lidarprep.scene.finding import gravest_first
 from lidarprep.storage import Manifest
 from lidarprep.storage.files import move_file, temporary_file, writing
-
-if TYPE_CHECKING:
-    from lidarprep.api import FrameAnnotations
 
 # What stands in the text for the page's own size, until that is known; and where the data goes.
 _SIZE, _DATA = "⟨size⟩", "<!--data-->"
@@ -76,7 +72,7 @@ def write_report(
     *,
     recipe: Recipe | None = None,
     findings: Sequence[Finding] | None = None,
-    labels: Sequence[FrameAnnotations] = (),
+    labels: Labels | None = None,
     frames: int | None = None,
     points_a_frame: int | None = None,
     size_mb: float = 20.0,
@@ -89,7 +85,8 @@ def write_report(
         out: The file; one that is there is replaced.
         recipe: How the recording is prepared: what becomes of each point. None: every point is kept.
         findings: What the checks found. None: a manifest's, or the checks are made, beside the reading.
-        labels: Annotations of a task, by frame: their cuboids are shown. Their indices count the view's frames.
+        labels: Labels of the scene, as `lp.results` and `lp.read_labels` return them, in any frame of reference: their
+            cuboids are shown. Those that the scene itself has are shown in any case, as pre-labels.
         frames: The most frames in the viewer; as many as fit where it is None. Figures are always of all.
         points_a_frame: The most points of each frame; up to 100,000, as many as fit, where it is None.
         size_mb: Megabytes that the page takes at most, 3 or more: points and images are thinned.
@@ -100,7 +97,7 @@ def write_report(
 
     Raises:
         SceneError, FormatError: The scene has no frames, or none of them can be read.
-        RecipeError: The recipe does not fit the scene, or a limit is too low.
+        RecipeError: The recipe or the labels do not fit the scene, or a limit is too low.
         StorageError: The manifest is not on this machine, or the file cannot be written.
     """
     return make_report(
@@ -122,7 +119,7 @@ def make_report(
     *,
     recipe: Recipe | None = None,
     findings: Sequence[Finding] | None = None,
-    labels: Sequence[FrameAnnotations] = (),
+    labels: Labels | None = None,
     frames: int | None = None,
     points_a_frame: int | None = None,
     size_mb: float = 20.0,
@@ -132,9 +129,12 @@ def make_report(
     view = SceneView.of(source, recipe)
     if findings is None and view.manifest is not None:
         findings = view.manifest.findings
-    with_labels = by_frame(labels, view)
+    shown_labels = [ShownLabels.of(None, view)]
+    if labels is not None:
+        shown_labels.append(ShownLabels.of(labels, view))
     preferred = [
-        is_labelled or frame.id in with_labels for frame, is_labelled in zip(view.frames, view.labelled, strict=True)
+        is_labelled or any(len(one.of_frames([frame.id])) for one in shown_labels)
+        for frame, is_labelled in zip(view.frames, view.labelled, strict=True)
     ]
     pool = ThreadPoolExecutor(1, "checks")
     try:
@@ -153,7 +153,7 @@ def make_report(
         found = _findings(view, reading, checks) if checks is not None else list(findings or ())
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    page = _Page(view, budget, reading, labels, found, pictures)
+    page = _Page(view, budget, reading, shown_labels, found, pictures)
     size = page.write(Path(fspath(out)))
     shown = [len(one.points) for one in reading.shown if one.points is not None]
     return Report(
@@ -206,7 +206,7 @@ class _Page:
     view: SceneView
     budget: Budget
     reading: Reading
-    labels: Sequence[FrameAnnotations]
+    labels: Sequence[ShownLabels]
     findings: Sequence[Finding]
     pictures: Sequence[Picture]
 
@@ -296,7 +296,6 @@ class _Page:
             one.points is not None and "intensity" in one.points.columns for one in self.reading.shown
         ):
             intensity = {"scale": float(view.intensity_scale)}
-        cuboids = {name: [d.cuboid_data(one) for one in found] for name, found in by_frame(self.labels, view).items()}
         labelled = view.labelled
         return {
             "version": 1,
@@ -315,9 +314,16 @@ class _Page:
             "thinned": self.thinned(),
             "cameras": [d.camera_data(camera) for camera in view.scene.cameras],
             "frames": [
-                self._frame(one, labelled[one.row], cuboids.get(one.frame.id, []), scrub) for one in self.reading.shown
+                self._frame(one, labelled[one.row], self._cuboids(one.frame.id), scrub) for one in self.reading.shown
             ],
         }
+
+    def _cuboids(self, frame_id: str) -> list[d.CuboidData]:
+        return [
+            cuboid
+            for one in self.labels
+            for cuboid in d.cuboid_data(one.of_frames([frame_id]), prelabels=one.are_prelabels)
+        ]
 
     def _frame(self, one: ShownFrame, labelled: bool, cuboids: list[d.CuboidData], scrub: Scrubber) -> d.FrameData:
         frame, figures = one.frame, self.reading.figures[one.row]
