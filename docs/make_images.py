@@ -45,7 +45,7 @@ def main() -> None:
         save("poses_right", lp.top_down(scene, color="frame", size=(960, 720)))
         inverted = lp.open_scene("recording", poses_are="inverted")
         save("poses_inverted", lp.top_down(inverted, color="frame", size=(960, 720)))
-        screenshots(lp.write_report(scene, "report.html", recipe=RECIPE))
+        screenshots(lp.write_report(scene, "report.html", recipe=RECIPE).path)
 
 
 def save(name: str, image: Image.Image) -> None:

@@ -50,7 +50,7 @@ from .recipe import Recipe, RunRecipe, TaskRecipe
 from .repair import Repair, repair
 from .report import overlay, side_view, top_down
 from .report.export import ExportResult, export
-from .report.page import write_report
+from .report.page import Report, write_report
 from .results import WrittenResults, results, write_results
 from .run import RunResult, run
 from .sample import write_sample
@@ -130,6 +130,7 @@ __all__ = [
     "RecipeError",
     "RegionOfInterest3D",
     "Repair",
+    "Report",
     "RequestTimeoutError",
     "RunRecipe",
     "RunResult",

@@ -68,22 +68,43 @@ class SceneSettings:
         prepared = {frame.id for frame in frames}
         return cls(record, {name: points for name, points in samples.points.items() if name in prepared}, for_checks)
 
-    def check_options(self, recipe: Recipe) -> CheckOptions:
-        """Return what the checks of the recording judge it by."""
-        return CheckOptions(
-            level=recipe.checks,
-            max_speed=recipe.max_speed,
-            with_intensity=not recipe.drop_intensity,
-            # What the checks would estimate again is no news.
-            device_height=None if recipe.device_height == "auto" else recipe.device_height,
-            height_band=recipe.height_band or DEFAULT_HEIGHT_BAND,
-            region=recipe.region_of_interest_3d,
-            offset=self.record.offset,
-            recentre=recipe.recentre,
-            deskew=recipe.deskew,
-            skip_bad_frames=recipe.skip_bad_frames,
-            unreadable_images=False,
-        )
+
+def check_options(recipe: Recipe, offset: tuple[float, float, float], *, unreadable_images: bool) -> CheckOptions:
+    """Return what the checks of a recording judge it by.
+
+    Args:
+        recipe: How it is prepared.
+        offset: The scene's.
+        unreadable_images: Whether images that cannot be decoded are looked for.
+    """
+    return CheckOptions(
+        level=recipe.checks,
+        max_speed=recipe.max_speed,
+        with_intensity=not recipe.drop_intensity,
+        # What the checks would estimate again is no news.
+        device_height=None if recipe.device_height == "auto" else recipe.device_height,
+        height_band=recipe.height_band or DEFAULT_HEIGHT_BAND,
+        region=recipe.region_of_interest_3d,
+        offset=offset,
+        recentre=recipe.recentre,
+        deskew=recipe.deskew,
+        skip_bad_frames=recipe.skip_bad_frames,
+        unreadable_images=unreadable_images,
+    )
+
+
+def require_frames(scene: Scene) -> None:
+    """Check that a scene has frames, each with an id of its own.
+
+    Raises:
+        SceneError: It has not.
+    """
+    ids = [frame.id for frame in scene]
+    if not ids:
+        raise SceneError(f"{scene.source} has no frames")
+    if len(set(ids)) < len(ids):
+        twice = next(frame_id for row, frame_id in enumerate(ids) if frame_id in ids[:row])
+        raise SceneError(f"{scene.source} has two frames with the id {twice!r}")
 
 
 def steps_of(scene: Scene, recipe: Recipe, settings: SettingsRecord) -> tuple[Step, ...]:

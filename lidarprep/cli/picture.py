@@ -65,9 +65,10 @@ def command(
         tell_of_compiling()
         seen = SceneView.of(open_scene(scene, layout=flags["layout"], **o.opening_flags(flags)), recipe)
         found = None if labels is None else seen.read_labels(labels, reference)
+        seen.require_other(out)
         picture = _draw(seen, view, frames, color, found, wanted)
     _write(picture, out, file_format)
-    say(f"{out}: {picture.width} × {picture.height} pixels, of {counted(len(seen.frames), 'frame')}")
+    say(f"{out}: {picture.width} × {picture.height} pixels")
 
 
 def _draw(

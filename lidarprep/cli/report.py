@@ -97,10 +97,10 @@ def write(
     size_mb: float = 20.0,
 ) -> Report:
     """Write a page under a progress bar, and say where it is and what it shows."""
-    from lidarprep.report.page import make_report
+    from lidarprep.report.page import write_report
 
     with progress("reading frames") as bar:
-        report = make_report(
+        report = write_report(
             view,
             out,
             findings=findings,

@@ -12,7 +12,7 @@ from lidarprep.checks import check_scene
 from lidarprep.recipe import Recipe
 from lidarprep.scene import Finding, Scene
 from lidarprep.scene.finding import refuse
-from lidarprep.scene_settings import SceneSettings
+from lidarprep.scene_settings import SceneSettings, check_options
 
 
 class SceneChecks(Protocol):
@@ -64,7 +64,8 @@ def checks_beside(scene: Scene, recipe: Recipe, settings: SceneSettings) -> Iter
     pool = ThreadPoolExecutor(1, "checks")
     samples, settings.samples = settings.samples, None  # they are freed with the checks, before the run ends
     try:
-        future = pool.submit(check_scene, scene, settings.check_options(recipe), samples=samples)
+        options = check_options(recipe, settings.record.offset, unreadable_images=False)
+        future = pool.submit(check_scene, scene, options, samples=samples)
         del samples
         checks = _PendingChecks(recipe, future)
         if recipe.strict:

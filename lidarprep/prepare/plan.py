@@ -9,6 +9,7 @@ from lidarprep.attachments import SceneFormat, get_format
 from lidarprep.errors import SceneError
 from lidarprep.recipe import Recipe
 from lidarprep.scene import CameraImage, Frame, PointCloud, Scene
+from lidarprep.scene_settings import require_frames
 from lidarprep.storage.keys import KeyMaker
 
 
@@ -43,12 +44,8 @@ def plan(scene: Scene, recipe: Recipe) -> list[FrameTask]:
         SceneError: The scene has no frames, two of one id, or a name that is not UTF-8.
         RecipeError: It has none of those that the recipe names.
     """
+    require_frames(scene)
     ids = [frame.id for frame in scene]
-    if not ids:
-        raise SceneError(f"{scene.source} has no frames")
-    if len(set(ids)) < len(ids):
-        twice = next(frame_id for row, frame_id in enumerate(ids) if frame_id in ids[:row])
-        raise SceneError(f"{scene.source} has two frames with the id {twice!r}")
     frames = recipe.select(scene.frames)
     for name in (scene.source, *ids, *(source.location for frame in frames for source in frame.sources)):
         if not name.isascii() and re.search("[\ud800-\udfff]", name):  # neither JSON nor the API could take it

@@ -108,7 +108,7 @@ def export(
     if not overwrite and os.path.lexists(target):
         raise RecipeError(f"{target} is there already", fix="Choose another name, or replace it with --overwrite.")
     view = SceneView.of(source, recipe)
-    _require_other(target, view.scene)
+    view.require_other(target)
     shown = ShownLabels.of(labels, view) if labels is not None or view.prelabels is not None else None
     plan = ExportPlan.of(view, shown, kept_only=kept_only)
     log = _Log(plan)
@@ -151,14 +151,6 @@ def _file_type(target: Path) -> Callable[[BinaryIO, ExportPlan], ExportFile]:
         f"{target} {found}, which says no viewer's format",
         fix="Known are .mcap (Foxglove, Lichtblick, Rerun) and .rrd (Rerun).",
     )
-
-
-def _require_other(target: Path, scene: Scene) -> None:
-    """Refuse to replace a file that the recording is read from."""
-    place = target.resolve()
-    files = {scene.source, *(source.location for frame in scene for source in frame.sources)}
-    if any("://" not in file and Path(file).resolve() == place for file in files):
-        raise RecipeError(f"{target} is part of the recording itself", fix="Choose another name.")
 
 
 def _ahead(read: Callable[[int], Any], rows: int) -> Iterator[tuple[int, Future[Any]]]:

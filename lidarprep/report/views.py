@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from lidarprep.checks import SceneSamples
 from lidarprep.datasets import open_scene
-from lidarprep.errors import RecipeError, SceneError, StorageError
+from lidarprep.errors import RecipeError, StorageError
 from lidarprep.labels.files import LabelFile
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
 from lidarprep.report.own_labels import with_own_labels
 from lidarprep.scene import CameraImage, Frame, Labels, PointCloud, Pose, RegionOfInterest3D, Scene
 from lidarprep.scene.labels import LabelsFrame
-from lidarprep.scene_settings import SceneSettings
+from lidarprep.scene_settings import SceneSettings, require_frames
 from lidarprep.steps import StepReport
 from lidarprep.steps.deskew import Deskew
 from lidarprep.steps.intensity import guess_intensity_scale
@@ -155,7 +155,8 @@ class SceneView:
             recipe: How the recording is prepared; None: every point is kept.
 
         Raises:
-            SceneError, FormatError: The scene has no frames, or none can be read; an attachment is missing.
+            SceneError, FormatError: The scene has no frames, two of one id, or none that can be read; an attachment is
+                missing.
             RecipeError: The recipe does not fit the scene, or its pre-labels don't.
             StorageError: The manifest is not on this machine.
         """
@@ -163,10 +164,9 @@ class SceneView:
             return source
         scene = open_scene(_folder_of(source)) if isinstance(source, Manifest) else source
         manifest = source if isinstance(source, Manifest) else _manifest_of(scene)
+        require_frames(scene)
         recipe = recipe or Recipe()
         frames = tuple(recipe.select(scene.frames))
-        if not frames:
-            raise SceneError(f"{scene.source} has no frames")
         # Neither a bad frame nor intensities of no known scale keep anybody from looking.
         lenient = {"skip_bad_frames": True, "drop_intensity": recipe.drop_intensity or recipe.intensity_scale is None}
         settings = SceneSettings.estimate(scene, recipe.model_copy(update=lenient), frames)
@@ -251,6 +251,18 @@ class SceneView:
         poses = [frame.world_from_ego for frame in self.scene if frame.world_from_ego is not None]
         places: NDArray[np.float64] = np.array([pose.translation for pose in poses]).reshape(-1, 3) - self.offset
         return places
+
+    def require_other(self, target: Path) -> None:
+        """Check that a file that is to be written is none that the scene is read from.
+
+        Raises:
+            RecipeError: It is.
+        """
+        place, source = target.resolve(), Path(self.scene.source)
+        files = {source, source / MANIFEST_KEY} if self.manifest is not None else {source}
+        files |= {Path(one.location) for frame in self.scene for one in frame.sources if "://" not in one.location}
+        if any(file.resolve() == place for file in files):
+            raise RecipeError(f"{target} is part of the recording itself", fix="Choose another name.")
 
     def look(self, frame: Frame) -> FrameView:
         """Read all points of a frame, and judge each.

@@ -83,7 +83,7 @@ def test_a_turned_camera_is_put_right_by_hand(turned: Path, tmp_path: Path, open
     before = [finding for finding in check_scene(scene) if finding.code == "camera-misaligned"]
     assert [finding.subject.name for finding in before if finding.subject] == [CAMERA]
 
-    page = opened(open_page, lp.write_report(scene, tmp_path / "page.html", findings=()))
+    page = opened(open_page, lp.write_report(scene, tmp_path / "page.html", findings=()).path)
     yaw, pitch, roll = TURNED.inv().as_euler("YXZ", degrees=True)  # as the sliders turn: about y, then x, then z
     drawn = page.evaluate(DRAWN)
     # The yaw by keys, in the slider's steps of 0.05°; the others by number.
@@ -113,7 +113,7 @@ def test_a_turned_camera_is_put_right_by_hand(turned: Path, tmp_path: Path, open
 
 def test_several_values_and_cameras_are_copied_and_reset(street: Path, tmp_path: Path, open_page: OpenPage) -> None:
     scene = lp.open_scene(street)
-    page = opened(open_page, lp.write_report(scene, tmp_path / "page.html", findings=()))
+    page = opened(open_page, lp.write_report(scene, tmp_path / "page.html", findings=()).path)
     assert page.locator(".lv-words").inner_text() == "As recorded."
     assert "nothing to copy" in page.locator(".lv-texts").inner_text()
     camera = next(one for one in scene.cameras if one.name == CAMERA)
@@ -155,7 +155,7 @@ def test_several_values_and_cameras_are_copied_and_reset(street: Path, tmp_path:
 def test_the_command_quotes_the_source_and_the_file_can_be_saved(
     turned: Path, tmp_path: Path, open_page: OpenPage
 ) -> None:
-    page = opened(open_page, lp.write_report(lp.open_scene(turned), tmp_path / "page.html", findings=()))
+    page = opened(open_page, lp.write_report(lp.open_scene(turned), tmp_path / "page.html", findings=()).path)
     number(page, "pitch").fill("1")
     assert text(page, "Command").input_value() == f"lidarprep inspect '{turned}' --calibration calibration.json\n"
     with page.expect_download() as download:
@@ -168,7 +168,7 @@ def test_the_command_quotes_the_source_and_the_file_can_be_saved(
 
 
 def test_wrong_numbers_change_nothing(street: Path, tmp_path: Path, open_page: OpenPage) -> None:
-    page = opened(open_page, lp.write_report(lp.open_scene(street), tmp_path / "page.html", findings=()))
+    page = opened(open_page, lp.write_report(lp.open_scene(street), tmp_path / "page.html", findings=()).path)
     for key, wrong in (("fx", "-5"), ("fx", ""), ("yaw", "")):
         number(page, key).fill(wrong)
         assert number(page, key).get_attribute("aria-invalid") == "true"
@@ -178,7 +178,7 @@ def test_wrong_numbers_change_nothing(street: Path, tmp_path: Path, open_page: O
 def test_the_overlay_follows_the_sliders_and_as_recorded_compares(
     street: Path, tmp_path: Path, open_page: OpenPage
 ) -> None:
-    page = opened(open_page, lp.write_report(lp.open_scene(street), tmp_path / "page.html", findings=()))
+    page = opened(open_page, lp.write_report(lp.open_scene(street), tmp_path / "page.html", findings=()).path)
     first = page.evaluate(DRAWN)
     slider(page, "pitch").focus()
     page.keyboard.press("PageUp")

@@ -102,7 +102,7 @@ def test_what_the_scene_itself_has_is_shown_as_pre_labels(scene: lp.Scene, label
     centres = labels.cuboids.position - manifest.world_offset
 
     def require_shown(source: SceneView) -> None:
-        first, none, last = cuboids_of(lp.write_report(source, tmp_path / "page.html"))
+        first, none, last = cuboids_of(lp.write_report(source, tmp_path / "page.html").path)
         assert not none
         for found, track, centre in zip((first, last), ("t0", "t2"), centres, strict=True):
             assert [one[:2] for one in found] == [(track, True)]
@@ -114,7 +114,7 @@ def test_what_the_scene_itself_has_is_shown_as_pre_labels(scene: lp.Scene, label
     stored = SceneView.of(manifest)
     require_shown(stored)
     # Labels that are asked for are beside them in the viewer, and instead of them in pictures.
-    listed = cuboids_of(lp.write_report(stored, tmp_path / "page.html", labels=labels))
+    listed = cuboids_of(lp.write_report(stored, tmp_path / "page.html", labels=labels).path)
     assert [[one[:2] for one in found] for found in listed] == [
         [("t0", True), ("t0", False)],
         [],

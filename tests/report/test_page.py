@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import lidarprep as lp
-from lidarprep.report.page import budget, make_report
+from lidarprep.report.page import budget
 from lidarprep.report.page.images import shrink
 from lidarprep.report.page.points import PackedPoints, rows_to_show, spread_rows
 from lidarprep.report.views import Fate, FrameView, SceneView
@@ -98,7 +98,7 @@ def recording(tmp_path: Path) -> Path:
 
 
 def write(source: Any, tmp_path: Path, **options: Any) -> Page:
-    return Page(lp.write_report(source, tmp_path / "report.html", **options))
+    return Page(lp.write_report(source, tmp_path / "report.html", **options).path)
 
 
 # ---- the data ----
@@ -266,7 +266,7 @@ def test_the_page_keeps_its_budget_and_says_what_was_thinned(
     monkeypatch.setattr(budget, "LEAST_MB", 2.0)
     folder = write_toolkit_scene(tmp_path / "recording", frames=frames, points=40_000, cameras=("front",))
     scene = lp.open_scene(folder)
-    report = make_report(scene, tmp_path / "report.html", findings=[], size_mb=2.5)
+    report = lp.write_report(scene, tmp_path / "report.html", findings=[], size_mb=2.5)
     page = Page(report.path)
     assert report.bytes == report.path.stat().st_size <= 2_500_000
     shown = page.scene["frames"]
@@ -286,7 +286,7 @@ def test_the_real_size_is_within_the_budget_where_the_estimate_was_wrong(
     monkeypatch.setattr(budget, "LEAST_MB", 1.0)
     monkeypatch.setattr(budget, "_bytes_a_point", lambda _: 0.1)
     folder = write_toolkit_scene(tmp_path / "large", frames=4, points=60_000, cameras=())
-    report = make_report(lp.open_scene(folder), tmp_path / "report.html", findings=[], size_mb=1.95)
+    report = lp.write_report(lp.open_scene(folder), tmp_path / "report.html", findings=[], size_mb=1.95)
     assert report.bytes <= 1_950_000
     assert 0 < report.points_shown < 240_000
     page = Page(report.path)
@@ -381,7 +381,7 @@ def test_signatures_in_urls_and_paths_that_nobody_typed_are_left_out(
 
 
 def test_two_pages_of_one_scene_are_the_same_bytes(recording: Path, tmp_path: Path) -> None:
-    pages = [lp.write_report(lp.open_scene(recording), tmp_path / f"{n}.html").read_bytes() for n in range(2)]
+    pages = [lp.write_report(lp.open_scene(recording), tmp_path / f"{n}.html").path.read_bytes() for n in range(2)]
     assert pages[0] == pages[1]
 
 

@@ -25,7 +25,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     broken = folder / "street/cameras/left_camera/1.jpg"
     broken.write_bytes(broken.read_bytes()[:2000])
     recipe = lp.Recipe(device_height=1.8, region_of_interest_3d=lp.RegionOfInterest3D((20, 0, 0), 60, 40))
-    return lp.write_report(lp.open_scene(folder / "street"), folder / "report.html", recipe=recipe)
+    return lp.write_report(lp.open_scene(folder / "street"), folder / "report.html", recipe=recipe).path
 
 
 def test_the_viewer_reads_what_python_wrote(report: Path, open_page: OpenPage) -> None:

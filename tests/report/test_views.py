@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lidarprep as lp
-from lidarprep.errors import SceneError
+from lidarprep.errors import RecipeError, SceneError
 from lidarprep.report.views import Fate, SceneView
 
 pytestmark = pytest.mark.usefixtures("without_checks")
@@ -107,3 +107,22 @@ def test_intensities_of_no_known_scale_are_drawn_all_the_same(scene: lp.Scene) -
 def test_a_scene_without_frames_is_refused(scene: lp.Scene) -> None:
     with pytest.raises(SceneError, match="has no frames"):
         SceneView.of(replace(scene, frames=()))
+
+
+def test_two_frames_of_one_id_are_refused(scene: lp.Scene) -> None:
+    twins = replace(scene, frames=(scene[0], replace(scene[1], id=scene[0].id)))
+    with pytest.raises(SceneError, match="two frames with the id '0'"):
+        SceneView.of(twins)
+
+
+def test_nothing_that_the_scene_is_read_from_is_replaced(scene: lp.Scene, tmp_path: Path) -> None:
+    manifest = lp.prepare(scene, lp.Recipe(), tmp_path / "out")
+    for source, target in (
+        (scene, Path(scene.source) / "pointcloud" / "0.ply"),
+        (manifest, tmp_path / "out" / "manifest.json"),
+        (manifest, next((tmp_path / "out" / "frames").iterdir())),
+    ):
+        before = target.read_bytes()
+        with pytest.raises(RecipeError, match="is part of the recording itself"):
+            lp.write_report(source, target, findings=[])
+        assert target.read_bytes() == before

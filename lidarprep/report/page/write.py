@@ -17,14 +17,13 @@ import numpy as np
 from markupsafe import Markup
 
 from lidarprep.checks import (
-    CheckOptions,
     SceneSamples,
     bad_frames,
     check_scene,
     empty_frames,
     unknown_intensity_scale,
 )
-from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
+from lidarprep.recipe import Recipe
 from lidarprep.report.boxes import ShownLabels
 from lidarprep.report.page import data as d
 from lidarprep.report.page.budget import Budget, plan
@@ -34,6 +33,7 @@ from lidarprep.report.page.reading import Reading, ShownFrame, first_view, read_
 from lidarprep.report.views import Fate, SceneView
 from lidarprep.scene import Finding, Labels, Scene
 from lidarprep.scene.finding import gravest_first
+from lidarprep.scene_settings import check_options
 from lidarprep.storage import Manifest
 from lidarprep.storage.files import move_file, temporary_file, writing
 
@@ -77,7 +77,7 @@ def write_report(
     points_a_frame: int | None = None,
     size_mb: float = 20.0,
     progress: Callable[[int, int], None] | None = None,
-) -> Path:
+) -> Report:
     """Write the page of a scene: one HTML file with all that it shows.
 
     Args:
@@ -93,40 +93,15 @@ def write_report(
         progress: Called in this thread with (frames read, frames in all).
 
     Returns:
-        The file.
+        What was written.
 
     Raises:
         SceneError, FormatError: The scene has no frames, or none of them can be read.
         RecipeError: The recipe or the labels do not fit the scene, or a limit is too low.
         StorageError: The manifest is not on this machine, or the file cannot be written.
     """
-    return make_report(
-        source,
-        out,
-        recipe=recipe,
-        findings=findings,
-        labels=labels,
-        frames=frames,
-        points_a_frame=points_a_frame,
-        size_mb=size_mb,
-        progress=progress,
-    ).path
-
-
-def make_report(
-    source: Scene | Manifest | SceneView,
-    out: str | PathLike[str],
-    *,
-    recipe: Recipe | None = None,
-    findings: Sequence[Finding] | None = None,
-    labels: Labels | None = None,
-    frames: int | None = None,
-    points_a_frame: int | None = None,
-    size_mb: float = 20.0,
-    progress: Callable[[int, int], None] | None = None,
-) -> Report:
-    """Write the page of a scene as `write_report` does; return what was written."""
     view = SceneView.of(source, recipe)
+    view.require_other(Path(fspath(out)))
     if findings is None and view.manifest is not None:
         findings = view.manifest.findings
     shown_labels = [ShownLabels.of(None, view)]
@@ -166,19 +141,7 @@ def make_report(
 
 def _check(view: SceneView) -> list[Finding]:
     """Check the recording as `prepare` would."""
-    recipe = view.recipe
-    options = CheckOptions(
-        level=recipe.checks,
-        max_speed=recipe.max_speed,
-        with_intensity=not recipe.drop_intensity,
-        device_height=recipe.device_height if isinstance(recipe.device_height, float) else None,
-        height_band=recipe.height_band or DEFAULT_HEIGHT_BAND,
-        region=recipe.region_of_interest_3d,
-        offset=view.offset,
-        recentre=recipe.recentre,
-        deskew=recipe.deskew,
-        skip_bad_frames=recipe.skip_bad_frames,
-    )
+    options = check_options(view.recipe, view.offset, unreadable_images=True)
     samples = view.samples or SceneSamples(view.scene, view.frames)
     return check_scene(view.scene, options, samples=samples)
 
