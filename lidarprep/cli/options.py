@@ -127,7 +127,7 @@ def _recipe_options() -> dict[str, Any]:
         ),
         "prelabels": (
             str,
-            "Labels to begin with, in a .sfs: KITTI, nuScenes, OpenLABEL, tables.",
+            "Labels to begin with, in a .sfs: results, a task's JSON, KITTI, nuScenes, OpenLABEL, tables.",
             "FILE|DIR",
         ),
         "prelabels_frame": (str, "What they count from, if they don't say it; else world.", "world|ego"),
