@@ -18,6 +18,7 @@ from lidarprep.errors import RecipeError, StorageError, place_name
 from lidarprep.results._fetch import TaskLabels, fetch
 from lidarprep.scene import Labels, LabelsFrame
 from lidarprep.storage import Manifest, StorageOptions, store_of
+from lidarprep.storage.files import move, temporary_name, write_new
 from lidarprep.storage.keys import KeyMaker
 
 if TYPE_CHECKING:
@@ -214,9 +215,6 @@ def _digest(path: Path) -> str | None:
 def _replace(path: Path, content: bytes) -> None:
     """Write a file whole: under a temporary name, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = temporary_name(path)
+    write_new(temporary, content, durable=False)
+    move(temporary, path)
