@@ -286,7 +286,7 @@ def test_mouse_and_keys_turn_move_and_zoom(open_page: OpenPage, tmp_path: Path) 
     assert np.linalg.norm(eye - target) < 0.8 * distance * 2
 
 
-@pytest.mark.parametrize("drawing", ["software", "webgl"])
+@pytest.mark.parametrize("drawing", ["software", pytest.param("webgl", marks=pytest.mark.trial)])
 def test_frames_are_shown_together(open_page: OpenPage, tmp_path: Path, drawing: str) -> None:
     frames = [PageFrame(np.array([(6.0 * row - 12, 0, 0), (6.0 * row - 12, 8, 0)])) for row in range(5)]
     page = ready(open_page(write_page(tmp_path / "p.html", frames)))
@@ -374,7 +374,7 @@ def test_points_are_hidden_by_their_fate(open_page: OpenPage, tmp_path: Path) ->
     assert state(page, "selected") is None
 
 
-@pytest.mark.parametrize("drawing", ["software", "webgl"])
+@pytest.mark.parametrize("drawing", ["software", pytest.param("webgl", marks=pytest.mark.trial)])
 def test_region_band_path_and_radar_are_drawn(open_page: OpenPage, tmp_path: Path, drawing: str) -> None:
     frame = PageFrame(CLOUD[:50], data={"radar": [[5, -6, 1]], "world_from_ego": at(2, 0)})
     scene = {
