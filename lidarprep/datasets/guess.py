@@ -128,11 +128,16 @@ def almost_a_recording(path: Path) -> str | None:
         "a toolkit folder but for its folder pointcloud/; is pointclouds/ that? Rename it to pointcloud."
     """
     names = names_around(path)
+    if len(names) > _MOST_NAMES:
+        return None
     folders = folders_in(path) if names else []
     ranked = [_almost(shape, names, folders) for shape in SHAPES.values() if shape.points[0] not in names]
     evidence, said = max(ranked, key=lambda one: one[0], default=(0, ""))
     return said if evidence >= _ENOUGH else None
 
+
+# The top of a recording has fewer names; one with more is a folder of recordings, which takes seconds to compare.
+_MOST_NAMES = 200
 
 # How much must speak for a recording: a folder of it with another that is almost named as that of its points; or two.
 _ENOUGH = 3

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lidarprep.datasets import open_scene
+from lidarprep.datasets import guess, open_scene
 from lidarprep.datasets.guess import SHAPES
 from lidarprep.datasets.layouts import known_layouts
 from lidarprep.datasets.unread import near_miss
@@ -197,3 +197,11 @@ def test_names_that_are_almost_those_that_are_read(name: str, known: list[str], 
 def test_a_near_miss_is_one_of_the_known_names_and_never_the_name_itself(name: str, known: list[str]) -> None:
     meant = near_miss(name, known)
     assert meant is None or (meant in known and meant != name)
+
+
+def test_a_folder_of_many_recordings_is_not_compared_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(201):
+        (tmp_path / f"drive_{number}").mkdir()
+    (tmp_path / "drive_7" / "a.xyz").write_text("1 2 3\n")
+    monkeypatch.setattr(guess, "near_miss", lambda *_: pytest.fail("its names were compared"))
+    assert not open_scene(tmp_path / "drive_7").findings

@@ -75,6 +75,7 @@ def every_error() -> list[lp.LidarprepError]:
         "MissingExtraError": lambda kind: kind("a ROS 1 bag", "ros"),
         "SourceChangedError": lambda kind: kind("a.ply"),
         "ManifestConflictError": lambda kind: kind("out/manifest.json"),
+        "TaskEndedError": lambda kind: kind("ended", task_id="5a99", task_status="error", fix="Mend it."),
     }
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, lp.LidarprepError)]
     return [arguments.get(kind.__name__, lambda kind: kind("wrong", fix="Mend it."))(kind) for kind in kinds]

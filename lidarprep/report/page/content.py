@@ -201,7 +201,7 @@ def verdict(findings: Sequence[Finding], accepted: set[str]) -> Verdict:
     if accepted:
         return Verdict("warning", f"Nothing odd was found but what is accepted: {', '.join(sorted(accepted))}")
     also = f"; {counted(notes, 'note')}" if notes else ""
-    return Verdict("good", f"Sound: the checks found nothing wrong{also}")
+    return Verdict("good", f"No errors, no warnings{also}: look before you pay")
 
 
 # ---- summary ---------------------------------------------------------------------------------------------------------
