@@ -152,6 +152,7 @@ def test_several_values_and_cameras_are_copied_and_reset(street: Path, tmp_path:
     assert page.locator(".lv-calibration textarea").count() == 0
 
 
+@pytest.mark.trial
 def test_the_command_quotes_the_source_and_the_file_can_be_saved(
     turned: Path, tmp_path: Path, open_page: OpenPage
 ) -> None:
@@ -167,6 +168,7 @@ def test_the_command_quotes_the_source_and_the_file_can_be_saved(
     page.get_by_role("button", name="Copied").or_(page.get_by_role("button", name="Selected")).first.wait_for()
 
 
+@pytest.mark.trial
 def test_wrong_numbers_change_nothing(street: Path, tmp_path: Path, open_page: OpenPage) -> None:
     page = opened(open_page, lp.write_report(lp.open_scene(street), tmp_path / "page.html", findings=()).path)
     for key, wrong in (("fx", "-5"), ("fx", ""), ("yaw", "")):

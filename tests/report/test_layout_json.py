@@ -140,6 +140,7 @@ def test_pandaset(recorded: Recording, tmp_path: Path, open_page: OpenPage) -> N
     assert_changed(before, lp.open_scene(sequence), "front_camera")
 
 
+@pytest.mark.trial
 def test_pandaset_of_some_frames_gives_no_poses(recorded: Recording, tmp_path: Path, open_page: OpenPage) -> None:
     scene = lp.open_scene(write_pandaset(recorded, tmp_path / "recording"))
     some = replace(scene, frames=scene.frames[:1])
@@ -150,6 +151,7 @@ def test_pandaset_of_some_frames_gives_no_poses(recorded: Recording, tmp_path: P
     assert "shows 1 of 2 frames" in text["note"]
 
 
+@pytest.mark.trial
 def test_argoverse2(recorded: Recording, tmp_path: Path, open_page: OpenPage) -> None:
     log = write_argoverse2(recorded, tmp_path / "recording")
     before = lp.open_scene(log)
@@ -162,6 +164,7 @@ def test_argoverse2(recorded: Recording, tmp_path: Path, open_page: OpenPage) ->
     assert_changed(before, lp.open_scene(log), "left_camera")
 
 
+@pytest.mark.trial
 def test_ros(recorded: Recording, tmp_path: Path, open_page: OpenPage) -> None:
     messages = recorded_messages(recorded)
     before = lp.open_scene(write_bag(tmp_path / "before", "mcap", messages))
@@ -181,6 +184,7 @@ def test_ros(recorded: Recording, tmp_path: Path, open_page: OpenPage) -> None:
     assert_changed(before, lp.open_scene(write_bag(tmp_path / "after", "mcap", edited)), "front_camera")
 
 
+@pytest.mark.trial
 def test_kitti_raw(recorded: Recording, tmp_path: Path, open_page: OpenPage) -> None:
     day = write_kitti_raw(recorded, tmp_path / "recording")
     before = lp.open_scene(day)

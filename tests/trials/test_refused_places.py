@@ -17,6 +17,9 @@ from tests.trials.children import Bucket, Place, Runner, assert_one_clear_error
 from tests.trials.proxy import Fault, Plan, Proxy, always, from_request
 from tests.trials.test_killed import some
 
+# Minutes on two cores: `scripts/test --all` runs them.
+pytestmark = pytest.mark.trial
+
 
 @contextmanager
 def small_disk(folder: Path, options: str) -> Iterator[Path]:

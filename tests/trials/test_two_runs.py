@@ -11,6 +11,9 @@ import lidarprep as lp
 from lidarprep.storage import open_store
 from tests.trials.children import Bucket, Place, Runner, assert_one_clear_error
 
+# Minutes on two cores: `scripts/test --all` runs them.
+pytestmark = pytest.mark.trial
+
 
 @pytest.fixture(params=["folder", "s3"])
 def place(request: pytest.FixtureRequest, out: Path) -> Place:
