@@ -16,6 +16,8 @@ os.environ.pop("AWS_PROFILE", None)
 
 # A script that starts the tests in the background lets them ignore it, and so would the programs that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# So does nohup with a hang-up.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Every run draws the same examples, and none fails since the machine was busy. A fixture such as tmp_path is shared by
 # all examples of a test, which the tests here take care of themselves.
