@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from lidarprep._json import is_too_deep
 from lidarprep.api._access import is_loopback, is_private, url_parts
 from lidarprep.scene.region import RegionOfInterest3D
 
@@ -32,8 +33,6 @@ MAX_JSON_DEPTH = 100
 LARGEST = 2**53 - 1
 
 BROKEN_RULE = "broken_rule"
-
-_CONTAINERS = (Mapping, list, tuple)
 
 
 @dataclass(frozen=True)
@@ -118,22 +117,10 @@ def json_object(value: Any) -> dict[str, Any]:
         copy = None
     except (TypeError, ValueError) as cause:
         raise broken(f"must be made of JSON values only ({cause})") from None
-    if copy is None or is_nested_too_deep(copy):
+    # The value itself is no level of what it holds.
+    if copy is None or is_too_deep(copy, MAX_JSON_DEPTH + 1):
         raise broken(f"must be nested at most {MAX_JSON_DEPTH} deep")
     return copy
-
-
-def is_nested_too_deep(value: Any) -> bool:
-    """Whether objects and lists of JSON lie more than MAX_JSON_DEPTH deep in one another."""
-    level = [value]
-    for _ in range(MAX_JSON_DEPTH + 1):
-        parts = [
-            part.values() if isinstance(part, Mapping) else part for part in level if isinstance(part, _CONTAINERS)
-        ]
-        level = [item for part in parts for item in part if isinstance(item, _CONTAINERS)]
-        if not level:
-            return False
-    return True
 
 
 def _as_json(value: Any) -> Any:
