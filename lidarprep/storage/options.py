@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from lidarprep.models import CheckedModel
+from lidarprep.remote.options import AccessOptions
+from lidarprep.remote.options import option as _option
 
 
 def _plain_url(name: str, url: str | None, example: str) -> None:
@@ -52,12 +53,7 @@ OBJECT_OPTIONS = ("gzip", "cache_control", "sse", "kms_key", "acl", "storage_cla
 SHOWN_OPTIONS = (*OBJECT_OPTIONS[:-1], "url_base", "presign_hours")
 
 
-def _option(group: str, description: str, default: Any = None, **extra: Any) -> Any:
-    """Return a field with its place, metavar and flag on the command line."""
-    return Field(default, description=description, json_schema_extra={"group": group, **extra})
-
-
-class StorageOptions(CheckedModel):
+class StorageOptions(AccessOptions):
     """How a store is reached, how its objects are stored, and how they are named to Scale.
 
     Only url_base and link_images mean something to a local folder; options on how objects are stored are refused there.
@@ -66,22 +62,11 @@ class StorageOptions(CheckedModel):
     through, does not. Hard links are one file with two names: a change of one is a change of both.
     """
 
-    endpoint_url: str | None = _option("bucket", "Address of an S3-compatible store; AWS if left out.", metavar="URL")
-    profile: str | None = _option("bucket", "Profile of the AWS tools' configuration.", metavar="NAME")
-    region: str | None = _option("bucket", "AWS region.", metavar="NAME")
-    role_arn: Annotated[str | None, Field(pattern=r"^arn:\S+$")] = _option(
-        "bucket", "AWS role to assume.", metavar="ARN"
-    )
-    path_style: bool = _option("bucket", "The bucket's name goes into the URL's path.", default=False)
-    requester_pays: bool = _option("bucket", "Pay for requests on another's bucket.", default=False)
     checksums: Literal["sha256", "crc32", "when_required"] = _option(
         "bucket",
         "What S3 verifies; when_required (Content-MD5) for older stores.",
         default="sha256",
         metavar="sha256|crc32|when_required",
-    )
-    give_up_after: Annotated[float, Field(gt=0, le=24 * 60)] = _option(
-        "bucket", "How long a request that fails is tried again; else 10.", default=10.0, metavar="MINUTES"
     )
     url_base: str | None = _option("urls", "Prefix of the URLs, in place of s3:// or a path.", metavar="URL")
     presign_hours: Annotated[float | None, Field(gt=0, le=168)] = _option(

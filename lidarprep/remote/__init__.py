@@ -1,0 +1,9 @@
+"""Recordings in object stores and on web servers: s3://, gs://, az:// and https:// as paths that can be read.
+
+`RemotePath` has the methods of `pathlib.Path` by which readers read; `AnyPath` is what they take. obstore does the
+transfer, and is imported when the first object is asked for.
+"""
+
+from lidarprep.remote.path import AnyPath, RemotePath, as_path, is_url
+
+__all__ = ["AnyPath", "RemotePath", "as_path", "is_url"]
