@@ -22,6 +22,7 @@ from lidarprep.datasets.image_sizes import with_image_sizes
 from lidarprep.datasets.options import OpenKeywords, OpenOptions
 from lidarprep.datasets.selection import select
 from lidarprep.errors import SceneError
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Scene
 
 ENTRY_POINTS = "lidarprep.layouts"
@@ -164,7 +165,7 @@ def _refuse_url(path: str) -> None:
     )
 
 
-def _open(path: Path, name: str, layouts: Mapping[str, Layout], options: OpenOptions, *, is_guess: bool) -> Scene:
+def _open(path: AnyPath, name: str, layouts: Mapping[str, Layout], options: OpenOptions, *, is_guess: bool) -> Scene:
     """Open a recording; say in an error which layout it looks like, if it was opened as another."""
     try:
         return layouts[name].open(path, options)

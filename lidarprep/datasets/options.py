@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, cast, get_args, get_type_hints
 
 from lidarprep.errors import SceneError
+from lidarprep.remote import AnyPath
 from lidarprep.scene.points import TimeUnit
 
 PointsFrame = Literal["ego", "world"]
@@ -62,7 +63,7 @@ class OpenOptions:
         PointsFrame | None, Doc("Frame of reference of the points, where it is not the layout's own.", "ego|world")
     ] = None
     poses: Annotated[
-        Path | None,
+        AnyPath | None,
         Doc("Poses for a plain folder or a file, world from ego: KITTI rows, TUM rows, CSV or JSON.", "FILE"),
     ] = None
     columns: Annotated[
@@ -95,7 +96,7 @@ class OpenOptions:
         Doc("This camera's extrinsics are camera from ego: invert them. Repeatable.", "CAMERA"),
     ] = ()
     calibration: Annotated[
-        Path | None,
+        AnyPath | None,
         Doc("Poses and intrinsics of cameras, YAML or JSON, in place of the recording's own.", "FILE"),
     ] = None
     ego_frame: Annotated[str | None, Doc("The device's frame in a bag's transforms; else the usual ones.", "NAME")] = (

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lidarprep.errors import FormatError
+from lidarprep.remote import AnyPath
 from lidarprep.scene import PointCloud
 
 
@@ -25,7 +26,7 @@ def read_from(stream: FileIO, start: int) -> bytes:
     return stream.readall()
 
 
-def check_trailing(path: Path, trailing: bytes, promised: str) -> None:
+def check_trailing(path: AnyPath, trailing: bytes, promised: str) -> None:
     """Accept zeros and white space after the data, which pad a file to a block's size.
 
     `promised` is the header's claim: "100 points of 16 bytes".
@@ -43,7 +44,7 @@ def check_trailing(path: Path, trailing: bytes, promised: str) -> None:
         )
 
 
-def check_body(path: Path, body: bytes, header_bytes: int, size: int, promise: str) -> None:
+def check_body(path: AnyPath, body: bytes, header_bytes: int, size: int, promise: str) -> None:
     """Check that `size` bytes, which the header promises, follow it, and then nothing but padding.
 
     Raises:
@@ -55,7 +56,7 @@ def check_body(path: Path, body: bytes, header_bytes: int, size: int, promise: s
     check_trailing(path, body[size:], promise)
 
 
-def cut_short(path: Path, at: int, expected: str, found: str = "the file ends here") -> FormatError:
+def cut_short(path: AnyPath, at: int, expected: str, found: str = "the file ends here") -> FormatError:
     """Return the error of a file that ends at byte `at`, before its content does."""
     fix = "The file was cut while it was copied or written: get it again."
     return FormatError(path, place=f"byte {at}", found=found, expected=expected, fix=fix)

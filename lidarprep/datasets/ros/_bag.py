@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from lidarprep.datasets.filenames import source_files, visible_names
 from lidarprep.datasets.ros._storage import Prefix, Storage, Topic, Wire, add_topic, zstd
 from lidarprep.errors import FormatError, SceneError
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Finding, SourceFile, Subject
 
 METADATA = "metadata.yaml"
@@ -90,7 +91,7 @@ class Bag:
         MissingExtraError: Reading it needs a library that is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self.path = path
         self._unpacked: tempfile.TemporaryDirectory[str] | None = None
         self._compression = "none"
@@ -161,7 +162,7 @@ class Bag:
             raise FormatError(self.path, found="a message whose zstd data is cut")
         return out
 
-    def _listed_files(self) -> list[Path]:
+    def _listed_files(self) -> list[AnyPath]:
         """Return the files of a ROS 2 bag that its metadata lists, and note their compression."""
         folder, path = self.path, self.path / METADATA
         if not path.is_file():
@@ -197,7 +198,7 @@ class Bag:
         subject = Subject("file", os.fspath(self.path))
         return [Finding("messages-missing", message, cure, "warning", subject, there, self._counted)]
 
-    def _unpack(self, file: Path) -> Path:
+    def _unpack(self, file: AnyPath) -> AnyPath:
         """Decompress a file into a temporary folder, which is deleted with the bag."""
         if self._unpacked is None:
             self._unpacked = tempfile.TemporaryDirectory(prefix="lidarprep-bag-")
@@ -212,7 +213,7 @@ class Bag:
         return target
 
 
-def other_parts(path: Path, files: Sequence[Path]) -> list[Finding]:
+def other_parts(path: AnyPath, files: Sequence[AnyPath]) -> list[Finding]:
     """Find files beside those of a bag that may be parts of it and are not read: NAME_0.mcap, NAME_1.mcap.
 
     In the folder of a bag each file of messages is one; beside a single file those whose names differ in the number.
@@ -246,14 +247,14 @@ def other_parts(path: Path, files: Sequence[Path]) -> list[Finding]:
     return [Finding("bag-parts-not-read", message, cure, "note", Subject("file", os.fspath(path)), len(others), 0)]
 
 
-def _entry(path: Path, value: Any, key: str, kind: type[Any]) -> Any:
+def _entry(path: AnyPath, value: Any, key: str, kind: type[Any]) -> Any:
     entry = value.get(key) if isinstance(value, Mapping) else None
     if not isinstance(entry, kind):
         raise FormatError(path, place=f"'{key}'", found=repr(entry)[:80], expected=f"a {kind.__name__}", fix=REINDEX)
     return entry
 
 
-def _storage(path: Path) -> Storage:
+def _storage(path: AnyPath) -> Storage:
     """Open a file by its suffix; the library that its kind needs is imported here."""
     suffix = path.suffix.lower()
     if suffix == ".mcap":
@@ -273,7 +274,7 @@ _open_bags: OrderedDict[tuple[str, int, int, int], Bag] = OrderedDict()
 _lock = Lock()
 
 
-def opened(path: Path, *, check_files: bool = False) -> Bag:
+def opened(path: AnyPath, *, check_files: bool = False) -> Bag:
     """Return the bag at the path: an open one if it has not changed since.
 
     Of a folder only the metadata are looked at for changes, unless all its files are to be checked.

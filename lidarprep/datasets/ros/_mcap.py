@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lidarprep.datasets.ros._storage import Chunk, ChunkedStorage, Topic, Wire
 from lidarprep.errors import FormatError
+from lidarprep.remote import AnyPath
 
 MAGIC = b"\x89MCAP0\r\n"
 
@@ -41,7 +41,7 @@ _Found = dict[int, list[tuple[int, int]]]
 class McapStorage(ChunkedStorage):
     """One MCAP file. A chunk's number is the byte of the file where its record begins."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         super().__init__(path)
         self.chunks[_NO_CHUNK] = Chunk(0, self.size, self.size, "")
         self._topic_of_channel: dict[int, str] = {}

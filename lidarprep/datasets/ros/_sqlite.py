@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from urllib.parse import quote
 from weakref import finalize
@@ -18,6 +17,7 @@ import numpy as np
 
 from lidarprep.datasets.ros._storage import Prefix, Storage, Topic, add_topic
 from lidarprep.errors import FormatError
+from lidarprep.remote import AnyPath
 
 _MAGIC = b"SQLite format 3\0"
 
@@ -27,7 +27,7 @@ _FIX = "A recorder that crashed leaves such a file: `ros2 bag reindex` repairs i
 class SqliteStorage(Storage):
     """One .db3 file. A message's offset is its row's id; there are no chunks."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         super().__init__(path)
         # A thread takes a connection for a read, and returns it: as many are open as threads ever read at once.
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()

@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, NamedTuple, Protocol
 from weakref import finalize
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError, MissingExtraError
+from lidarprep.remote import AnyPath
 
 # How messages are serialised.
 Wire = Literal["ros1", "cdr"]
@@ -71,7 +71,7 @@ class Storage(ABC):
         MissingExtraError: The library for its kind or its compression is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self.path = path
         self.topics: dict[str, Topic] = {}
         self.parts: dict[str, list[NDArray[np.int64]]] = {}
@@ -113,7 +113,7 @@ class Chunk:
 class ChunkedStorage(Storage):
     """A file with messages in chunks; read at any offset by several threads, closed with its last reference."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         super().__init__(path)
         self.descriptor = os.open(path, os.O_RDONLY)
         finalize(self, os.close, self.descriptor)
