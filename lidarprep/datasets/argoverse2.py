@@ -288,7 +288,7 @@ def _read_table(path: AnyPath, *required: str) -> Table:
     except ImportError as error:
         raise MissingExtraError("Argoverse 2 logs", "tables") from error
     try:
-        with pyarrow.OSFile(str(path)) as source, ipc.open_file(source) as reader:
+        with path.open("rb") as file, ipc.open_file(file) as reader:
             table = reader.read_all()
         # Lengths and offsets are taken from the file as they are: a damaged one would read foreign memory.
         table.validate(full=True)

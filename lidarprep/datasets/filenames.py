@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
+from pathlib import Path
 from typing import TypeVar
 
 from lidarprep.errors import SceneError
 from lidarprep.pointfiles import suffix_of_name
-from lidarprep.remote import AnyPath
+from lidarprep.remote import AnyPath, RemoteStat
 from lidarprep.scene import CameraImage, Finding, SourceFile, Subject
 
 # A name's parts in turn: text as (-1, text), a number as (count of its digits, digits) without leading zeros.
@@ -50,13 +51,14 @@ _FEWEST_TIMES, _DAY_NS = 3, 86_400 * 10**9
 
 
 def source_file(path: AnyPath) -> SourceFile:
-    """Return a file's path, size and modification time; without the latter two if it cannot be looked at."""
+    """Return a file's path, size and modification time, or ETag; without the latter two if it cannot be looked at."""
     location = os.fspath(path)
     try:
-        status = os.stat(location)  # noqa: PTH116  # called for thousands of files
+        status = path.stat()
     except OSError:
         return SourceFile(location)
-    return SourceFile(location, status.st_size, str(status.st_mtime_ns))
+    version = status.version if isinstance(status, RemoteStat) else str(status.st_mtime_ns)
+    return SourceFile(location, status.st_size, version)
 
 
 def source_files(paths: Iterable[AnyPath], images: Iterable[CameraImage] = ()) -> tuple[SourceFile, ...]:
@@ -75,7 +77,25 @@ def visible(folder: AnyPath) -> list[AnyPath]:
 
 def visible_names(folder: AnyPath) -> list[str]:
     """Return the names of what `visible` gives."""
-    return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
+    return sorted(name for name in _names(folder) if not name.startswith("."))
+
+
+def first_names(folder: AnyPath, count: int) -> list[str]:
+    """Return that many names of a folder, in any order, without a look at all of thousands."""
+    return list(islice(_names(folder), count))
+
+
+def _names(folder: AnyPath) -> Iterator[str]:
+    if isinstance(folder, Path):  # pathlib would make a path of each first
+        with os.scandir(folder) as entries:
+            yield from (entry.name for entry in entries)
+    else:
+        yield from (entry.name for entry in folder.iterdir())
+
+
+def path_below(path: AnyPath, folder: AnyPath) -> str:
+    """Return the path from a folder above to a file or folder, with slashes: "" of itself."""
+    return "/".join(path.parts[len(folder.parts) :])
 
 
 def names_around(folder: AnyPath) -> list[str]:
@@ -93,6 +113,8 @@ def folders_in(path: AnyPath) -> list[AnyPath]:
     """
     if not path.is_dir():
         return []
+    if not isinstance(path, Path):
+        return [folder for folder in visible(path) if folder.is_dir()]
     with os.scandir(path) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     return [path / name for name in names if os.access(path / name, os.R_OK | os.X_OK)]

@@ -10,7 +10,7 @@ pose_files for its kinds. Its poses are matched to the frames by name, by time, 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from pathlib import PurePath
 
 from lidarprep.datasets.filenames import folders_in, names_around, passed_over, source_files, visible
 from lidarprep.datasets.frame_poses import FramePoses, match_poses
@@ -110,7 +110,7 @@ def _toolkit_folders(path: AnyPath, names: list[str]) -> list[Finding]:
 
 def _misnamed_poses(folder: AnyPath) -> list[Finding]:
     """Find files that look as if they held the poses, and are named otherwise."""
-    endings = {Path(name).suffix for name in POSES_NAMES}
+    endings = {PurePath(name).suffix for name in POSES_NAMES}
     for place in (folder, folder.absolute().parent):
         for file in (place / name for name in names_around(place)):
             if file.suffix.lower() in endings and near_miss(file.stem, ["poses"]) and file.is_file():

@@ -7,10 +7,9 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import islice
 from typing import Protocol
 
-from lidarprep.datasets.filenames import folders_in, names_around, visible, visible_names
+from lidarprep.datasets.filenames import first_names, folders_in, names_around, path_below, visible, visible_names
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.undecoded import undecoded_file
 from lidarprep.datasets.unread import is_spelling, near_miss
@@ -166,8 +165,7 @@ def _almost(shape: Shape, names: Sequence[str], folders: Sequence[AnyPath]) -> t
 def _holds_points(folder: AnyPath) -> bool:
     """Return whether one of the first entries of a folder is a point file."""
     try:
-        with os.scandir(folder) as entries:
-            return any(is_point_file(entry.name) for entry in islice(entries, _SEARCHED))
+        return any(map(is_point_file, first_names(folder, _SEARCHED)))
     except OSError:  # it is gone, or was never to be read: it is not the user's recording
         return False
 
@@ -261,7 +259,7 @@ def _whole(path: AnyPath, layouts: Mapping[str, Layout]) -> tuple[AnyPath, str] 
     absolute = path.absolute()
     part = absolute if path.is_dir() else absolute.parent
     for top in part.parents[:_DEEP]:
-        inner = part.relative_to(top).as_posix()
+        inner = path_below(part, top)
         for name in _with_points_in(inner):
             if name in layouts and _is_of(top, layouts[name]):
                 only = f"{inner}/" if path.is_dir() else f"the file {inner}/{path.name}"

@@ -28,7 +28,7 @@ import numpy as np
 
 from lidarprep.datasets._kitti_calibration import LARGEST_FILE, Calibration, read_calibration
 from lidarprep.datasets.association import unpaired
-from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, source_files
+from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, path_below, source_files
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import refuse_poses, select_part, selected, sound_cameras, unused_options
 from lidarprep.datasets.unread import unread_folders
@@ -161,7 +161,7 @@ def _parts(path: AnyPath) -> dict[str, AnyPath]:
     """Return the parts in a folder, or in its folders, by their paths from there."""
     inner = [path, *(folder for folder in folders_in(path) if folder.name not in PARTS)]
     found = [folder / name for folder in inner for name in PARTS if _is_part(folder / name)]
-    return {part.relative_to(path).as_posix(): part for part in found}
+    return {path_below(part, path): part for part in found}
 
 
 # ---- calibration and images ------------------------------------------------------------------------------------------

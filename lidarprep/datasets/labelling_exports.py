@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from lidarprep.datasets.filenames import folders_in, visible
+from lidarprep.datasets.filenames import folders_in, path_below, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import listed, select_part
 from lidarprep.datasets.unread import not_read
@@ -81,16 +81,16 @@ def open(path: AnyPath, options: OpenOptions) -> Scene:
     """
     from lidarprep.datasets import folder  # here, since every path is looked at by `detect`
 
-    found = {points.relative_to(path).as_posix(): (tool, top, points) for tool, top, points in _exports(path, None)}
+    found = {path_below(points, path): (tool, top, points) for tool, top, points in _exports(path, None)}
     names = {name: points for name, (_, _, points) in found.items()}
     chosen = select_part(path, "dataset", names, options.scene, LOOKS_LIKE)
-    tool, top, _ = found[chosen.relative_to(path).as_posix()]
+    tool, top, _ = found[path_below(chosen, path)]
     scene = folder.open(chosen, replace(options, scene=None))
     others = [entry.name + ("/" if entry.is_dir() else "") for entry in visible(top) if entry not in chosen.parents]
     others = [name for name in others if name.rstrip("/") != chosen.name]
     finding = not_read(
         top,
-        f"an export of {tool.name}, of which only the points in {chosen.relative_to(path).as_posix()}/ are read: "
+        f"an export of {tool.name}, of which only the points in {path_below(chosen, path)}/ are read: "
         f"not {listed(others)}",
         "to have images and poses, too, lay it out as a toolkit folder: pointcloud/, poses/, cameras/",
         found=tool.name,

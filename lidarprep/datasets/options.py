@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from os import PathLike
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, cast, get_args, get_type_hints
 
 from lidarprep.errors import SceneError
-from lidarprep.remote import AnyPath
+from lidarprep.remote import AnyPath, as_path
 from lidarprep.scene.points import TimeUnit
 
 PointsFrame = Literal["ego", "world"]
@@ -122,7 +121,7 @@ class OpenOptions:
     def __post_init__(self) -> None:
         for name in ("poses", "calibration"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, Path(getattr(self, name)))
+                object.__setattr__(self, name, as_path(getattr(self, name)))
         if self.columns is not None:
             from lidarprep.pointfiles.columns import parse_columns  # here, since it brings NumPy
 

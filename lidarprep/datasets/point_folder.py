@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
-from pathlib import Path
 
 from lidarprep.datasets.association import paired, unmatched
 from lidarprep.datasets.filenames import (
@@ -52,7 +51,7 @@ EXTRINSICS = "extrinsics.json"
 class PointSource:
     """The files and readers of one frame's points."""
 
-    path: Path  # of several lidars the first one's
+    path: AnyPath  # of several lidars the first one's
     key: FrameKey  # that poses and images are matched by: the number in the file's name, or its time
     timestamp: int | None  # nanoseconds since the Unix epoch, where the file's name says it
     read_points: Callable[[], PointCloud]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from os import PathLike, fspath
-from pathlib import Path
+from pathlib import PurePath
 
 from lidarprep.datasets.filenames import folders_in, visible_names
 from lidarprep.datasets.selection import listed
@@ -119,6 +119,6 @@ def misnamed_file(path: AnyPath) -> str:
     """Say which file beside a missing one may be it: " (intrinsic.json is there: is that it?)"; "" if none may be."""
     if not path.parent.is_dir():
         return ""
-    names = [name for name in visible_names(path.parent) if Path(name).suffix == path.suffix]
-    found = [name for name in names if near_miss(Path(name).stem, [path.stem]) or name.lower() == path.name.lower()]
+    names = [name for name in visible_names(path.parent) if PurePath(name).suffix == path.suffix]
+    found = [name for name in names if near_miss(PurePath(name).stem, [path.stem]) or name.lower() == path.name.lower()]
     return f" ({found[0]} is there: is that it?)" if found else ""

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from functools import cache, partial
 from importlib import import_module
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, cast
 
 from lidarprep.errors import FormatError, StorageError, naming
-from lidarprep.remote import AnyPath
+from lidarprep.remote import AnyPath, as_path
 from lidarprep.scene import PointCloud, ReferenceFrame
 from lidarprep.scene.points import TimeUnit
 
@@ -69,7 +69,7 @@ def point_suffix(path: str | PathLike[str], *, named: bool = False) -> str | Non
         path: The file.
         named: Whether the user named this very file; then .txt is a point file's suffix too.
     """
-    return suffix_of_name(Path(path).name, named=named)
+    return suffix_of_name(PurePath(path).name, named=named)
 
 
 def suffix_of_name(name: str, *, named: bool = False) -> str | None:
@@ -113,7 +113,7 @@ def read_points(
         FormatError: The suffix is unknown, the file cannot be opened, or its content is not of its format.
         SceneError: `columns` makes no sense; in that unit the times are beyond int64 nanoseconds.
     """
-    path = Path(path)
+    path = as_path(path)
     with _reading(path):
         named = (columns,) if columns is not None and takes_columns(path) else ()
         cloud = cast(PointCloud, _format_of(path).read(path, frame, *named))
@@ -136,7 +136,7 @@ def point_chunks(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Ca
         A function that reads the file from the start at each call. Its chunks have the same columns, and together
         equal `read_points`, with the same errors. None if the file should be read at once, or does not exist.
     """
-    path = path if isinstance(path, AnyPath) else Path(path)
+    path = as_path(path)
     suffix = suffix_of_name(path.name)
     if suffix not in CHUNKED_ABOVE:
         return None

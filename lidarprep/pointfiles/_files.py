@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,13 +16,13 @@ from lidarprep.remote import AnyPath
 from lidarprep.scene import PointCloud
 
 
-def read_from(stream: FileIO, start: int) -> bytes:
+def read_from(stream: BinaryIO, start: int) -> bytes:
     """Read a file from an offset on, unbuffered.
 
     The body gets an allocation of its own: NumPy copies numbers fastest from aligned addresses.
     """
     stream.seek(start)
-    return stream.readall()
+    return stream.read()
 
 
 def check_trailing(path: AnyPath, trailing: bytes, promised: str) -> None:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, cast
 
 import lzf
 import numpy as np
@@ -101,7 +101,7 @@ def read_fields(path: AnyPath) -> tuple[dict[str, NDArray[Any]], list[str]]:
     Raises:
         FormatError: The header is not a PCD header, or it contradicts the data.
     """
-    with path.open("rb", buffering=0) as file, BufferedReader(file) as stream:
+    with path.open("rb", buffering=0) as file, BufferedReader(cast(RawIOBase, file)) as stream:
         header = _HeaderParser(path).parse(stream)
         body = read_from(file, 0 if header.encoding == "ascii" else header.size_bytes)
     if header.encoding == "ascii":

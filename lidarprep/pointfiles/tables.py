@@ -85,7 +85,8 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
 
 def _read_parquet(path: AnyPath) -> tuple[Any, list[str]]:
     """Return the wanted columns, and the names of the others."""
-    with pq.ParquetFile(path, pre_buffer=True) as file:
+    source = path if isinstance(path, Path) else path.open("rb")
+    with pq.ParquetFile(source, pre_buffer=True) as file:
         wanted, unread = _choose(path, file.schema_arrow)
         return file.read(columns=[file.schema_arrow.names[k] for k in wanted]), unread
 
@@ -101,7 +102,7 @@ def _read_feather(path: AnyPath, start: bytes) -> tuple[Any, list[str]]:
             expected="'ARROW1', which Feather version 2 and Arrow files begin with",
             fix="Write it again with pyarrow.feather.write_feather(table, path)." if old else None,
         )
-    with pa.memory_map(str(path)) as source:
+    with pa.memory_map(str(path)) if isinstance(path, Path) else pa.PythonFile(path.open("rb"), "r") as source:
         with ipc.open_file(source) as reader:
             wanted, unread = _choose(path, reader.schema)
         with ipc.open_file(source, options=ipc.IpcReadOptions(included_fields=wanted)) as reader:

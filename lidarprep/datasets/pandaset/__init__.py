@@ -15,7 +15,6 @@ its own time and pose. meta/gps.json has no heading, and so gives no GPS pose.
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -16,8 +16,8 @@ are read are of standard types, whose layout is the same in every release of ROS
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from lidarprep.datasets.filenames import visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import listed
 from lidarprep.errors import FormatError
@@ -89,7 +89,7 @@ class Ros2Bag(BagFile):
 
 
 def _message_files(folder: AnyPath) -> list[AnyPath]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in (".db3", ".mcap") and file.is_file())
+    return [file for file in visible(folder) if file.suffix.lower() in (".db3", ".mcap") and file.is_file()]
 
 
 ROS1 = BagFile("ros1", "a ROS 1 bag: a file NAME.bag", (".bag", ".bag.active"))

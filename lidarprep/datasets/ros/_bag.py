@@ -12,7 +12,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from threading import Lock
 from typing import Any, NamedTuple
 from weakref import finalize
@@ -21,7 +21,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from lidarprep.datasets.filenames import source_files, visible_names
+from lidarprep.datasets.filenames import names_around, source_file, source_files, visible_names
 from lidarprep.datasets.ros._storage import Prefix, Storage, Topic, Wire, add_topic, zstd
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.remote import AnyPath
@@ -182,7 +182,7 @@ class Bag:
         self._compression = mode
         self._counted = information.get("message_count")
         # Older releases wrote paths from the folder above; the files are beside the metadata in every release.
-        files = [folder / Path(name).name for name in names]
+        files = [folder / PurePath(name).name for name in names]
         for file in files:
             if not file.is_file():
                 raise FormatError(path, place="'relative_file_paths'", found=f"{file.name}, which is not there")
@@ -205,7 +205,7 @@ class Bag:
             finalize(self, self._unpacked.cleanup)
         target = Path(self._unpacked.name) / file.stem
         try:
-            with zstd().open(file, "rb") as source, target.open("wb") as out:
+            with file.open("rb") as stored, zstd().open(stored, "rb") as source, target.open("wb") as out:
                 while piece := source.read(1 << 22):
                     out.write(piece)
         except (zstd().ZstdError, EOFError) as error:
@@ -224,7 +224,7 @@ def other_parts(path: AnyPath, files: Sequence[AnyPath]) -> list[Finding]:
     if not path.is_dir() and part is None:
         return []
     others = []
-    for name in visible_names(folder):
+    for name in visible_names(folder) if path.is_dir() else names_around(folder):
         other = _PART.fullmatch(name)
         if name in read or (part is not None and (other is None or other["name"] != part["name"])):
             continue
@@ -270,7 +270,7 @@ def _storage(path: AnyPath) -> Storage:
     return Ros1Storage(path)
 
 
-_open_bags: OrderedDict[tuple[str, int, int, int], Bag] = OrderedDict()
+_open_bags: OrderedDict[tuple[SourceFile, int], Bag] = OrderedDict()
 _lock = Lock()
 
 
@@ -279,8 +279,9 @@ def opened(path: AnyPath, *, check_files: bool = False) -> Bag:
 
     Of a folder only the metadata are looked at for changes, unless all its files are to be checked.
     """
-    status = (path / METADATA if path.is_dir() else path).stat()
-    key = (os.fspath(path.absolute()), status.st_mtime_ns, status.st_size, os.getpid())
+    told_by = (path / METADATA if path.is_dir() else path).absolute()
+    told_by.stat()  # an error of the disk is told by its own name
+    key = (source_file(told_by), os.getpid())
     with _lock:
         bag = _open_bags.pop(key, None)
         if bag is None or (check_files and bag.current_sources() != bag.sources):

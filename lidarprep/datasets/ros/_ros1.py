@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from io import BytesIO
+from typing import Any, cast
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class Ros1Storage(ChunkedStorage):
     def __init__(self, path: AnyPath) -> None:
         super().__init__(path)
         try:
-            with Reader(path) as reader:
+            with Reader(cast(Any, path)) as reader:  # any path that can be opened
                 self._take_index(reader)
         except _DAMAGED as error:
             raise FormatError(

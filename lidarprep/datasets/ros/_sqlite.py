@@ -29,6 +29,7 @@ class SqliteStorage(Storage):
 
     def __init__(self, path: AnyPath) -> None:
         super().__init__(path)
+        self._local = path
         # A thread takes a connection for a read, and returns it: as many are open as threads ever read at once.
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         finalize(self, _close_all, self._idle)
