@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.datasets.association import ImageSeries, match_images, poses_at
-from lidarprep.datasets.filenames import folders_in, image_stem, source_files, visible
+from lidarprep.datasets.filenames import first_names, folders_in, image_stem, source_files, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import listed, refuse_poses, select_part, selected, sound_cameras, unused_options
 from lidarprep.datasets.unread import unread_folders
@@ -149,7 +149,7 @@ def _is_log(path: AnyPath) -> bool:
     folder = path / "sensors" / "lidar"
     if not folder.is_dir():
         return False
-    return (path / POSES).is_file() or any(file.suffix == ".feather" for file in islice(folder.iterdir(), SEARCHED))
+    return (path / POSES).is_file() or any(name.endswith(".feather") for name in first_names(folder, SEARCHED))
 
 
 def _find_log(path: AnyPath, asked: str | None) -> AnyPath:

@@ -15,24 +15,23 @@ images behind its points, and so has to be decoded, in threads; its points are n
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from mmap import ACCESS_READ, mmap
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 import orjson
 
 from lidarprep.attachments import FrameFormat, SceneFormat, format_of_suffix
-from lidarprep.datasets.filenames import files_by_frame, source_file, source_files, visible
+from lidarprep.datasets.filenames import files_by_frame, on_disk, source_file, source_files, visible, visible_names
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import select_part, unused_options
 from lidarprep.errors import FormatError, SceneError, naming
-from lidarprep.remote import AnyPath
+from lidarprep.remote import AnyPath, RemotePath
 from lidarprep.scene import Camera, CameraImage, Frame, PointCloud, RadarPoints, Scene
 
 # The manifest's name: storage.store.MANIFEST_KEY, which is not imported to look for it, since storage brings pydantic.
@@ -82,7 +81,7 @@ def open(path: AnyPath, options: OpenOptions) -> Scene:
     """
     notes: list[str] = []
     if path.name == MANIFEST_KEY or (path.is_dir() and _is_manifest(path / MANIFEST_KEY)):
-        scene = _prepared(path if path.is_dir() else path.parent, notes)
+        scene = _prepared(path if path.is_dir() else _folder_of(path), notes)
     elif path.is_dir():
         scene = _folder(path, options, notes)
     else:
@@ -147,7 +146,10 @@ def _file(path: AnyPath) -> Scene:
 
 
 def _folder(folder: AnyPath, options: OpenOptions, notes: list[str]) -> Scene:
-    files = files_by_frame(folder, lambda name: _stem_of_frame(folder / name))
+    names = visible_names(folder)
+    with ThreadPoolExecutor() as pool:
+        stems = dict(zip(names, pool.map(_stem_of_frame, (folder / name for name in names)), strict=True))
+    files = files_by_frame(folder, stems.get)
     if not files:
         scenes = [path for path in visible(folder) if path.suffix.lower() == ".sfs" and _is_attachment(path)]
         if not scenes:
@@ -181,7 +183,7 @@ def _scene_of(files: Sequence[AnyPath], title: str) -> Scene:
 
 
 def _open_frames(files: Sequence[AnyPath]) -> list[Frame]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor() as pool:
         return list(pool.map(_open_frame, files))
 
 
@@ -248,6 +250,13 @@ def _prepared(folder: AnyPath, notes: list[str]) -> Scene:
     return replace(scene, frames=tuple(named))
 
 
+def _folder_of(manifest: AnyPath) -> AnyPath:
+    """Return the folder that a manifest lies in; one in a store is listed at once, in place of a look at each file."""
+    if isinstance(manifest, RemotePath) and (folder := manifest.parent.as_named()).is_dir():
+        return folder
+    return manifest.parent
+
+
 def _stored(folder: AnyPath, key: str) -> AnyPath:
     """Return the file of an attachment, by its key."""
     path = folder / key
@@ -308,13 +317,27 @@ def read_scene_file(path: AnyPath, attachment_format: SceneFormat) -> Scene:
     Raises:
         FormatError: It cannot be read, or breaks the format.
     """
+    notes = () if isinstance(path, Path) else (f"{path.name} is read from a temporary copy on this machine",)
     with naming(path):
         # A map, since a scene may be larger than memory; it lasts as long as the frames that read from it.
-        with path.open("rb") as file:
+        with on_disk(path).open("rb") as file:
             mapped = mmap(file.fileno(), 0, access=ACCESS_READ) if path.stat().st_size else b""
         scene = attachment_format.decode(mapped, source=str(path))
     source = source_file(path)
-    return replace(scene, frames=tuple(replace(frame, sources=(source,)) for frame in scene))
+    frames = tuple(replace(frame, sources=(source,)) for frame in scene)
+    return replace(scene, frames=frames, notes=(*scene.notes, *notes))
+
+
+def scene_file_of(scene: Scene) -> AnyPath | None:
+    """Return the .sfs that all frames of an opened scene are read from; None where there is no such file."""
+    if scene.layout != "attachments" or scene.path is None:
+        return None
+    places = {source.location for frame in scene for source in frame.sources if source.location.endswith(".sfs")}
+    if len(places) != 1:
+        return None
+    folder = scene.path.parent if scene.path.suffix else scene.path
+    inside = (scene.path, *visible(folder)) if folder.is_dir() else (scene.path,)
+    return next((path for path in inside if str(path) in places), None)
 
 
 def read_frame_file(path: AnyPath, attachment_format: FrameFormat) -> Frame:

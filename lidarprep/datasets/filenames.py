@@ -26,7 +26,7 @@ from typing import TypeVar
 
 from lidarprep.errors import SceneError
 from lidarprep.pointfiles import suffix_of_name
-from lidarprep.remote import AnyPath, RemoteStat
+from lidarprep.remote import AnyPath, RemotePath, RemoteStat
 from lidarprep.scene import CameraImage, Finding, SourceFile, Subject
 
 # A name's parts in turn: text as (-1, text), a number as (count of its digits, digits) without leading zeros.
@@ -67,6 +67,11 @@ def source_files(paths: Iterable[AnyPath], images: Iterable[CameraImage] = ()) -
     return tuple(map(source_file, files))
 
 
+def on_disk(path: AnyPath) -> Path:
+    """Return a file of the disk with that content, for what reads no other: itself, or a temporary copy."""
+    return path if isinstance(path, Path) else path.local_copy()
+
+
 # ---- folders -------------------------------------------------------------------------------------------------------
 
 
@@ -99,7 +104,12 @@ def path_below(path: AnyPath, folder: AnyPath) -> str:
 
 
 def names_around(folder: AnyPath) -> list[str]:
-    """Return the names in a folder that the user did not name; none if it cannot be read, or is gone by now."""
+    """Return the names in a folder that the user did not name; none if it cannot be read, or is gone by now.
+
+    Nothing is said to lie beside a recording in a store: a fleet's folder may hold a million others.
+    """
+    if isinstance(folder, RemotePath) and not folder.was_named:
+        return []
     try:
         return visible_names(folder)
     except OSError:

@@ -303,7 +303,7 @@ def _below_a_folder(path: AnyPath, layouts: Mapping[str, Layout]) -> list[Findin
 def _around_a_file(path: AnyPath, layouts: Mapping[str, Layout]) -> list[Finding]:
     """Find the recording in whose folder a single file lies."""
     folder = path.absolute().parent
-    name = _composite(folder, layouts) if folders_in(folder) else None
+    name = _composite(folder, layouts) if names_around(folder) and folders_in(folder) else None
     if name is None:
         return []
     message = f"the file lies in the folder of a recording ({name}), and does not belong to it"

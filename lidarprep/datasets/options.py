@@ -29,6 +29,9 @@ _OF_POINTS = (
     "time_unit",
 )
 
+# Options that name files.
+PATHS = ("poses", "calibration")
+
 # The longest tolerance or gap: some thirty years, far beyond any recording and well within int64 nanoseconds.
 LONGEST_S = 1e9
 
@@ -119,7 +122,7 @@ class OpenOptions:
     ] = ()
 
     def __post_init__(self) -> None:
-        for name in ("poses", "calibration"):
+        for name in PATHS:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, as_path(getattr(self, name)))
         if self.columns is not None:

@@ -100,6 +100,8 @@ class Bag:
         # Taken before the files are read: one that changes meanwhile has another version later.
         self.sources = self.current_sources()
         self.storages = [_storage(self._unpack(file) if self._compression == "file" else file) for file in self.files]
+        if self._unpacked is not None and not isinstance(path, Path):
+            self.storages[0].notes.append("its files are fetched and unpacked to a temporary folder on this machine")
         topics: dict[str, Topic] = {}
         for storage in self.storages:
             for topic in storage.topics.values():

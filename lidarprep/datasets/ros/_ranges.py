@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import finalize
 
 from lidarprep.remote import AnyPath, RemotePath
@@ -34,12 +34,12 @@ class Range(NamedTuple):
     """Bytes of a file."""
 
     start: int
-    count: int
+    size: int
 
     @property
     def stop(self) -> int:
         """Where they end."""
-        return self.start + self.count
+        return self.start + self.size
 
 
 class Ranges(ABC):
@@ -87,22 +87,21 @@ class _File(Ranges):
 
 class _Object(Ranges):
     def __init__(self, path: RemotePath) -> None:
-        self._raw: Any = path.open(buffering=0)
-        super().__init__(path.stat().st_size)
+        self._file = path.open_ranged()
+        super().__init__(self._file.size)
 
     def read(self, start: int, count: int) -> bytes:
-        data: bytes = self._raw.pread(min(count, self.size - start), start)
-        return data
+        return self._file.pread(count, start)
 
     def views(self, ranges: Sequence[Range]) -> Iterator[View]:
         with ThreadPoolExecutor(_REQUESTS, "ranges") as pool:
             waiting: deque[tuple[Range, int, Future[bytes]]] = deque()
             ahead = 0
             for together, ranges_in_it in _together(ranges):
-                waiting.append((together, ranges_in_it, pool.submit(self.read, *together)))
-                ahead += together.count
+                waiting.append((together, ranges_in_it, pool.submit(self._file.fetch, together.size, together.start)))
+                ahead += together.size
                 while len(waiting) > 2 * _REQUESTS or ahead > _BYTES_AHEAD:
-                    ahead -= waiting[0][0].count
+                    ahead -= waiting[0][0].size
                     yield from self._views_of(*waiting.popleft())
             while waiting:
                 yield from self._views_of(*waiting.popleft())
