@@ -100,6 +100,7 @@ def open(path: AnyPath, options: OpenOptions) -> Scene:
                 index=index,
                 read_points=source.read_points,
                 read_chunks=source.read_chunks,
+                read_sample=source.read_sample,
                 read_radar=partial(read_radar, radar[key]) if key in radar else None,
                 world_from_ego=pose,
                 timestamp=source.timestamp if timestamp is None else timestamp,

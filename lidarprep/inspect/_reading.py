@@ -45,6 +45,7 @@ def _in_world(positions: NDArray[np.floating], world_from_ego: Pose) -> NDArray[
 class FrameFigures:
     """Figures of one frame's points, gathered chunk by chunk."""
 
+    is_read: bool = True
     points: int = 0
     not_finite: int = 0
     no_return: int = 0
@@ -96,17 +97,18 @@ class FrameFigures:
             images=len(frame.images),
             position=None if frame.world_from_ego is None else triple(frame.world_from_ego.translation),
             error=self.error,
+            is_read=self.is_read and self.error is None,
         )
 
 
-def read_frames(scene: Scene) -> Iterator[FrameFigures]:
-    """Read the frames, READERS at once; yield their figures in order."""
-    sampled = {0, len(scene) // 2, len(scene) - 1}
+def read_frames(scene: Scene, rows: Sequence[int]) -> Iterator[FrameFigures]:
+    """Read the frames of these rows, READERS at once; yield their figures in order."""
+    sampled = {rows[place] for place in (0, len(rows) // 2, -1)} if rows else set()
     devices = [lidar.index for lidar in scene.lidars]
     waiting: deque[Future[FrameFigures]] = deque()
     with ThreadPoolExecutor(READERS, "inspect") as pool:
-        for row, frame in enumerate(scene):
-            waiting.append(pool.submit(_read_frame, frame, devices, keep=row in sampled))
+        for row in rows:
+            waiting.append(pool.submit(_read_frame, scene[row], devices, keep=row in sampled))
             if len(waiting) > READERS:
                 yield waiting.popleft().result()
         while waiting:
