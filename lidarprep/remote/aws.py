@@ -102,7 +102,10 @@ class AwsSession:
 _sessions: dict[tuple[Any, ...], AwsSession] = {}
 _sessions_lock = threading.Lock()
 
-ENVIRONMENT = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_CONFIG_FILE")
+
+def environment() -> int:
+    """Return a digest of the variables of the AWS tools: other variables, other credentials."""
+    return hash(frozenset((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
 
 
 def shared_aws_session(options: AccessOptions, *, again: bool = False) -> AwsSession:
@@ -112,8 +115,7 @@ def shared_aws_session(options: AccessOptions, *, again: bool = False) -> AwsSes
         options: How S3 is reached.
         again: Look for credentials again: those that were found are not good any more.
     """
-    known_by = (options.profile, options.region, options.role_arn, *map(os.environ.get, ENVIRONMENT))
-    key = (os.getpid(), *known_by)
+    key = (os.getpid(), options.profile, options.region, options.role_arn, environment())
     with _sessions_lock:
         if again or key not in _sessions:
             _sessions[key] = AwsSession(options)
