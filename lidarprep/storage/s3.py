@@ -17,7 +17,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
-from lidarprep.storage._s3_faults import code_of, is_missing, reported, retry_budget
+from lidarprep.remote.boto_faults import code_of, is_missing, reported, retry_budget
 from lidarprep.storage._s3_session import shared_session
 from lidarprep.storage.files import of_the_disk
 from lidarprep.storage.keys import is_content_key

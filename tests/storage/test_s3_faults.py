@@ -15,7 +15,7 @@ from botocore.parsers import ResponseParserError
 
 from lidarprep.errors import StorageError
 from lidarprep.remote import retries
-from lidarprep.storage._s3_faults import is_passing, reported, retry_budget
+from lidarprep.remote.boto_faults import is_passing, reported, retry_budget
 from tests.storage.s3 import (
     Fault,
     answered,
