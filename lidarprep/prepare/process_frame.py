@@ -313,18 +313,19 @@ def _read_image(image: CameraImage, frame_id: str) -> EncodedImage:
     """
     if image.content is not None:
         try:
-            data, source = image.content(), None
+            data = image.content()
         except FormatError as error:
             raise BadImageError(f"cannot be read: {error.message}") from error
     elif image.path is not None:
         try:
-            data, source = image.path.read_bytes(), image.path
+            data = image.path.read_bytes()
         except OSError as error:
             raise FormatError(image.path, found=f"the image cannot be read ({error.strerror or error})") from error
     else:
         raise SceneError(f"frame {frame_id}: the image of {image.camera.name} has no file")
     header = require_whole(data)
     suffix = image.path.suffix.lower() if image.path is not None else header.suffix
+    source = image.path if image.content is None and isinstance(image.path, Path) else None
     return EncodedImage(replace(image, content=partial(held, data)), data, header.media_type, suffix, source)
 
 

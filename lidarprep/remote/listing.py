@@ -70,6 +70,10 @@ class Listing:
 
         return shared_store(self._address)
 
+    def covers(self, key: str) -> bool:
+        """Tell whether a key is the one that a user named, or below it."""
+        return self._is_within(key)
+
     def is_object(self, key: str) -> bool:
         """Tell whether there is such an object; by its name alone where that is known."""
         if not key:

@@ -9,6 +9,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
@@ -19,6 +20,7 @@ from lidarprep.remote.listing import Listing
 
 if TYPE_CHECKING:
     from lidarprep.remote.options import AccessOptions
+    from lidarprep.remote.ranged import RangedFile
 
 # How a URL begins: pathlib makes s3:/bucket/key of s3://bucket/key. One letter would be a drive.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://?")
@@ -61,7 +63,7 @@ class RemotePath(PathLike[str]):
         return RemotePath._unpickled, (self._address, self._key, self._listing.known(self._key))
 
     @classmethod
-    def _unpickled(cls, address: StoreAddress, key: str, seen: RemoteStat | None) -> RemotePath:
+    def _unpickled(cls, address: StoreAddress, key: str, seen: RemoteStat | None = None) -> RemotePath:
         path = cls.__new__(cls)
         path._address, path._key, path._listing = address, key, Listing(address, key, seen)
         return path
@@ -192,12 +194,32 @@ class RemotePath(PathLike[str]):
         """
         if mode != "rb":
             raise ValueError(f"mode {mode!r}: an object is opened to read bytes, by 'rb'")
+        raw = self.open_ranged()
+        return raw if buffering == 0 else io.BufferedReader(raw, 2**16 if buffering < 2 else buffering)  # type: ignore[return-value]
+
+    def open_ranged(self) -> RangedFile:
+        """Open the object as a raw file whose ranges several threads may read."""
         raw = self._listing.open(self._key)
         if raw is None:
             raise self._not_found()
-        return raw if buffering == 0 else io.BufferedReader(raw, 2**16 if buffering < 2 else buffering)  # type: ignore[return-value]
+        return raw
 
     # ---- its own ----------------------------------------------------------------------------------------------------
+
+    @property
+    def was_named(self) -> bool:
+        """Whether it is what a user named, or lies below: else a look at it lists what nobody has asked for."""
+        return self._listing.covers(self._key)
+
+    def reached_by(self, access: AccessOptions | None) -> RemotePath:
+        """Return the path reached that way, if it was made without a word about that."""
+        if access is None or self._address.access is not None:
+            return self
+        return RemotePath._unpickled(replace(self._address, access=access), self._key)
+
+    def as_named(self) -> RemotePath:
+        """Return the same path as if a user had named it: as a folder it is listed as a whole."""
+        return RemotePath._unpickled(self._address, self._key)
 
     def local_copy(self) -> Path:
         """Fetch the object into a temporary file of the same name, once; it is deleted with the last of these paths."""
@@ -246,7 +268,7 @@ def as_path(path: str | PathLike[str], access: AccessOptions | None = None) -> A
         RecipeError: It is a URL that is malformed, or of a scheme that nothing is read from.
     """
     if isinstance(path, RemotePath):
-        return path
+        return path.reached_by(access)
     text = os.fspath(path)
     if not is_url(text):
         return Path(path)

@@ -55,6 +55,11 @@ class RangedFile(io.RawIOBase):
         """Return the bytes from an offset, fewer at the end; as `os.pread` of a file."""
         return self._read(offset, size, 0)
 
+    def fetch(self, size: int, offset: int) -> bytes:
+        """Return the bytes from an offset by a request for just them, fewer at the end; they are not kept."""
+        stop = min(offset + size, self.size)
+        return self._fetch(offset, stop) if offset < stop else b""
+
     def readable(self) -> bool:
         """Return True."""
         return True
@@ -155,6 +160,9 @@ class CopiedFile(RangedFile):
     def _read(self, start: int, size: int, ahead: int) -> bytes:
         return os.pread(self._copy.fileno(), size, start)
 
+    def _fetch(self, start: int, stop: int) -> bytes:
+        return os.pread(self._copy.fileno(), stop - start, start)
+
 
 class FetchedFile(RangedFile):
     """An object that was fetched as a whole."""
@@ -165,3 +173,6 @@ class FetchedFile(RangedFile):
 
     def _read(self, start: int, size: int, ahead: int) -> bytes:
         return self._data[start : start + size]
+
+    def _fetch(self, start: int, stop: int) -> bytes:
+        return self._data[start:stop]

@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Any, Literal, TypeVar
 
 from lidarprep.errors import SceneError
+from lidarprep.remote import AnyPath
 from lidarprep.scene.camera import Camera, CameraImage
 from lidarprep.scene.finding import Finding
 from lidarprep.scene.points import PointCloud, RadarPoints, ReferenceFrame
@@ -197,6 +198,7 @@ class Scene:
         points_frame_is_certain: Whether the format itself says what `points_frame` is, as an attachment's does.
         motion_compensated: Whether points are known to be in ego at their frame's timestamp, whenever they were seen.
         opened_with: Options that it was opened with and that may change its points, by name, where they were given.
+        path: What it was opened by, to read what else belongs to it; None where it was made otherwise.
     """
 
     source: str
@@ -212,6 +214,7 @@ class Scene:
     points_frame_is_certain: bool = False
     opened_with: tuple[tuple[str, Any], ...] = ()
     findings: tuple[Finding, ...] = ()
+    path: AnyPath | None = None
 
     def with_points_in(self, points_frame: Literal["ego", "world"]) -> Scene:
         """Copy the recording with its points taken to be in that frame of reference."""
