@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lidarprep.errors import SourceChangedError
 from lidarprep.remote.address import RemoteStat, StoreAddress
@@ -50,25 +50,27 @@ class Listing:
     Args:
         address: The store.
         root: The key that a user named, of an object or a folder.
-        seen: What was seen of an object at that key, by another process.
     """
 
-    def __init__(self, address: StoreAddress, root: str, seen: RemoteStat | None = None) -> None:
-        self._address = address
+    def __init__(self, address: StoreAddress, root: str) -> None:
+        self.address = address
         self._root = root
         self._lock = threading.RLock()
         self._folders: dict[str, _Folder | None] = {}
-        self._stats: dict[str, RemoteStat | None] = {} if seen is None else {root: seen}
+        self._stats: dict[str, RemoteStat | None] = {}
         self._fetched: dict[str, tuple[Future[bytes | None], Callable[[], None]]] = {}
         self._asked: Counter[str] = Counter()
         self._is_whole: bool | None = None  # None: not listed yet
         self._copies: tempfile.TemporaryDirectory[str] | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Listing, (self.address, self._root)
+
     @property
     def _store(self) -> RemoteStore:
         from lidarprep.remote.stores import shared_store
 
-        return shared_store(self._address)
+        return shared_store(self.address)
 
     def covers(self, key: str) -> bool:
         """Tell whether a key is the one that a user named, or below it."""
@@ -78,6 +80,8 @@ class Listing:
         """Tell whether there is such an object; by its name alone where that is known."""
         if not key:
             return False
+        if self._stats.get(key) is not None:
+            return True
         parent, _, name = key.rpartition("/")
         with self._lock:
             folder = self._listed(parent) if key != self._root else self._folders.get(parent)
@@ -133,6 +137,10 @@ class Listing:
         keys = [prefix + name for name in folder.objects if prefix + name not in self._stats]
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lidarprep-fetch") as pool:
             self._stats.update(zip(keys, pool.map(self._store.head, keys), strict=True))
+
+    def note(self, key: str, seen: RemoteStat) -> None:
+        """Take over what another process has seen of an object."""
+        self._stats.setdefault(key, seen)
 
     def known(self, key: str) -> RemoteStat | None:
         """Return what is known of an object without a request."""
@@ -190,7 +198,7 @@ class Listing:
         got = self._store.get(key, known)
         if got is None:
             if known is not None:
-                raise SourceChangedError(self._address.url(key))
+                raise SourceChangedError(self.address.url(key))
             return None
         data, stat = got
         if known is None:

@@ -55,17 +55,21 @@ class RemotePath(PathLike[str]):
         self._listing = Listing(self._address, self._key)
 
     def _at(self, key: str) -> RemotePath:
-        path = RemotePath.__new__(RemotePath)
-        path._address, path._key, path._listing = self._address, key, self._listing
-        return path
+        return RemotePath._of(self._listing, key)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RemotePath._unpickled, (self._address, self._key, self._listing.known(self._key))
+        return RemotePath._unpickled, (self._listing, self._key, self._listing.known(self._key))
 
     @classmethod
-    def _unpickled(cls, address: StoreAddress, key: str, seen: RemoteStat | None = None) -> RemotePath:
+    def _unpickled(cls, listing: Listing, key: str, seen: RemoteStat | None) -> RemotePath:
+        if seen is not None:
+            listing.note(key, seen)
+        return cls._of(listing, key)
+
+    @classmethod
+    def _of(cls, listing: Listing, key: str) -> RemotePath:
         path = cls.__new__(cls)
-        path._address, path._key, path._listing = address, key, Listing(address, key, seen)
+        path._address, path._key, path._listing = listing.address, key, listing
         return path
 
     # ---- names, as of pathlib.PurePosixPath ---------------------------------------------------------------------
@@ -215,11 +219,11 @@ class RemotePath(PathLike[str]):
         """Return the path reached that way, if it was made without a word about that."""
         if access is None or self._address.access is not None:
             return self
-        return RemotePath._unpickled(replace(self._address, access=access), self._key)
+        return RemotePath._of(Listing(replace(self._address, access=access), self._key), self._key)
 
     def as_named(self) -> RemotePath:
         """Return the same path as if a user had named it: as a folder it is listed as a whole."""
-        return RemotePath._unpickled(self._address, self._key)
+        return RemotePath._of(Listing(self._address, self._key), self._key)
 
     def local_copy(self) -> Path:
         """Fetch the object into a temporary file of the same name, once; it is deleted with the last of these paths."""

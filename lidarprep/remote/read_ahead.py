@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -32,24 +32,27 @@ class ReadAhead:
     Errors are raised where the object is read.
 
     Args:
-        frames: The objects of each frame; files of the disk are passed over.
+        frames: The objects of each frame, by its name; files of the disk are passed over.
         most_bytes: What may be fetched and not be read yet.
     """
 
-    def __init__(self, frames: Iterable[Sequence[AnyPath]], most_bytes: int = MOST_BYTES) -> None:
-        objects = [[path for path in paths if isinstance(path, RemotePath)] for paths in frames]
-        shared = Counter(path for paths in objects for path in dict.fromkeys(paths))
-        self._frames = [[path for path in dict.fromkeys(paths) if shared[path] == 1] for paths in objects]
-        self._waiting = deque(path for paths in self._frames for path in paths)
+    def __init__(self, frames: Mapping[str, Sequence[AnyPath]], most_bytes: int = MOST_BYTES) -> None:
+        objects = {
+            name: dict.fromkeys(path for path in paths if isinstance(path, RemotePath))
+            for name, paths in frames.items()
+        }
+        shared = Counter(path for paths in objects.values() for path in paths)
+        self._frames = {name: [path for path in paths if shared[path] == 1] for name, paths in objects.items()}
+        self._waiting = deque(path for paths in self._frames.values() for path in paths)
         self._most_bytes = most_bytes
         self._held = 0
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="lidarprep-fetch") if self._waiting else None
         self._fill()
 
-    def finish(self, number: int) -> None:
+    def finish(self, name: str) -> None:
         """Forget the objects of a frame that was worked on: what it did not read is never read."""
-        for path in self._frames[number]:
+        for path in self._frames.pop(name, ()):
             path.forget()
 
     def close(self) -> None:
@@ -58,8 +61,8 @@ class ReadAhead:
             self._waiting.clear()
             if self._pool is not None:
                 self._pool.shutdown(wait=False, cancel_futures=True)
-        for number in range(len(self._frames)):
-            self.finish(number)
+        for name in list(self._frames):
+            self.finish(name)
 
     def _fill(self) -> None:
         """Begin to fetch as many objects as there is room for."""
@@ -90,7 +93,7 @@ def prefetch(paths: Iterable[AnyPath], most_bytes: int = MOST_BYTES) -> Iterator
     For readers that open many small files, such as the poses of a toolkit folder: one request after another would take
     minutes.
     """
-    ahead = ReadAhead([[path] for path in dict.fromkeys(paths)], most_bytes)
+    ahead = ReadAhead({"": list(paths)}, most_bytes)
     try:
         yield
     finally:
