@@ -58,7 +58,7 @@ def source_file(path: AnyPath) -> SourceFile:
     except OSError:
         return SourceFile(location)
     version = status.version if isinstance(status, RemoteStat) else str(status.st_mtime_ns)
-    return SourceFile(location, status.st_size, version)
+    return SourceFile(location, status.st_size, version, path if isinstance(path, RemotePath) else None)
 
 
 def source_files(paths: Iterable[AnyPath], images: Iterable[CameraImage] = ()) -> tuple[SourceFile, ...]:

@@ -7,7 +7,8 @@ import io
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path, PurePosixPath
@@ -30,7 +31,7 @@ class RemotePath(PathLike[str]):
 
     `str()` and `os.fspath` give its URL without what may be secret in it: user, password, query. Paths made from one
     another (`parent`, `/`) share what was listed: a folder is listed once, and what is read has the version that was
-    seen first. It can be pickled, with what is secret; the listing stays behind.
+    seen first. It can be pickled, with what is secret and with the version that was seen; the listing stays behind.
 
     Methods raise FileNotFoundError where there is no such object, SourceChangedError where it is not the version any
     more that was first seen, and StorageError where the store cannot be reached or refuses.
@@ -54,17 +55,21 @@ class RemotePath(PathLike[str]):
         self._listing = Listing(self._address, self._key)
 
     def _at(self, key: str) -> RemotePath:
-        path = RemotePath.__new__(RemotePath)
-        path._address, path._key, path._listing = self._address, key, self._listing
-        return path
+        return RemotePath._of(self._listing, key)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RemotePath._unpickled, (self._address, self._key)
+        return RemotePath._unpickled, (self._listing, self._key, self._listing.known(self._key))
 
     @classmethod
-    def _unpickled(cls, address: StoreAddress, key: str) -> RemotePath:
+    def _unpickled(cls, listing: Listing, key: str, seen: RemoteStat | None) -> RemotePath:
+        if seen is not None:
+            listing.note(key, seen)
+        return cls._of(listing, key)
+
+    @classmethod
+    def _of(cls, listing: Listing, key: str) -> RemotePath:
         path = cls.__new__(cls)
-        path._address, path._key, path._listing = address, key, Listing(address, key)
+        path._address, path._key, path._listing = listing.address, key, listing
         return path
 
     # ---- names, as of pathlib.PurePosixPath ---------------------------------------------------------------------
@@ -214,11 +219,11 @@ class RemotePath(PathLike[str]):
         """Return the path reached that way, if it was made without a word about that."""
         if access is None or self._address.access is not None:
             return self
-        return RemotePath._unpickled(replace(self._address, access=access), self._key)
+        return RemotePath._of(Listing(replace(self._address, access=access), self._key), self._key)
 
     def as_named(self) -> RemotePath:
         """Return the same path as if a user had named it: as a folder it is listed as a whole."""
-        return RemotePath._unpickled(self._address, self._key)
+        return RemotePath._of(Listing(self._address, self._key), self._key)
 
     def local_copy(self) -> Path:
         """Fetch the object into a temporary file of the same name, once; it is deleted with the last of these paths."""
@@ -226,6 +231,27 @@ class RemotePath(PathLike[str]):
         if copy is None:
             raise self._not_found()
         return copy
+
+    def known_size(self) -> int | None:
+        """Return the size of the object; None where that takes a request."""
+        known = self._listing.known(self._key)
+        return None if known is None else known.st_size
+
+    def fetch(self, pool: Executor, released: Callable[[], None]) -> bool:
+        """Begin to fetch all of the object, for the next that reads it; see `read_ahead`.
+
+        Args:
+            pool: Fetches it.
+            released: Called once it is read or forgotten.
+
+        Returns:
+            False if it is being fetched already.
+        """
+        return self._listing.fetch(self._key, pool, released)
+
+    def forget(self) -> None:
+        """Drop what was fetched and not read."""
+        self._listing.forget(self._key)
 
     def _not_found(self) -> FileNotFoundError:
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))

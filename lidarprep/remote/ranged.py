@@ -9,11 +9,13 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from lidarprep.errors import SourceChangedError
+
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
     from lidarprep.remote.address import RemoteStat
-    from lidarprep.remote.stores import RemoteStore
+    from lidarprep.remote.store import RemoteStore
 
 # What is fetched at once, at least; what is fetched at once where a file is read from one end to the other; and what is
 # kept of one file, bytes.
@@ -123,7 +125,7 @@ class RangedFile(io.RawIOBase):
     def _fetch(self, start: int, stop: int) -> bytes:
         got = self._store.get(self._key, self._stat, start, stop)
         if got is None:
-            raise FileNotFoundError(self._key)
+            raise SourceChangedError(self._store.address.url(self._key))
         return got[0]
 
     def _keep(self, number: int, data: bytes) -> None:
@@ -160,3 +162,17 @@ class CopiedFile(RangedFile):
 
     def _fetch(self, start: int, stop: int) -> bytes:
         return os.pread(self._copy.fileno(), stop - start, start)
+
+
+class FetchedFile(RangedFile):
+    """An object that was fetched as a whole."""
+
+    def __init__(self, store: RemoteStore, key: str, stat: RemoteStat, data: bytes) -> None:
+        super().__init__(store, key, stat)
+        self._data = data
+
+    def _read(self, start: int, size: int, ahead: int) -> bytes:
+        return self._data[start : start + size]
+
+    def _fetch(self, start: int, stop: int) -> bytes:
+        return self._data[start:stop]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from math import isfinite
 from typing import Any, Literal, TypeVar
 
 from lidarprep.errors import SceneError
-from lidarprep.remote import AnyPath
+from lidarprep.remote import AnyPath, RemotePath
 from lidarprep.scene.camera import Camera, CameraImage
 from lidarprep.scene.finding import Finding
 from lidarprep.scene.points import PointCloud, RadarPoints, ReferenceFrame
@@ -58,11 +58,13 @@ class SourceFile:
         location: Path or URL.
         bytes: Size of the file; None where it is unknown.
         version: Modification time in nanoseconds, or the ETag of a URL; "" where neither is known.
+        path: The object of a store, by which it is fetched ahead; whatever is read of it is of that version.
     """
 
     location: str
     bytes: int | None = None
     version: str = ""
+    path: RemotePath | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
