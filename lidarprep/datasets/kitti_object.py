@@ -36,7 +36,7 @@ from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.pointfiles import read_points
 from lidarprep.pointfiles.fields import cloud_from_fields
 from lidarprep.pointfiles.row_layout import row_width
-from lidarprep.remote import AnyPath
+from lidarprep.remote import AnyPath, prefetch
 from lidarprep.scene import (
     Camera,
     CameraImage,
@@ -95,7 +95,8 @@ def open(path: AnyPath, options: OpenOptions) -> Scene:
     if not files:
         raise SceneError(f"{points} holds no sweep 000000.bin", fix=f"Expected is {LOOKS_LIKE}.")
     calibrations = _Calibrations(part / "calib")
-    cameras, images, more, findings = _images(part, files, calibrations, options)
+    with prefetch(path for number, path in calibrations.files.items() if number in files):
+        cameras, images, more, findings = _images(part, files, calibrations, options)
     points_frame = options.points_frame or "ego"
     of_waymo = options.columns is None and calibrations.are_of_waymo
     read = (

@@ -49,7 +49,7 @@ from lidarprep.datasets.selection import listed, refuse_poses, sound_cameras, un
 from lidarprep.datasets.time_units import frame_times
 from lidarprep.datasets.unread import not_read, unread_folders
 from lidarprep.errors import FormatError, SceneError, naming
-from lidarprep.remote import AnyPath
+from lidarprep.remote import AnyPath, prefetch
 from lidarprep.scene import Camera, Finding, Frame, RadarPoints, Scene, Subject
 
 LOOKS_LIKE = (
@@ -176,10 +176,11 @@ def _read_poses(
         return _Poses(matched, [options.poses] * len(frames), [*findings, *table.findings], used)
     stamped: dict[FrameKey, StampedPose] = {}
     damaged: list[FormatError] = []
-    for key in frames:
-        if key in found:
+    of_frames = {key: found[key] for key in frames if key in found}
+    with prefetch(of_frames.values()):
+        for key, file in of_frames.items():
             try:
-                stamped[key] = read_pose(found[key])
+                stamped[key] = read_pose(file)
             except FormatError as error:
                 damaged.append(error)
     if damaged and not stamped:  # no single file is at fault

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from lidarprep.checks import finite, thinned
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.inspect._records import FrameInspection, triple
+from lidarprep.remote import AnyPath, ReadAhead
 from lidarprep.scene import Frame, PointCloud, Pose, Scene
 
 # Frames that are read at once, each of which may hold as much memory as its points take.
@@ -106,13 +108,22 @@ def read_frames(scene: Scene, rows: Sequence[int]) -> Iterator[FrameFigures]:
     sampled = {rows[place] for place in (0, len(rows) // 2, -1)} if rows else set()
     devices = [lidar.index for lidar in scene.lidars]
     waiting: deque[Future[FrameFigures]] = deque()
-    with ThreadPoolExecutor(READERS, "inspect") as pool:
+    ahead = {str(row): _objects_of_points(scene[row]) for row in rows}
+    with closing(ReadAhead(ahead)), ThreadPoolExecutor(READERS, "inspect") as pool:
         for row in rows:
             waiting.append(pool.submit(_read_frame, scene[row], devices, keep=row in sampled))
             if len(waiting) > READERS:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _objects_of_points(frame: Frame) -> list[AnyPath]:
+    """Return the files that are read for a frame's points; of those that come in parts, none."""
+    if frame.read_chunks is not None or frame.read_sample is not None:
+        return []
+    images = {image.path for image in frame.images}
+    return [source.path for source in frame.sources if source.path is not None and source.path not in images]
 
 
 def _read_frame(frame: Frame, devices: Sequence[int], *, keep: bool) -> FrameFigures:

@@ -15,6 +15,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from lidarprep.errors import SourceChangedError
 from lidarprep.remote.address import RemoteStat, StoreAddress
@@ -117,6 +118,8 @@ class Listing:
         if key == self._root and not PurePosixPath(key).suffix and self._listed(key, ask=True) is not None:
             return None  # a folder
         parent, _, name = key.rpartition("/")
+        if key != self._root and self._is_absent(parent):
+            return None
         folder = self._listed(parent) if key != self._root else self._folders.get(parent)
         if folder is not None:
             if name not in folder.objects:
@@ -213,6 +216,7 @@ class Listing:
         with self._lock:
             if self._copies is None:
                 self._copies = tempfile.TemporaryDirectory(prefix="lidarprep-", ignore_cleanup_errors=True)
+                finalize(self, self._copies.cleanup)
             target = Path(self._copies.name, *key.split("/"))
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -225,11 +229,27 @@ class Listing:
     def _is_within(self, key: str) -> bool:
         return key == self._root or not self._root or key.startswith(f"{self._root}/")
 
+    def _is_absent(self, key: str) -> bool:
+        """Tell whether it is known without a request that nothing lies below a key."""
+        if not self._is_within(key):
+            return False
+        if self._stats.get(self._root) is not None:  # an object
+            return True
+        if self._is_whole:
+            return key not in self._folders
+        if key == self._root:
+            return False
+        parent, _, name = key.rpartition("/")
+        around = self._folders.get(parent)
+        return name not in around.folders if around is not None else self._is_absent(parent)
+
     def _listed(self, key: str, *, ask: bool = False) -> _Folder | None:
         """Return what is in a folder; None if there is none, or if it lies outside and is not to be asked for."""
         with self._lock:
             if key in self._folders:
                 return self._folders[key]
+            if self._is_absent(key):
+                return None
             if self._is_within(key):
                 if self._is_whole is None:
                     self._list_all()
