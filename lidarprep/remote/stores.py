@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -15,7 +16,15 @@ from urllib.parse import urlsplit
 
 from lidarprep.errors import MissingExtraError, SourceChangedError, StorageError
 from lidarprep.remote.address import RemoteStat, StoreAddress
-from lidarprep.remote.faults import is_passing, is_precondition, is_refused, reason_of, reported
+from lidarprep.remote.faults import (
+    NO_BUCKET_CODES,
+    code_of,
+    is_passing,
+    is_precondition,
+    is_refused,
+    reason_of,
+    reported,
+)
 from lidarprep.remote.options import AccessOptions
 from lidarprep.remote.retries import RetryBudget
 
@@ -33,6 +42,30 @@ RETRIES: RetryConfig = {
     "max_retries": 3,
     "retry_timeout": timedelta(minutes=3),
     "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=2), "base": 2},
+}
+
+_GOOGLE = "https://storage.googleapis.com"
+
+# Variables by which obstore is told of credentials.
+_GOOGLE_CREDENTIALS = (
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_SERVICE_ACCOUNT",
+    "GOOGLE_SERVICE_ACCOUNT_PATH",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
+    "GOOGLE_BEARER_TOKEN",
+)
+_AZURE_CREDENTIALS = {
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_ACCESS_KEY",
+    "AZURE_STORAGE_MASTER_KEY",
+    "AZURE_STORAGE_SAS_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_STORAGE_TOKEN",
+    "AZURE_STORAGE_CLIENT_ID",
+    "AZURE_CLIENT_ID",
+    "AZURE_IDENTITY_ENDPOINT",
+    "AZURE_MSI_ENDPOINT",
+    "AZURE_SKIP_SIGNATURE",
 }
 
 # Objects that come with one item of a listing's stream; and the least bytes of one item of a body's.
@@ -83,11 +116,50 @@ class ObjectStore:
     def __init__(self, address: StoreAddress) -> None:
         self._address = address
         with reported(address.url(""), "be reached", address):
-            self._store, endpoint = _open_bucket(address)
+            self._store, self.endpoint = _open_bucket(address)
         minutes = (address.access or AccessOptions()).give_up_after
-        self._budget = RetryBudget(minutes, endpoint, is_passing=is_passing, is_refused=is_refused, reason=reason_of)
+        self._budget = RetryBudget(
+            minutes, self.endpoint, is_passing=is_passing, is_refused=is_refused, reason=reason_of
+        )
 
     gives_ranges = True
+
+    @property
+    def bucket(self) -> Any:
+        """The bucket as obstore's functions take it; they are called in `ask`."""
+        return self._store
+
+    def close(self) -> None:
+        """Try nothing again from now on."""
+        self._budget.close()
+
+    def ask(self, key: str, what: str, request: Callable[[], Value], *, at_most_s: float | None = None) -> Value:
+        """Make a request, again and again while it fails in passing.
+
+        Args:
+            key: The object, which an error names.
+            what: What is done with it: "be listed".
+            request: Makes the request.
+            at_most_s: How long it is tried, if that is less than the store's options say.
+
+        Raises:
+            StorageError: It fails; also where there is no such object.
+        """
+        with reported(self._address.url(key), what, self._address):
+            return self._budget.call(request, at_most_s=at_most_s)
+
+    def find(self, key: str, what: str, request: Callable[[], Value]) -> Value | None:
+        """Make a request as `ask` does; return None if there is no such object."""
+
+        def found() -> Value | None:
+            try:
+                return request()
+            except FileNotFoundError as error:
+                if code_of(error) in NO_BUCKET_CODES:
+                    raise
+                return None
+
+        return self.ask(key, what, found)
 
     def head(self, key: str) -> RemoteStat | None:
         """Ask for the object's header."""
@@ -154,17 +226,16 @@ class ObjectStore:
 
     def _ask(self, key: str, what: str, request: Callable[[], Value]) -> Value | None:
         """Make a request, again and again while it fails in passing; return None if there is no such object."""
-        with reported(self._address.url(key), what, self._address):
+
+        def unchanged() -> Value:
             try:
-                return self._budget.call(request)
-            except FileNotFoundError as error:
-                if "NoSuchBucket" in str(error):
-                    raise
-                return None
+                return request()
             except Exception as error:
                 if is_precondition(error):
                     raise SourceChangedError(self._address.url(key)) from None
                 raise
+
+        return self.find(key, what, unchanged)
 
 
 # ---- obstore's answers ----------------------------------------------------------------------------------------------
@@ -236,8 +307,11 @@ def shared_store(address: StoreAddress) -> RemoteStore:
         return _stores[key]
 
 
-def require_obstore() -> None:
+def require_obstore(what: str = "recordings in stores and on web servers") -> None:
     """Check that obstore can be used in this process.
+
+    Args:
+        what: What it is used for.
 
     Raises:
         MissingExtraError: It is not installed.
@@ -248,10 +322,10 @@ def require_obstore() -> None:
     try:
         import obstore  # noqa: F401
     except ImportError as error:
-        raise MissingExtraError("recordings in stores and on web servers", "remote") from error
+        raise MissingExtraError(what, "remote") from error
     if _runtime_of not in (None, os.getpid()):
         raise StorageError(
-            "this process was forked from one that has read from a store, and cannot read from any",
+            "this process was forked from one that has used a store, and cannot use any",
             fix='Start worker processes by mp_context=multiprocessing.get_context("spawn").',
         )
     _runtime_of = os.getpid()
@@ -313,39 +387,53 @@ def _is_aws(endpoint: str) -> bool:
 def _open_gcs(address: StoreAddress) -> tuple[Any, str]:
     """Open a bucket of Google Cloud Storage with the application default credentials.
 
-    STORAGE_EMULATOR_HOST is the address of an emulator, as for Google's own clients; it is not signed for.
+    STORAGE_EMULATOR_HOST is the address of an emulator, as for Google's own clients; no credentials are looked for then
+    but those that the environment names.
     """
     from obstore.store import GCSStore
 
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
-    if not emulator:
-        store = GCSStore(address.name, client_options=client_options(), retry_config=RETRIES)
-        return store, "https://storage.googleapis.com"
-    endpoint = emulator if "://" in emulator else f"http://{emulator}"
-    store = GCSStore(
-        address.name,
-        base_url=endpoint,
-        skip_signature=True,
-        client_options=client_options(endpoint),
-        retry_config=RETRIES,
-    )
-    return store, endpoint
+    given: dict[str, Any] = {}
+    endpoint = os.environ.get("STORAGE_EMULATOR_HOST") or _GOOGLE
+    if endpoint != _GOOGLE:
+        endpoint = endpoint if "://" in endpoint else f"http://{endpoint}"
+        given["base_url"] = endpoint
+        if not any(os.environ.get(name) for name in _GOOGLE_CREDENTIALS):
+            # skip_signature is not enough: obstore would look for credentials to write with.
+            given["credential_provider"] = lambda: {"token": "", "expires_at": None}
+    # What is stored compressed is sent decompressed to who does not accept it so, whole and of another size
+    # (https://cloud.google.com/storage/docs/transcoding).
+    options = client_options(endpoint) | {"default_headers": {"Accept-Encoding": "gzip"}}
+    return GCSStore(address.name, client_options=options, retry_config=RETRIES, **given), endpoint
 
 
 def _open_azure(address: StoreAddress) -> tuple[Any, str]:
-    """Open a container with what the environment says of the account: AZURE_STORAGE_*."""
+    """Open a container with what the environment says of the account, as the Azure tools and obstore have it.
+
+    These are AZURE_STORAGE_CONNECTION_STRING; AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_ACCOUNT, and a key, a SAS or
+    an identity; else the login of the Azure CLI where that is installed, and the machine's own identity elsewhere.
+
+    Returns:
+        The container, and the account's address.
+    """
     from obstore.store import AzureStore
 
-    given: dict[str, Any] = _connection_string(os.environ.get("AZURE_STORAGE_CONNECTION_STRING", ""))
+    environment = os.environ
+    given = _connection_string(environment.get("AZURE_STORAGE_CONNECTION_STRING", ""))
+    for name, variable in (("account_name", "AZURE_STORAGE_ACCOUNT"), ("account_key", "AZURE_STORAGE_KEY")):
+        if environment.get(variable):
+            given.setdefault(name, environment[variable])
     if address.account:
-        given |= {"account_name": address.account}
+        given["account_name"] = address.account
     if address.query:
-        given |= {"sas_key": address.query}
-    endpoint = given.get("endpoint") or os.environ.get("AZURE_STORAGE_ENDPOINT") or os.environ.get("AZURE_ENDPOINT", "")
-    is_emulator = os.environ.get("AZURE_STORAGE_USE_EMULATOR", "").lower() in ("1", "true")
-    options = client_options("http://" if is_emulator else endpoint)
+        given["sas_key"] = address.query
+    endpoint = given.get("endpoint") or environment.get("AZURE_STORAGE_ENDPOINT") or environment.get("AZURE_ENDPOINT")
+    is_emulator = environment.get("AZURE_STORAGE_USE_EMULATOR", "").lower() in ("1", "true")
+    is_named = is_emulator or {"account_key", "sas_key"} & given.keys() or _AZURE_CREDENTIALS & environment.keys()
+    if not is_named and shutil.which("az"):
+        given["use_azure_cli"] = "true"
+    options = client_options("http://" if is_emulator else endpoint or "")
     store = AzureStore(address.name, client_options=options, retry_config=RETRIES, **given)
-    return store, endpoint or "https://blob.core.windows.net"
+    return store, (endpoint or f"https://{store.config.get('account_name')}.blob.core.windows.net").rstrip("/")
 
 
 def _connection_string(text: str) -> dict[str, Any]:
@@ -357,4 +445,8 @@ def _connection_string(text: str) -> dict[str, Any]:
         "SharedAccessSignature": "sas_key",
         "BlobEndpoint": "endpoint",
     }
-    return {name: fields[key] for key, name in names.items() if fields.get(key)}
+    found = {name: fields[key] for key, name in names.items() if fields.get(key)}
+    suffix, account = fields.get("EndpointSuffix"), fields.get("AccountName")
+    if suffix and account and "endpoint" not in found:
+        found["endpoint"] = f"{fields.get('DefaultEndpointsProtocol', 'https')}://{account}.blob.{suffix}"
+    return found

@@ -13,18 +13,22 @@ from lidarprep.storage.manifest import Manifest
 from lidarprep.storage.options import OBJECT_OPTIONS, SHOWN_OPTIONS, StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY, Store
 
+# What destinations in buckets begin with, without ://.
+BUCKETS = ("s3", "gs", "az")
+
 
 def open_store(destination: str, options: StorageOptions | None = None) -> Store:
-    """Open the store at a folder's path or at s3://bucket/prefix.
+    """Open the store at a folder's path, or at s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.
 
     Raises:
         RecipeError: The destination is malformed, cannot be signed for, or cannot heed an option.
         StorageError: The store cannot be reached.
+        MissingExtraError: It needs an extra that is not installed.
     """
     options = options or StorageOptions()
     scheme, separator, rest = destination.partition("://")
     # "s3:/bucket" and "gs:/bucket" are mistyped, not names of folders; "C:" would be one letter.
-    mistyped = re.match(r"[A-Za-z0-9+.-]{2,}:/", destination) if not separator else scheme.lower() != "s3"
+    mistyped = re.match(r"[A-Za-z0-9+.-]{2,}:/", destination) if not separator else scheme.lower() not in BUCKETS
     if scheme.lower() == "scale" and separator:
         raise RecipeError(
             f"{destination!r} is not a place that lidarprep can store at: Scale keeps files, and no manifest",
@@ -32,7 +36,8 @@ def open_store(destination: str, options: StorageOptions | None = None) -> Store
         )
     if mistyped or not destination:
         raise RecipeError(
-            f"{destination!r} is not a place that lidarprep can store at", fix="Name a folder, or s3://bucket/prefix."
+            f"{destination!r} is not a place that lidarprep can store at",
+            fix="Name a folder, or s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.",
         )
     if not separator:
         return FolderStore(destination, options)
@@ -40,16 +45,22 @@ def open_store(destination: str, options: StorageOptions | None = None) -> Store
         raise RecipeError(
             f"link_images (--link-images) is for a local folder, and {destination} is none", fix="Leave that out."
         )
-    from lidarprep.storage.s3 import S3Store  # brings boto3
+    if scheme.lower() == "s3":
+        from lidarprep.storage.s3 import S3Store  # brings boto3
 
-    return S3Store(rest, options)
+        return S3Store(rest, options)
+    from lidarprep.storage.object_store import CloudStore  # brings obstore
+
+    return CloudStore(destination, options)
 
 
 def load_manifest(path: str | PathLike[str], storage: StorageOptions | None = None) -> Manifest:
     """Read a manifest from a file, from the folder that holds it, or from s3://bucket/prefix[/manifest.json].
 
+    So it is read from gs:// and az://, too.
+
     Raises:
-        StorageError: It cannot be fetched from S3.
+        StorageError: It cannot be fetched from its bucket.
         FormatError: It cannot be read, or is not a manifest.
     """
     location = place_name(path)

@@ -1,1 +1,1 @@
-"""Servers of object stores for tests, on loopback: Azurite, a small one of Google Cloud Storage, and faults before them."""
+"""Servers of object stores on loopback: Azurite, a small one of Google Cloud Storage, and faults before them."""

@@ -1,8 +1,8 @@
 """A small server of Google Cloud Storage: the part of its XML API that clients of objects use, in memory.
 
 gcp-storage-emulator speaks the JSON API only, and obstore the XML API
-(https://cloud.google.com/storage/docs/xml-api/overview). What this server checks, a client cannot get wrong: tokens that
-a service account signs itself, signed URLs (V4), Content-MD5, generations of conditional writes, parts of uploads.
+(https://cloud.google.com/storage/docs/xml-api/overview). This server checks what a client may get wrong: tokens that a
+service account signs itself, signed URLs (V4), Content-MD5, generations of conditional writes, parts of uploads.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._list_uploads()
             case "GET", "":
                 return self._list()
-            case ("GET" | "HEAD"), _:
+            case (("GET" | "HEAD"), _):
                 return self._get()
             case "PUT", _ if "uploadId" in self.query:
                 upload = self._upload()
@@ -244,8 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, headers, gzip.decompress(stored.data)
         span = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         if span is None or self.command == "HEAD":
-            size = {"Content-Length": str(len(stored.data))}
-            return 200, headers | size, stored.data
+            return 200, headers | {"Content-Length": str(len(stored.data))}, stored.data
         size = len(stored.data)
         start = int(span[1]) if span[1] else max(0, size - int(span[2]))
         stop = min(size, int(span[2]) + 1) if span[1] and span[2] else size
