@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @o.takes(o.RECIPE, o.OPENING, o.CHECKS, o.STORAGE)
 def command(
-    scene: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file.")],
+    scene: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file; or its URL.")],
     out: Annotated[str, typer.Option(metavar="DEST", help="Folder, or s3://bucket/prefix.")],
     recipe: Annotated[str | None, typer.Option(metavar="FILE", help="A recipe (YAML); flags override it.")] = None,
     report: Annotated[
@@ -84,7 +84,8 @@ def prepare_scene(
 
     configure_malloc()
     with say_how_to_go_on(), progress("preparing", on_start=tell_of_compiling) as bar:
-        scene = open_scene(path, layout=layout, **{"points_frame": recipe.points_frame, **(opening or {})})
+        options = {"points_frame": recipe.points_frame, **(opening or {})}
+        scene = open_scene(path, layout=layout, access=storage, **options)
         refusal = None
         try:
             manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)

@@ -34,9 +34,9 @@ MOST_FRAMES_SHOWN = 20
 NARROWEST_MAP = 40
 
 
-@o.takes(o.OPENING, o.CHECKS)
+@o.takes(o.OPENING, o.CHECKS, o.ACCESS)
 def inspect(
-    path: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file.")],
+    path: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file; or its URL.")],
     json: o.Json = False,
     write_calibration: Annotated[
         Path | None,
@@ -51,7 +51,7 @@ def inspect(
     from lidarprep.scene.finding import refused, why_refused
 
     accept = flags["accept"] or ()
-    scene = open_scene(path, layout=flags["layout"], **o.opening_flags(flags))
+    scene = open_scene(path, layout=flags["layout"], access=o.access_from(flags), **o.opening_flags(flags))
     require_known(accept, scene.findings)
     with progress("reading") as bar:
         inspection = inspect_scene(
@@ -80,8 +80,9 @@ def layouts(json: o.Json = False) -> None:
         print_table("layouts", ("layout", "looks like"), list(looks.items()))
 
 
+@o.takes(o.ACCESS)
 def convert(
-    source: Annotated[str, typer.Argument(metavar="IN", help="A point file or an attachment.")],
+    source: Annotated[str, typer.Argument(metavar="IN", help="A point file or an attachment, or its URL.")],
     target: Annotated[str, typer.Argument(metavar="OUT", help="Any point file or attachment, by its suffix.")],
     intensity_scale: o.IntensityScale = None,
     precision: o.Precision = None,
@@ -93,6 +94,7 @@ def convert(
         typer.Option(metavar="NAME,…", help="Columns of IN, if it names none: x,y,z,_,intensity; _ skips one."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT, if it is there.")] = False,
+    **flags: Any,
 ) -> None:
     """Convert one point file or attachment to another; what is dropped is named."""
     from lidarprep.convert import convert
@@ -107,6 +109,7 @@ def convert(
             frame=frame,
             columns=columns,
             overwrite=overwrite,
+            access=o.access_from(flags),
             progress=bar.reach,
         )
     print_notes(conversion.notes)

@@ -67,7 +67,7 @@ def _repaired(
     tell_of_compiling()
     opening = {"points_frame": manifest.recipe.get("points_frame"), **o.opening_flags(flags)}
     with say_how_to_go_on(), progress("repairing") as bar:
-        scene = open_scene(path, layout=flags["layout"], **opening)
+        scene = open_scene(path, layout=flags["layout"], access=storage, **opening)
         done = repair(manifest, scene, storage, findings=found.findings, progress=bar)
     if done.restored:
         say(f"{counted(len(done.restored), 'object')} restored")

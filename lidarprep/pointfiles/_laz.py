@@ -11,7 +11,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from lidarprep.errors import FormatError, MissingExtraError
 from lidarprep.pointfiles._files import cut_short
 from lidarprep.pointfiles._las_header import LasHeader
+from lidarprep.remote import AnyPath
 
 try:
     import lazrs
@@ -58,7 +58,7 @@ class LazRecords:
         FormatError: The chunks do not fit the file, or hold fewer points than the header promises.
     """
 
-    def __init__(self, path: Path, stream: BinaryIO, header: LasHeader, *, scan: bool = False) -> None:
+    def __init__(self, path: AnyPath, stream: BinaryIO, header: LasHeader, *, scan: bool = False) -> None:
         self.path = path
         self.header = header
         if header.count == 0:

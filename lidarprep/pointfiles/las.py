@@ -27,6 +27,7 @@ from lidarprep.pointfiles._gps_time import GpsTimes
 from lidarprep.pointfiles._las_header import LasHeader, read_header
 from lidarprep.pointfiles.fields import plain_name
 from lidarprep.pointfiles.timestamps import ADJUSTED_BY_S, GPS_EPOCH_UNIX_S, adjusted_gps_seconds
+from lidarprep.remote import AnyPath
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ _EXTRA_COLUMNS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
 }
 
 
-def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
+def read(path: AnyPath, frame: ReferenceFrame = "ego") -> PointCloud:
     """Read a LAS or LAZ file.
 
     GPS times become nanoseconds since the Unix epoch. Only seconds of a week that the file does not name remain what
@@ -71,7 +72,9 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
         return _cloud(path, header, _records(path, stream, header), header.count, frame)
 
 
-def read_chunks(path: Path, frame: ReferenceFrame = "ego", points_per_chunk: int = 1_000_000) -> Iterator[PointCloud]:
+def read_chunks(
+    path: AnyPath, frame: ReferenceFrame = "ego", points_per_chunk: int = 1_000_000
+) -> Iterator[PointCloud]:
     """Read a LAS or LAZ file in chunks, in file order, with one chunk in memory; together they equal `read`.
 
     A file in which times, classes or colours are not recorded, or colours have 8 bits, is scanned once before. Others
@@ -159,7 +162,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
 class _PlainRecords:
     """The records of an uncompressed file, in order."""
 
-    def __init__(self, path: Path, stream: BinaryIO, header: LasHeader) -> None:
+    def __init__(self, path: AnyPath, stream: BinaryIO, header: LasHeader) -> None:
         self.path = path
         self.stream = stream
         self.header = header
@@ -180,7 +183,7 @@ class _PlainRecords:
             yield part
 
 
-def _records(path: Path, stream: BinaryIO, header: LasHeader, *, scan: bool = False) -> Records:
+def _records(path: AnyPath, stream: BinaryIO, header: LasHeader, *, scan: bool = False) -> Records:
     if header.laz_record is None:
         return _PlainRecords(path, stream, header)
     from lidarprep.pointfiles._laz import LazRecords
@@ -234,7 +237,7 @@ def _scan(records: Records, header: LasHeader) -> _Content:
 
 
 def _cloud(
-    path: Path,
+    path: AnyPath,
     header: LasHeader,
     records: Records,
     count: int,

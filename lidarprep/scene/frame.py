@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from math import isfinite
 from typing import Any, Literal, TypeVar
 
 from lidarprep.errors import SceneError
+from lidarprep.remote import AnyPath, RemotePath
 from lidarprep.scene.camera import Camera, CameraImage
 from lidarprep.scene.finding import Finding
 from lidarprep.scene.points import PointCloud, RadarPoints, ReferenceFrame
@@ -57,11 +58,13 @@ class SourceFile:
         location: Path or URL.
         bytes: Size of the file; None where it is unknown.
         version: Modification time in nanoseconds, or the ETag of a URL; "" where neither is known.
+        path: The object of a store, by which it is fetched ahead; whatever is read of it is of that version.
     """
 
     location: str
     bytes: int | None = None
     version: str = ""
+    path: RemotePath | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,6 +200,7 @@ class Scene:
         points_frame_is_certain: Whether the format itself says what `points_frame` is, as an attachment's does.
         motion_compensated: Whether points are known to be in ego at their frame's timestamp, whenever they were seen.
         opened_with: Options that it was opened with and that may change its points, by name, where they were given.
+        path: What it was opened by, to read what else belongs to it; None where it was made otherwise.
     """
 
     source: str
@@ -212,6 +216,7 @@ class Scene:
     points_frame_is_certain: bool = False
     opened_with: tuple[tuple[str, Any], ...] = ()
     findings: tuple[Finding, ...] = ()
+    path: AnyPath | None = None
 
     def with_points_in(self, points_frame: Literal["ego", "world"]) -> Scene:
         """Copy the recording with its points taken to be in that frame of reference."""

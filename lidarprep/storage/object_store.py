@@ -6,20 +6,23 @@ import contextlib
 import hashlib
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
 from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
 from lidarprep.remote.address import parse_url
-from lidarprep.remote.faults import status_of
-from lidarprep.remote.stores import ObjectStore, require_obstore
+from lidarprep.remote.bucket import Bucket
+from lidarprep.remote.faults import NO_BUCKET_CODES, code_of, status_of
+from lidarprep.remote.stores import require_obstore
 from lidarprep.storage.files import temporary_file_of_the_system
 from lidarprep.storage.options import ACCESS_OPTIONS, StorageOptions
 from lidarprep.storage.store import CACHE_PREFIX, FetchUrl, ObjectInfo, in_threads
+
+Value = TypeVar("Value")
 
 # A file is sent in parts of so many bytes, of which so many are in memory at once.
 _PART = 8 * 2**20
@@ -60,8 +63,7 @@ class CloudStore:
         self.options = options
         _require_heeded(self._address.scheme, destination, options)
         require_obstore("destinations of gs:// and az://")
-        self._objects = ObjectStore(self._address)
-        self._bucket = self._objects.bucket
+        self._bucket = Bucket(self._address)
         self._is_checked = False
 
     def __repr__(self) -> str:
@@ -73,7 +75,7 @@ class CloudStore:
             return
         key = f"{CACHE_PREFIX}check"
         data = b"lidarprep checks whether it may store here.\n"
-        self._ask("", "be listed", lambda: self._bucket.list_with_delimiter(self._full(key)), at_most_s=_CHECK_S)
+        self._ask("", "be listed", lambda bucket: bucket.list_with_delimiter(self._full(key)), at_most_s=_CHECK_S)
         headers = self._attributes("frames/check", "text/plain")
         self._put(key, data, headers, at_most_s=_CHECK_S)
         self._delete(key, at_most_s=_CHECK_S)
@@ -106,8 +108,8 @@ class CloudStore:
         path, full = Path(file.name), self._full(key)
         attributes = self._attributes(key, content_type)
 
-        def upload() -> int:
-            self._bucket.put(
+        def upload(bucket: Any) -> int:
+            bucket.put(
                 full,
                 path,
                 attributes=attributes,
@@ -115,7 +117,7 @@ class CloudStore:
                 chunk_size=_PART,
                 max_concurrency=_PARTS_AT_ONCE,
             )
-            size: int = self._bucket.head(full)["size"]
+            size: int = bucket.head(full)["size"]
             return size
 
         stored, size = self._ask(key, "be stored", upload), path.stat().st_size
@@ -135,9 +137,9 @@ class CloudStore:
         full = self._full(folder).rstrip("/")
         own = len(self._full(""))
         if prefix and not beginning:
-            found = ((key[own:], stat) for key, stat in self._objects.list_all(full))
+            found = ((key[own:], stat) for key, stat in self._bucket.list_all(full))
         else:
-            _, objects = self._objects.list_folder(full)
+            _, objects = self._bucket.list_folder(full)
             keys = ((f"{folder}/{name}".lstrip("/"), stat) for name, stat in objects.items())
             found = ((key, stat) for key, stat in keys if stat is not None and key.startswith(prefix))
         return {key: ObjectInfo(stat.st_size, stat.st_mtime_ns / 1e9) for key, stat in found}
@@ -166,9 +168,9 @@ class CloudStore:
         mode = "create" if if_version is None else {of_version: if_version}
         full, attributes = self._full(key), self._attributes(key, "application/json", is_mutable=True)
 
-        def put() -> bool:
+        def put(bucket: Any) -> bool:
             try:
-                self._bucket.put(full, data, mode=mode, attributes=attributes, tags=self._tags(), use_multipart=False)
+                bucket.put(full, data, mode=mode, attributes=attributes, tags=self._tags(), use_multipart=False)
             except (AlreadyExistsError, PreconditionError):
                 return False
             return True
@@ -199,22 +201,22 @@ class CloudStore:
 
         lasts = timedelta(hours=hours)
         expires_at = int(time.time() + lasts.total_seconds())
-        url = self._ask(key, "be signed for", lambda: obstore.sign(self._bucket, "GET", self._full(key), lasts))
+        url = self._ask(key, "be signed for", lambda bucket: obstore.sign(bucket, "GET", self._full(key), lasts))
         return FetchUrl(url, expires_at)
 
     def close(self) -> None:
         """Try nothing again from now on."""
-        self._objects.close()
+        self._bucket.close()
 
     @property
     def _web(self) -> str:
-        return f"{self._objects.endpoint}/{self._address.name}"
+        return f"{self._bucket.endpoint}/{self._address.name}"
 
     def _full(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 
-    def _ask(self, key: str, what: str, request: Any, *, at_most_s: float | None = None) -> Any:
-        return self._objects.ask(self._full(key).rstrip("/"), what, request, at_most_s=at_most_s)
+    def _ask(self, key: str, what: str, request: Callable[[Any], Value], *, at_most_s: float | None = None) -> Value:
+        return self._bucket.ask(self._full(key).rstrip("/"), what, request, at_most_s=at_most_s)
 
     def _fetch(self, key: str, start: int = 0, stop: int | None = None) -> tuple[bytes, str] | None:
         """Return an object's bytes and its version; none that begin after its end."""
@@ -224,33 +226,37 @@ class CloudStore:
         elif start:
             options["range"] = {"offset": start}
 
-        def fetch() -> tuple[bytes, str] | None:
+        def fetch(bucket: Any) -> tuple[bytes, str] | None:
             try:
-                answer = self._bucket.get(self._full(key), options=options)
+                answer = bucket.get(self._full(key), options=options)
+            except FileNotFoundError as error:
+                if code_of(error) in NO_BUCKET_CODES:
+                    raise
+                return None
             except Exception as error:
-                if status_of(error) == 416:
+                if status_of(error) == 416 or "Wanted range starting at" in str(error):
                     return b"", ""
                 raise
             meta = answer.meta
             version = meta["version"] if self._address.scheme == "gs" else meta["e_tag"]
             return bytes(answer.bytes()), version or ""
 
-        return self._objects.find(self._full(key), "be fetched", fetch)
+        return self._ask(key, "be fetched", fetch)
 
     def _put(self, key: str, data: bytes, attributes: dict[str, str], *, at_most_s: float | None = None) -> Any:
         return self._ask(
             key,
             "be stored",
-            lambda: self._bucket.put(
+            lambda bucket: bucket.put(
                 self._full(key), data, attributes=attributes, tags=self._tags(), use_multipart=False
             ),
             at_most_s=at_most_s,
         )
 
     def _delete(self, key: str, *, at_most_s: float | None = None) -> None:
-        def delete() -> None:
+        def delete(bucket: Any) -> None:
             with contextlib.suppress(FileNotFoundError):
-                self._bucket.delete(self._full(key))
+                bucket.delete(self._full(key))
 
         self._ask(key, "be deleted", delete, at_most_s=at_most_s)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lidarprep.errors import FormatError, ManifestConflictError, RecipeError, place_name
+from lidarprep.remote import as_path
 from lidarprep.storage.folder import FolderStore
 from lidarprep.storage.manifest import Manifest
 from lidarprep.storage.options import OBJECT_OPTIONS, SHOWN_OPTIONS, StorageOptions
@@ -55,17 +56,19 @@ def open_store(destination: str, options: StorageOptions | None = None) -> Store
 
 
 def load_manifest(path: str | PathLike[str], storage: StorageOptions | None = None) -> Manifest:
-    """Read a manifest from a file, from the folder that holds it, or from s3://bucket/prefix[/manifest.json].
+    """Read a manifest from a file, or from the folder that holds it, on the disk or by a URL.
 
-    So it is read from gs:// and az://, too.
+    That of a web server can be looked at and submitted; nothing is stored there.
 
     Raises:
-        StorageError: It cannot be fetched from its bucket.
+        StorageError: It cannot be fetched.
         FormatError: It cannot be read, or is not a manifest.
     """
     location = place_name(path)
     if "://" not in location:
-        return Manifest.load(location)
+        return Manifest.load(path)
+    if location.lower().startswith(("http://", "https://")):
+        return Manifest.load(as_path(path, storage))
     store = open_store(location.removesuffix(f"/{MANIFEST_KEY}").rstrip("/"), storage)
     found = store.read_current(MANIFEST_KEY)
     location = store.location(MANIFEST_KEY)

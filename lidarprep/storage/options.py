@@ -107,7 +107,7 @@ class StorageOptions(AccessOptions):
             raise ValueError("kms_key is for the encryption aws:kms; give sse: aws:kms (--sse aws:kms) with it")
         if self.gzip and self.url_base is None and self.presign_hours is None:
             raise ValueError(
-                "gzip needs url_base or presign_hours: what is read from a bucket's own URLs is not decompressed on its way"
+                "gzip needs url_base or presign_hours: what is read by a bucket's own URLs is not decompressed"
             )
         if self.storage_class in _ARCHIVES:
             raise ValueError(f"objects of the storage_class {self.storage_class} cannot be fetched for hours")

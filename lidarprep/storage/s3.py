@@ -16,7 +16,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
-from lidarprep.storage._s3_faults import RetryBudget, code_of, is_missing, reported
+from lidarprep.remote.boto_faults import code_of, is_missing, reported, retry_budget
 from lidarprep.storage._s3_session import shared_session
 from lidarprep.storage.files import temporary_file_of_the_system
 from lidarprep.storage.keys import is_content_key
@@ -66,7 +66,7 @@ class S3Store:
                 raise StorageError(
                     f"s3://{self.bucket} cannot be reached: {error}", fix="Check --endpoint-url."
                 ) from error
-        self._budget = RetryBudget(options.give_up_after, endpoint)
+        self._budget = retry_budget(options.give_up_after, endpoint)
         self._is_checked = False
         self._transfer = TransferConfig(multipart_threshold=_IN_PARTS_FROM, multipart_chunksize=_PART)
 
@@ -220,7 +220,7 @@ class S3Store:
             params = {"Bucket": self.bucket, "Key": self._full(key), **self._payer}
             seconds = round(hours * 3600)
             url = self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
-            credentials_expire_at = self._session.expires_at()
+            credentials_expire_at = self._session.aws.expires_at()
         expires_at = time.time() + seconds
         return FetchUrl(url, int(min(expires_at, credentials_expire_at or expires_at)))
 

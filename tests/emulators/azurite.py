@@ -6,6 +6,7 @@ the time that a SAS may be used from, and tells no version of an object but its 
 
 from __future__ import annotations
 
+import atexit
 import base64
 import fcntl
 import hashlib
@@ -13,7 +14,6 @@ import hmac
 import re
 import shutil
 import subprocess
-import threading
 from email.utils import formatdate
 from functools import cache
 from pathlib import Path
@@ -51,14 +51,19 @@ def server() -> str:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    atexit.register(_end, process)
     assert process.stdout is not None
     said = []
     for line in process.stdout:
         said.append(line)
         if "successfully listens on" in line:
-            threading.Thread(target=process.stdout.read, daemon=True).start()
             return f"{line.split()[-1]}/{ACCOUNT}"
     raise AssertionError(f"Azurite does not start: {''.join(said)}")
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
 
 
 def _installed() -> Path:

@@ -113,5 +113,5 @@ def az_cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing be waited for between two attempts of obstore or of the budget."""
     short = {"max_retries": 0, "retry_timeout": timedelta(seconds=60)}
-    monkeypatch.setattr("lidarprep.remote.stores.RETRIES", short)
+    monkeypatch.setattr("lidarprep.remote.clouds.RETRIES", short)
     monkeypatch.setattr("lidarprep.remote.retries.wait_random_exponential", lambda **_: wait_fixed(0.001))
