@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from lidarprep.errors import StorageError
 from lidarprep.remote.address import RemoteStat, StoreAddress
+from lidarprep.remote.clouds import open_azure, open_gcs
 from lidarprep.remote.faults import EXPIRED_CODES, code_of, reported
 from lidarprep.remote.options import AccessOptions
 from lidarprep.remote.store import RETRIES, RemoteStore, client_options, stat_of
@@ -35,6 +35,25 @@ class Bucket(RemoteStore):
         with reported(address.url(""), "be reached", address):
             self._store, endpoint = open_bucket(address)
         super().__init__(address, endpoint)
+
+    def ask(self, key: str, what: str, request: Callable[[Any], Value], *, at_most_s: float | None = None) -> Value:
+        """Make a request that writes, again and again while it fails in passing.
+
+        Args:
+            key: The object, which an error names.
+            what: What cannot be done with it if the request fails: "be stored".
+            request: Makes it, of obstore's store.
+            at_most_s: How long it is tried, if that is less than the options say.
+
+        Raises:
+            StorageError: It fails; also where there is no such object.
+        """
+        with reported(self.address.url(key), what, self.address):
+            return self._budget.call(lambda: request(self._store), at_most_s=at_most_s)
+
+    def close(self) -> None:
+        """Try nothing again from now on."""
+        self._budget.close()
 
     def _get(self, key: str, options: dict[str, Any] | None) -> Any:
         return self._store.get(key, options=options)
@@ -152,8 +171,8 @@ def open_bucket(address: StoreAddress) -> tuple[Any, str]:
         case "s3":
             return _open_s3(address)
         case "gs":
-            return _open_gcs(address)
-    return _open_azure(address)
+            return open_gcs(address)
+    return open_azure(address)
 
 
 def _open_s3(address: StoreAddress) -> tuple[Any, str]:
@@ -215,53 +234,3 @@ def _raise_failure(store: Any, place: str, what: str) -> None:
 def _is_aws(endpoint: str) -> bool:
     host = urlsplit(endpoint).hostname or ""
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-
-
-def _open_gcs(address: StoreAddress) -> tuple[Any, str]:
-    """Open a bucket of Google Cloud Storage with the application default credentials.
-
-    STORAGE_EMULATOR_HOST is the address of an emulator, as for Google's own clients; it is not signed for.
-    """
-    from obstore.store import GCSStore
-
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
-    if not emulator:
-        store = GCSStore(address.name, client_options=client_options(), retry_config=RETRIES)
-        return store, "https://storage.googleapis.com"
-    endpoint = emulator if "://" in emulator else f"http://{emulator}"
-    store = GCSStore(
-        address.name,
-        base_url=endpoint,
-        skip_signature=True,
-        client_options=client_options(endpoint),
-        retry_config=RETRIES,
-    )
-    return store, endpoint
-
-
-def _open_azure(address: StoreAddress) -> tuple[Any, str]:
-    """Open a container with what the environment says of the account: AZURE_STORAGE_*."""
-    from obstore.store import AzureStore
-
-    given: dict[str, Any] = _connection_string(os.environ.get("AZURE_STORAGE_CONNECTION_STRING", ""))
-    if address.account:
-        given |= {"account_name": address.account}
-    if address.query:
-        given |= {"sas_key": address.query}
-    endpoint = given.get("endpoint") or os.environ.get("AZURE_STORAGE_ENDPOINT") or os.environ.get("AZURE_ENDPOINT", "")
-    is_emulator = os.environ.get("AZURE_STORAGE_USE_EMULATOR", "").lower() in ("1", "true")
-    options = client_options("http://" if is_emulator else endpoint)
-    store = AzureStore(address.name, client_options=options, retry_config=RETRIES, **given)
-    return store, endpoint or "https://blob.core.windows.net"
-
-
-def _connection_string(text: str) -> dict[str, Any]:
-    """Return what a connection string of Azure says, by obstore's names."""
-    fields = dict(part.split("=", 1) for part in text.split(";") if "=" in part)
-    names = {
-        "AccountName": "account_name",
-        "AccountKey": "account_key",
-        "SharedAccessSignature": "sas_key",
-        "BlobEndpoint": "endpoint",
-    }
-    return {name: fields[key] for key, name in names.items() if fields.get(key)}
