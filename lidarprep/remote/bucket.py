@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from lidarprep.errors import StorageError
 from lidarprep.remote.address import RemoteStat, StoreAddress
+from lidarprep.remote.clouds import open_azure, open_gcs
 from lidarprep.remote.faults import EXPIRED_CODES, code_of, reported
 from lidarprep.remote.options import AccessOptions
 from lidarprep.remote.store import RETRIES, RemoteStore, client_options, stat_of
@@ -36,6 +36,25 @@ class Bucket(RemoteStore):
             self._store, endpoint = open_bucket(address)
         super().__init__(address, endpoint)
 
+    def ask(self, key: str, what: str, request: Callable[[Any], Value], *, at_most_s: float | None = None) -> Value:
+        """Make a request that writes, again and again while it fails in passing.
+
+        Args:
+            key: The object, which an error names.
+            what: What cannot be done with it if the request fails: "be stored".
+            request: Makes it, of obstore's store.
+            at_most_s: How long it is tried, if that is less than the options say.
+
+        Raises:
+            StorageError: It fails; also where there is no such object.
+        """
+        with reported(self.address.url(key), what, self.address):
+            return self._budget.call(lambda: request(self._store), at_most_s=at_most_s)
+
+    def close(self) -> None:
+        """Try nothing again from now on."""
+        self._budget.close()
+
     def _get(self, key: str, options: dict[str, Any] | None) -> Any:
         return self._store.get(key, options=options)
 
@@ -50,23 +69,64 @@ class Bucket(RemoteStore):
                 stream = self._store.list(key or None, offset=last, chunk_size=_LISTED_AT_ONCE)
             try:
                 return next(stream, ())
-            except Exception:
+            except Exception as error:
                 stream = None  # it has ended
+                self._raise_if_odd(error)
                 raise
 
-        while page := self._ask(key, "be listed", next_page):
-            for meta in page:
-                yield meta["path"], stat_of(meta)
-            last = page[-1]["path"]
+        try:
+            while page := self._ask(key, "be listed", next_page):
+                for meta in page:
+                    yield meta["path"], stat_of(meta)
+                last = page[-1]["path"]
+        except _OddKeyError:
+            for _, objects in self._pages_by_boto(key, {}):
+                yield from objects.items()
 
     def list_folder(self, key: str) -> tuple[list[str], dict[str, RemoteStat | None]]:
         """List one folder, by a delimiter."""
-        found = self._ask(key, "be listed", lambda: self._store.list_with_delimiter(key or None))
+
+        def list_it() -> Any:
+            try:
+                return self._store.list_with_delimiter(key or None)
+            except Exception as error:
+                self._raise_if_odd(error)
+                raise
+
+        skip = len(key) + 1 if key else 0
+        try:
+            found = self._ask(key, "be listed", list_it)
+        except _OddKeyError:
+            folders: list[str] = []
+            of_folder: dict[str, RemoteStat | None] = {}
+            for prefixes, objects in self._pages_by_boto(key, {"Delimiter": "/"}):
+                folders += [prefix[skip:] for prefix in prefixes]
+                of_folder |= {name[skip:]: stat for name, stat in objects.items()}
+            return folders, of_folder
         if found is None:
             return [], {}
-        skip = len(key) + 1 if key else 0
         folders = [prefix[skip:] for prefix in found["common_prefixes"]]
         return folders, {meta["path"][skip:]: stat_of(meta) for meta in found["objects"]}
+
+    def _raise_if_odd(self, error: Exception) -> None:
+        if type(error).__name__ == "InvalidPathError" and self.address.scheme == "s3":
+            raise _OddKeyError from None
+
+    def _pages_by_boto(self, key: str, options: dict[str, str]) -> Iterator[tuple[list[str], dict[str, RemoteStat]]]:
+        """List by boto, page by page, and pass over keys that are no paths: obstore gives up at "a//b"."""
+        from lidarprep.remote import boto_faults
+        from lidarprep.remote.aws import pages_of
+
+        access = self.address.access or AccessOptions()
+        with boto_faults.reported(self.address.url(key), "be listed"):
+            for page in pages_of(access, self.address.name, f"{key}/" if key else "", options):
+                prefixes = [one["Prefix"].removesuffix("/") for one in page.get("CommonPrefixes", ())]
+                objects = {
+                    one["Key"]: RemoteStat.of(one["Size"], round(one["LastModified"].timestamp() * 1e9), one["ETag"])
+                    for one in page.get("Contents", ())
+                    if _is_path(one["Key"])
+                }
+                yield [prefix for prefix in prefixes if _is_path(prefix)], objects
 
     def _ask(self, key: str, what: str, request: Callable[[], Value]) -> Value | None:
         """Make a request; where the credentials have run out, once more with those that can be had now."""
@@ -97,14 +157,22 @@ class Bucket(RemoteStore):
             return True
 
 
+class _OddKeyError(Exception):
+    """A listing has a key that is no path."""
+
+
+def _is_path(key: str) -> bool:
+    return not any(part in ("", ".", "..") for part in key.split("/"))
+
+
 def open_bucket(address: StoreAddress) -> tuple[Any, str]:
     """Open a bucket; return obstore's store, and the endpoint."""
     match address.scheme:
         case "s3":
             return _open_s3(address)
         case "gs":
-            return _open_gcs(address)
-    return _open_azure(address)
+            return open_gcs(address)
+    return open_azure(address)
 
 
 def _open_s3(address: StoreAddress) -> tuple[Any, str]:
@@ -166,53 +234,3 @@ def _raise_failure(store: Any, place: str, what: str) -> None:
 def _is_aws(endpoint: str) -> bool:
     host = urlsplit(endpoint).hostname or ""
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-
-
-def _open_gcs(address: StoreAddress) -> tuple[Any, str]:
-    """Open a bucket of Google Cloud Storage with the application default credentials.
-
-    STORAGE_EMULATOR_HOST is the address of an emulator, as for Google's own clients; it is not signed for.
-    """
-    from obstore.store import GCSStore
-
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
-    if not emulator:
-        store = GCSStore(address.name, client_options=client_options(), retry_config=RETRIES)
-        return store, "https://storage.googleapis.com"
-    endpoint = emulator if "://" in emulator else f"http://{emulator}"
-    store = GCSStore(
-        address.name,
-        base_url=endpoint,
-        skip_signature=True,
-        client_options=client_options(endpoint),
-        retry_config=RETRIES,
-    )
-    return store, endpoint
-
-
-def _open_azure(address: StoreAddress) -> tuple[Any, str]:
-    """Open a container with what the environment says of the account: AZURE_STORAGE_*."""
-    from obstore.store import AzureStore
-
-    given: dict[str, Any] = _connection_string(os.environ.get("AZURE_STORAGE_CONNECTION_STRING", ""))
-    if address.account:
-        given |= {"account_name": address.account}
-    if address.query:
-        given |= {"sas_key": address.query}
-    endpoint = given.get("endpoint") or os.environ.get("AZURE_STORAGE_ENDPOINT") or os.environ.get("AZURE_ENDPOINT", "")
-    is_emulator = os.environ.get("AZURE_STORAGE_USE_EMULATOR", "").lower() in ("1", "true")
-    options = client_options("http://" if is_emulator else endpoint)
-    store = AzureStore(address.name, client_options=options, retry_config=RETRIES, **given)
-    return store, endpoint or "https://blob.core.windows.net"
-
-
-def _connection_string(text: str) -> dict[str, Any]:
-    """Return what a connection string of Azure says, by obstore's names."""
-    fields = dict(part.split("=", 1) for part in text.split(";") if "=" in part)
-    names = {
-        "AccountName": "account_name",
-        "AccountKey": "account_key",
-        "SharedAccessSignature": "sas_key",
-        "BlobEndpoint": "endpoint",
-    }
-    return {name: fields[key] for key, name in names.items() if fields.get(key)}

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from lidarprep.errors import SourceChangedError, StorageError
 from lidarprep.remote.address import RemoteStat, StoreAddress
-from lidarprep.remote.faults import is_passing, is_precondition, is_refused, reason_of, reported
+from lidarprep.remote.faults import (
+    NO_BUCKET_CODES,
+    code_of,
+    is_passing,
+    is_precondition,
+    is_refused,
+    reason_of,
+    reported,
+)
 from lidarprep.remote.options import AccessOptions
 from lidarprep.remote.retries import RetryBudget
 
@@ -49,6 +57,7 @@ class RemoteStore(ABC):
 
     def __init__(self, address: StoreAddress, endpoint: str) -> None:
         self.address = address
+        self.endpoint = endpoint
         minutes = (address.access or AccessOptions()).give_up_after
         self._budget = RetryBudget(minutes, endpoint, is_passing=is_passing, is_refused=is_refused, reason=reason_of)
 
@@ -109,7 +118,7 @@ class RemoteStore(ABC):
             try:
                 return self._budget.call(request)
             except FileNotFoundError as error:
-                if "NoSuchBucket" in str(error):
+                if code_of(error) in NO_BUCKET_CODES:
                     raise
                 return None
             except Exception as error:

@@ -38,8 +38,11 @@ def shared_store(address: StoreAddress) -> RemoteStore:
         return _stores[key]
 
 
-def require_obstore() -> None:
+def require_obstore(what: str = "recordings in stores and on web servers") -> None:
     """Check that obstore can be used in this process.
+
+    Args:
+        what: What it is used for.
 
     Raises:
         MissingExtraError: It is not installed.
@@ -50,10 +53,10 @@ def require_obstore() -> None:
     try:
         import obstore  # noqa: F401
     except ImportError as error:
-        raise MissingExtraError("recordings in stores and on web servers", "remote") from error
+        raise MissingExtraError(what, "remote") from error
     if _runtime_of not in (None, os.getpid()):
         raise StorageError(
-            "this process was forked from one that has read from a store, and cannot read from any",
+            "this process was forked from one that has used a store, and cannot use any",
             fix='Start worker processes by mp_context=multiprocessing.get_context("spawn").',
         )
     _runtime_of = os.getpid()
