@@ -55,8 +55,8 @@ def prune(
     their attachments: prune when they are done.
 
     Args:
-        out: A folder, or s3://bucket/prefix.
-        storage: How S3 is reached.
+        out: A folder, or s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.
+        storage: How the store is reached.
         dry_run: Whether to delete nothing, and only tell what would be.
         everything: Whether to delete what unfinished runs have left, too, whatever its age. Only for a destination
             where no run is under way.
@@ -68,7 +68,7 @@ def prune(
     """
     store = open_store(fspath(out), storage)
     now = time.time()
-    found = store.read_manifest()
+    found = store.read_current(MANIFEST_KEY)
     if found is None and not everything:
         raise RecipeError(
             f"{fspath(out)} has no {MANIFEST_KEY}: a run there is unfinished, or it is not a destination",

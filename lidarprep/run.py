@@ -72,7 +72,7 @@ def run(
     if recipe.task is not None:
         check_task(recipe.recipe, recipe.task)
     opening = vars(recipe.opening) | {"points_frame": recipe.recipe.points_frame or recipe.opening.points_frame}
-    scene = open_scene(recipe.scene, layout=recipe.layout, **opening)
+    scene = open_scene(recipe.scene, layout=recipe.layout, access=recipe.storage, **opening)
     manifest = prepare(
         scene,
         recipe.recipe,

@@ -30,9 +30,20 @@ def read_yaml(path: str | PathLike[str], what: str) -> dict[str, Any]:
         RecipeError: The file is missing, is not YAML, or does not hold a mapping.
     """
     try:
-        data = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+        content = Path(path).read_bytes()
     except OSError as error:
         raise RecipeError(f"{path}: {what} cannot be read: {error.strerror or error}") from error
+    return parse_yaml(content, path, what)
+
+
+def parse_yaml(content: bytes, path: str | PathLike[str], what: str) -> dict[str, Any]:
+    """Read a mapping from the content of a YAML or JSON file; its path and `what` name it in errors.
+
+    Raises:
+        RecipeError: It is not YAML in UTF-8, or does not hold a mapping.
+    """
+    try:
+        data = yaml.load(content.decode("utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: {what} is not UTF-8: {error}") from error
     except yaml.YAMLError as error:

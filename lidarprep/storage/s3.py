@@ -6,9 +6,8 @@ import base64
 import contextlib
 import hashlib
 import io
-import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlencode
@@ -17,12 +16,12 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
-from lidarprep.storage._s3_faults import RetryBudget, code_of, is_missing, reported
+from lidarprep.remote.boto_faults import code_of, is_missing, reported, retry_budget
 from lidarprep.storage._s3_session import shared_session
-from lidarprep.storage.files import of_the_disk
+from lidarprep.storage.files import temporary_file_of_the_system
 from lidarprep.storage.keys import is_content_key
 from lidarprep.storage.options import StorageOptions
-from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, FetchUrl, ObjectInfo, in_threads
+from lidarprep.storage.store import CACHE_PREFIX, FetchUrl, ObjectInfo, in_threads
 
 Value = TypeVar("Value")
 
@@ -67,7 +66,7 @@ class S3Store:
                 raise StorageError(
                     f"s3://{self.bucket} cannot be reached: {error}", fix="Check --endpoint-url."
                 ) from error
-        self._budget = RetryBudget(options.give_up_after, endpoint)
+        self._budget = retry_budget(options.give_up_after, endpoint)
         self._is_checked = False
         self._transfer = TransferConfig(multipart_threshold=_IN_PARTS_FROM, multipart_chunksize=_PART)
 
@@ -102,12 +101,9 @@ class S3Store:
         else:
             self._put(key, data, headers, sha256=sha256)
 
-    @contextlib.contextmanager
-    def temporary_file(self) -> Iterator[BinaryIO]:
+    def temporary_file(self) -> contextlib.AbstractContextManager[BinaryIO]:
         """Open a file in the system's folder for temporary ones."""
-        fix = "Make room there, or name another folder by the environment variable TMPDIR."
-        with of_the_disk(tempfile.gettempdir(), fix), tempfile.NamedTemporaryFile(prefix="lidarprep-") as file:
-            yield file  # type: ignore[misc]  # a file but for its class
+        return temporary_file_of_the_system()
 
     def put_file(self, key: str, file: BinaryIO, content_type: str, *, sha256: str) -> None:
         """Send the file in parts, of which each is read from the disk when its turn comes."""
@@ -169,40 +165,40 @@ class S3Store:
                 return
             marker = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
-    def read_manifest(self) -> tuple[bytes, str] | None:
-        """Fetch the manifest; its version is its ETag."""
+    def read_current(self, key: str) -> tuple[bytes, str] | None:
+        """Fetch the object; its version is its ETag."""
 
         def fetch() -> tuple[bytes, str] | None:
             try:
-                answer = self._client.get_object(Bucket=self.bucket, Key=self._full(MANIFEST_KEY), **self._payer)
+                answer = self._client.get_object(Bucket=self.bucket, Key=self._full(key), **self._payer)
             except ClientError as error:
                 if is_missing(error):
                     return None
                 raise
             return answer["Body"].read(), answer["ETag"]
 
-        with self._reported(MANIFEST_KEY, "be fetched"):
+        with self._reported(key, "be fetched"):
             return self._budget.call(fetch)
 
-    def write_manifest(self, data: bytes, *, if_version: str | None) -> None:
-        """Put the manifest on a condition (If-None-Match, If-Match); without one where the store knows none.
+    def replace(self, key: str, data: bytes, *, if_version: str | None) -> None:
+        """Put the object on a condition (If-None-Match, If-Match); without one where the store knows none.
 
         AWS has conditional writes since 2024
         (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-requests.html).
         """
         condition = {"IfNoneMatch": "*"} if if_version is None else {"IfMatch": if_version}
-        headers = self._headers(MANIFEST_KEY, "application/json")
+        headers = self._headers(key, "application/json", is_mutable=True)
         try:
-            self._put(MANIFEST_KEY, data, headers | condition)
+            self._put(key, data, headers | condition)
         except StorageError as error:
             code = code_of(error.__cause__) if error.__cause__ is not None else ""
             if code in ("NotImplemented", "501"):
-                self._put(MANIFEST_KEY, data, headers)
+                self._put(key, data, headers)
             elif code in ("PreconditionFailed", "412") or (code in ("NoSuchKey", "404") and if_version is not None):
                 # The answer to an earlier attempt may have been lost.
-                current = self.read_manifest()
+                current = self.read_current(key)
                 if current is None or current[0] != data:
-                    raise ManifestConflictError(self.location(MANIFEST_KEY)) from error
+                    raise ManifestConflictError(self.location(key)) from error
             else:
                 raise
 
@@ -224,7 +220,7 @@ class S3Store:
             params = {"Bucket": self.bucket, "Key": self._full(key), **self._payer}
             seconds = round(hours * 3600)
             url = self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
-            credentials_expire_at = self._session.expires_at()
+            credentials_expire_at = self._session.aws.expires_at()
         expires_at = time.time() + seconds
         return FetchUrl(url, int(min(expires_at, credentials_expire_at or expires_at)))
 
@@ -292,7 +288,7 @@ class S3Store:
         md5 = hashlib.md5(data, usedforsecurity=False)
         return {"ContentMD5": base64.b64encode(md5.digest()).decode()}
 
-    def _headers(self, key: str, content_type: str) -> dict[str, Any]:
+    def _headers(self, key: str, content_type: str, *, is_mutable: bool = False) -> dict[str, Any]:
         """Return what an object is put with, by boto's names.
 
         Cache entries are seen by nobody else: they are encrypted and tagged like all else, which a bucket may demand,
@@ -302,7 +298,7 @@ class S3Store:
         public = passing and options.acl in _PUBLIC
         headers = {
             "ContentType": content_type,
-            "CacheControl": None if passing or key == MANIFEST_KEY else options.cache_control,
+            "CacheControl": None if passing or is_mutable else options.cache_control,
             "ServerSideEncryption": options.sse,
             "SSEKMSKeyId": options.kms_key,
             "Tagging": urlencode(options.tags) if options.tags else None,
