@@ -36,7 +36,7 @@ from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.pointfiles import read_points
 from lidarprep.pointfiles.fields import cloud_from_fields
 from lidarprep.pointfiles.row_layout import row_width
-from lidarprep.remote import AnyPath
+from lidarprep.remote import AnyPath, prefetch
 from lidarprep.scene import (
     Camera,
     CameraImage,
@@ -221,11 +221,13 @@ def _images(
         found, strange = counted_files(part / name, *IMAGE_SUFFIXES)
         cameras: dict[int, Camera] = {}
         errors: list[SceneError | FormatError] = []
-        for number in sorted(files.keys() & found.keys()):
-            try:
-                cameras[number] = calibrations.camera(name, index, number, files[number].stem)
-            except (SceneError, FormatError) as error:
-                errors.append(error)
+        paired = sorted(files.keys() & found.keys())
+        with prefetch(calibrations.files[number] for number in paired if number in calibrations.files):
+            for number in paired:
+                try:
+                    cameras[number] = calibrations.camera(name, index, number, files[number].stem)
+                except (SceneError, FormatError) as error:
+                    errors.append(error)
         if errors and not cameras:
             raise errors[0]
         for number, camera in cameras.items():

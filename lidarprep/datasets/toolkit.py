@@ -49,7 +49,7 @@ from lidarprep.datasets.selection import listed, refuse_poses, sound_cameras, un
 from lidarprep.datasets.time_units import frame_times
 from lidarprep.datasets.unread import not_read, unread_folders
 from lidarprep.errors import FormatError, SceneError, naming
-from lidarprep.remote import AnyPath
+from lidarprep.remote import AnyPath, prefetch
 from lidarprep.scene import Camera, Finding, Frame, RadarPoints, Scene, Subject
 
 LOOKS_LIKE = (
@@ -175,8 +175,9 @@ def _read_poses(
         return _Poses(matched, [options.poses] * len(frames), [*findings, *table.findings], used)
     stamped: dict[FrameKey, StampedPose] = {}
     damaged: list[FormatError] = []
-    for key in frames:
-        if key in found:
+    named = [key for key in frames if key in found]
+    with prefetch(found[key] for key in named):
+        for key in named:
             try:
                 stamped[key] = read_pose(found[key])
             except FormatError as error:

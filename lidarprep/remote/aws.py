@@ -6,10 +6,12 @@ import os
 import threading
 import time
 from bisect import bisect_left
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
 
@@ -148,3 +150,19 @@ def shared_aws_session(options: AccessOptions, *, again: bool = False) -> AwsSes
         if again or key not in _sessions:
             _sessions[key] = AwsSession(options)
         return _sessions[key]
+
+
+def pages_of(options: AccessOptions, bucket: str, prefix: str, more: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """List a bucket by boto; yield its answers.
+
+    Raises:
+        BotoCoreError, ClientError: It cannot be listed.
+    """
+    session = shared_aws_session(options)
+    config = Config(
+        signature_version=None if session.has_credentials() else UNSIGNED,
+        s3={"addressing_style": "path"} if options.path_style else None,
+    )
+    client = session.session().client("s3", endpoint_url=options.endpoint_url, config=config)
+    payer = {"RequestPayer": "requester"} if options.requester_pays else {}
+    yield from client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **more, **payer)

@@ -69,23 +69,64 @@ class Bucket(RemoteStore):
                 stream = self._store.list(key or None, offset=last, chunk_size=_LISTED_AT_ONCE)
             try:
                 return next(stream, ())
-            except Exception:
+            except Exception as error:
                 stream = None  # it has ended
+                self._raise_if_odd(error)
                 raise
 
-        while page := self._ask(key, "be listed", next_page):
-            for meta in page:
-                yield meta["path"], stat_of(meta)
-            last = page[-1]["path"]
+        try:
+            while page := self._ask(key, "be listed", next_page):
+                for meta in page:
+                    yield meta["path"], stat_of(meta)
+                last = page[-1]["path"]
+        except _OddKeyError:
+            for _, objects in self._pages_by_boto(key, {}):
+                yield from objects.items()
 
     def list_folder(self, key: str) -> tuple[list[str], dict[str, RemoteStat | None]]:
         """List one folder, by a delimiter."""
-        found = self._ask(key, "be listed", lambda: self._store.list_with_delimiter(key or None))
+
+        def list_it() -> Any:
+            try:
+                return self._store.list_with_delimiter(key or None)
+            except Exception as error:
+                self._raise_if_odd(error)
+                raise
+
+        skip = len(key) + 1 if key else 0
+        try:
+            found = self._ask(key, "be listed", list_it)
+        except _OddKeyError:
+            folders: list[str] = []
+            of_folder: dict[str, RemoteStat | None] = {}
+            for prefixes, objects in self._pages_by_boto(key, {"Delimiter": "/"}):
+                folders += [prefix[skip:] for prefix in prefixes]
+                of_folder |= {name[skip:]: stat for name, stat in objects.items()}
+            return folders, of_folder
         if found is None:
             return [], {}
-        skip = len(key) + 1 if key else 0
         folders = [prefix[skip:] for prefix in found["common_prefixes"]]
         return folders, {meta["path"][skip:]: stat_of(meta) for meta in found["objects"]}
+
+    def _raise_if_odd(self, error: Exception) -> None:
+        if type(error).__name__ == "InvalidPathError" and self.address.scheme == "s3":
+            raise _OddKeyError from None
+
+    def _pages_by_boto(self, key: str, options: dict[str, str]) -> Iterator[tuple[list[str], dict[str, RemoteStat]]]:
+        """List by boto, page by page, and pass over keys that are no paths: obstore gives up at "a//b"."""
+        from lidarprep.remote import boto_faults
+        from lidarprep.remote.aws import pages_of
+
+        access = self.address.access or AccessOptions()
+        with boto_faults.reported(self.address.url(key), "be listed"):
+            for page in pages_of(access, self.address.name, f"{key}/" if key else "", options):
+                prefixes = [one["Prefix"].removesuffix("/") for one in page.get("CommonPrefixes", ())]
+                objects = {
+                    one["Key"]: RemoteStat.of(one["Size"], round(one["LastModified"].timestamp() * 1e9), one["ETag"])
+                    for one in page.get("Contents", ())
+                    if _is_path(one["Key"])
+                }
+                yield [prefix for prefix in prefixes if _is_path(prefix)], objects
 
     def _ask(self, key: str, what: str, request: Callable[[], Value]) -> Value | None:
         """Make a request; where the credentials have run out, once more with those that can be had now."""
@@ -114,6 +155,14 @@ class Bucket(RemoteStore):
                 return False
             self._store, _ = open_bucket(self.address)
             return True
+
+
+class _OddKeyError(Exception):
+    """A listing has a key that is no path."""
+
+
+def _is_path(key: str) -> bool:
+    return not any(part in ("", ".", "..") for part in key.split("/"))
 
 
 def open_bucket(address: StoreAddress) -> tuple[Any, str]:

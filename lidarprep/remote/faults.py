@@ -248,6 +248,8 @@ def _explain(error: BaseException, what: str, address: StoreAddress | None) -> t
     refused_fix = _REFUSED_FIX.get(scheme, GO_ON).format(role=_ROLES.get((scheme, what in _WRITES), ""))
     if status in (401, 403):
         return f"{reason_of(error)} (refused)", refused_fix
+    if type(error).__name__ == "InvalidPathError":
+        return str(error).splitlines()[0], "Give the object a key without empty parts and without '..'."
     if status is None:
         # Of the configuration, or of credentials: obstore's first line has no URL then.
         return str(error).splitlines()[0].partition("http")[0].strip(" :-"), refused_fix

@@ -21,6 +21,9 @@ MOST_BYTES = 2**26
 # An object that is larger is read by ranges.
 _LARGEST = 2**26
 
+# What an object is taken to have, if nothing has said its size: who fetches many ahead knows that they are small.
+_UNKNOWN = 2**16
+
 # Requests at once: they wait for the network most of the time.
 _THREADS = 16
 
@@ -69,8 +72,8 @@ class ReadAhead:
         with self._lock:
             while self._waiting and self._pool is not None:
                 path = self._waiting[0]
-                size = path.known_size()
-                if size is None or size > min(_LARGEST, self._most_bytes):
+                size = path.known_size() or _UNKNOWN
+                if size > min(_LARGEST, self._most_bytes):
                     self._waiting.popleft()
                     continue
                 if self._held + size > self._most_bytes:
