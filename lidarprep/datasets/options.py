@@ -117,8 +117,8 @@ class OpenOptions:
     span: Annotated[
         str | None,
         Doc(
-            "Only a part of the recording, from START until just before END, either left out or both of a kind: seconds "
-            "from its first frame (12.5s..42.5s), times (2026-03-01T10:15:00Z.., or nanoseconds since 1970), numbers of "
+            "Only a part of the recording, from START until just before END; one of them may be left out. Seconds from "
+            "its first frame (12.5s..42.5s), times (2026-03-01T10:15:00Z.. or nanoseconds since 1970), or numbers of "
             "frames (200..400).",
             "START..END",
         ),

@@ -232,7 +232,8 @@ class Scene:
             SceneError: It is no span, or no frame lies in it.
         """
         span = Span.parse(span) if isinstance(span, str) else span
-        known = [frame.timestamp for frame in (*self.frames, *self.left_out) if frame.timestamp is not None]
+        times = [frame.timestamp for frame in self.frames] + [frame.timestamp for frame in self.left_out]
+        known = [time for time in times if time is not None]
         if span.unit != "frames" and not known:
             raise SceneError(
                 f"{self.source}: its frames have no timestamps, and {span} is a span of time",
