@@ -11,6 +11,7 @@ from .api import (
     WhoAmI,
 )
 from .attachments import FORMATS, get_format
+from .batch import Batch, BatchFile, BatchScene, SceneRecord, prepare_many
 from .checks import CheckOptions
 from .convert import convert
 from .datasets import OpenOptions, known_layouts, open_scene
@@ -40,6 +41,7 @@ from .errors import (
     UnauthorizedError,
     UniqueIdConflictError,
     WaitTimeoutError,
+    WorkerLostError,
 )
 from .inspect import Inspection, inspect_scene
 from .labels.files import read_labels
@@ -88,6 +90,9 @@ __all__ = [
     "AsyncScaleClient",
     "AsyncTask",
     "BadRequestError",
+    "Batch",
+    "BatchFile",
+    "BatchScene",
     "Boxes2D",
     "Camera",
     "CameraImage",
@@ -137,6 +142,7 @@ __all__ = [
     "ScaleClient",
     "Scene",
     "SceneError",
+    "SceneRecord",
     "ServerError",
     "Shapes",
     "SourceChangedError",
@@ -154,6 +160,7 @@ __all__ = [
     "Verification",
     "WaitTimeoutError",
     "WhoAmI",
+    "WorkerLostError",
     "WrittenResults",
     "__version__",
     "convert",
@@ -165,6 +172,7 @@ __all__ = [
     "open_scene",
     "overlay",
     "prepare",
+    "prepare_many",
     "prune",
     "read_labels",
     "read_points",

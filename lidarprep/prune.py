@@ -68,7 +68,7 @@ def prune(
     """
     store = open_store(fspath(out), storage)
     now = time.time()
-    found = store.read_manifest()
+    found = store.read_current(MANIFEST_KEY)
     if found is None and not everything:
         raise RecipeError(
             f"{fspath(out)} has no {MANIFEST_KEY}: a run there is unfinished, or it is not a destination",

@@ -30,13 +30,25 @@ def read_yaml(path: str | PathLike[str], what: str) -> dict[str, Any]:
         RecipeError: The file is missing, is not YAML, or does not hold a mapping.
     """
     try:
-        data = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+        return parse_yaml(Path(path).read_text(encoding="utf-8"), what)
     except OSError as error:
         raise RecipeError(f"{path}: {what} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: {what} is not UTF-8: {error}") from error
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error.message}") from None
+
+
+def parse_yaml(text: str, what: str) -> dict[str, Any]:
+    """Read a mapping from YAML or JSON; `what` names it in errors.
+
+    Raises:
+        RecipeError: It is not YAML, or not a mapping.
+    """
+    try:
+        data = yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: {what} is not YAML: {error}") from error
+        raise RecipeError(f"{what} is not YAML: {error}") from error
     if not isinstance(data, dict):
-        raise RecipeError(f"{path}: {what} is a mapping of names to values, not {type(data).__name__}")
+        raise RecipeError(f"{what} is a mapping of names to values, not {type(data).__name__}")
     return {str(key): value for key, value in data.items()}

@@ -12,6 +12,7 @@ from lidarprep.attachments import FrameFormat, get_format
 from lidarprep.signed_urls import unsigned_sha256
 from lidarprep.storage import StorageOptions, open_store
 from lidarprep.storage.content import compressed
+from lidarprep.storage.store import MANIFEST_KEY
 
 _OBJECT_OPTIONS = {"gzip", "cache_control", "sse", "kms_key", "acl", "storage_class", "tags"}
 
@@ -76,7 +77,7 @@ def store_as_0_1(
         "notes": run.notes,
     }
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    store.write_manifest(text.encode(), if_version=None)
+    store.replace(MANIFEST_KEY, text.encode(), if_version=None)
 
 
 def _object(url: str, data: bytes) -> dict[str, Any]:

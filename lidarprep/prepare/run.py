@@ -200,7 +200,7 @@ class Run:
         Raises:
             RecipeError: It is not readable, and is not to be replaced.
         """
-        found = self.store.read_manifest()
+        found = self.store.read_current(MANIFEST_KEY)
         if found is None:
             return None, None
         data, version = found

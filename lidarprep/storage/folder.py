@@ -34,7 +34,7 @@ from lidarprep.storage.files import (
 )
 from lidarprep.storage.keys import is_key
 from lidarprep.storage.options import OBJECT_OPTIONS, StorageOptions
-from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, OBJECT_FOLDERS, FetchUrl, ObjectInfo
+from lidarprep.storage.store import CACHE_PREFIX, OBJECT_FOLDERS, FetchUrl, ObjectInfo
 
 
 class FolderStore:
@@ -166,27 +166,27 @@ class FolderStore:
                         if entry.stat(follow_symlinks=False).st_mtime < before:
                             Path(entry.path).unlink()
 
-    def read_manifest(self) -> tuple[bytes, str] | None:
-        """Read the manifest; its version is the SHA-256 of its bytes."""
-        data = self.get(MANIFEST_KEY)
+    def read_current(self, key: str) -> tuple[bytes, str] | None:
+        """Read the file; its version is the SHA-256 of its bytes."""
+        data = self.get(key)
         return None if data is None else (data, hashlib.sha256(data).hexdigest())
 
-    def write_manifest(self, data: bytes, *, if_version: str | None) -> None:
-        """Make all names durable, then put the manifest in place, and make that durable.
+    def replace(self, key: str, data: bytes, *, if_version: str | None) -> None:
+        """Make all names durable, then put the file in place, and make that durable.
 
-        A manifest that is replaced is locked (flock) while its version is compared and the new one renamed over it.
-        Where the file system has no such locks, or no hard links, the last manifest wins.
+        A file that is replaced is locked (flock) while its version is compared and the new one renamed over it.
+        Where the file system has no such locks, or no hard links, the last one wins.
         """
-        target = self._target(MANIFEST_KEY)
+        target = self._target(key)
         with writing(target):
             self._sync_names()
             temporary = temporary_name(target)
             write_new(temporary, data, durable=True)
             try:
                 if if_version is None:
-                    self._create_manifest(temporary, target)
+                    self._create(temporary, target)
                 else:
-                    self._swap_manifest(temporary, target, if_version)
+                    self._swap(temporary, target, if_version)
             finally:
                 remove_quietly(temporary)
             sync_folder(self.path)
@@ -206,23 +206,23 @@ class FolderStore:
     def close(self) -> None:
         """Do nothing: no operation is tried again here."""
 
-    def _create_manifest(self, temporary: Path, target: Path) -> None:
+    def _create(self, temporary: Path, target: Path) -> None:
         try:
             os.link(temporary, target)
         except FileExistsError:
-            raise self._conflict() from None
+            raise ManifestConflictError(target) from None
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
                 raise
             if target.exists():
-                raise self._conflict() from None
+                raise ManifestConflictError(target) from None
             temporary.rename(target)
 
-    def _swap_manifest(self, temporary: Path, target: Path, if_version: str) -> None:
+    def _swap(self, temporary: Path, target: Path, if_version: str) -> None:
         try:
             current = target.open("rb")
         except FileNotFoundError:
-            raise self._conflict() from None
+            raise ManifestConflictError(target) from None
         with current:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(current.fileno(), fcntl.LOCK_EX)
@@ -232,11 +232,8 @@ class FolderStore:
             except FileNotFoundError:
                 is_current = False
             if not is_current or hashlib.sha256(current.read()).hexdigest() != if_version:
-                raise self._conflict()
+                raise ManifestConflictError(target)
             temporary.rename(target)
-
-    def _conflict(self) -> ManifestConflictError:
-        return ManifestConflictError(self.path / MANIFEST_KEY)
 
     def _entries(self, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:
         """Yield the files below the folder that a prefix ends in, with their keys; of the root, its own files only."""

@@ -56,7 +56,7 @@ def load_manifest(path: str | PathLike[str], storage: StorageOptions | None = No
     if "://" not in location:
         return Manifest.load(location)
     store = open_store(location.removesuffix(f"/{MANIFEST_KEY}").rstrip("/"), storage)
-    found = store.read_manifest()
+    found = store.read_current(MANIFEST_KEY)
     location = store.location(MANIFEST_KEY)
     if found is None:
         raise FormatError(location, found="nothing is there", fix="Name the manifest that `prepare` wrote.")
@@ -83,7 +83,7 @@ def current_version(manifest: Manifest, store: Store) -> str:
     Raises:
         ManifestConflictError: It was replaced or deleted since it was loaded.
     """
-    found = store.read_manifest()
+    found = store.read_current(MANIFEST_KEY)
     location = manifest.location
     if found is None or Manifest.from_json(found[0], location=location) != manifest:
         raise ManifestConflictError(location)
@@ -96,7 +96,7 @@ def replace_manifest(store: Store, manifest: Manifest, version: str | None) -> M
     Raises:
         ManifestConflictError: Another was written meanwhile.
     """
-    store.write_manifest(manifest.to_json(), if_version=version)
+    store.replace(MANIFEST_KEY, manifest.to_json(), if_version=version)
     return manifest.at(store.location(MANIFEST_KEY))
 
 

@@ -22,7 +22,7 @@ from lidarprep.storage._s3_session import shared_session
 from lidarprep.storage.files import of_the_disk
 from lidarprep.storage.keys import is_content_key
 from lidarprep.storage.options import StorageOptions
-from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY, FetchUrl, ObjectInfo, in_threads
+from lidarprep.storage.store import CACHE_PREFIX, FetchUrl, ObjectInfo, in_threads
 
 Value = TypeVar("Value")
 
@@ -169,40 +169,40 @@ class S3Store:
                 return
             marker = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
-    def read_manifest(self) -> tuple[bytes, str] | None:
-        """Fetch the manifest; its version is its ETag."""
+    def read_current(self, key: str) -> tuple[bytes, str] | None:
+        """Fetch the object; its version is its ETag."""
 
         def fetch() -> tuple[bytes, str] | None:
             try:
-                answer = self._client.get_object(Bucket=self.bucket, Key=self._full(MANIFEST_KEY), **self._payer)
+                answer = self._client.get_object(Bucket=self.bucket, Key=self._full(key), **self._payer)
             except ClientError as error:
                 if is_missing(error):
                     return None
                 raise
             return answer["Body"].read(), answer["ETag"]
 
-        with self._reported(MANIFEST_KEY, "be fetched"):
+        with self._reported(key, "be fetched"):
             return self._budget.call(fetch)
 
-    def write_manifest(self, data: bytes, *, if_version: str | None) -> None:
-        """Put the manifest on a condition (If-None-Match, If-Match); without one where the store knows none.
+    def replace(self, key: str, data: bytes, *, if_version: str | None) -> None:
+        """Put the object on a condition (If-None-Match, If-Match); without one where the store knows none.
 
         AWS has conditional writes since 2024
         (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-requests.html).
         """
         condition = {"IfNoneMatch": "*"} if if_version is None else {"IfMatch": if_version}
-        headers = self._headers(MANIFEST_KEY, "application/json")
+        headers = self._headers(key, "application/json", is_mutable=True)
         try:
-            self._put(MANIFEST_KEY, data, headers | condition)
+            self._put(key, data, headers | condition)
         except StorageError as error:
             code = code_of(error.__cause__) if error.__cause__ is not None else ""
             if code in ("NotImplemented", "501"):
-                self._put(MANIFEST_KEY, data, headers)
+                self._put(key, data, headers)
             elif code in ("PreconditionFailed", "412") or (code in ("NoSuchKey", "404") and if_version is not None):
                 # The answer to an earlier attempt may have been lost.
-                current = self.read_manifest()
+                current = self.read_current(key)
                 if current is None or current[0] != data:
-                    raise ManifestConflictError(self.location(MANIFEST_KEY)) from error
+                    raise ManifestConflictError(self.location(key)) from error
             else:
                 raise
 
@@ -292,7 +292,7 @@ class S3Store:
         md5 = hashlib.md5(data, usedforsecurity=False)
         return {"ContentMD5": base64.b64encode(md5.digest()).decode()}
 
-    def _headers(self, key: str, content_type: str) -> dict[str, Any]:
+    def _headers(self, key: str, content_type: str, *, is_mutable: bool = False) -> dict[str, Any]:
         """Return what an object is put with, by boto's names.
 
         Cache entries are seen by nobody else: they are encrypted and tagged like all else, which a bucket may demand,
@@ -302,7 +302,7 @@ class S3Store:
         public = passing and options.acl in _PUBLIC
         headers = {
             "ContentType": content_type,
-            "CacheControl": None if passing or key == MANIFEST_KEY else options.cache_control,
+            "CacheControl": None if passing or is_mutable else options.cache_control,
             "ServerSideEncryption": options.sse,
             "SSEKMSKeyId": options.kms_key,
             "Tagging": urlencode(options.tags) if options.tags else None,

@@ -1,4 +1,4 @@
-"""The operations of a store: immutable objects under content-named keys, and one manifest, replaced as a whole."""
+"""The operations of a store: immutable objects under content-named keys, and the few that are replaced as a whole."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class FetchUrl:
 class Store(Protocol):
     """A place for attachments. All methods may be called from several threads at once.
 
-    An object is whole or not there, and durable once the manifest is written. A method raises a StorageError if the
+    An object is whole or not there, and durable once a mutable one is replaced. A method raises a StorageError if the
     store cannot be reached, refuses, or fails beyond its retry budget.
     """
 
@@ -103,16 +103,19 @@ class Store(Protocol):
     def delete_unfinished(self, before: float) -> None:
         """Delete what killed runs left half-written before a time: temporary files, uploads in parts."""
 
-    def read_manifest(self) -> tuple[bytes, str] | None:
-        """Return the manifest and its version; None if there is none."""
+    def read_current(self, key: str) -> tuple[bytes, str] | None:
+        """Return what is stored under the key of a mutable object, and its version; None if there is nothing.
 
-    def write_manifest(self, data: bytes, *, if_version: str | None) -> None:
-        """Replace the manifest if it still has the version that was read, or if there still is none.
+        Mutable are the manifest of a scene (`MANIFEST_KEY`) and the ledger of a batch.
+        """
+
+    def replace(self, key: str, data: bytes, *, if_version: str | None) -> None:
+        """Replace a mutable object if it still has the version that was read; None if there must be nothing yet.
 
         A store without conditional writes replaces it in any case.
 
         Raises:
-            ManifestConflictError: The manifest has been replaced since it was read.
+            ManifestConflictError: It has been replaced since it was read.
         """
 
     def url(self, key: str) -> str:

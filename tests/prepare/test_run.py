@@ -207,7 +207,7 @@ class TestARunThatIsComplete:
         def fails(*_: Any, **__: Any) -> None:
             raise AssertionError("not to be called")
 
-        for name in ("put", "put_file", "write_manifest", "delete", "check"):
+        for name in ("put", "put_file", "replace", "delete", "check"):
             monkeypatch.setattr(FolderStore, name, fails)
         unread = replace(scene, frames=tuple(replace(one, read_points=fails, read_radar=fails) for one in scene))
         for overwrite in (False, True):

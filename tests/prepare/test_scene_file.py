@@ -113,12 +113,12 @@ def test_it_is_stored_after_all_else_and_before_the_manifest(
         method = getattr(FolderStore, name)
 
         def call(store: FolderStore, key: Any, *rest: Any, **options: Any) -> Any:
-            order.append(str(key).partition("/")[0].partition("-")[0] if name != "write_manifest" else "manifest")
+            order.append(str(key).partition("/")[0].partition("-")[0].removesuffix(".json"))
             return method(store, key, *rest, **options)
 
         monkeypatch.setattr(FolderStore, name, call)
 
-    for name in ("put", "put_file", "write_manifest"):
+    for name in ("put", "put_file", "replace"):
         noted(name)
     lp.prepare(scene, SFS, out)
     assert order == ["kept"] * 4 + ["scene", "manifest"]

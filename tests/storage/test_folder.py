@@ -20,6 +20,7 @@ from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
 from lidarprep.storage import StorageOptions, open_store
 from lidarprep.storage.folder import FolderStore
 from lidarprep.storage.keys import KeyMaker, content_key
+from lidarprep.storage.store import MANIFEST_KEY
 from tests.storage.s3 import put
 
 KEY = "images/front/1-0123456789ab.jpg"
@@ -133,9 +134,9 @@ def test_a_link_in_place_of_a_file_is_replaced_and_not_written_through(tmp_path:
         (tmp_path / key).symlink_to(tmp_path / "theirs")
     store = opened(tmp_path)
     put(store, "a.json", b"x")
-    found = store.read_manifest()
+    found = store.read_current(MANIFEST_KEY)
     assert found is not None
-    store.write_manifest(b"x", if_version=found[1])
+    store.replace(MANIFEST_KEY, b"x", if_version=found[1])
     assert files(tmp_path) == {"theirs": b"theirs", "a.json": b"x", "manifest.json": b"x"}
 
 
@@ -159,7 +160,7 @@ def test_files_get_the_mode_that_the_umask_leaves(tmp_path: Path, umask: int) ->
         put(store, "a.json")
         with store.temporary_file() as file:
             store.put_file(SFS, file, "application/octet-stream", sha256="")
-        store.write_manifest(b"{}", if_version=None)
+        store.replace(MANIFEST_KEY, b"{}", if_version=None)
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()} == {0o666 & ~umask}
@@ -187,38 +188,38 @@ def test_what_a_folder_cannot_heed_is_refused(tmp_path: Path, options: dict[str,
 
 
 def version_of(store: FolderStore) -> str | None:
-    found = store.read_manifest()
+    found = store.read_current(MANIFEST_KEY)
     return None if found is None else found[1]
 
 
 def test_a_manifest_is_replaced_only_if_it_is_the_one_that_was_read(tmp_path: Path) -> None:
     one, two = opened(tmp_path / "out"), opened(tmp_path / "out")
-    assert one.read_manifest() is None
-    one.write_manifest(b"1", if_version=None)
+    assert one.read_current(MANIFEST_KEY) is None
+    one.replace(MANIFEST_KEY, b"1", if_version=None)
     with pytest.raises(ManifestConflictError, match=r"out/manifest\.json was replaced meanwhile"):
-        two.write_manifest(b"2", if_version=None)
+        two.replace(MANIFEST_KEY, b"2", if_version=None)
     version = version_of(two)
-    one.write_manifest(b"3", if_version=version)
+    one.replace(MANIFEST_KEY, b"3", if_version=version)
     with pytest.raises(ManifestConflictError):
-        two.write_manifest(b"4", if_version=version)
+        two.replace(MANIFEST_KEY, b"4", if_version=version)
     version = version_of(two)
     (tmp_path / "out/manifest.json").unlink()
     with pytest.raises(ManifestConflictError):
-        two.write_manifest(b"5", if_version=version)
+        two.replace(MANIFEST_KEY, b"5", if_version=version)
     assert files(tmp_path) == {}
 
 
 @pytest.mark.parametrize("exists", [False, True])
 def test_of_many_threads_at_once_one_writes_the_manifest(tmp_path: Path, exists: bool) -> None:
     if exists:
-        opened(tmp_path).write_manifest(b"old", if_version=None)
+        opened(tmp_path).replace(MANIFEST_KEY, b"old", if_version=None)
     version, begin, lost = version_of(opened(tmp_path)), Barrier(8), list[bytes]()
 
     def write(data: bytes) -> None:
         store = opened(tmp_path)
         begin.wait()
         try:
-            store.write_manifest(data, if_version=version)
+            store.replace(MANIFEST_KEY, data, if_version=version)
         except ManifestConflictError:
             lost.append(data)
 
@@ -238,12 +239,13 @@ from pathlib import Path
 from lidarprep.errors import ManifestConflictError
 from lidarprep.storage import StorageOptions
 from lidarprep.storage.folder import FolderStore
+from lidarprep.storage.store import MANIFEST_KEY
 
 store, done = FolderStore(sys.argv[1], StorageOptions()), 0
 while done < 20:
-    data, version = store.read_manifest()
+    data, version = store.read_current(MANIFEST_KEY)
     try:
-        store.write_manifest(b"%d" % (int(data) + 1), if_version=version)
+        store.replace(MANIFEST_KEY, b"%d" % (int(data) + 1), if_version=version)
         done += 1
     except ManifestConflictError:
         pass
@@ -253,7 +255,7 @@ while done < 20:
 def test_processes_that_replace_the_manifest_at_once_lose_no_change(tmp_path: Path) -> None:
     """Each counts one up from what it has read; where two read the same, one must be told."""
     store = opened(tmp_path)
-    store.write_manifest(b"0", if_version=None)
+    store.replace(MANIFEST_KEY, b"0", if_version=None)
     counters = [subprocess.Popen([sys.executable, "-c", _COUNTER, str(tmp_path)]) for _ in range(3)]
     assert [counter.wait(timeout=120) for counter in counters] == [0, 0, 0]
     assert files(tmp_path) == {"manifest.json": b"60"}
@@ -264,7 +266,7 @@ def test_a_manifest_that_is_replaced_while_another_waits_for_its_lock_is_a_confl
 ) -> None:
     """Even by the same bytes: who waited holds the lock of a file that is no longer the manifest."""
     store = opened(tmp_path)
-    store.write_manifest(b"1", if_version=None)
+    store.replace(MANIFEST_KEY, b"1", if_version=None)
     version = version_of(store)
 
     def overtaken(handle: int, how: int) -> None:
@@ -273,7 +275,7 @@ def test_a_manifest_that_is_replaced_while_another_waits_for_its_lock_is_a_confl
 
     monkeypatch.setattr("fcntl.flock", overtaken)
     with pytest.raises(ManifestConflictError):
-        store.write_manifest(b"2", if_version=version)
+        store.replace(MANIFEST_KEY, b"2", if_version=version)
 
 
 def test_where_links_and_locks_are_unknown_the_manifest_is_written_all_the_same(
@@ -285,10 +287,10 @@ def test_where_links_and_locks_are_unknown_the_manifest_is_written_all_the_same(
     monkeypatch.setattr(os, "link", unknown)
     monkeypatch.setattr("fcntl.flock", unknown)
     store = opened(tmp_path)
-    store.write_manifest(b"1", if_version=None)
+    store.replace(MANIFEST_KEY, b"1", if_version=None)
     with pytest.raises(ManifestConflictError):
-        store.write_manifest(b"2", if_version=None)
-    store.write_manifest(b"3", if_version=version_of(store))
+        store.replace(MANIFEST_KEY, b"2", if_version=None)
+    store.replace(MANIFEST_KEY, b"3", if_version=version_of(store))
     assert files(tmp_path) == {"manifest.json": b"3"}
 
 
@@ -345,7 +347,7 @@ def test_a_manifest_gets_its_name_after_all_others_are_durable_and_is_durable_it
     store = opened(out)
     for version in (False, True):
         events.clear()
-        store.write_manifest(b"{}", if_version=version_of(store) if version else None)
+        store.replace(MANIFEST_KEY, b"{}", if_version=version_of(store) if version else None)
         last = events.index(".writing- to manifest.json")
         assert set(events[:last]) >= {
             f"sync {name}" for name in ("out", "images", "front", "new", tmp_path.name[:9], ".writing-")
@@ -366,7 +368,7 @@ def test_a_file_system_that_cannot_sync_folders_is_stored_at_all_the_same(
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", only_files)
-    opened(tmp_path).write_manifest(b"x", if_version=None)
+    opened(tmp_path).replace(MANIFEST_KEY, b"x", if_version=None)
     assert files(tmp_path) == {"manifest.json": b"x"}
 
 
@@ -431,7 +433,7 @@ def test_a_network_disk_that_is_gone_is_one_clear_error(tmp_path: Path, monkeypa
             lambda store: store.get(KEY),
             lambda store: store.sizes("images/"),
             lambda store: store.check(),
-            lambda store: store.read_manifest(),
+            lambda store: store.read_current(MANIFEST_KEY),
         ):
             with pytest.raises(StorageError, match="Stale file handle") as refused:
                 use(opened(tmp_path))
@@ -482,7 +484,7 @@ def run(out: Path, image: Path) -> None:
         file.write(b"scene")
         store.put_file(SFS, file, "application/octet-stream", sha256="")
     put(store, ".lidarprep/0.json", b"{}")
-    store.write_manifest(b"new", if_version=version)
+    store.replace(MANIFEST_KEY, b"new", if_version=version)
 
 
 @pytest.mark.parametrize("for_good", [False, True])

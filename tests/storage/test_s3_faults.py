@@ -16,6 +16,7 @@ from botocore.parsers import ResponseParserError
 from lidarprep.errors import StorageError
 from lidarprep.storage import _s3_faults as retries
 from lidarprep.storage._s3_faults import RetryBudget, is_passing, reported
+from lidarprep.storage.store import MANIFEST_KEY
 from tests.storage.s3 import (
     Fault,
     answered,
@@ -157,7 +158,7 @@ def test_a_port_where_nothing_listens_says_so(clock: Clock) -> None:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     expected = pytest.raises(StorageError, match=r"cannot be fetched: Could not connect[\s\S]*Check --endpoint-url")
     with network(when=lambda request: clock.tick(2)) as sent, expected:
-        opened(endpoint_url=url).read_manifest()
+        opened(endpoint_url=url).read_current(MANIFEST_KEY)
     assert 3 <= len(sent) <= 6
 
 
@@ -221,7 +222,7 @@ def test_what_the_store_refuses_is_asked_once_and_says_what_to_do(status: int, c
 def test_a_store_that_knows_no_checksums_says_which_option_is_for_it(header: str, status: int, code: str) -> None:
     refuse = answered(status, code, f"Unsupported header '{header}' received for this API call.")
     with network(refuse), pytest.raises(StorageError) as raised:
-        opened().read_manifest()
+        opened().read_current(MANIFEST_KEY)
     assert raised.value.fix is not None
     assert "--checksums when_required" in raised.value.fix
     assert "--region" not in raised.value.fix
@@ -233,10 +234,18 @@ def test_what_is_denied_names_the_permission_and_the_whole_key(bucket: Any) -> N
         for use, place, permission in (
             (store.check, r"s3://scenes/run cannot be listed", "s3:ListBucket on the bucket"),
             (lambda: store.get("a.json"), r"s3://scenes/run/a\.json cannot be fetched", "s3:GetObject, and s3:ListBu"),
-            (store.read_manifest, r"s3://scenes/run/manifest\.json cannot be fetched", "s3:GetObject, and s3:ListBu"),
+            (
+                lambda: store.read_current(MANIFEST_KEY),
+                r"s3://scenes/run/manifest\.json cannot be fetched",
+                "s3:GetObject, and s3:ListBu",
+            ),
             (lambda: store.delete(["a.json"]), r"s3://scenes/run/a\.json cannot be deleted", "s3:DeleteObject"),
             (lambda: store.delete_unfinished(0.0), r"s3://scenes/run cannot be", "s3:ListBucketMultipartUploads"),
-            (lambda: store.write_manifest(b"", if_version=None), r"s3://scenes/run/manifest\.json", "s3:PutObject"),
+            (
+                lambda: store.replace(MANIFEST_KEY, b"", if_version=None),
+                r"s3://scenes/run/manifest\.json",
+                "s3:PutObject",
+            ),
         ):
             with pytest.raises(StorageError, match=rf"{place}[\s\S]*AccessDenied Access Denied[\s\S]*\({permission}"):
                 use()

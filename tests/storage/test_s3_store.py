@@ -15,6 +15,7 @@ import pytest
 from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
 from lidarprep.storage import open_store
 from lidarprep.storage.content import read_content
+from lidarprep.storage.store import MANIFEST_KEY
 from tests.storage.conftest import BUCKET
 from tests.storage.s3 import answered, body, cut, head, network, no_waiting, opened, put, requests, small_parts
 
@@ -47,7 +48,7 @@ def test_cache_entries_are_encrypted_and_tagged_but_never_public_or_of_a_class(b
     assert not is_public(bucket, "run/.lidarprep/0.json")
     put(store, "frames/1-0123456789ab.json")
     assert is_public(bucket, "run/frames/1-0123456789ab.json")
-    store.write_manifest(b"{}", if_version=None)
+    store.replace(MANIFEST_KEY, b"{}", if_version=None)
     assert "CacheControl" not in head(bucket, "run/manifest.json")
 
 
@@ -184,8 +185,8 @@ def test_every_request_says_that_the_requester_pays_and_signed_urls_do_by_themse
         put(store, "small.json", b"{}")
         store.get("small.json")
         store.sizes("small")
-        store.read_manifest()
-        store.write_manifest(b"{}", if_version=None)
+        store.read_current(MANIFEST_KEY)
+        store.replace(MANIFEST_KEY, b"{}", if_version=None)
         store.delete_unfinished(0.0)
         store.delete(["small.json"])
     assert {request.method for request in sent} == {"GET", "PUT", "POST", "DELETE"}
@@ -246,19 +247,19 @@ def test_a_destination_that_is_none_is_refused(destination: str) -> None:
 
 def test_a_manifest_is_replaced_only_if_it_is_the_one_that_was_read(bucket: Any) -> None:
     one, two = opened(), opened(give_up_after=1)
-    assert one.read_manifest() is None
-    one.write_manifest(b"1", if_version=None)
+    assert one.read_current(MANIFEST_KEY) is None
+    one.replace(MANIFEST_KEY, b"1", if_version=None)
     with pytest.raises(ManifestConflictError, match=rf"s3://{BUCKET}/run/manifest\.json was replaced meanwhile"):
-        two.write_manifest(b"2", if_version=None)
-    found = two.read_manifest()
+        two.replace(MANIFEST_KEY, b"2", if_version=None)
+    found = two.read_current(MANIFEST_KEY)
     assert found is not None
-    one.write_manifest(b"3", if_version=found[1])
+    one.replace(MANIFEST_KEY, b"3", if_version=found[1])
     with pytest.raises(ManifestConflictError):
-        two.write_manifest(b"4", if_version=found[1])
-    assert two.read_manifest()[0] == b"3"  # type: ignore[index]
+        two.replace(MANIFEST_KEY, b"4", if_version=found[1])
+    assert two.read_current(MANIFEST_KEY)[0] == b"3"  # type: ignore[index]
     bucket.Object("run/manifest.json").delete()
     with pytest.raises(ManifestConflictError):
-        one.write_manifest(b"5", if_version=found[1])
+        one.replace(MANIFEST_KEY, b"5", if_version=found[1])
 
 
 @pytest.mark.parametrize("fault", [cut, answered(500, "InternalError"), answered(409, "ConditionalRequestConflict")])
@@ -269,9 +270,9 @@ def test_a_manifest_whose_answer_was_lost_is_written_all_the_same(
     store, version = opened(), None
     for data in (b"first", b"second"):
         with network(fault, method="PUT", times=1, after=True) as sent:
-            store.write_manifest(data, if_version=version)
+            store.replace(MANIFEST_KEY, data, if_version=version)
         assert requests(sent) == ["PUT run/manifest.json", "PUT run/manifest.json", "GET run/manifest.json"]
-        found = store.read_manifest()
+        found = store.read_current(MANIFEST_KEY)
         assert found is not None
         assert found[0] == data
         version = found[1]
@@ -280,10 +281,10 @@ def test_a_manifest_whose_answer_was_lost_is_written_all_the_same(
 @pytest.mark.parametrize("code", ["NotImplemented", "501"])
 def test_a_store_that_says_it_knows_no_conditions_is_asked_without(bucket: Any, code: str) -> None:
     store = opened()
-    store.write_manifest(b"1", if_version=None)
+    store.replace(MANIFEST_KEY, b"1", if_version=None)
     refuse = answered(501, code, "no conditions")
     with network(refuse, when=lambda request: {"If-None-Match", "If-Match"} & set(request.headers)) as sent:
-        store.write_manifest(b"2", if_version=None)
-        store.write_manifest(b"3", if_version="stale")
+        store.replace(MANIFEST_KEY, b"2", if_version=None)
+        store.replace(MANIFEST_KEY, b"3", if_version="stale")
     assert len(sent) == 4
-    assert store.read_manifest()[0] == b"3"  # type: ignore[index]
+    assert store.read_current(MANIFEST_KEY)[0] == b"3"  # type: ignore[index]

@@ -31,8 +31,8 @@ OPERATIONS = (
     "sizes",
     "delete",
     "delete_unfinished",
-    "read_manifest",
-    "write_manifest",
+    "read_current",
+    "replace",
 )
 EVENTS = {"os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.link", "os.truncate"}
 
@@ -185,7 +185,7 @@ class _Watch:
             found = method(store, *arguments, **options)
             if number == self.fate.kill_after:
                 os.kill(os.getpid(), signal.SIGKILL)
-            if name == "read_manifest" and self.fate.meet is not None:
+            if name == "read_current" and self.fate.meet is not None:
                 wait_for_others(*self.fate.meet)
             return found
 

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 import lidarprep as lp
 from lidarprep.storage import open_store
 from lidarprep.storage.manifest import FrameResult
-from lidarprep.storage.store import CACHE_PREFIX
+from lidarprep.storage.store import CACHE_PREFIX, MANIFEST_KEY
 from tests.trials.child import Child, Ended, Fate, start
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +44,7 @@ class Place:
 
     def manifest(self) -> lp.Manifest | None:
         """The manifest that is there, of which everything is as it says; the same at every destination."""
-        found = open_store(self.out, self.storage).read_manifest()
+        found = open_store(self.out, self.storage).read_current(MANIFEST_KEY)
         if found is None:
             return None
         manifest = lp.load_manifest(self.out, self.storage)
