@@ -11,7 +11,7 @@ import csv
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from os import PathLike, fspath
 from typing import Any
@@ -31,16 +31,21 @@ class ListedSpan:
 
     Args:
         recording: What names the recording: its path or URL, the last parts of it, its name without the suffix; with
-            *, ? and [] any of these of several recordings.
+            *, ? and [] any of these of several recordings. A URL may hold a signature: `shown` is without it.
         span: The part of it.
         tag: A word of the user's own; "" for none.
         place: Where the row is: "line 7".
     """
 
-    recording: str
+    recording: str = field(repr=False)
     span: Span
     tag: str
     place: str
+
+    @property
+    def shown(self) -> str:
+        """What names the recording, without what is secret in a URL."""
+        return str(as_path(self.recording)) if is_url(self.recording) else self.recording
 
 
 @dataclass(frozen=True)
@@ -95,11 +100,11 @@ def select(
     Raises:
         FormatError: A row names no recording, or several without a pattern; two rows give parts of one name.
     """
-    known = {name: _Recording.at(location) for name, location in recordings.items()}
+    known = _Recordings(recordings)
     places: dict[str, str] = {}
     found = []
     for row in listed:
-        for name in _named(row, known, source):
+        for name in known.named(row, source):
             label = "-".join([key_name(name), span_name(row.span), *([key_name(row.tag)] if row.tag else [])])
             if label.lower() in places:
                 raise FormatError(
@@ -192,48 +197,59 @@ def _listed(row: Mapping[str, Any], place: str, source: str) -> ListedSpan:
 # ---- recordings ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Recording:
-    """What a recording can be named by: the parts of its whole path or URL, and its name without a suffix."""
+class _Recordings:
+    """Recordings, found by what a row names them by."""
 
-    parts: tuple[str, ...]
-    stem: str
+    def __init__(self, locations: Mapping[str, str | PathLike[str]]) -> None:
+        self._parts = {name: _whole(fspath(location)) for name, location in locations.items()}
+        self._stems = {name: recording_name(fspath(location)) for name, location in locations.items()}
+        self._by_last: dict[str, list[str]] = {}  # by what the last part of a name can be, if it is no pattern
+        for name, parts in self._parts.items():
+            for last in {name, parts[-1], self._stems[name]}:
+                self._by_last.setdefault(last, []).append(name)
 
-    @classmethod
-    def at(cls, location: str | PathLike[str]) -> _Recording:
-        text = fspath(location)
-        whole = text if is_url(text) else os.path.abspath(text)  # noqa: PTH100  # links stay as they are named
-        return cls(tuple(whole.rstrip("/").split("/")), recording_name(text))
+    def named(self, row: ListedSpan, source: str | PathLike[str]) -> list[str]:
+        """Return the names of the recordings that a row names.
 
-    def has_name(self, name: str) -> bool:
-        """Tell whether the name is the recording's, or a pattern of it."""
-        wanted = name.removeprefix("./").rstrip("/").split("/")
-        if len(wanted) == 1 and _fits(self.stem, wanted[0]):
+        Raises:
+            FormatError: There are none, or several and the row has no pattern.
+        """
+        wanted = row.shown.rstrip("/")
+        is_pattern = any(sign in wanted for sign in "*?[")
+        written, whole = tuple(wanted.split("/")), _whole(wanted)
+        found = dict.fromkeys(self._by_last.get(written[-1], []) + self._by_last.get(whole[-1], []))
+        candidates = self._parts if is_pattern else found
+        names = [name for name in candidates if self._has(name, wanted, written, whole)]
+        if len(names) > 1 and not is_pattern:
+            raise FormatError(
+                source,
+                place=row.place,
+                found=f"{wanted!r}, which {len(names)} recordings are named: {', '.join(names[:6])}",
+                expected="one recording",
+                fix="Give more of its path, or a pattern such as */NAME.",
+            )
+        if not names:
+            raise FormatError(
+                source,
+                place=row.place,
+                found=f"the recording {wanted!r}, which is none of the {len(self._parts)} that are there",
+                expected="its path or URL, the last parts of it, or its name without the suffix",
+            )
+        return names
+
+    def _has(self, name: str, wanted: str, *ends: tuple[str, ...]) -> bool:
+        """Tell whether a recording is of that name, or its path ends so."""
+        if name == wanted or _fits(self._stems[name], wanted):
             return True
-        there = self.parts[-len(wanted) :]
-        return len(there) == len(wanted) and all(map(_fits, there, wanted))
+        parts = self._parts[name]
+        return any(len(parts) >= len(end) and all(map(_fits, parts[-len(end) :], end)) for end in ends)
+
+
+def _whole(location: str) -> tuple[str, ...]:
+    """Return the parts of a whole path or URL; links stay as they are named."""
+    whole = location if is_url(location) else os.path.abspath(location)  # noqa: PTH100
+    return tuple(whole.rstrip("/").split("/"))
 
 
 def _fits(text: str, pattern: str) -> bool:
     return text == pattern or fnmatchcase(text, pattern)
-
-
-def _named(row: ListedSpan, known: Mapping[str, _Recording], source: str | PathLike[str]) -> list[str]:
-    """Return the names of the recordings that a row names."""
-    names = [name for name, one in known.items() if name == row.recording or one.has_name(row.recording)]
-    if len(names) > 1 and not any(sign in row.recording for sign in "*?["):
-        raise FormatError(
-            source,
-            place=row.place,
-            found=f"{row.recording!r}, which {len(names)} recordings are named: {', '.join(names[:6])}",
-            expected="one recording",
-            fix="Give more of its path, or a pattern such as */NAME.",
-        )
-    if not names:
-        raise FormatError(
-            source,
-            place=row.place,
-            found=f"the recording {row.recording!r}, which is none of the {len(known)} that are there",
-            expected="its path or URL, the last parts of it, or its name without the suffix",
-        )
-    return names
