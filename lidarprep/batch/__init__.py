@@ -4,11 +4,11 @@ A scene is prepared by `run`, as if it were alone; what is here makes the list, 
 """
 
 from lidarprep.batch.batch_file import BatchFile, SceneEntry
-from lidarprep.batch.ledger import LEDGER_KEY, Ledger
+from lidarprep.batch.ledger import Ledger
 from lidarprep.batch.many import prepare_many
 from lidarprep.batch.one import prepare_one
 from lidarprep.batch.record import STATES, SceneRecord, State
-from lidarprep.batch.scenes import Batch, BatchScene
+from lidarprep.batch.scenes import LEDGER_KEY, Batch, BatchScene
 from lidarprep.batch.shards import Shard
 
 __all__ = [

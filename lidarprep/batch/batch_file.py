@@ -147,10 +147,9 @@ class BatchFile(CheckedModel, defer_build=True):
         """Return the recordings of an entry: as they are opened, and as they are shown."""
         if not is_pattern(entry.recording):
             return [(entry.recording, str(as_path(entry.recording, self.storage)))]
-        with _named(entry.name or "scenes"):
-            found = [str(path) for path in matches(entry.recording, self.storage)]
-            if entry.name is not None and len(found) > 1:
-                raise RecipeError(f"{entry.recording} matches {len(found)} recordings, which cannot have one name")
+        found = [str(path) for path in matches(entry.recording, self.storage)]
+        if entry.name is not None and len(found) > 1:
+            raise RecipeError(f"{entry.recording} matches {len(found)} recordings; they cannot all be {entry.name}")
         return [(path, path) for path in found]
 
     def _scene(self, name: str, entry: SceneEntry, recording: str, shown: str) -> BatchScene:

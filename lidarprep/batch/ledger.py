@@ -11,9 +11,10 @@ import logging
 import random
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from lidarprep.batch.record import SceneRecord, joined, of_line, to_line
-from lidarprep.batch.scenes import NAME, Batch, BatchScene, require_template, root_of
+from lidarprep.batch.scenes import LEDGER_KEY, NAME, Batch, BatchScene, require_template, root_of
 from lidarprep.errors import FormatError, ManifestConflictError, StorageError, place_name
 from lidarprep.remote import as_path
 from lidarprep.storage import Manifest, open_store
@@ -21,8 +22,6 @@ from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY, in_threads
 
 log = logging.getLogger(__name__)
-
-LEDGER_KEY = "batch.jsonl"
 
 # Writing may take up to one part in so many of the time: a scene is what a machine is paid for.
 _SHARE_OF_TIME = 50
@@ -47,7 +46,8 @@ class Ledger:
     """
 
     def __init__(self, root: str, storage: StorageOptions | None = None) -> None:
-        self._store = open_store(root, storage)
+        self._storage = storage or StorageOptions()
+        self._store = open_store(root, self._storage)
         self.location = place_name(self._store.location(LEDGER_KEY))
         self.records: dict[str, SceneRecord] = {}
         self._pending: dict[str, SceneRecord] = {}
@@ -90,13 +90,34 @@ class Ledger:
         self._written = time.monotonic()
         self._pause = max(_SHORTEST_PAUSE_S, _SHARE_OF_TIME * (self._written - begun))
 
-    def replace(self, records: Iterable[SceneRecord]) -> dict[str, SceneRecord]:
-        """Write a ledger that was made again; records that others add meanwhile stay.
+    def close(self) -> None:
+        """Try no request again from now on: somebody has stopped the batch, and waits."""
+        self._store.close()
+
+    def rebuild(self, scenes: Iterable[Destination]) -> dict[str, SceneRecord]:
+        """Make it again from the manifests; what these don't tell stays: failures, tasks, times. Return its records.
+
+        It is not written where there is no scene.
+
+        Args:
+            scenes: Those of the batch. Scenes that the ledger names are looked up where it says that they are.
 
         Raises:
-            StorageError: It cannot be written.
+            StorageError: A store cannot be read, or the ledger not be written.
         """
-        self._merge(records)
+        try:
+            there = self.read() or {}
+        except FormatError:
+            there = {}
+        looked_up = {one.name: one for one in scenes}
+        storage = next((one.storage for one in looked_up.values()), self._storage)
+        for known in there.values():
+            if known.manifest:
+                out = known.manifest.removesuffix(MANIFEST_KEY).rstrip("/")
+                looked_up[known.name] = Destination(known.name, known.recording, out, storage)
+        ordered = list(looked_up.values())
+        found = in_threads(_record_of_manifest, ordered, _READS)
+        self._merge(_agreed(one, there.get(one.name), made) for one, made in zip(ordered, found, strict=True))
         return self.records
 
     def _merge(self, records: Iterable[SceneRecord]) -> None:
@@ -116,7 +137,7 @@ class Ledger:
                 except FormatError as error:
                     log.warning("the ledger is damaged, and is made again of what is known: %s", error.message)
             self.records = joined(there.values(), self.records.values(), records)
-            if found is not None and self.records == there:
+            if self.records == there:  # both are empty where there is nothing, and nothing to say
                 return
             try:
                 data = b"".join(to_line(record) for record in self.records.values())
@@ -138,39 +159,57 @@ def _records(data: bytes, location: str) -> Iterator[SceneRecord]:
             raise FormatError(location, place=f"line {row}", found=f"no record of a scene ({error})") from None
 
 
-def records_of_manifests(scenes: Iterable[tuple[str, str, StorageOptions]]) -> Iterator[SceneRecord]:
-    """Yield the record of each scene that has a manifest, as that tells it.
+@dataclass(frozen=True)
+class Destination:
+    """Where a scene's manifest is looked up.
 
     Args:
-        scenes: Name, destination and storage options of each.
-
-    Raises:
-        StorageError: A store cannot be read.
+        name: The scene's name.
+        recording: Its recording, where that is known; else "".
+        out: Its destination.
+        storage: How that is reached.
     """
-    for record in in_threads(_record_of_manifest, list(scenes), _READS):
-        if record is not None:
-            yield record
+
+    name: str
+    recording: str
+    out: str
+    storage: StorageOptions
 
 
-def _record_of_manifest(scene: tuple[str, str, StorageOptions]) -> SceneRecord | None:
-    name, out, storage = scene
-    store = open_store(out, storage)
+def _record_of_manifest(scene: Destination) -> SceneRecord | None:
+    """Return the record that a scene's manifest gives, or None where there is no manifest."""
+    store = open_store(scene.out, scene.storage)
     found = store.read_current(MANIFEST_KEY)
     if found is None:
         return None
     try:
-        return SceneRecord.of_manifest(name, Manifest.from_json(found[0], location=store.location(MANIFEST_KEY)))
+        manifest = Manifest.from_json(found[0], location=store.location(MANIFEST_KEY))
     except FormatError as error:
-        return SceneRecord(name, out, "failed", error=str(error), exit_code=2)
+        return SceneRecord(scene.name, scene.recording, "failed", 1, error=str(error), exit_code=error.exit_code)
+    record = SceneRecord.of_manifest(scene.name, manifest)
+    return replace(record, recording=scene.recording or record.recording)
 
 
-def destinations_of(batch: Batch) -> list[tuple[str, str, StorageOptions]]:
-    """Return name, destination and storage options of each scene."""
-    return [(scene.name, scene.out, scene.storage) for scene in batch]
+def _agreed(scene: Destination, known: SceneRecord | None, made: SceneRecord | None) -> SceneRecord:
+    """Return the record of a scene that the ledger knows, and whose manifest says another thing, or is gone."""
+    known = known or SceneRecord(scene.name, made.recording if made is not None else scene.recording)
+    if known.state == "failed":  # since its manifest was written, if there is one
+        return known
+    if made is None:
+        fresh = SceneRecord(known.name, known.recording)
+    else:
+        fresh = replace(made.with_task_of(known), recording=known.recording)
+    told = {name: getattr(known, name) for name in ("attempts", "seconds", "when")}
+    return known if replace(fresh, **told) == known else replace(fresh, attempts=known.attempts + 1)
 
 
-def destinations_below(template: str, storage: StorageOptions) -> list[tuple[str, str, StorageOptions]]:
-    """Return name, destination and storage options of each folder that a template of destinations may have made.
+def destinations_of(batch: Batch) -> list[Destination]:
+    """Return the destination of each scene of a batch."""
+    return [Destination(scene.name, scene.recording, scene.out, scene.storage) for scene in batch]
+
+
+def destinations_below(template: str, storage: StorageOptions) -> list[Destination]:
+    """Return each folder that may be a destination made of a template, as far as a listing tells.
 
     Raises:
         RecipeError: It is no such template.
@@ -183,4 +222,4 @@ def destinations_below(template: str, storage: StorageOptions) -> list[tuple[str
     inside = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     found = [name for name in sorted(inside) if name.startswith(begins) and name.endswith(ends)]
     names = [name[len(begins) : len(name) - len(ends)] for name in found]
-    return [(name, template.replace(NAME, name), storage) for name in names if name]
+    return [Destination(name, "", template.replace(NAME, name), storage) for name in names if name]

@@ -116,6 +116,9 @@ class _Run:
                     self._failures += record.state == "failed"
                     self._ledger.add(record)
                     yield record
+        except (KeyboardInterrupt, SystemExit):
+            self._ledger.close()
+            raise
         finally:
             if own is not None:
                 own.shutdown(wait=False, cancel_futures=True)

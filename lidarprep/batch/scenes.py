@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import Field
 
@@ -17,6 +18,7 @@ from lidarprep.remote import as_path
 from lidarprep.storage.options import StorageOptions
 
 NAME = "{name}"
+LEDGER_KEY = "batch.jsonl"
 
 
 class BatchScene(RunRecipe, defer_build=True):
@@ -57,6 +59,20 @@ class Batch:
     def __post_init__(self) -> None:
         _refuse_twice("named", [(scene.name.lower(), scene.name) for scene in self.scenes])
         _refuse_twice("stored at", [(scene.out.rstrip("/"), scene.out) for scene in self.scenes])
+
+    @property
+    def ledger(self) -> str:
+        """Where the ledger lies."""
+        return f"{self.root.rstrip('/')}/{LEDGER_KEY}"
+
+    def to_file(self) -> dict[str, Any]:
+        """Return the batch as a batch file has it, with each scene by its name; without what is secret in URLs."""
+        left_out = {"scene", "overwrite", "workers"}
+        scenes = [
+            {"recording": scene.recording, **scene.model_dump(mode="json", exclude=left_out, exclude_defaults=True)}
+            for scene in self.scenes
+        ]
+        return {"out": f"{self.root}/{NAME}", "scenes": scenes}
 
     def __len__(self) -> int:
         return len(self.scenes)

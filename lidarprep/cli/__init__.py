@@ -31,6 +31,7 @@ EPILOG = """Worked examples:
   lidarprep picture recording/ --frames 0:10 --color frame --out above.png
   lidarprep prepare recording/ --out out/ --roi 0,0,80,60 --device-height 1.8
   lidarprep prepare recording/ --out s3://bucket/scene-1 --format protobuf
+  lidarprep batch 's3://bucket/drives/*' --out s3://bucket/fleet/{name} --workers 8
   lidarprep verify out/manifest.json
   lidarprep prune out/ --dry-run
   lidarprep whoami
@@ -95,6 +96,10 @@ _COMMANDS = {
     ),
     "submit": ("submit:command", "Submit what prepare stored as a task; the same again finds its task."),
     "run": ("run:command", "Prepare, store and submit as a recipe file says; flags override it."),
+    "batch": (
+        "batch:app",
+        "Prepare many recordings, and submit them: a fleet's, on one machine or on many; and see how they stand.",
+    ),
     "results": (
         "results:command",
         "Fetch the labels of completed tasks, bring them back to the recording, and write them as files.",
