@@ -6,6 +6,7 @@ import logging
 import time
 from dataclasses import replace
 
+from lidarprep.batch.opening import forget, opened, require_split
 from lidarprep.batch.record import SceneRecord
 from lidarprep.batch.scenes import BatchScene
 from lidarprep.errors import LidarprepError
@@ -48,7 +49,9 @@ def prepare_one(
     changes = {"workers": scene.workers or workers, "task": scene.task if submit else None}
     task = error = None
     try:
-        task = run(scene.model_copy(update=changes), progress=progress, on_prepared=manifests.append).task
+        require_split(scene)
+        recipe = scene.model_copy(update=changes)
+        task = run(recipe, scene=opened(scene), progress=progress, on_prepared=manifests.append).task
     except LidarprepError as failure:
         error, exit_code = str(failure), failure.exit_code
     except Exception as failure:  # of our own, or of a library: it must not end the batch
@@ -58,6 +61,7 @@ def prepare_one(
     record = replace(known, state="failed") if not manifests else SceneRecord.of_manifest(scene.name, manifests[0])
     record = replace(record, recording=scene.recording, when=round(time.time(), 3), attempts=known.attempts + 1)
     if error is not None:
+        forget()
         return replace(record, state="failed", error=error, exit_code=exit_code, seconds=seconds)
     if task is not None:
         record = replace(record, state="submitted", task=task.id, batch=task.batch or "")

@@ -54,11 +54,8 @@ def split(scene: Scene, length: str | int, overlap: str | int = 0, *, name: str 
         SceneError: Length or overlap make no sense; the recording has no frames, or is cut by seconds and a frame has
             no timestamp.
     """
-    unit, size = _read_length(length, "length")
-    _, shared = (unit, 0) if overlap in (0, "0") else _read_length(overlap, "overlap", unit)
+    unit, size, shared = read_lengths(length, overlap)
     step = size - shared
-    if step < (_MILLISECOND if unit == "seconds" else 1):
-        raise SceneError(f"parts of {length} that share {overlap} make no progress", fix="Give less --overlap.")
     if not scene.frames:
         raise SceneError(f"{scene.source} has no frames that could be split")
     places = _times(scene, length) if unit == "seconds" else [frame.index for frame in scene]
@@ -73,6 +70,22 @@ def split(scene: Scene, length: str | int, overlap: str | int = 0, *, name: str 
     return tuple(
         Part(f"{stem}-{label}", span, frames) for label, span, frames in zip(named, spans, counts, strict=True)
     )
+
+
+def read_lengths(length: str | int, overlap: str | int = 0) -> tuple[SpanUnit, int, int]:
+    """Read the length of parts and what they share.
+
+    Returns:
+        "seconds" or "frames"; and both lengths, in nanoseconds or as numbers of frames.
+
+    Raises:
+        SceneError: They make no sense.
+    """
+    unit, size = _read_length(length, "length")
+    _, shared = (unit, 0) if overlap in (0, "0") else _read_length(overlap, "overlap", unit)
+    if size - shared < (_MILLISECOND if unit == "seconds" else 1):
+        raise SceneError(f"parts of {length} that share {overlap} make no progress", fix="Give less --overlap.")
+    return unit, size, shared
 
 
 def recording_name(location: str) -> str:
