@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import orjson
 
@@ -118,7 +118,10 @@ def of_line(line: bytes) -> SceneRecord:
 
 def later(one: SceneRecord, other: SceneRecord) -> SceneRecord:
     """Return the one of two records of a scene that counts: of the later try, or that got further in the same."""
-    return one if _rank(one) >= _rank(other) else other
+    ranks = _rank(one), _rank(other)
+    if ranks[0] == ranks[1] and one != other:
+        return max(one, other, key=to_line)  # any, but the same whoever asks
+    return one if ranks[0] >= ranks[1] else other
 
 
 def joined(*ledgers: Iterable[SceneRecord]) -> dict[str, SceneRecord]:
@@ -131,6 +134,5 @@ def joined(*ledgers: Iterable[SceneRecord]) -> dict[str, SceneRecord]:
     return found
 
 
-def _rank(record: SceneRecord) -> tuple[Any, ...]:
-    # The line itself comes last, so that no two different records are equal.
-    return record.attempts, STATES.index(record.state), record.when, to_line(record)
+def _rank(record: SceneRecord) -> tuple[int, int, float]:
+    return record.attempts, STATES.index(record.state), record.when

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -370,4 +371,8 @@ def _plain_lines(text: str) -> str:
 
 
 def _print_records(totals: Totals, records: Sequence[SceneRecord]) -> None:
-    print_json({"totals": asdict(totals), "scenes": [asdict(record) for record in records]})
+    import orjson  # there may be a hundred thousand
+
+    data = orjson.dumps({"totals": totals, "scenes": records}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    sys.stdout.write(data.decode())
+    sys.stdout.flush()
