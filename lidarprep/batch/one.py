@@ -9,7 +9,7 @@ from dataclasses import replace
 from lidarprep.batch.opening import forget, opened, require_split
 from lidarprep.batch.record import SceneRecord
 from lidarprep.batch.scenes import BatchScene
-from lidarprep.errors import LidarprepError
+from lidarprep.errors import FormatError, LidarprepError, SourceChangedError
 from lidarprep.prepare.processing import NoProgress
 from lidarprep.run import run
 from lidarprep.storage import Manifest
@@ -54,6 +54,8 @@ def prepare_one(
         task = run(recipe, scene=opened(scene), progress=progress, on_prepared=manifests.append).task
     except LidarprepError as failure:
         error, exit_code = str(failure), failure.exit_code
+        if isinstance(failure, FormatError | SourceChangedError):
+            forget()  # the recording may have changed since it was opened
     except Exception as failure:  # of our own, or of a library: it must not end the batch
         log.debug("scene %s", scene.name, exc_info=True)
         error, exit_code = _unexpected(failure), 1
@@ -61,7 +63,6 @@ def prepare_one(
     record = replace(known, state="failed") if not manifests else SceneRecord.of_manifest(scene.name, manifests[0])
     record = replace(record, recording=scene.recording, when=round(time.time(), 3), attempts=known.attempts + 1)
     if error is not None:
-        forget()
         return replace(record, state="failed", error=error, exit_code=exit_code, seconds=seconds)
     if task is not None:
         record = replace(record, state="submitted", task=task.id, batch=task.batch or "")

@@ -51,7 +51,7 @@ def opened(scene: BatchScene) -> Scene:
 
 
 def forget() -> None:
-    """Keep no recording open: a part of it failed, maybe since it has changed; or the batch has ended."""
+    """Keep no recording open."""
     global _kept
     with _lock:
         _kept = None

@@ -107,10 +107,10 @@ def test_parquet_has_times_of_its_own_type(tmp_path: Path) -> None:
 @pytest.mark.parametrize("start", [[1.5], pd.to_datetime(["2026-03-01"])])
 def test_parquet_with_times_of_no_known_meaning_is_refused(tmp_path: Path, start: list[float]) -> None:
     pd.DataFrame({"recording": ["a"], "start": start, "end": ["2s"]}).to_parquet(tmp_path / "events.parquet")
-    with pytest.raises(lp.FormatError, match="column start: .*; expected text, whole numbers, or times with a time"):
+    with pytest.raises(lp.FormatError, match=r"column start: .*; expected text, whole numbers, or times with a time"):
         read_spans(tmp_path / "events.parquet")
     (tmp_path / "events.parquet").write_bytes(b"PAR1")
     with pytest.raises(lp.FormatError, match="no Parquet"):
         read_spans(tmp_path / "events.parquet")
-    with pytest.raises(lp.FormatError, match="none.csv"):
+    with pytest.raises(lp.FormatError, match=r"none\.csv"):
         read_spans(tmp_path / "none.csv")

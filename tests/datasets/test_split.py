@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -67,9 +68,7 @@ def test_consecutive_parts_share_exactly_the_frames_of_the_overlap(steps: list[i
     overlap = min(overlap, length - 1)
     whole = recorded(steps)
     parts = split(whole, f"{length}s", f"{overlap}s")
-    for (one, other), (frames, following) in zip(
-        zip(parts, parts[1:], strict=False), zip(held(whole, parts), held(whole, parts)[1:], strict=False), strict=True
-    ):
+    for (one, frames), (other, following) in pairwise(zip(parts, held(whole, parts), strict=True)):
         begin, end = other.span.start or 0, one.span.end or 0
         shared = [frame.index for frame in whole if frame.timestamp is not None and begin <= frame.timestamp < end]
         assert sorted(set(frames) & set(following)) == shared

@@ -55,5 +55,5 @@ def test_labels_of_the_whole_recording_fit_a_part_of_it(far_recording: Path, tmp
     assert labels.cuboids.frame.tolist() == [0, 1]
     assert "labels of 2 frames outside this part of the recording are left out" in labels.notes
     path.write_text("\n".join([*rows, f"{names[4]},car,0,0,0,4,2,1.5,0"]))
-    with pytest.raises(lp.RecipeError, match="has labels of 1 frames that .* does not have; the first is 77"):
+    with pytest.raises(lp.RecipeError, match=r"has labels of 1 frames that .* does not have; the first is 77"):
         lp.read_labels(path, whole.part("1..3"))
