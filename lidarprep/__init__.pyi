@@ -11,9 +11,11 @@ from .api import (
     WhoAmI,
 )
 from .attachments import FORMATS, get_format
+from .batch import Batch, BatchFile, BatchScene, SceneRecord, prepare_many
 from .checks import CheckOptions
 from .convert import convert
 from .datasets import OpenOptions, known_layouts, open_scene
+from .datasets.split import Part, split
 from .errors import (
     ApiError,
     BadRequestError,
@@ -40,6 +42,7 @@ from .errors import (
     UnauthorizedError,
     UniqueIdConflictError,
     WaitTimeoutError,
+    WorkerLostError,
 )
 from .inspect import Inspection, inspect_scene
 from .labels.files import read_labels
@@ -74,6 +77,7 @@ from .scene import (
     RegionOfInterest3D,
     Scene,
     Shapes,
+    Span,
     Trajectory,
 )
 from .storage import Manifest, StorageOptions, load_manifest
@@ -88,6 +92,9 @@ __all__ = [
     "AsyncScaleClient",
     "AsyncTask",
     "BadRequestError",
+    "Batch",
+    "BatchFile",
+    "BatchScene",
     "Boxes2D",
     "Camera",
     "CameraImage",
@@ -119,6 +126,7 @@ __all__ = [
     "NotFoundError",
     "OpenOptions",
     "ParameterError",
+    "Part",
     "PointCloud",
     "PointLabels",
     "Pose",
@@ -137,9 +145,11 @@ __all__ = [
     "ScaleClient",
     "Scene",
     "SceneError",
+    "SceneRecord",
     "ServerError",
     "Shapes",
     "SourceChangedError",
+    "Span",
     "StorageError",
     "StorageOptions",
     "Task",
@@ -154,6 +164,7 @@ __all__ = [
     "Verification",
     "WaitTimeoutError",
     "WhoAmI",
+    "WorkerLostError",
     "WrittenResults",
     "__version__",
     "convert",
@@ -165,6 +176,7 @@ __all__ = [
     "open_scene",
     "overlay",
     "prepare",
+    "prepare_many",
     "prune",
     "read_labels",
     "read_points",
@@ -172,6 +184,7 @@ __all__ = [
     "results",
     "run",
     "side_view",
+    "split",
     "submit",
     "task_request",
     "top_down",

@@ -8,6 +8,7 @@ LidarprepError                 every error that lidarprep raises on purpose, in 
 ├── RecipeError                a request makes no sense: an unknown key, a region that keeps no point
 ├── EncodingError              an attachment format cannot hold a value that the frame has
 ├── MissingExtraError          an optional library is needed and not installed
+├── WorkerLostError            a worker process died while it prepared a scene
 ├── StorageError               a place to store at cannot be read or written
 ├── ConflictError              somebody else was first
 │   ├── ManifestConflictError      a manifest was replaced meanwhile (a StorageError, too)
@@ -188,6 +189,12 @@ class MissingExtraError(LidarprepError):
 
 class StorageError(LidarprepError):
     """A place to store at cannot be read or written."""
+
+    exit_code = 1
+
+
+class WorkerLostError(LidarprepError):
+    """A worker process died while it prepared a scene, each time that it was tried."""
 
     exit_code = 1
 

@@ -168,6 +168,9 @@ def _opening(value: Any) -> Any:
     return value | names
 
 
+OpeningOptions = Annotated[OpenOptions, BeforeValidator(_opening)]
+
+
 class TaskRecipe(CheckedModel, defer_build=True):
     """The task that is submitted.
 
@@ -206,7 +209,7 @@ class RunRecipe(CheckedModel, defer_build=True):
     scene: Annotated[str, Field(repr=False)]  # a URL may be signed
     out: str
     layout: str | None = None
-    opening: Annotated[OpenOptions, BeforeValidator(_opening)] = OpenOptions()
+    opening: OpeningOptions = OpenOptions()
     recipe: Recipe = Recipe()
     storage: StorageOptions = StorageOptions()
     task: TaskRecipe | None = None

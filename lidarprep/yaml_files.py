@@ -48,6 +48,8 @@ def parse_yaml(content: bytes, path: str | PathLike[str], what: str) -> dict[str
         raise RecipeError(f"{path}: {what} is not UTF-8: {error}") from error
     except yaml.YAMLError as error:
         raise RecipeError(f"{path}: {what} is not YAML: {error}") from error
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error.message}") from None
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: {what} is a mapping of names to values, not {type(data).__name__}")
     return {str(key): value for key, value in data.items()}

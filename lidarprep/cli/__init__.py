@@ -31,6 +31,7 @@ EPILOG = """Worked examples:
   lidarprep picture recording/ --frames 0:10 --color frame --out above.png
   lidarprep prepare recording/ --out out/ --roi 0,0,80,60 --device-height 1.8
   lidarprep prepare recording/ --out s3://bucket/scene-1 --format protobuf
+  lidarprep batch 's3://bucket/drives/*' --out s3://bucket/fleet/{name} --workers 8
   lidarprep verify out/manifest.json
   lidarprep prune out/ --dry-run
   lidarprep whoami
@@ -95,6 +96,10 @@ _COMMANDS = {
     ),
     "submit": ("submit:command", "Submit what prepare stored as a task; the same again finds its task."),
     "run": ("run:command", "Prepare, store and submit as a recipe file says; flags override it."),
+    "batch": (
+        "batch:app",
+        "Prepare many recordings, and submit them: a fleet's, on one machine or on many; and see how they stand.",
+    ),
     "results": (
         "results:command",
         "Fetch the labels of completed tasks, bring them back to the recording, and write them as files.",
@@ -202,27 +207,6 @@ def _hang_up(*_: object) -> None:
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
     sys.exit(129)
-
-
-# Parameters of mallopt(3), and their values in bytes, the last in arenas. Columns of most frames stay below the first,
-# so that the next frame reuses their pages. Larger blocks, like encoded frames, are mapped, and unmapped when they are
-# freed: at 32 MB the gaps between them take 80 MB more, for no less CPU time. Beyond the second, free memory goes back
-# to the system. By default each thread has an arena of its own, with gaps of its own.
-_MALLOC_SETTINGS = {
-    -3: 8 << 20,  # M_MMAP_THRESHOLD
-    -1: 128 << 20,  # M_TRIM_THRESHOLD
-    -8: 2,  # M_ARENA_MAX
-}
-
-
-def configure_malloc() -> None:
-    """Let frames reuse the memory of those before them, within bounds; without effect beside the GNU C library."""
-    import ctypes
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for parameter, value in _MALLOC_SETTINGS.items():
-            mallopt(parameter, value)
 
 
 # Exit codes of a process that SIGHUP, SIGINT or SIGTERM has stopped.

@@ -77,7 +77,7 @@ def prepare_scene(
     report: Path | None = None,
 ) -> Manifest:
     """Prepare a scene under a progress bar, and show what became of it; write its page, even if it is refused."""
-    from lidarprep.cli import configure_malloc
+    from lidarprep._malloc import configure_malloc
     from lidarprep.datasets import open_scene
     from lidarprep.prepare import prepare
     from lidarprep.prepare.empty_result import EmptyResultError

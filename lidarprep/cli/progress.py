@@ -13,6 +13,7 @@ from lidarprep.cli.console import console, is_watched, say
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from lidarprep.batch import SceneRecord
     from lidarprep.storage.manifest import FrameRecord, SkippedRecord
 
 # Without a terminal: seconds until the first line, and from one line to the next.
@@ -54,7 +55,7 @@ class Bar:
         self._total: int | None = None
         self._done = self._before = 0
         self._begun = self._advanced = clock()
-        self._points = self._bytes = self._left_out = 0
+        self._points = self._bytes = self._left_out = self._failed = 0
         self._dropped = dict.fromkeys(_REASONS, 0)
 
     # ---- what is told ----------------------------------------------------------------------------------------------
@@ -87,6 +88,17 @@ class Bar:
         self._left_out += 1
         self._one_more()
 
+    def end_scene(self, record: SceneRecord, *, is_fresh: bool) -> None:
+        """Count a scene; of one that was found done only that."""
+        if record.state == "failed":
+            self._failed += 1
+        elif is_fresh:
+            self._points += record.points
+            self._bytes += record.bytes
+        else:
+            self._before += 1
+        self._one_more()
+
     def _one_more(self) -> None:
         self.reach(self._done + 1, self._total or 0)
 
@@ -113,7 +125,7 @@ class Bar:
         if self._done >= self._total:
             said.append("finishing")
         elif left is not None:
-            said.append(f"{_duration(left)} left")
+            said.append(f"{duration(left)} left")
         return ", ".join(said)
 
     def findings(self) -> str:
@@ -123,6 +135,8 @@ class Bar:
         said += [f"dropped {', '.join(dropped)}"] if dropped else []
         if self._left_out:
             said.append(f"{self._left_out} bad frame{'s' if self._left_out > 1 else ''} left out")
+        if self._failed:
+            said.append(f"{self._failed} failed")
         return "; ".join(said)
 
     def line(self) -> str:
@@ -146,7 +160,7 @@ class Bar:
         return Group(row, Text(findings, style="dim", no_wrap=False, overflow="fold")) if findings else row
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Return seconds as people say them."""
     whole = round(seconds)
     if whole < 60:

@@ -44,8 +44,8 @@ def command(
 
     Findings do not end it: the page shows them. What prepare would drop by these options is shown with its reason.
     """
+    from lidarprep._malloc import configure_malloc
     from lidarprep.checks.codes import require_known
-    from lidarprep.cli import configure_malloc
     from lidarprep.datasets import open_scene
     from lidarprep.recipe import Recipe
     from lidarprep.remote import as_path

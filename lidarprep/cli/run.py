@@ -38,7 +38,7 @@ def command(
     **flags: Any,
 ) -> None:
     """Prepare, store and submit as a recipe file says; flags override it."""
-    from lidarprep.cli import configure_malloc
+    from lidarprep._malloc import configure_malloc
     from lidarprep.recipe import RunRecipe, TaskRecipe
     from lidarprep.run import run as run_recipe
 

@@ -1,0 +1,229 @@
+"""The ledger of a batch: `batch.jsonl` at its destination, a line a scene.
+
+It is derived: the manifests say what is done, and it can always be made again from them. Any number of machines write
+it. Each reads it, joins its own records with what is there, and replaces it if it still is what was read; joining is
+commutative, so nobody needs to be first. It is written every few seconds and at the end, not for each scene.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from lidarprep.batch.record import SceneRecord, joined, of_line, to_line
+from lidarprep.batch.scenes import LEDGER_KEY, NAME, Batch, BatchScene, require_template, root_of
+from lidarprep.errors import FormatError, ManifestConflictError, StorageError, place_name
+from lidarprep.remote import as_path
+from lidarprep.storage import Manifest, open_store
+from lidarprep.storage.options import StorageOptions
+from lidarprep.storage.store import MANIFEST_KEY, in_threads
+
+log = logging.getLogger(__name__)
+
+# Writing may take up to one part in so many of the time: a scene is what a machine is paid for.
+_SHARE_OF_TIME = 50
+_SHORTEST_PAUSE_S = 5.0
+
+# Seconds that writers who met wait before they try again, at most: growing, and by chance.
+_LONGEST_WAIT_S = 10.0
+
+# Manifests that are read at once.
+_READS = 16
+
+
+class Ledger:
+    """The ledger of one batch, and what this process adds to it.
+
+    Args:
+        root: The folder, or s3://bucket/prefix, that it lies in.
+        storage: How that is reached.
+
+    Raises:
+        StorageError, RecipeError: There can be no store.
+    """
+
+    def __init__(self, root: str, storage: StorageOptions | None = None) -> None:
+        self._storage = storage or StorageOptions()
+        self._store = open_store(root, self._storage)
+        self.location = place_name(self._store.location(LEDGER_KEY))
+        self.records: dict[str, SceneRecord] = {}
+        self._pending: dict[str, SceneRecord] = {}
+        self._written, self._pause = time.monotonic(), _SHORTEST_PAUSE_S
+
+    def read(self) -> dict[str, SceneRecord] | None:
+        """Return its records by the scenes' names, in its order; None if there is no ledger.
+
+        Raises:
+            FormatError: It is damaged.
+            StorageError: It cannot be read.
+        """
+        found = self._store.read_current(LEDGER_KEY)
+        return None if found is None else self._parsed(found[0])
+
+    def begin(self, scenes: Iterable[BatchScene]) -> None:
+        """Read it, and let it name all scenes of the batch, those that nobody has begun among them.
+
+        Raises:
+            StorageError: It cannot be read or written.
+        """
+        self._merge(SceneRecord(scene.name, scene.recording) for scene in scenes)
+
+    def add(self, record: SceneRecord) -> None:
+        """Add a record, and write all that were added if the last time is long enough ago."""
+        self._pending[record.name] = record
+        if time.monotonic() - self._written >= self._pause:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was added. If that fails, it is said, and tried again with the next: scenes are what counts."""
+        if not self._pending:
+            return
+        begun = time.monotonic()
+        try:
+            self._merge(self._pending.values())
+            self._pending = {}
+        except StorageError as error:
+            log.warning("%s is not up to date: %s", self.location, error.message)
+        self._written = time.monotonic()
+        self._pause = max(_SHORTEST_PAUSE_S, _SHARE_OF_TIME * (self._written - begun))
+
+    def close(self) -> None:
+        """Try no request again from now on: somebody has stopped the batch, and waits."""
+        self._store.close()
+
+    def rebuild(self, scenes: Iterable[Destination]) -> dict[str, SceneRecord]:
+        """Make it again from the manifests; what these don't tell stays: failures, tasks, times. Return its records.
+
+        It is not written where there is no scene.
+
+        Args:
+            scenes: Those of the batch. Scenes that the ledger names are looked up where it says that they are.
+
+        Raises:
+            StorageError: A store cannot be read, or the ledger not be written.
+        """
+        try:
+            there = self.read() or {}
+        except FormatError:
+            there = {}
+        looked_up = {one.name: one for one in scenes}
+        storage = next((one.storage for one in looked_up.values()), self._storage)
+        for known in there.values():
+            if known.manifest:
+                out = known.manifest.removesuffix(MANIFEST_KEY).rstrip("/")
+                looked_up[known.name] = Destination(known.name, known.recording, out, storage)
+        ordered = list(looked_up.values())
+        found = zip(ordered, in_threads(_record_of_manifest, ordered, _READS), strict=True)
+        self._merge(
+            _agreed(one, there.get(one.name), made)
+            for one, made in found
+            if made is not None or one.recording  # else it is any folder
+        )
+        return self.records
+
+    def _merge(self, records: Iterable[SceneRecord]) -> None:
+        """Join records with what is there, and replace it; again where another was faster.
+
+        Raises:
+            StorageError: It cannot be read or written.
+        """
+        records, wait_s = list(records), 0.1
+        while True:
+            found = self._store.read_current(LEDGER_KEY)
+            version, there = None, dict[str, SceneRecord]()
+            if found is not None:
+                version = found[1]
+                try:
+                    there = self._parsed(found[0])
+                except FormatError as error:
+                    log.warning("the ledger is damaged, and is made again of what is known: %s", error.message)
+            self.records = joined(there.values(), self.records.values(), records)
+            if self.records == there:  # both are empty where there is nothing, and nothing to say
+                return
+            try:
+                data = b"".join(to_line(record) for record in self.records.values())
+                self._store.replace(LEDGER_KEY, data, if_version=version)
+                return
+            except ManifestConflictError:
+                time.sleep(random.uniform(0, wait_s))  # noqa: S311  # not for secrets
+                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def _parsed(self, data: bytes) -> dict[str, SceneRecord]:
+        return joined(_records(data, self.location))
+
+
+def _records(data: bytes, location: str) -> Iterator[SceneRecord]:
+    for row, line in enumerate(data.splitlines(), 1):
+        try:
+            yield of_line(line)
+        except (ValueError, TypeError) as error:
+            raise FormatError(location, place=f"line {row}", found=f"no record of a scene ({error})") from None
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a scene's manifest is looked up.
+
+    Args:
+        name: The scene's name.
+        recording: Its recording; "" where only a folder is known, which may be anything.
+        out: Its destination.
+        storage: How that is reached.
+    """
+
+    name: str
+    recording: str
+    out: str
+    storage: StorageOptions
+
+
+def _record_of_manifest(scene: Destination) -> SceneRecord | None:
+    """Return the record that a scene's manifest gives, or None where there is no manifest."""
+    store = open_store(scene.out, scene.storage)
+    found = store.read_current(MANIFEST_KEY)
+    if found is None:
+        return None
+    try:
+        manifest = Manifest.from_json(found[0], location=store.location(MANIFEST_KEY))
+    except FormatError as error:
+        return SceneRecord(scene.name, scene.recording, "failed", 1, error=str(error), exit_code=error.exit_code)
+    record = SceneRecord.of_manifest(scene.name, manifest)
+    return replace(record, recording=scene.recording or record.recording)
+
+
+def _agreed(scene: Destination, known: SceneRecord | None, made: SceneRecord | None) -> SceneRecord:
+    """Return the record of a scene that the ledger knows, and whose manifest says another thing, or is gone."""
+    known = known or SceneRecord(scene.name, made.recording if made is not None else scene.recording)
+    if known.state == "failed":  # since its manifest was written, if there is one
+        return known
+    if made is None:
+        fresh = SceneRecord(known.name, known.recording)
+    else:
+        fresh = replace(made.with_task_of(known), recording=known.recording)
+    told = {name: getattr(known, name) for name in ("attempts", "seconds", "when")}
+    return known if replace(fresh, **told) == known else replace(fresh, attempts=known.attempts + 1)
+
+
+def destinations_of(batch: Batch) -> list[Destination]:
+    """Return the destination of each scene of a batch."""
+    return [Destination(scene.name, scene.recording, scene.out, scene.storage) for scene in batch]
+
+
+def destinations_below(template: str, storage: StorageOptions) -> list[Destination]:
+    """Return each folder that may be a destination made of a template, as far as a listing tells.
+
+    Raises:
+        RecipeError: It is no such template.
+        StorageError: The store cannot be listed.
+    """
+    require_template(template, 1)
+    before, _, after = template.partition(NAME)
+    folder = as_path(root_of(template), storage)
+    begins, ends = before.rpartition("/")[2], after.partition("/")[0]
+    inside = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    found = [name for name in sorted(inside) if name.startswith(begins) and name.endswith(ends)]
+    names = [name[len(begins) : len(name) - len(ends)] for name in found]
+    return [Destination(name, "", template.replace(NAME, name), storage) for name in names if name]

@@ -1,0 +1,86 @@
+"""One scene: prepared, submitted if that is asked for, and told of in a record, whatever becomes of it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+
+from lidarprep.batch.opening import forget, opened, require_split
+from lidarprep.batch.record import SceneRecord
+from lidarprep.batch.scenes import BatchScene
+from lidarprep.errors import FormatError, LidarprepError, SourceChangedError
+from lidarprep.prepare.processing import NoProgress
+from lidarprep.run import run
+from lidarprep.storage import Manifest
+
+log = logging.getLogger(__name__)
+
+
+class _Started(NoProgress):
+    """Notes whether there was anything to do."""
+
+    is_told = False
+
+    def start(self, frames: int, done: int) -> None:
+        """Note that there is."""
+        self.is_told = True
+
+
+def prepare_one(
+    scene: BatchScene, known: SceneRecord | None = None, *, workers: int | None = None, submit: bool = False
+) -> SceneRecord:
+    """Prepare one scene; what is wrong with it becomes part of the record. Other processes may run it.
+
+    A scene that is done is opened, and compared with its manifest, as `prepare` does it: so a changed recording and a
+    lost object are noticed.
+
+    Args:
+        scene: The scene.
+        known: What the ledger says of it.
+        workers: Frames prepared at once, where the scene does not say it; as many as cores where it is None.
+        submit: Whether to submit its task, if it has one.
+
+    Returns:
+        The record that the ledger is to have; `known` again where there was nothing to do.
+    """
+    known = known or SceneRecord(scene.name, scene.recording)
+    begun, progress, manifests = time.perf_counter(), _Started(), list[Manifest]()
+    changes = {"workers": scene.workers or workers, "task": scene.task if submit else None}
+    task = error = None
+    try:
+        require_split(scene)
+        recipe = scene.model_copy(update=changes)
+        task = run(recipe, scene=opened(scene), progress=progress, on_prepared=manifests.append).task
+    except LidarprepError as failure:
+        error, exit_code = str(failure), failure.exit_code
+        if isinstance(failure, FormatError | SourceChangedError):
+            forget()  # the recording may have changed since it was opened
+    except Exception as failure:  # of our own, or of a library: it must not end the batch
+        log.debug("scene %s", scene.name, exc_info=True)
+        error, exit_code = _unexpected(failure), 1
+    seconds = round(time.perf_counter() - begun, 3)
+    record = replace(known, state="failed") if not manifests else SceneRecord.of_manifest(scene.name, manifests[0])
+    record = replace(record, recording=scene.recording, when=round(time.time(), 3), attempts=known.attempts + 1)
+    if error is not None:
+        return replace(record, state="failed", error=error, exit_code=exit_code, seconds=seconds)
+    if task is not None:
+        record = replace(record, state="submitted", task=task.id, batch=task.batch or "")
+    record = replace(record.with_task_of(known), seconds=seconds if progress.is_told else known.seconds)
+    is_same = replace(record, attempts=known.attempts, when=known.when) == known
+    return known if is_same else record
+
+
+def lost(known: SceneRecord, error: str) -> SceneRecord:
+    """Return the record of a scene whose worker has died, or could not be reached."""
+    when, attempts = round(time.time(), 3), known.attempts + 1
+    return replace(known, state="failed", error=error, exit_code=1, when=when, attempts=attempts)
+
+
+def _unexpected(failure: Exception) -> str:
+    """Name an error that is none of ours by its kind and place: its own text may show what is secret."""
+    place = failure.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = "" if place is None else f" in {place.tb_frame.f_globals.get('__name__')}, line {place.tb_lineno}"
+    return f"lidarprep did not expect this: {type(failure).__name__}{where}\nThe scene alone, with --debug, says more."

@@ -1,0 +1,380 @@
+"""`lidarprep batch FILE|GLOB… --out DEST`, and its sub-verbs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from typer.core import TyperGroup
+
+from lidarprep.cli import options as o
+from lidarprep.cli.console import (
+    counted,
+    plain,
+    print_error,
+    print_json,
+    print_table,
+    say,
+    say_how_to_go_on,
+    tell_of_compiling,
+)
+from lidarprep.cli.progress import duration, progress
+from lidarprep.errors import ParameterError, RecipeError
+
+if TYPE_CHECKING:
+    from lidarprep.batch import Batch, BatchFile, SceneRecord, State
+    from lidarprep.batch.status import Totals
+    from lidarprep.recipe import TaskRecipe
+
+# Of more scenes than this, the table shows the first.
+_MOST_SHOWN = 100
+
+_PREPARE = "prepare"
+
+
+class _Group(TyperGroup):
+    """Sub-verbs, and the command that prepares, which needs no name: `lidarprep batch drives/*`."""
+
+    default_command = _PREPARE
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take what is no sub-verb for what is to be prepared."""
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
+            args = [self.default_command, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    help="Prepare many recordings, and see how they stand. `lidarprep batch FILE|GLOB…` is short for `batch prepare`, "
+    "whose options `lidarprep batch prepare --help` lists.",
+)
+
+Target = Annotated[
+    str, typer.Argument(help="The batch file; or the destination: the folder with the ledger, or its template.")
+]
+Out = Annotated[
+    str | None,
+    typer.Option(metavar="DEST", help="Destination of each scene: a folder, or s3://bucket/prefix, with {name} in it."),
+]
+
+_STORAGE = {name: option for name, option in o.STORAGE.items() if name != "workers"}
+
+
+def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
+    """Return the command that prepares scenes; only those that are in these states, or all that are not done."""
+
+    @o.takes(o.RECIPE, o.OPENING, o.CHECKS, _STORAGE)
+    def command(
+        scenes: Annotated[
+            list[str] | None,
+            typer.Argument(
+                metavar="FILE|GLOB…",
+                help="A batch file (YAML, CSV, Parquet); or recordings, and patterns of them, in quotes.",
+                show_default=False,
+            ),
+        ] = None,
+        out: Out = None,
+        split: Annotated[
+            str | None,
+            typer.Option(metavar="30s|200", help="Split recordings into scenes of so many seconds, or frames."),
+        ] = None,
+        overlap: Annotated[
+            str | None, typer.Option(metavar="5s|20", help="How much of it a scene shares with the one before it.")
+        ] = None,
+        select: Annotated[
+            str | None,
+            typer.Option(
+                metavar="FILE",
+                help="Only these parts of the recordings, each a scene: CSV or Parquet with the columns recording, "
+                "start, end and tag. Without FILE|GLOB…, the recordings are those that it names.",
+            ),
+        ] = None,
+        recipe: Annotated[str | None, typer.Option(metavar="FILE", help="A recipe (YAML); flags override it.")] = None,
+        workers: Annotated[
+            int, typer.Option(metavar="N", min=1, help="Scenes prepared at once, each by a process of its own.")
+        ] = 1,
+        shard: Annotated[
+            str | None,
+            typer.Option(
+                metavar="I/N|auto",
+                help="Only this part of the scenes, I from 0. auto: as a job array of AWS Batch or Slurm has it; "
+                "auto/N: of Kubernetes.",
+            ),
+        ] = None,
+        max_failures: Annotated[
+            int | None, typer.Option(metavar="N", min=1, help="Begin no more scenes once so many have failed.")
+        ] = None,
+        dry_run: Annotated[
+            bool,
+            typer.Option(
+                "--dry-run", help="Show the scenes and their destinations; --json prints them as a batch file."
+            ),
+        ] = False,
+        submit: Annotated[bool, typer.Option("--submit", help="Submit each scene's task once it is prepared.")] = False,
+        type: Annotated[
+            str | None, typer.Option("--type", help="Type of the tasks, in place of the file's: lidarannotation, …")
+        ] = None,
+        params: o.Params = None,
+        param: o.Param = None,
+        coordinates: o.Coordinates = None,
+        upload: o.Upload = None,
+        live: o.Live = False,
+        yes: o.Yes = False,
+        api_url: o.ApiUrl = None,
+        json: o.Json = False,
+        **flags: Any,
+    ) -> None:
+        from lidarprep._malloc import configure_malloc
+        from lidarprep.batch import Shard, prepare_many
+
+        configure_malloc()
+        file = _batch_file(scenes or (), out, recipe, flags | {"split": split, "overlap": overlap, "select": select})
+        given = o.said({"type": type, "upload": upload, "api_url": api_url})
+        task = _task(file.task, given, params, param, coordinates)
+        batch = file.model_copy(update={"task": task}).batch()
+        part = Shard.parse(shard) if shard is not None else Shard()
+        if dry_run:
+            _show_plan(batch, part.of(batch.scenes), json=json)
+            return
+        if submit:
+            _require_said(batch, live=live, yes=yes)
+        begun = time.time()
+        records: list[SceneRecord] = []
+        if workers == 1:
+            tell_of_compiling()
+        with (
+            say_how_to_go_on(),
+            progress("preparing", "scenes") as bar,
+            closing(
+                prepare_many(batch, submit=submit, workers=workers, shard=part, only=only, max_failures=max_failures)
+            ) as prepared,
+        ):
+            bar.reach(0, len(part.of(batch.scenes)))
+            for record in prepared:
+                bar.end_scene(record, is_fresh=record.when >= begun)
+                records.append(record)
+                if record.state == "failed":
+                    print_error(_plain_lines(f"{record.name}: {record.error}"))
+        _end(batch, records, json=json)
+
+    command.__doc__ = help
+    return command
+
+
+def _end(batch: Batch, records: list[SceneRecord], *, json: bool) -> None:
+    """Say what became of the scenes; exit by the failures."""
+    from lidarprep.batch.status import Totals
+
+    totals = Totals.of(records)
+    _show_totals(totals)
+    say(f"ledger: {batch.ledger}")
+    if json:
+        _print_records(totals, records)
+    if failed := [record for record in records if record.state == "failed"]:
+        say(f"{counted(len(failed), 'scene')} failed; `lidarprep batch retry …` with the same words tries them again")
+        raise typer.Exit(2 if all(record.exit_code == 2 for record in failed) else 1)
+
+
+app.command(_PREPARE)(
+    _preparing(
+        None,
+        "Prepare recordings, each at its own destination; those that are done are passed over. "
+        "Exit code: 2 if scenes failed, all by bad input; 1 if one failed outside.",
+    )
+)
+app.command("retry")(
+    _preparing(("failed",), "Prepare the scenes that failed again; all else is as for `lidarprep batch`.")
+)
+
+
+@app.command()
+@o.takes(o.BUCKET)
+def status(
+    target: Target,
+    out: Out = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STATE", help="List scenes in this state: waiting, failed, done, submitted. Repeatable."),
+    ] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the ledger again from the manifests.")] = False,
+    json: o.Json = False,
+    **flags: Any,
+) -> None:
+    """Show how a batch stands: how many scenes are done, what failed and why, and how long the rest takes."""
+    from lidarprep.batch.status import Totals, records_of
+    from lidarprep.recipe import StorageOptions
+
+    wanted = _states(state)
+    storage = o.storage_from(StorageOptions(), flags)
+    records = records_of(_target(target, out, flags), storage, rebuild=rebuild)
+    if not records:
+        raise RecipeError(
+            f"{target}: there is no batch", fix="Name the batch file, or the folder that its scenes' folders are in."
+        )
+    totals = Totals.of(records)
+    chosen = [record for record in records if state is None or record.state in wanted]
+    if json:
+        _print_records(totals, chosen)
+        return
+    _show_totals(totals)
+    _show_records(chosen if state is not None else [record for record in records if record.state == "failed"])
+
+
+def _batch_file(scenes: Sequence[str], out: str | None, recipe: str | None, flags: dict[str, Any]) -> BatchFile:
+    """Return the batch that a file or patterns describe, with what flags say in place of its defaults."""
+    from lidarprep.batch import BatchFile, SceneEntry
+    from lidarprep.batch.status import is_batch_file
+    from lidarprep.recipe import Recipe, StorageOptions
+
+    files = [text for text in scenes if is_batch_file(text)]
+    if files and len(scenes) > 1:
+        raise RecipeError(f"{files[0]} is a batch file; it comes alone", fix="List its scenes in it.")
+    if files:
+        base = BatchFile.read(files[0], o.storage_from(StorageOptions(), flags))
+    else:
+        base = BatchFile(scenes=tuple(SceneEntry(recording=text) for text in scenes))
+    return base.model_copy(
+        update={
+            "out": out or base.out,
+            "split": flags["split"] or base.split,
+            "overlap": flags["overlap"] or base.overlap,
+            "select": flags["select"] or base.select,
+            "layout": flags["layout"] or base.layout,
+            "opening": replace(base.opening, **o.opening_flags(flags)),
+            "recipe": o.recipe_from(base.recipe if recipe is None else Recipe.from_yaml(recipe), flags),
+            "storage": o.storage_from(base.storage, flags),
+            "overwrite": flags["overwrite"] or base.overwrite,
+        }
+    )
+
+
+def _task(
+    base: TaskRecipe | None,
+    given: dict[str, Any],
+    params: str | None,
+    param: list[str] | None,
+    coordinates: str | None,
+) -> TaskRecipe | None:
+    """Return the task that the flags describe, or the file's with what they say.
+
+    Raises:
+        ParameterError: There are parameters, and no type.
+        RecipeError: The parameter file cannot be read.
+    """
+    from lidarprep.api import parse_params
+    from lidarprep.recipe import TaskRecipe
+    from lidarprep.yaml_files import read_yaml
+
+    kind = given.get("type") or (None if base is None else base.type)
+    if kind is None:
+        if params or param or coordinates or given:
+            raise ParameterError("parameters of a task are given, and no --type")
+        return None
+    own = read_yaml(params, "the parameter file") if params else {}
+    own |= parse_params(param or [], kind) | o.said({"coordinates": coordinates})
+    fields = {} if base is None else {name: getattr(base, name) for name in base.model_fields_set}
+    return TaskRecipe(**(fields | {"type": kind} | given | {"params": fields.get("params", {}) | own}))
+
+
+def _require_said(batch: Batch, *, live: bool, yes: bool) -> None:
+    """Refuse a live key that is not meant, for each API that the tasks go to, before anything is prepared."""
+    from lidarprep.api import ScaleClient
+
+    for api_url in {scene.task.api_url for scene in batch if scene.task is not None}:
+        with ScaleClient(api_url=api_url) as client:
+            o.require_said(client, live=live, yes=yes)
+
+
+def _target(target: str, out: str | None, flags: dict[str, Any]) -> Batch | str:
+    """Return the batch that a file describes, or the destination."""
+    from lidarprep.batch import BatchFile
+    from lidarprep.batch.status import is_batch_file
+    from lidarprep.recipe import StorageOptions
+
+    if not is_batch_file(target):
+        if out is not None:
+            raise RecipeError(f"{target} is the destination itself, and --out is given, too")
+        return target
+    file = BatchFile.read(target, o.storage_from(StorageOptions(), flags))
+    return file.model_copy(update={"out": out or file.out, "storage": o.storage_from(file.storage, flags)}).batch()
+
+
+def _states(given: Sequence[str] | None) -> Collection[State]:
+    from lidarprep.batch import STATES
+
+    if unknown := [state for state in given or () if state not in STATES]:
+        raise RecipeError(f"{unknown[0]!r} is no state of a scene; states are {', '.join(STATES)}")
+    return cast("Collection[State]", given or ())
+
+
+def _show_plan(batch: Batch, scenes: Sequence[Any], *, json: bool) -> None:
+    if json:
+        print_json(replace(batch, scenes=tuple(scenes)).to_file())
+        return
+    print_table(
+        f"{counted(len(scenes), 'scene')} to prepare",
+        ("scene", "recording", "destination"),
+        [(scene.name, scene.recording, scene.out) for scene in scenes],
+    )
+
+
+def _show_totals(totals: Totals) -> None:
+    states = ", ".join(f"{count:,} {state}" for state, count in totals.states.items())
+    rows = [
+        ("scenes", f"{totals.scenes:,}: {states}"),
+        ("frames", f"{totals.frames:,}"),
+        ("points", f"{totals.points:,}"),
+        ("stored", f"{totals.bytes / 1e9:.2f} GB" if totals.bytes >= 1e9 else f"{totals.bytes / 1e6:.1f} MB"),
+        ("work", duration(totals.seconds)),
+    ]
+    if totals.findings:
+        rows.append(("findings", ", ".join(f"{count:,} of severity {name}" for name, count in totals.findings.items())))
+    if totals.seconds_left is not None:
+        rows.append(("time left", duration(totals.seconds_left)))
+    print_table("batch", ("", "is"), rows)
+
+
+def _show_records(records: Sequence[SceneRecord]) -> None:
+    """Show a table of scenes, the first of many, and what went wrong with each."""
+    if not records:
+        return
+    shown = records[:_MOST_SHOWN]
+    rows = [
+        (
+            record.name,
+            record.state,
+            f"{record.frames:,}",
+            f"{record.points:,}",
+            f"{record.bytes / 1e6:.1f}",
+            f"{record.seconds:.1f}",
+            f"{sum(record.findings.values())}",
+            f"{record.attempts}",
+        )
+        for record in shown
+    ]
+    print_table("scenes", ("scene", "state", "frames", "points", "MB", "s", "findings", "tries"), rows)
+    if len(records) > len(shown):
+        say(f"… {len(records) - len(shown):,} more; --json has all")
+    for record in shown:
+        if record.error:
+            print_error(_plain_lines(f"{record.name}: {record.error}"))
+
+
+def _plain_lines(text: str) -> str:
+    """Return a text without what could steer the terminal; its lines stay."""
+    return "\n".join(map(plain, text.splitlines()))
+
+
+def _print_records(totals: Totals, records: Sequence[SceneRecord]) -> None:
+    import orjson  # there may be a hundred thousand
+
+    data = orjson.dumps({"totals": totals, "scenes": records}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    sys.stdout.write(data.decode())
+    sys.stdout.flush()
