@@ -143,6 +143,9 @@ _CONNECTION = (
 )
 _LASTING = ("its certificate is not valid", "it is not reached by HTTPS")
 
+# Where machines in a cloud are given credentials.
+_IDENTITY_HOSTS = ("http://169.254.169.254", "http://metadata.google.internal", "http://metadata/")
+
 _OPERATIONS = {"be listed": "ListObjectsV2", "be fetched": "GetObject", "be looked at": "HeadObject"}
 _REFUSED_FIX = {
     "gs": "Check the credentials (gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS): they need "
@@ -173,17 +176,22 @@ def code_of(error: BaseException) -> str:
     return found[1] if found else ""
 
 
+def lacks_credentials(error: BaseException) -> bool:
+    """Tell whether no credentials were found: then the machine itself is asked for its own, and has none."""
+    return any(host in str(error) for host in _IDENTITY_HOSTS)
+
+
 def connection_fault(error: BaseException) -> str | None:
     """Return how the connection to a store failed; None where it did not."""
     text = str(error)
-    if status_of(error) is not None:
+    if status_of(error) is not None or lacks_credentials(error):
         return None
     return next((words for sign, words in _CONNECTION if sign in text), None)
 
 
 def is_passing(error: BaseException) -> bool:
     """Tell whether an error of obstore may be gone the next time."""
-    if not type(error).__module__.startswith("obstore"):
+    if not type(error).__module__.startswith("obstore") or lacks_credentials(error):
         return False
     status, fault = status_of(error), connection_fault(error)
     return (
@@ -243,9 +251,11 @@ def _explain(error: BaseException, what: str, address: StoreAddress | None) -> t
     message = _MESSAGE.search(str(error))
     if scheme == "s3" and (status is not None or code):
         return explain_answer(code, status, message[1] if message else "", _OPERATIONS.get(what, ""))
+    refused_fix = _REFUSED_FIX.get(scheme, GO_ON).format(role=_ROLES.get((scheme, what in _WRITES), ""))
+    if lacks_credentials(error):
+        return "there are no credentials: the environment names none, and this machine has none of its own", refused_fix
     if status in PASSING_STATUSES:
         return reason_of(error), GO_ON
-    refused_fix = _REFUSED_FIX.get(scheme, GO_ON).format(role=_ROLES.get((scheme, what in _WRITES), ""))
     if status in (401, 403):
         return f"{reason_of(error)} (refused)", refused_fix
     if type(error).__name__ == "InvalidPathError":
