@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -93,9 +94,12 @@ def test_where_not_even_the_machine_has_credentials_nothing_is_tried_for_minutes
         f"Error performing token request: Error performing GET http://{host}?x=y in 9s, after 3 retries"
     )
     assert not is_passing(found)
-    with pytest.raises(StorageError, match="there are no credentials") as refused:
-        with reported(f"{scheme}://scenes/run", "be listed", StoreAddress(scheme, "scenes")):
-            raise found
+    address = StoreAddress(scheme, "scenes")
+    with (
+        pytest.raises(StorageError, match="there are no credentials") as refused,
+        reported(address.url("run"), "be listed", address),
+    ):
+        raise found
     assert named in str(refused.value.fix)
 
 
@@ -170,6 +174,12 @@ def test_urls_are_those_that_scale_fetches(gs: Cloud, monkeypatch: pytest.Monkey
     china = f"AccountName=fleet;AccountKey={azurite.KEY};EndpointSuffix=core.chinacloudapi.cn"
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", china)
     assert open_store("az://scenes").url("c.json") == "https://fleet.blob.core.chinacloudapi.cn/scenes/c.json"
+
+
+def test_without_obstore_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(lp.MissingExtraError, match=r"destinations of gs://[\s\S]*lidarprep\[remote\]"):
+        open_store("gs://scenes/run")
 
 
 def test_without_an_account_azure_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
