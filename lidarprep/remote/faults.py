@@ -139,7 +139,7 @@ _CONNECTION = (
     ("IncompleteMessage", "the connection was cut"),
     ("UnexpectedEof", "the connection was cut"),
     ("reqwest::Error", "the connection failed"),
-    ("HTTP error", "the connection failed"),
+    ("HttpError", "the connection failed"),
 )
 _LASTING = ("its certificate is not valid", "it is not reached by HTTPS")
 
