@@ -49,6 +49,7 @@ NO_BUCKET_CODES = frozenset({"NoSuchBucket", "ContainerNotFound"})
 # Codes that say that credentials were good once.
 EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"})
 
+NO_CREDENTIALS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in and name a profile with --profile."
 LOG_IN = "Log in again (aws sso login, or new AWS_* variables); then the same command goes on where this one stopped."
 _NO_BUCKET = "There is no such bucket: make it, or check its name, --region and --endpoint-url."
 _DENIED = ("403", "AccessDenied", "AllAccessDisabled")
@@ -64,6 +65,7 @@ _FIXES = {
     "InvalidToken": f"The session token is not valid. {LOG_IN}",
     "RequestTimeTooSkewed": "This machine's clock is wrong by more than 15 minutes: set it.",
     "AccessControlListNotSupported": "The bucket takes no ACLs: go without --acl, and let its policy say who may read.",
+    "InvalidObjectState": "The object is in an archive: restore it first.",
     "InvalidStorageClass": "The store has no such class: check --storage-class.",
     "InvalidRemoteState": "The object is in an archive: restore it first.",
     "KMS.NotFoundException": _KMS,
@@ -139,7 +141,7 @@ _CONNECTION = (
     ("IncompleteMessage", "the connection was cut"),
     ("UnexpectedEof", "the connection was cut"),
     ("reqwest::Error", "the connection failed"),
-    ("HTTP error", "the connection failed"),
+    ("HttpError", "the connection failed"),
 )
 _LASTING = ("its certificate is not valid", "it is not reached by HTTPS")
 

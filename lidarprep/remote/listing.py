@@ -7,6 +7,7 @@ first is kept, and whatever is read must be of that version.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
 from collections import Counter
@@ -15,6 +16,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from lidarprep.errors import SourceChangedError
 from lidarprep.remote.address import RemoteStat, StoreAddress
@@ -61,7 +63,7 @@ class Listing:
         self._fetched: dict[str, tuple[Future[bytes | None], Callable[[], None]]] = {}
         self._asked: Counter[str] = Counter()
         self._is_whole: bool | None = None  # None: not listed yet
-        self._copies: tempfile.TemporaryDirectory[str] | None = None
+        self._copies: str | None = None  # folder of temporary files
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Listing, (self.address, self._root)
@@ -91,15 +93,15 @@ class Listing:
 
     def is_folder(self, key: str) -> bool:
         """Tell whether there are objects below a key."""
+        parent, _, name = key.rpartition("/")
         with self._lock:
-            if key in self._folders or self._is_within(key):
-                return self._listed(key, ask=True) is not None
-            if self._stats.get(self._root) is not None and f"{self._root}/".startswith(f"{key}/" if key else ""):
-                return True
-            parent, _, name = key.rpartition("/")
-            around = self._folders.get(parent) if key else None
-            if around is not None:
-                return name in around.folders
+            if key not in self._folders:
+                around = self._folders.get(parent) if key else None
+                if around is not None:
+                    return name in around.folders
+                is_above = f"{self._root}/".startswith(f"{key}/" if key else "") and key != self._root
+                if is_above and self._stats.get(self._root) is not None:
+                    return True
         return self._listed(key, ask=True) is not None
 
     def names(self, key: str) -> Collection[str] | None:
@@ -112,7 +114,7 @@ class Listing:
         if not key:
             return None
         known = self.known(key)
-        if known is not None or (key in self._stats and self._stats[key] is None):
+        if known is not None or (key in self._stats and self._stats[key] is None) or self._is_known_folder(key):
             return known
         if key == self._root and not PurePosixPath(key).suffix and self._listed(key, ask=True) is not None:
             return None  # a folder
@@ -127,6 +129,8 @@ class Listing:
             if self._asked[parent] > _ASKED_ONE_BY_ONE:
                 self._stat_all(parent, folder)
                 return self._stats.get(key)
+        elif key != self._root and self._is_within(key) and self._is_whole:
+            return None
         found = self._store.head(key)
         self._stats[key] = found
         return found
@@ -154,6 +158,8 @@ class Listing:
         Raises:
             SourceChangedError: It is not the version that was seen first, or gone since.
         """
+        if self._is_known_folder(key):
+            return None  # a web server would give its index page
         data = self._take(key)
         return self._fetch(key) if data is None else data
 
@@ -212,8 +218,9 @@ class Listing:
             return None
         with self._lock:
             if self._copies is None:
-                self._copies = tempfile.TemporaryDirectory(prefix="lidarprep-", ignore_cleanup_errors=True)
-            target = Path(self._copies.name, *key.split("/"))
+                self._copies = tempfile.mkdtemp(prefix="lidarprep-")
+                finalize(self, shutil.rmtree, self._copies, ignore_errors=True)
+            target = Path(self._copies, *key.split("/"))
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 part = target.with_name(f"{target.name}.part")
@@ -221,6 +228,11 @@ class Listing:
                     self._store.get_file(key, stat, file)
                 part.rename(target)
             return target
+
+    def _is_known_folder(self, key: str) -> bool:
+        parent, _, name = key.rpartition("/")
+        around = self._folders.get(parent)
+        return self._folders.get(key) is not None or (around is not None and name in around.folders)
 
     def _is_within(self, key: str) -> bool:
         return key == self._root or not self._root or key.startswith(f"{self._root}/")
