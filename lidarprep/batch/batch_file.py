@@ -26,7 +26,7 @@ from pydantic import BeforeValidator, Field
 
 from lidarprep.batch.expand import is_pattern, matches
 from lidarprep.batch.names import require_name, shortest_names
-from lidarprep.batch.scenes import NAME, Batch, BatchScene, require_template, root_of
+from lidarprep.batch.scenes import BATCH_SIZE, NAME, Batch, BatchScene, require_template, root_of
 from lidarprep.batch.tables import rows_of
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.errors import RecipeError, SceneError
@@ -94,6 +94,7 @@ class BatchFile(CheckedModel, defer_build=True):
         recipe: How they are prepared.
         storage: How recordings and destinations are reached.
         task: The task of each.
+        batch_size: Tasks in a batch at Scale, which is finalized once it is full; 0 for no batches.
         overwrite: Whether to replace manifests of other runs.
     """
 
@@ -104,6 +105,7 @@ class BatchFile(CheckedModel, defer_build=True):
     recipe: Recipe = Recipe()
     storage: StorageOptions = StorageOptions()
     task: TaskRecipe | None = None
+    batch_size: Annotated[int, Field(ge=0)] = BATCH_SIZE
     overwrite: bool = False
 
     @classmethod
@@ -141,7 +143,7 @@ class BatchFile(CheckedModel, defer_build=True):
         unnamed = iter(shortest_names([shown for entry, _, shown in found if entry.name is None]))
         names = [next(unnamed) if entry.name is None else require_name(entry.name) for entry, *_ in found]
         scenes = [self._scene(name, *one) for name, one in zip(names, found, strict=True)]
-        return Batch(tuple(scenes), root_of(self.out), self.storage)
+        return Batch(tuple(scenes), root_of(self.out), self.storage, self.batch_size)
 
     def _recordings(self, entry: SceneEntry) -> list[tuple[str, str]]:
         """Return the recordings of an entry: as they are opened, and as they are shown."""

@@ -71,11 +71,13 @@ class Ledger:
         """
         self._merge(SceneRecord(scene.name, scene.recording) for scene in scenes)
 
-    def add(self, record: SceneRecord) -> None:
-        """Add a record, and write all that were added if the last time is long enough ago."""
+    def add(self, record: SceneRecord) -> bool:
+        """Add a record, and write all that were added if the last time is long enough ago; tell whether it was."""
         self._pending[record.name] = record
-        if time.monotonic() - self._written >= self._pause:
+        is_time = time.monotonic() - self._written >= self._pause
+        if is_time:
             self.flush()
+        return is_time
 
     def flush(self) -> None:
         """Write what was added. If that fails, it is said, and tried again with the next: scenes are what counts."""
