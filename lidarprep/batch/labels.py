@@ -48,8 +48,9 @@ def look_at_tasks(client: ScaleClient, records: Iterable[SceneRecord]) -> list[S
     found: dict[str, SceneRecord] = {}
     for batch in sorted({record.batch for record in by_task.values() if record.batch}):
         for task in client.iter_tasks(batch=batch, limited_response=True):
-            if task.id in by_task:
-                found[task.id] = by_task[task.id].with_task(task)
+            record = by_task.get(task.id)
+            if record is not None and task.status != "error":  # why one is in error, a list does not say
+                found[task.id] = record.with_task(task)
     others = [record for task, record in by_task.items() if task not in found]
     found |= {record.task: record for record in in_threads(partial(_look_at, client), others, _AT_ONCE)}
     return [found.get(record.task, record) for record in records]

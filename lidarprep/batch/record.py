@@ -110,7 +110,9 @@ class SceneRecord:
         ended = ""
         if task.status in ("canceled", "error"):
             ended = f"task {task.id} is {'in error' if task.status == 'error' else task.status}. {task.next_step}"
-        changes: dict[str, Any] = {"state": state, "task": task.id, "batch": task.batch or "", "error": ended}
+        # Lists of tasks may be without their batches.
+        batch = task.batch or (self.batch if task.id == self.task else "")
+        changes: dict[str, Any] = {"state": state, "task": task.id, "batch": batch, "error": ended}
         found = replace(self, exit_code=1 if ended else 0, **changes)
         return self if found == self else replace(found, when=round(time.time(), 3))
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -90,6 +90,19 @@ class TaskGroups:
                 except ApiError as error:
                     log.warning("the batch %s is not finalized: %s", name, error.message)
 
+    def used(self) -> list[OpenBatch]:
+        """Return the batches that the tasks of the ledger are in and that were made for it, by their names."""
+        records = list(self._ledger.records.values())
+        own = re.compile(rf"{re.escape(self._fleet)}-[0-9]{{4,}}-[0-9a-f]{{{_HASH_DIGITS}}}(-[0-9]+)?")
+        found: dict[str, OpenBatch] = {}
+        for group in (records[first : first + self._size] for first in range(0, len(records), self._size)):
+            missing = tuple(record.name for record in group if not record.task)
+            for name in sorted({record.batch for record in group if own.fullmatch(record.batch)}):
+                before = found.get(name, OpenBatch(name, (), ()))
+                scenes = tuple(record.name for record in group if record.batch == name)
+                found[name] = OpenBatch(name, before.scenes + scenes, before.missing + missing)
+        return list(found.values())
+
     def _name(self, first: int, project: str) -> str:
         """Return a name that no other fleet's batch has, and that every machine makes alike."""
         member = next(islice(self._ledger.records, first, None))
@@ -113,21 +126,7 @@ class OpenBatch:
     missing: tuple[str, ...]
 
 
-def batches_of(records: Mapping[str, SceneRecord], size: int) -> list[OpenBatch]:
-    """Return the batches that the tasks of a ledger are in and that were made for it, by the names of such batches."""
-    found: dict[str, list[str]] = {}
-    missing: dict[str, list[str]] = {}
-    ordered = list(records.values())
-    for group in (ordered[first : first + size] for first in range(0, len(ordered), size)):
-        without = [record.name for record in group if not record.task]
-        for record in group:
-            if _OWN.fullmatch(record.batch):
-                found.setdefault(record.batch, []).append(record.name)
-                missing[record.batch] = without
-    return [OpenBatch(name, tuple(scenes), tuple(missing[name])) for name, scenes in found.items()]
-
-
-def finalize_all(names: Iterator[str] | list[str], api_url: str | None) -> list[str]:
+def finalize_all(names: Iterable[str], api_url: str | None) -> list[str]:
     """Finalize batches; return the names of those that were not finalized before.
 
     Raises:
@@ -137,10 +136,6 @@ def finalize_all(names: Iterator[str] | list[str], api_url: str | None) -> list[
 
     with ScaleClient(api_url=api_url) as client:
         return [name for name in names if finalize(client, name)]
-
-
-# "fleet-0001-1a2b3c4d", and what follows it once that is finalized: "fleet-0001-1a2b3c4d-2".
-_OWN = re.compile(rf".+-[0-9]{{4,}}-[0-9a-f]{{{_HASH_DIGITS}}}(-[0-9]+)?")
 
 
 def _used(name: str, members: list[SceneRecord]) -> list[str]:

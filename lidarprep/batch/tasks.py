@@ -18,13 +18,14 @@ from lidarprep.batch.labels import look_at_tasks
 from lidarprep.batch.record import SceneRecord
 from lidarprep.batch.scenes import BATCH_SIZE, Batch
 from lidarprep.batch.status import opened
-from lidarprep.batch.task_groups import TaskGroups
+from lidarprep.batch.task_groups import OpenBatch, TaskGroups, finalize_all
 from lidarprep.errors import LidarprepError, ParameterError, RecipeError
 from lidarprep.recipe import TaskRecipe
 from lidarprep.storage import Manifest, load_manifest
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import in_threads
 from lidarprep.submit import AUTO, NONE, TaskRequest, check_task, submit, task_request
+from lidarprep.task_batches import is_finalized
 
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient
@@ -134,35 +135,54 @@ class Submission:
         resubmit: bool = False,
         accept: Collection[str] = (),
     ) -> None:
+        from lidarprep.api import ScaleClient
+
         self._resubmit, self._accept = resubmit, accept
         self._ledger, self.records, storages = opened(target, storage)
         own = {} if isinstance(target, str) else {scene.name: scene.task for scene in target}
+        tasks = [task] if task is not None else [one for one in own.values() if one is not None]
+        self._api_url = tasks[0].api_url if tasks else None
         if resubmit:
-            self._look_at_tasks({None if one is None else one.api_url for one in ([task] if task else own.values())})
+            with ScaleClient(api_url=self._api_url) as client:
+                self.records = look_at_tasks(client, self.records)
         size = (BATCH_SIZE if isinstance(target, str) else target.batch_size) if batch_size is None else batch_size
         self._groups = TaskGroups(self._ledger, size) if size else None
         ids = Counter[str]()
         self.pending: list[_Pending] = []
+        self.without_task: list[SceneRecord] = []
         for record in self.records:
             chosen = task or own.get(record.name)
             if record.state in ("waiting", "failed") or (record.task and not (resubmit and record.error)):
                 continue  # one with a task has an error where nothing comes of that
             if chosen is None:
-                raise RecipeError(
-                    f"{record.name} has no task to submit", fix="Say which: task: in the file, or --type."
-                )
+                self.without_task.append(record)
+                continue
             ids.update(_own_id(chosen))
             if self._groups is not None:
                 chosen = self._groups.placed(record.name, chosen)
             self.pending.append(_Pending(record, chosen, storages[record.name]))
         _refuse_shared_ids(ids)
 
-    def _look_at_tasks(self, api_urls: Iterable[str | None]) -> None:
+    def open_batches(self) -> list[OpenBatch]:
+        """Return the batches at Scale that were made for these scenes, and are not finalized.
+
+        Raises:
+            ApiError: The API cannot be asked.
+        """
         from lidarprep.api import ScaleClient
 
-        for api_url in api_urls:
-            with ScaleClient(api_url=api_url) as client:
-                self.records = look_at_tasks(client, self.records)
+        if self._groups is None:
+            return []
+        with ScaleClient(api_url=self._api_url) as client:
+            return [one for one in self._groups.used() if not is_finalized(client, one.name)]
+
+    def finalize(self, names: Iterable[str]) -> list[str]:
+        """Finalize batches at Scale, full or not; return the names of those that were not finalized before.
+
+        Raises:
+            ApiError: One cannot be.
+        """
+        return finalize_all(names, self._api_url)
 
     def requests(self) -> Iterator[tuple[SceneRecord, TaskRequest | LidarprepError]]:
         """Yield what would be submitted, and what would keep a scene from it; nothing is sent."""
