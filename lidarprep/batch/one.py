@@ -7,10 +7,11 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from lidarprep.batch.opening import forget, opened, require_split
 from lidarprep.batch.record import SceneRecord
 from lidarprep.batch.scenes import BatchScene
 from lidarprep.batch.tasks import submit_one
-from lidarprep.errors import LidarprepError
+from lidarprep.errors import FormatError, LidarprepError, SourceChangedError
 from lidarprep.prepare.processing import NoProgress
 from lidarprep.run import run
 
@@ -49,9 +50,12 @@ def prepare_one(
     changes = {"workers": scene.workers or workers, "task": None}
     manifest, error = None, ""
     try:
-        manifest = run(scene.model_copy(update=changes), progress=progress).manifest
+        require_split(scene)
+        manifest = run(scene.model_copy(update=changes), scene=opened(scene), progress=progress).manifest
     except LidarprepError as failure:
         error, exit_code = str(failure), failure.exit_code
+        if isinstance(failure, FormatError | SourceChangedError):
+            forget()  # the recording may have changed since it was opened
     except Exception as failure:  # of our own, or of a library: it must not end the batch
         log.debug("scene %s", scene.name, exc_info=True)
         error, exit_code = _unexpected(failure), 1
