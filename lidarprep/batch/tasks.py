@@ -119,6 +119,12 @@ class Submission:
         batch_size: Tasks in a batch at Scale, 0 for no batches; None for a batch's own, or 200.
         resubmit: Whether scenes whose task is canceled or in error get another.
         accept: Codes of findings that would ruin a task, and are accepted.
+        api_url: Address of the API, where no task says it.
+
+    Attributes:
+        records: The scenes' records.
+        pending: Scenes that are done and have no task.
+        without_task: Scenes that are done, of which it is not said which task they are to have.
 
     Raises:
         RecipeError, ParameterError: There is no such batch, or a task could not be submitted.
@@ -134,6 +140,7 @@ class Submission:
         batch_size: int | None = None,
         resubmit: bool = False,
         accept: Collection[str] = (),
+        api_url: str | None = None,
     ) -> None:
         from lidarprep.api import ScaleClient
 
@@ -141,9 +148,9 @@ class Submission:
         self._ledger, self.records, storages = opened(target, storage)
         own = {} if isinstance(target, str) else {scene.name: scene.task for scene in target}
         tasks = [task] if task is not None else [one for one in own.values() if one is not None]
-        self._api_url = tasks[0].api_url if tasks else None
+        self.api_url = next((one.api_url for one in tasks if one.api_url), api_url)
         if resubmit:
-            with ScaleClient(api_url=self._api_url) as client:
+            with ScaleClient(api_url=self.api_url) as client:
                 self.records = look_at_tasks(client, self.records)
         size = (BATCH_SIZE if isinstance(target, str) else target.batch_size) if batch_size is None else batch_size
         self._groups = TaskGroups(self._ledger, size) if size else None
@@ -173,7 +180,7 @@ class Submission:
 
         if self._groups is None:
             return []
-        with ScaleClient(api_url=self._api_url) as client:
+        with ScaleClient(api_url=self.api_url) as client:
             return [one for one in self._groups.used() if not is_finalized(client, one.name)]
 
     def finalize(self, names: Iterable[str]) -> list[str]:
@@ -182,7 +189,7 @@ class Submission:
         Raises:
             ApiError: One cannot be.
         """
-        return finalize_all(names, self._api_url)
+        return finalize_all(names, self.api_url)
 
     def requests(self) -> Iterator[tuple[SceneRecord, TaskRequest | LidarprepError]]:
         """Yield what would be submitted, and what would keep a scene from it; nothing is sent."""
