@@ -263,6 +263,43 @@ def results(
         raise typer.Exit(1)
 
 
+@app.command()
+@o.takes(o.BUCKET)
+def report(
+    target: Target,
+    to: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page.")] = Path("index.html"),
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails/--no-thumbnails", help="Pictures of the scenes: a frame of each is read once.")
+    ] = True,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    json: o.Json = False,
+    **flags: Any,
+) -> None:
+    """Write one HTML page of all scenes, with pictures and findings, that links to each one's page."""
+    from lidarprep.batch.index import write_index
+    from lidarprep.recipe import StorageOptions
+
+    goal = target_of(target, None, flags)
+    with progress("drawing", "scenes") as bar:
+        written = write_index(
+            goal, to, storage=o.storage_from(StorageOptions(), flags), thumbnails=thumbnails, progress=bar.reach
+        )
+    for problem in written.problems[:_MOST_NAMED]:
+        say(plain(f"no picture of {problem}"))
+    if len(written.problems) > _MOST_NAMED:
+        say(f"… and {len(written.problems) - _MOST_NAMED:,} more have none")
+    say(
+        f"{written.path}: {written.bytes / 1e6:.1f} MB, {counted(written.scenes, 'scene')}, "
+        f"{written.thumbnails:,} with a picture, {written.pages:,} with a page of their own"
+    )
+    if json:
+        print_json({"index": str(written.path), "bytes": written.bytes, "scenes": written.scenes})
+    if open_it:
+        import webbrowser
+
+        webbrowser.open(written.path.resolve().as_uri())
+
+
 def _api_url(target: Batch | str) -> str | None:
     """Return the address that the tasks of a batch file have."""
     return None if isinstance(target, str) else next(filter(None, api_urls_of(target)), None)

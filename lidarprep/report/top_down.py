@@ -18,6 +18,7 @@ from lidarprep.report.drawn import DrawnFrames, coloured, draw_frames
 from lidarprep.report.legend import Block, Strip, Swatches
 from lidarprep.report.views import FrameView, SceneView
 from lidarprep.scene import Cuboids, Labels, RegionOfInterest3D, Scene
+from lidarprep.scene_settings import require_frames
 from lidarprep.storage import Manifest
 
 REGION_COLOUR: Colour = (240, 228, 66)
@@ -88,6 +89,28 @@ def top_down(
     _draw_axes(sheet, plot, drawn)
     strip.draw(sheet)
     return sheet.image
+
+
+def glance(scene: Scene, size: tuple[int, int]) -> Image.Image:
+    """Draw the middle frame of a scene from above, by its heights and without words: to know it by among many.
+
+    No other frame is read.
+
+    Args:
+        scene: A recording, or what was stored of one, opened.
+        size: Width and height of the picture, pixels.
+
+    Raises:
+        SceneError, FormatError: The scene has no frames, or the middle one cannot be read.
+    """
+    require_frames(scene)
+    frame = scene.frames[len(scene.frames) // 2]
+    view = SceneView(scene, (frame,), Recipe())
+    drawn = DrawnFrames.read(view, None, None)
+    plot = Plot.blank(*size)
+    site = Site.around(_to_show(drawn), plot.size)
+    draw_frames(plot, drawn.views, coloured(drawn.views, "height", view).of, site.view(), _spot_size(drawn, plot.size))
+    return Image.fromarray(plot.pixels)
 
 
 @dataclass(frozen=True)
