@@ -25,7 +25,7 @@ from lidarprep.storage import Manifest, load_manifest
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import in_threads
 from lidarprep.submit import AUTO, NONE, TaskRequest, check_task, submit, task_request
-from lidarprep.task_batches import is_finalized
+from lidarprep.task_batches import is_finalized, require_project
 
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient
@@ -50,6 +50,8 @@ def require_tasks(batch: Batch) -> None:
         if task is None:
             raise RecipeError(f"{scene.name} has no task to submit", fix="Say which: task: in the file, or --type.")
         own_ids.update(_own_id(task))
+        if batch.batch_size and task.batch is None and task.params.get("batch") is None:
+            require_project(task.params)
         if (key := (id(task), id(scene.recipe))) not in seen:
             seen.add(key)
             check_task(scene.recipe, task)

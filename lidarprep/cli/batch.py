@@ -184,7 +184,7 @@ def _end(batch: Batch, records: list[SceneRecord], *, json: bool) -> None:
     _show_totals(totals)
     say(f"ledger: {batch.ledger}")
     if json:
-        print_records(records)
+        print_records(totals, records)
     if any(record.error for record in records):
         failed = sum(record.error != "" for record in records)
         say(f"{counted(failed, 'scene')} failed; `lidarprep batch retry …` with the same words tries them again")
@@ -238,7 +238,7 @@ def status(
     totals = Totals.of(records)
     chosen = [record for record in records if state is None or record.is_among(wanted)]
     if json:
-        print_records(chosen)
+        print_records(totals, chosen)
         return
     _show_totals(totals)
     show_records(chosen if state is not None else [record for record in records if record.error])
@@ -400,14 +400,10 @@ def plain_lines(text: str) -> str:
     return "\n".join(map(plain, text.splitlines()))
 
 
-def print_records(records: Sequence[SceneRecord]) -> None:
-    """Print records, and what they come to, as JSON."""
+def print_records(totals: Totals, records: Sequence[SceneRecord]) -> None:
+    """Print what the records of a batch come to, and some of them, as JSON."""
     import orjson  # there may be a hundred thousand
 
-    from lidarprep.batch.status import Totals
-
-    data = orjson.dumps(
-        {"totals": Totals.of(records), "scenes": records}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    )
+    data = orjson.dumps({"totals": totals, "scenes": records}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     sys.stdout.write(data.decode())
     sys.stdout.flush()

@@ -77,6 +77,7 @@ def submit(
     **flags: Any,
 ) -> None:
     """Submit the task of each scene that is done and has none; batches at Scale are finalized once they are full."""
+    from lidarprep.batch import Totals
     from lidarprep.batch.tasks import Submission
     from lidarprep.recipe import StorageOptions
 
@@ -117,7 +118,7 @@ def submit(
     say(f"{counted(len(records) - failed, 'task')} submitted, {failed} failed")
     _close(submission.open_batches(), submission if finalize else None)
     if json:
-        print_records(records)
+        print_records(Totals.of(records), records)
     exit_by(records)
 
 
@@ -181,6 +182,7 @@ def wait(
 ) -> None:
     """Wait until the tasks of all scenes are done. Ends with 1 where one is canceled or in error, or time is over."""
     from lidarprep.api import ScaleClient
+    from lidarprep.batch import Totals
     from lidarprep.batch.labels import wait_many
     from lidarprep.recipe import StorageOptions
 
@@ -203,7 +205,7 @@ def wait(
     completed = sum(record.state == "labelled" for record in records)
     say(f"{counted(completed, 'task')} completed, {len(records) - completed} canceled or in error")
     if json:
-        print_records(records)
+        print_records(Totals.of(records), records)
     if completed < len(records):
         raise typer.Exit(1)
 

@@ -204,10 +204,11 @@ def test_batches_that_are_not_full_are_closed_when_that_is_asked_for(
     assert not submission.open_batches()
 
 
-def test_without_a_project_there_are_no_batches(sandbox: Sandbox, drives: list[str], out: str) -> None:
+def test_without_a_project_there_are_no_batches(sandbox: Sandbox, drives: list[str], out: str, tmp_path: Path) -> None:
     alone = TaskRecipe(type="lidarannotation", params={**PARAMS, "project": None})
     with pytest.raises(ParameterError, match=r"belongs to a project, and the task has none"):
         submitted(drives, out, alone)
+    assert not (tmp_path / "fleet").exists()
 
 
 def test_a_batch_of_ones_own_is_left_to_oneself(sandbox: Sandbox, drives: list[str], out: str) -> None:
