@@ -204,8 +204,8 @@ def _content(location: str, records: Sequence[SceneRecord]) -> Mapping[str, Any]
             ("Scenes", f"{len(records):,}", states),
             ("Frames", f"{totals.frames:,}", ""),
             ("Points", f"{totals.points:,}", ""),
-            ("Stored", f"{totals.bytes / 1e9:.2f} GB", "attachments and images"),
-            ("Work", f"{totals.seconds / 3600:.1f} h", "of all workers"),
+            ("Stored", _size(totals.bytes), "attachments and images"),
+            ("Work", _duration(totals.seconds), "of all workers"),
             ("Findings", f"{sum(totals.findings.values()):,}", _severities(totals.findings)),
         ],
         "columns": _COLUMNS,
@@ -219,7 +219,16 @@ def _content(location: str, records: Sequence[SceneRecord]) -> Mapping[str, Any]
 
 
 def _severities(findings: Mapping[str, int]) -> str:
-    return ", ".join(f"{findings[name]:,} {name}s" for name in ("error", "warning", "note") if findings.get(name))
+    counts = ((findings.get(name, 0), name) for name in ("error", "warning", "note"))
+    return ", ".join(f"{count:,} {name}{'' if count == 1 else 's'}" for count, name in counts if count)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
 def _scenes(count: int) -> str:
