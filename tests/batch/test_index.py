@@ -59,7 +59,7 @@ def test_scenes_are_found_by_state_by_finding_and_by_name(root: Path, open_page:
     assert page.locator("#count").inner_text() == "30 of 300 scenes"
     assert "<b>it is</b> broken" in page.locator("#rows tr").first.inner_text()
     page.get_by_label("failed 30").uncheck()
-    page.get_by_label("Finding").select_option("camera-misaligned")
+    page.locator("#code").select_option("camera-misaligned")
     assert page.locator("#count").inner_text() == "90 of 300 scenes"
     page.get_by_label("Name").fill("drive-03")
     assert names(page) == ["drive-033", "drive-036", "drive-039"]

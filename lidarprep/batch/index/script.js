@@ -125,5 +125,11 @@ document.addEventListener("click", (event) => {
 });
 document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
 document.getElementById("filters").hidden = false;
-new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && shown < found.length && grow(), { rootMargin: "600px" }).observe(more);
+const end = new IntersectionObserver((seen) => {
+  if (!seen.some((one) => one.isIntersecting) || shown >= found.length) return;
+  grow();
+  end.unobserve(more); // It tells only of changes, and the end may be in view still.
+  end.observe(more);
+});
+end.observe(more);
 show();
