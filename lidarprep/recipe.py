@@ -184,6 +184,8 @@ class TaskRecipe(CheckedModel, defer_build=True):
         unique_id: Id of your own that no other task may have; "auto" for one made of the content, "none" for none.
         upload: Project to upload images and attachments to by Scale's Files API; their own URLs are handed out where
             it is left out.
+        batch: Batch at Scale that it is put into, made if there is none; a finalized one is followed by BATCH-2. It is
+            no part of a unique id that is made of the content.
         api_url: Address of the API; SCALE_API_URL or Scale's where it is left out.
     """
 
@@ -191,6 +193,7 @@ class TaskRecipe(CheckedModel, defer_build=True):
     params: dict[str, Any] = Field(default_factory=dict)
     unique_id: str = "auto"
     upload: str | None = None
+    batch: Annotated[str, Field(min_length=1)] | None = None
     api_url: str | None = None
 
 

@@ -97,7 +97,7 @@ _COMMANDS = {
     "submit": ("submit:command", "Submit what prepare stored as a task; the same again finds its task."),
     "run": ("run:command", "Prepare, store and submit as a recipe file says; flags override it."),
     "batch": (
-        "batch:app",
+        "batch_tasks:app",
         "Prepare many recordings, and submit them: a fleet's, on one machine or on many; and see how they stand.",
     ),
     "results": (
