@@ -17,7 +17,7 @@ from lidarprep.scene.finding import refuse, refused
 from lidarprep.signed_urls import expires_soon, renew
 from lidarprep.storage import Manifest, open_store, store_of
 from lidarprep.storage.cache import missing_objects
-from lidarprep.storage.open import BUCKETS, current_version, replace_manifest
+from lidarprep.storage.open import BUCKETS, current_version, destination_of, replace_manifest
 from lidarprep.task_batches import create_in_batch, require_project
 from lidarprep.uploads import planned_urls, upload_attachments
 
