@@ -9,6 +9,7 @@ import pytest
 
 from lidarprep.errors import StorageError
 from lidarprep.remote import ReadAhead, RemotePath, prefetch, read_ahead
+from lidarprep.remote.listing import Listing
 from tests.emulators.proxy import Request
 from tests.remote.objects import answered, asked, fill, gets, hurry, path
 
@@ -92,27 +93,29 @@ def test_an_error_is_raised_where_the_object_is_read(
     frames: dict[str, list[RemotePath]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hurry(monkeypatch)
-    with asked(answered("AccessDenied", 403, when=gets("rec/lidar/3.bin"))):
-        with prefetch(one for paths in frames.values() for one in paths[:2]):
-            assert frames["2.bin"][0].read_bytes() == b"lidar of 2.bin"
-            with pytest.raises(StorageError, match=r"lidar/3\.bin cannot be fetched: AccessDenied"):
-                frames["3.bin"][0].read_bytes()
-            assert frames["4.bin"][0].read_bytes() == b"lidar of 4.bin"
+    wanted = [one for paths in frames.values() for one in paths[:2]]
+    with asked(answered("AccessDenied", 403, when=gets("rec/lidar/3.bin"))), prefetch(wanted):
+        assert frames["2.bin"][0].read_bytes() == b"lidar of 2.bin"
+        with pytest.raises(StorageError, match=r"lidar/3\.bin cannot be fetched: AccessDenied"):
+            frames["3.bin"][0].read_bytes()
+        assert frames["4.bin"][0].read_bytes() == b"lidar of 4.bin"
 
 
-def test_many_small_files_are_fetched_side_by_side(frames: dict[str, list[RemotePath]]) -> None:
+def test_many_small_files_are_fetched_side_by_side(
+    frames: dict[str, list[RemotePath]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     together = threading.Barrier(4)  # passed only by requests that are made at once
+    fetch = Listing._fetch
 
-    def waits(request: Request) -> bool:
-        if request.path.endswith(("0.bin", "1.bin")):
-            together.wait(60)
-        return False
+    def waits(listing: Listing, key: str) -> bytes | None:
+        together.wait(60)
+        return fetch(listing, key)
 
+    monkeypatch.setattr(Listing, "_fetch", waits)
     wanted = [frames[name][part] for name in NAMES for part in (0, 1)]
-    with asked(answered("", 0, when=waits)), prefetch(wanted):
-        assert [one.read_bytes() for one in wanted] == [
-            f"{part} of {name}".encode() for name in NAMES for part in ("lidar", "image")
-        ]
+    with prefetch(wanted):
+        found = [one.read_bytes() for one in wanted]
+    assert found == [f"{part} of {name}".encode() for name in NAMES for part in ("lidar", "image")]
 
 
 def test_files_of_the_disk_are_left_alone(tmp_path: Any) -> None:
