@@ -18,6 +18,7 @@ from .datasets import OpenOptions, known_layouts, open_scene
 from .errors import (
     ApiError,
     BadRequestError,
+    ClusterError,
     ConflictError,
     EncodingError,
     FindingsError,
@@ -97,6 +98,7 @@ __all__ = [
     "Camera",
     "CameraImage",
     "CheckOptions",
+    "ClusterError",
     "ConflictError",
     "Cuboid",
     "Cuboids",
