@@ -15,6 +15,7 @@ from .batch import Batch, BatchFile, BatchScene, SceneRecord, prepare_many
 from .checks import CheckOptions
 from .convert import convert
 from .datasets import OpenOptions, known_layouts, open_scene
+from .datasets.split import Part, split
 from .errors import (
     ApiError,
     BadRequestError,
@@ -77,6 +78,7 @@ from .scene import (
     RegionOfInterest3D,
     Scene,
     Shapes,
+    Span,
     Trajectory,
 )
 from .storage import Manifest, StorageOptions, load_manifest
@@ -126,6 +128,7 @@ __all__ = [
     "NotFoundError",
     "OpenOptions",
     "ParameterError",
+    "Part",
     "PointCloud",
     "PointLabels",
     "Pose",
@@ -148,6 +151,7 @@ __all__ = [
     "ServerError",
     "Shapes",
     "SourceChangedError",
+    "Span",
     "StorageError",
     "StorageOptions",
     "Task",
@@ -182,6 +186,7 @@ __all__ = [
     "results",
     "run",
     "side_view",
+    "split",
     "submit",
     "task_request",
     "top_down",

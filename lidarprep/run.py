@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lidarprep.datasets import open_scene
 from lidarprep.prepare import Progress, prepare
 from lidarprep.recipe import RunRecipe
+from lidarprep.scene import Scene
 from lidarprep.storage import Manifest
 from lidarprep.submit import TaskRequest, check_task, submit, task_request
 
@@ -34,6 +35,7 @@ class RunResult:
 def run(
     recipe: RunRecipe,
     *,
+    scene: Scene | None = None,
     client: ScaleClient | None = None,
     progress: Progress | None = None,
     on_prepared: Callable[[Manifest], None] | None = None,
@@ -47,6 +49,7 @@ def run(
 
     Args:
         recipe: What is to be done.
+        scene: The recording, if it is open already.
         client: Where to submit; made from the recipe's address and SCALE_API_KEY where it is None.
         progress: Told of each frame that is stored.
         on_prepared: Told when everything is stored, before it is submitted.
@@ -63,6 +66,7 @@ def run(
         with ScaleClient(api_url=recipe.task.api_url) as made:
             return run(
                 recipe,
+                scene=scene,
                 client=made,
                 progress=progress,
                 on_prepared=on_prepared,
@@ -71,10 +75,8 @@ def run(
             )
     if recipe.task is not None:
         check_task(recipe.recipe, recipe.task)
-    opening = vars(recipe.opening) | {"points_frame": recipe.recipe.points_frame or recipe.opening.points_frame}
-    scene = open_scene(recipe.scene, layout=recipe.layout, **opening)
     manifest = prepare(
-        scene,
+        open_recording(recipe) if scene is None else scene,
         recipe.recipe,
         recipe.out,
         storage=recipe.storage,
@@ -104,3 +106,13 @@ def run(
         on_request=on_request,
     )
     return RunResult(manifest, task)
+
+
+def open_recording(recipe: RunRecipe) -> Scene:
+    """Open the recording of a run.
+
+    Raises:
+        LidarprepError: Whatever `open_scene` raises.
+    """
+    opening = vars(recipe.opening) | {"points_frame": recipe.recipe.points_frame or recipe.opening.points_frame}
+    return open_scene(recipe.scene, layout=recipe.layout, **opening)

@@ -16,7 +16,7 @@ storage has may be written alone: `voxel`. Paths are relative to the current fol
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from os import PathLike
@@ -29,11 +29,14 @@ from lidarprep.batch.names import require_name, shortest_names
 from lidarprep.batch.scenes import NAME, Batch, BatchScene, require_template, root_of
 from lidarprep.batch.tables import rows_of
 from lidarprep.datasets.options import OpenOptions
-from lidarprep.errors import RecipeError, SceneError
+from lidarprep.datasets.span_list import ListedSpan, SelectedSpan, read_spans, select
+from lidarprep.datasets.split import read_lengths, split
+from lidarprep.errors import LidarprepError, RecipeError, SceneError
 from lidarprep.models import CheckedModel
 from lidarprep.recipe import OpeningOptions, Recipe, TaskRecipe
 from lidarprep.remote import as_path
 from lidarprep.remote.options import AccessOptions
+from lidarprep.scene import Span
 from lidarprep.storage.options import StorageOptions
 from lidarprep.yaml_files import parse_yaml
 
@@ -46,6 +49,8 @@ class SceneEntry(CheckedModel, defer_build=True):
     Args:
         recording: Path, URL, or pattern (`drives/*.mcap`).
         name: Its name, where that is not to be made of its path.
+        split: Length of the parts that it is split into: "30s", or a number of frames.
+        overlap: What two parts share, in the same unit.
         out: Its destination.
         layout: Its layout.
         opening: Options of opening, by their names.
@@ -56,6 +61,8 @@ class SceneEntry(CheckedModel, defer_build=True):
 
     recording: str = Field(repr=False)
     name: str | None = None
+    split: str | int | None = None
+    overlap: str | int | None = None
     out: str | None = None
     layout: str | None = None
     opening: dict[str, Any] = Field(default_factory=dict)
@@ -86,7 +93,11 @@ class BatchFile(CheckedModel, defer_build=True):
     """Scenes, and what they have in common.
 
     Args:
-        scenes: Recordings, patterns of them, or mappings with their own values.
+        scenes: Recordings, patterns of them, or mappings with their own values. Where there are none, those that
+            `select` names.
+        split: Length of the parts that recordings are split into: "30s", or a number of frames. Each is a scene.
+        overlap: What two parts share, in the same unit.
+        select: A list of spans, CSV or Parquet: these parts of the recordings are the scenes, and nothing else.
         out: Template of the destinations: a folder, or s3://bucket/prefix, with {name} in it. `url_base` of the storage
             options is one, too.
         layout: The recordings' layout; guessed where it is left out.
@@ -97,7 +108,10 @@ class BatchFile(CheckedModel, defer_build=True):
         overwrite: Whether to replace manifests of other runs.
     """
 
-    scenes: Annotated[tuple[SceneEntry, ...], BeforeValidator(_entries), Field(min_length=1)]
+    scenes: Annotated[tuple[SceneEntry, ...], BeforeValidator(_entries)] = ()
+    split: str | int | None = None
+    overlap: str | int | None = None
+    select: str | None = None
     out: str | None = None
     layout: str | None = None
     opening: OpeningOptions = OpenOptions()
@@ -134,14 +148,75 @@ class BatchFile(CheckedModel, defer_build=True):
         """
         if self.out is None:
             raise RecipeError("the batch has no destination", fix=f"Give it: out: s3://bucket/{NAME}, or --out.")
-        found = [(entry, *one) for entry in self.scenes for one in self._recordings(entry)]  # as opened, as shown
-        require_template(self.out, sum(entry.out is None for entry, *_ in found))
-        if self.storage.url_base is not None:
-            require_template(self.storage.url_base, len(found))
+        listed = None if self.select is None else read_spans(self.select, self.storage)
+        found = self._found(listed)
         unnamed = iter(shortest_names([shown for entry, _, shown in found if entry.name is None]))
         names = [next(unnamed) if entry.name is None else require_name(entry.name) for entry, *_ in found]
-        scenes = [self._scene(name, *one) for name, one in zip(names, found, strict=True)]
+        selected: dict[str, list[SelectedSpan]] | None = None
+        if listed is not None and self.select is not None:
+            selected = {name: [] for name in names}
+            shown = {name: shown for name, (*_, shown) in zip(names, found, strict=True)}
+            for one in select(listed, shown, self.select):
+                selected[one.recording].append(one)
+        scenes: list[BatchScene] = []
+        from_common = 0
+        for name, (entry, recording, _) in zip(names, found, strict=True):
+            parts = self._parts(name, entry, recording, None if selected is None else selected[name])
+            if entry.out is None:
+                from_common += len(parts)
+            else:
+                require_template(entry.out, len(parts))
+            scenes += parts
+        require_template(self.out, from_common)
+        if self.storage.url_base is not None:
+            require_template(self.storage.url_base, len(scenes))
         return Batch(tuple(scenes), root_of(self.out), self.storage)
+
+    def _found(self, listed: Sequence[ListedSpan] | None) -> list[tuple[SceneEntry, str, str]]:
+        """Return the recordings with their entries: as they are opened, and as they are shown.
+
+        Raises:
+            RecipeError: There are none; or they are to be divided in several ways.
+        """
+        split = self.split is not None or any(one.split is not None for one in self.scenes)
+        overlap = self.overlap is not None or any(one.overlap is not None for one in self.scenes)
+        has_span = self.opening.span is not None or any("span" in one.opening for one in self.scenes)
+        if listed is not None and (split or has_span):
+            other = "split" if split else "span"
+            raise RecipeError(f"recordings are divided by select and by {other}", fix="Give one of them.")
+        if overlap and not split:
+            raise RecipeError("overlap is given without split")
+        if listed is None or self.scenes:
+            if not self.scenes:
+                raise RecipeError("the batch has no scenes", fix="List recordings, or patterns of them.")
+            return [(entry, *one) for entry in self.scenes for one in self._recordings(entry)]
+        entries = [SceneEntry(recording=one) for one in dict.fromkeys(row.recording for row in listed)]
+        found = [(entry, *one) for entry in entries for one in self._recordings(entry)]
+        return list({shown: (entry, recording, shown) for entry, recording, shown in found}.values())
+
+    def _parts(
+        self, name: str, entry: SceneEntry, recording: str, selected: Sequence[SelectedSpan] | None
+    ) -> list[BatchScene]:
+        """Return the scenes that a recording becomes: itself, or its parts.
+
+        One that cannot be opened is a scene that is not prepared, but tells why: it stops no other.
+        """
+        if selected is not None:
+            return [self._scene(one.name, entry, recording, one.span) for one in selected]
+        whole = self._scene(name, entry, recording)
+        length = self.split if entry.split is None else entry.split
+        if length is None:
+            return [whole]
+        overlap = (self.overlap if entry.overlap is None else entry.overlap) or 0
+        with _named(f"scene {name}"):
+            read_lengths(length, overlap)
+        from lidarprep.batch.opening import opened  # brings all that prepares: `status` does without
+
+        try:
+            parts = split(opened(whole.model_copy(update={"split": str(length)})), length, overlap, name=name)
+        except LidarprepError:
+            return [whole.model_copy(update={"split": str(length), "overlap": str(overlap)})]
+        return [self._scene(part.name, entry, recording, part.span) for part in parts]
 
     def _recordings(self, entry: SceneEntry) -> list[tuple[str, str]]:
         """Return the recordings of an entry: as they are opened, and as they are shown."""
@@ -152,7 +227,7 @@ class BatchFile(CheckedModel, defer_build=True):
             raise RecipeError(f"{entry.recording} matches {len(found)} recordings; they cannot all be {entry.name}")
         return [(path, path) for path in found]
 
-    def _scene(self, name: str, entry: SceneEntry, recording: str, shown: str) -> BatchScene:
+    def _scene(self, name: str, entry: SceneEntry, recording: str, span: Span | None = None) -> BatchScene:
         with _named(f"scene {name}" if entry.name is None else name):
             storage = _merged(self.storage, entry.storage)
             if storage.url_base is not None:
@@ -162,7 +237,7 @@ class BatchFile(CheckedModel, defer_build=True):
                 scene=recording,
                 out=(entry.out or self.out or "").replace(NAME, name),
                 layout=entry.layout or self.layout,
-                opening=_opened(self.opening, entry.opening),
+                opening=_opened(self.opening, entry.opening if span is None else entry.opening | {"span": str(span)}),
                 recipe=_merged(self.recipe, entry.recipe),
                 storage=storage,
                 task=_task(self.task, entry.task),

@@ -116,8 +116,12 @@ class Ledger:
                 out = known.manifest.removesuffix(MANIFEST_KEY).rstrip("/")
                 looked_up[known.name] = Destination(known.name, known.recording, out, storage)
         ordered = list(looked_up.values())
-        found = in_threads(_record_of_manifest, ordered, _READS)
-        self._merge(_agreed(one, there.get(one.name), made) for one, made in zip(ordered, found, strict=True))
+        found = zip(ordered, in_threads(_record_of_manifest, ordered, _READS), strict=True)
+        self._merge(
+            _agreed(one, there.get(one.name), made)
+            for one, made in found
+            if made is not None or one.recording  # else it is any folder
+        )
         return self.records
 
     def _merge(self, records: Iterable[SceneRecord]) -> None:
@@ -165,7 +169,7 @@ class Destination:
 
     Args:
         name: The scene's name.
-        recording: Its recording, where that is known; else "".
+        recording: Its recording; "" where only a folder is known, which may be anything.
         out: Its destination.
         storage: How that is reached.
     """

@@ -15,6 +15,7 @@ from lidarprep.batch.batch_file import BatchFile, SceneEntry
 from lidarprep.batch.cluster import Cluster, ClusterRun
 from lidarprep.batch.ledger import Ledger
 from lidarprep.batch.one import lost, prepare_one
+from lidarprep.batch.opening import forget
 from lidarprep.batch.processes import WorkerProcesses
 from lidarprep.batch.record import SceneRecord, State
 from lidarprep.batch.scenes import Batch, BatchScene
@@ -139,6 +140,7 @@ class _Run:
         finally:
             if own is not None:
                 own.shutdown(wait=False, cancel_futures=True)
+            forget()
             self._ledger.flush()
 
     def _begun(self, scenes: list[BatchScene]) -> Iterator[BatchScene]:

@@ -6,9 +6,10 @@ import logging
 import time
 from dataclasses import replace
 
+from lidarprep.batch.opening import forget, opened, require_split
 from lidarprep.batch.record import SceneRecord
 from lidarprep.batch.scenes import BatchScene
-from lidarprep.errors import LidarprepError
+from lidarprep.errors import FormatError, LidarprepError, SourceChangedError
 from lidarprep.prepare.processing import NoProgress
 from lidarprep.run import run
 from lidarprep.storage import Manifest
@@ -48,9 +49,13 @@ def prepare_one(
     changes = {"workers": scene.workers or workers, "task": scene.task if submit else None}
     task = error = None
     try:
-        task = run(scene.model_copy(update=changes), progress=progress, on_prepared=manifests.append).task
+        require_split(scene)
+        recipe = scene.model_copy(update=changes)
+        task = run(recipe, scene=opened(scene), progress=progress, on_prepared=manifests.append).task
     except LidarprepError as failure:
         error, exit_code = str(failure), failure.exit_code
+        if isinstance(failure, FormatError | SourceChangedError):
+            forget()  # the recording may have changed since it was opened
     except Exception as failure:  # of our own, or of a library: it must not end the batch
         log.debug("scene %s", scene.name, exc_info=True)
         error, exit_code = _unexpected(failure), 1

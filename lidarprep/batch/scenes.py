@@ -28,10 +28,14 @@ class BatchScene(RunRecipe, defer_build=True):
         name: Its name, which no other scene of the batch has; safe as part of keys and ids.
         scene: Path or URL of its recording. A URL may hold a signature: `recording` is without it.
         task: The task that is submitted, if the batch is.
+        split: Length of the parts that its recording was to be split into, and could not be: it is not prepared whole.
+        overlap: What such parts were to share.
     """
 
     name: str
     scene: str = Field(repr=False)
+    split: str | None = None
+    overlap: str | None = None
 
     @property
     def recording(self) -> str:

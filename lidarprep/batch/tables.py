@@ -17,7 +17,7 @@ from lidarprep.recipe import Recipe
 from lidarprep.remote import AnyPath
 from lidarprep.storage.options import StorageOptions
 
-_OWN = ("recording", "name", "out", "layout")
+_OWN = ("recording", "name", "out", "layout", "split", "overlap")
 _GROUPS = ("opening", "recipe", "storage", "task")
 
 

@@ -179,7 +179,7 @@ def _outside(place: Place, lowest: Place, highest: Place) -> float:
 def far_coordinates(scene: Scene, samples: Sequence[Sample], offset: Offset | None = None) -> list[Finding]:
     """Find coordinates that float32, which Scale holds, rounds; `offset` is the one that `prepare` takes, if known."""
     if offset is None:
-        first = next((sample.points for sample in samples if sample.frame.index == 0), None)
+        first = next((sample.points for sample in samples if sample.frame.id == scene[0].id), None)
         poses_say = scene.points_frame == "ego" and len(scene) > 1
         offset = scene_offset(scene.frames, None if poses_say else first)
     if not any(offset):

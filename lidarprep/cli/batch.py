@@ -71,13 +71,29 @@ def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
     @o.takes(o.RECIPE, o.OPENING, o.CHECKS, _STORAGE)
     def command(
         scenes: Annotated[
-            list[str],
+            list[str] | None,
             typer.Argument(
                 metavar="FILE|GLOB…",
                 help="A batch file (YAML, CSV, Parquet); or recordings, and patterns of them, in quotes.",
+                show_default=False,
             ),
-        ],
+        ] = None,
         out: Out = None,
+        split: Annotated[
+            str | None,
+            typer.Option(metavar="30s|200", help="Split recordings into scenes of so many seconds, or frames."),
+        ] = None,
+        overlap: Annotated[
+            str | None, typer.Option(metavar="5s|20", help="How much of it a scene shares with the one before it.")
+        ] = None,
+        select: Annotated[
+            str | None,
+            typer.Option(
+                metavar="FILE",
+                help="Only these parts of the recordings, each a scene: CSV or Parquet with the columns recording, "
+                "start, end and tag. Without FILE|GLOB…, the recordings are those that it names.",
+            ),
+        ] = None,
         recipe: Annotated[str | None, typer.Option(metavar="FILE", help="A recipe (YAML); flags override it.")] = None,
         workers: Annotated[
             int, typer.Option(metavar="N", min=1, help="Scenes prepared at once, each by a process of its own.")
@@ -117,7 +133,7 @@ def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
         from lidarprep.batch import Shard, prepare_many
 
         configure_malloc()
-        file = _batch_file(scenes, out, recipe, flags)
+        file = _batch_file(scenes or (), out, recipe, flags | {"split": split, "overlap": overlap, "select": select})
         given = o.said({"type": type, "upload": upload, "api_url": api_url})
         task = _task(file.task, given, params, param, coordinates)
         batch = file.model_copy(update={"task": task}).batch()
@@ -225,6 +241,9 @@ def _batch_file(scenes: Sequence[str], out: str | None, recipe: str | None, flag
     return base.model_copy(
         update={
             "out": out or base.out,
+            "split": flags["split"] or base.split,
+            "overlap": flags["overlap"] or base.overlap,
+            "select": flags["select"] or base.select,
             "layout": flags["layout"] or base.layout,
             "opening": replace(base.opening, **o.opening_flags(flags)),
             "recipe": o.recipe_from(base.recipe if recipe is None else Recipe.from_yaml(recipe), flags),

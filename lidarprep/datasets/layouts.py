@@ -118,7 +118,7 @@ def open_scene(path: str | PathLike[str], *, layout: str | None = None, **option
             guess it.
         options: What the recording doesn't say, by the names of the fields of `OpenOptions`: points_frame, poses,
             columns, scene, lidars, cameras, all_sweeps, image_tolerance, max_pose_gap, frame_order, invert_extrinsics,
-            calibration, ego_frame, world_frame, pose_topic, poses_are, time_unit.
+            calibration, ego_frame, world_frame, pose_topic, poses_are, span, time_unit.
 
     Returns:
         The scene; the first of its notes says what it was opened as, and why.
@@ -151,6 +151,8 @@ def open_scene(path: str | PathLike[str], *, layout: str | None = None, **option
     scene = with_image_sizes(scene)
     if chosen.frame_order == "time":
         scene = by_time(scene)
+    if chosen.span is not None:
+        scene = scene.part(chosen.span)
     return replace(scene, notes=(f"opened as {name}: {reason}", *scene.notes))
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypedDict, cast, get_args, get_type_
 
 from lidarprep.errors import SceneError
 from lidarprep.scene.points import TimeUnit
+from lidarprep.scene.span import Span
 
 PointsFrame = Literal["ego", "world"]
 FrameOrder = Literal["recorded", "time"]
@@ -113,6 +114,15 @@ class OpenOptions:
             "|".join(get_args(PosesAre)),
         ),
     ] = None
+    span: Annotated[
+        str | None,
+        Doc(
+            "Only a part of the recording, from START until just before END; one of them may be left out. Seconds from "
+            "its first frame (12.5s..42.5s), times (2026-03-01T10:15:00Z.. or nanoseconds since 1970), or numbers of "
+            "frames (200..400).",
+            "START..END",
+        ),
+    ] = None
     time_unit: Annotated[
         tuple[str, ...],
         Doc("Unit of the frames' times, or of the points': s, ms, us, ns; points=us. Repeatable.", "[points=]UNIT"),
@@ -126,6 +136,8 @@ class OpenOptions:
             from lidarprep.pointfiles.columns import parse_columns  # here, since it brings NumPy
 
             parse_columns(self.columns)
+        if self.span is not None:
+            object.__setattr__(self, "span", str(Span.parse(str(self.span))))
         for name in NAME_LISTS:
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
@@ -202,6 +214,7 @@ class OpenKeywords(TypedDict, total=False):
     world_frame: str | None
     pose_topic: str | None
     poses_are: PosesAre | None
+    span: str | Span | None
     time_unit: Sequence[str]
 
 

@@ -21,7 +21,7 @@ from lidarprep.scene import Camera, CameraImage, Finding, Frame, Scene, Subject
 Read = TypeVar("Read")
 
 # Options that every layout answers to: they are applied to the opened scene.
-_GENERAL = frozenset({"frame_order", "invert_extrinsics", "calibration", "poses_are"})
+_GENERAL = frozenset({"frame_order", "invert_extrinsics", "calibration", "poses_are", "span"})
 
 LISTED_NAMES = 12
 

@@ -190,7 +190,8 @@ def frames_of(scene: Scene) -> tuple[LabelledFrame, ...]:
 def aligned(labels: Labels, scene: Scene, source: str, *, strict: bool = True) -> Labels:
     """Return labels with a scene's frames in place of their own.
 
-    Frames are matched by id, else by number, else by time.
+    Frames are matched by id, else by number, else by time. Where the scene is a part of a recording, labels of the
+    recording's other frames are left out, which is noted.
 
     Args:
         labels: Labels of frames of any scene.
@@ -202,12 +203,13 @@ def aligned(labels: Labels, scene: Scene, source: str, *, strict: bool = True) -
         RecipeError: A frame with labels is none of the scene's.
     """
     frames = frames_of(scene)
-    match = _matcher(frames)
+    match, elsewhere = _matcher(frames), _matcher(scene.left_out)
     rows = [match(one) for one in labels.frames]
     used = set() if labels.cuboids is None else set(labels.cuboids.frame.tolist())
     if labels.points is not None:
         used |= {row for row, values in enumerate(labels.points.values) if values is not None}
-    missing = [labels.frames[row] for row in sorted(used) if rows[row] is None]
+    unmatched = [labels.frames[row] for row in sorted(used) if rows[row] is None]
+    missing = [one for one in unmatched if elsewhere(one) is None]
     if missing and strict:
         first = missing[0]
         raise RecipeError(
@@ -226,7 +228,10 @@ def aligned(labels: Labels, scene: Scene, source: str, *, strict: bool = True) -
             if row is not None:
                 values[row] = of_frame
         points = replace(points, values=tuple(values))
-    return replace(labels, frames=frames, cuboids=cuboids or Cuboids.of_rows([]), points=points)
+    notes = labels.notes
+    if scene.left_out and unmatched:
+        notes += (f"labels of {len(unmatched)} frames outside this part of the recording are left out",)
+    return replace(labels, frames=frames, cuboids=cuboids or Cuboids.of_rows([]), points=points, notes=notes)
 
 
 def _matcher(frames: Sequence[LabelledFrame]) -> Callable[[LabelledFrame], int | None]:

@@ -4,6 +4,7 @@
 transfer, and is imported when the first object is asked for.
 """
 
+from lidarprep.remote.address import RemoteStat
 from lidarprep.remote.path import AnyPath, RemotePath, as_path, is_url
 
-__all__ = ["AnyPath", "RemotePath", "as_path", "is_url"]
+__all__ = ["AnyPath", "RemotePath", "RemoteStat", "as_path", "is_url"]

@@ -15,7 +15,7 @@ def option(group: str, description: str, default: Any = None, **extra: Any) -> A
 
 
 class AccessOptions(CheckedModel):
-    """How a store is reached. Endpoint, profile, region and role are for S3; the other clouds have their own tools' way.
+    """How a store is reached. Endpoint, profile, region and role are for S3; other clouds have their own tools' way.
 
     Credentials are those of the cloud's own tools: environment, profiles, instance roles.
     """

@@ -7,6 +7,7 @@ from lidarprep.scene.labels import Boxes2D, Cuboids, LabelledFrame, Labels, Labe
 from lidarprep.scene.points import PointCloud, RadarPoints, ReferenceFrame
 from lidarprep.scene.pose import Pose
 from lidarprep.scene.region import RegionOfInterest3D
+from lidarprep.scene.span import Span
 from lidarprep.scene.trajectory import Trajectory
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Severity",
     "Shapes",
     "SourceFile",
+    "Span",
     "Stream",
     "Subject",
     "Trajectory",

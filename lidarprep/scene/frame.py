@@ -12,14 +12,19 @@ from typing import Any, Literal, TypeVar
 from lidarprep.errors import SceneError
 from lidarprep.scene.camera import Camera, CameraImage
 from lidarprep.scene.finding import Finding
+from lidarprep.scene.labels import LabelledFrame
 from lidarprep.scene.points import PointCloud, RadarPoints, ReferenceFrame
 from lidarprep.scene.pose import Pose
+from lidarprep.scene.span import Span, iso_time
 from lidarprep.scene.trajectory import Trajectory
 
 Value = TypeVar("Value")
 
 # What notebooks show stands above the scene, and is looked up by name so that this file does not depend on it.
 _NOTEBOOK = "lidarprep.report.notebook"
+
+# Points are measured within a second of their frame; motion compensation looks at the poses 0.2 s round them.
+_POSES_AROUND_NS = 2_000_000_000
 
 
 def held(value: Value) -> Value:
@@ -70,7 +75,7 @@ class Frame:
 
     Args:
         id: Its name in the recording: a file's stem, a token.
-        index: Its number in the recording, from 0, in time order.
+        index: Its number in the recording, from 0, in time order. A part of a recording keeps the numbers.
         read_points: Reads the points, at each call.
         read_chunks: Reads the points in parts, in their order, if all of them at once would take too much memory;
             else None.
@@ -189,14 +194,16 @@ class Scene:
         cameras: The cameras, in the order of their indices.
         points_frame: The frame of reference that the recording's points are in.
         notes: Guesses made on opening, a sentence each.
-        findings: What was found odd on opening.
         lidars: The lidars whose points the frames have, in the order of their indices; empty where the recording
             names none.
-        trajectory: world_from_ego as dense as the recording has it; None where only the frames have poses.
+        trajectory: world_from_ego as dense as the recording has it; None where only the frames have poses. A part of
+            a recording has it beyond both its ends, as far as its points need it.
         streams: The streams of the recording, used or not, if it holds streams.
         points_frame_is_certain: Whether the format itself says what `points_frame` is, as an attachment's does.
         motion_compensated: Whether points are known to be in ego at their frame's timestamp, whenever they were seen.
         opened_with: Options that it was opened with and that may change its points, by name, where they were given.
+        findings: What was found odd on opening.
+        left_out: Frames of the recording that a part of it does not have; empty where the scene is all of it.
     """
 
     source: str
@@ -212,6 +219,62 @@ class Scene:
     points_frame_is_certain: bool = False
     opened_with: tuple[tuple[str, Any], ...] = ()
     findings: tuple[Finding, ...] = ()
+    left_out: tuple[LabelledFrame, ...] = ()
+
+    def part(self, span: Span | str) -> Scene:
+        """Return the frames of a span as a scene of their own; they keep their ids and numbers.
+
+        Args:
+            span: A `Span`, or its text: "12.5s..42.5s", "200..400", "2026-03-01T10:15:00Z..". Seconds and numbers
+                count from the recording's first frame, even where this scene is a part of it.
+
+        Raises:
+            SceneError: It is no span, or no frame lies in it.
+        """
+        span = Span.parse(span) if isinstance(span, str) else span
+        times = [frame.timestamp for frame in self.frames] + [frame.timestamp for frame in self.left_out]
+        known = [time for time in times if time is not None]
+        if span.unit != "frames" and not known:
+            raise SceneError(
+                f"{self.source}: its frames have no timestamps, and {span} is a span of time",
+                fix="Name frames by their numbers, such as 0..200.",
+            )
+        rows = span.rows(self.frames, min(known, default=None))
+        if not rows:
+            raise SceneError(f"{self.source} has no frame in {span}", fix=f"It has {self._extent()}.")
+        frames, held = tuple(self.frames[row] for row in rows), set(rows)
+        others = [frame for row, frame in enumerate(self.frames) if row not in held]
+        first, last = frames[0].index, frames[-1].index
+        of = len(self) + len(self.left_out)
+        note = f"{span} of the recording: {len(frames)} of its {of} frames, numbers {first} to {last}"
+        timeless = 0 if span.unit == "frames" else sum(frame.timestamp is None for frame in others)
+        more = [f"{timeless} frames have no timestamp, and so are in no span of time"] if timeless else []
+        return replace(
+            self,
+            frames=frames,
+            trajectory=self._path_around(frames),
+            notes=(*self.notes, note, *more),
+            left_out=(*self.left_out, *(LabelledFrame(one.id, one.index, one.timestamp) for one in others)),
+        )
+
+    def _path_around(self, frames: tuple[Frame, ...]) -> Trajectory | None:
+        """Return the device's path over some of the frames and a little further, as motion compensation needs it."""
+        times = [frame.timestamp for frame in frames if frame.timestamp is not None]
+        path = self.device_path()
+        if path is None or not times:
+            return self.trajectory
+        return path.around(min(times) - _POSES_AROUND_NS, max(times) + _POSES_AROUND_NS)
+
+    def _extent(self) -> str:
+        """Say which frames there are: how many, their numbers, their times."""
+        times = [frame.timestamp for frame in self.frames if frame.timestamp is not None]
+        if not self.frames:
+            return "no frames"
+        numbers = f"{len(self)} frames, numbers {self.frames[0].index} to {self.frames[-1].index}"
+        if not times:
+            return f"{numbers}, without timestamps"
+        seconds = (max(times) - min(times)) / 1e9
+        return f"{numbers}, from {iso_time(min(times))} to {iso_time(max(times))}, {seconds:.10g} s later"
 
     def with_points_in(self, points_frame: Literal["ego", "world"]) -> Scene:
         """Copy the recording with its points taken to be in that frame of reference."""

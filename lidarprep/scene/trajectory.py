@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,6 +149,17 @@ class Trajectory:
             Pose.of_rotation(rotation, translation, normalised_by) if sound else None
             for rotation, translation, sound in zip(rotations, translations, known.tolist(), strict=True)
         ]
+
+    def around(self, first: int, last: int) -> Trajectory:
+        """Return the poses from `first` to `last`, nanoseconds, with the one before them and the one after them."""
+        begin = max(0, int(np.searchsorted(self.timestamps, first)) - 1)
+        rows = slice(begin, int(np.searchsorted(self.timestamps, last, "right")) + 1)
+        part = copy(self)  # not by __init__: quaternions that are normalised twice differ in their last digits
+        for name in ("timestamps", "quaternions", "translations"):
+            values = getattr(self, name)[rows].copy()  # a view would keep the whole
+            values.flags.writeable = False
+            object.__setattr__(part, name, values)
+        return part
 
     def __matmul__(self, source_from_other: Pose) -> Trajectory:
         """`world_from_a @ a_from_b` is `world_from_b`, at the same times."""

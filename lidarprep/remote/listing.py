@@ -1,0 +1,214 @@
+"""What is known of the objects below a path that a user named: listed once, and kept.
+
+The folder that was named is listed as a whole, by one stream of requests, unless too much is in it: then each folder
+is listed when it is asked for. What lies beside it is asked for one by one. Of each object the version that was seen
+first is kept, and whatever is read must be of that version.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from lidarprep.errors import SourceChangedError
+from lidarprep.remote.address import RemoteStat, StoreAddress
+
+if TYPE_CHECKING:
+    from lidarprep.remote.ranged import RangedFile
+    from lidarprep.remote.stores import RemoteStore
+
+# Objects below a folder up to which it is listed as a whole.
+_MOST_OBJECTS = 100_000
+
+
+@dataclass
+class _Folder:
+    """What is in a folder.
+
+    Args:
+        folders: Names of folders.
+        objects: What is known of the objects, by name; None where the listing says nothing but the name.
+    """
+
+    folders: set[str] = field(default_factory=set)
+    objects: dict[str, RemoteStat | None] = field(default_factory=dict)
+
+
+class Listing:
+    """What is known of the objects below a path, and beside it. All methods may be called from several threads.
+
+    Args:
+        address: The store.
+        root: The key that a user named, of an object or a folder.
+    """
+
+    def __init__(self, address: StoreAddress, root: str) -> None:
+        self._address = address
+        self._root = root
+        self._lock = threading.RLock()
+        self._folders: dict[str, _Folder | None] = {}
+        self._stats: dict[str, RemoteStat | None] = {}
+        self._is_whole: bool | None = None  # None: not listed yet
+        self._copies: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def _store(self) -> RemoteStore:
+        from lidarprep.remote.stores import shared_store
+
+        return shared_store(self._address)
+
+    def is_object(self, key: str) -> bool:
+        """Tell whether there is such an object; by its name alone where that is known."""
+        if not key:
+            return False
+        parent, _, name = key.rpartition("/")
+        with self._lock:
+            folder = self._listed(parent) if key != self._root else self._folders.get(parent)
+            if folder is not None:
+                return name in folder.objects
+        return self.stat(key) is not None
+
+    def is_folder(self, key: str) -> bool:
+        """Tell whether there are objects below a key."""
+        with self._lock:
+            if key in self._folders or self._is_within(key):
+                return self._listed(key, ask=True) is not None
+            if self._stats.get(self._root) is not None and f"{self._root}/".startswith(f"{key}/" if key else ""):
+                return True
+            parent, _, name = key.rpartition("/")
+            around = self._folders.get(parent) if key else None
+            if around is not None:
+                return name in around.folders
+        return self._listed(key, ask=True) is not None
+
+    def names(self, key: str) -> Collection[str] | None:
+        """Return the names in a folder; None where there is no such folder."""
+        folder = self._listed(key, ask=True)
+        return None if folder is None else [*folder.folders, *folder.objects]
+
+    def stat(self, key: str) -> RemoteStat | None:
+        """Return what is known of an object, or else what the store says; None if there is no such object."""
+        if not key:
+            return None
+        known = self.known(key)
+        if known is not None or (key in self._stats and self._stats[key] is None):
+            return known
+        if key == self._root and not PurePosixPath(key).suffix and self._listed(key, ask=True) is not None:
+            return None  # a folder
+        parent, _, name = key.rpartition("/")
+        folder = self._listed(parent) if key != self._root else self._folders.get(parent)
+        if folder is not None:
+            if name not in folder.objects:
+                return None
+            if (found := folder.objects[name]) is not None:
+                return found
+        found = self._store.head(key)
+        self._stats[key] = found
+        return found
+
+    def known(self, key: str) -> RemoteStat | None:
+        """Return what is known of an object without a request."""
+        parent, _, name = key.rpartition("/")
+        folder = self._folders.get(parent)
+        return self._stats.get(key) or (folder.objects.get(name) if folder is not None else None)
+
+    def see(self, key: str, answer: RemoteStat) -> None:
+        """Compare what an answer says of an object with what was seen first; keep it if it is the first.
+
+        Raises:
+            SourceChangedError: It is another version.
+        """
+        first = self.known(key)
+        if first is None:
+            self._stats[key] = answer
+        elif not first.is_same(answer):
+            raise SourceChangedError(self._address.url(key))
+
+    def read(self, key: str) -> bytes | None:
+        """Fetch all of an object; None if there is none."""
+        got = self._store.get(key, self.known(key))
+        if got is None:
+            return None
+        data, stat = got
+        self.see(key, stat)
+        return data
+
+    def open(self, key: str) -> RangedFile | None:
+        """Open an object that is read by ranges; None if there is none."""
+        from lidarprep.remote.ranged import CopiedFile, RangedFile
+
+        stat = self.stat(key)
+        if stat is None:
+            return None
+        return (RangedFile if self._store.gives_ranges else CopiedFile)(self._store, key, stat)
+
+    def local_copy(self, key: str) -> Path | None:
+        """Fetch an object into a temporary file, once; None if there is none."""
+        stat = self.stat(key)
+        if stat is None:
+            return None
+        with self._lock:
+            if self._copies is None:
+                self._copies = tempfile.TemporaryDirectory(prefix="lidarprep-", ignore_cleanup_errors=True)
+            target = Path(self._copies.name, *key.split("/"))
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part = target.with_name(f"{target.name}.part")
+                with part.open("wb") as file:
+                    self._store.get_file(key, stat, file)
+                part.rename(target)
+            return target
+
+    def _is_within(self, key: str) -> bool:
+        return key == self._root or not self._root or key.startswith(f"{self._root}/")
+
+    def _listed(self, key: str, *, ask: bool = False) -> _Folder | None:
+        """Return what is in a folder; None if there is none, or if it lies outside and is not to be asked for."""
+        with self._lock:
+            if key in self._folders:
+                return self._folders[key]
+            if self._is_within(key):
+                if self._is_whole is None:
+                    self._list_all()
+                if self._is_whole:
+                    return self._folders.get(key)
+            elif not ask:
+                return None
+            folders, objects = self._store.list_folder(key)
+            found = _Folder(set(folders), {name: stat for name, stat in objects.items() if name not in set(folders)})
+            self._folders[key] = found if folders or objects else None
+            return self._folders[key]
+
+    def _list_all(self) -> None:
+        """List all objects below the root, unless these are too many."""
+        stream = self._store.list_all(self._root)
+        if stream is None:
+            self._is_whole = False
+            return
+        found: dict[str, _Folder] = {}
+        for count, (key, stat) in enumerate(stream):
+            if count == _MOST_OBJECTS:
+                self._is_whole = False
+                return
+            parent, _, name = key.rpartition("/")
+            if parent not in found:
+                self._add_folder(found, parent)
+            found[parent].objects[name] = stat
+        for folder in found.values():
+            for name in folder.folders & folder.objects.keys():  # an object that stands for a folder
+                del folder.objects[name]
+        self._folders |= found
+        self._is_whole = True
+
+    def _add_folder(self, found: dict[str, _Folder], key: str) -> None:
+        found[key] = _Folder()
+        while key != self._root:
+            key, _, name = key.rpartition("/")
+            is_new = key not in found
+            found.setdefault(key, _Folder()).folders.add(name)
+            if not is_new:
+                return

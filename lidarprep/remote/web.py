@@ -1,0 +1,201 @@
+"""Web servers: single objects, and folders by the server's own index pages.
+
+An index page is what `python -m http.server`, nginx (autoindex) and Apache show of a folder: links to what is directly
+below it. A server that knows no ranges gives whole objects only: these are kept in temporary files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from lidarprep.errors import SourceChangedError, StorageError
+from lidarprep.remote.address import RemoteStat, StoreAddress
+from lidarprep.remote.faults import is_passing, is_precondition, is_refused, reason_of, reported, status_of
+from lidarprep.remote.options import AccessOptions
+from lidarprep.remote.retries import RetryBudget
+from lidarprep.remote.stores import RETRIES, client_options, get_options, stat_of, write_body
+
+Value = TypeVar("Value")
+
+log = logging.getLogger(__name__)
+
+# An index page that is larger is not one.
+_MOST_OF_A_PAGE = 2**25
+
+
+class WebServer:
+    """A web server.
+
+    Args:
+        address: Scheme, host and port; user, password and signature of the URL that was named.
+    """
+
+    def __init__(self, address: StoreAddress) -> None:
+        from obstore.store import HTTPStore
+
+        self._address = address
+        user = f"{address.user}@" if address.user else ""
+        self._root = f"{address.scheme}://{user}{address.name}"
+        self._options: dict[str, Any] = {"client_options": client_options(self._root), "retry_config": RETRIES}
+        with reported(address.url(""), "be reached", address):
+            self._store = HTTPStore(self._root, **self._options)
+        self._gives_ranges = True
+        minutes = (address.access or AccessOptions()).give_up_after
+        self._budget = RetryBudget(
+            minutes, address.url(""), is_passing=is_passing, is_refused=is_refused, reason=reason_of
+        )
+
+    @property
+    def gives_ranges(self) -> bool:
+        """Whether parts of an object can be fetched, as far as is known."""
+        return self._gives_ranges
+
+    def head(self, key: str) -> RemoteStat | None:
+        """Ask for the first byte: a signature is often good for GET only, and the answer tells the size, too."""
+        with contextlib.suppress(_NoRangesError):
+            if self._gives_ranges:
+                return self._ask(key, "be looked at", lambda: stat_of(self._get(key, {"range": (0, 1)}).meta))
+        return self._ask(key, "be looked at", lambda: stat_of(self._get(key, {"head": True}).meta))
+
+    def get(
+        self, key: str, expected: RemoteStat | None, start: int = 0, stop: int | None = None
+    ) -> tuple[bytes, RemoteStat] | None:
+        """Fetch the object; few web servers heed a condition, so what they say of it is compared."""
+
+        def fetch() -> tuple[bytes, RemoteStat]:
+            answer = self._get(key, get_options(expected, start, stop))
+            stat = stat_of(answer.meta)
+            return answer.bytes().to_bytes(), stat
+
+        try:
+            got = self._ask(key, "be fetched", fetch)
+        except _NoRangesError:
+            raise StorageError(
+                f"{self._address.url(key)} cannot be fetched: the server gives parts of some objects only",
+                fix="Copy the recording to a disk or into a bucket.",
+            ) from None
+        if got is not None and expected is not None and not expected.is_same(got[1]):
+            raise SourceChangedError(self._address.url(key))
+        return got
+
+    def get_file(self, key: str, expected: RemoteStat, file: BinaryIO) -> None:
+        """Fetch the object as a stream."""
+
+        def fetch() -> RemoteStat:
+            file.seek(0)
+            file.truncate()
+            answer = self._get(key, get_options(expected))
+            write_body(answer, file)
+            return stat_of(answer.meta)
+
+        found = self._ask(key, "be fetched", fetch)
+        if found is None or not expected.is_same(found):
+            raise SourceChangedError(self._address.url(key))
+
+    def list_all(self, key: str) -> None:
+        """Return None: an index page is of one folder."""
+
+    def list_folder(self, key: str) -> tuple[list[str], dict[str, RemoteStat | None]]:
+        """Read the index page of a folder; what is no index page is no folder."""
+        if self._address.query:
+            return [], {}  # the signature is of one object
+        url = f"{self._root}/{quote(key)}/" if key else f"{self._root}/"
+
+        def fetch() -> str:
+            from obstore.store import HTTPStore
+
+            answer = HTTPStore(url, **self._options).get("")
+            if not str(answer.attributes.get("Content-Type", "")).startswith("text/html"):
+                return ""
+            page = bytearray()
+            for chunk in answer.stream():
+                page += chunk
+                if len(page) > _MOST_OF_A_PAGE:
+                    return ""
+            return page.decode("utf-8", "replace")
+
+        try:
+            page = self._ask(key, "be listed", fetch)
+        except _RefusedError:
+            return [], {}
+        links = _Links(urlsplit(url).path)
+        links.feed(page or "")
+        return sorted(links.folders), dict.fromkeys(sorted(links.objects))
+
+    def _get(self, key: str, options: dict[str, Any] | None) -> Any:
+        store, path = self._at(key)
+        return store.get(path, options=options)
+
+    def _at(self, key: str) -> tuple[Any, str]:
+        """Return the store and the path in it: a URL with a query is a store of its own, with the path ""."""
+        from obstore.store import HTTPStore
+
+        if self._address.query and key == self._address.signed_key:
+            return HTTPStore(f"{self._root}/{quote(key)}?{self._address.query}", **self._options), ""
+        return self._store, key
+
+    def _ask(self, key: str, what: str, request: Callable[[], Value]) -> Value | None:
+        """Make a request, again and again while it fails in passing; return None if there is no such object."""
+        with reported(self._address.url(key), what, self._address):
+            try:
+                return self._budget.call(request)
+            except FileNotFoundError:
+                return None
+            except Exception as error:
+                if is_precondition(error):
+                    raise SourceChangedError(self._address.url(key)) from None
+                if type(error).__name__ == "NotSupportedError" or status_of(error) == 416:
+                    self._note_no_ranges(error)
+                    raise _NoRangesError from None
+                if what == "be listed" and status_of(error) in (401, 403, 405):
+                    raise _RefusedError from None
+                raise
+
+    def _note_no_ranges(self, error: Exception) -> None:
+        if status_of(error) != 416 and self._gives_ranges:  # an empty object has no first byte
+            self._gives_ranges = False
+            log.warning(
+                "%s gives whole files only: each is copied to a temporary file, and read there", self._address.url("")
+            )
+
+
+class _NoRangesError(Exception):
+    """The server gives whole objects only, or the object is empty."""
+
+
+class _RefusedError(Exception):
+    """The server shows no index page of a folder."""
+
+
+class _Links(HTMLParser):
+    """Collects the names of what is directly below the folder of an index page.
+
+    Args:
+        folder: Path of the folder's URL, with its last slash.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._folder = folder
+        self.folders: set[str] = set()
+        self.objects: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take the link of an <a>; those to sort the page, and to other places, are passed over."""
+        href = dict(attrs).get("href")
+        if tag != "a" or not href:
+            return
+        try:
+            path = urlsplit(urljoin(f"http://host{self._folder}", href))
+        except ValueError:
+            return
+        name = unquote(path.path.removeprefix(self._folder))
+        if path.netloc != "host" or not path.path.startswith(self._folder) or path.query or not name.strip("/"):
+            return
+        if "/" not in name.removesuffix("/"):
+            (self.folders if name.endswith("/") else self.objects).add(name.removesuffix("/"))
