@@ -72,7 +72,7 @@ class Cluster:
         scheduler = client.scheduler
         if scheduler is None:
             raise ClusterError("the Dask client is closed", fix="Make another.")
-        return cls(scheduler.address, client.security)
+        return cls(str(scheduler.address), client.security)
 
     @classmethod
     @contextmanager
@@ -87,12 +87,15 @@ class Cluster:
             MissingExtraError: Dask is not installed.
         """
         _require_dask()
+        from distributed import LocalCluster
+
+        for name in ("distributed", "distributed.client"):  # what is lost is said here, in a line instead of a stack
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         if address != LOCAL:
             yield cls(address)
             return
-        from distributed import LocalCluster
-
-        with LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as local:
+        processes: dict[str, Any] = {"n_workers": workers, "threads_per_worker": 1, "processes": True}
+        with LocalCluster(**processes, dashboard_address="127.0.0.1:0") as local:
             yield cls(str(local.scheduler_address), local.security)
 
     def connect(self, seconds: float) -> Client:
@@ -105,7 +108,7 @@ class Cluster:
         _require_dask()
         from distributed import Client
 
-        class ClosedClient(Client):
+        class LidarprepClient(Client):
             """A client that is closed where it does not start. Else it is when it is collected, perhaps by its own
             thread, which waits for itself then."""
 
@@ -117,7 +120,7 @@ class Cluster:
                     raise
 
         try:
-            return ClosedClient(self.address, security=self._security, timeout=seconds, set_as_default=False)
+            return LidarprepClient(self.address, security=self._security, timeout=seconds, set_as_default=False)
         except (OSError, TimeoutError) as error:
             raise ClusterError(
                 f"no scheduler answers at {self.address}: {error}", fix="Is it running, and reached from here?"
