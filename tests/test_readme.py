@@ -192,6 +192,8 @@ def resolve(words: list[str]) -> Any:
     for word in words:
         if not hasattr(command, "commands"):
             break
+        if word not in command.commands and (default := getattr(command, "default_command", None)):
+            return command.get_command(None, default)
         if word not in command.commands:
             assert word.startswith(("-", "…", "COMMAND")), f"there is no command {word!r}"
             break

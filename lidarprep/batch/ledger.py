@@ -30,6 +30,11 @@ _SHORTEST_PAUSE_S = 5.0
 # Seconds that writers who met wait before they try again, at most: growing, and by chance.
 _LONGEST_WAIT_S = 10.0
 
+# Seconds that writing is tried for while others are faster: between scenes, at the end, when somebody stops it.
+_PATIENCE_S = 20.0
+_PATIENCE_AT_THE_END_S = 300.0
+_PATIENCE_WHEN_STOPPED_S = 5.0
+
 # Manifests that are read at once.
 _READS = 16
 
@@ -52,6 +57,7 @@ class Ledger:
         self.records: dict[str, SceneRecord] = {}
         self._pending: dict[str, SceneRecord] = {}
         self._written, self._pause = time.monotonic(), _SHORTEST_PAUSE_S
+        self._is_closed = False
 
     def read(self) -> dict[str, SceneRecord] | None:
         """Return its records by the scenes' names, in its order; None if there is no ledger.
@@ -77,13 +83,17 @@ class Ledger:
         if time.monotonic() - self._written >= self._pause:
             self.flush()
 
-    def flush(self) -> None:
+    def finish(self) -> None:
+        """Write what was added for the last time. Many machines may end at once: it is tried for longer."""
+        self.flush(_PATIENCE_WHEN_STOPPED_S if self._is_closed else _PATIENCE_AT_THE_END_S)
+
+    def flush(self, patience_s: float = _PATIENCE_S) -> None:
         """Write what was added. If that fails, it is said, and tried again with the next: scenes are what counts."""
         if not self._pending:
             return
         begun = time.monotonic()
         try:
-            self._merge(self._pending.values())
+            self._merge(self._pending.values(), patience_s)
             self._pending = {}
         except StorageError as error:
             log.warning("%s is not up to date: %s", self.location, error.message)
@@ -92,6 +102,7 @@ class Ledger:
 
     def close(self) -> None:
         """Try no request again from now on: somebody has stopped the batch, and waits."""
+        self._is_closed = True
         self._store.close()
 
     def rebuild(self, scenes: Iterable[Destination]) -> dict[str, SceneRecord]:
@@ -124,13 +135,13 @@ class Ledger:
         )
         return self.records
 
-    def _merge(self, records: Iterable[SceneRecord]) -> None:
+    def _merge(self, records: Iterable[SceneRecord], patience_s: float = _PATIENCE_AT_THE_END_S) -> None:
         """Join records with what is there, and replace it; again where another was faster.
 
         Raises:
-            StorageError: It cannot be read or written.
+            StorageError: It cannot be read or written; or others were faster for so long.
         """
-        records, wait_s = list(records), 0.1
+        records, wait_s, last = list(records), 0.1, time.monotonic() + patience_s
         while True:
             found = self._store.read_current(LEDGER_KEY)
             version, there = None, dict[str, SceneRecord]()
@@ -148,6 +159,8 @@ class Ledger:
                 self._store.replace(LEDGER_KEY, data, if_version=version)
                 return
             except ManifestConflictError:
+                if time.monotonic() > last:
+                    raise StorageError(f"other machines write {self.location} all the time") from None
                 time.sleep(random.uniform(0, wait_s))  # noqa: S311  # not for secrets
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 

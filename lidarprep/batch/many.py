@@ -141,7 +141,7 @@ class _Run:
             if own is not None:
                 own.shutdown(wait=False, cancel_futures=True)
             forget()
-            self._ledger.flush()
+            self._ledger.finish()
 
     def _begun(self, scenes: list[BatchScene]) -> Iterator[BatchScene]:
         for scene in scenes:

@@ -41,10 +41,12 @@ _PREPARE = "prepare"
 class _Group(TyperGroup):
     """Sub-verbs, and the command that prepares, which needs no name: `lidarprep batch drives/*`."""
 
+    default_command = _PREPARE
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take what is no sub-verb for what is to be prepared."""
         if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
-            args = [_PREPARE, *args]
+            args = [self.default_command, *args]
         return super().parse_args(ctx, args)
 
 

@@ -141,7 +141,7 @@ def test_scenes_without_values_of_their_own_share_those_of_the_file(root: Path) 
             "scene x: unknown key 'voxle'; did you mean 'voxel'",
         ),
         ({"scenes": [{"recording": "x", "opening": {"lidar": 1}}]}, "scene x: opening is .*unknown keys lidar"),
-        ({"scenes": []}, "scenes is"),
+        ({"scenes": []}, "the batch has no scenes"),
         ({"scenes": [5]}, "scene 1 is 5"),
     ],
 )

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import lidarprep as lp
 from lidarprep.batch import STATES, Ledger, SceneRecord, Totals, records_of
 from lidarprep.batch.record import joined, later, of_line, to_line
+from lidarprep.storage.folder import FolderStore
 from tests.batch.fleet import QUICK, assert_ledger_equals_manifests, ledger_lines, write_drives
 
 RECORDS = st.builds(
@@ -102,6 +103,22 @@ def test_a_store_that_fails_does_not_end_the_batch_and_is_tried_again(
     blocked.unlink()
     ledger.flush()
     assert ledger_lines(blocked).keys() == {"a"}
+
+
+def test_a_machine_that_others_are_always_faster_than_goes_on_with_its_scenes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(self: Any, key: str, data: bytes, *, if_version: str | None) -> None:
+        raise lp.ManifestConflictError(key)
+
+    ledger = Ledger(str(tmp_path))
+    ledger.add(SceneRecord("a", "x", "done", 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderStore, "replace", late)
+        ledger.flush(patience_s=0.0)
+    assert "other machines write" in caplog.text
+    ledger.finish()
+    assert ledger_lines(tmp_path).keys() == {"a"}
 
 
 def test_a_damaged_ledger_is_made_again_of_what_its_writer_knows(
