@@ -44,6 +44,8 @@ PASSING_CODES = frozenset(
 )
 PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
+NO_BUCKET_CODES = frozenset({"NoSuchBucket", "ContainerNotFound"})
+
 # Codes that say that credentials were good once.
 EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"})
 
@@ -144,10 +146,19 @@ _LASTING = ("its certificate is not valid", "it is not reached by HTTPS")
 _OPERATIONS = {"be listed": "ListObjectsV2", "be fetched": "GetObject", "be looked at": "HeadObject"}
 _REFUSED_FIX = {
     "gs": "Check the credentials (gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS): they need "
-    "storage.objects.get and storage.objects.list on the bucket.",
-    "az": "Check AZURE_STORAGE_ACCOUNT_NAME and its key, SAS or login (az login): they need Storage Blob Data Reader.",
+    "{role} on the bucket.",
+    "az": "Check AZURE_STORAGE_ACCOUNT_NAME and its key, SAS or login (az login): they need {role}.",
     "http": "Check user and password of the URL; a signature in it may have expired.",
 }
+
+_ROLES = {
+    # (scheme, whether something is written)
+    ("gs", False): "storage.objects.get and storage.objects.list",
+    ("gs", True): "storage.objects.create and storage.objects.delete",
+    ("az", False): "Storage Blob Data Reader",
+    ("az", True): "Storage Blob Data Contributor",
+}
+_WRITES = ("be stored", "be deleted")
 
 
 def status_of(error: BaseException) -> int | None:
@@ -196,7 +207,8 @@ def reason_of(error: BaseException) -> str:
     if fault is not None:
         return fault
     message = _MESSAGE.search(str(error))
-    said = f"{code_of(error) or status_of(error) or ''} {message[1] if message else ''}".strip()
+    # Azure's goes on with the number and the time of the request.
+    said = f"{code_of(error) or status_of(error) or ''} {message[1].splitlines()[0] if message else ''}".strip()
     return said or type(error).__name__
 
 
@@ -233,11 +245,14 @@ def _explain(error: BaseException, what: str, address: StoreAddress | None) -> t
         return explain_answer(code, status, message[1] if message else "", _OPERATIONS.get(what, ""))
     if status in PASSING_STATUSES:
         return reason_of(error), GO_ON
+    refused_fix = _REFUSED_FIX.get(scheme, GO_ON).format(role=_ROLES.get((scheme, what in _WRITES), ""))
     if status in (401, 403):
-        return f"{reason_of(error)} (refused)", _REFUSED_FIX.get(scheme, "")
+        return f"{reason_of(error)} (refused)", refused_fix
+    if type(error).__name__ == "InvalidPathError":
+        return str(error).splitlines()[0], "Give the object a key without empty parts and without '..'."
     if status is None:
         # Of the configuration, or of credentials: obstore's first line has no URL then.
-        return str(error).splitlines()[0].partition("http")[0].strip(" :-"), _REFUSED_FIX.get(scheme, GO_ON)
+        return str(error).splitlines()[0].partition("http")[0].strip(" :-"), refused_fix
     return reason_of(error), "Check the bucket's name, the address and the credentials."
 
 
