@@ -19,6 +19,7 @@ from .datasets.split import Part, split
 from .errors import (
     ApiError,
     BadRequestError,
+    ClusterError,
     ConflictError,
     EncodingError,
     FindingsError,
@@ -99,6 +100,7 @@ __all__ = [
     "Camera",
     "CameraImage",
     "CheckOptions",
+    "ClusterError",
     "ConflictError",
     "Cuboid",
     "Cuboids",

@@ -9,6 +9,7 @@ LidarprepError                 every error that lidarprep raises on purpose, in 
 ├── EncodingError              an attachment format cannot hold a value that the frame has
 ├── MissingExtraError          an optional library is needed and not installed
 ├── WorkerLostError            a worker process died while it prepared a scene
+├── ClusterError               a cluster cannot be reached, or has workers that do not fit
 ├── StorageError               a place to store at cannot be read or written
 ├── ConflictError              somebody else was first
 │   ├── ManifestConflictError      a manifest was replaced meanwhile (a StorageError, too)
@@ -195,6 +196,12 @@ class StorageError(LidarprepError):
 
 class WorkerLostError(LidarprepError):
     """A worker process died while it prepared a scene, each time that it was tried."""
+
+    exit_code = 1
+
+
+class ClusterError(LidarprepError):
+    """A cluster cannot be reached, or one of its workers cannot prepare what the others can."""
 
     exit_code = 1
 

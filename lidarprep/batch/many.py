@@ -9,9 +9,10 @@ from contextlib import closing
 from functools import partial
 from os import PathLike, fspath
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lidarprep.batch.batch_file import BatchFile, SceneEntry
+from lidarprep.batch.cluster import Cluster, ClusterRun
 from lidarprep.batch.ledger import Ledger
 from lidarprep.batch.one import lost, prepare_one
 from lidarprep.batch.opening import forget
@@ -25,6 +26,9 @@ from lidarprep.errors import LidarprepError, RecipeError
 from lidarprep.recipe import Recipe, TaskRecipe
 from lidarprep.storage.options import StorageOptions
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 
 def prepare_many(
     scenes: Batch | BatchFile | Iterable[str | PathLike[str]],
@@ -35,7 +39,7 @@ def prepare_many(
     task: TaskRecipe | None = None,
     submit: bool = False,
     batch_size: int | None = None,
-    executor: Executor | None = None,
+    executor: Executor | Client | Cluster | None = None,
     workers: int | None = None,
     frame_workers: int | None = None,
     shard: Shard | str | None = None,
@@ -58,8 +62,10 @@ def prepare_many(
             keeps that.
         batch_size: Tasks in a batch at Scale, which is finalized once it is full; 0 for no batches, None for a batch's
             own, which is 200 where nothing else is said.
-        executor: Runs the scenes; where it is None, `workers` processes of our own do, or this thread.
+        executor: Runs the scenes: a `concurrent.futures.Executor`, a client of a Dask cluster, or the cluster; where it
+            is None, `workers` processes of our own do, or this thread.
         workers: Scenes prepared at once. With an executor: how many it runs at once; as many as cores where it is None.
+            A cluster has its own workers.
         frame_workers: Frames prepared at once of each scene; where it is None, the cores are shared among the scenes.
         shard: The part of the scenes that this machine prepares: "3/8", or "auto" in a job array.
         only: Only scenes whose state in the ledger is one of these.
@@ -74,6 +80,7 @@ def prepare_many(
         MissingKeyError: Tasks are to be submitted, and there is no API key.
         StorageError: The ledger cannot be read.
         BrokenExecutor: The executor that was given cannot go on. Processes of our own that die are replaced.
+        ClusterError: Nor can the cluster.
     """
     batch = _batch(scenes, recipe, out, storage, task, batch_size)
     part = Shard.parse(shard) if isinstance(shard, str) else shard or Shard()
@@ -89,10 +96,13 @@ def prepare_many(
     groups = TaskGroups(ledger, batch.batch_size) if submit and batch.batch_size else None
     if groups is not None:
         todo = [groups.with_batch(one) for one in todo]
+    if executor is not None and not isinstance(executor, Executor | Cluster):
+        executor = Cluster.of(executor)
     own = None if executor is not None or (workers or 1) == 1 or len(todo) < 2 else min(workers or 1, len(todo))
     at_once = own or (1 if executor is None else workers or os.cpu_count() or 1)
-    share = frame_workers or max(1, (os.cpu_count() or 1) // at_once)
-    run = _Run(ledger, share, submit, groups, max_failures)
+    if frame_workers is None and not isinstance(executor, Cluster):
+        frame_workers = max(1, (os.cpu_count() or 1) // at_once)
+    run = _Run(ledger, frame_workers, submit, groups, max_failures)
     return run.records(todo, executor, own, at_once)
 
 
@@ -101,30 +111,42 @@ class _Run:
 
     Args:
         ledger: Where they are recorded.
-        frame_workers: Frames prepared at once of each.
+        frame_workers: Frames prepared at once of each; None: as a cluster's workers have cores.
         submit: Whether their tasks are submitted.
         groups: The batches at Scale that these go to; None for none.
         max_failures: How many may fail before no more are begun; None: all.
     """
 
     def __init__(
-        self, ledger: Ledger, frame_workers: int, submit: bool, groups: TaskGroups | None, max_failures: int | None
+        self,
+        ledger: Ledger,
+        frame_workers: int | None,
+        submit: bool,
+        groups: TaskGroups | None,
+        max_failures: int | None,
     ) -> None:
         self._ledger = ledger
         self._groups = groups
+        self._frame_workers = frame_workers
+        self._submit = submit
         self._prepare = partial(prepare_one, workers=frame_workers, submit=submit)
         self._max_failures = max_failures
         self._failures = 0
 
     def records(
-        self, scenes: list[BatchScene], executor: Executor | None, processes: int | None, at_once: int
+        self, scenes: list[BatchScene], executor: Executor | Cluster | None, processes: int | None, at_once: int
     ) -> Generator[SceneRecord, None, None]:
         """Prepare the scenes; yield their records, and record them."""
         own = WorkerProcesses(processes) if processes is not None else None
         chosen = own or executor
         begun = self._begun(scenes)
         try:
-            results = self._in_turn(begun) if chosen is None else self._side_by_side(begun, chosen, at_once)
+            if chosen is None:
+                results = self._in_turn(begun)
+            elif isinstance(chosen, Cluster):
+                results = self._on_cluster(begun, chosen)
+            else:
+                results = self._side_by_side(begun, chosen, at_once)
             with closing(results):
                 for record in results:
                     self._failures += record.error != ""
@@ -152,6 +174,10 @@ class _Run:
     def _in_turn(self, scenes: Iterator[BatchScene]) -> Generator[SceneRecord, None, None]:
         for scene in scenes:
             yield self._prepare(scene, self._ledger.records[scene.name])
+
+    def _on_cluster(self, scenes: Iterator[BatchScene], cluster: Cluster) -> Generator[SceneRecord, None, None]:
+        run = ClusterRun(cluster, submit=self._submit, frame_workers=self._frame_workers)
+        return run.records((scene, self._ledger.records[scene.name]) for scene in scenes)
 
     def _side_by_side(
         self, scenes: Iterator[BatchScene], executor: Executor, at_once: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -28,6 +28,7 @@ from lidarprep.errors import ParameterError, RecipeError
 
 if TYPE_CHECKING:
     from lidarprep.batch import Batch, BatchFile, SceneRecord, State
+    from lidarprep.batch.cluster import Cluster
     from lidarprep.batch.status import Totals
     from lidarprep.recipe import TaskRecipe
 
@@ -109,6 +110,13 @@ def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
         workers: Annotated[
             int, typer.Option(metavar="N", min=1, help="Scenes prepared at once, each by a process of its own.")
         ] = 1,
+        cluster: Annotated[
+            str | None,
+            typer.Option(
+                metavar="URL|local",
+                help="Prepare on a Dask cluster: tcp://scheduler:8786; or local: one of --workers processes here.",
+            ),
+        ] = None,
         shard: Annotated[
             str | None,
             typer.Option(
@@ -157,13 +165,22 @@ def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
             require_said(api_urls_of(batch), live=live, yes=yes)
         begun = time.time()
         records: list[SceneRecord] = []
-        if workers == 1:
+        if workers == 1 and cluster is None:
             tell_of_compiling()
         with (
             say_how_to_go_on(),
             progress("preparing", "scenes") as bar,
+            _cluster(cluster, workers) as executor,
             closing(
-                prepare_many(batch, submit=submit, workers=workers, shard=part, only=only, max_failures=max_failures)
+                prepare_many(
+                    batch,
+                    submit=submit,
+                    executor=executor,
+                    workers=workers,
+                    shard=part,
+                    only=only,
+                    max_failures=max_failures,
+                )
             ) as prepared,
         ):
             bar.reach(0, len(part.of(batch.scenes)))
@@ -176,6 +193,15 @@ def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
 
     command.__doc__ = help
     return command
+
+
+def _cluster(address: str | None, workers: int) -> AbstractContextManager[Cluster | None]:
+    """Return the cluster at an address, to be entered; nothing where there is none."""
+    if address is None:
+        return nullcontext()
+    from lidarprep.batch.cluster import Cluster
+
+    return Cluster.open(address, workers)
 
 
 def _end(batch: Batch, records: list[SceneRecord], *, json: bool) -> None:
