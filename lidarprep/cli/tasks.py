@@ -183,7 +183,9 @@ def list_(
                 print_json_line(dict(task.raw))
         else:
             rows = [_row(task) for task in shown]
-            print_table("tasks", ("task", "type", "status", "created (UTC)", "project", "unique id", "tags"), rows)
+            print_table(
+                "tasks", ("task", "type", "status", "created (UTC)", "project", "unique id", "tags"), rows, stderr=False
+            )
         if not all and next(tasks, None) is not None:
             say(f"there are more than these {limit}: --limit N or --all")
 

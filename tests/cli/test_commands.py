@@ -206,7 +206,8 @@ def test_inspect_shows_what_a_recording_is(lidarprep: Any, scene_folder: Path) -
     ended = lidarprep("inspect", scene_folder)
     assert ended.code == 0
     for shown in ("toolkit", "1,500", "intensity", "front", "brown_conrady"):
-        assert shown in ended.err
+        assert shown in ended.out
+    assert ended.err == ""
 
 
 def test_inspect_json_has_the_figures(lidarprep: Any, scene_folder: Path) -> None:
@@ -541,5 +542,5 @@ def test_columns_of_figures_are_aligned_at_the_right_and_prose_at_the_left(
 
 
 def test_the_layouts_are_described_from_the_left(lidarprep: Any) -> None:
-    told = lidarprep("layouts").err
+    told = lidarprep("layouts").out
     assert "│ ros1             │ a ROS 1 bag: a file NAME.bag  " in told
