@@ -202,6 +202,25 @@ def test_debug_shows_the_traceback_wherever_it_stands(lidarprep: Any, tmp_path: 
         assert "nowhere: there is no such file or folder" in ended.err
 
 
+def test_the_table_of_prepare_has_columns_of_what_was_dropped_and_of_labelled_frames_where_some_are_not(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path
+) -> None:
+    def header(*words: str) -> list[str]:
+        ended = lidarprep(
+            "prepare", scene_folder, "--out", tmp_path / "-".join(["out", *words]).replace(",", "_"), *words
+        )
+        assert ended.code == 0, ended.err
+        return next(line for line in ended.err.splitlines() if "points in" in line).replace("┃", " ").split("  ")
+
+    def named(*words: str) -> list[str]:
+        return [cell.strip() for cell in header(*words) if cell.strip()]
+
+    assert named() == ["frame", "points in", "points out", "MB"]
+    assert named("--roi", "20,5,60,60", "--labeling-sample-rate", "2") == [
+        *("frame", "points in", "region", "points out", "MB", "labelled")
+    ]
+
+
 def test_inspect_shows_what_a_recording_is(lidarprep: Any, scene_folder: Path) -> None:
     ended = lidarprep("inspect", scene_folder)
     assert ended.code == 0
