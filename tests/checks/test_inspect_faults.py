@@ -210,7 +210,7 @@ def test_a_planted_fault_is_named_with_its_figure_and_what_settles_it(
     told = f"{severity}: {findings[0]['message']} [{fault.code}]"
     shown = next(row for row, line in enumerate(lines) if line == told)
     assert lines[shown + 1] == f"  {_advice(findings[0])}"
-    assert err.startswith("error: 1 finding" if severity == "error" else "error: 1 warning")
+    assert err.splitlines()[-1].startswith("error: 1 finding" if severity == "error" else "error: 1 warning")
 
 
 def test_without_the_camera_that_misses_an_image_nothing_is_found(
