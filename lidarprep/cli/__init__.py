@@ -49,7 +49,7 @@ EPILOG = """Worked examples:
 _COMMANDS = {
     "demo": (
         "demo:demo",
-        "Try the whole job: a generated recording is prepared, stored, and submitted to a local sandbox.",
+        "Try the whole job: generated recordings are prepared, stored, and submitted to a local sandbox.",
     ),
     "sample": (
         "demo:sample",
@@ -99,7 +99,7 @@ _COMMANDS = {
     "run": ("run:command", "Prepare, store and submit as a recipe file says; flags override it."),
     "batch": (
         "batch_tasks:app",
-        "Prepare many recordings, and submit them: a fleet's, on one machine or on many; and see how they stand.",
+        "Prepare and submit many recordings, on one machine or on many; and see how they stand.",
     ),
     "results": (
         "results:command",

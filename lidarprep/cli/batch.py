@@ -53,8 +53,8 @@ class _Group(TyperGroup):
 app = typer.Typer(
     cls=_Group,
     no_args_is_help=True,
-    help="Prepare many recordings, and see how they stand. `lidarprep batch FILE|GLOB…` is short for `batch prepare`, "
-    "whose options `lidarprep batch prepare --help` lists.",
+    help="Prepare and submit many recordings, on one machine or on many; and see how they stand. `lidarprep batch "
+    "FILE|GLOB…` is short for `batch prepare`, whose options `lidarprep batch prepare --help` lists.",
 )
 
 Target = Annotated[
