@@ -193,7 +193,7 @@ class RunRecipe(CheckedModel, defer_build=True):
 
     Args:
         scene: Path or URL of the recording.
-        out: Folder or s3://bucket/prefix that the attachments go to.
+        out: Folder or s3://bucket/prefix (gs://, az://) that the attachments go to.
         layout: The recording's layout; guessed where it is left out.
         opening: What the recording doesn't say itself: the options of `open_scene`.
         recipe: How it is prepared.

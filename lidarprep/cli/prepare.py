@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @o.takes(o.RECIPE, o.OPENING, o.CHECKS, o.STORAGE)
 def command(
     scene: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file; or its URL.")],
-    out: Annotated[str, typer.Option(metavar="DEST", help="Folder, or s3://bucket/prefix.")],
+    out: Annotated[str, typer.Option(metavar="DEST", help="Folder, or s3:// gs:// az://bucket/prefix.")],
     recipe: Annotated[str | None, typer.Option(metavar="FILE", help="A recipe (YAML); flags override it.")] = None,
     report: Annotated[
         bool, typer.Option("--report", help="Write a page that shows it, too: DEST/report.html; ./ for s3.")

@@ -38,6 +38,9 @@ NARROWEST_MAP = 40
 def inspect(
     path: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file; or its URL.")],
     json: o.Json = False,
+    every_frame: Annotated[
+        bool, typer.Option("--every-frame", help="Read all frames of a large recording in a store, too.")
+    ] = False,
     write_calibration: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the poses that the images say are right, for --calibration."),
@@ -55,7 +58,10 @@ def inspect(
     require_known(accept, scene.findings)
     with progress("reading") as bar:
         inspection = inspect_scene(
-            scene, on_frame=bar.reach, **o.said({"max_speed": flags["max_speed"], "level": flags["checks"]})
+            scene,
+            every_frame=every_frame,
+            on_frame=bar.reach,
+            **o.said({"max_speed": flags["max_speed"], "level": flags["checks"]}),
         )
     if json:
         print_json(inspection.to_dict())
@@ -254,8 +260,8 @@ def _show_frames(frames: Sequence[FrameInspection]) -> None:
             (
                 frame.id,
                 *([] if start is None else [since]),
-                "unreadable" if frame.error is not None else f"{frame.points:,}",
-                f"{frame.radar_points}",
+                "unreadable" if frame.error is not None else f"{frame.points:,}" if frame.is_read else "not read",
+                f"{frame.radar_points}" if frame.is_read else "",
                 f"{frame.images}",
                 "none" if frame.position is None else ", ".join(f"{value:z.2f}" for value in frame.position),
             )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @o.takes(o.OPENING, o.BUCKET, o.OBJECTS)
 def command(
-    manifest: Annotated[str, typer.Argument(help="manifest.json, its folder, or s3://bucket/prefix.")],
+    manifest: Annotated[str, typer.Argument(help="manifest.json, its folder, or s3:// gs:// az://bucket/prefix.")],
     repair: Annotated[
         str | None,
         typer.Option(metavar="SCENE", help="Make what is missing or different again from the recording."),

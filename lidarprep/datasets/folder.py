@@ -165,6 +165,7 @@ def _scene_of_files(
             index=index,
             read_points=source.read_points,
             read_chunks=source.read_chunks,
+            read_sample=source.read_sample,
             world_from_ego=pose,
             timestamp=timestamp,
             sources=source_files(source.files),

@@ -37,7 +37,7 @@ from lidarprep.datasets.selection import refuse_poses, select_part, selected, so
 from lidarprep.datasets.unread import unread_folders
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import read_points
-from lidarprep.remote import AnyPath
+from lidarprep.remote import AnyPath, prefetch
 from lidarprep.scene import Camera, CameraImage, Finding, Frame, GpsPose, Lidar, Pose, Scene, Trajectory
 
 LOOKS_LIKE = "KITTI raw: DATE_drive_NNNN_sync/velodyne_points/data/N.bin, with DATE/calib_velo_to_cam.txt above"
@@ -268,7 +268,8 @@ def _read_oxts(folder: AnyPath, options: OpenOptions) -> tuple[Oxts | None, list
         notes.append(f"{len(files) - len(timed)} oxts rows have no time; they are left out")
     if not timed:
         return None, [*notes, NO_ROWS]
-    rows = np.array([_read_row(files[number]) for number in timed])
+    with prefetch(files[number] for number in timed):
+        rows = np.array([_read_row(files[number]) for number in timed])
     latitude, longitude, altitude = rows.T[:3]
     scale = math.cos(math.radians(latitude[0]))
     east = scale * EARTH_RADIUS_M * np.radians(longitude)

@@ -38,7 +38,7 @@ from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import read_pose
 from lidarprep.datasets.selection import selected
 from lidarprep.errors import SceneError
-from lidarprep.pointfiles import is_point_file, point_chunks, read_points, takes_columns
+from lidarprep.pointfiles import is_point_file, point_chunks, point_sample, read_points, takes_columns
 from lidarprep.remote import AnyPath
 from lidarprep.scene import Finding, Lidar, PointCloud, ReferenceFrame, Scene
 from lidarprep.scene.points import TimeUnit
@@ -56,6 +56,7 @@ class PointSource:
     timestamp: int | None  # nanoseconds since the Unix epoch, where the file's name says it
     read_points: Callable[[], PointCloud]
     read_chunks: Callable[[], Iterator[PointCloud]] | None = None
+    read_sample: Callable[[], PointCloud] | None = None
     # The lidars and their files that it is put together from; empty where no lidars are named.
     sweeps: tuple[tuple[Lidar, PointSource], ...] = ()
 
@@ -152,6 +153,7 @@ def sources_of(
             time_of.get(path),
             partial(read_points, path, points_frame, columns, unit),
             point_chunks(path, points_frame),
+            point_sample(path, points_frame),
         )
         for key, path in files.items()
     )

@@ -100,6 +100,7 @@ def open(path: AnyPath, options: OpenOptions) -> Scene:
                 index=index,
                 read_points=source.read_points,
                 read_chunks=source.read_chunks,
+                read_sample=source.read_sample,
                 read_radar=partial(read_radar, radar[key]) if key in radar else None,
                 world_from_ego=pose,
                 timestamp=source.timestamp if timestamp is None else timestamp,
@@ -175,11 +176,11 @@ def _read_poses(
         return _Poses(matched, [options.poses] * len(frames), [*findings, *table.findings], used)
     stamped: dict[FrameKey, StampedPose] = {}
     damaged: list[FormatError] = []
-    named = [key for key in frames if key in found]
-    with prefetch(found[key] for key in named):
-        for key in named:
+    of_frames = {key: found[key] for key in frames if key in found}
+    with prefetch(of_frames.values()):
+        for key, file in of_frames.items():
             try:
-                stamped[key] = read_pose(found[key])
+                stamped[key] = read_pose(file)
             except FormatError as error:
                 damaged.append(error)
     if damaged and not stamped:  # no single file is at fault

@@ -22,7 +22,8 @@ from lidarprep.scene.points import TimeUnit
 # A format's module has `read(path, frame) -> PointCloud` and `write(path, cloud)`, which returns the names of the
 # columns that the format cannot hold exactly. If its files may be without the columns' names, its `read` also takes
 # `columns`, the user's own (see `columns.py`). If its files may be larger than memory, it also has
-# `read_chunks(path, frame)`: an iterator of clouds in file order, which together equal what `read` returns.
+# `read_chunks(path, frame)`: an iterator of clouds in file order, which together equal what `read` returns; and
+# `read_sample(path, frame)`: some of the points.
 
 # Suffixes, and the modules that read them. The longest suffix that fits wins: .pcd.bin is not .bin.
 POINT_FORMATS: dict[str, str] = {
@@ -137,14 +138,29 @@ def point_chunks(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Ca
         equal `read_points`, with the same errors. None if the file should be read at once, or does not exist.
     """
     path = as_path(path)
+    return partial(_read_chunks, path, frame) if _comes_in_chunks(path) else None
+
+
+def point_sample(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Callable[[], PointCloud] | None:
+    """Return what reads some of the points of a large file, spread over it, with `path` and `frame` as `point_chunks`.
+
+    None if the file should be read at once, or does not exist.
+    """
+    path = as_path(path)
+    return partial(_read_sample, path, frame) if _comes_in_chunks(path) else None
+
+
+def _comes_in_chunks(path: AnyPath) -> bool:
     suffix = suffix_of_name(path.name)
-    if suffix not in CHUNKED_ABOVE:
-        return None
     try:
-        large = path.stat().st_size > CHUNKED_ABOVE[suffix]
+        return suffix in CHUNKED_ABOVE and path.stat().st_size > CHUNKED_ABOVE[suffix]
     except OSError:
-        return None
-    return partial(_read_chunks, path, frame) if large else None
+        return False
+
+
+def _read_sample(path: AnyPath, frame: ReferenceFrame) -> PointCloud:
+    with _reading(path):
+        return cast(PointCloud, _format_of(path).read_sample(path, frame))
 
 
 def _read_chunks(path: AnyPath, frame: ReferenceFrame) -> Iterator[PointCloud]:

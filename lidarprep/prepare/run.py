@@ -71,7 +71,7 @@ def prepare(
     Args:
         scene: The recording; `open_scene` opens one.
         recipe: What is to be done with it.
-        out: A folder, or s3://bucket/prefix.
+        out: A folder, or s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.
         storage: How `out` is reached and named to Scale.
         overwrite: Whether to replace the manifest of another run. Its objects stay: `prune` removes them.
         workers: Frames prepared at once; as many as cores where it is None.

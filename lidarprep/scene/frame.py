@@ -77,6 +77,7 @@ class Frame:
         read_points: Reads the points, at each call.
         read_chunks: Reads the points in parts, in their order, if all of them at once would take too much memory;
             else None.
+        read_sample: Reads some of the points, spread over all, where reading all takes long; else None.
         read_radar: Reads the radar returns, at each call; None if there are none.
         world_from_ego: The device's pose in the world; None if the recording has none.
         timestamp: Nanoseconds since the Unix epoch, or None.
@@ -97,6 +98,7 @@ class Frame:
     gps: GpsPose | None = None
     read_chunks: Callable[[], Iterator[PointCloud]] | None = None
     sources: tuple[SourceFile, ...] = ()
+    read_sample: Callable[[], PointCloud] | None = None
 
     def points(self) -> PointCloud:
         """Read the frame's points."""
@@ -116,6 +118,7 @@ class Frame:
             self,
             read_points=partial(held, points),
             read_chunks=None,
+            read_sample=None,
             read_radar=None if radar is None else partial(held, radar),
         )
 
@@ -125,6 +128,7 @@ class Frame:
             self,
             read_points=partial(_read_points_in, points_frame, self.read_points),
             read_chunks=None if self.read_chunks is None else partial(_read_chunks_in, points_frame, self.read_chunks),
+            read_sample=None if self.read_sample is None else partial(_read_points_in, points_frame, self.read_sample),
         )
 
     def __repr__(self) -> str:

@@ -42,6 +42,9 @@ _UNHEEDED = {
     "gs": (*ACCESS_OPTIONS, "acl", "sse", "kms_key", "tags"),
     "az": (*ACCESS_OPTIONS, "acl", "sse", "kms_key"),
 }
+# obstore signs a path as it is escaped, and Azure wants it unescaped: only what needs no escapes can be signed for.
+_SIGNED_RIGHTLY = re.compile(r"[A-Za-z0-9._~/=+@,-]*")
+
 _TIERS = {"HOT": "Hot", "COOL": "Cool", "COLD": "Cold"}
 
 
@@ -62,6 +65,11 @@ class CloudStore:
         self._address, self.prefix = parse_url(destination, options)
         self.options = options
         _require_heeded(self._address.scheme, destination, options)
+        if options.presign_hours and self._address.scheme == "az" and not _SIGNED_RIGHTLY.fullmatch(self.prefix):
+            raise RecipeError(
+                f"URLs below {destination} cannot be signed",
+                fix="Give a prefix of a-z, A-Z, 0-9 and . _ ~ / = + @ , - only.",
+            )
         require_obstore("destinations of gs:// and az://")
         self._bucket = Bucket(self._address)
         self._is_checked = False

@@ -82,7 +82,7 @@ def store_of(manifest: Manifest, options: StorageOptions | None = None, *, to_wr
 
     Args:
         manifest: As it was loaded from beside its objects.
-        options: How S3 is reached; and, where the manifest does not say it, what objects are stored with.
+        options: How the store is reached; and, where the manifest does not say it, what objects are stored with.
         to_write: Whether something is to be stored: then options that contradict the manifest are refused.
 
     Raises:
@@ -136,7 +136,7 @@ def options_of(manifest: Manifest, given: StorageOptions | None = None, *, to_wr
         recorded = {name: getattr(checked, name) for name in SHOWN_OPTIONS} | {"gzip": bool(known.get("gzip"))}
     if to_write and recorded:
         _refuse_others(given, recorded)
-    if manifest.location.startswith("file://"):  # perhaps copied there from S3
+    if manifest.location.startswith("file://"):  # perhaps copied there from a bucket
         recorded = {name: value for name, value in recorded.items() if name not in (*OBJECT_OPTIONS, "presign_hours")}
         return given.model_copy(update=recorded)
     return given.model_copy(update={**recorded, "presign_hours": manifest.presign_hours})

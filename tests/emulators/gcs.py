@@ -72,6 +72,8 @@ class GcsServer(ThreadingHTTPServer):
     Attributes:
         buckets: By name.
         requires_token: Whether requests need a token that the service account has signed.
+        damages: Whether what is stored loses its last byte.
+        hides_md5: Whether ETags are of the form that those of objects with a customer's own key have.
     """
 
     daemon_threads = True
@@ -79,7 +81,7 @@ class GcsServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.buckets: dict[str, Bucket] = {}
-        self.requires_token = False
+        self.requires_token = self.damages = self.hides_md5 = False
         self.lock = threading.RLock()
         self.numbers = itertools.count(1_700_000_000_000_000)
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -224,6 +226,11 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(412, "PreconditionFailed")
 
     def _store(self, data: bytes, headers: dict[str, str], e_tag: str) -> tuple[int, dict[str, str], bytes]:
+        if self.server.damages:
+            data = data[:-1]
+            e_tag = hashlib.md5(data).hexdigest()
+        if self.server.hides_md5:
+            e_tag = hashlib.md5(e_tag.encode()).hexdigest()
         stored = StoredObject(data, headers, next(self.server.numbers), f'"{e_tag}"')
         self.bucket.objects[self.key] = stored
         return 200, {"ETag": stored.e_tag, "x-goog-generation": str(stored.generation)}, b""

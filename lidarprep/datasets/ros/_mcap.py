@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lidarprep.datasets.ros._ranges import Range, View
 from lidarprep.datasets.ros._storage import Chunk, ChunkedStorage, Topic, Wire
 from lidarprep.errors import FormatError
 from lidarprep.remote import AnyPath
+from lidarprep.remote.ranges import Range, View
 
 MAGIC = b"\x89MCAP0\r\n"
 

@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lidarprep.datasets.ros._ranges import Range, View, open_ranges
 from lidarprep.errors import FormatError, MissingExtraError
 from lidarprep.remote import AnyPath
+from lidarprep.remote.ranges import Range, View, open_ranges
 
 # How messages are serialised.
 Wire = Literal["ros1", "cdr"]

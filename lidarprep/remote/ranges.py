@@ -1,4 +1,4 @@
-"""Parts of a bag's file, by offset and by several threads at once: of a file on the disk, or of an object in a store.
+"""Parts of a large file, by offset and by several threads at once: on the disk, or of an object in a store.
 
 A store takes as long for a few bytes as for a megabyte. So ranges that are known ahead are fetched side by side, and
 neighbouring ones together.
@@ -16,7 +16,7 @@ from itertools import repeat
 from typing import NamedTuple
 from weakref import finalize
 
-from lidarprep.remote import AnyPath, RemotePath
+from lidarprep.remote.path import AnyPath, RemotePath
 
 # Requests side by side, and the bytes that they may ask for.
 _REQUESTS = 16
