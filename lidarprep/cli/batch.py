@@ -52,8 +52,8 @@ class _Group(TyperGroup):
 app = typer.Typer(
     cls=_Group,
     no_args_is_help=True,
-    help="Prepare many recordings, and see how they stand. `lidarprep batch FILE|GLOB…` is short for `batch prepare`, "
-    "whose options `lidarprep batch prepare --help` lists.",
+    help="Prepare many recordings, and submit them: a fleet's, on one machine or on many; and see how they stand. "
+    "`lidarprep batch FILE|GLOB…` is short for `batch prepare`, whose options `lidarprep batch prepare --help` lists.",
 )
 
 Target = Annotated[
