@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lidarprep.errors import GIT_LFS_POINTER
+from lidarprep.remote import AnyPath
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -112,7 +112,7 @@ def read_header(data: bytes) -> ImageHeader:
     return ImageHeader(known, *_decoder(data, known).size)
 
 
-def read_file_header(path: Path) -> ImageHeader:
+def read_file_header(path: AnyPath) -> ImageHeader:
     """Read the header of an image file.
 
     Raises:

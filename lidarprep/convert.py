@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,10 +16,14 @@ from lidarprep.datasets.attachments import read_frame_file, read_scene_file
 from lidarprep.datasets.undecoded import undecoded_file
 from lidarprep.errors import FormatError, RecipeError
 from lidarprep.pointfiles import is_point_file, point_suffixes, read_points, takes_columns, write_points
+from lidarprep.remote import AnyPath, as_path
 from lidarprep.scene import CameraImage, Frame, Pose
 from lidarprep.steps import StepReport
 from lidarprep.steps.intensity import NormaliseIntensity, guess_intensity_scale
 from lidarprep.storage.files import move_file, temporary_file, writing
+
+if TYPE_CHECKING:
+    from lidarprep.remote.options import AccessOptions
 
 Format = FrameFormat | SceneFormat
 
@@ -45,6 +50,7 @@ def convert(
     frame: str | None = None,
     columns: str | None = None,
     overwrite: bool = False,
+    access: AccessOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Conversion:
     """Convert a point file or an attachment to another, by the suffixes of their names.
@@ -53,13 +59,14 @@ def convert(
     device at the origin. A Sensor Fusion Scene goes whole into another one; anything else takes one frame of it.
 
     Args:
-        source: The file to read.
+        source: The file to read, or its URL: s3://, gs://, az://, https://.
         target: The file to write, whole or not at all.
         intensity_scale: The intensity of a point file that becomes 1 in an attachment; None guesses it.
         precision: Decimals of a Frame JSON's points; None keeps them exact.
         frame: A frame of a scene: its id, or its number from 0.
         columns: What the columns of a .bin, a .npy or text are, where it does not name them: "x,y,z,_,intensity".
         overwrite: Whether to replace an existing target.
+        access: How the store of a source's URL is reached.
         progress: Called after each frame of a scene with (frames written, frames in all).
 
     Raises:
@@ -70,8 +77,8 @@ def convert(
         EncodingError: The target cannot hold a value of the source.
         StorageError: The target cannot be written.
     """
-    source, target = Path(source), Path(target)
-    if source.exists() and target.exists() and source.samefile(target):
+    source, target = as_path(source, access), Path(target)
+    if isinstance(source, Path) and source.exists() and target.exists() and source.samefile(target):
         raise RecipeError(f"{source} cannot be converted to itself", fix="Choose another name for the target.")
     if not overwrite and os.path.lexists(target):
         raise RecipeError(f"{target} is there already", fix="Choose another name, or replace it with --overwrite.")
@@ -102,7 +109,7 @@ def convert(
 # ---- reading -------------------------------------------------------------------------------------------------------
 
 
-def _read(source: Path, attachment_format: Format | None, columns: str | None) -> tuple[list[Frame], list[str]]:
+def _read(source: AnyPath, attachment_format: Format | None, columns: str | None) -> tuple[list[Frame], list[str]]:
     """Read the frames of a file, and the notes of what was left out."""
     if attachment_format is None:
         if not is_point_file(source, named=True):
@@ -118,7 +125,7 @@ def _read(source: Path, attachment_format: Format | None, columns: str | None) -
     return [read_frame_file(source, attachment_format)], []
 
 
-def _chosen(frames: list[Frame], wanted: str | None, source: Path) -> Frame:
+def _chosen(frames: list[Frame], wanted: str | None, source: AnyPath) -> Frame:
     """Choose a frame by its id, else by its number."""
     if wanted is None:
         if len(frames) == 1:

@@ -55,8 +55,8 @@ def prune(
     their attachments: prune when they are done.
 
     Args:
-        out: A folder, or s3://bucket/prefix.
-        storage: How S3 is reached.
+        out: A folder, or s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.
+        storage: How the store is reached.
         dry_run: Whether to delete nothing, and only tell what would be.
         everything: Whether to delete what unfinished runs have left, too, whatever its age. Only for a destination
             where no run is under way.

@@ -8,8 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
-from lidarprep.datasets.options import NAME_LISTS, OpenOptions
+from lidarprep.datasets.options import NAME_LISTS, PATHS, OpenOptions
 from lidarprep.models import CheckedModel
+from lidarprep.remote import as_path
 from lidarprep.scene import Frame, RegionOfInterest3D
 from lidarprep.storage.options import StorageOptions
 
@@ -108,7 +109,7 @@ class Recipe(CheckedModel):
     strict: bool = False
     max_speed: Annotated[FiniteFloat, Field(gt=0)] = DEFAULT_MAX_SPEED_M_S
     odometry: bool = False
-    prelabels: str | None = None
+    prelabels: Annotated[str | None, Field(repr=False)] = None  # a URL may be signed
     prelabels_frame: Literal["world", "ego"] | None = None
 
     def select(self, frames: Sequence[Frame]) -> list[Frame]:
@@ -165,7 +166,9 @@ def _opening(value: Any) -> Any:
     if unknown:
         raise ValueError(f"unknown keys {', '.join(unknown)}; known are {', '.join(OpenOptions.__dataclass_fields__)}")
     names = {name: (value[name],) for name in NAME_LISTS if isinstance(value.get(name), str)}
-    return value | names
+    # Else pydantic makes a path of the disk of a URL.
+    paths = {name: as_path(value[name]) for name in PATHS if isinstance(value.get(name), str)}
+    return value | names | paths
 
 
 OpeningOptions = Annotated[OpenOptions, BeforeValidator(_opening)]
@@ -198,18 +201,18 @@ class RunRecipe(CheckedModel, defer_build=True):
     """A whole run: prepare, store and submit.
 
     Args:
-        scene: Path of the recording.
-        out: Folder or s3://bucket/prefix that the attachments go to.
+        scene: Path or URL of the recording.
+        out: Folder or s3://bucket/prefix (gs://, az://) that the attachments go to.
         layout: The recording's layout; guessed where it is left out.
         opening: What the recording doesn't say itself: the options of `open_scene`.
         recipe: How it is prepared.
-        storage: How `out` is reached.
+        storage: How `out` is reached, and the recording where it lies in a store.
         task: The task to submit; nothing is submitted where it is left out.
         overwrite: Whether to replace the manifest of another run at `out`.
         workers: Frames prepared at once; as many as cores where it is left out.
     """
 
-    scene: str
+    scene: Annotated[str, Field(repr=False)]  # a URL may be signed
     out: str
     layout: str | None = None
     opening: OpeningOptions = OpenOptions()

@@ -59,7 +59,7 @@ def repair(
     Args:
         manifest: As it was loaded from beside its objects.
         scene: The recording, opened as it was for the run.
-        storage: How S3 is reached. How objects are stored is what the manifest says.
+        storage: How the store is reached. How objects are stored is what the manifest says.
         findings: What `verify` has found; it is called where this is None.
         workers: Frames prepared at once; as many as cores where it is None.
         executor: Runs the frames in place of a thread pool of our own.

@@ -121,4 +121,4 @@ def open_recording(recipe: RunRecipe) -> Scene:
         LidarprepError: Whatever `open_scene` raises.
     """
     opening = vars(recipe.opening) | {"points_frame": recipe.recipe.points_frame or recipe.opening.points_frame}
-    return open_scene(recipe.scene, layout=recipe.layout, **opening)
+    return open_scene(recipe.scene, layout=recipe.layout, access=recipe.storage, **opening)

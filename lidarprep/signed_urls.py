@@ -28,7 +28,7 @@ from lidarprep.storage.store import in_threads
 
 log = logging.getLogger(__name__)
 
-# Attachments that are worked on at once: their bytes are in memory, and most of the time is spent on the way to S3.
+# Attachments that are worked on at once: their bytes are in memory, and most of the time goes into requests.
 _AT_ONCE = 6
 
 # Who submits wants the URLs to hold at least so long; half of what they are signed for, where that is less.
@@ -69,7 +69,7 @@ def renew(
 
     Args:
         manifest: As it was loaded from beside its objects.
-        storage: How S3 is reached.
+        storage: How the store is reached.
         progress: Told after each attachment how many of how many are done.
 
     Returns:

@@ -8,15 +8,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from lidarprep.checks.codes import require_known
 from lidarprep.errors import RecipeError, StorageError, place_name
 from lidarprep.recipe import Recipe, StorageOptions, TaskRecipe
 from lidarprep.scene.finding import refuse, refused
 from lidarprep.signed_urls import expires_soon, renew
-from lidarprep.storage import Manifest, store_of
+from lidarprep.storage import Manifest, open_store, store_of
 from lidarprep.storage.cache import missing_objects
-from lidarprep.storage.open import current_version, replace_manifest
+from lidarprep.storage.open import BUCKETS, current_version, destination_of, replace_manifest
 from lidarprep.task_batches import create_in_batch, require_project
 from lidarprep.uploads import planned_urls, upload_attachments
 
@@ -241,7 +242,7 @@ def submit(
     if _takes_frames(task_type, parameters):
         manifest = accept_findings(manifest, accept, storage)
         if upload is None and expires_soon(manifest):
-            require_beside(manifest)
+            require_beside(manifest, storage)
             manifest = renew(manifest, storage, progress=progress)
         require_all_there(manifest, storage)
         filled["attachments"] = (
@@ -375,21 +376,21 @@ def fetch_urls(manifest: Manifest, storage: StorageOptions | None = None) -> lis
     """
     if manifest.presign_hours is None:
         return manifest.urls
-    require_beside(manifest)
+    require_beside(manifest, storage)
     store = store_of(manifest, storage)
     return [store.fetch_url(key).url for key, _ in manifest.objects()[: len(manifest.attachments)]]
 
 
-def require_beside(manifest: Manifest) -> None:
+def require_beside(manifest: Manifest, storage: StorageOptions | None = None) -> None:
     """Check that a manifest whose URLs are to be signed lies beside its attachments.
 
     Raises:
         StorageError: It does not.
     """
-    if not manifest.location.startswith("s3://") or not _lies_beside(manifest):
+    if urlsplit(manifest.location).scheme not in BUCKETS or not _lies_beside(manifest, storage):
         raise StorageError(
             f"{place_name(manifest.location)}: its attachments are to be signed, and it does not lie beside them",
-            fix="Name the manifest where it was stored: s3://bucket/prefix/manifest.json.",
+            fix="Name the manifest where it was stored: BUCKET/prefix/manifest.json.",
         )
 
 
@@ -401,10 +402,11 @@ def require_all_there(manifest: Manifest, storage: StorageOptions | None = None)
     Raises:
         StorageError: Something is gone, or of another size.
     """
-    served = _is_served(manifest)
-    if not served and not _lies_beside(manifest):
-        return
     try:
+        beside = _lies_beside(manifest, storage)
+        served = not beside and _is_served(manifest)
+        if not served and not beside:
+            return
         missing = missing_objects(manifest, store_of(manifest, storage))
     except StorageError as error:
         log.warning("it is not checked whether all that the task names is there: %s", error.message)
@@ -421,9 +423,12 @@ def require_all_there(manifest: Manifest, storage: StorageOptions | None = None)
     )
 
 
-def _lies_beside(manifest: Manifest) -> bool:
+def _lies_beside(manifest: Manifest, storage: StorageOptions | None = None) -> bool:
     """Tell whether the attachments' URLs lead to where the manifest lies."""
-    return all(url.startswith(manifest.resolve("")) for url in manifest.urls)
+    beside = manifest.resolve("")
+    if beside.startswith("az://"):  # Scale is given https://ACCOUNT…, and which account it is, the store knows
+        beside = open_store(destination_of(manifest), storage).url("")
+    return all(url.startswith(beside) for url in manifest.urls)
 
 
 def _is_served(manifest: Manifest) -> bool:

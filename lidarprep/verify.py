@@ -11,11 +11,11 @@ from typing import Literal
 
 from lidarprep.errors import StorageError
 from lidarprep.storage import Manifest, StorageOptions, Store, store_of
-from lidarprep.storage.content import read_content
+from lidarprep.storage.content import DamagedContentError, read_content
 from lidarprep.storage.manifest import AttachmentRecord, ImageRecord, ObjectRecord
 from lidarprep.storage.store import in_threads
 
-# Objects that are read at once: as many as a disk serves well, and as hide the way to S3.
+# Objects that are read at once: as many as a disk serves well, and as hide the way to a bucket.
 _READ_AT_ONCE = 16
 
 
@@ -68,7 +68,7 @@ def verify(
 
     Raises:
         FormatError: The manifest names what could not lie beside it.
-        StorageError: S3 cannot be reached, or does not let its objects be read.
+        StorageError: The store cannot be reached, or does not let its objects be read.
     """
     store, objects = store_of(manifest, storage), manifest.objects()
     frames = {frame.kept.key: frame.id for frame in manifest.frames if frame.kept is not None}
@@ -103,8 +103,8 @@ def _compare(
             size += len(piece)
         is_there = is_there or store.get(key) is not None
     except StorageError as error:
-        # S3 says that of a bucket, a network or credentials, not of an object.
-        if not store.location(key).startswith("file://") and error.__cause__ is not None:
+        # Object stores say that of a bucket, a network or credentials, not of an object.
+        if not store.location(key).startswith("file://") and not isinstance(error, DamagedContentError):
             raise
         return DamagedObject(key, frames, "unreadable", error.message)
     if not is_there:

@@ -30,25 +30,26 @@ def read_yaml(path: str | PathLike[str], what: str) -> dict[str, Any]:
         RecipeError: The file is missing, is not YAML, or does not hold a mapping.
     """
     try:
-        return parse_yaml(Path(path).read_text(encoding="utf-8"), what)
+        content = Path(path).read_bytes()
     except OSError as error:
         raise RecipeError(f"{path}: {what} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: {what} is not UTF-8: {error}") from error
-    except RecipeError as error:
-        raise RecipeError(f"{path}: {error.message}") from None
+    return parse_yaml(content, path, what)
 
 
-def parse_yaml(text: str, what: str) -> dict[str, Any]:
-    """Read a mapping from YAML or JSON; `what` names it in errors.
+def parse_yaml(content: bytes, path: str | PathLike[str], what: str) -> dict[str, Any]:
+    """Read a mapping from the content of a YAML or JSON file; its path and `what` name it in errors.
 
     Raises:
-        RecipeError: It is not YAML, or not a mapping.
+        RecipeError: It is not YAML in UTF-8, or does not hold a mapping.
     """
     try:
-        data = yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
+        data = yaml.load(content.decode("utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: {what} is not UTF-8: {error}") from error
     except yaml.YAMLError as error:
-        raise RecipeError(f"{what} is not YAML: {error}") from error
+        raise RecipeError(f"{path}: {what} is not YAML: {error}") from error
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error.message}") from None
     if not isinstance(data, dict):
-        raise RecipeError(f"{what} is a mapping of names to values, not {type(data).__name__}")
+        raise RecipeError(f"{path}: {what} is a mapping of names to values, not {type(data).__name__}")
     return {str(key): value for key, value in data.items()}

@@ -18,8 +18,11 @@ package=".${LIDARPREP_EXTRAS:+[$LIDARPREP_EXTRAS]}"
 stamp=".venv/installed-${LIDARPREP_EXTRAS:-plain}-$(cksum < pyproject.toml | tr ' ' '-')"
 if [ ! -e "$stamp" ]; then
   echo "installing lidarprep${package#.} into .venv" >&2
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$package"
+  # Byte code is made when a module is first imported: most of what is installed never is.
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable "$package"
   touch "$stamp"
 fi
 PATH="$PWD/.venv/bin:$PATH"
 export PATH
+# Containers often set it. The scripts start many processes, and each would compile all that it imports again.
+unset PYTHONDONTWRITEBYTECODE

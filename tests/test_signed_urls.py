@@ -322,7 +322,6 @@ def test_a_run_of_lidarprep_0_1_is_submitted(
 def test_credentials_that_expire_soon_are_not_signed_with_again_and_again(
     signed: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lidarprep.storage._s3_session._sessions", {})
     end = int(time.time()) + 1200
     monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", datetime.fromtimestamp(end, UTC).isoformat())
     signed.prepare()
@@ -334,7 +333,6 @@ def test_credentials_that_expire_soon_are_not_signed_with_again_and_again(
     assert renew(signed.manifest(), signed.reaching) == signed.manifest()
     assert signed.objects() == before
     monkeypatch.delenv("AWS_CREDENTIAL_EXPIRATION")
-    monkeypatch.setattr("lidarprep.storage._s3_session._sessions", {})
     assert not expires_soon(renew(signed.manifest(), signed.reaching))
 
 

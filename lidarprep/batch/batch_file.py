@@ -131,15 +131,16 @@ class BatchFile(CheckedModel, defer_build=True):
             StorageError: Its store cannot be reached.
         """
         file = as_path(path, access)
-        with _named(str(file)):
-            try:
-                if file.suffix.lower() in (".csv", ".parquet"):
+        try:
+            if file.suffix.lower() in (".csv", ".parquet"):
+                with _named(str(file)):
                     return cls(scenes=tuple(_entry(row, place) for place, row in rows_of(file)))
-                return cls(**parse_yaml(file.read_text(encoding="utf-8"), "the batch"))
-            except OSError as error:
-                raise RecipeError(f"the batch cannot be read: {error.strerror or error}") from error
-            except UnicodeDecodeError as error:
-                raise RecipeError(f"the batch is not UTF-8: {error}") from error
+            content = file.read_bytes()
+        except OSError as error:
+            raise RecipeError(f"{file}: the batch cannot be read: {error.strerror or error}") from error
+        values = parse_yaml(content, file, "the batch")
+        with _named(str(file)):
+            return cls(**values)
 
     def batch(self) -> Batch:
         """Return the scenes: patterns are looked up, names and destinations made.

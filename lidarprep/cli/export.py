@@ -31,7 +31,7 @@ _FATES = {
 }
 
 
-@o.takes(_FATES, o.OPENING)
+@o.takes(_FATES, o.OPENING, o.ACCESS)
 def command(
     scene: Annotated[str, typer.Argument(metavar="SCENE|MANIFEST", help="A recording, or what prepare stored.")],
     to: Annotated[
@@ -50,19 +50,20 @@ def command(
     """Export a recording to a file that Foxglove, Lichtblick or Rerun opens: points, images, poses, labels."""
     from lidarprep.datasets import open_scene
     from lidarprep.recipe import Recipe
+    from lidarprep.remote import as_path
     from lidarprep.report.export import export
     from lidarprep.report.views import SceneView
 
     merged = o.recipe_from(Recipe() if recipe is None else Recipe.from_yaml(recipe), flags)
     opening = {"points_frame": merged.points_frame} | o.opening_flags(flags)
-    reference = o.labels_frame(labels, labels_frame)
+    reference, access = o.labels_frame(labels, labels_frame), o.access_from(flags)
     with progress("exporting", on_start=tell_of_compiling) as bar:
-        view = SceneView.of(open_scene(scene, layout=flags["layout"], **opening), merged)
+        view = SceneView.of(open_scene(scene, layout=flags["layout"], access=access, **opening), merged)
         result = export(
             view,
             to,
             kept_only=kept_only,
-            labels=None if labels is None else view.read_labels(labels, reference),
+            labels=None if labels is None else view.read_labels(as_path(labels, access), reference),
             overwrite=overwrite,
             progress=bar.reach,
         )

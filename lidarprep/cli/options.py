@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from math import radians
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -16,13 +15,14 @@ from lidarprep.errors import ParameterError, RecipeError
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient
     from lidarprep.recipe import Recipe, StorageOptions
+    from lidarprep.remote.options import AccessOptions
     from lidarprep.scene import RegionOfInterest3D
     from lidarprep.scene.labels import LabelsFrame
 
 # What pictures, page and exports take of labels.
 LabelsPath = Annotated[
-    Path | None,
-    typer.Option("--labels", metavar="FILE|DIR", help="Labels to show: results, a task's JSON, KITTI, nuScenes, …"),
+    str | None,
+    typer.Option("--labels", metavar="FILE|DIR|URL", help="Labels to show: results, a task's JSON, KITTI, nuScenes, …"),
 ]
 LabelsReference = Annotated[
     str | None,
@@ -155,7 +155,7 @@ def _opening_options() -> dict[str, Any]:
     return found
 
 
-def _storage_options(*groups: str) -> dict[str, Any]:
+def _storage_options(*groups: str, panel: str = "Where it is stored") -> dict[str, Any]:
     """Take the options of a store from the fields of its model, by their names."""
     from lidarprep.storage.options import StorageOptions
 
@@ -166,8 +166,16 @@ def _storage_options(*groups: str) -> dict[str, Any]:
             kind: Any = {bool: bool, float: float, tuple: list[str]}.get(type(field.default), str)
             kind = float if name == "presign_hours" else kind
             flag = extra.get("flag", f"--{name.replace('_', '-')}")
-            found[name] = _option("Where it is stored", kind, str(field.description), extra.get("metavar"), flag)
+            found[name] = _option(panel, kind, str(field.description), extra.get("metavar"), flag)
     return found
+
+
+def _access_options() -> dict[str, Any]:
+    """Take the options by which a store that something is read from is reached."""
+    from lidarprep.remote.options import AccessOptions
+
+    options = _storage_options("bucket", panel="Where it lies")
+    return {name: option for name, option in options.items() if name in AccessOptions.model_fields}
 
 
 RECIPE = _recipe_options()
@@ -179,6 +187,7 @@ CHECKS = {
     "max_speed": _option("Checks", float, "Metres a second above which the device's speed is odd; else 80.", "M/S"),
 }
 BUCKET = _storage_options("bucket")
+ACCESS = _access_options()
 OBJECTS = _storage_options("objects")
 STORAGE = {
     "overwrite": _option(
@@ -233,6 +242,13 @@ def storage_from(base: StorageOptions, flags: Mapping[str, Any]) -> StorageOptio
     return type(base)(**(fields | said({name: flags[name] for name in fields if name in flags})))
 
 
+def access_from(flags: Mapping[str, Any]) -> AccessOptions:
+    """Return how a store that something is read from is reached, by the flags that were given."""
+    from lidarprep.remote.options import AccessOptions
+
+    return AccessOptions(**said({name: flags[name] for name in AccessOptions.model_fields}))
+
+
 def opening_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Select the flags that were given for opening a recording, by the names of `open_scene`'s options."""
     return said({name: flags[_opening_parameter(name)] for name in option_docs()})
@@ -276,7 +292,7 @@ def require_frame(frame: str, option: str) -> LabelsFrame:
     return cast("LabelsFrame", frame)
 
 
-def labels_frame(labels: Path | None, frame: str | None) -> LabelsFrame | None:
+def labels_frame(labels: str | None, frame: str | None) -> LabelsFrame | None:
     """Check what `--labels-frame` says.
 
     Raises:

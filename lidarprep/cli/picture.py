@@ -25,7 +25,7 @@ _SHOWN = ("roi", "device_height", "height_band", "deskew", "voxel", "voxel_keep"
 _RECIPE = {name: o.RECIPE[name] for name in (*_SHOWN, "drop_intensity", "recentre")}
 
 
-@o.takes(_RECIPE, o.OPENING)
+@o.takes(_RECIPE, o.OPENING, o.ACCESS)
 def command(
     scene: Annotated[str, typer.Argument(help="A recording; or a manifest, or the folder that it is in.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The picture: .png, .jpg or .webp.")],
@@ -55,16 +55,18 @@ def command(
     """
     from lidarprep.datasets import open_scene
     from lidarprep.recipe import Recipe
+    from lidarprep.remote import as_path
     from lidarprep.report.views import SceneView
 
     file_format = _format_of(out)
     wanted = None if size is None else _size(size)
     recipe = o.recipe_from(Recipe(), {"roi": None, "height_band": None} | flags)
-    reference = o.labels_frame(labels, labels_frame)
+    reference, access = o.labels_frame(labels, labels_frame), o.access_from(flags)
     with progress("drawing"):
         tell_of_compiling()
-        seen = SceneView.of(open_scene(scene, layout=flags["layout"], **o.opening_flags(flags)), recipe)
-        found = None if labels is None else seen.read_labels(labels, reference)
+        opened = open_scene(scene, layout=flags["layout"], access=access, **o.opening_flags(flags))
+        seen = SceneView.of(opened, recipe)
+        found = None if labels is None else seen.read_labels(as_path(labels, access), reference)
         seen.require_other(out)
         picture = _draw(seen, view, frames, color, found, wanted)
     _write(picture, out, file_format)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 @o.takes(o.RECIPE, o.OPENING, o.CHECKS, o.STORAGE)
 def command(
-    scene: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file.")],
-    out: Annotated[str, typer.Option(metavar="DEST", help="Folder, or s3://bucket/prefix.")],
+    scene: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file; or its URL.")],
+    out: Annotated[str, typer.Option(metavar="DEST", help="Folder, or s3:// gs:// az://bucket/prefix.")],
     recipe: Annotated[str | None, typer.Option(metavar="FILE", help="A recipe (YAML); flags override it.")] = None,
     report: Annotated[
         bool, typer.Option("--report", help="Write a page that shows it, too: DEST/report.html; ./ for s3.")
@@ -84,7 +84,8 @@ def prepare_scene(
 
     configure_malloc()
     with say_how_to_go_on(), progress("preparing", on_start=tell_of_compiling) as bar:
-        scene = open_scene(path, layout=layout, **{"points_frame": recipe.points_frame, **(opening or {})})
+        options = {"points_frame": recipe.points_frame, **(opening or {})}
+        scene = open_scene(path, layout=layout, access=storage, **options)
         refusal = None
         try:
             manifest = prepare(scene, recipe, out, storage=storage, overwrite=overwrite, workers=workers, progress=bar)

@@ -17,7 +17,7 @@ _LISTED = 20
 
 @o.takes(o.BUCKET)
 def command(
-    out: Annotated[str, typer.Argument(metavar="DEST", help="Folder, or s3://bucket/prefix.")],
+    out: Annotated[str, typer.Argument(metavar="DEST", help="Folder, or s3:// gs:// az://bucket/prefix.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing; only list what would be.")] = False,
     everything: Annotated[
         bool,

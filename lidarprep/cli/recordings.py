@@ -34,10 +34,13 @@ MOST_FRAMES_SHOWN = 20
 NARROWEST_MAP = 40
 
 
-@o.takes(o.OPENING, o.CHECKS)
+@o.takes(o.OPENING, o.CHECKS, o.ACCESS)
 def inspect(
-    path: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file.")],
+    path: Annotated[str, typer.Argument(help="A recording: a folder, a bag, a point file; or its URL.")],
     json: o.Json = False,
+    every_frame: Annotated[
+        bool, typer.Option("--every-frame", help="Read all frames of a large recording in a store, too.")
+    ] = False,
     write_calibration: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the poses that the images say are right, for --calibration."),
@@ -51,11 +54,14 @@ def inspect(
     from lidarprep.scene.finding import refused, why_refused
 
     accept = flags["accept"] or ()
-    scene = open_scene(path, layout=flags["layout"], **o.opening_flags(flags))
+    scene = open_scene(path, layout=flags["layout"], access=o.access_from(flags), **o.opening_flags(flags))
     require_known(accept, scene.findings)
     with progress("reading") as bar:
         inspection = inspect_scene(
-            scene, on_frame=bar.reach, **o.said({"max_speed": flags["max_speed"], "level": flags["checks"]})
+            scene,
+            every_frame=every_frame,
+            on_frame=bar.reach,
+            **o.said({"max_speed": flags["max_speed"], "level": flags["checks"]}),
         )
     if json:
         print_json(inspection.to_dict())
@@ -80,8 +86,9 @@ def layouts(json: o.Json = False) -> None:
         print_table("layouts", ("layout", "looks like"), list(looks.items()))
 
 
+@o.takes(o.ACCESS)
 def convert(
-    source: Annotated[str, typer.Argument(metavar="IN", help="A point file or an attachment.")],
+    source: Annotated[str, typer.Argument(metavar="IN", help="A point file or an attachment, or its URL.")],
     target: Annotated[str, typer.Argument(metavar="OUT", help="Any point file or attachment, by its suffix.")],
     intensity_scale: o.IntensityScale = None,
     precision: o.Precision = None,
@@ -93,6 +100,7 @@ def convert(
         typer.Option(metavar="NAME,…", help="Columns of IN, if it names none: x,y,z,_,intensity; _ skips one."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT, if it is there.")] = False,
+    **flags: Any,
 ) -> None:
     """Convert one point file or attachment to another; what is dropped is named."""
     from lidarprep.convert import convert
@@ -107,6 +115,7 @@ def convert(
             frame=frame,
             columns=columns,
             overwrite=overwrite,
+            access=o.access_from(flags),
             progress=bar.reach,
         )
     print_notes(conversion.notes)
@@ -251,8 +260,8 @@ def _show_frames(frames: Sequence[FrameInspection]) -> None:
             (
                 frame.id,
                 *([] if start is None else [since]),
-                "unreadable" if frame.error is not None else f"{frame.points:,}",
-                f"{frame.radar_points}",
+                "unreadable" if frame.error is not None else f"{frame.points:,}" if frame.is_read else "not read",
+                f"{frame.radar_points}" if frame.is_read else "",
                 f"{frame.images}",
                 "none" if frame.position is None else ", ".join(f"{value:z.2f}" for value in frame.position),
             )

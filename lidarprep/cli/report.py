@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _RECIPE = {name: option for name, option in o.RECIPE.items() if name not in ("format", "precision", "odometry")}
 
 
-@o.takes(_RECIPE, o.OPENING, o.CHECKS)
+@o.takes(_RECIPE, o.OPENING, o.CHECKS, o.ACCESS)
 def command(
     scene: Annotated[str, typer.Argument(help="A recording; or a manifest, or the folder that it is in.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page.")] = Path("report.html"),
@@ -48,21 +48,21 @@ def command(
     from lidarprep.checks.codes import require_known
     from lidarprep.datasets import open_scene
     from lidarprep.recipe import Recipe
+    from lidarprep.remote import as_path
     from lidarprep.report.views import SceneView
 
     configure_malloc()
     merged = o.recipe_from(Recipe() if recipe is None else Recipe.from_yaml(recipe), flags)
-    reference = o.labels_frame(labels, labels_frame)
-    opened = open_scene(
-        scene, layout=flags["layout"], **{"points_frame": merged.points_frame, **o.opening_flags(flags)}
-    )
+    reference, access = o.labels_frame(labels, labels_frame), o.access_from(flags)
+    opening = {"points_frame": merged.points_frame, **o.opening_flags(flags)}
+    opened = open_scene(scene, layout=flags["layout"], access=access, **opening)
     require_known(merged.accept, opened.findings)
     tell_of_compiling()
     view = SceneView.of(opened, merged)
     report = write(
         view,
         out,
-        labels=None if labels is None else view.read_labels(labels, reference),
+        labels=None if labels is None else view.read_labels(as_path(labels, access), reference),
         frames=frames_shown,
         points_a_frame=points_a_frame,
         size_mb=size_mb,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @o.takes(o.BUCKET)
 def command(
-    manifest: Annotated[str, typer.Argument(help="The manifest.json that prepare wrote, or its folder, or on S3.")],
+    manifest: Annotated[str, typer.Argument(help="The manifest.json that prepare wrote, its folder, or in a bucket.")],
     type: Annotated[
         str,
         typer.Option("--type", help="lidarannotation, lidarsegmentation, lidartopdown, multistage, sensorfusion, …"),

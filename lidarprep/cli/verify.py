@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @o.takes(o.OPENING, o.BUCKET, o.OBJECTS)
 def command(
-    manifest: Annotated[str, typer.Argument(help="manifest.json, its folder, or s3://bucket/prefix.")],
+    manifest: Annotated[str, typer.Argument(help="manifest.json, its folder, or s3:// gs:// az://bucket/prefix.")],
     repair: Annotated[
         str | None,
         typer.Option(metavar="SCENE", help="Make what is missing or different again from the recording."),
@@ -67,7 +67,7 @@ def _repaired(
     tell_of_compiling()
     opening = {"points_frame": manifest.recipe.get("points_frame"), **o.opening_flags(flags)}
     with say_how_to_go_on(), progress("repairing") as bar:
-        scene = open_scene(path, layout=flags["layout"], **opening)
+        scene = open_scene(path, layout=flags["layout"], access=storage, **opening)
         done = repair(manifest, scene, storage, findings=found.findings, progress=bar)
     if done.restored:
         say(f"{counted(len(done.restored), 'object')} restored")

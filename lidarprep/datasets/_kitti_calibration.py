@@ -9,13 +9,13 @@ robotics: the KITTI dataset", 2013).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.datasets.unread import misnamed_file
 from lidarprep.errors import FormatError, SceneError, naming
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Intrinsics, Pose
 
 # The rows of a calibration file are all shorter than this; a file that is much larger is something else.
@@ -30,7 +30,7 @@ class Calibration:
         FormatError: A line that is asked for is missing, or does not have that many finite numbers of that kind.
     """
 
-    path: Path
+    path: AnyPath
     rows: dict[str, NDArray[np.float64]]
 
     def numbers(self, name: str, count: int, fix: str | None = None) -> NDArray[np.float64]:
@@ -80,7 +80,7 @@ class Calibration:
         return intrinsics, np.asarray(np.linalg.solve(p[:, :3], p[:, 3]), dtype=np.float64)
 
 
-def read_calibration(path: Path) -> Calibration:
+def read_calibration(path: AnyPath) -> Calibration:
     """Read a calibration file. Lines without numbers, such as the time of calibration, are passed over."""
     if not path.is_file():
         raise SceneError(

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -30,6 +29,7 @@ import orjson
 from lidarprep.datasets.poses import is_number, numbers, read_json, wrong_entry
 from lidarprep.datasets.selection import inside
 from lidarprep.errors import FormatError, SceneError, naming
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Intrinsics, Pose, Trajectory
 
 Record = dict[str, Any]
@@ -48,7 +48,7 @@ class Reading:
     """The data of one sensor at one time, a record of sample_data."""
 
     token: str
-    path: Path
+    path: AnyPath
     timestamp: int  # nanoseconds since the Unix epoch
     is_key_frame: bool  # it belongs to a sample, which nuScenes annotates; else it is of a sweep between
 
@@ -73,7 +73,7 @@ class SceneTables:
     notes: tuple[str, ...]
 
 
-def read_scene(tables: Path, root: Path, scene: Record) -> SceneTables:
+def read_scene(tables: AnyPath, root: AnyPath, scene: Record) -> SceneTables:
     """Read the readings of a scene's sensors, without the files' content.
 
     Args:
@@ -107,7 +107,7 @@ def read_scene(tables: Path, root: Path, scene: Record) -> SceneTables:
     return SceneTables(channels, trajectory, tuple(notes))
 
 
-def _channels(tables: Path, root: Path, readings: list[Record]) -> tuple[Channel, ...]:
+def _channels(tables: AnyPath, root: AnyPath, readings: list[Record]) -> tuple[Channel, ...]:
     calibrated = _referred(tables / "sample_data.json", readings, "calibrated_sensor")
     sensors = _referred(tables / "calibrated_sensor.json", calibrated.values(), "sensor")
     recorded: dict[str, list[Record]] = {}
@@ -125,7 +125,7 @@ def _channels(tables: Path, root: Path, readings: list[Record]) -> tuple[Channel
 
 
 def _channel(
-    tables: Path, root: Path, sensor: Record, calibrated: dict[str, Record], readings: list[Record]
+    tables: AnyPath, root: AnyPath, sensor: Record, calibrated: dict[str, Record], readings: list[Record]
 ) -> Channel:
     sensor_table, sample_data = tables / "sensor.json", tables / "sample_data.json"
     name, modality = text(sensor_table, sensor, "channel"), text(sensor_table, sensor, "modality")
@@ -151,14 +151,14 @@ def _channel(
     )
 
 
-def _is_key_frame(table: Path, record: Record) -> bool:
+def _is_key_frame(table: AnyPath, record: Record) -> bool:
     value = record.get("is_key_frame")
     if not isinstance(value, bool):
         raise wrong_entry(table, record, "is_key_frame", "true or false", place_of(record))
     return value
 
 
-def _one_calibration(table: Path, name: str, calibrated: dict[str, Record], readings: list[Record]) -> Record:
+def _one_calibration(table: AnyPath, name: str, calibrated: dict[str, Record], readings: list[Record]) -> Record:
     """Return a channel's calibration for the whole scene: records that differ by their token alone are one."""
     tokens = list(dict.fromkeys(one["calibrated_sensor_token"] for one in readings))
     first = calibrated[tokens[0]]
@@ -173,7 +173,7 @@ def _one_calibration(table: Path, name: str, calibrated: dict[str, Record], read
     return first
 
 
-def _intrinsics(tables: Path, calibration: Record, image: Record) -> Intrinsics:
+def _intrinsics(tables: AnyPath, calibration: Record, image: Record) -> Intrinsics:
     table = tables / "calibrated_sensor.json"
     if not _is_pinhole(calibration.get("camera_intrinsic")):
         expected = "3 rows of 3 numbers: [[fx, skew, cx], [0, fy, cy], [0, 0, 1]]"
@@ -193,7 +193,7 @@ def _is_pinhole(value: Any) -> bool:
     return bool(rows[1][0] == 0 and rows[2] == [0, 0, 1])
 
 
-def _trajectory(tables: Path, readings: Sequence[Record]) -> tuple[Trajectory, int]:
+def _trajectory(tables: AnyPath, readings: Sequence[Record]) -> tuple[Trajectory, int]:
     """Return world_from_ego at the readings' own times, by their tokens; and the count of times with several poses."""
     sample_data, table = tables / "sample_data.json", tables / "ego_pose.json"
     found = _referred(sample_data, readings, "ego_pose")
@@ -217,12 +217,12 @@ def _trajectory(tables: Path, readings: Sequence[Record]) -> tuple[Trajectory, i
         raise
 
 
-def _pose(table: Path, record: Record) -> Pose:
+def _pose(table: AnyPath, record: Record) -> Pose:
     with naming(table, place_of(record)):
         return Pose.from_quaternion(*_rotation_and_translation(table, record))
 
 
-def _rotation_and_translation(table: Path, record: Record) -> tuple[list[float], list[float]]:
+def _rotation_and_translation(table: AnyPath, record: Record) -> tuple[list[float], list[float]]:
     place = place_of(record)
     return (
         numbers(table, record, "rotation", "w, x, y, z", place),
@@ -233,7 +233,7 @@ def _rotation_and_translation(table: Path, record: Record) -> tuple[list[float],
 # ---- records ---------------------------------------------------------------------------------------------------------
 
 
-def records(table: Path, key: str = "token", wanted: Container[str] | None = None) -> list[Record]:
+def records(table: AnyPath, key: str = "token", wanted: Container[str] | None = None) -> list[Record]:
     """Read the records of a table whose `key`, a string, is among those wanted; None: all.
 
     Raises:
@@ -252,7 +252,7 @@ def records(table: Path, key: str = "token", wanted: Container[str] | None = Non
         return list(_matching(table, read_json(table), key, wanted))
 
 
-def _referred(table: Path, referring: Iterable[Record], target: str) -> dict[str, Record]:
+def _referred(table: AnyPath, referring: Iterable[Record], target: str) -> dict[str, Record]:
     """Return by token the records of the table `target` that the records of another table refer to."""
     key = f"{target}_token"
     tokens = {text(table, record, key): record for record in referring}
@@ -275,7 +275,7 @@ def place_of(record: Record) -> str:
     return f"record {record.get('token', '(without a token)')}"
 
 
-def text(table: Path, record: Record, key: str) -> str:
+def text(table: AnyPath, record: Record, key: str) -> str:
     """Return a string of a record; one that is missing or something else is an error."""
     value = record.get(key)
     if isinstance(value, str):  # at once, for millions of records
@@ -283,7 +283,7 @@ def text(table: Path, record: Record, key: str) -> str:
     raise wrong_entry(table, record, key, "a string", place_of(record))
 
 
-def nanoseconds(table: Path, record: Record) -> int:
+def nanoseconds(table: AnyPath, record: Record) -> int:
     """Return a record's timestamp in nanoseconds; tables have microseconds, an integer or in some exports a float."""
     value = record.get("timestamp")
     if not is_number(value) or not 0 <= value < 2**63 // MICROSECOND_NS:
@@ -293,7 +293,7 @@ def nanoseconds(table: Path, record: Record) -> int:
     return whole * MICROSECOND_NS + round(fraction * MICROSECOND_NS)
 
 
-def _parts(table: Path) -> Iterator[Any]:
+def _parts(table: AnyPath) -> Iterator[Any]:
     """Yield the table's records in parts.
 
     A part ends where one object ends and a comma follows. If that is within a record, neither part is JSON.
@@ -310,7 +310,7 @@ def _parts(table: Path) -> Iterator[Any]:
     yield orjson.loads(rest if first else b"[" + rest)
 
 
-def _matching(table: Path, part: Any, key: str, wanted: Container[str] | None) -> Iterator[Record]:
+def _matching(table: AnyPath, part: Any, key: str, wanted: Container[str] | None) -> Iterator[Record]:
     if not isinstance(part, list):
         raise FormatError(table, found=f"a JSON {type(part).__name__}", expected="a list of records")
     for record in part:

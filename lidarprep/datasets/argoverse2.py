@@ -29,19 +29,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.datasets.association import ImageSeries, match_images, poses_at
-from lidarprep.datasets.filenames import folders_in, image_stem, source_files, visible
+from lidarprep.datasets.filenames import first_names, folders_in, image_stem, source_files, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import listed, refuse_poses, select_part, selected, sound_cameras, unused_options
 from lidarprep.datasets.unread import unread_folders
 from lidarprep.errors import FormatError, MissingExtraError, SceneError, naming
 from lidarprep.pointfiles.fields import cloud_from_fields
+from lidarprep.remote import AnyPath
 from lidarprep.scene import (
     Camera,
     CameraImage,
@@ -77,7 +77,7 @@ SWEEP_COLUMNS = ("x", "y", "z", "intensity", "laser_number", "offset_ns")
 Table = dict[str, NDArray[Any]]
 
 
-def detect(path: Path) -> str | None:
+def detect(path: AnyPath) -> str | None:
     """Say why this is an Argoverse 2 log or a folder of them; None if it is not."""
     if _is_log(path):
         return "it has sensors/lidar/ with Feather files"
@@ -85,7 +85,7 @@ def detect(path: Path) -> str | None:
     return None if log is None else f"its folder {log.name} has sensors/lidar/ with Feather files"
 
 
-def open(path: Path, options: OpenOptions) -> Scene:
+def open(path: AnyPath, options: OpenOptions) -> Scene:
     """Open one log.
 
     Raises:
@@ -145,14 +145,14 @@ def open(path: Path, options: OpenOptions) -> Scene:
     )
 
 
-def _is_log(path: Path) -> bool:
+def _is_log(path: AnyPath) -> bool:
     folder = path / "sensors" / "lidar"
     if not folder.is_dir():
         return False
-    return (path / POSES).is_file() or any(file.suffix == ".feather" for file in islice(folder.iterdir(), SEARCHED))
+    return (path / POSES).is_file() or any(name.endswith(".feather") for name in first_names(folder, SEARCHED))
 
 
-def _find_log(path: Path, asked: str | None) -> Path:
+def _find_log(path: AnyPath, asked: str | None) -> AnyPath:
     """Return the log: the path, or the one asked for among the folders in it."""
     if _is_log(path):
         if asked not in (None, path.absolute().name):
@@ -164,9 +164,9 @@ def _find_log(path: Path, asked: str | None) -> Path:
     return select_part(path, "log", logs, asked, LOOKS_LIKE)
 
 
-def _stamped(folder: Path, suffix: str | None = None) -> dict[int, Path]:
+def _stamped(folder: AnyPath, suffix: str | None = None) -> dict[int, AnyPath]:
     """Return the files of a folder by the nanoseconds in their names, in time order; of no suffix: images."""
-    files: dict[int, Path] = {}
+    files: dict[int, AnyPath] = {}
     for file in visible(folder):
         if (image_stem(file.name) is None) if suffix is None else file.suffix != suffix:
             continue
@@ -179,7 +179,7 @@ def _stamped(folder: Path, suffix: str | None = None) -> dict[int, Path]:
     return dict(sorted(files.items()))
 
 
-def _cameras(log: Path, options: OpenOptions) -> tuple[list[ImageSeries], list[str], list[Finding]]:
+def _cameras(log: AnyPath, options: OpenOptions) -> tuple[list[ImageSeries], list[str], list[Finding]]:
     """Return the cameras that have images, in the order of their names; notes; findings on those left out."""
     folder = log / "sensors" / "cameras"
     known = [path.name for path in folders_in(folder)]
@@ -209,7 +209,7 @@ def _cameras(log: Path, options: OpenOptions) -> tuple[list[ImageSeries], list[s
     return [one for one in series if one is not None], notes, [replace(one, severity="note") for one in left_out]
 
 
-def _read_sweep(path: Path, timestamp: int, lidars: Sequence[int], frame: ReferenceFrame) -> PointCloud:
+def _read_sweep(path: AnyPath, timestamp: int, lidars: Sequence[int], frame: ReferenceFrame) -> PointCloud:
     """Read the points that these of LIDARS saw in one sweep, whose reference time its file is named by.
 
     Positions are (N, 3) float32, intensity is 0 to 255, device the number in LIDARS, ring the laser within that lidar.
@@ -235,7 +235,7 @@ def _read_sweep(path: Path, timestamp: int, lidars: Sequence[int], frame: Refere
     return cloud.take(np.isin(table["device"], lidars))
 
 
-def _read_trajectory(path: Path) -> tuple[Trajectory, int]:
+def _read_trajectory(path: AnyPath) -> tuple[Trajectory, int]:
     """Read world_from_ego over time, in the city's frame; and count the rows that repeat another row's time."""
     table = _read_table(path, "timestamp_ns", *QUATERNION, *TRANSLATION)
     _require_numbers(path, table, ("timestamp_ns",), "iu")
@@ -245,7 +245,7 @@ def _read_trajectory(path: Path) -> tuple[Trajectory, int]:
         return Trajectory(times, poses[:, :4], poses[:, 4:]), len(table["timestamp_ns"]) - len(times)
 
 
-def _read_extrinsics(path: Path) -> dict[str, Pose]:
+def _read_extrinsics(path: AnyPath) -> dict[str, Pose]:
     """Read ego_from_sensor by the sensor's name."""
     poses = {}
     for name, numbers in _by_sensor(path, *QUATERNION, *TRANSLATION).items():
@@ -254,7 +254,7 @@ def _read_extrinsics(path: Path) -> dict[str, Pose]:
     return poses
 
 
-def _read_intrinsics(path: Path) -> dict[str, Intrinsics]:
+def _read_intrinsics(path: AnyPath) -> dict[str, Intrinsics]:
     """Read intrinsics by the camera's name, without distortion: Argoverse 2's images are undistorted.
 
     k1, k2 and k3 are the lens's distortion before that, and are not to be applied again.
@@ -269,7 +269,7 @@ def _read_intrinsics(path: Path) -> dict[str, Intrinsics]:
     return intrinsics
 
 
-def _by_sensor(path: Path, *columns: str) -> dict[str, list[float]]:
+def _by_sensor(path: AnyPath, *columns: str) -> dict[str, list[float]]:
     """Read a table's numbers in these columns by the sensor's name, which only one row has."""
     table = _read_table(path, "sensor_name", *columns)
     names = [str(name) for name in table["sensor_name"].tolist()]
@@ -280,7 +280,7 @@ def _by_sensor(path: Path, *columns: str) -> dict[str, list[float]]:
     return found
 
 
-def _read_table(path: Path, *required: str) -> Table:
+def _read_table(path: AnyPath, *required: str) -> Table:
     """Read a Feather file's columns, (N,) each, in their own types; no value and none of those required is missing."""
     try:
         import pyarrow
@@ -288,7 +288,7 @@ def _read_table(path: Path, *required: str) -> Table:
     except ImportError as error:
         raise MissingExtraError("Argoverse 2 logs", "tables") from error
     try:
-        with pyarrow.OSFile(str(path)) as source, ipc.open_file(source) as reader:
+        with path.open("rb") as file, ipc.open_file(file) as reader:
             table = reader.read_all()
         # Lengths and offsets are taken from the file as they are: a damaged one would read foreign memory.
         table.validate(full=True)
@@ -315,7 +315,7 @@ def _read_table(path: Path, *required: str) -> Table:
     return dict(zip(table.column_names, columns, strict=True))
 
 
-def _require_numbers(path: Path, table: Table, names: Sequence[str], kinds: str) -> None:
+def _require_numbers(path: AnyPath, table: Table, names: Sequence[str], kinds: str) -> None:
     """Refuse a column whose dtype is not of these kinds."""
     for name in names:
         if table[name].dtype.kind not in kinds:
@@ -323,7 +323,7 @@ def _require_numbers(path: Path, table: Table, names: Sequence[str], kinds: str)
             raise FormatError(path, place=f"column {name!r}", found=f"{table[name].dtype}", expected=expected)
 
 
-def _columns(path: Path, table: Table, names: Sequence[str]) -> NDArray[np.float64]:
+def _columns(path: AnyPath, table: Table, names: Sequence[str]) -> NDArray[np.float64]:
     """Return (N, len(names)) float64."""
     _require_numbers(path, table, names, "iuf")
     return np.column_stack([table[name].astype(np.float64) for name in names])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +15,7 @@ from lidarprep.datasets.filenames import Key
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import PoseTable
 from lidarprep.errors import SceneError
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Camera, CameraImage, Pose, Scene, Trajectory
 from lidarprep.scene.trajectory import named_offset
 
@@ -75,7 +75,7 @@ def _neighbours(timestamps: ArrayLike, others: ArrayLike) -> tuple[NDArray[np.in
 _FEWEST_SHIFTED = 4
 
 # A camera, and its images by the key or the number of the frame that they belong to.
-CameraFiles = tuple[Camera, Mapping[Key, Path]]
+CameraFiles = tuple[Camera, Mapping[Key, AnyPath]]
 
 
 def images_of_frame(

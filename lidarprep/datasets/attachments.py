@@ -15,7 +15,6 @@ images behind its points, and so has to be decoded, in threads; its points are n
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,10 +27,11 @@ from urllib.parse import unquote, urlsplit
 import orjson
 
 from lidarprep.attachments import FrameFormat, SceneFormat, format_of_suffix
-from lidarprep.datasets.filenames import files_by_frame, source_file, source_files, visible
+from lidarprep.datasets.filenames import files_by_frame, on_disk, source_file, source_files, visible, visible_names
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import select_part, unused_options
 from lidarprep.errors import FormatError, SceneError, naming
+from lidarprep.remote import AnyPath, RemotePath
 from lidarprep.scene import Camera, CameraImage, Frame, PointCloud, RadarPoints, Scene
 
 # The manifest's name: storage.store.MANIFEST_KEY, which is not imported to look for it, since storage brings pydantic.
@@ -58,7 +58,7 @@ _POINT_KEYS = frozenset({"x", "y", "z", "i", "d", "t", "is_ground"})
 _ROUNDING_NS = 1000
 
 
-def detect(path: Path) -> str | None:
+def detect(path: AnyPath) -> str | None:
     """Say why these are attachments; None if they are not."""
     if path.is_dir():
         if _is_manifest(path / MANIFEST_KEY):
@@ -71,7 +71,7 @@ def detect(path: Path) -> str | None:
     return f"it begins as {known.title} does" if known is not None and _is_attachment(path) else None
 
 
-def open(path: Path, options: OpenOptions) -> Scene:
+def open(path: AnyPath, options: OpenOptions) -> Scene:
     """Open attachments.
 
     Raises:
@@ -81,7 +81,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     """
     notes: list[str] = []
     if path.name == MANIFEST_KEY or (path.is_dir() and _is_manifest(path / MANIFEST_KEY)):
-        scene = _prepared(path if path.is_dir() else path.parent, notes)
+        scene = _prepared(path if path.is_dir() else _folder_of(path), notes)
     elif path.is_dir():
         scene = _folder(path, options, notes)
     else:
@@ -106,7 +106,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
 # ---- detection -----------------------------------------------------------------------------------------------------
 
 
-def _is_attachment(path: Path) -> bool:
+def _is_attachment(path: AnyPath) -> bool:
     """Return whether a file begins as its suffix's attachments do."""
     known = format_of_suffix(path.suffix)
     if known is None or path.name == MANIFEST_KEY:
@@ -119,12 +119,12 @@ def _is_attachment(path: Path) -> bool:
     return beginning.lstrip()[:1] == b"{" and _FRAME_JSON.search(beginning) is not None
 
 
-def _is_manifest(path: Path) -> bool:
+def _is_manifest(path: AnyPath) -> bool:
     beginning = _beginning(path)
     return all(key in beginning for key in _MANIFEST)
 
 
-def _beginning(path: Path) -> bytes:
+def _beginning(path: AnyPath) -> bytes:
     """Return the first bytes of a file, or none where it cannot be read."""
     try:
         with path.open("rb") as file:
@@ -136,7 +136,7 @@ def _beginning(path: Path) -> bytes:
 # ---- a file, a folder ----------------------------------------------------------------------------------------------
 
 
-def _file(path: Path) -> Scene:
+def _file(path: AnyPath) -> Scene:
     known = format_of_suffix(path.suffix)
     if known is None:
         raise SceneError(f"{path} is not an attachment", fix=f"Expected are {LOOKS_LIKE}.")
@@ -145,8 +145,11 @@ def _file(path: Path) -> Scene:
     return _scene_of([path], known.title)
 
 
-def _folder(folder: Path, options: OpenOptions, notes: list[str]) -> Scene:
-    files = files_by_frame(folder, lambda name: _stem_of_frame(folder / name))
+def _folder(folder: AnyPath, options: OpenOptions, notes: list[str]) -> Scene:
+    names = visible_names(folder)
+    with ThreadPoolExecutor() as pool:
+        stems = dict(zip(names, pool.map(_stem_of_frame, (folder / name for name in names)), strict=True))
+    files = files_by_frame(folder, stems.get)
     if not files:
         scenes = [path for path in visible(folder) if path.suffix.lower() == ".sfs" and _is_attachment(path)]
         if not scenes:
@@ -162,12 +165,12 @@ def _folder(folder: Path, options: OpenOptions, notes: list[str]) -> Scene:
     return _scene_of([*files.values()], "attachments")
 
 
-def _stem_of_frame(path: Path) -> str | None:
+def _stem_of_frame(path: AnyPath) -> str | None:
     is_frame = isinstance(format_of_suffix(path.suffix), FrameFormat) and _is_attachment(path)
     return path.stem if is_frame else None
 
 
-def _scene_of(files: Sequence[Path], title: str) -> Scene:
+def _scene_of(files: Sequence[AnyPath], title: str) -> Scene:
     """Make a scene of files with one frame each: in time order if all have timestamps, else in the order given."""
     frames = _open_frames(files)
     notes: tuple[str, ...] = ()
@@ -179,12 +182,12 @@ def _scene_of(files: Sequence[Path], title: str) -> Scene:
     return Scene(title, "attachments", numbered, points_frame="world", notes=notes)
 
 
-def _open_frames(files: Sequence[Path]) -> list[Frame]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+def _open_frames(files: Sequence[AnyPath]) -> list[Frame]:
+    with ThreadPoolExecutor() as pool:
         return list(pool.map(_open_frame, files))
 
 
-def _open_frame(path: Path) -> Frame:
+def _open_frame(path: AnyPath) -> Frame:
     """Open a file that holds one frame, whose points and radar returns are read when they are asked for."""
     known = format_of_suffix(path.suffix)
     if not isinstance(known, FrameFormat):
@@ -200,7 +203,7 @@ def _open_frame(path: Path) -> Frame:
     )
 
 
-def _with_file(image: CameraImage, folder: Path) -> CameraImage:
+def _with_file(image: CameraImage, folder: AnyPath) -> CameraImage:
     """Return the image with its file, if its URL is relative and the file is there; no link leads out of the folder."""
     parts = urlsplit(image.url or "")
     name = PurePosixPath(unquote(parts.path))
@@ -214,7 +217,7 @@ def _with_file(image: CameraImage, folder: Path) -> CameraImage:
 # ---- attachments with a manifest -----------------------------------------------------------------------------------
 
 
-def _prepared(folder: Path, notes: list[str]) -> Scene:
+def _prepared(folder: AnyPath, notes: list[str]) -> Scene:
     """Open the frames that a manifest names, in its order, with the ids and the exact times that it has."""
     from lidarprep.storage import Manifest
 
@@ -247,7 +250,14 @@ def _prepared(folder: Path, notes: list[str]) -> Scene:
     return replace(scene, frames=tuple(named))
 
 
-def _stored(folder: Path, key: str) -> Path:
+def _folder_of(manifest: AnyPath) -> AnyPath:
+    """Return the folder that a manifest lies in; one in a store is listed at once, in place of a look at each file."""
+    if isinstance(manifest, RemotePath) and (folder := manifest.parent.as_named()).is_dir():
+        return folder
+    return manifest.parent
+
+
+def _stored(folder: AnyPath, key: str) -> AnyPath:
     """Return the file of an attachment, by its key."""
     path = folder / key
     if not path.is_file():
@@ -301,22 +311,36 @@ def _with_shared_cameras(scene: Scene, notes: list[str]) -> Scene:
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 
-def read_scene_file(path: Path, attachment_format: SceneFormat) -> Scene:
+def read_scene_file(path: AnyPath, attachment_format: SceneFormat) -> Scene:
     """Read a file that holds a whole scene; its points are read when they are asked for.
 
     Raises:
         FormatError: It cannot be read, or breaks the format.
     """
+    notes = () if isinstance(path, Path) else (f"{path.name} is read from a temporary copy on this machine",)
     with naming(path):
         # A map, since a scene may be larger than memory; it lasts as long as the frames that read from it.
-        with path.open("rb") as file:
+        with on_disk(path).open("rb") as file:
             mapped = mmap(file.fileno(), 0, access=ACCESS_READ) if path.stat().st_size else b""
         scene = attachment_format.decode(mapped, source=str(path))
     source = source_file(path)
-    return replace(scene, frames=tuple(replace(frame, sources=(source,)) for frame in scene))
+    frames = tuple(replace(frame, sources=(source,)) for frame in scene)
+    return replace(scene, frames=frames, notes=(*scene.notes, *notes))
 
 
-def read_frame_file(path: Path, attachment_format: FrameFormat) -> Frame:
+def scene_file_of(scene: Scene) -> AnyPath | None:
+    """Return the .sfs that all frames of an opened scene are read from; None where there is no such file."""
+    if scene.layout != "attachments" or scene.path is None:
+        return None
+    places = {source.location for frame in scene for source in frame.sources if source.location.endswith(".sfs")}
+    if len(places) != 1:
+        return None
+    folder = scene.path.parent if scene.path.suffix else scene.path
+    inside = (scene.path, *visible(folder)) if folder.is_dir() else (scene.path,)
+    return next((path for path in inside if str(path) in places), None)
+
+
+def read_frame_file(path: AnyPath, attachment_format: FrameFormat) -> Frame:
     """Read a file that holds one frame, with its points.
 
     Raises:
@@ -326,7 +350,7 @@ def read_frame_file(path: Path, attachment_format: FrameFormat) -> Frame:
         return attachment_format.decode(path.read_bytes(), source=str(path))
 
 
-def _read_around_points(path: Path, attachment_format: FrameFormat) -> Frame:
+def _read_around_points(path: AnyPath, attachment_format: FrameFormat) -> Frame:
     """Read a frame without its points, where they come last, as lidarprep writes Frame JSON; else the whole frame."""
     with naming(path):
         head = _json_head(path) if attachment_format.name == "json" else None
@@ -335,7 +359,7 @@ def _read_around_points(path: Path, attachment_format: FrameFormat) -> Frame:
     return attachment_format.decode(head, source=str(path))
 
 
-def _json_head(path: Path) -> bytes | None:
+def _json_head(path: AnyPath) -> bytes | None:
     """Return a Frame JSON without its points, if those are its last part; else None.
 
     Only the beginning and the end of the file are read. The points are last if it ends with an object that has a
@@ -380,7 +404,7 @@ def _surroundings(frame: Frame) -> tuple[object, ...]:
     return frame.world_from_ego, frame.timestamp, frame.gps, len(frame.images)
 
 
-def _read_points(path: Path, attachment_format: FrameFormat, surroundings: tuple[object, ...]) -> PointCloud:
+def _read_points(path: AnyPath, attachment_format: FrameFormat, surroundings: tuple[object, ...]) -> PointCloud:
     frame = read_frame_file(path, attachment_format)
     if _surroundings(frame) != surroundings:
         raise FormatError(
@@ -392,7 +416,7 @@ def _read_points(path: Path, attachment_format: FrameFormat, surroundings: tuple
     return frame.points()
 
 
-def _read_radar(path: Path, attachment_format: FrameFormat) -> RadarPoints:
+def _read_radar(path: AnyPath, attachment_format: FrameFormat) -> RadarPoints:
     radar = _read_around_points(path, attachment_format).radar()
     if radar is None:
         raise FormatError(path, found="no radar points, which it had when the recording was opened")

@@ -21,9 +21,10 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, model_validator
 
 from lidarprep.errors import RecipeError, SceneError
 from lidarprep.models import CheckedModel
+from lidarprep.remote import as_path
 from lidarprep.scene import Camera, CameraImage, Frame, Intrinsics, Pose, Scene
 from lidarprep.scene.camera import intrinsics_from_mapping
-from lidarprep.yaml_files import read_yaml
+from lidarprep.yaml_files import parse_yaml
 
 
 class _Part(BaseModel):
@@ -83,8 +84,11 @@ def read_calibration(path: str | PathLike[str]) -> CalibrationFile:
     Raises:
         SceneError: The file is missing, or does not hold a calibration.
     """
+    path = as_path(path)
     try:
-        data = read_yaml(path, "the calibration")
+        data = parse_yaml(path.read_bytes(), path, "the calibration")
+    except OSError as error:
+        raise SceneError(f"{path}: the calibration cannot be read: {error.strerror or error}") from error
     except RecipeError as error:
         raise SceneError(error.message, fix=error.fix) from None
     try:

@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TypeVar
 
 from lidarprep.errors import SceneError
 from lidarprep.pointfiles import suffix_of_name
+from lidarprep.remote import AnyPath, RemotePath, RemoteStat
 from lidarprep.scene import CameraImage, Finding, SourceFile, Subject
 
 # A name's parts in turn: text as (-1, text), a number as (count of its digits, digits) without leading zeros.
@@ -49,50 +50,81 @@ _FEWEST_TIMES, _DAY_NS = 3, 86_400 * 10**9
 # ---- identity -------------------------------------------------------------------------------------------------------
 
 
-def source_file(path: Path) -> SourceFile:
-    """Return a file's path, size and modification time; without the latter two if it cannot be looked at."""
+def source_file(path: AnyPath) -> SourceFile:
+    """Return a file's path, size and modification time, or ETag; without the latter two if it cannot be looked at."""
     location = os.fspath(path)
     try:
-        status = os.stat(location)  # noqa: PTH116  # called for thousands of files
+        status = path.stat()
     except OSError:
         return SourceFile(location)
-    return SourceFile(location, status.st_size, str(status.st_mtime_ns))
+    version = status.version if isinstance(status, RemoteStat) else str(status.st_mtime_ns)
+    return SourceFile(location, status.st_size, version, path if isinstance(path, RemotePath) else None)
 
 
-def source_files(paths: Iterable[Path], images: Iterable[CameraImage] = ()) -> tuple[SourceFile, ...]:
+def source_files(paths: Iterable[AnyPath], images: Iterable[CameraImage] = ()) -> tuple[SourceFile, ...]:
     """Return the identity of each file and of each image's file, once, in the order given."""
     files = dict.fromkeys(paths) | dict.fromkeys(image.path for image in images if image.path is not None)
     return tuple(map(source_file, files))
 
 
+def on_disk(path: AnyPath) -> Path:
+    """Return a file of the disk with that content, for what reads no other: itself, or a temporary copy."""
+    return path if isinstance(path, Path) else path.local_copy()
+
+
 # ---- folders -------------------------------------------------------------------------------------------------------
 
 
-def visible(folder: Path) -> list[Path]:
+def visible(folder: AnyPath) -> list[AnyPath]:
     """Return what a folder holds, by name; without hidden files, such as macOS's ._1.ply."""
     return [folder / name for name in visible_names(folder)]
 
 
-def visible_names(folder: Path) -> list[str]:
+def visible_names(folder: AnyPath) -> list[str]:
     """Return the names of what `visible` gives."""
-    return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
+    return sorted(name for name in _names(folder) if not name.startswith("."))
 
 
-def names_around(folder: Path) -> list[str]:
-    """Return the names in a folder that the user did not name; none if it cannot be read, or is gone by now."""
+def first_names(folder: AnyPath, count: int) -> list[str]:
+    """Return that many names of a folder, in any order, without a look at all of thousands."""
+    return list(islice(_names(folder), count))
+
+
+def _names(folder: AnyPath) -> Iterator[str]:
+    if isinstance(folder, Path):  # pathlib would make a path of each first
+        with os.scandir(folder) as entries:
+            yield from (entry.name for entry in entries)
+    else:
+        yield from (entry.name for entry in folder.iterdir())
+
+
+def path_below(path: AnyPath, folder: AnyPath) -> str:
+    """Return the path from a folder above to a file or folder, with slashes: "" of itself."""
+    return "/".join(path.parts[len(folder.parts) :])
+
+
+def names_around(folder: AnyPath) -> list[str]:
+    """Return the names in a folder that the user did not name; none if it cannot be read, or is gone by now.
+
+    Nothing is said to lie beside a recording in a store: a fleet's folder may hold a million others.
+    """
+    if isinstance(folder, RemotePath) and not folder.was_named:
+        return []
     try:
         return visible_names(folder)
     except OSError:
         return []
 
 
-def folders_in(path: Path) -> list[Path]:
+def folders_in(path: AnyPath) -> list[AnyPath]:
     """Return the folders in a folder, by name, without a look at each of thousands of files there.
 
     Hidden folders don't count, nor do those without permission to read them, such as the lost+found of a disk.
     """
     if not path.is_dir():
         return []
+    if not isinstance(path, Path):
+        return [folder for folder in visible(path) if folder.is_dir()]
     with os.scandir(path) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     return [path / name for name in names if os.access(path / name, os.R_OK | os.X_OK)]
@@ -132,8 +164,8 @@ def frame_key(stem: str) -> FrameKey:
 
 
 def files_by_frame(
-    folder: Path, stem_of: Callable[[str], str | None], *, key_of: Callable[[str], FrameKey] = frame_key
-) -> dict[FrameKey, Path]:
+    folder: AnyPath, stem_of: Callable[[str], str | None], *, key_of: Callable[[str], FrameKey] = frame_key
+) -> dict[FrameKey, AnyPath]:
     """Return the files of a folder whose names `stem_of` gives a stem, in the order of their numbers, or of `key_of`.
 
     Raises:
@@ -143,13 +175,13 @@ def files_by_frame(
     return by_key((key_of(stem), folder / name) for name, stem in stems.items() if stem is not None)
 
 
-def by_key(files: Iterable[tuple[Key, Path]]) -> dict[Key, Path]:
+def by_key(files: Iterable[tuple[Key, AnyPath]]) -> dict[Key, AnyPath]:
     """Return files in the order of their keys.
 
     Raises:
         SceneError: Two files have one key.
     """
-    found: dict[Key, Path] = {}
+    found: dict[Key, AnyPath] = {}
     for key, path in files:
         if key in found:
             raise SceneError(f"{found[key]} and {path} belong to the same frame", fix="Keep one of them in the folder.")
@@ -157,7 +189,7 @@ def by_key(files: Iterable[tuple[Key, Path]]) -> dict[Key, Path]:
     return {key: found[key] for key in sorted(found)}
 
 
-def counted_files(folder: Path, *suffixes: str) -> tuple[dict[int, Path], list[str]]:
+def counted_files(folder: AnyPath, *suffixes: str) -> tuple[dict[int, AnyPath], list[str]]:
     """Return the files NUMBER.SUFFIX of a folder, by number, and a note on those of the suffix without a number.
 
     The numbers count the rows of other files: 0000000007.bin belongs to the eighth.
@@ -169,7 +201,7 @@ def counted_files(folder: Path, *suffixes: str) -> tuple[dict[int, Path], list[s
     Raises:
         SceneError: Two files have one number, such as 7.bin and 07.bin.
     """
-    numbered: list[tuple[int, Path]] = []
+    numbered: list[tuple[int, AnyPath]] = []
     strange: list[str] = []
     for path in visible(folder) if folder.is_dir() else ():
         suffix = next((suffix for suffix in suffixes if path.name.lower().endswith(suffix)), None)
@@ -185,7 +217,7 @@ def counted_files(folder: Path, *suffixes: str) -> tuple[dict[int, Path], list[s
     return by_key(numbered), notes
 
 
-def passed_over(folder: Path, *, but: Sequence[str] = ()) -> list[str]:
+def passed_over(folder: AnyPath, *, but: Sequence[str] = ()) -> list[str]:
     """Return a note on the files of a folder that are not point files, `but` for those of these names; or nothing."""
     others = [name for name in visible_names(folder) if point_stem(name) is None and name not in but]
     others = [name for name in others if (folder / name).is_file()]

@@ -10,7 +10,7 @@ pose_files for its kinds. Its poses are matched to the frames by name, by time, 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from pathlib import PurePath
 
 from lidarprep.datasets.filenames import folders_in, names_around, passed_over, source_files, visible
 from lidarprep.datasets.frame_poses import FramePoses, match_poses
@@ -29,6 +29,7 @@ from lidarprep.datasets.selection import listed, unused_options
 from lidarprep.datasets.unread import near_miss, not_read
 from lidarprep.errors import SceneError
 from lidarprep.pointfiles import is_point_file, point_suffix, point_suffixes
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Finding, Frame, Pose, Scene
 from lidarprep.scene.finding import opening_option
 
@@ -45,7 +46,7 @@ LOOKS_LIKE = (
 )
 
 
-def detect(path: Path) -> str | None:
+def detect(path: AnyPath) -> str | None:
     """Say why this is a folder of point files; None if it is not."""
     if not path.is_dir():
         return None
@@ -57,7 +58,7 @@ def detect(path: Path) -> str | None:
     return "it has a folder lidars/ with point files" if has_lidars(path) else None
 
 
-def open(path: Path, options: OpenOptions) -> Scene:
+def open(path: AnyPath, options: OpenOptions) -> Scene:
     """Open a folder of point files.
 
     Without a poses file the frames have no pose, unless there is only one: then the world is that frame's own.
@@ -90,7 +91,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     return replace(scene, notes=tuple(notes), findings=(*scene.findings, *findings))
 
 
-def _toolkit_folders(path: Path, names: list[str]) -> list[Finding]:
+def _toolkit_folders(path: AnyPath, names: list[str]) -> list[Finding]:
     """Find the folders beside the point files that a toolkit folder would have, and that are not read here."""
     found = [name for name in names if name in _OF_TOOLKIT or near_miss(name, _OF_TOOLKIT)]
     if not found:
@@ -107,9 +108,9 @@ def _toolkit_folders(path: Path, names: list[str]) -> list[Finding]:
     ]
 
 
-def _misnamed_poses(folder: Path) -> list[Finding]:
+def _misnamed_poses(folder: AnyPath) -> list[Finding]:
     """Find files that look as if they held the poses, and are named otherwise."""
-    endings = {Path(name).suffix for name in POSES_NAMES}
+    endings = {PurePath(name).suffix for name in POSES_NAMES}
     for place in (folder, folder.absolute().parent):
         for file in (place / name for name in names_around(place)):
             if file.suffix.lower() in endings and near_miss(file.stem, ["poses"]) and file.is_file():
@@ -119,7 +120,7 @@ def _misnamed_poses(folder: Path) -> list[Finding]:
     return []
 
 
-def _find_poses(folder: Path) -> Path | None:
+def _find_poses(folder: AnyPath) -> AnyPath | None:
     candidates = (place / name for place in (folder, folder.absolute().parent) for name in POSES_NAMES)
     return next((path for path in candidates if path.is_file()), None)
 
@@ -133,13 +134,13 @@ class SingleFile:
     LOOKS_LIKE = f"a point file: {' '.join(sorted(point_suffixes(named=True)))}"
 
     @staticmethod
-    def detect(path: Path) -> str | None:
+    def detect(path: AnyPath) -> str | None:
         """Say why this is a point file; None if it is not."""
         suffix = point_suffix(path, named=True)
         return f"its name ends in {suffix}" if suffix is not None and path.is_file() else None
 
     @staticmethod
-    def open(path: Path, options: OpenOptions) -> Scene:
+    def open(path: AnyPath, options: OpenOptions) -> Scene:
         """Open one point file.
 
         Raises:
@@ -153,7 +154,7 @@ class SingleFile:
 
 
 def _scene_of_files(
-    path: Path, layout: str, sources: PointSources, poses_path: Path | None, options: OpenOptions
+    path: AnyPath, layout: str, sources: PointSources, poses_path: AnyPath | None, options: OpenOptions
 ) -> Scene:
     table = None if poses_path is None else read_poses(poses_path, options)
     used = (*USED_OPTIONS, *sources.used_options, *(() if table is None else ("poses_are", "frames_unit")))
@@ -164,6 +165,7 @@ def _scene_of_files(
             index=index,
             read_points=source.read_points,
             read_chunks=source.read_chunks,
+            read_sample=source.read_sample,
             world_from_ego=pose,
             timestamp=timestamp,
             sources=source_files(source.files),

@@ -7,16 +7,15 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import islice
-from pathlib import Path
 from typing import Protocol
 
-from lidarprep.datasets.filenames import folders_in, names_around, visible, visible_names
+from lidarprep.datasets.filenames import first_names, folders_in, names_around, path_below, visible, visible_names
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.undecoded import undecoded_file
 from lidarprep.datasets.unread import is_spelling, near_miss
 from lidarprep.errors import FormatError, SceneError, is_git_lfs_pointer
 from lidarprep.pointfiles import is_point_file, point_suffixes
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Finding, Scene, Severity, Subject
 
 
@@ -26,10 +25,10 @@ class Layout(Protocol):
     LOOKS_LIKE: str
     """What such a recording looks like on the disk, for the error when none fits."""
 
-    def detect(self, path: Path) -> str | None:
+    def detect(self, path: AnyPath) -> str | None:
         """Say why the path is such a recording, as the end of "…, because"; None when it is not."""
 
-    def open(self, path: Path, options: OpenOptions) -> Scene:
+    def open(self, path: AnyPath, options: OpenOptions) -> Scene:
         """Open the recording, without its points."""
 
 
@@ -75,7 +74,7 @@ _SEARCHED = 300
 _DEEP = 3
 
 
-def guess(path: Path, layouts: Mapping[str, Layout]) -> tuple[str, str]:
+def guess(path: AnyPath, layouts: Mapping[str, Layout]) -> tuple[str, str]:
     """Return the first layout that fits, and why; those behind it are not even imported.
 
     Raises:
@@ -92,7 +91,7 @@ def guess(path: Path, layouts: Mapping[str, Layout]) -> tuple[str, str]:
 # ---- a path that no layout takes -----------------------------------------------------------------------------------
 
 
-def _unknown(path: Path, layouts: Mapping[str, Layout]) -> SceneError | FormatError:
+def _unknown(path: AnyPath, layouts: Mapping[str, Layout]) -> SceneError | FormatError:
     if path.is_file() and is_git_lfs_pointer(path):
         return FormatError(path, found="not a recording")  # the error itself says what it is
     problem = f"{path} is no recording that lidarprep knows"
@@ -121,7 +120,7 @@ def _unknown(path: Path, layouts: Mapping[str, Layout]) -> SceneError | FormatEr
     return SceneError(f"{problem}: {ends}; names of point files end in {' '.join(sorted(point_suffixes()))}", fix=known)
 
 
-def almost_a_recording(path: Path) -> str | None:
+def almost_a_recording(path: AnyPath) -> str | None:
     """Say which recording a folder would be if one of its folders had another name; None if it would be none.
 
     Returns:
@@ -143,7 +142,7 @@ _MOST_NAMES = 200
 _ENOUGH = 3
 
 
-def _almost(shape: Shape, names: Sequence[str], folders: Sequence[Path]) -> tuple[int, str]:
+def _almost(shape: Shape, names: Sequence[str], folders: Sequence[AnyPath]) -> tuple[int, str]:
     """Return how much speaks for a folder being of this shape but for the folder of its points, and that in words."""
     wanted = shape.points[0]
     beside = [name for name in names if name in shape.beside]
@@ -163,16 +162,15 @@ def _almost(shape: Shape, names: Sequence[str], folders: Sequence[Path]) -> tupl
     return 0, ""
 
 
-def _holds_points(folder: Path) -> bool:
+def _holds_points(folder: AnyPath) -> bool:
     """Return whether one of the first entries of a folder is a point file."""
     try:
-        with os.scandir(folder) as entries:
-            return any(is_point_file(entry.name) for entry in islice(entries, _SEARCHED))
+        return any(map(is_point_file, first_names(folder, _SEARCHED)))
     except OSError:  # it is gone, or was never to be read: it is not the user's recording
         return False
 
 
-def _holds(entries: Sequence[Path]) -> str:
+def _holds(entries: Sequence[AnyPath]) -> str:
     """Say how many folders and files there are, with the first of them."""
     folders = [entry.name for entry in entries if entry.is_dir()]
     files = [entry.name for entry in entries if not entry.is_dir()]
@@ -185,7 +183,7 @@ def _holds(entries: Sequence[Path]) -> str:
     return f"it holds {' and '.join(parts)}" if parts else "it is empty"
 
 
-def _recordings_below(path: Path, layouts: Mapping[str, Layout]) -> list[tuple[Path, str]]:
+def _recordings_below(path: AnyPath, layouts: Mapping[str, Layout]) -> list[tuple[AnyPath, str]]:
     """Return the nearest folders and files below that a layout takes, each with the layout's name.
 
     Those that are only a folder of points come last: the others know more of them.
@@ -206,12 +204,12 @@ def _recordings_below(path: Path, layouts: Mapping[str, Layout]) -> list[tuple[P
     return sorted(found, key=lambda one: one[1] in _PLAIN)
 
 
-def _layout_of(path: Path, layouts: Mapping[str, Layout]) -> str | None:
+def _layout_of(path: AnyPath, layouts: Mapping[str, Layout]) -> str | None:
     # "file" takes any list of poses in .txt: it gives no hint.
     return next((name for name in layouts if name != "file" and _is_of(path, layouts[name])), None)
 
 
-def _is_of(path: Path, layout: Layout) -> bool:
+def _is_of(path: AnyPath, layout: Layout) -> bool:
     """Return whether a path that the user did not name is of a layout; not if it cannot be read."""
     try:
         return layout.detect(path) is not None
@@ -219,7 +217,7 @@ def _is_of(path: Path, layout: Layout) -> bool:
         return False
 
 
-def _meant(found: Sequence[tuple[Path, str]]) -> str:
+def _meant(found: Sequence[tuple[AnyPath, str]]) -> str:
     if len(found) == 1:
         (path, name) = found[0]
         return f"Did you mean {path} ({name})?"
@@ -231,7 +229,7 @@ def _meant(found: Sequence[tuple[Path, str]]) -> str:
 # ---- parts and wholes ------------------------------------------------------------------------------------------------
 
 
-def unread_recordings(path: Path, name: str, layouts: Mapping[str, Layout], *, on_purpose: bool) -> list[Finding]:
+def unread_recordings(path: AnyPath, name: str, layouts: Mapping[str, Layout], *, on_purpose: bool) -> list[Finding]:
     """Find what a recording is a part of, and what lies in its folder, and is not read with it.
 
     Args:
@@ -256,12 +254,12 @@ def unread_recordings(path: Path, name: str, layouts: Mapping[str, Layout], *, o
     return []
 
 
-def _whole(path: Path, layouts: Mapping[str, Layout]) -> tuple[Path, str] | None:
+def _whole(path: AnyPath, layouts: Mapping[str, Layout]) -> tuple[AnyPath, str] | None:
     """Return the recording whose points lie in a folder, or in that of a file, and say what of it is opened."""
     absolute = path.absolute()
     part = absolute if path.is_dir() else absolute.parent
     for top in part.parents[:_DEEP]:
-        inner = part.relative_to(top).as_posix()
+        inner = path_below(part, top)
         for name in _with_points_in(inner):
             if name in layouts and _is_of(top, layouts[name]):
                 only = f"{inner}/" if path.is_dir() else f"the file {inner}/{path.name}"
@@ -287,7 +285,7 @@ def _with_points_among(names: Set[str]) -> Iterator[str]:
             yield name
 
 
-def _below_a_folder(path: Path, layouts: Mapping[str, Layout]) -> list[Finding]:
+def _below_a_folder(path: AnyPath, layouts: Mapping[str, Layout]) -> list[Finding]:
     """Find the recordings of more than points that lie in a folder of point files."""
     found = [(folder, _composite(folder, layouts)) for folder in folders_in(path)[:_SEARCHED]]
     return [
@@ -302,10 +300,10 @@ def _below_a_folder(path: Path, layouts: Mapping[str, Layout]) -> list[Finding]:
     ]
 
 
-def _around_a_file(path: Path, layouts: Mapping[str, Layout]) -> list[Finding]:
+def _around_a_file(path: AnyPath, layouts: Mapping[str, Layout]) -> list[Finding]:
     """Find the recording in whose folder a single file lies."""
     folder = path.absolute().parent
-    name = _composite(folder, layouts) if folders_in(folder) else None
+    name = _composite(folder, layouts) if names_around(folder) and folders_in(folder) else None
     if name is None:
         return []
     message = f"the file lies in the folder of a recording ({name}), and does not belong to it"
@@ -320,7 +318,7 @@ def _around_a_file(path: Path, layouts: Mapping[str, Layout]) -> list[Finding]:
     ]
 
 
-def _composite(folder: Path, layouts: Mapping[str, Layout]) -> str | None:
+def _composite(folder: AnyPath, layouts: Mapping[str, Layout]) -> str | None:
     """Return the layout of more than points that a folder has, whose points lie in it; None if it has none."""
     names = _with_points_among({*names_around(folder)})
     return next((name for name in names if name in layouts and _is_of(folder, layouts[name])), None)

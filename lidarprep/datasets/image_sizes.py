@@ -8,6 +8,7 @@ shrunk since: they get that fraction as their `scale_factor`. Any other differen
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 
@@ -36,9 +37,10 @@ def with_image_sizes(scene: Scene) -> Scene:
     sizes: dict[tuple[str, Intrinsics], Intrinsics] = {}
     factors: dict[tuple[str, Intrinsics], float] = {}
     notes: dict[str, None] = {}
-    for key, images in by_calibration.items():
+    with ThreadPoolExecutor() as pool:  # in a store each takes a request, and each frame may have a calibration
+        headers = list(pool.map(_first_header, (images[:_TRIED] for images in by_calibration.values())))
+    for (key, images), header in zip(by_calibration.items(), headers, strict=True):
         name, intrinsics = key
-        header = _first_header(images[:_TRIED])
         if header is None:
             continue
         calibrated = _size_of(intrinsics)

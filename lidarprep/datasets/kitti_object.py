@@ -23,13 +23,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from lidarprep.datasets._kitti_calibration import LARGEST_FILE, Calibration, read_calibration
 from lidarprep.datasets.association import unpaired
-from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, source_files
+from lidarprep.datasets.filenames import IMAGE_SUFFIXES, counted_files, folders_in, path_below, source_files
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import refuse_poses, select_part, selected, sound_cameras, unused_options
 from lidarprep.datasets.unread import unread_folders
@@ -37,6 +36,7 @@ from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.pointfiles import read_points
 from lidarprep.pointfiles.fields import cloud_from_fields
 from lidarprep.pointfiles.row_layout import row_width
+from lidarprep.remote import AnyPath, prefetch
 from lidarprep.scene import (
     Camera,
     CameraImage,
@@ -67,7 +67,7 @@ _TRANSFORM = "Tr_velo_to_cam"
 WAYMO_ROWS = (6, 5, 4)
 
 
-def detect(path: Path) -> str | None:
+def detect(path: AnyPath) -> str | None:
     """Say why this is a part of KITTI object, or holds some; None if it is not."""
     if _is_part(path):
         return f"it has {_points_folder(path).name}/, with {_beside(path)}/ for each frame"
@@ -75,7 +75,7 @@ def detect(path: Path) -> str | None:
     return f"it holds {next(iter(parts))}/ with {LIDAR}/ and calibration or images of each frame" if parts else None
 
 
-def open(path: Path, options: OpenOptions) -> Scene:
+def open(path: AnyPath, options: OpenOptions) -> Scene:
     """Open a part of KITTI object, or one of a dataset's.
 
     Raises:
@@ -144,24 +144,24 @@ def _unrelated(count: int) -> Finding:
 # ---- parts ---------------------------------------------------------------------------------------------------------
 
 
-def _points_folder(part: Path) -> Path:
+def _points_folder(part: AnyPath) -> AnyPath:
     return next((part / name for name in POINTS if (part / name).is_dir()), part / LIDAR)
 
 
-def _beside(part: Path) -> str | None:
+def _beside(part: AnyPath) -> str | None:
     telling = (*_BESIDE, *CAMERAS) if part.absolute().name in PARTS else _BESIDE
     return next((name for name in telling if (part / name).is_dir()), None)
 
 
-def _is_part(path: Path) -> bool:
+def _is_part(path: AnyPath) -> bool:
     return _points_folder(path).is_dir() and _beside(path) is not None
 
 
-def _parts(path: Path) -> dict[str, Path]:
+def _parts(path: AnyPath) -> dict[str, AnyPath]:
     """Return the parts in a folder, or in its folders, by their paths from there."""
     inner = [path, *(folder for folder in folders_in(path) if folder.name not in PARTS)]
     found = [folder / name for folder in inner for name in PARTS if _is_part(folder / name)]
-    return {part.relative_to(path).as_posix(): part for part in found}
+    return {path_below(part, path): part for part in found}
 
 
 # ---- calibration and images ------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def _parts(path: Path) -> dict[str, Path]:
 class _Calibrations:
     """The calibration of each frame; files of the same content, of which a drive has many, are read once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: AnyPath) -> None:
         self.folder = folder
         self.files, _ = counted_files(folder, ".txt")
         self._read: dict[bytes, Calibration] = {}
@@ -206,7 +206,7 @@ class _Calibrations:
 
 
 def _images(
-    part: Path, files: Mapping[int, Path], calibrations: _Calibrations, options: OpenOptions
+    part: AnyPath, files: Mapping[int, AnyPath], calibrations: _Calibrations, options: OpenOptions
 ) -> tuple[tuple[Camera, ...], dict[int, tuple[CameraImage, ...]], list[str], list[Finding]]:
     """Return the selected cameras, each frame's images of them, notes, and findings on images left out."""
     known = [name for name in CAMERAS if (part / name).is_dir()]
@@ -221,11 +221,13 @@ def _images(
         found, strange = counted_files(part / name, *IMAGE_SUFFIXES)
         cameras: dict[int, Camera] = {}
         errors: list[SceneError | FormatError] = []
-        for number in sorted(files.keys() & found.keys()):
-            try:
-                cameras[number] = calibrations.camera(name, index, number, files[number].stem)
-            except (SceneError, FormatError) as error:
-                errors.append(error)
+        paired = sorted(files.keys() & found.keys())
+        with prefetch(calibrations.files[number] for number in paired if number in calibrations.files):
+            for number in paired:
+                try:
+                    cameras[number] = calibrations.camera(name, index, number, files[number].stem)
+                except (SceneError, FormatError) as error:
+                    errors.append(error)
         if errors and not cameras:
             raise errors[0]
         for number, camera in cameras.items():
@@ -269,7 +271,7 @@ def _camera(name: str, index: int, calibration: Calibration) -> Camera:
 # ---- Waymo's rows ----------------------------------------------------------------------------------------------------
 
 
-def read_waymo_points(path: Path, frame: ReferenceFrame) -> PointCloud:
+def read_waymo_points(path: AnyPath, frame: ReferenceFrame) -> PointCloud:
     """Read the points of one of Waymo's sweeps: positions (N, 3) float32 metres, intensity (N,) float32.
 
     Converters write rows of six, five or four; the numbers tell which. Where the user names the columns, `read_points`

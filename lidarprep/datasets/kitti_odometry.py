@@ -14,7 +14,6 @@ poses.txt of the same kind beside their calib.txt, are read likewise.
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from lidarprep.datasets._kitti_calibration import Calibration, read_calibration
 from lidarprep.datasets.association import CameraFiles, images_of_frame, poses_of_table, unpaired
@@ -28,6 +27,7 @@ from lidarprep.datasets.unread import unread_folders
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import read_points
 from lidarprep.pointfiles.timestamps import EARLIEST_EPOCH_NS
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Camera, Finding, Frame, Lidar, Pose, Scene, Trajectory
 
 LOOKS_LIKE = "KITTI odometry: sequences/NN/velodyne/N.bin, sequences/NN/calib.txt, poses/NN.txt"
@@ -41,7 +41,7 @@ NO_TR = (
 )
 
 
-def detect(path: Path) -> str | None:
+def detect(path: AnyPath) -> str | None:
     """Say why this is KITTI odometry, or one of its sequences; None if it is not."""
     if _is_sequence(path):
         return "it has velodyne/, and calib.txt or times.txt"
@@ -49,7 +49,7 @@ def detect(path: Path) -> str | None:
     return f"it holds the sequence {sequences[0].parent.name}/{sequences[0].name}" if sequences else None
 
 
-def open(path: Path, options: OpenOptions) -> Scene:
+def open(path: AnyPath, options: OpenOptions) -> Scene:
     """Open a sequence, or one of a dataset's.
 
     Poses from `options.poses` that are in rows of 12 numbers are those of camera 0, as the dataset's own are; of any
@@ -106,16 +106,16 @@ def open(path: Path, options: OpenOptions) -> Scene:
     )
 
 
-def _is_sequence(path: Path) -> bool:
+def _is_sequence(path: AnyPath) -> bool:
     return (path / "velodyne").is_dir() and any((path / name).is_file() for name in ("calib.txt", "times.txt"))
 
 
-def _sequences(path: Path) -> list[Path]:
+def _sequences(path: AnyPath) -> list[AnyPath]:
     folder = path if path.name == "sequences" else path / "sequences"
     return [place for place in folders_in(folder) if (place / "velodyne").is_dir()]
 
 
-def _read_times(path: Path, options: OpenOptions) -> tuple[list[int], list[str], tuple[Finding, ...]]:
+def _read_times(path: AnyPath, options: OpenOptions) -> tuple[list[int], list[str], tuple[Finding, ...]]:
     """Read nanoseconds since the sequence began, a line a frame; with notes and findings."""
     if not path.is_file():
         return [], ["there is no times.txt: frames have no timestamps"], ()
@@ -133,7 +133,11 @@ def _read_times(path: Path, options: OpenOptions) -> tuple[list[int], list[str],
 
 
 def _cameras(
-    sequence: Path, files: dict[int, Path], calibration: Calibration, camera_0_from_ego: Pose, options: OpenOptions
+    sequence: AnyPath,
+    files: dict[int, AnyPath],
+    calibration: Calibration,
+    camera_0_from_ego: Pose,
+    options: OpenOptions,
 ) -> tuple[list[CameraFiles[int]], list[str], list[Finding]]:
     """Return the selected cameras that have images, notes, and findings on those left out.
 
@@ -161,7 +165,7 @@ def _cameras(
 
 
 def _read_sequence_poses(
-    sequence: Path, files: dict[int, Path], stamps: dict[int, int], camera_0_from_ego: Pose, options: OpenOptions
+    sequence: AnyPath, files: dict[int, AnyPath], stamps: dict[int, int], camera_0_from_ego: Pose, options: OpenOptions
 ) -> tuple[dict[int, Pose], Trajectory | None, list[str], tuple[Finding, ...]]:
     """Return world_from_ego by the frame's number, and over time where the poses have times; notes; and findings."""
     given = options.poses
@@ -217,7 +221,7 @@ def _world_from_ego(table: PoseTable, row: int, camera_0_from_ego: Pose) -> Pose
     return camera_0_from_ego.inverse() @ pose @ camera_0_from_ego if table.kind == "KITTI" else pose
 
 
-def _trajectory_of(sequence: Path, times: list[int], poses: dict[int, Pose]) -> tuple[Trajectory | None, list[str]]:
+def _trajectory_of(sequence: AnyPath, times: list[int], poses: dict[int, Pose]) -> tuple[Trajectory | None, list[str]]:
     """Return the poses of the frames that have a time, over time, and notes; None where no frame has both."""
     timed = {number: pose for number, pose in poses.items() if number < len(times)}
     if not timed:

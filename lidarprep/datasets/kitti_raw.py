@@ -23,7 +23,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +37,7 @@ from lidarprep.datasets.selection import refuse_poses, select_part, selected, so
 from lidarprep.datasets.unread import unread_folders
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles import read_points
+from lidarprep.remote import AnyPath, prefetch
 from lidarprep.scene import Camera, CameraImage, Finding, Frame, GpsPose, Lidar, Pose, Scene, Trajectory
 
 LOOKS_LIKE = "KITTI raw: DATE_drive_NNNN_sync/velodyne_points/data/N.bin, with DATE/calib_velo_to_cam.txt above"
@@ -67,7 +67,7 @@ _TIME = re.compile(r"(19[7-9]\d|2[01]\d\d)-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9}
 _EXAMPLE_TIME = "2011-09-26 13:02:25.964389445"
 
 
-def detect(path: Path) -> str | None:
+def detect(path: AnyPath) -> str | None:
     """Say why this is a drive of KITTI raw, or a day of them; None if it is not."""
     if _is_drive(path):
         return "it has a folder velodyne_points/data/"
@@ -75,7 +75,7 @@ def detect(path: Path) -> str | None:
     return f"it holds the drive {drives[0].name}" if drives else None
 
 
-def open(path: Path, options: OpenOptions) -> Scene:
+def open(path: AnyPath, options: OpenOptions) -> Scene:
     """Open a drive, or one of a day's.
 
     Raises:
@@ -150,15 +150,15 @@ def open(path: Path, options: OpenOptions) -> Scene:
     )
 
 
-def _is_drive(path: Path) -> bool:
+def _is_drive(path: AnyPath) -> bool:
     return (path / "velodyne_points" / "data").is_dir()
 
 
-def _drives(path: Path) -> list[Path]:
+def _drives(path: AnyPath) -> list[AnyPath]:
     return [folder for folder in folders_in(path) if "_drive_" in folder.name and _is_drive(folder)]
 
 
-def _gaps(files: dict[int, Path], stamps: dict[int, int]) -> list[str]:
+def _gaps(files: dict[int, AnyPath], stamps: dict[int, int]) -> list[str]:
     """Return notes on sweeps that are missing, and on those without a time."""
     notes = []
     missing = sorted(stamps.keys() - files.keys())
@@ -170,7 +170,9 @@ def _gaps(files: dict[int, Path], stamps: dict[int, int]) -> list[str]:
     return notes
 
 
-def _image_series(drive: Path, day: Path, options: OpenOptions) -> tuple[list[ImageSeries], list[str], list[Finding]]:
+def _image_series(
+    drive: AnyPath, day: AnyPath, options: OpenOptions
+) -> tuple[list[ImageSeries], list[str], list[Finding]]:
     """Return the selected cameras that have images, notes, and findings on those left out."""
     known = [name for name in CAMERAS if (drive / name / "data").is_dir()]
     names = selected(known, options.cameras, "camera")
@@ -213,7 +215,7 @@ def _left_over(series: Sequence[ImageSeries], frames: Sequence[Frame]) -> list[s
     return notes
 
 
-def _read_times(path: Path) -> dict[int, int]:
+def _read_times(path: AnyPath) -> dict[int, int]:
     """Read a timestamps.txt: nanoseconds since the Unix epoch by the number of the file that they belong to.
 
     KITTI names no time zone; they are taken as UTC. A blank line is a file that is missing.
@@ -255,7 +257,7 @@ class Oxts:
         return GpsPose(latitude, longitude, (90.0 - math.degrees(yaw)) % 360.0)
 
 
-def _read_oxts(folder: Path, options: OpenOptions) -> tuple[Oxts | None, list[str]]:
+def _read_oxts(folder: AnyPath, options: OpenOptions) -> tuple[Oxts | None, list[str]]:
     """Read the rows of a drive's folder oxts/, and return them with notes; None where it has none."""
     files, notes = counted_files(folder / "data", ".txt")
     if not files:
@@ -266,7 +268,8 @@ def _read_oxts(folder: Path, options: OpenOptions) -> tuple[Oxts | None, list[st
         notes.append(f"{len(files) - len(timed)} oxts rows have no time; they are left out")
     if not timed:
         return None, [*notes, NO_ROWS]
-    rows = np.array([_read_row(files[number]) for number in timed])
+    with prefetch(files[number] for number in timed):
+        rows = np.array([_read_row(files[number]) for number in timed])
     latitude, longitude, altitude = rows.T[:3]
     scale = math.cos(math.radians(latitude[0]))
     east = scale * EARTH_RADIUS_M * np.radians(longitude)
@@ -297,7 +300,7 @@ def _in_radians(
     return np.radians(angles), [f"roll, pitch and yaw of the oxts rows are taken as degrees, {why}"]
 
 
-def _read_row(path: Path) -> list[float]:
+def _read_row(path: AnyPath) -> list[float]:
     """Read latitude, longitude, altitude, roll, pitch, yaw."""
     words = path.read_text(encoding="utf-8", errors="replace").split()
     try:

@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 
-from lidarprep.datasets.filenames import folders_in, visible
+from lidarprep.datasets.filenames import folders_in, path_below, visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import listed, select_part
 from lidarprep.datasets.unread import not_read
 from lidarprep.pointfiles import is_point_file
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Scene
 
 
@@ -67,13 +67,13 @@ LOOKS_LIKE = (
 SEARCHED = 100
 
 
-def detect(path: Path) -> str | None:
+def detect(path: AnyPath) -> str | None:
     """Say why this is an export of a labelling tool; None if it is not."""
     found = next(_exports(path, SEARCHED), None)
     return None if found is None else f"it is laid out as an export of {found[0].name}"
 
 
-def open(path: Path, options: OpenOptions) -> Scene:
+def open(path: AnyPath, options: OpenOptions) -> Scene:
     """Open the points of an export.
 
     Raises:
@@ -81,16 +81,16 @@ def open(path: Path, options: OpenOptions) -> Scene:
     """
     from lidarprep.datasets import folder  # here, since every path is looked at by `detect`
 
-    found = {points.relative_to(path).as_posix(): (tool, top, points) for tool, top, points in _exports(path, None)}
+    found = {path_below(points, path): (tool, top, points) for tool, top, points in _exports(path, None)}
     names = {name: points for name, (_, _, points) in found.items()}
     chosen = select_part(path, "dataset", names, options.scene, LOOKS_LIKE)
-    tool, top, _ = found[chosen.relative_to(path).as_posix()]
+    tool, top, _ = found[path_below(chosen, path)]
     scene = folder.open(chosen, replace(options, scene=None))
     others = [entry.name + ("/" if entry.is_dir() else "") for entry in visible(top) if entry not in chosen.parents]
     others = [name for name in others if name.rstrip("/") != chosen.name]
     finding = not_read(
         top,
-        f"an export of {tool.name}, of which only the points in {chosen.relative_to(path).as_posix()}/ are read: "
+        f"an export of {tool.name}, of which only the points in {path_below(chosen, path)}/ are read: "
         f"not {listed(others)}",
         "to have images and poses, too, lay it out as a toolkit folder: pointcloud/, poses/, cameras/",
         found=tool.name,
@@ -98,7 +98,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     return replace(scene, layout="labelling-export", findings=(finding, *scene.findings))
 
 
-def _exports(path: Path, searched: int | None) -> Iterator[tuple[Tool, Path, Path]]:
+def _exports(path: AnyPath, searched: int | None) -> Iterator[tuple[Tool, AnyPath, AnyPath]]:
     """Yield tool, folder and folder of points of each dataset: of the path, or of the folders searched in it."""
     if not path.is_dir():
         return
@@ -108,7 +108,7 @@ def _exports(path: Path, searched: int | None) -> Iterator[tuple[Tool, Path, Pat
                 yield tool, top, points
 
 
-def _points_of(tool: Tool, top: Path) -> list[Path]:
+def _points_of(tool: Tool, top: AnyPath) -> list[AnyPath]:
     places = folders_in(top / tool.points[:-2]) if tool.points.endswith("/*") else [top / tool.points]
     if not any(place.is_dir() for place in places) or any((top / name).exists() for name in tool.never):
         return []
@@ -117,7 +117,7 @@ def _points_of(tool: Tool, top: Path) -> list[Path]:
     return [place for place in places if place.is_dir() and _holds_clouds(place)]
 
 
-def _holds_clouds(place: Path) -> bool:
+def _holds_clouds(place: AnyPath) -> bool:
     """Return whether there are point files and none of KITTI's .bin."""
     names = [entry.name.lower() for entry in visible(place)]
     return any(map(is_point_file, names)) and not any(name.endswith(".bin") for name in names)

@@ -6,23 +6,25 @@ it points to a module or an object that offers what `Layout` says.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from os import PathLike, fspath
-from pathlib import Path
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from lidarprep.datasets.association import by_time
 from lidarprep.datasets.guess import Layout, guess, unread_recordings
 from lidarprep.datasets.image_sizes import with_image_sizes
-from lidarprep.datasets.options import OpenKeywords, OpenOptions
+from lidarprep.datasets.options import PATHS, OpenKeywords, OpenOptions
 from lidarprep.datasets.selection import select
 from lidarprep.errors import SceneError
+from lidarprep.remote import AnyPath, as_path
 from lidarprep.scene import Scene
+
+if TYPE_CHECKING:
+    from lidarprep.remote.options import AccessOptions
 
 ENTRY_POINTS = "lidarprep.layouts"
 
@@ -105,17 +107,21 @@ def installed_layouts() -> dict[str, Layout]:
 
 # ---- opening ---------------------------------------------------------------------------------------------------------
 
-# How a URL begins: pathlib makes s3:/bucket/key of s3://bucket/key.
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
-
-def open_scene(path: str | PathLike[str], *, layout: str | None = None, **options: Unpack[OpenKeywords]) -> Scene:
+def open_scene(
+    path: str | PathLike[str],
+    *,
+    layout: str | None = None,
+    access: AccessOptions | None = None,
+    **options: Unpack[OpenKeywords],
+) -> Scene:
     """Open a recording. No point is read before a frame is asked for its points.
 
     Args:
-        path: A folder or a file.
+        path: A folder or a file, on the disk or as a URL: s3://, gs://, az://, https://.
         layout: Its layout: "toolkit", "kitti-raw", "nuscenes", "mcap", "folder", … (all: `known_layouts()`); None:
             guess it.
+        access: How a store is reached: the recording's, and that of files which `options` name by URLs.
         options: What the recording doesn't say, by the names of the fields of `OpenOptions`: points_frame, poses,
             columns, scene, lidars, cameras, all_sweeps, image_tolerance, max_pose_gap, frame_order, invert_extrinsics,
             calibration, ego_frame, world_frame, pose_topic, poses_are, span, time_unit.
@@ -126,10 +132,13 @@ def open_scene(path: str | PathLike[str], *, layout: str | None = None, **option
     Raises:
         SceneError: There is nothing at the path, no known layout fits it, or it does not hang together.
         FormatError: A file that belongs to it is not what it claims to be.
+        RecipeError: It is a URL that is malformed, or of a scheme that nothing is read from.
+        StorageError: The store cannot be reached, or refuses.
         MissingExtraError: Reading it needs a library that is not installed.
     """
-    _refuse_url(fspath(path))
-    path, chosen = Path(path), OpenOptions(**cast(dict[str, Any], options))
+    given = cast(dict[str, Any], options)
+    beside = {name: as_path(given[name], access) for name in PATHS if given.get(name) is not None}
+    path, chosen = as_path(path, access), OpenOptions(**(given | beside))
     layouts = known_layouts()
     if layout is not None and layout not in layouts:
         raise SceneError(f"there is no layout {layout!r}; known are {', '.join(sorted(layouts))}")
@@ -140,7 +149,8 @@ def open_scene(path: str | PathLike[str], *, layout: str | None = None, **option
         scene = _open(path, name, layouts, chosen, is_guess=layout is None)
         on_purpose = layout is not None or chosen.poses is not None
         unread = unread_recordings(path, name, layouts, on_purpose=on_purpose)
-        scene = replace(scene, source=fspath(path), opened_with=chosen.of_points, findings=(*unread, *scene.findings))
+        findings = (*unread, *scene.findings)
+        scene = replace(scene, source=fspath(path), path=path, opened_with=chosen.of_points, findings=findings)
     except OSError as error:
         raise SceneError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
     scene = select(scene, chosen)
@@ -156,17 +166,7 @@ def open_scene(path: str | PathLike[str], *, layout: str | None = None, **option
     return replace(scene, notes=(f"opened as {name}: {reason}", *scene.notes))
 
 
-def _refuse_url(path: str) -> None:
-    scheme = _URL.match(path)
-    if scheme is None or Path(path).exists():
-        return
-    raise SceneError(
-        f"{path} is a URL: recordings are opened from the local disk only",
-        fix="Copy it to the disk first (aws s3 sync, gsutil rsync, azcopy), or mount it there, and give its path.",
-    )
-
-
-def _open(path: Path, name: str, layouts: Mapping[str, Layout], options: OpenOptions, *, is_guess: bool) -> Scene:
+def _open(path: AnyPath, name: str, layouts: Mapping[str, Layout], options: OpenOptions, *, is_guess: bool) -> Scene:
     """Open a recording; say in an error which layout it looks like, if it was opened as another."""
     try:
         return layouts[name].open(path, options)

@@ -26,7 +26,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import compress
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +50,7 @@ from lidarprep.datasets.unread import misnamed_file, unread_folders
 from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.pointfiles import bin_files, read_points
 from lidarprep.pointfiles.timestamps import in_unit
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Camera, CameraImage, Frame, Lidar, PointCloud, Pose, RadarPoints, Scene, Trajectory
 from lidarprep.scene.points import TimeUnit
 
@@ -69,18 +69,18 @@ POSITION_FIELDS = ("x", "y", "z")
 VELOCITY_FIELDS = ("vx_comp", "vy_comp")
 
 # One radar's part of a frame: its file, the pose of its frame in the frame's ego.
-_RadarPart = tuple[Path, Pose]
+_RadarPart = tuple[AnyPath, Pose]
 # One lidar's: its number, too, where there are several.
-_LidarPart = tuple[Path, Pose, int | None]
+_LidarPart = tuple[AnyPath, Pose, int | None]
 
 
-def detect(path: Path) -> str | None:
+def detect(path: AnyPath) -> str | None:
     """Say why this is a nuScenes dataset; None if it is not."""
     versions = _versions(path)
     return f"it holds nuScenes tables: {listed(list(map(_name, versions)))}" if versions else None
 
 
-def open(path: Path, options: OpenOptions) -> Scene:
+def open(path: AnyPath, options: OpenOptions) -> Scene:
     """Open one scene of a nuScenes dataset.
 
     Raises:
@@ -161,7 +161,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     )
 
 
-def _versions(path: Path) -> list[Path]:
+def _versions(path: AnyPath) -> list[AnyPath]:
     """Return the folders of tables: this one, or those in it."""
     if not path.is_dir():
         return []
@@ -170,16 +170,16 @@ def _versions(path: Path) -> list[Path]:
     return [folder for folder in visible(path) if VERSION_NAME.match(folder.name) and _has_tables(folder)]
 
 
-def _name(version: Path) -> str:
+def _name(version: AnyPath) -> str:
     return version.absolute().name  # of ".", too
 
 
-def _has_tables(folder: Path) -> bool:
+def _has_tables(folder: AnyPath) -> bool:
     # Two, since one may be missing, which is an error to report, and since other datasets have a scene.json, too.
     return sum((folder / f"{table}.json").is_file() for table in TABLES) >= 2
 
 
-def _find_scene(path: Path, asked: str | None) -> tuple[Path, Record, list[str]]:
+def _find_scene(path: AnyPath, asked: str | None) -> tuple[AnyPath, Record, list[str]]:
     """Return the folder of tables that has the scene, the scene's record, and notes on the choice."""
     versions = _versions(path)
     if not versions:
@@ -216,7 +216,7 @@ def _is_scene(record: Record, asked: str) -> bool:
     return same_number or asked in (record["name"], record["token"])
 
 
-def _table_bytes(version: Path) -> int:
+def _table_bytes(version: AnyPath) -> int:
     table = version / "sample_data.json"
     return table.stat().st_size if table.is_file() else 0
 
@@ -254,7 +254,7 @@ def read_frame(
 
 
 def _read_part(
-    path: Path, ego_from_lidar: Pose, device: int | None, columns: str | None, time_unit: TimeUnit | None
+    path: AnyPath, ego_from_lidar: Pose, device: int | None, columns: str | None, time_unit: TimeUnit | None
 ) -> PointCloud:
     if not path.is_file():
         raise FormatError(
@@ -333,7 +333,7 @@ def _nearest(
     times: Sequence[int],
     trajectory: Trajectory,
     options: OpenOptions,
-) -> tuple[dict[int, tuple[Path, Pose]], list[str]]:
+) -> tuple[dict[int, tuple[AnyPath, Pose]], list[str]]:
     """Return by the frame's index the nearest file in time, and the sensor's pose then in ego at the frame's time."""
     rows = nearest(times, [reading.timestamp for reading in readings], options.image_tolerance_ns)
     path = reread_trajectory(trajectory, options.poses_are)
@@ -374,7 +374,7 @@ def read_radars(parts: tuple[_RadarPart, ...]) -> RadarPoints:
     return RadarPoints(np.concatenate(positions), np.concatenate(velocities))
 
 
-def _read_radar(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _read_radar(path: AnyPath) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (N, 3) positions and (N, 3) velocities in the radar's frame."""
     from lidarprep.pointfiles import pcd  # here, since it brings the kernels
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from os import PathLike
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, cast, get_args, get_type_hints
 
 from lidarprep.errors import SceneError
+from lidarprep.remote import AnyPath, as_path
 from lidarprep.scene.points import TimeUnit
 from lidarprep.scene.span import Span
 
@@ -29,6 +29,9 @@ _OF_POINTS = (
     "poses_are",
     "time_unit",
 )
+
+# Options that name files.
+PATHS = ("poses", "calibration")
 
 # The longest tolerance or gap: some thirty years, far beyond any recording and well within int64 nanoseconds.
 LONGEST_S = 1e9
@@ -63,7 +66,7 @@ class OpenOptions:
         PointsFrame | None, Doc("Frame of reference of the points, where it is not the layout's own.", "ego|world")
     ] = None
     poses: Annotated[
-        Path | None,
+        AnyPath | None,
         Doc("Poses for a plain folder or a file, world from ego: KITTI rows, TUM rows, CSV or JSON.", "FILE"),
     ] = None
     columns: Annotated[
@@ -96,7 +99,7 @@ class OpenOptions:
         Doc("This camera's extrinsics are camera from ego: invert them. Repeatable.", "CAMERA"),
     ] = ()
     calibration: Annotated[
-        Path | None,
+        AnyPath | None,
         Doc("Poses and intrinsics of cameras, YAML or JSON, in place of the recording's own.", "FILE"),
     ] = None
     ego_frame: Annotated[str | None, Doc("The device's frame in a bag's transforms; else the usual ones.", "NAME")] = (
@@ -129,9 +132,9 @@ class OpenOptions:
     ] = ()
 
     def __post_init__(self) -> None:
-        for name in ("poses", "calibration"):
+        for name in PATHS:
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, Path(getattr(self, name)))
+                object.__setattr__(self, name, as_path(getattr(self, name)))
         if self.columns is not None:
             from lidarprep.pointfiles.columns import parse_columns  # here, since it brings NumPy
 

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
-from pathlib import Path
 
 from lidarprep.datasets.association import paired, unmatched
 from lidarprep.datasets.filenames import (
@@ -39,7 +38,8 @@ from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.poses import read_pose
 from lidarprep.datasets.selection import selected
 from lidarprep.errors import SceneError
-from lidarprep.pointfiles import is_point_file, point_chunks, read_points, takes_columns
+from lidarprep.pointfiles import is_point_file, point_chunks, point_sample, read_points, takes_columns
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Finding, Lidar, PointCloud, ReferenceFrame, Scene
 from lidarprep.scene.points import TimeUnit
 
@@ -51,11 +51,12 @@ EXTRINSICS = "extrinsics.json"
 class PointSource:
     """The files and readers of one frame's points."""
 
-    path: Path  # of several lidars the first one's
+    path: AnyPath  # of several lidars the first one's
     key: FrameKey  # that poses and images are matched by: the number in the file's name, or its time
     timestamp: int | None  # nanoseconds since the Unix epoch, where the file's name says it
     read_points: Callable[[], PointCloud]
     read_chunks: Callable[[], Iterator[PointCloud]] | None = None
+    read_sample: Callable[[], PointCloud] | None = None
     # The lidars and their files that it is put together from; empty where no lidars are named.
     sweeps: tuple[tuple[Lidar, PointSource], ...] = ()
 
@@ -65,7 +66,7 @@ class PointSource:
         return point_stem(self.path.name) or self.path.stem
 
     @property
-    def files(self) -> list[Path]:
+    def files(self) -> list[AnyPath]:
         """All files that its points are read from."""
         if not self.sweeps:
             return [self.path]
@@ -111,7 +112,7 @@ def _key_by_time(stem: str) -> FrameKey:
 
 
 def files_of(
-    folder: Path,
+    folder: AnyPath,
     points_frame: ReferenceFrame | None,
     columns: str | None,
     *,
@@ -132,7 +133,7 @@ def files_of(
 
 
 def sources_of(
-    paths: Sequence[Path], points_frame: ReferenceFrame, columns: str | None, unit: TimeUnit | None = None
+    paths: Sequence[AnyPath], points_frame: ReferenceFrame, columns: str | None, unit: TimeUnit | None = None
 ) -> PointSources:
     """Return point files, one a frame."""
     stems = [point_stem(path.name) or path.stem for path in paths]
@@ -152,6 +153,7 @@ def sources_of(
             time_of.get(path),
             partial(read_points, path, points_frame, columns, unit),
             point_chunks(path, points_frame),
+            point_sample(path, points_frame),
         )
         for key, path in files.items()
     )
@@ -169,7 +171,7 @@ def sources_of(
 _Group = list[tuple[Lidar, PointSource]]
 
 
-def has_lidars(path: Path) -> bool:
+def has_lidars(path: AnyPath) -> bool:
     """Return whether a folder has a folder lidars/ with a folder of point files in it."""
     folder = path / LIDARS
     return folder.is_dir() and any(
@@ -177,7 +179,7 @@ def has_lidars(path: Path) -> bool:
     )
 
 
-def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
+def lidar_sources(path: AnyPath, options: OpenOptions) -> PointSources:
     """Return the frames of the lidars in the folder lidars/, as far as their files tell.
 
     Raises:
@@ -218,7 +220,7 @@ def lidar_sources(path: Path, options: OpenOptions) -> PointSources:
     )
 
 
-def _lidar(folder: Path, index: int, points_frame: ReferenceFrame) -> Lidar:
+def _lidar(folder: AnyPath, index: int, points_frame: ReferenceFrame) -> Lidar:
     if points_frame == "world":
         return Lidar(folder.name, index)
     extrinsics = folder / EXTRINSICS
@@ -273,7 +275,7 @@ def _merged(group: _Group, *, several: bool) -> PointSource:
 
 
 def at_frame_times(
-    scene: Scene, sources: PointSources, options: OpenOptions, pose_files: Sequence[Path | None]
+    scene: Scene, sources: PointSources, options: OpenOptions, pose_files: Sequence[AnyPath | None]
 ) -> Scene:
     """Move the sweeps of several lidars to their frames' timestamps, if their names are times.
 
@@ -305,7 +307,7 @@ def at_frame_times(
     posed = [(row, path) for row, path in enumerate(pose_files) if path is not None]
     pose_sources = {path: source_file(path) for _, path in posed}
 
-    def moved_by(index: int) -> list[Path]:
+    def moved_by(index: int) -> list[AnyPath]:
         first = max(0, bisect_left(posed, index, key=itemgetter(0)) - 1)
         last = bisect_right(posed, index, key=itemgetter(0)) + 1
         return [path for _, path in posed[first:last]]

@@ -24,7 +24,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Literal, NoReturn
 
 import numpy as np
@@ -49,6 +48,7 @@ from lidarprep.datasets.poses import PoseTable, decimal_nanoseconds, pose_of, re
 from lidarprep.datasets.time_units import OTHER_UNIT, is_decimal, times_of
 from lidarprep.errors import FormatError, naming
 from lidarprep.pointfiles.timestamps import likely_unit
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Finding, Pose
 from lidarprep.scene.points import NANOSECONDS, UNIT_NAMES, TimeUnit
 
@@ -59,7 +59,7 @@ _HEADERLESS: dict[int, tuple[Literal["KITTI", "TUM"], list[str]]] = {
 }
 
 
-def read_poses(path: Path, options: OpenOptions | None = None) -> PoseTable:
+def read_poses(path: AnyPath, options: OpenOptions | None = None) -> PoseTable:
     """Read a file of poses.
 
     Args:
@@ -82,7 +82,7 @@ def read_poses(path: Path, options: OpenOptions | None = None) -> PoseTable:
     return table
 
 
-def _read(path: Path, unit: TimeUnit | None, angles: AngleUnit | None) -> PoseTable:
+def _read(path: AnyPath, unit: TimeUnit | None, angles: AngleUnit | None) -> PoseTable:
     if path.suffix.lower() == ".json":
         return _read_json(path, unit)
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
@@ -102,7 +102,7 @@ def _read(path: Path, unit: TimeUnit | None, angles: AngleUnit | None) -> PoseTa
     return table.poses("TUM") if kind == "TUM" else table.matrices()
 
 
-def _read_json(path: Path, unit: TimeUnit | None) -> PoseTable:
+def _read_json(path: AnyPath, unit: TimeUnit | None) -> PoseTable:
     value = read_json(path, (list, dict), "a list or an object of poses")
     names = list(value) if isinstance(value, dict) else None
     items = {f"entry {k}": item for k, item in enumerate(value)}
@@ -153,7 +153,7 @@ def _is_number(word: str) -> bool:
 
 
 def _table_with_header(
-    path: Path, header: str, header_line: int, numbered: dict[int, str], unit: TimeUnit | None
+    path: AnyPath, header: str, header_line: int, numbered: dict[int, str], unit: TimeUnit | None
 ) -> _Table:
     below = {n: line for n, line in numbered.items() if n > header_line}
     header = header.lstrip().removeprefix("#")
@@ -173,7 +173,7 @@ class _Table:
 
     def __init__(
         self,
-        path: Path,
+        path: AnyPath,
         header: list[str],
         header_place: str,
         rows: list[list[str]],

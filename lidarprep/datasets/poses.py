@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
-from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from lidarprep.datasets.unread import misnamed_file
 from lidarprep.errors import FormatError, SceneError, naming
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Camera, Finding, Pose, Trajectory
 from lidarprep.scene.camera import intrinsics_from_mapping
 from lidarprep.scene.pose import UNIT_TOLERANCE
@@ -24,7 +24,7 @@ PosesKind = Literal["KITTI", "TUM", "CSV", "JSON"]
 # ---- JSON ----------------------------------------------------------------------------------------------------------
 
 
-def read_json(path: Path, kind: type[Any] | tuple[type[Any], ...] = object, expected: str = "JSON") -> Any:
+def read_json(path: AnyPath, kind: type[Any] | tuple[type[Any], ...] = object, expected: str = "JSON") -> Any:
     """Read a JSON file.
 
     Raises:
@@ -40,7 +40,9 @@ def read_json(path: Path, kind: type[Any] | tuple[type[Any], ...] = object, expe
     return value
 
 
-def wrong_entry(path: Path, record: dict[str, Any], key: str, expected: str, place: str | None = None) -> FormatError:
+def wrong_entry(
+    path: AnyPath, record: dict[str, Any], key: str, expected: str, place: str | None = None
+) -> FormatError:
     """Return the error for a key of a JSON object that is missing, or has another value than expected."""
     if key not in record:
         return FormatError(path, place=place, found=f'no "{key}"', expected=expected)
@@ -53,7 +55,7 @@ def is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def numbers(path: Path, record: dict[str, Any], key: str, names: str, place: str | None = None) -> list[float]:
+def numbers(path: AnyPath, record: dict[str, Any], key: str, names: str, place: str | None = None) -> list[float]:
     """Return a list of numbers under a key of a JSON object, as many as there are names: "w, x, y, z".
 
     Raises:
@@ -73,7 +75,7 @@ class StampedPose:
     timestamp: int | float | None = None
 
 
-def pose_of(path: Path, value: Any, place: str | None = None) -> StampedPose:
+def pose_of(path: AnyPath, value: Any, place: str | None = None) -> StampedPose:
     """Read a pose from {"heading": [w, x, y, z], "position": [x, y, z]}, metres, and its "timestamp" if it has one.
 
     Raises:
@@ -94,12 +96,12 @@ def pose_of(path: Path, value: Any, place: str | None = None) -> StampedPose:
         return StampedPose(Pose.from_quaternion(heading, position), timestamp)
 
 
-def read_pose(path: Path) -> StampedPose:
+def read_pose(path: AnyPath) -> StampedPose:
     """Read a JSON file with one pose; see `pose_of`."""
     return pose_of(path, read_json(path))
 
 
-def read_camera(folder: Path, index: int, *needed: str) -> Camera:
+def read_camera(folder: AnyPath, index: int, *needed: str) -> Camera:
     """Read a camera of a folder: intrinsics.json, and extrinsics.json if that is among the needed files.
 
     A number of the intrinsics may be in a list of its own.
@@ -133,7 +135,7 @@ class PoseTable:
         FormatError: A number is not finite, or a quaternion is not unit.
     """
 
-    path: Path
+    path: AnyPath
     kind: PosesKind
     quaternions: NDArray[np.float64]  # (M, 4) w, x, y, z; norms within 1e-3 of 1 are normalised
     translations: NDArray[np.float64]  # (M, 3) metres
@@ -191,7 +193,7 @@ class PoseTable:
 
 
 def table_of_poses(
-    path: Path,
+    path: AnyPath,
     kind: PosesKind,
     poses: Sequence[Pose],
     timestamps: Sequence[int] | None = None,

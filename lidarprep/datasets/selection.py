@@ -10,12 +10,13 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 from lidarprep.datasets.options import OpenOptions, flag_of
 from lidarprep.datasets.pose_readings import READINGS, with_poses_read
 from lidarprep.errors import FormatError, SceneError
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Camera, CameraImage, Finding, Frame, Scene, Subject
 
 Read = TypeVar("Read")
@@ -79,7 +80,7 @@ def sound_cameras(
     return sound, findings
 
 
-def select_part(path: Path, what: str, known: Mapping[str, Path], asked: str | None, looks_like: str) -> Path:
+def select_part(path: AnyPath, what: str, known: Mapping[str, AnyPath], asked: str | None, looks_like: str) -> AnyPath:
     """Return the part of a recording that is asked for by name or number; None asks for the only one.
 
     Args:
@@ -138,7 +139,7 @@ def unused_options(options: OpenOptions, used: Sequence[str]) -> list[str]:
     return [f"without use for this layout, and so ignored: {', '.join(flags)}"] if flags else []
 
 
-def refuse_poses(path: Path, options: OpenOptions, what: str, fix: str = "Leave the poses file out.") -> None:
+def refuse_poses(path: AnyPath, options: OpenOptions, what: str, fix: str = "Leave the poses file out.") -> None:
     """Refuse a poses file for a recording that has its own; `what` is "a toolkit folder, which has its own poses".
 
     Raises:
@@ -148,7 +149,7 @@ def refuse_poses(path: Path, options: OpenOptions, what: str, fix: str = "Leave 
         raise SceneError(f"{path} is {what}; {options.poses} would not be read", fix=fix)
 
 
-def inside(root: Path, name: str, table: Path, place: str) -> Path:
+def inside(root: AnyPath, name: str, table: AnyPath, place: str) -> AnyPath:
     """Return the file that a table names, by its path below the recording's top folder.
 
     Raises:

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -50,6 +49,7 @@ from lidarprep.datasets.selection import listed, refuse_poses, sound_cameras, un
 from lidarprep.datasets.time_units import frame_times
 from lidarprep.datasets.unread import not_read, unread_folders
 from lidarprep.errors import FormatError, SceneError, naming
+from lidarprep.remote import AnyPath, prefetch
 from lidarprep.scene import Camera, Finding, Frame, RadarPoints, Scene, Subject
 
 LOOKS_LIKE = (
@@ -60,14 +60,14 @@ LOOKS_LIKE = (
 RADAR_COLUMNS = "x, y, z, dx, dy, dz, size"
 
 
-def detect(path: Path) -> str | None:
+def detect(path: AnyPath) -> str | None:
     """Say why this is a toolkit folder; None if it is not."""
     if (path / "pointcloud").is_dir():
         return "it has a folder pointcloud/"
     return "it has folders lidars/ and poses/" if (path / "poses").is_dir() and has_lidars(path) else None
 
 
-def open(path: Path, options: OpenOptions) -> Scene:
+def open(path: AnyPath, options: OpenOptions) -> Scene:
     """Open a toolkit folder.
 
     A frame whose pose is missing or damaged has none, and a camera without a sound calibration is left out; both are
@@ -100,6 +100,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
                 index=index,
                 read_points=source.read_points,
                 read_chunks=source.read_chunks,
+                read_sample=source.read_sample,
                 read_radar=partial(read_radar, radar[key]) if key in radar else None,
                 world_from_ego=pose,
                 timestamp=source.timestamp if timestamp is None else timestamp,
@@ -128,13 +129,13 @@ def open(path: Path, options: OpenOptions) -> Scene:
     return at_frame_times(scene, sources, options, posed.files)
 
 
-def _folders_read(path: Path, sources: PointSources) -> list[str]:
+def _folders_read(path: AnyPath, sources: PointSources) -> list[str]:
     """Return the names of the folders that are read: pointcloud/ or, where that holds no point file, lidars/."""
     clouds = [LIDARS] if sources.lidars else ["pointcloud"]
     return [*clouds, *([] if (path / clouds[0]).is_dir() else [LIDARS]), "poses", "cameras", "radar_points"]
 
 
-def _files(folder: Path, suffix: str, sources: PointSources) -> tuple[dict[FrameKey, Path], list[Finding]]:
+def _files(folder: AnyPath, suffix: str, sources: PointSources) -> tuple[dict[FrameKey, AnyPath], list[Finding]]:
     """Return the files with this suffix, by frame, and a finding if there are only others; none without a folder."""
     if not folder.is_dir():
         return {}, []
@@ -154,13 +155,13 @@ class _Poses:
     """The frames' poses, as far as they are known; what they were read from, and what was odd about it."""
 
     frames: FramePoses
-    files: Sequence[Path | None]  # one a frame; None where it has no pose
+    files: Sequence[AnyPath | None]  # one a frame; None where it has no pose
     findings: Sequence[Finding] = ()
     used_options: Sequence[str] = ()
 
 
 def _read_poses(
-    path: Path, frames: Mapping[FrameKey, PointSource], sources: PointSources, options: OpenOptions
+    path: AnyPath, frames: Mapping[FrameKey, PointSource], sources: PointSources, options: OpenOptions
 ) -> _Poses:
     """Read the poses of the folder poses/, or of the file that the user gives."""
     folder = path / "poses"
@@ -175,10 +176,11 @@ def _read_poses(
         return _Poses(matched, [options.poses] * len(frames), [*findings, *table.findings], used)
     stamped: dict[FrameKey, StampedPose] = {}
     damaged: list[FormatError] = []
-    for key in frames:
-        if key in found:
+    of_frames = {key: found[key] for key in frames if key in found}
+    with prefetch(of_frames.values()):
+        for key, file in of_frames.items():
             try:
-                stamped[key] = read_pose(found[key])
+                stamped[key] = read_pose(file)
             except FormatError as error:
                 damaged.append(error)
     if damaged and not stamped:  # no single file is at fault
@@ -208,7 +210,7 @@ def _read_poses(
 
 
 def _read_cameras(
-    folder: Path, sources: PointSources, options: OpenOptions
+    folder: AnyPath, sources: PointSources, options: OpenOptions
 ) -> tuple[list[CameraFiles[FrameKey]], list[Finding]]:
     """Return the cameras in the order of their names, each with its images; and findings on those left out."""
     if not folder.is_dir():
@@ -229,7 +231,11 @@ def _read_cameras(
 
 
 def _strays(
-    frames: Mapping[FrameKey, PointSource], folder: Path, files: Mapping[FrameKey, Path], *, complete: bool = False
+    frames: Mapping[FrameKey, PointSource],
+    folder: AnyPath,
+    files: Mapping[FrameKey, AnyPath],
+    *,
+    complete: bool = False,
 ) -> list[str]:
     """Return notes on the frames without a file in the folder, and on the files there that belong to no frame."""
     place = f"{folder.parent.name}/{folder.name}" if folder.parent.name == "cameras" else folder.name
@@ -239,7 +245,7 @@ def _strays(
     return [*notes, f"{place}: {extra} of {len(files)} files there belong to no frame"] if extra else notes
 
 
-def read_radar(path: Path) -> RadarPoints:
+def read_radar(path: AnyPath) -> RadarPoints:
     """Read a text file of radar returns, seven numbers a line parted by commas; blank lines don't count.
 
     Returns:

@@ -7,8 +7,9 @@ of what would have been read.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
+
+from lidarprep.remote import AnyPath
 
 
 class Undecoded(NamedTuple):
@@ -70,7 +71,7 @@ _MESSAGES = (
 )  # fmt: skip
 
 
-def undecoded_file(path: Path) -> Undecoded | None:
+def undecoded_file(path: AnyPath) -> Undecoded | None:
     """Say what a file is that holds points which are not decoded, by its name; None if it is no such file."""
     name = path.name.lower()
     suffix = max((suffix for suffix in _FILES if name.endswith(suffix) and name != suffix), key=len, default=None)

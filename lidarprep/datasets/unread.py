@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from os import PathLike, fspath
-from pathlib import Path
+from pathlib import PurePath
 
 from lidarprep.datasets.filenames import folders_in, visible_names
 from lidarprep.datasets.selection import listed
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Finding, Severity, Subject
 
 # From this share of common letters on, two names are taken for spellings of one: camera and cameras have 0.92, pose and
@@ -62,7 +63,7 @@ def _parts(name: str) -> tuple[str, list[int]]:
     return "".join(re.findall("[a-z]+", name.lower())), [int(digits) for digits in re.findall(r"\d+", name)]
 
 
-def unread_folders(place: Path, reads: Sequence[str], layout: str) -> tuple[list[Finding], list[str]]:
+def unread_folders(place: AnyPath, reads: Sequence[str], layout: str) -> tuple[list[Finding], list[str]]:
     """Find the folders in a recording's folder that its layout does not read.
 
     Args:
@@ -88,7 +89,7 @@ def unread_folders(place: Path, reads: Sequence[str], layout: str) -> tuple[list
     return findings, notes
 
 
-def _misnamed(place: Path, name: str, meant: str, layout: str, *, is_there: bool) -> Finding:
+def _misnamed(place: AnyPath, name: str, meant: str, layout: str, *, is_there: bool) -> Finding:
     if is_there:
         message = f"the folder {name}/ is not read: {layout} has {meant}/, which is there, too"
         return not_read(place / name, message, "move what belongs to the recording to the other one", severity="note")
@@ -114,10 +115,10 @@ def not_read(
     return Finding("folder-not-read", message, cure, severity, Subject("file", fspath(path)), found, expected)
 
 
-def misnamed_file(path: Path) -> str:
+def misnamed_file(path: AnyPath) -> str:
     """Say which file beside a missing one may be it: " (intrinsic.json is there: is that it?)"; "" if none may be."""
     if not path.parent.is_dir():
         return ""
-    names = [name for name in visible_names(path.parent) if Path(name).suffix == path.suffix]
-    found = [name for name in names if near_miss(Path(name).stem, [path.stem]) or name.lower() == path.name.lower()]
+    names = [name for name in visible_names(path.parent) if PurePath(name).suffix == path.suffix]
+    found = [name for name in names if near_miss(PurePath(name).stem, [path.stem]) or name.lower() == path.name.lower()]
     return f" ({found[0]} is there: is that it?)" if found else ""

@@ -33,6 +33,7 @@ from lidarprep.inspect._records import (
     LidarInspection,
     triple,
 )
+from lidarprep.inspect._sampling import rows_to_read, with_samples
 from lidarprep.recipe import DEFAULT_MAX_SPEED_M_S
 from lidarprep.scene import Scene
 from lidarprep.scene.finding import gravest_first
@@ -52,15 +53,19 @@ def inspect_scene(
     *,
     max_speed: float = DEFAULT_MAX_SPEED_M_S,
     level: Literal["full", "quick"] = "full",
+    every_frame: bool = False,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> Inspection:
-    """Read every frame of a recording, and check what looks odd. An unreadable frame is a finding.
+    """Read the frames of a recording, and check what looks odd. An unreadable frame is a finding.
+
+    Of a recording of more than 256 MB in a store, some frames are read, spread over it, and notes say which share.
 
     Args:
         scene: The recording.
         max_speed: Metres a second above which the device's speed is odd.
         level: "quick" leaves out the checks that read images.
-        on_frame: Called in this thread with (frames done, frames in all).
+        every_frame: Whether all frames are read wherever the recording lies.
+        on_frame: Called in this thread with (frames done, frames that are read).
 
     Raises:
         RecipeError: The level is another, or the speed is not above 0.
@@ -68,20 +73,23 @@ def inspect_scene(
         MissingExtraError: Reading it needs a library that is not installed.
     """
     options = CheckOptions(level=level, max_speed=max_speed)
-    figures = []
-    for row, read in enumerate(read_frames(scene)):
-        figures.append(read)
+    rows = list(range(len(scene))) if every_frame else rows_to_read(scene)
+    scene, sampling_notes = (scene, []) if every_frame else with_samples(scene, rows)
+    figures = [FrameFigures(is_read=False)] * len(scene)
+    for done, (row, read) in enumerate(zip(rows, read_frames(scene, rows), strict=True), start=1):
+        figures[row] = read
         if on_frame is not None:
-            on_frame(row + 1, len(scene))
-    if figures and all(one.error is not None for one in figures):
+            on_frame(done, len(rows))
+    bad = [figures[row] for row in rows if figures[row].error is not None]
+    if bad and len(bad) == len(rows):
         raise SceneError(
-            f"none of the {len(figures)} frames can be read; the first: {figures[0].error}"
-            if len(figures) > 1
-            else f"{figures[0].error}",
-            fix=figures[0].fix or "Write the file again, or open another; `lidarprep layouts` lists what is known.",
+            f"none of the {len(bad)} frames can be read; the first: {bad[0].error}"
+            if len(bad) > 1
+            else f"{bad[0].error}",
+            fix=bad[0].fix or "Write the file again, or open another; `lidarprep layouts` lists what is known.",
         )
     frames = [one.inspection(frame) for frame, one in zip(scene, figures, strict=True)]
-    samples = SceneSamples(scene)
+    samples = SceneSamples(scene, [scene[row] for row in rows])
     for frame, one in zip(scene, figures, strict=True):
         if one.sample is not None or one.error is not None:
             samples.add(frame, None if one.sample is None else Sample(frame, one.sample))
@@ -113,6 +121,7 @@ def inspect_scene(
         distance_m=_distance(frames),
         notes=[
             *scene.notes,
+            *sampling_notes,
             *dict.fromkeys(note for one in figures for note in one.notes),
             *([hint] if hint else []),
             *_dropped(frames),
@@ -121,8 +130,8 @@ def inspect_scene(
             [
                 *bad_frames([(frame.id, frame.error) for frame in frames if frame.error is not None]),
                 *empty_frames(
-                    [one.id for one in frames if one.points == one.not_finite + one.no_return and one.error is None],
-                    len(frames),
+                    [one.id for one in frames if one.is_read and one.points == one.not_finite + one.no_return],
+                    len(rows),
                 ),
                 *unknown_intensity_scale(samples.usual),
                 *findings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from lidarprep.checks import finite, thinned
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.inspect._records import FrameInspection, triple
+from lidarprep.remote import AnyPath, ReadAhead
 from lidarprep.scene import Frame, PointCloud, Pose, Scene
 
 # Frames that are read at once, each of which may hold as much memory as its points take.
@@ -45,6 +47,7 @@ def _in_world(positions: NDArray[np.floating], world_from_ego: Pose) -> NDArray[
 class FrameFigures:
     """Figures of one frame's points, gathered chunk by chunk."""
 
+    is_read: bool = True
     points: int = 0
     not_finite: int = 0
     no_return: int = 0
@@ -96,21 +99,31 @@ class FrameFigures:
             images=len(frame.images),
             position=None if frame.world_from_ego is None else triple(frame.world_from_ego.translation),
             error=self.error,
+            is_read=self.is_read and self.error is None,
         )
 
 
-def read_frames(scene: Scene) -> Iterator[FrameFigures]:
-    """Read the frames, READERS at once; yield their figures in order."""
-    sampled = {0, len(scene) // 2, len(scene) - 1}
+def read_frames(scene: Scene, rows: Sequence[int]) -> Iterator[FrameFigures]:
+    """Read the frames of these rows, READERS at once; yield their figures in order."""
+    sampled = {rows[place] for place in (0, len(rows) // 2, -1)} if rows else set()
     devices = [lidar.index for lidar in scene.lidars]
     waiting: deque[Future[FrameFigures]] = deque()
-    with ThreadPoolExecutor(READERS, "inspect") as pool:
-        for row, frame in enumerate(scene):
-            waiting.append(pool.submit(_read_frame, frame, devices, keep=row in sampled))
+    ahead = {str(row): _objects_of_points(scene[row]) for row in rows}
+    with closing(ReadAhead(ahead)), ThreadPoolExecutor(READERS, "inspect") as pool:
+        for row in rows:
+            waiting.append(pool.submit(_read_frame, scene[row], devices, keep=row in sampled))
             if len(waiting) > READERS:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _objects_of_points(frame: Frame) -> list[AnyPath]:
+    """Return the files that are read for a frame's points; of those that come in parts, none."""
+    if frame.read_chunks is not None or frame.read_sample is not None:
+        return []
+    images = {image.path for image in frame.images}
+    return [source.path for source in frame.sources if source.path is not None and source.path not in images]
 
 
 def _read_frame(frame: Frame, devices: Sequence[int], *, keep: bool) -> FrameFigures:

@@ -43,7 +43,9 @@ class FrameInspection:
         radar_points: Number of radar returns.
         images: Number of images.
         position: (x, y, z) of the device in the world, metres, or None.
-        error: Why it cannot be read, or None; then its figures are 0.
+        error: Why it cannot be read, or None.
+        is_read: Whether it was read: not all frames are of a large recording in a store. Else the figures of its points
+            are 0.
     """
 
     id: str
@@ -55,6 +57,7 @@ class FrameInspection:
     images: int
     position: Triple | None
     error: str | None = None
+    is_read: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Inspection:
         layout: Its layout.
         points_frame: The frame of reference of its points.
         frames: Its frames.
-        points: Number of points of all frames.
+        points: Number of points of all frames that are read.
         fields: Names of the columns that the points have.
         ignored_fields: Names of the fields that have no column.
         bounds: The extent of all finite points, in the frame of reference of the points; None if there are none.

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError, RecipeError
 from lidarprep.labels import kitti, nuscenes, openlabel, scale, tables
+from lidarprep.remote import AnyPath, as_path
 from lidarprep.scene import Cuboids, LabelledFrame, Labels, PointLabels, Scene
 from lidarprep.scene.labels import LabelsFrame
 
@@ -75,7 +75,7 @@ class LabelFile:
             selections: Rows of the scene's frames that a task's JSON may be of, where it is not of all: those that are
                 chosen, those that are labelled.
         """
-        files = _Files(Path(path), scene, frame, selections)
+        files = _Files(as_path(path), scene, frame, selections)
         return cls(aligned(files.labels(), scene, str(path)), files.digest.hexdigest())
 
 
@@ -83,7 +83,7 @@ class _Files:
     """Reads files, and digests what it has read."""
 
     def __init__(
-        self, path: Path, scene: Scene, frame: LabelsFrame | None, selections: Sequence[Sequence[int]]
+        self, path: AnyPath, scene: Scene, frame: LabelsFrame | None, selections: Sequence[Sequence[int]]
     ) -> None:
         self.path = path
         self.scene = scene
@@ -91,13 +91,17 @@ class _Files:
         self.selections = selections
         self.digest = hashlib.sha256()
 
-    def read(self, path: Path) -> bytes:
+    def read(self, path: AnyPath) -> bytes:
         try:
             content = path.read_bytes()
         except OSError as error:
             raise FormatError(path, found=f"cannot be read ({error.strerror or error})") from error
         self.digest.update(f"{path.name} {len(content)} ".encode() + content)
         return content
+
+    @staticmethod
+    def entries(folder: AnyPath) -> list[AnyPath]:
+        return sorted(folder.iterdir(), key=lambda path: path.name) if folder.is_dir() else []
 
     def labels(self) -> Labels:
         """Read the labels; those of Scale's JSON have the scene's frames already."""
@@ -106,7 +110,7 @@ class _Files:
             return self.of_file(path)
         if (path / "label_2").is_dir():
             return self.of_kitti(path)
-        for folder in (path, *sorted(path.glob("v1.0-*"))):
+        for folder in (path, *(one for one in self.entries(path) if one.name.startswith("v1.0-"))):
             if (folder / "sample_annotation.json").is_file():
                 names = ("category", "attribute", "instance", "sample", "sample_data", "sample_annotation")
                 return nuscenes.read_nuscenes({name: self.read(folder / f"{name}.json") for name in names}, str(folder))
@@ -118,7 +122,7 @@ class _Files:
             fix=f"Name a file, or a folder with one of {', '.join(_TABLES)}, label_2/ and calib/, or nuScenes' tables.",
         )
 
-    def of_file(self, path: Path) -> Labels:
+    def of_file(self, path: AnyPath) -> Labels:
         content = self.read(path)
         name = str(path)
         if path.suffix == ".json" and re.match(rb'\s*\{\s*"openlabel"', content):
@@ -153,8 +157,8 @@ class _Files:
         cuboids = scale.cuboids(listed, rows, str(self.path))
         return Labels(frames_of(self.scene), frame=self.frame or "attachment", cuboids=cuboids)
 
-    def of_kitti(self, path: Path) -> Labels:
-        files = sorted((path / "label_2").glob("*.txt"))
+    def of_kitti(self, path: AnyPath) -> Labels:
+        files = [file for file in self.entries(path / "label_2") if file.suffix == ".txt"]
         texts = {file.stem: self.read(file) for file in files}
         calibrations = {
             file.stem: self.read(path / "calib" / file.name) for file in files if (path / "calib" / file.name).is_file()
@@ -165,7 +169,7 @@ class _Files:
         self,
         objects: tuple[NDArray[np.uint32], NDArray[np.object_], NDArray[np.bool_]],
         labels: Labels,
-        folder: Path,
+        folder: AnyPath,
     ) -> PointLabels:
         values: list[NDArray[np.uint32] | None] = []
         for one in labels.frames:

@@ -11,17 +11,19 @@ from contextlib import contextmanager
 from functools import cache, partial
 from importlib import import_module
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, cast
 
 from lidarprep.errors import FormatError, StorageError, naming
+from lidarprep.remote import AnyPath, as_path
 from lidarprep.scene import PointCloud, ReferenceFrame
 from lidarprep.scene.points import TimeUnit
 
 # A format's module has `read(path, frame) -> PointCloud` and `write(path, cloud)`, which returns the names of the
 # columns that the format cannot hold exactly. If its files may be without the columns' names, its `read` also takes
 # `columns`, the user's own (see `columns.py`). If its files may be larger than memory, it also has
-# `read_chunks(path, frame)`: an iterator of clouds in file order, which together equal what `read` returns.
+# `read_chunks(path, frame)`: an iterator of clouds in file order, which together equal what `read` returns; and
+# `read_sample(path, frame)`: some of the points.
 
 # Suffixes, and the modules that read them. The longest suffix that fits wins: .pcd.bin is not .bin.
 POINT_FORMATS: dict[str, str] = {
@@ -68,7 +70,7 @@ def point_suffix(path: str | PathLike[str], *, named: bool = False) -> str | Non
         path: The file.
         named: Whether the user named this very file; then .txt is a point file's suffix too.
     """
-    return suffix_of_name(Path(path).name, named=named)
+    return suffix_of_name(PurePath(path).name, named=named)
 
 
 def suffix_of_name(name: str, *, named: bool = False) -> str | None:
@@ -112,7 +114,7 @@ def read_points(
         FormatError: The suffix is unknown, the file cannot be opened, or its content is not of its format.
         SceneError: `columns` makes no sense; in that unit the times are beyond int64 nanoseconds.
     """
-    path = Path(path)
+    path = as_path(path)
     with _reading(path):
         named = (columns,) if columns is not None and takes_columns(path) else ()
         cloud = cast(PointCloud, _format_of(path).read(path, frame, *named))
@@ -135,18 +137,33 @@ def point_chunks(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Ca
         A function that reads the file from the start at each call. Its chunks have the same columns, and together
         equal `read_points`, with the same errors. None if the file should be read at once, or does not exist.
     """
-    path = path if isinstance(path, Path) else Path(path)
+    path = as_path(path)
+    return partial(_read_chunks, path, frame) if _comes_in_chunks(path) else None
+
+
+def point_sample(path: str | PathLike[str], frame: ReferenceFrame = "ego") -> Callable[[], PointCloud] | None:
+    """Return what reads some of the points of a large file, spread over it, with `path` and `frame` as `point_chunks`.
+
+    None if the file should be read at once, or does not exist.
+    """
+    path = as_path(path)
+    return partial(_read_sample, path, frame) if _comes_in_chunks(path) else None
+
+
+def _comes_in_chunks(path: AnyPath) -> bool:
     suffix = suffix_of_name(path.name)
-    if suffix not in CHUNKED_ABOVE:
-        return None
     try:
-        large = path.stat().st_size > CHUNKED_ABOVE[suffix]
+        return suffix in CHUNKED_ABOVE and path.stat().st_size > CHUNKED_ABOVE[suffix]
     except OSError:
-        return None
-    return partial(_read_chunks, path, frame) if large else None
+        return False
 
 
-def _read_chunks(path: Path, frame: ReferenceFrame) -> Iterator[PointCloud]:
+def _read_sample(path: AnyPath, frame: ReferenceFrame) -> PointCloud:
+    with _reading(path):
+        return cast(PointCloud, _format_of(path).read_sample(path, frame))
+
+
+def _read_chunks(path: AnyPath, frame: ReferenceFrame) -> Iterator[PointCloud]:
     with _reading(path):
         yield from _format_of(path).read_chunks(path, frame)
 
@@ -169,14 +186,14 @@ def write_points(path: str | PathLike[str], cloud: PointCloud) -> tuple[str, ...
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: AnyPath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise FormatError(path, found=f"the file cannot be read ({error.strerror or error})") from error
 
 
-def _format_of(path: Path) -> Any:
+def _format_of(path: AnyPath) -> Any:
     suffix = point_suffix(path, named=True)
     if suffix is None:
         raise FormatError(path, found="not the name of a point file", expected=" ".join(sorted(POINT_FORMATS)))

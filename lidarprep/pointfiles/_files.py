@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,19 +12,20 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lidarprep.errors import FormatError
+from lidarprep.remote import AnyPath
 from lidarprep.scene import PointCloud
 
 
-def read_from(stream: FileIO, start: int) -> bytes:
+def read_from(stream: BinaryIO, start: int) -> bytes:
     """Read a file from an offset on, unbuffered.
 
     The body gets an allocation of its own: NumPy copies numbers fastest from aligned addresses.
     """
     stream.seek(start)
-    return stream.readall()
+    return stream.read()
 
 
-def check_trailing(path: Path, trailing: bytes, promised: str) -> None:
+def check_trailing(path: AnyPath, trailing: bytes, promised: str) -> None:
     """Accept zeros and white space after the data, which pad a file to a block's size.
 
     `promised` is the header's claim: "100 points of 16 bytes".
@@ -43,7 +43,7 @@ def check_trailing(path: Path, trailing: bytes, promised: str) -> None:
         )
 
 
-def check_body(path: Path, body: bytes, header_bytes: int, size: int, promise: str) -> None:
+def check_body(path: AnyPath, body: bytes, header_bytes: int, size: int, promise: str) -> None:
     """Check that `size` bytes, which the header promises, follow it, and then nothing but padding.
 
     Raises:
@@ -55,7 +55,7 @@ def check_body(path: Path, body: bytes, header_bytes: int, size: int, promise: s
     check_trailing(path, body[size:], promise)
 
 
-def cut_short(path: Path, at: int, expected: str, found: str = "the file ends here") -> FormatError:
+def cut_short(path: AnyPath, at: int, expected: str, found: str = "the file ends here") -> FormatError:
     """Return the error of a file that ends at byte `at`, before its content does."""
     fix = "The file was cut while it was copied or written: get it again."
     return FormatError(path, place=f"byte {at}", found=found, expected=expected, fix=fix)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import calendar
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles._files import cut_short
 from lidarprep.pointfiles.timestamps import ADJUSTED_BY_S
+from lidarprep.remote import AnyPath
 
 # Bytes of the header of each minor version, and of a variable length record's own header.
 HEADER_BYTES = (227, 227, 227, 235, 375, 393)
@@ -106,7 +106,7 @@ class LasHeader:
         return (*names, *(("nir",) if "nir" in fields else ()), *(_WAVE_PARTS if "wave_packet" in fields else ()))
 
 
-def read_header(path: Path, stream: BinaryIO) -> LasHeader:
+def read_header(path: AnyPath, stream: BinaryIO) -> LasHeader:
     """Read the header of a LAS or LAZ file.
 
     Raises:
@@ -118,7 +118,7 @@ def read_header(path: Path, stream: BinaryIO) -> LasHeader:
 
 
 class _HeaderReader:
-    def __init__(self, path: Path, size: int, head: bytes) -> None:
+    def __init__(self, path: AnyPath, size: int, head: bytes) -> None:
         self.path = path
         self.size = size
         self.head = head

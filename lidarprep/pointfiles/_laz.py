@@ -9,10 +9,10 @@ with.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from itertools import accumulate
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from lidarprep.errors import FormatError, MissingExtraError
 from lidarprep.pointfiles._files import cut_short
 from lidarprep.pointfiles._las_header import LasHeader
+from lidarprep.remote import AnyPath
+from lidarprep.remote.ranges import Range, open_ranges
 
 try:
     import lazrs
@@ -49,6 +51,14 @@ _PARTS: dict[int, tuple[int | None, int | None]] = {
 }
 
 
+class Chunk(NamedTuple):
+    """Points that are compressed together: where in the file, in how many bytes, and how many points."""
+
+    start: int
+    size: int
+    points: int
+
+
 class LazRecords:
     """The decoded records of a LAZ file, in order; `path` names it in errors.
 
@@ -58,9 +68,10 @@ class LazRecords:
         FormatError: The chunks do not fit the file, or hold fewer points than the header promises.
     """
 
-    def __init__(self, path: Path, stream: BinaryIO, header: LasHeader, *, scan: bool = False) -> None:
+    def __init__(self, path: AnyPath, stream: BinaryIO, header: LasHeader, *, scan: bool = False) -> None:
         self.path = path
         self.header = header
+        self.chunks: list[Chunk] = []
         if header.count == 0:
             return
         record = header.laz_record or b""
@@ -75,7 +86,9 @@ class LazRecords:
             with self._one_error():
                 self.decoder = lazrs.LasZipDecompressor(stream, record)
             return
-        self._check_chunks(stream, record, layers)
+        self.record = record
+        self.chunks = self._chosen(self._read_chunks(stream, record))
+        self._check_sizes(self.chunks, layers)
         stream.seek(header.data_begins)
         with self._one_error():
             self.decoder = lazrs.ParLasZipDecompressor(stream, record, _selection(header, scan=scan))
@@ -118,8 +131,12 @@ class LazRecords:
             )
         return layers
 
-    def _check_chunks(self, stream: BinaryIO, record: bytes, layers: int) -> None:
-        """Check the table of chunks, and the beginning of each, against the file."""
+    def _chosen(self, chunks: list[Chunk]) -> list[Chunk]:
+        """Return the chunks that are decoded: all."""
+        return chunks
+
+    def _read_chunks(self, stream: BinaryIO, record: bytes) -> list[Chunk]:
+        """Read the table of chunks, and check it against the file."""
         header, size = self.header, stream.seek(0, 2)
         begins = header.data_begins + 8
         table_at = self._number(stream, header.data_begins, "<q", size)
@@ -137,19 +154,27 @@ class LazRecords:
         promised = sum(count for count, _ in table)
         if promised < header.count or sum(length for _, length in table) > table_at - begins:
             self._fail("the table of chunks", f"room for {promised} points", f"{header.count} in the bytes before it")
-        at = begins
-        for count, length in table:
-            # lazrs allocates a whole chunk, however few points the last one has.
-            if not self._believable(count * least, length) or length < least:
-                self._fail(f"byte {at}", f"a chunk of {count} points in {length} bytes", "more bytes")
-            if layers:
-                stream.seek(at + least + 4)
-                sizes = stream.read(4 * layers)
-                if len(sizes) < 4 * layers or sum(struct.unpack(f"<{layers}I", sizes)) > length - least - len(sizes):
-                    self._fail(f"byte {at + least + 4}", "layers that reach beyond their chunk", f"{length} bytes")
-            at += length
         if not self._believable(header.count * least, size):
             self._fail_count(size)
+        places = accumulate((length for _, length in table), initial=begins)
+        return [Chunk(at, length, count) for at, (count, length) in zip(places, table, strict=False)]
+
+    def _check_sizes(self, chunks: Sequence[Chunk], layers: int) -> None:
+        """Check what chunks promise to hold, before lazrs allocates it."""
+        least = self.header.records.itemsize
+        for chunk in chunks:
+            # lazrs allocates a whole chunk, however few points the last one has.
+            if not self._believable(chunk.points * least, chunk.size) or chunk.size < least:
+                self._fail(
+                    f"byte {chunk.start}", f"a chunk of {chunk.points} points in {chunk.size} bytes", "more bytes"
+                )
+        if not layers:
+            return
+        of_layers = [Range(chunk.start + least + 4, 4 * layers) for chunk in chunks]
+        for chunk, place, view in zip(chunks, of_layers, open_ranges(self.path).views(of_layers), strict=True):
+            sizes = view(*place)
+            if len(sizes) < place.size or sum(struct.unpack(f"<{layers}I", sizes)) > chunk.size - least - len(sizes):
+                self._fail(f"byte {place.start}", "layers that reach beyond their chunk", f"{chunk.size} bytes")
 
     @staticmethod
     def _believable(record_bytes: int, compressed_bytes: int) -> bool:
@@ -185,6 +210,44 @@ class LazRecords:
 
     def _fail(self, place: str, found: str, expected: str) -> NoReturn:
         raise FormatError(self.path, place=place, found=found, expected=expected)
+
+
+class LazSample(LazRecords):
+    """The records of a few chunks, spread over a file; of a file without chunks, its first ones.
+
+    Args:
+        path, stream, header: As of `LazRecords`.
+        most_bytes: What the chunks may take in the file, but at least one is taken.
+    """
+
+    def __init__(self, path: AnyPath, stream: BinaryIO, header: LasHeader, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        super().__init__(path, stream, header)
+        points = sum(chunk.points for chunk in self.chunks) if self.chunks else most_bytes // header.records.itemsize
+        self.count = min(header.count, points)
+
+    def _chosen(self, chunks: list[Chunk]) -> list[Chunk]:
+        whole = chunks[:-1] or chunks  # the last one may hold fewer points than the table says
+        mean = sum(chunk.size for chunk in whole) / len(whole)
+        return [whole[row] for row in spread(len(whole), max(1, int(self._most_bytes / mean)))]
+
+    def blocks(self, count: int) -> Iterator[NDArray[np.void]]:
+        """Yield the records of each chunk."""
+        if not self.chunks:
+            yield from super().blocks(count)
+            return
+        ranges = [Range(chunk.start, chunk.size) for chunk in self.chunks]
+        for chunk, place, view in zip(self.chunks, ranges, open_ranges(self.path).views(ranges), strict=True):
+            block = np.empty(min(chunk.points, count), dtype=self.header.records)
+            with self._one_error():
+                table = [(len(block), chunk.size)]
+                lazrs.decompress_points_with_chunk_table(view(*place), self.record, block.view(np.uint8), table)
+            yield block
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Return at most so many of `count` numbers from 0, evenly spread, from the first to the last."""
+    return [0] if most == 1 else np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int)).tolist()
 
 
 def _selection(header: LasHeader, *, scan: bool) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from lidarprep.errors import FormatError
 from lidarprep.kernels import numeric_text as kernels
 from lidarprep.pointfiles.fields import is_time, plain_name
+from lidarprep.remote import AnyPath
 
 BLANKS = " "
 
@@ -40,7 +40,7 @@ class Column:
 
 
 def read_columns(
-    path: Path, text: bytes, start: int, columns: Sequence[Column], separator: str
+    path: AnyPath, text: bytes, start: int, columns: Sequence[Column], separator: str
 ) -> list[NDArray[Any] | None]:
     """Read the rows of `text` (all of the file) from `start` to its end as columns.
 
@@ -63,7 +63,7 @@ def read_columns(
 
 
 def read_promised(
-    path: Path,
+    path: AnyPath,
     text: bytes,
     start: int,
     columns: Sequence[Column],
@@ -162,7 +162,7 @@ def line_of(text: bytes, offset: int) -> int:
 
 
 def _read(
-    path: Path, text: bytes, start: int, columns: Sequence[Column], rows: int, separator: str, *, grow: bool = False
+    path: AnyPath, text: bytes, start: int, columns: Sequence[Column], rows: int, separator: str, *, grow: bool = False
 ) -> tuple[NDArray[np.void], NDArray[np.bool_], int]:
     """Return up to `rows` records, or with `grow` all; which columns are not whole; the offset behind."""
     kept = [(str(k), "<i8" if c.type in (WHOLE, FLAG) else c.type) for k, c in enumerate(columns) if c.type is not None]
@@ -213,7 +213,7 @@ def _fields(columns: Sequence[Column], dtype: np.dtype[np.void]) -> tuple[NDArra
 
 
 def _refuse(
-    path: Path, text: bytes, status: int, at: int, columns: Sequence[Column], field: int, separator: str
+    path: AnyPath, text: bytes, status: int, at: int, columns: Sequence[Column], field: int, separator: str
 ) -> NoReturn:
     line = line_of(text, at)
     if status in (kernels.TOO_FEW_VALUES, kernels.TOO_MANY_VALUES):

@@ -17,6 +17,7 @@ from lidarprep.pointfiles._files import appearing_whole, cast, scalar_columns
 from lidarprep.pointfiles.columns import NamedColumn, cloud_from_columns, columns_option, parse_columns
 from lidarprep.pointfiles.fields import cloud_from_fields
 from lidarprep.pointfiles.row_layout import WIDTHS, is_absurd, row_width
+from lidarprep.remote import AnyPath
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 KITTI_COLUMNS = ("x", "y", "z", "intensity")
@@ -37,7 +38,7 @@ _VALUES = "x,y,z,intensity,_"
 _TEXT = frozenset(b"\t\n\r" + bytes(range(0x20, 0x7F)))
 
 
-def read(path: Path, frame: ReferenceFrame = "ego", columns: str | None = None) -> PointCloud:
+def read(path: AnyPath, frame: ReferenceFrame = "ego", columns: str | None = None) -> PointCloud:
     """Read a .pcd.bin as nuScenes' rows of five, any other .bin as KITTI's rows of four, or as rows of named columns.
 
     Returns:
@@ -51,7 +52,7 @@ def read(path: Path, frame: ReferenceFrame = "ego", columns: str | None = None) 
     return _read(path, _columns_of(path), frame, columns)
 
 
-def read_nuscenes(path: Path, frame: ReferenceFrame = "ego", columns: str | None = None) -> PointCloud:
+def read_nuscenes(path: AnyPath, frame: ReferenceFrame = "ego", columns: str | None = None) -> PointCloud:
     """Read nuScenes' rows of five, whatever the file's name; as `read`."""
     return _read(path, NUSCENES_COLUMNS, frame, columns)
 
@@ -75,11 +76,11 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     return tuple(name for name in ("positions", *cloud.columns) if name in rounded or name not in ("positions", *names))
 
 
-def _columns_of(path: Path) -> tuple[str, ...]:
+def _columns_of(path: AnyPath) -> tuple[str, ...]:
     return NUSCENES_COLUMNS if path.name.lower().endswith(".pcd.bin") else KITTI_COLUMNS
 
 
-def _read(path: Path, names: tuple[str, ...], frame: ReferenceFrame, columns: str | None) -> PointCloud:
+def _read(path: AnyPath, names: tuple[str, ...], frame: ReferenceFrame, columns: str | None) -> PointCloud:
     content = path.read_bytes()
     if columns is not None:
         return _named_cloud(path, content, parse_columns(columns), frame)
@@ -88,7 +89,7 @@ def _read(path: Path, names: tuple[str, ...], frame: ReferenceFrame, columns: st
     return cloud_from_fields(path, {name: rows[:, k] for k, name in enumerate(names)}, frame)
 
 
-def _named_cloud(path: Path, content: bytes, columns: tuple[NamedColumn, ...], frame: ReferenceFrame) -> PointCloud:
+def _named_cloud(path: AnyPath, content: bytes, columns: tuple[NamedColumn, ...], frame: ReferenceFrame) -> PointCloud:
     dtype = np.dtype([(str(k), column.type or "<f4") for k, column in enumerate(columns)])
     if not content or len(content) % dtype.itemsize:
         raise _cut(
@@ -98,7 +99,7 @@ def _named_cloud(path: Path, content: bytes, columns: tuple[NamedColumn, ...], f
     return cloud_from_columns(path, columns, [rows[str(k)] for k in range(len(columns))], frame)
 
 
-def _cut(path: Path, size: int, rows: str, row: int, fix: str) -> FormatError:
+def _cut(path: AnyPath, size: int, rows: str, row: int, fix: str) -> FormatError:
     return FormatError(
         path,
         place=f"byte {size - size % row}",
@@ -111,7 +112,7 @@ def _cut(path: Path, size: int, rows: str, row: int, fix: str) -> FormatError:
 # ---- telling what the rows are -------------------------------------------------------------------------------------
 
 
-def _check_layout(path: Path, content: bytes, names: tuple[str, ...]) -> None:
+def _check_layout(path: AnyPath, content: bytes, names: tuple[str, ...]) -> None:
     """Check that the numbers can be rows of float32 of these names.
 
     Raises:

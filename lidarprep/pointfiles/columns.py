@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.pointfiles.fields import FIELD_NAMES, cloud_from_fields, is_known
+from lidarprep.remote import AnyPath
 from lidarprep.scene import PointCloud, ReferenceFrame
 from lidarprep.scene.finding import opening_option
 
@@ -83,7 +83,7 @@ def columns_option(columns: str) -> str:
     return str(opening_option("--columns", columns, "columns", f"'{columns}'"))
 
 
-def refuse_types(path: Path, columns: Sequence[NamedColumn], what: str) -> None:
+def refuse_types(path: AnyPath, columns: Sequence[NamedColumn], what: str) -> None:
     """Refuse types of columns where the file itself states them.
 
     Raises:
@@ -99,7 +99,7 @@ def refuse_types(path: Path, columns: Sequence[NamedColumn], what: str) -> None:
 
 
 def cloud_from_columns(
-    path: Path,
+    path: AnyPath,
     columns: Sequence[NamedColumn],
     values: Sequence[NDArray[Any] | None],
     frame: ReferenceFrame,
@@ -124,7 +124,7 @@ def cloud_from_columns(
     return cloud
 
 
-def _unfit(path: Path, place: int, name: str) -> FormatError:
+def _unfit(path: AnyPath, place: int, name: str) -> FormatError:
     return FormatError(
         path,
         place=f"column {place}",

@@ -36,6 +36,7 @@ from lidarprep.pointfiles.columns import (
     refuse_types,
 )
 from lidarprep.pointfiles.fields import cloud_from_fields, is_known, time_name
+from lidarprep.remote import AnyPath
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 # The columns of rows without a header, by their count.
@@ -72,7 +73,7 @@ _ROWS_AT_ONCE = 1 << 14
 _NORMAL_TOLERANCE = 0.01
 
 
-def read(path: Path, frame: ReferenceFrame = "ego", columns: str | None = None) -> PointCloud:
+def read(path: AnyPath, frame: ReferenceFrame = "ego", columns: str | None = None) -> PointCloud:
     """Read delimited text; numbers are read exactly, and empty values become NaN.
 
     `columns` names the columns in place of the file.
@@ -148,7 +149,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     return (*lost, *rounded)
 
 
-def _chosen(path: Path, text: bytes, dialect: _Dialect, named: tuple[NamedColumn, ...]) -> list[Column]:
+def _chosen(path: AnyPath, text: bytes, dialect: _Dialect, named: tuple[NamedColumn, ...]) -> list[Column]:
     """Return the columns that the user named, which have to be as many as the first row has values."""
     refuse_types(path, named, "text, which states its numbers")
     values = dialect.first
@@ -168,7 +169,7 @@ def _chosen(path: Path, text: bytes, dialect: _Dialect, named: tuple[NamedColumn
     return columns + [Column("", None)] * trailing
 
 
-def _named(path: Path, text: bytes, dialect: _Dialect) -> list[Column]:
+def _named(path: AnyPath, text: bytes, dialect: _Dialect) -> list[Column]:
     """Return the columns under a header."""
     columns = []
     names = dialect.names or []
@@ -210,7 +211,7 @@ def _type_of(first: bytes) -> str | None:
     return "<f8" if not first or NUMBER.fullmatch(first) else None
 
 
-def _bare(path: Path, text: bytes, dialect: _Dialect) -> list[Column]:
+def _bare(path: AnyPath, text: bytes, dialect: _Dialect) -> list[Column]:
     """Return the columns of a file without a header, by their number."""
     values = dialect.first
     trailing = 1 if values and not values[-1] else 0
@@ -247,7 +248,7 @@ def _are_channels(values: NDArray[Any]) -> bool:
     return bool(((values >= 0) & (values <= 255) & (values == np.floor(values))).all())
 
 
-def _check_colour(path: Path, fields: dict[str, NDArray[Any]]) -> None:
+def _check_colour(path: AnyPath, fields: dict[str, NDArray[Any]]) -> None:
     """Check that the last three columns of a file without a header look like colours."""
     for name in ("red", "green", "blue"):
         values = fields.get(name)
@@ -287,7 +288,7 @@ class _Dialect:
     separator: str
 
 
-def _check_encoding(path: Path, text: bytes) -> None:
+def _check_encoding(path: AnyPath, text: bytes) -> None:
     """Refuse an empty file, UTF-16 and binary data."""
     if not text:
         raise FormatError(path, found="an empty file", expected="a header or rows of numbers")
@@ -302,7 +303,7 @@ def _check_encoding(path: Path, text: bytes) -> None:
         )
 
 
-def _sniff(path: Path, text: bytes) -> _Dialect:
+def _sniff(path: AnyPath, text: bytes) -> _Dialect:
     """Skip comments, a header and a count up to the first row."""
     at = 3 if text.startswith(b"\xef\xbb\xbf") else 0
     names: list[str] | None = None
@@ -338,7 +339,7 @@ def _sniff(path: Path, text: bytes) -> _Dialect:
     return _Dialect(names, promised, len(text), [], BLANKS)
 
 
-def _line(path: Path, text: bytes, at: int) -> tuple[bytes, int]:
+def _line(path: AnyPath, text: bytes, at: int) -> tuple[bytes, int]:
     """Return the line at an offset, and the offset of the next."""
     found = re.compile(rb"[^\r\n]*").match(text, at)
     end = found.end() if found else at
@@ -359,7 +360,7 @@ def _rows_are_wider(text: bytes, at: int) -> bool:
     return len(re.split(rb"[;,\s]+", line.strip())) > 1
 
 
-def _separator(path: Path, text: bytes, at: int, line: bytes) -> str:
+def _separator(path: AnyPath, text: bytes, at: int, line: bytes) -> str:
     """Return the separator of a line."""
     bare = re.sub(rb'"(""|[^"])*"', b"0", line)
     parts = [part for part in re.split(rb"[;\s]+", bare) if part]
@@ -415,7 +416,7 @@ def _plain_name(name: str) -> tuple[str, str]:
     return (name.lower() if name.lower() in ("x", "y", "z") else name), unit
 
 
-def _fail_row(path: Path, text: bytes, at: int, line: bytes) -> NoReturn:
+def _fail_row(path: AnyPath, text: bytes, at: int, line: bytes) -> NoReturn:
     """Refuse a row that without a header has no known columns."""
     values = len(re.split(rb"[;,\s]+", line.strip()))
     shown = line[:60].decode("ascii", "replace")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError
 from lidarprep.pointfiles.timestamps import FILLED_TIMES, guessed_unit, to_nanoseconds
+from lidarprep.remote import AnyPath
 from lidarprep.scene import PointCloud, ReferenceFrame
 from lidarprep.scene.points import NANOSECONDS, TimeUnit
 
@@ -50,7 +50,7 @@ FIELD_NAMES: dict[str, tuple[str, ...]] = {
 
 
 def cloud_from_fields(
-    path: Path,
+    path: AnyPath,
     fields: Mapping[str, NDArray[Any]],
     frame: ReferenceFrame = "ego",
     *,
@@ -146,7 +146,7 @@ def plain_name(name: str) -> str:
     return name.lower().removeprefix("scalar_")
 
 
-def _positions(path: Path, fields: Mapping[str, NDArray[Any]], axes: list[str | None]) -> NDArray[np.floating[Any]]:
+def _positions(path: AnyPath, fields: Mapping[str, NDArray[Any]], axes: list[str | None]) -> NDArray[np.floating[Any]]:
     """Return positions (N, 3), C-contiguous."""
     missing = [axis for axis, name in zip("xyz", axes, strict=True) if name is None]
     if missing:

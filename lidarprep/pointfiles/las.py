@@ -13,7 +13,7 @@ key or overlap points are kept, and the flags are named as ignored.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
@@ -27,18 +27,23 @@ from lidarprep.pointfiles._gps_time import GpsTimes
 from lidarprep.pointfiles._las_header import LasHeader, read_header
 from lidarprep.pointfiles.fields import plain_name
 from lidarprep.pointfiles.timestamps import ADJUSTED_BY_S, GPS_EPOCH_UNIX_S, adjusted_gps_seconds
+from lidarprep.remote import AnyPath
+from lidarprep.remote.ranges import Range, open_ranges
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 if TYPE_CHECKING:
-    from lidarprep.pointfiles._laz import LazRecords
+    from lidarprep.pointfiles._laz import LazRecords, LazSample
 
-Records: TypeAlias = "_PlainRecords | LazRecords"
+Records: TypeAlias = "_PlainRecords | LazRecords"  # or samples of them
 
 # Classes of the specification.
 _UNCLASSIFIED, _GROUND = 1, 2
 
 # Records that are unpacked at once: half a megabyte, which stays in the processor's cache.
 _RECORDS_AT_ONCE = 16_384
+
+# Places of a file that a sample is of.
+_STRETCHES = 16
 
 # Steps that surveys use, tried first when writing: they compress better and read better than powers of two.
 _USUAL_SCALES = (0.001, 0.0001)
@@ -52,7 +57,7 @@ _EXTRA_COLUMNS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
 }
 
 
-def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
+def read(path: AnyPath, frame: ReferenceFrame = "ego") -> PointCloud:
     """Read a LAS or LAZ file.
 
     GPS times become nanoseconds since the Unix epoch. Only seconds of a week that the file does not name remain what
@@ -71,7 +76,9 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
         return _cloud(path, header, _records(path, stream, header), header.count, frame)
 
 
-def read_chunks(path: Path, frame: ReferenceFrame = "ego", points_per_chunk: int = 1_000_000) -> Iterator[PointCloud]:
+def read_chunks(
+    path: AnyPath, frame: ReferenceFrame = "ego", points_per_chunk: int = 1_000_000
+) -> Iterator[PointCloud]:
     """Read a LAS or LAZ file in chunks, in file order, with one chunk in memory; together they equal `read`.
 
     A file in which times, classes or colours are not recorded, or colours have 8 bits, is scanned once before. Others
@@ -92,6 +99,33 @@ def read_chunks(path: Path, frame: ReferenceFrame = "ego", points_per_chunk: int
         for begin in range(0, max(header.count, 1), points_per_chunk):
             count = min(points_per_chunk, header.count - begin)
             yield _cloud(path, header, records, count, frame, content)
+
+
+def read_sample(path: AnyPath, frame: ReferenceFrame = "ego", most_bytes: int = 4 << 20) -> PointCloud:
+    """Read some of the points of a LAS or LAZ file, in stretches that are spread over it; its notes say how many.
+
+    What a file has not recorded is told by these alone: see the module.
+
+    Args:
+        path: The file.
+        frame: The points' frame of reference.
+        most_bytes: What they may take in the file; at least one chunk of a LAZ file is read.
+
+    Raises:
+        FormatError, MissingExtraError: As for `read`.
+    """
+    with path.open("rb") as stream:
+        header = read_header(path, stream)
+        records: _PlainSample | LazSample
+        if header.laz_record is None:
+            records = _PlainSample(path, stream, header, most_bytes)
+        else:
+            from lidarprep.pointfiles._laz import LazSample
+
+            records = LazSample(path, stream, header, most_bytes)
+        cloud = _cloud(path, header, records, records.count, frame)
+    note = f"{path.name}: {records.count:,} of its {header.count:,} points are read, spread over the file"
+    return replace(cloud, notes=(*cloud.notes, note))
 
 
 def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
@@ -159,7 +193,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
 class _PlainRecords:
     """The records of an uncompressed file, in order."""
 
-    def __init__(self, path: Path, stream: BinaryIO, header: LasHeader) -> None:
+    def __init__(self, path: AnyPath, stream: BinaryIO, header: LasHeader) -> None:
         self.path = path
         self.stream = stream
         self.header = header
@@ -180,7 +214,29 @@ class _PlainRecords:
             yield part
 
 
-def _records(path: Path, stream: BinaryIO, header: LasHeader, *, scan: bool = False) -> Records:
+class _PlainSample(_PlainRecords):
+    """Stretches of the records of an uncompressed file, spread over it."""
+
+    def __init__(self, path: AnyPath, stream: BinaryIO, header: LasHeader, most_bytes: int) -> None:
+        super().__init__(path, stream, header)
+        stretch = max(1, most_bytes // _STRETCHES // header.records.itemsize)
+        starts = np.linspace(0, header.count - stretch, _STRETCHES).astype(int)
+        self._starts = [0] if header.count <= _STRETCHES * stretch else starts.tolist()
+        self._stretch = header.count if header.count <= _STRETCHES * stretch else stretch
+        self.count = len(self._starts) * self._stretch
+
+    def blocks(self, count: int) -> Iterator[NDArray[np.void]]:
+        """Yield the records of each stretch."""
+        size = self.header.records.itemsize
+        ranges = [Range(self.header.data_begins + start * size, self._stretch * size) for start in self._starts]
+        for place, view in zip(ranges, open_ranges(self.path).views(ranges), strict=True):
+            data = view(*place)
+            if len(data) != place.size:
+                raise FormatError(self.path, found="the file became shorter while it was read")
+            yield np.frombuffer(data, dtype=self.header.records)
+
+
+def _records(path: AnyPath, stream: BinaryIO, header: LasHeader, *, scan: bool = False) -> Records:
     if header.laz_record is None:
         return _PlainRecords(path, stream, header)
     from lidarprep.pointfiles._laz import LazRecords
@@ -234,7 +290,7 @@ def _scan(records: Records, header: LasHeader) -> _Content:
 
 
 def _cloud(
-    path: Path,
+    path: AnyPath,
     header: LasHeader,
     records: Records,
     count: int,

@@ -23,6 +23,7 @@ from lidarprep.pointfiles._files import appearing_whole, records, scalar_columns
 from lidarprep.pointfiles.columns import cloud_from_columns, columns_option, parse_columns, refuse_types
 from lidarprep.pointfiles.fields import cloud_from_fields, is_known
 from lidarprep.pointfiles.row_layout import row_width
+from lidarprep.remote import AnyPath
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 # The columns of a plain (N, 3+) array; further ones are ignored.
@@ -39,7 +40,7 @@ MOST_COLUMNS = 32
 _ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
 
-def read(path: Path, frame: ReferenceFrame = "ego", columns: str | None = None) -> PointCloud:
+def read(path: AnyPath, frame: ReferenceFrame = "ego", columns: str | None = None) -> PointCloud:
     """Read a .npy or .npz.
 
     A .npy is (N, 3) x, y, z, or (N, 4+) with intensity as the fourth, or a structured array (N,) of named fields. A
@@ -87,7 +88,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     return ()
 
 
-def _columns(path: Path, name: str, array: NDArray[Any], *, alone: bool) -> dict[str, NDArray[Any]]:
+def _columns(path: AnyPath, name: str, array: NDArray[Any], *, alone: bool) -> dict[str, NDArray[Any]]:
     """Return the fields of one array."""
     if array.dtype.names is not None and (alone or name.lower() in POSITION_NAMES):
         return {field: array[field] for field in array.dtype.names}
@@ -101,7 +102,7 @@ def _columns(path: Path, name: str, array: NDArray[Any], *, alone: bool) -> dict
     return {name: array}
 
 
-def _named_cloud(path: Path, arrays: dict[str, NDArray[Any]], text: str, frame: ReferenceFrame) -> PointCloud:
+def _named_cloud(path: AnyPath, arrays: dict[str, NDArray[Any]], text: str, frame: ReferenceFrame) -> PointCloud:
     """Return the cloud of the one plain array, whose columns the user named."""
     columns = parse_columns(text)
     refuse_types(path, columns, "an array, whose header states the type of its numbers")
@@ -136,7 +137,7 @@ def _named_cloud(path: Path, arrays: dict[str, NDArray[Any]], text: str, frame: 
     return cloud_from_columns(path, columns, list(rows.T), frame, unread=unread)
 
 
-def _check_shape(path: Path, name: str, array: NDArray[Any]) -> None:
+def _check_shape(path: AnyPath, name: str, array: NDArray[Any]) -> None:
     """Check that a plain array (N, K) can be rows of points.
 
     Raises:
@@ -178,7 +179,7 @@ def _fitting_width(array: NDArray[Any]) -> int:
         return row_width(array.ravel().astype(np.float32), width)
 
 
-def _archive(path: Path, stream: IO[bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
+def _archive(path: AnyPath, stream: IO[bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the arrays of a .npz by name."""
     try:
         with zipfile.ZipFile(stream) as archive:
@@ -194,7 +195,7 @@ def _archive(path: Path, stream: IO[bytes]) -> Iterator[tuple[str, NDArray[Any]]
         ) from error
 
 
-def _array(path: Path, stream: IO[bytes], size: int, place: str | None) -> NDArray[Any]:
+def _array(path: AnyPath, stream: IO[bytes], size: int, place: str | None) -> NDArray[Any]:
     """Read one array in the .npy format, of `size` bytes with its header."""
     if size == 0:
         raise FormatError(path, place=place, found="an empty file", expected="a .npy array")

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, cast
 
 import lzf
 import numpy as np
@@ -33,6 +33,7 @@ from lidarprep.pointfiles._files import (
 )
 from lidarprep.pointfiles._numeric_text import Column, as_declared, read_promised, text_type
 from lidarprep.pointfiles.fields import FIELD_NAMES, cloud_from_fields
+from lidarprep.remote import AnyPath
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 TYPES = {
@@ -79,7 +80,7 @@ class _Header:
         return f"{self.points} points of {self.point_bytes} bytes"
 
 
-def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
+def read(path: AnyPath, frame: ReferenceFrame = "ego") -> PointCloud:
     """Read a PCD file; an organised cloud becomes its rows in sequence, including points without a return (NaN).
 
     A viewpoint other than the identity is not applied; it is named as ignored, as are fields of several numbers.
@@ -94,13 +95,13 @@ def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
     return cloud_from_fields(path, fields, frame, unread=unread)
 
 
-def read_fields(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
+def read_fields(path: AnyPath) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """Return the fields of one number a point, (N,) each, of the declared types, and the names of all others.
 
     Raises:
         FormatError: The header is not a PCD header, or it contradicts the data.
     """
-    with path.open("rb", buffering=0) as file, BufferedReader(file) as stream:
+    with path.open("rb", buffering=0) as file, BufferedReader(cast(RawIOBase, file)) as stream:
         header = _HeaderParser(path).parse(stream)
         body = read_from(file, 0 if header.encoding == "ascii" else header.size_bytes)
     if header.encoding == "ascii":
@@ -153,7 +154,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     return tuple(rounded)
 
 
-def _read_text(path: Path, header: _Header, content: bytes) -> list[NDArray[Any] | None]:
+def _read_text(path: AnyPath, header: _Header, content: bytes) -> list[NDArray[Any] | None]:
     """Return (N,) for each field; None for those of several numbers, and for a colour that the text has lost."""
     columns: list[Column] = []
     codes: list[str] = []
@@ -193,7 +194,7 @@ def _packed_colour(numbers: NDArray[np.float64], axes: list[NDArray[Any]]) -> ND
         return numbers.astype(np.float32)
 
 
-def _read_table(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] | None]:
+def _read_table(path: AnyPath, header: _Header, body: bytes) -> list[NDArray[Any] | None]:
     """Return (N,) or (N, count) for each field of a binary body."""
     check_body(path, body, header.size_bytes, header.data_bytes, header.promise)
     numbers = zip(header.types, header.counts, strict=True)
@@ -202,7 +203,7 @@ def _read_table(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] |
     return [table[f"{k}"] if count else None for k, count in enumerate(header.counts)]
 
 
-def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[Any] | None]:
+def _read_compressed(path: AnyPath, header: _Header, body: bytes) -> list[NDArray[Any] | None]:
     """Return (N,) for each field of a compressed body, which is stored by field; None for those of several numbers."""
     if header.points == 0:
         check_trailing(path, body, header.promise)
@@ -247,7 +248,7 @@ def _read_compressed(path: Path, header: _Header, body: bytes) -> list[NDArray[A
 class _HeaderParser:
     """Parse a header line by line up to DATA; errors name the line."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self.path = path
         self.lines: dict[str, tuple[int, list[str]]] = {}
 

@@ -30,6 +30,7 @@ from lidarprep.pointfiles._files import (
 )
 from lidarprep.pointfiles.fields import cloud_from_fields
 from lidarprep.pointfiles.timestamps import to_nanoseconds
+from lidarprep.remote import AnyPath
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 # A PLY type by both of its names, and NumPy's.
@@ -93,7 +94,7 @@ class _Header:
         return " and ".join(f"{e.count} × {e.name}" for e in self.elements)
 
 
-def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
+def read(path: AnyPath, frame: ReferenceFrame = "ego") -> PointCloud:
     """Read a PLY file, one point a vertex.
 
     Returns:
@@ -140,7 +141,7 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     return (*rounded, *lost)
 
 
-def _read_with_plyfile(path: Path, header: _Header, body: bytes) -> dict[str, NDArray[Any]]:
+def _read_with_plyfile(path: AnyPath, header: _Header, body: bytes) -> dict[str, NDArray[Any]]:
     least = sum(e.count * e.least_row_bytes for e in header.elements)
     length = len(body)
     if header.encoding == "ascii":  # a digit and a blank for each value, but no line's end is needed at the end
@@ -163,7 +164,7 @@ def _read_with_plyfile(path: Path, header: _Header, body: bytes) -> dict[str, ND
     return {name: ply["vertex"].data[name] for name in scalars}
 
 
-def _read_table(path: Path, header: _Header, body: bytes) -> dict[str, NDArray[Any]]:
+def _read_table(path: AnyPath, header: _Header, body: bytes) -> dict[str, NDArray[Any]]:
     whole = sum(e.count * e.least_row_bytes for e in header.elements)
     check_body(path, body, header.size_bytes, whole, header.promise)
     order = "<" if header.encoding == "binary_little_endian" else ">"
@@ -173,7 +174,7 @@ def _read_table(path: Path, header: _Header, body: bytes) -> dict[str, NDArray[A
     return {p.name: table[p.name] for p in header.vertex.properties}
 
 
-def _read_text(path: Path, header: _Header, content: bytes) -> dict[str, NDArray[Any]]:
+def _read_text(path: AnyPath, header: _Header, content: bytes) -> dict[str, NDArray[Any]]:
     # These bring kernels that binary files do without.
     from lidarprep.pointfiles._numeric_text import Column, as_declared, read_promised, text_type
 
@@ -188,7 +189,7 @@ def _read_text(path: Path, header: _Header, content: bytes) -> dict[str, NDArray
     return dict(zip(names, as_declared(names, codes, values), strict=True))
 
 
-def _read_header(path: Path, start: bytes) -> _Header:
+def _read_header(path: AnyPath, start: bytes) -> _Header:
     # All lines end as the first does; after "end_header" too, since a binary body may begin with a line-break byte.
     magic = re.match(rb"ply[ \t]*(\r\n|\n|\r)", start)
     if magic is None:
@@ -205,7 +206,7 @@ def _read_header(path: Path, start: bytes) -> _Header:
 class _HeaderParser:
     """Parse a header line by line; errors name the line."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self.path = path
         self.line = 0
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lidarprep.errors import FormatError, MissingExtraError
 from lidarprep.pointfiles._files import appearing_whole, scalar_columns, storable
 from lidarprep.pointfiles.fields import cloud_from_fields, is_known, is_time
+from lidarprep.remote import AnyPath
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 try:
@@ -35,7 +36,7 @@ _NUMBER_TYPES = {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)} | {"
 _ARROW_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError, NotImplementedError)
 
 
-def read(path: Path, frame: ReferenceFrame = "ego") -> PointCloud:
+def read(path: AnyPath, frame: ReferenceFrame = "ego") -> PointCloud:
     """Read a .parquet, .feather or .arrow file.
 
     Coordinates are three columns of numbers, or else one of lists with a fixed size of 3, as `position` or `xyz`. Times
@@ -82,14 +83,15 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     return tuple(rounded)
 
 
-def _read_parquet(path: Path) -> tuple[Any, list[str]]:
+def _read_parquet(path: AnyPath) -> tuple[Any, list[str]]:
     """Return the wanted columns, and the names of the others."""
-    with pq.ParquetFile(path, pre_buffer=True) as file:
+    source = path if isinstance(path, Path) else path.open("rb")
+    with pq.ParquetFile(source, pre_buffer=True) as file:
         wanted, unread = _choose(path, file.schema_arrow)
         return file.read(columns=[file.schema_arrow.names[k] for k in wanted]), unread
 
 
-def _read_feather(path: Path, start: bytes) -> tuple[Any, list[str]]:
+def _read_feather(path: AnyPath, start: bytes) -> tuple[Any, list[str]]:
     """Return the wanted columns, mapped into memory where they are not compressed, and the names of the others."""
     if start != b"ARROW1":
         old = start[:4] == b"FEA1"
@@ -100,7 +102,7 @@ def _read_feather(path: Path, start: bytes) -> tuple[Any, list[str]]:
             expected="'ARROW1', which Feather version 2 and Arrow files begin with",
             fix="Write it again with pyarrow.feather.write_feather(table, path)." if old else None,
         )
-    with pa.memory_map(str(path)) as source:
+    with pa.memory_map(str(path)) if isinstance(path, Path) else pa.PythonFile(path.open("rb"), "r") as source:
         with ipc.open_file(source) as reader:
             wanted, unread = _choose(path, reader.schema)
         with ipc.open_file(source, options=ipc.IpcReadOptions(included_fields=wanted)) as reader:
@@ -110,7 +112,7 @@ def _read_feather(path: Path, start: bytes) -> tuple[Any, list[str]]:
     return table, unread
 
 
-def _choose(path: Path, schema: Any) -> tuple[list[int], list[str]]:
+def _choose(path: AnyPath, schema: Any) -> tuple[list[int], list[str]]:
     """Return the indices of the columns to decode, and the names of the others.
 
     Raises:
@@ -154,7 +156,7 @@ def _is_position(field: Any) -> bool:
     )
 
 
-def _fields_of(path: Path, name: str, column: Any) -> dict[str, NDArray[Any]]:
+def _fields_of(path: AnyPath, name: str, column: Any) -> dict[str, NDArray[Any]]:
     """Return the fields of one column, by the names that `fields.py` knows; none where nulls have no number."""
     if pa.types.is_fixed_size_list(column.type):
         positions = _positions(column)
@@ -187,7 +189,7 @@ def _positions(column: Any) -> NDArray[Any]:
 
 
 @contextmanager
-def _one_error(path: Path) -> Iterator[None]:
+def _one_error(path: AnyPath) -> Iterator[None]:
     """Turn the errors of pyarrow on damaged files into FormatError."""
     try:
         yield

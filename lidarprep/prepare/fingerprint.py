@@ -21,6 +21,7 @@ import numpy as np
 
 from lidarprep.prepare.plan import FrameTask
 from lidarprep.recipe import Recipe
+from lidarprep.remote import as_path, is_url
 from lidarprep.scene import CameraImage, Frame, Pose, Scene, Trajectory
 from lidarprep.storage.manifest import Manifest, SettingsRecord, SourceRecord
 from lidarprep.storage.options import StorageOptions
@@ -41,6 +42,14 @@ _IMAGE_FIELDS = tuple(field.name for field in fields_of(CameraImage) if field.na
 
 # What a refusal lists before it counts the rest.
 _LISTED = 6
+
+
+def _recorded(recipe: Recipe) -> dict[str, Any]:
+    """Return every field of a recipe, without the signature that a URL may have."""
+    fields: dict[str, Any] = recipe.model_dump(mode="json")
+    if recipe.prelabels is not None and is_url(recipe.prelabels):
+        fields["prelabels"] = str(as_path(recipe.prelabels))
+    return fields
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ class RunIdentity:
         path = scene.device_path() if recipe.deskew or len(scene.lidars) > 1 else None
         return cls(
             lidarprep=version("lidarprep"),
-            recipe=recipe.model_dump(mode="json"),
+            recipe=_recorded(recipe),
             storage=storage.shown(),
             shared=_digest(
                 [scene.layout, scene.points_frame, scene.lidars, scene.motion_compensated, scene.opened_with, path]

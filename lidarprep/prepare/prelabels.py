@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,11 @@ class Prelabels:
 
     @classmethod
     def read(
-        cls, path: str, frame: LabelsFrame | None, scene: Scene, selections: Sequence[Sequence[int]] = ()
+        cls,
+        path: str | PathLike[str],
+        frame: LabelsFrame | None,
+        scene: Scene,
+        selections: Sequence[Sequence[int]] = (),
     ) -> Prelabels:
         """Read pre-labels of a recording.
 

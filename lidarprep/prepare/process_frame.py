@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from lidarprep.prepare.fingerprint import source_location, source_records
 from lidarprep.prepare.ordered_map import Admission
 from lidarprep.prepare.plan import FrameTask, is_stored
 from lidarprep.recipe import Recipe
+from lidarprep.remote import prefetch
 from lidarprep.scene import CameraImage, Frame
 from lidarprep.scene.frame import held
 from lidarprep.scene_settings import BAD_FRAME
@@ -288,6 +290,8 @@ class FrameProcessor:
     def _require_unchanged(self, frame: Frame) -> None:
         """Check that the frame's files are those that its fingerprint was made of.
 
+        What is read of an object of a store has been compared on its reading.
+
         Raises:
             SourceChangedError: One has changed since the recording was opened.
         """
@@ -313,18 +317,19 @@ def _read_image(image: CameraImage, frame_id: str) -> EncodedImage:
     """
     if image.content is not None:
         try:
-            data, source = image.content(), None
+            data = image.content()
         except FormatError as error:
             raise BadImageError(f"cannot be read: {error.message}") from error
     elif image.path is not None:
         try:
-            data, source = image.path.read_bytes(), image.path
+            data = image.path.read_bytes()
         except OSError as error:
             raise FormatError(image.path, found=f"the image cannot be read ({error.strerror or error})") from error
     else:
         raise SceneError(f"frame {frame_id}: the image of {image.camera.name} has no file")
     header = require_whole(data)
     suffix = image.path.suffix.lower() if image.path is not None else header.suffix
+    source = image.path if image.content is None and isinstance(image.path, Path) else None
     return EncodedImage(replace(image, content=partial(held, data)), data, header.media_type, suffix, source)
 
 
@@ -344,7 +349,19 @@ def store_in_worker(processor: FrameProcessor, task: FrameTask, store_empty: boo
     key = (os.getpid(), processor.out, processor.storage)
     if key not in _worker_stores:
         _worker_stores[key] = open_store(processor.out, processor.storage)
-    return processor.store(task, _worker_stores[key], store_empty=store_empty)
+    with fetched_together(task.frame):
+        return processor.store(task, _worker_stores[key], store_empty=store_empty)
+
+
+def prepare_in_worker(processor: FrameProcessor, task: FrameTask) -> PreparedFrame | FrameResult:
+    """Prepare a frame wherever an executor does it."""
+    with fetched_together(task.frame):
+        return processor.prepare(task)
+
+
+def fetched_together(frame: Frame) -> AbstractContextManager[None]:
+    """Fetch the objects of one frame side by side, for what reads them in the `with` statement."""
+    return prefetch([source.path for source in frame.sources if source.path is not None])
 
 
 def _pose_record(frame: Frame) -> PoseRecord | None:

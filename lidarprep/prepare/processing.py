@@ -20,9 +20,11 @@ from lidarprep.prepare.process_frame import (
     FrameProcessor,
     PreparedFrame,
     bytes_in_memory,
+    prepare_in_worker,
     store_in_worker,
 )
 from lidarprep.prepare.scene_file import SceneFileWriter
+from lidarprep.remote import ReadAhead
 from lidarprep.scene import Frame, PointCloud, Scene
 from lidarprep.storage import Store
 from lidarprep.storage.manifest import AttachmentRecord, FrameRecord, FrameResult, ObjectRecord, SkippedRecord
@@ -96,7 +98,7 @@ class Processing:
         """
         disk = DiskSpace(self.store, tasks, self.processor.recipe)
         empty: list[EmptyFrame] = []
-        with self._threads(self.workers + _STORING) as threads:
+        with self._threads(self.workers + _STORING) as threads, self._read_ahead(tasks) as ahead:
 
             def submit(task: FrameTask, admission: Admission) -> Future[FrameResult | EmptyFrame]:
                 disk.begin(task)
@@ -120,6 +122,7 @@ class Processing:
                 budget = MemoryBudget(at_once, self.workers + _STORING, expected=self._expected_bytes(todo))
                 with closing(ordered_map(submit, todo, budget, on_error=self.store.close)) as done:
                     for task, result in zip(todo, done, strict=True):
+                        ahead.finish(task.frame.id)
                         if isinstance(result, EmptyFrame):
                             empty.append(result)
                             continue
@@ -156,16 +159,20 @@ class Processing:
         kept: list[Future[ObjectRecord | None]] = []
         with (
             self._threads(self.workers) as threads,
+            self._read_ahead(tasks) as ahead,
             SceneFileWriter.open(scene, self.processor, self.store, tasks, prelabels, offset) as scene_file,
         ):
-            executor = self.executor or threads
 
             def submit(task: FrameTask, admission: Admission) -> Future[PreparedFrame | FrameResult]:
-                return executor.submit(self.processor.prepare, self._with_points(task))
+                task = self._with_points(task)
+                if self.executor is not None:
+                    return self.executor.submit(prepare_in_worker, self.processor, task)
+                return threads.submit(self.processor.prepare, task)
 
             budget = MemoryBudget(self.workers + 1, 2 * self.workers + 1, expected=self._expected_bytes(tasks))
             with closing(ordered_map(submit, tasks, budget, hold=_points_held, on_error=self.store.close)) as frames:
                 for task, prepared in zip(tasks, frames, strict=True):
+                    ahead.finish(task.frame.id)
                     result = scene_file.add(task, prepared)
                     bits = prepared.kept if isinstance(prepared, PreparedFrame) and result.frame is not None else None
                     done.append(result)
@@ -190,6 +197,14 @@ class Processing:
                     result, notes = FrameResult(frame=frame), {}
                 results.append(result)
             return results, attachment
+
+    def _read_ahead(self, tasks: Sequence[FrameTask]) -> closing[ReadAhead]:
+        """Fetch what the next frames are read from, in threads of this process; an executor's workers do it there."""
+        here = tasks if self.executor is None else ()
+        paths = {
+            task.frame.id: [source.path for source in task.frame.sources if source.path is not None] for task in here
+        }
+        return closing(ReadAhead(paths))
 
     @contextmanager
     def _threads(self, count: int) -> Iterator[ThreadPoolExecutor]:

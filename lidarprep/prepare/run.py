@@ -38,6 +38,7 @@ from lidarprep.prepare.prelabels import Prelabels
 from lidarprep.prepare.process_frame import FrameProcessor
 from lidarprep.prepare.processing import NoProgress, Processing, Progress
 from lidarprep.recipe import Recipe
+from lidarprep.remote import as_path
 from lidarprep.scene import Scene
 from lidarprep.scene.finding import gravest_first, refuse
 from lidarprep.scene_settings import SceneSettings, steps_of
@@ -70,7 +71,7 @@ def prepare(
     Args:
         scene: The recording; `open_scene` opens one.
         recipe: What is to be done with it.
-        out: A folder, or s3://bucket/prefix.
+        out: A folder, or s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.
         storage: How `out` is reached and named to Scale.
         overwrite: Whether to replace the manifest of another run. Its objects stay: `prune` removes them.
         workers: Frames prepared at once; as many as cores where it is None.
@@ -149,9 +150,8 @@ class Run:
             row_of = {frame.id: row for row, frame in enumerate(self.scene)}
             prepared = [row_of[task.frame.id] for task in self.tasks]
             labelled = [prepared[row] for row in self.recipe.labelled_rows(len(prepared))]
-            prelabels = Prelabels.read(
-                self.recipe.prelabels, self.recipe.prelabels_frame, self.scene, (prepared, labelled)
-            )
+            path = as_path(self.recipe.prelabels, self.storage)
+            prelabels = Prelabels.read(path, self.recipe.prelabels_frame, self.scene, (prepared, labelled))
             prelabels.notes(self.recipe.format)  # refuses what no attachment holds, before any work is done
         digest = "" if prelabels is None else prelabels.digest
         identity = RunIdentity.of(self.scene, self.recipe, self.storage, self.tasks, digest)

@@ -6,10 +6,12 @@ import os
 import threading
 import time
 from bisect import bisect_left
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
 
@@ -68,20 +70,6 @@ class AwsSession:
         seconds = bisect_left(range(_LONGEST_S), True, key=refresh_needed)
         return None if seconds == _LONGEST_S else time.time() + seconds
 
-    def credential(self) -> dict[str, Any]:
-        """Return the credentials that hold now, in obstore's form.
-
-        Those that are renewed are said to last so long that obstore asks again in time.
-        """
-        frozen = self.session().get_credentials().get_frozen_credentials()
-        expires = self.expires_at()
-        return {
-            "access_key_id": frozen.access_key,
-            "secret_access_key": frozen.secret_key,
-            "token": frozen.token,
-            "expires_at": None if expires is None else datetime.fromtimestamp(expires, UTC),
-        }
-
     def _assume(self, role_arn: str) -> Any:
         if self._own.get_credentials() is None:
             raise NoCredentialsError
@@ -97,12 +85,57 @@ class AwsSession:
         )
 
 
+class Credentials:
+    """Gives obstore the credentials that hold now, as its stores call for them.
+
+    Args:
+        session: Where they are from.
+
+    Attributes:
+        current: Those that were given last.
+        failure: Why there were none at the last call; obstore tells of it as a text only.
+
+    Raises:
+        BotoCoreError, ClientError: There are none, or none any more.
+    """
+
+    def __init__(self, session: AwsSession) -> None:
+        self._session = session
+        self.failure: Exception | None = None
+        self.current = self._found()
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the credentials; those that expire are said to do so when they do, and are asked for before."""
+        try:
+            self.current = self._found()
+        except Exception as failure:
+            self.failure = failure
+            raise
+        self.failure = None
+        return self.current
+
+    def _found(self) -> dict[str, Any]:
+        found = self._session.session().get_credentials()
+        if found is None:
+            raise NoCredentialsError
+        frozen, expires = found.get_frozen_credentials(), self._session.expires_at()
+        return {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "token": frozen.token,
+            "expires_at": None if expires is None else datetime.fromtimestamp(expires, UTC),
+        }
+
+
 # Sessions of this process by their options: opening one takes time, and a device's code (MFA) is asked for once. A
 # forked process has sessions of its own.
 _sessions: dict[tuple[Any, ...], AwsSession] = {}
 _sessions_lock = threading.Lock()
 
-ENVIRONMENT = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_CONFIG_FILE")
+
+def environment() -> int:
+    """Return a digest of the variables of the AWS tools: other variables, other credentials."""
+    return hash(frozenset((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
 
 
 def shared_aws_session(options: AccessOptions, *, again: bool = False) -> AwsSession:
@@ -112,9 +145,24 @@ def shared_aws_session(options: AccessOptions, *, again: bool = False) -> AwsSes
         options: How S3 is reached.
         again: Look for credentials again: those that were found are not good any more.
     """
-    known_by = (options.profile, options.region, options.role_arn, *map(os.environ.get, ENVIRONMENT))
-    key = (os.getpid(), *known_by)
+    key = (os.getpid(), options.profile, options.region, options.role_arn, environment())
     with _sessions_lock:
         if again or key not in _sessions:
             _sessions[key] = AwsSession(options)
         return _sessions[key]
+
+
+def pages_of(options: AccessOptions, bucket: str, prefix: str, more: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """List a bucket by boto; yield its answers.
+
+    Raises:
+        BotoCoreError, ClientError: It cannot be listed.
+    """
+    session = shared_aws_session(options)
+    config = Config(
+        signature_version=None if session.has_credentials() else UNSIGNED,
+        s3={"addressing_style": "path"} if options.path_style else None,
+    )
+    client = session.session().client("s3", endpoint_url=options.endpoint_url, config=config)
+    payer = {"RequestPayer": "requester"} if options.requester_pays else {}
+    yield from client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **more, **payer)

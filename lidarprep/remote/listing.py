@@ -7,22 +7,30 @@ first is kept, and whatever is read must be of that version.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Callable, Collection
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from lidarprep.errors import SourceChangedError
 from lidarprep.remote.address import RemoteStat, StoreAddress
 
 if TYPE_CHECKING:
     from lidarprep.remote.ranged import RangedFile
-    from lidarprep.remote.stores import RemoteStore
+    from lidarprep.remote.store import RemoteStore
 
 # Objects below a folder up to which it is listed as a whole.
 _MOST_OBJECTS = 100_000
+
+# Index pages tell no sizes. After so many objects of a folder were asked for, one by one, all are, so many at once.
+_ASKED_ONE_BY_ONE = 4
+_AT_ONCE = 16
 
 
 @dataclass
@@ -47,24 +55,35 @@ class Listing:
     """
 
     def __init__(self, address: StoreAddress, root: str) -> None:
-        self._address = address
+        self.address = address
         self._root = root
         self._lock = threading.RLock()
         self._folders: dict[str, _Folder | None] = {}
         self._stats: dict[str, RemoteStat | None] = {}
+        self._fetched: dict[str, tuple[Future[bytes | None], Callable[[], None]]] = {}
+        self._asked: Counter[str] = Counter()
         self._is_whole: bool | None = None  # None: not listed yet
-        self._copies: tempfile.TemporaryDirectory[str] | None = None
+        self._copies: str | None = None  # folder of temporary files
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Listing, (self.address, self._root)
 
     @property
     def _store(self) -> RemoteStore:
         from lidarprep.remote.stores import shared_store
 
-        return shared_store(self._address)
+        return shared_store(self.address)
+
+    def covers(self, key: str) -> bool:
+        """Tell whether a key is the one that a user named, or below it."""
+        return self._is_within(key)
 
     def is_object(self, key: str) -> bool:
         """Tell whether there is such an object; by its name alone where that is known."""
         if not key:
             return False
+        if self._stats.get(key) is not None:
+            return True
         parent, _, name = key.rpartition("/")
         with self._lock:
             folder = self._listed(parent) if key != self._root else self._folders.get(parent)
@@ -74,15 +93,15 @@ class Listing:
 
     def is_folder(self, key: str) -> bool:
         """Tell whether there are objects below a key."""
+        parent, _, name = key.rpartition("/")
         with self._lock:
-            if key in self._folders or self._is_within(key):
-                return self._listed(key, ask=True) is not None
-            if self._stats.get(self._root) is not None and f"{self._root}/".startswith(f"{key}/" if key else ""):
-                return True
-            parent, _, name = key.rpartition("/")
-            around = self._folders.get(parent) if key else None
-            if around is not None:
-                return name in around.folders
+            if key not in self._folders:
+                around = self._folders.get(parent) if key else None
+                if around is not None:
+                    return name in around.folders
+                is_above = f"{self._root}/".startswith(f"{key}/" if key else "") and key != self._root
+                if is_above and self._stats.get(self._root) is not None:
+                    return True
         return self._listed(key, ask=True) is not None
 
     def names(self, key: str) -> Collection[str] | None:
@@ -95,7 +114,7 @@ class Listing:
         if not key:
             return None
         known = self.known(key)
-        if known is not None or (key in self._stats and self._stats[key] is None):
+        if known is not None or (key in self._stats and self._stats[key] is None) or self._is_known_folder(key):
             return known
         if key == self._root and not PurePosixPath(key).suffix and self._listed(key, ask=True) is not None:
             return None  # a folder
@@ -106,9 +125,26 @@ class Listing:
                 return None
             if (found := folder.objects[name]) is not None:
                 return found
+            self._asked[parent] += 1
+            if self._asked[parent] > _ASKED_ONE_BY_ONE:
+                self._stat_all(parent, folder)
+                return self._stats.get(key)
+        elif key != self._root and self._is_within(key) and self._is_whole:
+            return None
         found = self._store.head(key)
         self._stats[key] = found
         return found
+
+    def _stat_all(self, key: str, folder: _Folder) -> None:
+        """Ask for what an index page does not say of the objects of a folder, side by side."""
+        prefix = f"{key}/" if key else ""
+        keys = [prefix + name for name in folder.objects if prefix + name not in self._stats]
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lidarprep-fetch") as pool:
+            self._stats.update(zip(keys, pool.map(self._store.head, keys), strict=True))
+
+    def note(self, key: str, seen: RemoteStat) -> None:
+        """Take over what another process has seen of an object."""
+        self._stats.setdefault(key, seen)
 
     def known(self, key: str) -> RemoteStat | None:
         """Return what is known of an object without a request."""
@@ -116,35 +152,64 @@ class Listing:
         folder = self._folders.get(parent)
         return self._stats.get(key) or (folder.objects.get(name) if folder is not None else None)
 
-    def see(self, key: str, answer: RemoteStat) -> None:
-        """Compare what an answer says of an object with what was seen first; keep it if it is the first.
+    def read(self, key: str) -> bytes | None:
+        """Return all of an object, fetched already or now; None if there is none.
 
         Raises:
-            SourceChangedError: It is another version.
+            SourceChangedError: It is not the version that was seen first, or gone since.
         """
-        first = self.known(key)
-        if first is None:
-            self._stats[key] = answer
-        elif not first.is_same(answer):
-            raise SourceChangedError(self._address.url(key))
-
-    def read(self, key: str) -> bytes | None:
-        """Fetch all of an object; None if there is none."""
-        got = self._store.get(key, self.known(key))
-        if got is None:
-            return None
-        data, stat = got
-        self.see(key, stat)
-        return data
+        if self._is_known_folder(key):
+            return None  # a web server would give its index page
+        data = self._take(key)
+        return self._fetch(key) if data is None else data
 
     def open(self, key: str) -> RangedFile | None:
-        """Open an object that is read by ranges; None if there is none."""
-        from lidarprep.remote.ranged import CopiedFile, RangedFile
+        """Open an object that is read by ranges, or was fetched already; None if there is none."""
+        from lidarprep.remote.ranged import CopiedFile, FetchedFile, RangedFile
 
         stat = self.stat(key)
         if stat is None:
             return None
+        data = self._take(key)
+        if data is not None:
+            return FetchedFile(self._store, key, stat, data)
         return (RangedFile if self._store.gives_ranges else CopiedFile)(self._store, key, stat)
+
+    def fetch(self, key: str, pool: Executor, released: Callable[[], None]) -> bool:
+        """Begin to fetch an object for the next that reads it; return False if that was begun already."""
+        with self._lock:
+            if key in self._fetched:
+                return False
+            self._fetched[key] = (pool.submit(self._fetch, key), released)
+            return True
+
+    def forget(self, key: str) -> None:
+        """Drop what was fetched and not read."""
+        self._fetched_before(key)
+
+    def _fetched_before(self, key: str) -> Future[bytes | None] | None:
+        with self._lock:
+            future, released = self._fetched.pop(key, (None, None))
+        if released is not None:
+            released()
+        return future
+
+    def _take(self, key: str) -> bytes | None:
+        """Return an object that was fetched; None where it was not."""
+        future = self._fetched_before(key)
+        return None if future is None or future.cancel() else future.result()
+
+    def _fetch(self, key: str) -> bytes | None:
+        known = self.known(key)
+        got = self._store.get(key, known)
+        if got is None:
+            if known is not None:
+                raise SourceChangedError(self.address.url(key))
+            return None
+        data, stat = got
+        if known is None:
+            self._stats[key] = stat
+        return data
 
     def local_copy(self, key: str) -> Path | None:
         """Fetch an object into a temporary file, once; None if there is none."""
@@ -153,8 +218,9 @@ class Listing:
             return None
         with self._lock:
             if self._copies is None:
-                self._copies = tempfile.TemporaryDirectory(prefix="lidarprep-", ignore_cleanup_errors=True)
-            target = Path(self._copies.name, *key.split("/"))
+                self._copies = tempfile.mkdtemp(prefix="lidarprep-")
+                finalize(self, shutil.rmtree, self._copies, ignore_errors=True)
+            target = Path(self._copies, *key.split("/"))
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 part = target.with_name(f"{target.name}.part")
@@ -162,6 +228,11 @@ class Listing:
                     self._store.get_file(key, stat, file)
                 part.rename(target)
             return target
+
+    def _is_known_folder(self, key: str) -> bool:
+        parent, _, name = key.rpartition("/")
+        around = self._folders.get(parent)
+        return self._folders.get(key) is not None or (around is not None and name in around.folders)
 
     def _is_within(self, key: str) -> bool:
         return key == self._root or not self._root or key.startswith(f"{self._root}/")

@@ -7,7 +7,9 @@ import io
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
@@ -18,6 +20,7 @@ from lidarprep.remote.listing import Listing
 
 if TYPE_CHECKING:
     from lidarprep.remote.options import AccessOptions
+    from lidarprep.remote.ranged import RangedFile
 
 # How a URL begins: pathlib makes s3:/bucket/key of s3://bucket/key. One letter would be a drive.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://?")
@@ -28,7 +31,7 @@ class RemotePath(PathLike[str]):
 
     `str()` and `os.fspath` give its URL without what may be secret in it: user, password, query. Paths made from one
     another (`parent`, `/`) share what was listed: a folder is listed once, and what is read has the version that was
-    seen first. It can be pickled, with what is secret; the listing stays behind.
+    seen first. It can be pickled, with what is secret and with the version that was seen; the listing stays behind.
 
     Methods raise FileNotFoundError where there is no such object, SourceChangedError where it is not the version any
     more that was first seen, and StorageError where the store cannot be reached or refuses.
@@ -52,18 +55,29 @@ class RemotePath(PathLike[str]):
         self._listing = Listing(self._address, self._key)
 
     def _at(self, key: str) -> RemotePath:
-        path = RemotePath.__new__(RemotePath)
-        path._address, path._key, path._listing = self._address, key, self._listing
-        return path
+        return RemotePath._of(self._listing, key)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RemotePath._unpickled, (self._address, self._key)
+        return RemotePath._unpickled, (self._listing, self._key, self._listing.known(self._key))
 
     @classmethod
-    def _unpickled(cls, address: StoreAddress, key: str) -> RemotePath:
+    def _unpickled(cls, listing: Listing, key: str, seen: RemoteStat | None) -> RemotePath:
+        if seen is not None:
+            listing.note(key, seen)
+        return cls._of(listing, key)
+
+    @classmethod
+    def _of(cls, listing: Listing, key: str) -> RemotePath:
         path = cls.__new__(cls)
-        path._address, path._key, path._listing = address, key, Listing(address, key)
+        path._address, path._key, path._listing = listing.address, key, listing
         return path
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        # A field of a model that may be a path of a store takes just that; texts are read by `as_path` before.
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(cls)
 
     # ---- names, as of pathlib.PurePosixPath ---------------------------------------------------------------------
 
@@ -191,12 +205,32 @@ class RemotePath(PathLike[str]):
         """
         if mode != "rb":
             raise ValueError(f"mode {mode!r}: an object is opened to read bytes, by 'rb'")
+        raw = self.open_ranged()
+        return raw if buffering == 0 else io.BufferedReader(raw, 2**16 if buffering < 2 else buffering)  # type: ignore[return-value]
+
+    def open_ranged(self) -> RangedFile:
+        """Open the object as a raw file whose ranges several threads may read."""
         raw = self._listing.open(self._key)
         if raw is None:
             raise self._not_found()
-        return raw if buffering == 0 else io.BufferedReader(raw, 2**16 if buffering < 2 else buffering)  # type: ignore[return-value]
+        return raw
 
     # ---- its own ----------------------------------------------------------------------------------------------------
+
+    @property
+    def was_named(self) -> bool:
+        """Whether it is what a user named, or lies below: else a look at it lists what nobody has asked for."""
+        return self._listing.covers(self._key)
+
+    def reached_by(self, access: AccessOptions | None) -> RemotePath:
+        """Return the path reached that way, if it was made without a word about that."""
+        if access is None or self._address.access is not None:
+            return self
+        return RemotePath._of(Listing(replace(self._address, access=access), self._key), self._key)
+
+    def as_named(self) -> RemotePath:
+        """Return the same path as if a user had named it: as a folder it is listed as a whole."""
+        return RemotePath._of(Listing(self._address, self._key), self._key)
 
     def local_copy(self) -> Path:
         """Fetch the object into a temporary file of the same name, once; it is deleted with the last of these paths."""
@@ -204,6 +238,27 @@ class RemotePath(PathLike[str]):
         if copy is None:
             raise self._not_found()
         return copy
+
+    def known_size(self) -> int | None:
+        """Return the size of the object; None where that takes a request."""
+        known = self._listing.known(self._key)
+        return None if known is None else known.st_size
+
+    def fetch(self, pool: Executor, released: Callable[[], None]) -> bool:
+        """Begin to fetch all of the object, for the next that reads it; see `read_ahead`.
+
+        Args:
+            pool: Fetches it.
+            released: Called once it is read or forgotten.
+
+        Returns:
+            False if it is being fetched already.
+        """
+        return self._listing.fetch(self._key, pool, released)
+
+    def forget(self) -> None:
+        """Drop what was fetched and not read."""
+        self._listing.forget(self._key)
 
     def _not_found(self) -> FileNotFoundError:
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
@@ -224,7 +279,7 @@ def as_path(path: str | PathLike[str], access: AccessOptions | None = None) -> A
         RecipeError: It is a URL that is malformed, or of a scheme that nothing is read from.
     """
     if isinstance(path, RemotePath):
-        return path
+        return path.reached_by(access)
     text = os.fspath(path)
     if not is_url(text):
         return Path(path)

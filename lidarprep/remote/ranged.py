@@ -9,11 +9,13 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from lidarprep.errors import SourceChangedError
+
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
     from lidarprep.remote.address import RemoteStat
-    from lidarprep.remote.stores import RemoteStore
+    from lidarprep.remote.store import RemoteStore
 
 # What is fetched at once, at least; what is fetched at once where a file is read from one end to the other; and what is
 # kept of one file, bytes.
@@ -52,6 +54,11 @@ class RangedFile(io.RawIOBase):
     def pread(self, size: int, offset: int) -> bytes:
         """Return the bytes from an offset, fewer at the end; as `os.pread` of a file."""
         return self._read(offset, size, 0)
+
+    def fetch(self, size: int, offset: int) -> bytes:
+        """Return the bytes from an offset by a request for just them, fewer at the end; they are not kept."""
+        stop = min(offset + size, self.size)
+        return self._fetch(offset, stop) if offset < stop else b""
 
     def readable(self) -> bool:
         """Return True."""
@@ -118,7 +125,7 @@ class RangedFile(io.RawIOBase):
     def _fetch(self, start: int, stop: int) -> bytes:
         got = self._store.get(self._key, self._stat, start, stop)
         if got is None:
-            raise FileNotFoundError(self._key)
+            raise SourceChangedError(self._store.address.url(self._key))
         return got[0]
 
     def _keep(self, number: int, data: bytes) -> None:
@@ -152,3 +159,20 @@ class CopiedFile(RangedFile):
 
     def _read(self, start: int, size: int, ahead: int) -> bytes:
         return os.pread(self._copy.fileno(), size, start)
+
+    def _fetch(self, start: int, stop: int) -> bytes:
+        return os.pread(self._copy.fileno(), stop - start, start)
+
+
+class FetchedFile(RangedFile):
+    """An object that was fetched as a whole."""
+
+    def __init__(self, store: RemoteStore, key: str, stat: RemoteStat, data: bytes) -> None:
+        super().__init__(store, key, stat)
+        self._data = data
+
+    def _read(self, start: int, size: int, ahead: int) -> bytes:
+        return self._data[start : start + size]
+
+    def _fetch(self, start: int, stop: int) -> bytes:
+        return self._data[start:stop]

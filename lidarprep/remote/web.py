@@ -10,15 +10,13 @@ import contextlib
 import logging
 from collections.abc import Callable
 from html.parser import HTMLParser
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from lidarprep.errors import SourceChangedError, StorageError
+from lidarprep.errors import StorageError
 from lidarprep.remote.address import RemoteStat, StoreAddress
-from lidarprep.remote.faults import is_passing, is_precondition, is_refused, reason_of, reported, status_of
-from lidarprep.remote.options import AccessOptions
-from lidarprep.remote.retries import RetryBudget
-from lidarprep.remote.stores import RETRIES, client_options, get_options, stat_of, write_body
+from lidarprep.remote.faults import reported, status_of
+from lidarprep.remote.store import RETRIES, RemoteStore, client_options, stat_of
 
 Value = TypeVar("Value")
 
@@ -28,7 +26,7 @@ log = logging.getLogger(__name__)
 _MOST_OF_A_PAGE = 2**25
 
 
-class WebServer:
+class WebServer(RemoteStore):
     """A web server.
 
     Args:
@@ -38,71 +36,38 @@ class WebServer:
     def __init__(self, address: StoreAddress) -> None:
         from obstore.store import HTTPStore
 
-        self._address = address
+        super().__init__(address, address.url(""))
         user = f"{address.user}@" if address.user else ""
         self._root = f"{address.scheme}://{user}{address.name}"
         self._options: dict[str, Any] = {"client_options": client_options(self._root), "retry_config": RETRIES}
         with reported(address.url(""), "be reached", address):
             self._store = HTTPStore(self._root, **self._options)
-        self._gives_ranges = True
-        minutes = (address.access or AccessOptions()).give_up_after
-        self._budget = RetryBudget(
-            minutes, address.url(""), is_passing=is_passing, is_refused=is_refused, reason=reason_of
-        )
-
-    @property
-    def gives_ranges(self) -> bool:
-        """Whether parts of an object can be fetched, as far as is known."""
-        return self._gives_ranges
 
     def head(self, key: str) -> RemoteStat | None:
         """Ask for the first byte: a signature is often good for GET only, and the answer tells the size, too."""
         with contextlib.suppress(_NoRangesError):
-            if self._gives_ranges:
+            if self.gives_ranges:
                 return self._ask(key, "be looked at", lambda: stat_of(self._get(key, {"range": (0, 1)}).meta))
-        return self._ask(key, "be looked at", lambda: stat_of(self._get(key, {"head": True}).meta))
+        return super().head(key)
 
     def get(
         self, key: str, expected: RemoteStat | None, start: int = 0, stop: int | None = None
     ) -> tuple[bytes, RemoteStat] | None:
-        """Fetch the object; few web servers heed a condition, so what they say of it is compared."""
-
-        def fetch() -> tuple[bytes, RemoteStat]:
-            answer = self._get(key, get_options(expected, start, stop))
-            stat = stat_of(answer.meta)
-            return answer.bytes().to_bytes(), stat
-
+        """Fetch an object, or a part of it."""
         try:
-            got = self._ask(key, "be fetched", fetch)
+            return super().get(key, expected, start, stop)
         except _NoRangesError:
             raise StorageError(
-                f"{self._address.url(key)} cannot be fetched: the server gives parts of some objects only",
+                f"{self.address.url(key)} cannot be fetched: the server gives parts of some objects only",
                 fix="Copy the recording to a disk or into a bucket.",
             ) from None
-        if got is not None and expected is not None and not expected.is_same(got[1]):
-            raise SourceChangedError(self._address.url(key))
-        return got
-
-    def get_file(self, key: str, expected: RemoteStat, file: BinaryIO) -> None:
-        """Fetch the object as a stream."""
-
-        def fetch() -> RemoteStat:
-            file.seek(0)
-            file.truncate()
-            answer = self._get(key, get_options(expected))
-            write_body(answer, file)
-            return stat_of(answer.meta)
-
-        found = self._ask(key, "be fetched", fetch)
-        if found is None or not expected.is_same(found):
-            raise SourceChangedError(self._address.url(key))
 
     def list_all(self, key: str) -> None:
         """Return None: an index page is of one folder."""
 
     def list_folder(self, key: str) -> tuple[list[str], dict[str, RemoteStat | None]]:
         """Read the index page of a folder; what is no index page is no folder."""
-        if self._address.query:
+        if self.address.query:
             return [], {}  # the signature is of one object
         url = f"{self._root}/{quote(key)}/" if key else f"{self._root}/"
 
@@ -135,32 +100,30 @@ class WebServer:
         """Return the store and the path in it: a URL with a query is a store of its own, with the path ""."""
         from obstore.store import HTTPStore
 
-        if self._address.query and key == self._address.signed_key:
-            return HTTPStore(f"{self._root}/{quote(key)}?{self._address.query}", **self._options), ""
+        if self.address.query and key == self.address.signed_key:
+            return HTTPStore(f"{self._root}/{quote(key)}?{self.address.query}", **self._options), ""
         return self._store, key
 
     def _ask(self, key: str, what: str, request: Callable[[], Value]) -> Value | None:
-        """Make a request, again and again while it fails in passing; return None if there is no such object."""
-        with reported(self._address.url(key), what, self._address):
+        def with_refusals() -> Value:
             try:
-                return self._budget.call(request)
-            except FileNotFoundError:
-                return None
+                return request()
             except Exception as error:
-                if is_precondition(error):
-                    raise SourceChangedError(self._address.url(key)) from None
-                if type(error).__name__ == "NotSupportedError" or status_of(error) == 416:
-                    self._note_no_ranges(error)
+                status = status_of(error)
+                if type(error).__name__ == "NotSupportedError" or status == 416:  # an empty object has no first byte
+                    self._note_no_ranges(is_known=status != 416)
                     raise _NoRangesError from None
-                if what == "be listed" and status_of(error) in (401, 403, 405):
+                if what == "be listed" and status in (401, 403, 405):
                     raise _RefusedError from None
                 raise
 
-    def _note_no_ranges(self, error: Exception) -> None:
-        if status_of(error) != 416 and self._gives_ranges:  # an empty object has no first byte
-            self._gives_ranges = False
+        return super()._ask(key, what, with_refusals)
+
+    def _note_no_ranges(self, *, is_known: bool) -> None:
+        if is_known and self.gives_ranges:
+            self.gives_ranges = False
             log.warning(
-                "%s gives whole files only: each is copied to a temporary file, and read there", self._address.url("")
+                "%s gives whole files only: each is copied to a temporary file, and read there", self.address.url("")
             )
 
 

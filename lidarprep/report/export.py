@@ -20,6 +20,7 @@ from lidarprep.errors import RecipeError, SceneError
 from lidarprep.recipe import Recipe
 from lidarprep.report.boxes import ShownLabels
 from lidarprep.report.moments import UNTIMED_NS, ExportPlan, Moment
+from lidarprep.report.secrets import without_secrets
 from lidarprep.report.views import Fate, SceneView
 from lidarprep.scene import Labels, Scene
 from lidarprep.scene_settings import BAD_FRAME
@@ -180,7 +181,7 @@ def _about(plan: ExportPlan, notes: Sequence[str]) -> dict[str, str]:
         "recipe": recipe.model_dump_json(exclude_defaults=True),
         "notes": "\n".join(notes),
     }
-    return {key: value.encode("utf-8", "replace").decode() for key, value in about.items()}
+    return {key: without_secrets(value).encode("utf-8", "replace").decode() for key, value in about.items()}
 
 
 class _Log:

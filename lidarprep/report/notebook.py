@@ -6,7 +6,6 @@ query, which may hold a signature.
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ import numpy as np
 from lidarprep.datasets import open_scene
 from lidarprep.errors import LidarprepError, place_name
 from lidarprep.recipe import Recipe
+from lidarprep.report.secrets import without_secrets
 from lidarprep.report.top_down import top_down
 from lidarprep.report.views import SceneView
 from lidarprep.scene import Finding, Frame, PointCloud, Scene
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _SIZE = (400, 300)
 _MOST_ROWS = 20
 _COLOURS = {"error": "#c62828", "warning": "#a15c00", "note": "#5f6b7a"}
-_QUERY = re.compile(r"(\w+://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
 
 
 def scene_html(scene: Scene) -> str:
@@ -172,7 +171,7 @@ def _cell(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(_QUERY.sub(r"\1", text))
+    return escape(without_secrets(text))
 
 
 def _names(names: Sequence[str]) -> str:

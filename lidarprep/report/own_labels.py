@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from mmap import ACCESS_READ, mmap
-from pathlib import Path
 
 from lidarprep.attachments import SceneFormat, format_of_suffix
+from lidarprep.datasets.attachments import scene_file_of
+from lidarprep.datasets.filenames import on_disk
 from lidarprep.errors import FormatError, naming
 from lidarprep.labels.files import frames_of
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Labels, Scene
 
 
@@ -18,12 +20,11 @@ def with_own_labels(scene: Scene) -> tuple[Scene, Labels | None]:
     Returns:
         The scene, with notes of what cannot be shown; and the labels of its frames, None where there are none.
     """
-    files = {source.location for frame in scene for source in frame.sources}
-    scenes = [file for file in files if isinstance(format_of_suffix(Path(file).suffix), SceneFormat)]
-    if scene.layout != "attachments" or len(scenes) != 1:
+    path = scene_file_of(scene)
+    if path is None:
         return scene, None
     try:
-        labels = _annotations(Path(scenes[0]))
+        labels = _annotations(path)
     except FormatError as error:
         return replace(scene, notes=(*scene.notes, f"its annotations are not shown: {error.message}")), None
     if labels.cuboids is None or not len(labels.cuboids):
@@ -33,8 +34,8 @@ def with_own_labels(scene: Scene) -> tuple[Scene, Labels | None]:
     return replace(scene, notes=(*scene.notes, *labels.notes)), labels
 
 
-def _annotations(path: Path) -> Labels:
+def _annotations(path: AnyPath) -> Labels:
     attachment_format = format_of_suffix(path.suffix)
     assert isinstance(attachment_format, SceneFormat)  # noqa: S101
-    with naming(path), path.open("rb") as file:  # a map, since a scene may be larger than memory
+    with naming(path), on_disk(path).open("rb") as file:  # a map, since a scene may be larger than memory
         return attachment_format.read_annotations(mmap(file.fileno(), 0, access=ACCESS_READ), source=str(path))

@@ -12,16 +12,16 @@ from enum import IntEnum
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.checks import SceneSamples
 from lidarprep.datasets import open_scene
-from lidarprep.errors import RecipeError, StorageError
+from lidarprep.errors import RecipeError, place_name
 from lidarprep.labels.files import LabelFile
 from lidarprep.recipe import DEFAULT_HEIGHT_BAND, Recipe
+from lidarprep.remote import as_path
 from lidarprep.report.own_labels import with_own_labels
 from lidarprep.scene import CameraImage, Frame, Labels, PointCloud, Pose, RegionOfInterest3D, Scene
 from lidarprep.scene.labels import LabelsFrame
@@ -151,18 +151,19 @@ class SceneView:
         The first, the middle and the last frame are read to estimate what the recipe leaves open.
 
         Args:
-            source: The recording; or a manifest on this machine, or a scene opened from one: their attachments.
+            source: The recording; or a manifest, or a scene opened from one: their attachments. A store that needs
+                options is reached by those that the scene was opened with.
             recipe: How the recording is prepared; None: every point is kept.
 
         Raises:
             SceneError, FormatError: The scene has no frames, two of one id, or none that can be read; an attachment is
                 missing.
             RecipeError: The recipe does not fit the scene, or its pre-labels don't.
-            StorageError: The manifest is not on this machine.
+            StorageError: The manifest's store cannot be reached.
         """
         if isinstance(source, SceneView):
             return source
-        scene = open_scene(_folder_of(source)) if isinstance(source, Manifest) else source
+        scene = open_scene(place_name(source.location)) if isinstance(source, Manifest) else source
         manifest = source if isinstance(source, Manifest) else _manifest_of(scene)
         require_frames(scene)
         recipe = recipe or Recipe()
@@ -196,7 +197,7 @@ class SceneView:
         scale = None if settings is None else settings.intensity_scale
         frames = tuple(recipe.select(scene.frames))
         view = cls(scene, frames, recipe, manifest.world_offset, scale)._bounded(manifest)
-        if recipe.prelabels is not None and Path(recipe.prelabels).exists():
+        if recipe.prelabels is not None and as_path(recipe.prelabels).exists():
             view = replace(view, prelabels=view.read_labels(recipe.prelabels, recipe.prelabels_frame))
         return view
 
@@ -258,9 +259,10 @@ class SceneView:
         Raises:
             RecipeError: It is.
         """
-        place, source = target.resolve(), Path(self.scene.source)
-        files = {source, source / MANIFEST_KEY} if self.manifest is not None else {source}
-        files |= {Path(one.location) for frame in self.scene for one in frame.sources if "://" not in one.location}
+        place, source = target.resolve(), self.scene.path
+        files = {Path(one.location) for frame in self.scene for one in frame.sources if "://" not in one.location}
+        if isinstance(source, Path):
+            files |= {source, source / MANIFEST_KEY} if self.manifest is not None else {source}
         if any(file.resolve() == place for file in files):
             raise RecipeError(f"{target} is part of the recording itself", fix="Choose another name.")
 
@@ -413,16 +415,8 @@ def _scale_to_draw_by(samples: SceneSamples) -> tuple[float | None, bool]:
 
 def _manifest_of(scene: Scene) -> Manifest | None:
     """Return the manifest that a scene of attachments was opened by, if it was."""
-    path = Path(scene.source)
+    path = scene.path
+    if path is None or scene.layout != "attachments":
+        return None
     file = path if path.name == MANIFEST_KEY else path / MANIFEST_KEY
-    return Manifest.load(file) if scene.layout == "attachments" and file.is_file() else None
-
-
-def _folder_of(manifest: Manifest) -> Path:
-    parts = urlsplit(manifest.location)
-    if parts.scheme != "file":
-        raise StorageError(
-            f"the attachments of {manifest.location or 'this manifest'} are not on this machine, and cannot be shown",
-            fix="Show the recording that they were made of, or copy what was stored to a folder and name that.",
-        )
-    return Path(unquote(parts.path)).parent
+    return Manifest.load(file) if file.is_file() else None

@@ -1,4 +1,4 @@
-"""Read a task's attachments: from files, the web, S3, and the files that were uploaded to the sandbox.
+"""Read a task's attachments: from files, the web, buckets, and the files that were uploaded to the sandbox.
 
 What is fetched is limited in size and time, and only public addresses and this machine's own are asked: a task's URL
 must not lead the sandbox into the network that it runs in.
@@ -19,7 +19,7 @@ import httpx
 
 from lidarprep.api import is_loopback, is_web_address
 from lidarprep.attachments import FrameFormat, format_of_suffix, get_format
-from lidarprep.errors import LidarprepError, StorageError
+from lidarprep.errors import LidarprepError, MissingExtraError, StorageError
 from lidarprep.sandbox._common import SandboxError
 from lidarprep.sandbox._uploads import SCHEME, UploadList
 from lidarprep.scene import Frame
@@ -33,7 +33,8 @@ LONGEST_READ_S = 300.0
 MOST_BYTES = 1 << 30
 MOST_REDIRECTS = 5
 
-S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+# Buckets that can be read, and the variables that name a server for them. Azure's URLs are those of the web.
+BUCKET_SERVERS = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
 
 IMAGE = "image"
 SCENE_FORMATS = {"sensor_fusion": "sfs", "split_base64": "json"}
@@ -81,10 +82,10 @@ def _kind_of_frame(url: str) -> str:
 
 
 def is_nearby(url: str) -> bool:
-    """Whether reading an attachment asks no other machine, or only one that the environment names for S3."""
+    """Whether reading an attachment asks no other machine, or only one that the environment names for buckets."""
     scheme = urlsplit(url).scheme
-    if scheme == "s3":
-        return any(os.environ.get(name) for name in S3_ENDPOINTS)
+    if scheme in BUCKET_SERVERS:
+        return any(os.environ.get(name) for name in BUCKET_SERVERS[scheme])
     return scheme in ("", "file", SCHEME) or (scheme in ("http", "https") and is_loopback(url))
 
 
@@ -100,7 +101,7 @@ def read_attachment(
     scheme = urlsplit(url).scheme
     if scheme in ("http", "https"):
         return _fetch(url, most_bytes, time.monotonic() + longest_s)
-    if scheme == "s3":
+    if scheme in BUCKET_SERVERS:
         return _read_object(url, most_bytes)
     if scheme == SCHEME:
         try:
@@ -128,6 +129,8 @@ def _read_object(url: str, most_bytes: int) -> bytes:
     bucket_and_prefix, _, key = url.rpartition("/")
     try:
         found = open_store(bucket_and_prefix).get(key, 0, most_bytes + 1)
+    except MissingExtraError as error:
+        raise NotReadableHereError(error.message) from None
     except LidarprepError as error:
         raise DownloadError(error.message, REFUSED) from None
     if found is None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lidarprep.errors import SceneError
+from lidarprep.remote import AnyPath
 from lidarprep.scene.pose import Pose
 
 CameraModel = Literal["brown_conrady", "fisheye", "omnidirectional", "cylindrical", "equirectangular"]
@@ -177,7 +177,7 @@ class CameraImage:
     """
 
     camera: Camera
-    path: Path | None = None
+    path: AnyPath | None = None
     world_from_camera: Pose | None = None
     timestamp: int | None = None
     url: str | None = field(default=None, repr=False)  # it may be signed

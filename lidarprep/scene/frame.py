@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from math import isfinite
 from typing import Any, Literal, TypeVar
 
 from lidarprep.errors import SceneError
+from lidarprep.remote import AnyPath, RemotePath
 from lidarprep.scene.camera import Camera, CameraImage
 from lidarprep.scene.finding import Finding
 from lidarprep.scene.labels import LabelledFrame
@@ -62,11 +63,13 @@ class SourceFile:
         location: Path or URL.
         bytes: Size of the file; None where it is unknown.
         version: Modification time in nanoseconds, or the ETag of a URL; "" where neither is known.
+        path: The object of a store, by which it is fetched ahead; whatever is read of it is of that version.
     """
 
     location: str
     bytes: int | None = None
     version: str = ""
+    path: RemotePath | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +82,7 @@ class Frame:
         read_points: Reads the points, at each call.
         read_chunks: Reads the points in parts, in their order, if all of them at once would take too much memory;
             else None.
+        read_sample: Reads some of the points, spread over all, where reading all takes long; else None.
         read_radar: Reads the radar returns, at each call; None if there are none.
         world_from_ego: The device's pose in the world; None if the recording has none.
         timestamp: Nanoseconds since the Unix epoch, or None.
@@ -99,6 +103,7 @@ class Frame:
     gps: GpsPose | None = None
     read_chunks: Callable[[], Iterator[PointCloud]] | None = None
     sources: tuple[SourceFile, ...] = ()
+    read_sample: Callable[[], PointCloud] | None = None
 
     def points(self) -> PointCloud:
         """Read the frame's points."""
@@ -118,6 +123,7 @@ class Frame:
             self,
             read_points=partial(held, points),
             read_chunks=None,
+            read_sample=None,
             read_radar=None if radar is None else partial(held, radar),
         )
 
@@ -127,6 +133,7 @@ class Frame:
             self,
             read_points=partial(_read_points_in, points_frame, self.read_points),
             read_chunks=None if self.read_chunks is None else partial(_read_chunks_in, points_frame, self.read_chunks),
+            read_sample=None if self.read_sample is None else partial(_read_points_in, points_frame, self.read_sample),
         )
 
     def __repr__(self) -> str:
@@ -202,6 +209,7 @@ class Scene:
         points_frame_is_certain: Whether the format itself says what `points_frame` is, as an attachment's does.
         motion_compensated: Whether points are known to be in ego at their frame's timestamp, whenever they were seen.
         opened_with: Options that it was opened with and that may change its points, by name, where they were given.
+        path: What it was opened by, to read what else belongs to it; None where it was made otherwise.
         findings: What was found odd on opening.
         left_out: Frames of the recording that a part of it does not have; empty where the scene is all of it.
     """
@@ -219,6 +227,7 @@ class Scene:
     points_frame_is_certain: bool = False
     opened_with: tuple[tuple[str, Any], ...] = ()
     findings: tuple[Finding, ...] = ()
+    path: AnyPath | None = None
     left_out: tuple[LabelledFrame, ...] = ()
 
     def part(self, span: Span | str) -> Scene:

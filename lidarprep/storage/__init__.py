@@ -1,4 +1,4 @@
-"""Where attachments live: a local folder, or S3 and what speaks its language; and the manifest of what is there.
+"""Where attachments live: a local folder, or a bucket; and the manifest of what is there.
 
 Objects are immutable: an object's name holds its content's SHA-256. The manifest is the only mutable object.
 """

@@ -13,6 +13,7 @@ import fcntl
 import logging
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -60,6 +61,14 @@ def of_the_disk(path: Path | str, fix: str | None = None) -> Iterator[None]:
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}", fix=fix or _FIXES[error.errno]
         ) from error
+
+
+@contextlib.contextmanager
+def temporary_file_of_the_system() -> Iterator[BinaryIO]:
+    """Open a file with a name in the system's folder for temporary ones; it is gone afterwards."""
+    fix = "Make room there, or name another folder by the environment variable TMPDIR."
+    with of_the_disk(tempfile.gettempdir(), fix), tempfile.NamedTemporaryFile(prefix="lidarprep-") as file:
+        yield file  # type: ignore[misc]  # a file but for its class
 
 
 def temporary_name(target: Path) -> Path:

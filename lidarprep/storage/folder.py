@@ -55,12 +55,14 @@ class FolderStore:
         self.path = Path(path)
         self.options = options
         if options.presign_hours is not None:
-            raise RecipeError(f"URLs of a local folder ({path}) cannot be signed", fix="Store at s3://bucket/prefix.")
+            raise RecipeError(
+                f"URLs of a local folder ({path}) cannot be signed", fix="Store in a bucket, as at s3://bucket/prefix."
+            )
         unheeded = [name for name in OBJECT_OPTIONS if getattr(options, name)]
         if unheeded:
             raise RecipeError(
-                f"{', '.join(unheeded)}: that is for s3://bucket/prefix, and {path} is a local folder",
-                fix="Leave that out, or store at s3://bucket/prefix.",
+                f"{', '.join(unheeded)}: that is for buckets, and {path} is a local folder",
+                fix="Leave that out, or store in a bucket, as at s3://bucket/prefix.",
             )
         self._reflinks = Reflinks(hard_links=options.link_images)
         self._made: set[Path] = set()

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from lidarprep.errors import FormatError
+from lidarprep.remote import as_path
 from lidarprep.scene import Finding
 from lidarprep.storage.keys import is_key
 from lidarprep.storage.store import MANIFEST_KEY
@@ -393,12 +394,12 @@ class Manifest(_Record):
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Manifest:
-        """Read a manifest from a local file, or from the folder that holds it.
+        """Read a manifest from a file, or from the folder that holds it: on the disk or, to look at only, by a URL.
 
         Raises:
             FormatError: It cannot be read, or is not a manifest.
         """
-        file = Path(path)
+        file = as_path(path)
         if file.is_dir():
             file = file / MANIFEST_KEY
         try:
@@ -407,7 +408,7 @@ class Manifest(_Record):
             raise FormatError(
                 file, found=f"cannot be read ({error.strerror or error})", fix="Name the manifest that `prepare` wrote."
             ) from error
-        return cls.from_json(data, location=file.resolve().as_uri())
+        return cls.from_json(data, location=file.resolve().as_uri() if isinstance(file, Path) else str(file))
 
 
 def _explain(error: ValidationError) -> dict[str, str]:

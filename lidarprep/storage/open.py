@@ -8,23 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from lidarprep.errors import FormatError, ManifestConflictError, RecipeError, place_name
+from lidarprep.remote import as_path
 from lidarprep.storage.folder import FolderStore
 from lidarprep.storage.manifest import Manifest
 from lidarprep.storage.options import OBJECT_OPTIONS, SHOWN_OPTIONS, StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY, Store
 
+# What destinations in buckets begin with, without ://.
+BUCKETS = ("s3", "gs", "az")
+
 
 def open_store(destination: str, options: StorageOptions | None = None) -> Store:
-    """Open the store at a folder's path or at s3://bucket/prefix.
+    """Open the store at a folder's path, or at s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.
 
     Raises:
         RecipeError: The destination is malformed, cannot be signed for, or cannot heed an option.
         StorageError: The store cannot be reached.
+        MissingExtraError: It needs an extra that is not installed.
     """
     options = options or StorageOptions()
     scheme, separator, rest = destination.partition("://")
     # "s3:/bucket" and "gs:/bucket" are mistyped, not names of folders; "C:" would be one letter.
-    mistyped = re.match(r"[A-Za-z0-9+.-]{2,}:/", destination) if not separator else scheme.lower() != "s3"
+    mistyped = re.match(r"[A-Za-z0-9+.-]{2,}:/", destination) if not separator else scheme.lower() not in BUCKETS
     if scheme.lower() == "scale" and separator:
         raise RecipeError(
             f"{destination!r} is not a place that lidarprep can store at: Scale keeps files, and no manifest",
@@ -32,7 +37,8 @@ def open_store(destination: str, options: StorageOptions | None = None) -> Store
         )
     if mistyped or not destination:
         raise RecipeError(
-            f"{destination!r} is not a place that lidarprep can store at", fix="Name a folder, or s3://bucket/prefix."
+            f"{destination!r} is not a place that lidarprep can store at",
+            fix="Name a folder, or s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.",
         )
     if not separator:
         return FolderStore(destination, options)
@@ -40,21 +46,29 @@ def open_store(destination: str, options: StorageOptions | None = None) -> Store
         raise RecipeError(
             f"link_images (--link-images) is for a local folder, and {destination} is none", fix="Leave that out."
         )
-    from lidarprep.storage.s3 import S3Store  # brings boto3
+    if scheme.lower() == "s3":
+        from lidarprep.storage.s3 import S3Store  # brings boto3
 
-    return S3Store(rest, options)
+        return S3Store(rest, options)
+    from lidarprep.storage.object_store import CloudStore  # brings obstore
+
+    return CloudStore(destination, options)
 
 
 def load_manifest(path: str | PathLike[str], storage: StorageOptions | None = None) -> Manifest:
-    """Read a manifest from a file, from the folder that holds it, or from s3://bucket/prefix[/manifest.json].
+    """Read a manifest from a file, or from the folder that holds it, on the disk or by a URL.
+
+    That of a web server can be looked at and submitted; nothing is stored there.
 
     Raises:
-        StorageError: It cannot be fetched from S3.
+        StorageError: It cannot be fetched.
         FormatError: It cannot be read, or is not a manifest.
     """
     location = place_name(path)
     if "://" not in location:
-        return Manifest.load(location)
+        return Manifest.load(path)
+    if location.lower().startswith(("http://", "https://")):
+        return Manifest.load(as_path(path, storage))
     store = open_store(location.removesuffix(f"/{MANIFEST_KEY}").rstrip("/"), storage)
     found = store.read_current(MANIFEST_KEY)
     location = store.location(MANIFEST_KEY)
@@ -68,7 +82,7 @@ def store_of(manifest: Manifest, options: StorageOptions | None = None, *, to_wr
 
     Args:
         manifest: As it was loaded from beside its objects.
-        options: How S3 is reached; and, where the manifest does not say it, what objects are stored with.
+        options: How the store is reached; and, where the manifest does not say it, what objects are stored with.
         to_write: Whether something is to be stored: then options that contradict the manifest are refused.
 
     Raises:
@@ -122,7 +136,7 @@ def options_of(manifest: Manifest, given: StorageOptions | None = None, *, to_wr
         recorded = {name: getattr(checked, name) for name in SHOWN_OPTIONS} | {"gzip": bool(known.get("gzip"))}
     if to_write and recorded:
         _refuse_others(given, recorded)
-    if manifest.location.startswith("file://"):  # perhaps copied there from S3
+    if manifest.location.startswith("file://"):  # perhaps copied there from a bucket
         recorded = {name: value for name, value in recorded.items() if name not in (*OBJECT_OPTIONS, "presign_hours")}
         return given.model_copy(update=recorded)
     return given.model_copy(update={**recorded, "presign_hours": manifest.presign_hours})

@@ -46,6 +46,9 @@ _MOST_TAGS = 10
 # Objects of these classes must be restored before they can be fetched, which takes hours.
 _ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
 
+# Options on how S3 is reached, and what it verifies: other clouds have other ways.
+ACCESS_OPTIONS = ("endpoint_url", "profile", "region", "role_arn", "path_style", "requester_pays", "checksums")
+
 # Options on how objects are stored. A local folder cannot heed them.
 OBJECT_OPTIONS = ("gzip", "cache_control", "sse", "kms_key", "acl", "storage_class", "tags", "requester_pays")
 
@@ -57,6 +60,7 @@ class StorageOptions(AccessOptions):
     """How a store is reached, how its objects are stored, and how they are named to Scale.
 
     Only url_base and link_images mean something to a local folder; options on how objects are stored are refused there.
+    Google Cloud Storage and Azure have no access options, and heed cache_control and storage_class; Azure also tags.
     Signed URLs hold no longer than the credentials that sign them. Objects that are stored compressed (gzip, Frame JSON
     only) have the header Content-Encoding: HTTP decompresses them, S3's own interface, which s3:// URLs are read
     through, does not. Hard links are one file with two names: a change of one is a change of both.
@@ -68,9 +72,9 @@ class StorageOptions(AccessOptions):
         default="sha256",
         metavar="sha256|crc32|when_required",
     )
-    url_base: str | None = _option("urls", "Prefix of the URLs, in place of s3:// or a path.", metavar="URL")
+    url_base: str | None = _option("urls", "Prefix of the URLs, in place of the bucket's own or a path.", metavar="URL")
     presign_hours: Annotated[float | None, Field(gt=0, le=168)] = _option(
-        "urls", "Sign the URLs that Scale gets, for so many hours; S3 only.", metavar="HOURS", flag="--presign"
+        "urls", "Sign the URLs that Scale gets, for so many hours.", metavar="HOURS", flag="--presign"
     )
     gzip: bool = _option("urls", "Store Frame JSON compressed; needs --presign or --url-base.", default=False)
     link_images: bool = _option(
@@ -87,7 +91,7 @@ class StorageOptions(AccessOptions):
         Literal["private", "public-read", "authenticated-read", "bucket-owner-read", "bucket-owner-full-control"] | None
     ) = _option("objects", "Canned ACL, like bucket-owner-full-control.", metavar="NAME")
     storage_class: Annotated[str | None, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] = _option(
-        "objects", "Like INTELLIGENT_TIERING.", metavar="CLASS"
+        "objects", "Like INTELLIGENT_TIERING, NEARLINE or COOL.", metavar="CLASS"
     )
     tags: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_tags)] = _option(
         "objects", "A tag of each object. Repeatable.", default=(), metavar="KEY=VALUE", flag="--tag"
@@ -103,7 +107,7 @@ class StorageOptions(AccessOptions):
             raise ValueError("kms_key is for the encryption aws:kms; give sse: aws:kms (--sse aws:kms) with it")
         if self.gzip and self.url_base is None and self.presign_hours is None:
             raise ValueError(
-                "gzip needs url_base or presign_hours: what is read from s3:// URLs is not decompressed on its way"
+                "gzip needs url_base or presign_hours: what is read by a bucket's own URLs is not decompressed"
             )
         if self.storage_class in _ARCHIVES:
             raise ValueError(f"objects of the storage_class {self.storage_class} cannot be fetched for hours")

@@ -6,9 +6,8 @@ import base64
 import contextlib
 import hashlib
 import io
-import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlencode
@@ -17,9 +16,9 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
-from lidarprep.storage._s3_faults import RetryBudget, code_of, is_missing, reported
+from lidarprep.remote.boto_faults import code_of, is_missing, reported, retry_budget
 from lidarprep.storage._s3_session import shared_session
-from lidarprep.storage.files import of_the_disk
+from lidarprep.storage.files import temporary_file_of_the_system
 from lidarprep.storage.keys import is_content_key
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import CACHE_PREFIX, FetchUrl, ObjectInfo, in_threads
@@ -67,7 +66,7 @@ class S3Store:
                 raise StorageError(
                     f"s3://{self.bucket} cannot be reached: {error}", fix="Check --endpoint-url."
                 ) from error
-        self._budget = RetryBudget(options.give_up_after, endpoint)
+        self._budget = retry_budget(options.give_up_after, endpoint)
         self._is_checked = False
         self._transfer = TransferConfig(multipart_threshold=_IN_PARTS_FROM, multipart_chunksize=_PART)
 
@@ -102,12 +101,9 @@ class S3Store:
         else:
             self._put(key, data, headers, sha256=sha256)
 
-    @contextlib.contextmanager
-    def temporary_file(self) -> Iterator[BinaryIO]:
+    def temporary_file(self) -> contextlib.AbstractContextManager[BinaryIO]:
         """Open a file in the system's folder for temporary ones."""
-        fix = "Make room there, or name another folder by the environment variable TMPDIR."
-        with of_the_disk(tempfile.gettempdir(), fix), tempfile.NamedTemporaryFile(prefix="lidarprep-") as file:
-            yield file  # type: ignore[misc]  # a file but for its class
+        return temporary_file_of_the_system()
 
     def put_file(self, key: str, file: BinaryIO, content_type: str, *, sha256: str) -> None:
         """Send the file in parts, of which each is read from the disk when its turn comes."""
@@ -224,7 +220,7 @@ class S3Store:
             params = {"Bucket": self.bucket, "Key": self._full(key), **self._payer}
             seconds = round(hours * 3600)
             url = self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
-            credentials_expire_at = self._session.expires_at()
+            credentials_expire_at = self._session.aws.expires_at()
         expires_at = time.time() + seconds
         return FetchUrl(url, int(min(expires_at, credentials_expire_at or expires_at)))
 

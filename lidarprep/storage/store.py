@@ -122,7 +122,7 @@ class Store(Protocol):
         """Return the URL of an object as manifests record it; never a signed one."""
 
     def location(self, key: str) -> str:
-        """Return the URL under which this machine finds an object: file:// or s3://."""
+        """Return the URL under which this machine finds an object: file://, s3://, gs:// or az://."""
 
     def fetch_url(self, key: str) -> FetchUrl:
         """Return the URL that Scale is given for an object; signed if the options ask for that."""

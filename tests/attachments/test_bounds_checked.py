@@ -34,6 +34,7 @@ def corpus() -> int:
     return sum(len(files) for _, files in tasks)
 
 
+@pytest.mark.trial  # compiles each of them again
 def test_no_kernel_that_parses_reads_out_of_bounds(request: pytest.FixtureRequest) -> None:
     cache = request.config.cache
     assert cache is not None

@@ -145,7 +145,7 @@ def test_a_camera_without_any_pose_is_not_judged() -> None:
     assert codes(scene_of([AROUND], [None], cameras=[replace(camera, ego_from_camera=level_camera(0))])) == []
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(x=st.floats(-300, 300), y=st.floats(-300, 300), yaw=st.floats(-3, 3), ahead=st.booleans())
 def test_sound_points_are_right_wherever_the_device_is(x: float, y: float, yaw: float, ahead: bool) -> None:
     points = AHEAD if ahead else AROUND
@@ -155,6 +155,7 @@ def test_sound_points_are_right_wherever_the_device_is(x: float, y: float, yaw: 
     assert codes(scene_of(in_world, poses, points_frame="world")) == []
 
 
+@settings(max_examples=20)
 @given(angle=degrees, distance=st.floats(150, 5000), yaw=st.floats(-3, 3), ahead=st.booleans())
 def test_points_in_the_other_frame_of_reference_are_found(
     angle: float, distance: float, yaw: float, ahead: bool
@@ -177,7 +178,7 @@ def drive(length: float, *, seed: int, view: float = 180.0) -> tuple[list[np.nda
     return clouds, [at(length * k / 2, seed % 7, 0.1 * k) for k in range(3)]
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(length=st.floats(40, 300), seed=st.integers(0, 1000), ahead=st.booleans())
 def test_a_drive_through_a_town_is_enough_to_tell_the_frames_of_reference_apart(
     length: float, seed: int, ahead: bool

@@ -18,7 +18,8 @@ def _given() -> set[str]:
     """The first argument of every `Finding(…)` of the package, as far as it is a text."""
     codes = set()
     for path in (ROOT / "lidarprep").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)) if "Finding(" in text else ():
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding" and node.args:
                 codes |= _texts(node.args[0])
     return codes

@@ -33,7 +33,7 @@ def _settled(scene: Scene, value: str) -> Scene:
     return scene.with_points_in(value) if value in ("ego", "world") else with_poses_read(scene, value)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_mistake_is_named_and_its_option_makes_the_world_right(sound_drive: Scene, kind: str, seed: int) -> None:
     code, value = EXPECTED[kind]
@@ -65,8 +65,17 @@ def test_each_mistake_is_named_in_the_real_recording(recording: object, kind: st
     assert judge_poses(scene, SceneSamples(scene)).poses == "fit"
 
 
-@pytest.mark.parametrize("motion", ["ahead", "backwards", "sideways", "at rest", "spin"])
-@pytest.mark.parametrize("points_frame", ["ego", "world"])
+@pytest.mark.parametrize(
+    ("motion", "points_frame"),
+    [
+        ("ahead", "ego"),
+        ("ahead", "world"),
+        ("backwards", "ego"),
+        ("sideways", "world"),
+        ("at rest", "ego"),
+        ("spin", "world"),
+    ],
+)
 def test_sound_recordings_are_let_be_however_the_device_moves(motion: str, points_frame: str) -> None:
     scene = drive(np.random.default_rng(3), motion, speed=12.0, columns=240)  # type: ignore[arg-type]
     if points_frame == "world":

@@ -408,7 +408,7 @@ def test_run_refuses_a_task_that_cannot_be_submitted_before_it_prepares_anything
         assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("destination", ["gs://bucket/x", "s3:/bucket/x", "https://host/x", ""])
+@pytest.mark.parametrize("destination", ["ftp://host/x", "s3:/bucket/x", "https://host/x", ""])
 def test_a_destination_of_an_unknown_kind_is_not_taken_for_a_folder(
     lidarprep: Any, scene_folder: Path, destination: str
 ) -> None:

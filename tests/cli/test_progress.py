@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,6 +23,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
+import lidarprep as lp
 from lidarprep.cli import progress as shown
 from lidarprep.cli.progress import Bar
 from lidarprep.storage.manifest import DroppedPoints, FrameRecord, SkippedRecord
@@ -165,6 +167,7 @@ def test_sample_convert_and_verify_tell_a_pipe_that_they_are_at_work(
 ) -> None:
     # Each says its first line before the work begins: small files are done before another thread says anything.
     monkeypatch.setattr(shown, "threading", SimpleNamespace(Event=lambda: Over(waits=1), Thread=RunsAtOnce))
+    monkeypatch.setattr("lidarprep.sample.write_sample", partial(lp.write_sample, columns=90, image_width=64))
     scene, out = tmp_path / "scene", tmp_path / "out"
     assert run("sample", scene, "--frames", 2).err.startswith("ray-casting …\n")
     assert run("convert", scene / "pointcloud/0.ply", tmp_path / "a.pcd").err.startswith("converting …\n")

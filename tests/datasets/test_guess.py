@@ -141,13 +141,6 @@ def test_folders_around_a_recording_that_are_gone_or_cannot_be_read_are_no_hindr
     assert scene.findings == ()
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/drive", "gs://bucket/a/b.mcap", "https://host/x.las", "s3:/bucket/drive"])
-def test_a_url_is_refused_as_such(url: str) -> None:
-    first, fix = refusal(url)
-    assert first == f"{url} is a URL: recordings are opened from the local disk only"
-    assert "Copy it to the disk" in fix
-
-
 def test_a_colon_in_a_path_is_no_url(tmp_path: Path) -> None:
     (tmp_path / "run:/deep").mkdir(parents=True)
     (tmp_path / "run:/deep/1.ply").write_bytes(b"")

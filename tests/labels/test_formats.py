@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,7 @@ print(json.dumps({"boxes": found, "pose": pose, "velocity": velocity,
 """
 
 
+@pytest.mark.trial
 def test_the_nuscenes_development_kit_reads_what_is_written(readers: Path, tmp_path: Path) -> None:
     labels = planted()
     folder = write(tmp_path, nuscenes.write_nuscenes(labels, list("0123"), "planted"))
@@ -187,29 +189,39 @@ print(json.dumps(found))
 """
 
 
-def test_a_kitti_reader_finds_the_corners_where_they_are(readers: Path, tmp_path: Path) -> None:
-    labels = planted()
+KITTI_NAMES = [f"{row:06}" for row in range(4)]
+
+
+def as_kitti(folder: Path) -> Path:
     camera = kitti.LabelCamera(
         lp.Pose(kitti.LOOKING_AHEAD, np.array([0.1, 1.2, -0.3])),
         np.array([[700.0, 0, 620], [0, 700, 180], [0, 0, 1]]),
         (1242, 375),
     )
-    names = [f"{row:06}" for row in range(4)]
-    folder = write(tmp_path, kitti.write_kitti(labels, names, camera))
-    found = others.run(readers, KITTI, folder, *names)
-    in_ego = columns_of(labels.in_frame("ego"))
+    return write(folder, kitti.write_kitti(planted(), KITTI_NAMES, camera))
+
+
+@pytest.mark.trial
+def test_a_kitti_reader_finds_the_corners_where_they_are(readers: Path, tmp_path: Path) -> None:
+    found = others.run(readers, KITTI, as_kitti(tmp_path), *KITTI_NAMES)
+    in_ego = columns_of(planted().in_frame("ego"))
     for row in range(4):
         for label, corners in found[row]:
             at = int(np.flatnonzero((in_ego.frame == row) & (in_ego.label == label))[0])
             np.testing.assert_allclose(sorted_rows(corners), sorted_rows(corners_of(in_ego, at)), atol=2e-4)
+
+
+def test_kitti_comes_back(tmp_path: Path) -> None:
+    folder = as_kitti(tmp_path)
+    in_ego = columns_of(planted().in_frame("ego"))
     line = (folder / "label_2/000000.txt").read_text().split()
     assert line[2] == "3"
     left, top, right, bottom = map(float, line[4:8])
     assert 0 <= left < right <= 1241
     assert 0 <= top < bottom <= 374
     back = kitti.read_kitti(
-        {name: (folder / f"label_2/{name}.txt").read_bytes() for name in names},
-        {name: (folder / f"calib/{name}.txt").read_bytes() for name in names},
+        {name: (folder / f"label_2/{name}.txt").read_bytes() for name in KITTI_NAMES},
+        {name: (folder / f"calib/{name}.txt").read_bytes() for name in KITTI_NAMES},
     )
     assert back.frame == "ego"
     assert_same(columns_of(back), in_ego, "label", "frame", "position", "size", tolerance=1e-5)
@@ -224,19 +236,28 @@ print(json.dumps(report.to_dict()))
 """
 
 
-@pytest.mark.parametrize("frame", ["world", "ego"])
-def test_an_openlabel_validator_finds_nothing(readers: Path, tmp_path: Path, frame: Any) -> None:
-    labels = planted(level=False)
+def as_openlabel(labels: lp.Labels, frame: Any) -> tuple[str, bytes]:
     boxes = lp.Boxes2D.of_rows(
         [{"track": "a", "label": "Car", "frame": 1, "camera": 2, "box": (10, 20, 30, 40), "not_in_lidar": False}]
     )
-    from dataclasses import replace
+    (file,) = openlabel.write_openlabel(replace(labels, boxes=boxes).in_frame(frame))
+    return file
 
-    ((name, content),) = openlabel.write_openlabel(replace(labels, boxes=boxes).in_frame(frame))
+
+@pytest.mark.trial
+@pytest.mark.parametrize("frame", ["world", "ego"])
+def test_an_openlabel_validator_finds_nothing(readers: Path, tmp_path: Path, frame: Any) -> None:
+    name, content = as_openlabel(planted(level=False), frame)
     (tmp_path / name).write_bytes(content)
     report = others.run(readers, OPENLABEL, tmp_path / name)
     assert report["summary"] == {"error": 0, "warning": 0, "info": 0}, report
     assert {one["status"] for one in report["checkers"]} == {"completed"}
+
+
+@pytest.mark.parametrize("frame", ["world", "ego"])
+def test_openlabel_comes_back(frame: Any) -> None:
+    labels = planted(level=False)
+    name, content = as_openlabel(labels, frame)
     found = openlabel.read_openlabel(content, name)
     assert found.frame == frame
     back, expected = columns_of(found.in_frame("world")), columns_of(labels)

@@ -106,8 +106,7 @@ LIT = """() => {
 }"""
 
 
-@pytest.mark.parametrize("scale_factor", [1.0, 2.0])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("model", "scale_factor"), [(model, 1.0 + n % 2) for n, model in enumerate(MODELS)])
 def test_points_are_drawn_at_the_pixel_that_holds_them(
     model: CameraModel, scale_factor: float, tmp_path: Path, open_page: OpenPage
 ) -> None:

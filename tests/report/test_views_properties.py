@@ -109,7 +109,7 @@ def frame_of(points: NDArray[np.float64], pose: lp.Pose, *, in_world: bool, inde
     return frame if parts == 1 else replace(frame, read_chunks=chunks)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(clouds(), poses(), recipes(), st.booleans())
 def test_each_point_has_the_fate_of_the_first_rule_that_drops_it(
     points: NDArray[np.float64], pose: lp.Pose, recipe: lp.Recipe, in_world: bool
@@ -126,7 +126,7 @@ def test_each_point_has_the_fate_of_the_first_rule_that_drops_it(
     assert sum(seen.counts().values()) == len(points)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(clouds(), poses(), recipes(), st.booleans(), st.integers(2, 5))
 def test_a_frame_in_chunks_is_seen_as_a_whole_one(
     points: NDArray[np.float64], pose: lp.Pose, recipe: lp.Recipe, in_world: bool, parts: int

@@ -22,6 +22,8 @@ from lidarprep.sandbox import Sandbox, SandboxOptions, SandboxStore, running_san
 from lidarprep.sandbox._attachment_check import DOWNLOADS_FAILED, find_problem
 from lidarprep.sandbox._attachments import attachments_of
 from tests.attachments.frames import world_frame
+from tests.storage.clouds import gs_cloud
+from tests.storage.s3 import put
 
 FRAME = world_frame([[1.0, -2.5, 3.25], [4.0, 5.0, 6.0]], taken=1_700_000_000 * 10**9)
 SUFFIXES = {"json": ".json", "protobuf": ".pb"}
@@ -271,10 +273,25 @@ def test_attachments_in_s3_are_read_with_the_credentials_of_this_machine(
         server.stop()
 
 
+def test_attachments_in_google_cloud_storage_are_read_with_the_credentials_of_this_machine(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = gs_cloud(monkeypatch)
+    put(cloud.open("scene"), "good.json", (folder / "good.json").read_bytes())
+    urls = [cloud.url("scene/good.json"), cloud.url("lost.json")]
+    task: dict[str, Any] = {"type": "lidarannotation", "params": {"attachments": urls[:1]}}
+    assert problem_of(task) is None
+    task["params"]["attachments"] = urls
+    assert problem_of(task) == {
+        "error": DOWNLOADS_FAILED,
+        "attachments": [{"statusCode": 404, "url": cloud.url("lost.json")}],
+    }
+
+
 def test_only_attachments_with_a_known_format_are_read() -> None:
     website = {"attachment": "https://example.com/", "attachment_type": "website"}
     assert attachments_of({"type": "categorization", "params": website}) == []
-    assert problem_of({"type": "lidarannotation", "params": {"attachments": ["gs://bucket/a.json"]}}) is None
+    assert problem_of({"type": "lidarannotation", "params": {"attachments": ["az://container/a.json"]}}) is None
     topdown = {"attachments": ["https://example.com/a.pb?x=.json", "s3://bucket/b"], "region_of_interest_3d": {}}
     assert attachments_of({"type": "lidartopdown", "params": topdown}) == [
         (topdown["attachments"][0], "protobuf"),

@@ -16,7 +16,7 @@ from botocore.httpsession import URLLib3Session
 from tenacity import wait_fixed
 
 import lidarprep as lp
-from lidarprep.storage import _s3_faults as retries
+from lidarprep.remote import retries
 from lidarprep.storage import open_store
 from lidarprep.storage.s3 import S3Store
 from tests.storage.conftest import BUCKET, server

@@ -176,7 +176,7 @@ def test_urls_are_relative_or_under_the_prefix_that_is_given(tmp_path: Path) -> 
     ("options", "said"),
     [
         ({"presign_hours": 1}, "cannot be signed"),
-        ({"sse": "AES256", "tags": {"a": "b"}}, "sse, tags: that is for s3://bucket/prefix"),
+        ({"sse": "AES256", "tags": {"a": "b"}}, "sse, tags: that is for buckets"),
     ],
 )
 def test_what_a_folder_cannot_heed_is_refused(tmp_path: Path, options: dict[str, Any], said: str) -> None:

@@ -14,8 +14,8 @@ from botocore.exceptions import BotoCoreError, SSLError
 from botocore.parsers import ResponseParserError
 
 from lidarprep.errors import StorageError
-from lidarprep.storage import _s3_faults as retries
-from lidarprep.storage._s3_faults import RetryBudget, is_passing, reported
+from lidarprep.remote import retries
+from lidarprep.remote.boto_faults import is_passing, reported, retry_budget
 from lidarprep.storage.store import MANIFEST_KEY
 from tests.storage.s3 import (
     Fault,
@@ -120,11 +120,11 @@ def test_the_budget_counts_from_the_first_failure_to_the_last_attempt(clock: Clo
         raise ResponseParserError("x")
 
     with pytest.raises(ResponseParserError):
-        RetryBudget(1.0, "https://s3.example.com").call(failing)
+        retry_budget(1.0, "https://s3.example.com").call(failing)
     assert failed == [10_025.0, 10_050.0, 10_075.0, 10_100.0]  # the first may take as long as it takes
     failed.clear()
     with pytest.raises(ResponseParserError):
-        RetryBudget(1.0, "https://s3.example.com").call(failing, at_most_s=30)
+        retry_budget(1.0, "https://s3.example.com").call(failing, at_most_s=30)
     assert len(failed) == 3
 
 
@@ -139,7 +139,7 @@ def test_only_a_server_on_this_machine_that_refuses_is_given_up_after_seconds_an
         clock.now += 1.0 if longest_s == 5 else 4.0
         return unreachable(SimpleNamespace(url=endpoint))  # type: ignore[arg-type,return-value]
 
-    budget, begun = RetryBudget(10, endpoint), clock.now
+    budget, begun = retry_budget(10, endpoint), clock.now
     with pytest.raises(BotoCoreError, match=r"Could not connect"), caplog.at_level(logging.WARNING):
         budget.call(refused)
     assert clock.now - begun == pytest.approx(longest_s + 4, abs=4)

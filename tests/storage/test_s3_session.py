@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from lidarprep.errors import StorageError
+from lidarprep.remote import aws
 from lidarprep.storage import StorageOptions, open_store
 from lidarprep.storage import _s3_session as session
 from tests.storage.s3 import network, opened, put
@@ -25,6 +26,7 @@ HOURS = 24.0
 def _no_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Open all sessions again: those of other tests have other credentials."""
     monkeypatch.setattr(session, "_sessions", {})
+    monkeypatch.setattr(aws, "_sessions", {})
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
@@ -60,7 +62,7 @@ def test_a_role_is_assumed_again_before_its_credentials_expire(
     with network() as sent:
         put(store, "a.json")
         put(store, "b.json")
-        store._session._role_expires_at = time.time() + 500
+        store._session.aws._role_expires_at = time.time() + 500
         put(store, "c.json")
         put(store, "d.json")
     keys = signers([request for request in sent if request.method == "PUT"])

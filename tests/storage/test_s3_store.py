@@ -6,13 +6,12 @@ import base64
 import gzip
 import hashlib
 import os
-from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
 
-from lidarprep.errors import ManifestConflictError, RecipeError, StorageError
+from lidarprep.errors import RecipeError, StorageError
 from lidarprep.storage import open_store
 from lidarprep.storage.content import read_content
 from lidarprep.storage.store import MANIFEST_KEY
@@ -98,36 +97,15 @@ def test_a_large_object_goes_in_parts_each_with_its_checksum(bucket: Any, checks
     assert store.get("large.pb", 2**20, 2**20 + 5) == data[2**20 : 2**20 + 5]
 
 
-def test_a_file_is_sent_from_the_disk_and_is_gone_afterwards(
-    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    store = opened(cache_control="max-age=5")
-    for size in (3, LARGE):
-        with store.temporary_file() as file:
-            file.write(b"x" * size)
-            assert len(list(tmp_path.iterdir())) == 1
-            store.put_file("scene.sfs", file, "application/octet-stream", sha256="")
-        found = head(bucket, "run/scene.sfs")
-        assert (found["ContentLength"], found["CacheControl"]) == (size, "max-age=5")
-        assert list(tmp_path.iterdir()) == []
-
-
 def test_a_large_object_that_cannot_be_sent_leaves_no_parts(bucket: Any) -> None:
     with network(answered(403, "AccessDenied"), method="PUT"), pytest.raises(StorageError, match="AccessDenied"):
         put(opened(), "large.pb", b"x" * LARGE)
     assert list(bucket.multipart_uploads.all()) == []
 
 
-def test_objects_are_fetched_whole_and_in_part(bucket: Any) -> None:
-    store = opened()
-    put(store, "a.json", b"0123456789")
-    put(store, "empty.json", b"")
-    assert [store.get("a.json"), store.get("a.json", 3, 5), store.get("a.json", 8, 99)] == [b"0123456789", b"34", b"89"]
-    assert [store.get("a.json", 10, 20), store.get("empty.json", 0, 9), store.get("empty.json")] == [b"", b"", b""]
-    assert store.get("no.json") is store.get("no.json", 3, 5) is None
-    with network(body(b"0123456789")):  # a store that knows no ranges
-        assert store.get("a.json", 3, 5) == b"34"
+def test_of_a_store_that_knows_no_ranges_a_part_is_fetched_all_the_same(bucket: Any) -> None:
+    with network(body(b"0123456789")):
+        assert opened().get("a.json", 3, 5) == b"34"
 
 
 def test_listings_are_of_the_prefix_only_and_go_on_where_one_page_ends(bucket: Any) -> None:
@@ -239,30 +217,15 @@ def test_urls_are_those_of_the_bucket_or_of_the_prefix_that_is_given(bucket: Any
     assert repr(opened("a")) == f"S3Store(s3://{BUCKET}/a)"
 
 
-@pytest.mark.parametrize("destination", ["s3://", "s3:///prefix", "s3:/bucket", "gs://bucket/x", "s3://bucket?x=1", ""])
+@pytest.mark.parametrize(
+    "destination", ["s3://", "s3:///prefix", "s3:/bucket", "az:/container", "ftp://host/x", "s3://b?x=1", ""]
+)
 def test_a_destination_that_is_none_is_refused(destination: str) -> None:
     with pytest.raises(RecipeError, match="s3://bucket/prefix"):
         open_store(destination)
 
 
-def test_a_manifest_is_replaced_only_if_it_is_the_one_that_was_read(bucket: Any) -> None:
-    one, two = opened(), opened(give_up_after=1)
-    assert one.read_current(MANIFEST_KEY) is None
-    one.replace(MANIFEST_KEY, b"1", if_version=None)
-    with pytest.raises(ManifestConflictError, match=rf"s3://{BUCKET}/run/manifest\.json was replaced meanwhile"):
-        two.replace(MANIFEST_KEY, b"2", if_version=None)
-    found = two.read_current(MANIFEST_KEY)
-    assert found is not None
-    one.replace(MANIFEST_KEY, b"3", if_version=found[1])
-    with pytest.raises(ManifestConflictError):
-        two.replace(MANIFEST_KEY, b"4", if_version=found[1])
-    assert two.read_current(MANIFEST_KEY)[0] == b"3"  # type: ignore[index]
-    bucket.Object("run/manifest.json").delete()
-    with pytest.raises(ManifestConflictError):
-        one.replace(MANIFEST_KEY, b"5", if_version=found[1])
-
-
-@pytest.mark.parametrize("fault", [cut, answered(500, "InternalError"), answered(409, "ConditionalRequestConflict")])
+@pytest.mark.parametrize("fault", [cut, answered(409, "ConditionalRequestConflict")])
 def test_a_manifest_whose_answer_was_lost_is_written_all_the_same(
     bucket: Any, fault: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from lidarprep.attachments.sensor_fusion_scene._conventions import (
     require_valid_times,
 )
 from lidarprep.errors import EncodingError
+from lidarprep.remote import AnyPath
 from lidarprep.scene import PointCloud, RadarPoints
 
 CHUNK_ROWS = 1 << 15
@@ -64,7 +64,7 @@ class WrittenImage:
     time_us: int
     pose: list[float]
     content: ArraySpec
-    path: Path | None
+    path: AnyPath | None
 
 
 @dataclass(frozen=True)

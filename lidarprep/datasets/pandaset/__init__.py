@@ -15,7 +15,6 @@ its own time and pose. meta/gps.json has no heading, and so gives no GPS pose.
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,7 @@ from lidarprep.datasets.selection import refuse_poses, select_part, selected, so
 from lidarprep.datasets.unread import misnamed_file, unread_folders
 from lidarprep.errors import FormatError, SceneError, naming
 from lidarprep.pointfiles.fields import cloud_from_fields
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Camera, CameraImage, Finding, Frame, Lidar, PointCloud, Pose, ReferenceFrame, Scene
 
 LOOKS_LIKE = "PandaSet: lidar/00.pkl.gz, lidar/poses.json, camera/NAME/00.jpg"
@@ -49,7 +49,7 @@ _SUFFIXES = (".pkl.gz", ".pkl")
 _FOLDERS = ("lidar", "camera", "meta", "annotations")
 
 
-def detect(path: Path) -> str | None:
+def detect(path: AnyPath) -> str | None:
     """Return why this is a sequence of PandaSet, or a folder of them; or None."""
     if _is_sequence(path):
         return "it has lidar/poses.json and pickles beside it"
@@ -57,7 +57,7 @@ def detect(path: Path) -> str | None:
     return f"it holds the sequence {sequences[0].name}" if sequences else None
 
 
-def open(path: Path, options: OpenOptions) -> Scene:
+def open(path: AnyPath, options: OpenOptions) -> Scene:
     """Open a sequence, or one of a dataset's.
 
     Raises:
@@ -114,7 +114,7 @@ def open(path: Path, options: OpenOptions) -> Scene:
     )
 
 
-def read_pandaset_points(path: Path, frame: ReferenceFrame, devices: tuple[int, ...] | None) -> PointCloud:
+def read_pandaset_points(path: AnyPath, frame: ReferenceFrame, devices: tuple[int, ...] | None) -> PointCloud:
     """Read the points of one pickle: positions (N, 3) float64 metres, intensity 0 to 255, device, timestamp.
 
     Those are returned that lidars of these device ids saw, or all.
@@ -132,16 +132,16 @@ def read_pandaset_points(path: Path, frame: ReferenceFrame, devices: tuple[int, 
     return cloud.take(np.isin(cloud.device, devices))
 
 
-def _is_sequence(path: Path) -> bool:
+def _is_sequence(path: AnyPath) -> bool:
     folder = path / "lidar"
     return (folder / "poses.json").is_file() and any(place.name.endswith(_SUFFIXES) for place in visible(folder))
 
 
-def _sequences(path: Path) -> list[Path]:
+def _sequences(path: AnyPath) -> list[AnyPath]:
     return [place for place in folders_in(path) if _is_sequence(place)]
 
 
-def _list(path: Path, what: str) -> list[Any]:
+def _list(path: AnyPath, what: str) -> list[Any]:
     if not path.is_file():
         raise SceneError(
             f"{path} is missing{misnamed_file(path)}: {what} are not known", fix=f"Expected is {LOOKS_LIKE}."
@@ -150,7 +150,7 @@ def _list(path: Path, what: str) -> list[Any]:
     return values
 
 
-def _poses(path: Path) -> list[Pose]:
+def _poses(path: AnyPath) -> list[Pose]:
     return [pose_of(path, _in_lists(value), f"entry {k}").pose for k, value in enumerate(_list(path, "poses"))]
 
 
@@ -165,7 +165,7 @@ def _in_lists(value: Any) -> Any:
     return plain
 
 
-def _times(path: Path) -> list[int]:
+def _times(path: AnyPath) -> list[int]:
     """Read seconds since the Unix epoch as nanoseconds, through decimals: as float64 they are off by up to 119 ns."""
     times = []
     for k, value in enumerate(_list(path, "times")):
@@ -178,7 +178,7 @@ def _times(path: Path) -> list[int]:
     return times
 
 
-def _check_counts(folder: Path, files: dict[int, Path], poses: list[Pose], times: list[int]) -> None:
+def _check_counts(folder: AnyPath, files: dict[int, AnyPath], poses: list[Pose], times: list[int]) -> None:
     if not files:
         raise SceneError(f"{folder} holds no file whose name is a number", fix=f"Expected is {LOOKS_LIKE}.")
     for name, entries in (("poses.json", len(poses)), ("timestamps.json", len(times))):
@@ -190,7 +190,7 @@ def _check_counts(folder: Path, files: dict[int, Path], poses: list[Pose], times
 
 
 def _images(
-    folder: Path, times: dict[int, int], options: OpenOptions
+    folder: AnyPath, times: dict[int, int], options: OpenOptions
 ) -> tuple[tuple[Camera, ...], dict[int, tuple[CameraImage, ...]], list[str], list[Finding]]:
     """Return the selected cameras, each frame's images of them by its number, notes, and findings on cameras left out.
 
@@ -220,7 +220,7 @@ def _images(
     return tuple(filter(None, cameras)), images, notes, left_out
 
 
-def _read_images(folder: Path, index: int, files: dict[int, Path]) -> tuple[Camera, dict[int, CameraImage]]:
+def _read_images(folder: AnyPath, index: int, files: dict[int, AnyPath]) -> tuple[Camera, dict[int, CameraImage]]:
     """Return the camera of a folder, and its images by their numbers, with their poses and times."""
     camera = read_camera(folder, index, "intrinsics.json")
     poses, times = _poses(folder / "poses.json"), _times(folder / "timestamps.json")

@@ -19,10 +19,10 @@ import pickletools
 import struct
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lidarprep.errors import FormatError
+from lidarprep.remote import AnyPath
 
 # A table of numbers takes a few hundred instructions, whatever its length.
 MOST_INSTRUCTIONS = 10_000
@@ -64,7 +64,7 @@ class _Refused(Exception):
         self.found, self.expected = found, expected
 
 
-def describe(path: Path, content: bytes | bytearray, names: Collection[tuple[str, str]]) -> Any:
+def describe(path: AnyPath, content: bytes | bytearray, names: Collection[tuple[str, str]]) -> Any:
     """Return what a pickle would build.
 
     Args:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import zlib
 from itertools import pairwise
 from math import prod
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from lidarprep.datasets.pandaset._inert_pickle import Described, describe, kind_of
 from lidarprep.errors import FormatError
+from lidarprep.remote import AnyPath
 
 # What pickles of such frames refer to, by version after version of pandas and NumPy.
 _DATA_FRAME = {("pandas.core.frame", "DataFrame"), ("pandas", "DataFrame")}
@@ -80,7 +80,7 @@ PIECE = 32 * 2**10
 _NUMBERS = {"f2", "f4", "f8", "b1", *(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8))}
 
 
-def read_frame(path: Path) -> dict[str, NDArray[Any]]:
+def read_frame(path: AnyPath) -> dict[str, NDArray[Any]]:
     """Return the columns of a pickled DataFrame by name: (N,) each, views of its blocks.
 
     Args:
@@ -94,7 +94,7 @@ def read_frame(path: Path) -> dict[str, NDArray[Any]]:
     return _Frame(path).columns(frame)
 
 
-def _unpacked(path: Path) -> bytes | bytearray:
+def _unpacked(path: AnyPath) -> bytes | bytearray:
     """Return the file's content, without its compression if it has one."""
     packed = path.read_bytes()
     if packed[:2] != b"\x1f\x8b":
@@ -137,7 +137,7 @@ def _unpacked(path: Path) -> bytes | bytearray:
 class _Frame:
     """Reader of the description of a DataFrame; errors name the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self.path = path
 
     def fail(self, found: str, expected: str) -> FormatError:

@@ -16,11 +16,12 @@ are read are of standard types, whose layout is the same in every release of ROS
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from lidarprep.datasets.filenames import visible
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.selection import listed
 from lidarprep.errors import FormatError
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Scene
 
 _METADATA = "metadata.yaml"
@@ -35,12 +36,12 @@ class BagFile:
     LOOKS_LIKE: str
     suffixes: tuple[str, ...]
 
-    def detect(self, path: Path) -> str | None:
+    def detect(self, path: AnyPath) -> str | None:
         """Return why this is such a bag, or None."""
         suffix = next((suffix for suffix in self.suffixes if path.name.lower().endswith(suffix)), None)
         return f"its name ends in {suffix}" if suffix is not None and path.is_file() else None
 
-    def open(self, path: Path, options: OpenOptions) -> Scene:
+    def open(self, path: AnyPath, options: OpenOptions) -> Scene:
         """Open a bag: see `open_bag` in _scene.py."""
         from lidarprep.datasets.ros._scene import open_bag
 
@@ -53,7 +54,7 @@ class Ros2Bag(BagFile):
     A folder with one file of messages and no metadata is opened by that file.
     """
 
-    def detect(self, path: Path) -> str | None:
+    def detect(self, path: AnyPath) -> str | None:
         """Return why this is a ROS 2 bag, or None."""
         try:
             if not path.is_dir():
@@ -67,7 +68,7 @@ class Ros2Bag(BagFile):
             return None
         return f"it holds {files[0].name}" if files else None
 
-    def open(self, path: Path, options: OpenOptions) -> Scene:
+    def open(self, path: AnyPath, options: OpenOptions) -> Scene:
         """Open a ROS 2 bag: see `open_bag` in _scene.py.
 
         Raises:
@@ -87,8 +88,8 @@ class Ros2Bag(BagFile):
         return replace(scene, notes=(f"there is no {_METADATA}; {files[0].name} is read by itself", *scene.notes))
 
 
-def _message_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in (".db3", ".mcap") and file.is_file())
+def _message_files(folder: AnyPath) -> list[AnyPath]:
+    return [file for file in visible(folder) if file.suffix.lower() in (".db3", ".mcap") and file.is_file()]
 
 
 ROS1 = BagFile("ros1", "a ROS 1 bag: a file NAME.bag", (".bag", ".bag.active"))

@@ -12,7 +12,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from threading import Lock
 from typing import Any, NamedTuple
 from weakref import finalize
@@ -21,9 +21,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from lidarprep.datasets.filenames import source_files, visible_names
+from lidarprep.datasets.filenames import names_around, source_file, source_files, visible_names
 from lidarprep.datasets.ros._storage import Prefix, Storage, Topic, Wire, add_topic, zstd
 from lidarprep.errors import FormatError, SceneError
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Finding, SourceFile, Subject
 
 METADATA = "metadata.yaml"
@@ -90,7 +91,7 @@ class Bag:
         MissingExtraError: Reading it needs a library that is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self.path = path
         self._unpacked: tempfile.TemporaryDirectory[str] | None = None
         self._compression = "none"
@@ -99,6 +100,8 @@ class Bag:
         # Taken before the files are read: one that changes meanwhile has another version later.
         self.sources = self.current_sources()
         self.storages = [_storage(self._unpack(file) if self._compression == "file" else file) for file in self.files]
+        if self._unpacked is not None and not isinstance(path, Path):
+            self.storages[0].notes.append("its files are fetched and unpacked to a temporary folder on this machine")
         topics: dict[str, Topic] = {}
         for storage in self.storages:
             for topic in storage.topics.values():
@@ -161,7 +164,7 @@ class Bag:
             raise FormatError(self.path, found="a message whose zstd data is cut")
         return out
 
-    def _listed_files(self) -> list[Path]:
+    def _listed_files(self) -> list[AnyPath]:
         """Return the files of a ROS 2 bag that its metadata lists, and note their compression."""
         folder, path = self.path, self.path / METADATA
         if not path.is_file():
@@ -181,7 +184,7 @@ class Bag:
         self._compression = mode
         self._counted = information.get("message_count")
         # Older releases wrote paths from the folder above; the files are beside the metadata in every release.
-        files = [folder / Path(name).name for name in names]
+        files = [folder / PurePath(name).name for name in names]
         for file in files:
             if not file.is_file():
                 raise FormatError(path, place="'relative_file_paths'", found=f"{file.name}, which is not there")
@@ -197,14 +200,14 @@ class Bag:
         subject = Subject("file", os.fspath(self.path))
         return [Finding("messages-missing", message, cure, "warning", subject, there, self._counted)]
 
-    def _unpack(self, file: Path) -> Path:
+    def _unpack(self, file: AnyPath) -> AnyPath:
         """Decompress a file into a temporary folder, which is deleted with the bag."""
         if self._unpacked is None:
             self._unpacked = tempfile.TemporaryDirectory(prefix="lidarprep-bag-")
             finalize(self, self._unpacked.cleanup)
         target = Path(self._unpacked.name) / file.stem
         try:
-            with zstd().open(file, "rb") as source, target.open("wb") as out:
+            with file.open("rb") as stored, zstd().open(stored, "rb") as source, target.open("wb") as out:
                 while piece := source.read(1 << 22):
                     out.write(piece)
         except (zstd().ZstdError, EOFError) as error:
@@ -212,7 +215,7 @@ class Bag:
         return target
 
 
-def other_parts(path: Path, files: Sequence[Path]) -> list[Finding]:
+def other_parts(path: AnyPath, files: Sequence[AnyPath]) -> list[Finding]:
     """Find files beside those of a bag that may be parts of it and are not read: NAME_0.mcap, NAME_1.mcap.
 
     In the folder of a bag each file of messages is one; beside a single file those whose names differ in the number.
@@ -223,7 +226,7 @@ def other_parts(path: Path, files: Sequence[Path]) -> list[Finding]:
     if not path.is_dir() and part is None:
         return []
     others = []
-    for name in visible_names(folder):
+    for name in visible_names(folder) if path.is_dir() else names_around(folder):
         other = _PART.fullmatch(name)
         if name in read or (part is not None and (other is None or other["name"] != part["name"])):
             continue
@@ -246,14 +249,14 @@ def other_parts(path: Path, files: Sequence[Path]) -> list[Finding]:
     return [Finding("bag-parts-not-read", message, cure, "note", Subject("file", os.fspath(path)), len(others), 0)]
 
 
-def _entry(path: Path, value: Any, key: str, kind: type[Any]) -> Any:
+def _entry(path: AnyPath, value: Any, key: str, kind: type[Any]) -> Any:
     entry = value.get(key) if isinstance(value, Mapping) else None
     if not isinstance(entry, kind):
         raise FormatError(path, place=f"'{key}'", found=repr(entry)[:80], expected=f"a {kind.__name__}", fix=REINDEX)
     return entry
 
 
-def _storage(path: Path) -> Storage:
+def _storage(path: AnyPath) -> Storage:
     """Open a file by its suffix; the library that its kind needs is imported here."""
     suffix = path.suffix.lower()
     if suffix == ".mcap":
@@ -269,17 +272,18 @@ def _storage(path: Path) -> Storage:
     return Ros1Storage(path)
 
 
-_open_bags: OrderedDict[tuple[str, int, int, int], Bag] = OrderedDict()
+_open_bags: OrderedDict[tuple[SourceFile, int], Bag] = OrderedDict()
 _lock = Lock()
 
 
-def opened(path: Path, *, check_files: bool = False) -> Bag:
+def opened(path: AnyPath, *, check_files: bool = False) -> Bag:
     """Return the bag at the path: an open one if it has not changed since.
 
     Of a folder only the metadata are looked at for changes, unless all its files are to be checked.
     """
-    status = (path / METADATA if path.is_dir() else path).stat()
-    key = (os.fspath(path.absolute()), status.st_mtime_ns, status.st_size, os.getpid())
+    told_by = (path / METADATA if path.is_dir() else path).absolute()
+    told_by.stat()  # an error of the disk is told by its own name
+    key = (source_file(told_by), os.getpid())
     with _lock:
         bag = _open_bags.pop(key, None)
         if bag is None or (check_files and bag.current_sources() != bag.sources):

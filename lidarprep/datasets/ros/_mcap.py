@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lidarprep.datasets.ros._storage import Chunk, ChunkedStorage, Topic, Wire
 from lidarprep.errors import FormatError
+from lidarprep.remote import AnyPath
+from lidarprep.remote.ranges import Range, View
 
 MAGIC = b"\x89MCAP0\r\n"
 
@@ -41,7 +42,7 @@ _Found = dict[int, list[tuple[int, int]]]
 class McapStorage(ChunkedStorage):
     """One MCAP file. A chunk's number is the byte of the file where its record begins."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         super().__init__(path)
         self.chunks[_NO_CHUNK] = Chunk(0, self.size, self.size, "")
         self._topic_of_channel: dict[int, str] = {}
@@ -68,13 +69,18 @@ class McapStorage(ChunkedStorage):
         if (op, length) != (_FOOTER, 20) or not (summary == 0 or len(MAGIC) <= summary <= end):
             raise self.cut(end, "no footer of an MCAP file")
         statistics = None
-        for op, body in self._records(summary or end, end):
+        indexes: list[tuple[int, Range]] = []
+        for op, body in self._records(summary or end, end, self.file.read):
             if op == _CHUNK_INDEX:
-                self._read_chunk_index(body)
+                indexes.append(self._read_chunk_index(body))
             elif op == _STATISTICS:
                 statistics = body
             else:
                 self._read_definition(op, body)
+        indexes.sort()
+        views = self.file.views([messages for _, messages in indexes])
+        for (start, messages), view in zip(indexes, views, strict=True):
+            self._read_message_indexes(start, messages, view)
         announced = 0 if statistics is None else int(struct.unpack_from("<Q", statistics)[0])
         indexed = sum(len(part) for parts in self.parts.values() for part in parts)
         if statistics is None or indexed != announced or not self._topic_of_channel:
@@ -82,14 +88,18 @@ class McapStorage(ChunkedStorage):
         for name, topic in self.topics.items():
             self.topics[name] = topic._replace(messages=sum(map(len, self.parts.get(name, []))))
 
-    def _records(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+    def _records(self, start: int, stop: int, view: View) -> Iterator[tuple[int, bytes]]:
         """Yield the records of a section of the file: operation and body."""
-        while start < stop:
-            op, length = struct.unpack("<BQ", self.exactly(start, 9, "a record"))
-            if start + 9 + length > stop:
-                raise self.cut(start, f"a record of {length} bytes, beyond the end of its section")
-            yield op, self.exactly(start + 9, length, "a record")
-            start += 9 + length
+        section = memoryview(self.exactly(start, max(0, stop - start), "a section", view))
+        at = 0
+        while at < len(section):
+            if at + 9 > len(section):
+                raise self.cut(start + at, "a record that is cut")
+            op, length = struct.unpack_from("<BQ", section, at)
+            if at + 9 + length > len(section):
+                raise self.cut(start + at, f"a record of {length} bytes, beyond the end of its section")
+            yield op, bytes(section[at + 9 : at + 9 + length])
+            at += 9 + length
 
     def _read_definition(self, op: int, body: bytes) -> None:
         """Read a schema or a channel."""
@@ -108,7 +118,8 @@ class McapStorage(ChunkedStorage):
         except (struct.error, IndexError) as error:
             raise FormatError(self.path, found="a schema or a channel that is cut", fix=RECOVER) from error
 
-    def _read_chunk_index(self, body: bytes) -> None:
+    def _read_chunk_index(self, body: bytes) -> tuple[int, Range]:
+        """Note a chunk, and return its number and where the index of its messages is."""
         try:
             _, _, start, length, listed = struct.unpack_from("<QQQQI", body)
             at = 36 + listed
@@ -119,11 +130,14 @@ class McapStorage(ChunkedStorage):
             raise FormatError(self.path, found="a chunk index that is cut", fix=RECOVER) from error
         # The chunk's own head: operation, length, times, sizes, checksum and the name of its compression.
         self.chunks[start] = Chunk(start + 9 + 32 + len(compression) + 8, stored, size, compression)
-        for op, record in self._records(start + length, start + length + index_length):
+        return start, Range(start + length, index_length)
+
+    def _read_message_indexes(self, start: int, messages: Range, view: View) -> None:
+        for op, record in self._records(messages.start, messages.stop, view):
             if op == _MESSAGE_INDEX and len(record) >= 6:
                 channel, count = struct.unpack_from("<HI", record)
                 if count % 16 or 6 + count > len(record):
-                    raise self.cut(start + length, "an index of messages that is cut")
+                    raise self.cut(messages.start, "an index of messages that is cut")
                 entries = np.frombuffer(record, _INDEX_ENTRY, count // 16, 6)
                 self._add(channel, start, entries["time"], entries["offset"])
 

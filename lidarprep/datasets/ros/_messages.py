@@ -11,7 +11,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from lidarprep.datasets.ros._bag import Messages, Place, opened
 from lidarprep.datasets.ros._storage import Wire
 from lidarprep.errors import FormatError
+from lidarprep.remote import AnyPath
 from lidarprep.scene.finding import Finding, Severity, Subject
 
 # Enough of a message for its header, and for what follows it in images.
@@ -33,7 +33,7 @@ class Cursor:
         FormatError: The message ends too early, from every method.
     """
 
-    def __init__(self, path: Path, place: str, data: bytes | bytearray | memoryview, wire: Wire) -> None:
+    def __init__(self, path: AnyPath, place: str, data: bytes | bytearray | memoryview, wire: Wire) -> None:
         self.path = path
         self.place = place
         self.data = memoryview(data)
@@ -114,7 +114,7 @@ def frame_name(raw: memoryview) -> str:
 class MessageSource:
     """A message of a bag, to be read on demand; may be sent to another process. Its name is for errors."""
 
-    path: Path
+    path: AnyPath
     place: Place
     wire: Wire
     kind: str
@@ -196,7 +196,7 @@ def unset_stamps(topic: str, what: str, unset: int, count: int) -> list[Finding]
 class Series:
     """The messages of a topic, with the times and frames of reference that their headers name."""
 
-    path: Path
+    path: AnyPath
     messages: Messages
     timestamps: NDArray[np.int64]  # (K,) nanoseconds since the Unix epoch
     frame_ids: tuple[str, ...]
@@ -222,7 +222,7 @@ class Series:
         return MessageSource(self.path, messages.place(row), messages.wire, messages.topic.kind, messages.name(row))
 
 
-def read_headers(path: Path, messages: Messages, prefixes: Sequence[bytes]) -> Series:
+def read_headers(path: AnyPath, messages: Messages, prefixes: Sequence[bytes]) -> Series:
     """Read the headers of messages, from the first bytes of each."""
     wire = messages.wire
     names: dict[bytes, str] = {}

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import struct
 from io import BytesIO
-from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
 from lidarprep.datasets.ros._storage import Chunk, ChunkedStorage, Topic, add_topic
 from lidarprep.errors import FormatError, MissingExtraError
+from lidarprep.remote import AnyPath
 
 try:
     from rosbags.rosbag1 import Reader, ReaderError
@@ -32,10 +33,10 @@ _DAMAGED = (
 class Ros1Storage(ChunkedStorage):
     """One ROS 1 bag. A chunk's number is the byte of the file where its record begins."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         super().__init__(path)
         try:
-            with Reader(path) as reader:
+            with Reader(cast(Any, path)) as reader:  # any path that can be opened
                 self._take_index(reader)
         except _DAMAGED as error:
             raise FormatError(

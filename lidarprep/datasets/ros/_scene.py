@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -31,6 +30,7 @@ from lidarprep.datasets.ros._topics import lidar_topics, pose_topic, streams, tr
 from lidarprep.datasets.ros._transforms import TransformTree, read_poses
 from lidarprep.datasets.selection import listed, unused_options
 from lidarprep.errors import SceneError
+from lidarprep.remote import AnyPath
 from lidarprep.scene import CameraImage, Finding, Frame, Pose, Scene, Trajectory
 
 EGO_FRAMES = ("base_link", "base_footprint", "base", "ego", "ego_vehicle", "vehicle", "rear_axle", "body", "imu_link",
@@ -43,7 +43,7 @@ USED_OPTIONS = (
 )  # fmt: skip
 
 
-def open_bag(path: Path, layout: str, options: OpenOptions) -> Scene:
+def open_bag(path: AnyPath, layout: str, options: OpenOptions) -> Scene:
     """Open a bag, a .bag, .mcap or .db3 file or the folder of a ROS 2 bag, as a scene of that layout.
 
     Of its clouds and images only the headers are read.
@@ -231,7 +231,7 @@ def device_poses(bag: Bag, tree: TransformTree, lidar: Series, ego: str, options
     return _from_topic(bag, topic.name, tree, lidar.frame_ids[0], ego, options)
 
 
-def _from_file(path: Path, lidar: Series, ego: str, options: OpenOptions) -> DevicePoses:
+def _from_file(path: AnyPath, lidar: Series, ego: str, options: OpenOptions) -> DevicePoses:
     """Return the poses of a file: by time where it has times, or else one a cloud."""
     table = read_poses_file(path, options)
     notes: list[str] = []

@@ -9,15 +9,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from urllib.parse import quote
 from weakref import finalize
 
 import numpy as np
 
+from lidarprep.datasets.filenames import on_disk
 from lidarprep.datasets.ros._storage import Prefix, Storage, Topic, add_topic
 from lidarprep.errors import FormatError
+from lidarprep.remote import AnyPath
 
 _MAGIC = b"SQLite format 3\0"
 
@@ -27,13 +28,18 @@ _FIX = "A recorder that crashed leaves such a file: `ros2 bag reindex` repairs i
 class SqliteStorage(Storage):
     """One .db3 file. A message's offset is its row's id; there are no chunks."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         super().__init__(path)
         # A thread takes a connection for a read, and returns it: as many are open as threads ever read at once.
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         finalize(self, _close_all, self._idle)
         log = path.with_name(f"{path.name}-wal")
         self._has_log = log.exists() and log.stat().st_size > 0
+        self._on_disk = on_disk(path)
+        if self._has_log:
+            on_disk(log)  # beside it
+        if self._on_disk is not path:
+            self.notes.append(f"{path.name} is read from a temporary copy on this machine: SQLite reads no other")
         with path.open("rb") as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise FormatError(path, place="byte 0", found="other bytes", expected="the magic of SQLite 3")
@@ -76,7 +82,7 @@ class SqliteStorage(Storage):
         return self._open("mode=ro&immutable=1")
 
     def _open(self, mode: str) -> sqlite3.Connection:
-        address = f"file:{quote(str(self.path.absolute()))}?{mode}"
+        address = f"file:{quote(str(self._on_disk.absolute()))}?{mode}"
         connection = sqlite3.connect(address, uri=True, check_same_thread=False)
         try:
             connection.execute(f"PRAGMA mmap_size = {1 << 40}")

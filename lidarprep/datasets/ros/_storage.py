@@ -6,21 +6,20 @@ In MCAP files and ROS 1 bags messages lie in chunks: parts of the file, mostly c
 from __future__ import annotations
 
 import bz2
-import os
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, NamedTuple, Protocol
-from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lidarprep.errors import FormatError, MissingExtraError
+from lidarprep.remote import AnyPath
+from lidarprep.remote.ranges import Range, View, open_ranges
 
 # How messages are serialised.
 Wire = Literal["ros1", "cdr"]
@@ -71,7 +70,7 @@ class Storage(ABC):
         MissingExtraError: The library for its kind or its compression is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self.path = path
         self.topics: dict[str, Topic] = {}
         self.parts: dict[str, list[NDArray[np.int64]]] = {}
@@ -109,15 +108,19 @@ class Chunk:
     size: int
     compression: str  # "" or "none", "lz4", "zstd", "bz2"
 
+    @property
+    def is_compressed(self) -> bool:
+        """Whether a message of it is found only by decompressing what lies before it."""
+        return self.compression not in ("", "none")
+
 
 class ChunkedStorage(Storage):
-    """A file with messages in chunks; read at any offset by several threads, closed with its last reference."""
+    """A file with messages in chunks; read at any offset by several threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         super().__init__(path)
-        self.descriptor = os.open(path, os.O_RDONLY)
-        finalize(self, os.close, self.descriptor)
-        self.size = os.fstat(self.descriptor).st_size
+        self.file = open_ranges(path)
+        self.size = self.file.size
         self.chunks: dict[int, Chunk] = {}
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._lock = Lock()
@@ -135,22 +138,35 @@ class ChunkedStorage(Storage):
 
     def prefixes(self, places: Sequence[Prefix]) -> Iterator[bytes]:
         """Yield the first bytes of messages, in the order given: the file's order is the fastest."""
-        current, window = None, None
-        for chunk, offset, limit in places:
-            if window is None or chunk != current:
-                current, window = chunk, self.in_order(self._chunk(chunk))
-            yield bytes(self._message(window, offset, limit))
+        # A compressed chunk is read as a whole, however many of its messages are wanted.
+        parts: list[tuple[Chunk, list[Prefix]]] = []
+        for place in places:
+            chunk = self._chunk(place[0])
+            if parts and parts[-1][0] is chunk and chunk.is_compressed:
+                parts[-1][1].append(place)
+            else:
+                parts.append((chunk, [place]))
+        views = self.file.views([self._range_of(chunk, inside[0]) for chunk, inside in parts])
+        for (chunk, inside), view in zip(parts, views, strict=True):
+            window = self.in_order(chunk, view)
+            for _, offset, limit in inside:
+                yield bytes(self._message(window, offset, limit))
 
-    def exactly(self, start: int, count: int, what: str) -> bytes:
-        """Return bytes of the file, or raise a FormatError if it ends before."""
+    @staticmethod
+    def _range_of(chunk: Chunk, place: Prefix) -> Range:
+        """Return the bytes of the file that are read for a message: most small ones are complete with its probe."""
+        _, offset, limit = place
+        if chunk.is_compressed:
+            return Range(chunk.start, chunk.stored)
+        return Range(chunk.start + offset, max(0, min(_PROBE + (limit or 0), chunk.stored - offset)))
+
+    def exactly(self, start: int, count: int, what: str, view: View | None = None) -> bytes:
+        """Return bytes of the file, by a view of it if there is one, or raise a FormatError if it ends before."""
         if not 0 <= start <= start + count <= self.size:
             raise self.cut(start, f"{what} of {count} bytes, where the file has {max(0, self.size - start)} left")
-        data = os.pread(self.descriptor, count, start)
-        while len(data) < count:  # one read returns 2 GiB at most
-            more = os.pread(self.descriptor, count - len(data), start + len(data))
-            if not more:
-                raise self.cut(start, f"{what} of {count} bytes, where the file ends after {len(data)}")
-            data += more
+        data = (view or self.file.read)(start, count)
+        if len(data) < count:
+            raise self.cut(start, f"{what} of {count} bytes, where the file ends after {len(data)}")
         return data
 
     def cut(self, start: int, found: str) -> FormatError:
@@ -159,9 +175,9 @@ class ChunkedStorage(Storage):
             self.path, place=f"byte {start}", found=found, fix="The file is cut or damaged; copy it once more."
         )
 
-    def in_order(self, chunk: Chunk) -> Window:
+    def in_order(self, chunk: Chunk, view: View | None = None) -> Window:
         """Return the chunk for reading from its front: decompressed only as far as needed."""
-        return _InFile(self, chunk) if chunk.compression in ("", "none") else _Growing(self, chunk)
+        return _Growing(self, chunk, view) if chunk.is_compressed else _InFile(self, chunk, view)
 
     def _chunk(self, number: int) -> Chunk:
         chunk = self.chunks.get(number)
@@ -185,7 +201,7 @@ class ChunkedStorage(Storage):
 
     def _whole(self, chunk: Chunk) -> Window:
         """Return the chunk for reading any message of it: decompressed at once and kept a while."""
-        if chunk.compression in ("", "none"):
+        if not chunk.is_compressed:
             return _InFile(self, chunk)
         with self._lock:
             data = self._kept.get(chunk.start)
@@ -228,10 +244,11 @@ class ChunkedStorage(Storage):
 class _InFile:
     storage: ChunkedStorage
     chunk: Chunk
+    view: View | None = None
 
     def at_most(self, start: int, count: int) -> bytes:
         count = max(0, min(count, self.chunk.stored - start))
-        return self.storage.exactly(self.chunk.start + start, count, "a message")
+        return self.storage.exactly(self.chunk.start + start, count, "a message", self.view)
 
 
 @dataclass(frozen=True)
@@ -245,9 +262,10 @@ class _InMemory:
 class _Growing:
     """A chunk that is decompressed from the front, as far as needed."""
 
-    def __init__(self, storage: ChunkedStorage, chunk: Chunk) -> None:
+    def __init__(self, storage: ChunkedStorage, chunk: Chunk, view: View | None = None) -> None:
         self.storage = storage
         self.chunk = chunk
+        self.view = view
         self.data = bytearray()
         self.taken = 0
         self.stream, self.errors = storage.stream(chunk)
@@ -269,7 +287,7 @@ class _Growing:
         count = min(_PIECE, self.chunk.stored - self.taken)
         if count <= 0:
             raise self._damaged("it is cut")
-        piece = self.storage.exactly(self.chunk.start + self.taken, count, "a chunk")
+        piece = self.storage.exactly(self.chunk.start + self.taken, count, "a chunk", self.view)
         self.taken += count
         return piece
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from lidarprep.datasets.ros._messages import Cursor, frame_name, unset_stamps, u
 from lidarprep.datasets.ros._storage import Wire
 from lidarprep.datasets.ros._topics import ODOMETRY, STAMPED_TRANSFORM, TRANSFORMS
 from lidarprep.errors import FormatError, SceneError, naming
+from lidarprep.remote import AnyPath
 from lidarprep.scene import Pose, Trajectory
 from lidarprep.scene.finding import Finding
 from lidarprep.scene.pose import conjugate, multiply, rotate, slerp
@@ -63,7 +63,7 @@ class Transforms:
         """Return the poses by time, of each time the first."""
         return self.take(np.unique(self.timestamps, return_index=True)[1])
 
-    def trajectory(self, path: Path, place: str) -> Trajectory:
+    def trajectory(self, path: AnyPath, place: str) -> Trajectory:
         """Return the poses over time, which are in time order; one that is not rigid is an error at path and place."""
         with naming(path, place), np.errstate(over="ignore"):  # of absurd numbers; they are refused
             return Trajectory(self.timestamps, self.quaternions, self.translations)
@@ -80,7 +80,7 @@ class _Record:
     names_at: tuple[tuple[int, int], ...]
 
 
-def read_poses(path: Path, messages: Messages, raws: Sequence[bytes]) -> list[Transforms]:
+def read_poses(path: AnyPath, messages: Messages, raws: Sequence[bytes]) -> list[Transforms]:
     """Read the poses of a topic, by parent and child."""
     wire = messages.wire
     found: dict[tuple[str, str], list[tuple[NDArray[np.int64], Transforms]]] = defaultdict(list)
@@ -181,7 +181,7 @@ class Edge:
         """What errors call it."""
         return f"the transform from {self.transforms.child} to {self.transforms.parent}"
 
-    def pose(self, path: Path) -> Pose:
+    def pose(self, path: AnyPath) -> Pose:
         """Return the pose of a fixed one: where it was announced several times, the last."""
         with naming(path, self.place):
             return Pose.from_quaternion(self.transforms.quaternions[-1], self.transforms.translations[-1])
@@ -190,7 +190,7 @@ class Edge:
 class TransformTree:
     """The tree of transforms: each frame's pose in its parent, over time (/tf) or for all time (/tf_static)."""
 
-    def __init__(self, path: Path, moving: Sequence[Transforms], static: Sequence[Transforms]) -> None:
+    def __init__(self, path: AnyPath, moving: Sequence[Transforms], static: Sequence[Transforms]) -> None:
         self.path = path
         self.notes: list[str] = []
         self.findings: list[Finding] = []

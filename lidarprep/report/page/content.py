@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -18,11 +17,9 @@ from lidarprep.report.page.figures import FrameFigures
 from lidarprep.report.page.pictures import Picture, picture_of
 from lidarprep.report.page.reading import Reading
 from lidarprep.report.page.times import SensorTimes, sensor_times
+from lidarprep.report.secrets import without_secrets
 from lidarprep.report.views import Fate, SceneView
 from lidarprep.scene import Finding
-
-# What a URL may carry that is nobody else's business: a user's name and password, a query with a signature.
-_SECRETS = ((re.compile(r"(?<=://)[^/?#\s@]+@"), ""), (re.compile(r"(\w+://[^\s?#'\"]+)[?#][^\s'\"]+"), r"\1"))
 
 
 @dataclass(frozen=True)
@@ -161,17 +158,16 @@ class Scrubber:
     """Takes out of texts what is nobody else's business: signatures in URLs, and where on a machine a recording is."""
 
     def __init__(self, view: SceneView) -> None:
-        source = view.scene.source
+        source, path = view.scene.source, view.scene.path
         self.paths: dict[str, str] = {}
-        if "://" not in source:
+        if isinstance(path, Path) or (path is None and "://" not in source):
             typed = source if source_name(view) == source else Path(source).name
             for path in (Path(source).absolute(), Path(source).resolve()):
                 self.paths |= {} if str(path) == typed else {str(path): typed}
 
     def __call__(self, text: str) -> str:
         """Return the text without them."""
-        for pattern, instead in _SECRETS:
-            text = pattern.sub(instead, text)
+        text = without_secrets(text)
         for path, typed in self.paths.items():
             text = text.replace(path, typed)
         return text

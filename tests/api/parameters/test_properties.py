@@ -64,7 +64,7 @@ def refusal(task_type: str, parameters: dict[str, Any], strictness: Strictness |
 
 
 @pytest.mark.parametrize(("task_type", "name", "kind"), PARAMETERS)
-@settings(max_examples=12)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_a_value_of_another_type_than_the_tables_is_refused(
     task_type: str, name: str, kind: str, data: st.DataObject
@@ -110,7 +110,7 @@ WORDS = sorted({str(value) for values in CHOICES.values() for value in values})
 
 
 @pytest.mark.parametrize(("task_type", "name"), CHOICES)
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_of_what_the_table_lists_each_value_is_taken_and_no_other(
     task_type: str, name: str, data: st.DataObject
@@ -176,7 +176,7 @@ def test_the_examples_that_leave_out_what_is_required_are_refused_for_just_that(
 
 
 @ALL_TYPES
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_what_was_sent_is_read_back_and_sent_again_the_same(task_type: str, data: st.DataObject) -> None:
     optional = {**COMMON, **OPTIONAL[task_type]}
