@@ -87,8 +87,6 @@ def prepare_many(
     ledger.begin(batch)
     todo = [one for one in part.of(batch.scenes) if only is None or ledger.records[one.name].is_among(only)]
     groups = TaskGroups(ledger, batch.batch_size) if submit and batch.batch_size else None
-    if groups is not None:
-        todo = [groups.with_batch(one) for one in todo]
     own = None if executor is not None or (workers or 1) == 1 or len(todo) < 2 else min(workers or 1, len(todo))
     at_once = own or (1 if executor is None else workers or os.cpu_count() or 1)
     share = frame_workers or max(1, (os.cpu_count() or 1) // at_once)
@@ -147,7 +145,7 @@ class _Run:
         for scene in scenes:
             if self._max_failures is not None and self._failures >= self._max_failures:
                 return
-            yield scene
+            yield scene if self._groups is None else self._groups.with_batch(scene)
 
     def _in_turn(self, scenes: Iterator[BatchScene]) -> Generator[SceneRecord, None, None]:
         for scene in scenes:

@@ -83,9 +83,9 @@ def write_index(
         RecipeError: There is no such batch.
         StorageError: The ledger cannot be read, or the file not be written.
     """
-    ledger, records, _ = opened(target, storage)
+    ledger, records, storages = opened(target, storage)
     path = Path(fspath(out))
-    pictures = Thumbnails(path.with_name(f"{path.stem}-thumbnails"))
+    pictures = Thumbnails(path.with_name(f"{path.stem}-thumbnails"), storages)
     problems = pictures.draw(records, progress) if thumbnails else []
     shown = [_Shown.of(record, pictures if thumbnails else None, path) for record in records]
     if len(records) <= MOST_EMBEDDED:
