@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import closing
 from functools import partial
@@ -35,6 +35,7 @@ def prepare_many(
     task: TaskRecipe | None = None,
     submit: bool = False,
     batch_size: int | None = None,
+    report: bool = False,
     executor: Executor | None = None,
     workers: int | None = None,
     frame_workers: int | None = None,
@@ -58,6 +59,7 @@ def prepare_many(
             keeps that.
         batch_size: Tasks in a batch at Scale, which is finalized once it is full; 0 for no batches, None for a batch's
             own, which is 200 where nothing else is said.
+        report: Whether to write each scene's page beside its manifest; all frames are read again for it.
         executor: Runs the scenes; where it is None, `workers` processes of our own do, or this thread.
         workers: Scenes prepared at once. With an executor: how many it runs at once; as many as cores where it is None.
         frame_workers: Frames prepared at once of each scene; where it is None, the cores are shared among the scenes.
@@ -90,7 +92,8 @@ def prepare_many(
     own = None if executor is not None or (workers or 1) == 1 or len(todo) < 2 else min(workers or 1, len(todo))
     at_once = own or (1 if executor is None else workers or os.cpu_count() or 1)
     share = frame_workers or max(1, (os.cpu_count() or 1) // at_once)
-    run = _Run(ledger, share, submit, groups, max_failures)
+    prepare = partial(prepare_one, workers=share, submit=submit, report=report)
+    run = _Run(ledger, prepare, groups, max_failures)
     return run.records(todo, executor, own, at_once)
 
 
@@ -99,18 +102,21 @@ class _Run:
 
     Args:
         ledger: Where they are recorded.
-        frame_workers: Frames prepared at once of each.
-        submit: Whether their tasks are submitted.
+        prepare: Prepares a scene of which the ledger says this; other processes may run it.
         groups: The batches at Scale that these go to; None for none.
         max_failures: How many may fail before no more are begun; None: all.
     """
 
     def __init__(
-        self, ledger: Ledger, frame_workers: int, submit: bool, groups: TaskGroups | None, max_failures: int | None
+        self,
+        ledger: Ledger,
+        prepare: Callable[[BatchScene, SceneRecord], SceneRecord],
+        groups: TaskGroups | None,
+        max_failures: int | None,
     ) -> None:
         self._ledger = ledger
         self._groups = groups
-        self._prepare = partial(prepare_one, workers=frame_workers, submit=submit)
+        self._prepare = prepare
         self._max_failures = max_failures
         self._failures = 0
 

@@ -126,6 +126,10 @@ def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
                 "--dry-run", help="Show the scenes and their destinations; --json prints them as a batch file."
             ),
         ] = False,
+        report: Annotated[
+            bool,
+            typer.Option("--report", help="Write each scene's page beside its manifest; all frames are read again."),
+        ] = False,
         submit: Annotated[bool, typer.Option("--submit", help="Submit each scene's task once it is prepared.")] = False,
         type: Annotated[
             str | None, typer.Option("--type", help="Type of the tasks, in place of the file's: lidarannotation, …")
@@ -163,7 +167,15 @@ def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
             say_how_to_go_on(),
             progress("preparing", "scenes") as bar,
             closing(
-                prepare_many(batch, submit=submit, workers=workers, shard=part, only=only, max_failures=max_failures)
+                prepare_many(
+                    batch,
+                    submit=submit,
+                    report=report,
+                    workers=workers,
+                    shard=part,
+                    only=only,
+                    max_failures=max_failures,
+                )
             ) as prepared,
         ):
             bar.reach(0, len(part.of(batch.scenes)))
