@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import closing
 from functools import partial
@@ -39,6 +39,7 @@ def prepare_many(
     task: TaskRecipe | None = None,
     submit: bool = False,
     batch_size: int | None = None,
+    report: bool = False,
     executor: Executor | Client | Cluster | None = None,
     workers: int | None = None,
     frame_workers: int | None = None,
@@ -62,6 +63,7 @@ def prepare_many(
             keeps that.
         batch_size: Tasks in a batch at Scale, which is finalized once it is full; 0 for no batches, None for a batch's
             own, which is 200 where nothing else is said.
+        report: Whether to write each scene's page beside its manifest; all frames are read again for it.
         executor: Runs the scenes: a `concurrent.futures.Executor`, a client of a Dask cluster, or the cluster; where it
             is None, `workers` processes of our own do, or this thread.
         workers: Scenes prepared at once. With an executor: how many it runs at once; as many as cores where it is None.
@@ -94,15 +96,14 @@ def prepare_many(
     ledger.begin(batch)
     todo = [one for one in part.of(batch.scenes) if only is None or ledger.records[one.name].is_among(only)]
     groups = TaskGroups(ledger, batch.batch_size) if submit and batch.batch_size else None
-    if groups is not None:
-        todo = [groups.with_batch(one) for one in todo]
     if executor is not None and not isinstance(executor, Executor | Cluster):
         executor = Cluster.of(executor)
     own = None if executor is not None or (workers or 1) == 1 or len(todo) < 2 else min(workers or 1, len(todo))
     at_once = own or (1 if executor is None else workers or os.cpu_count() or 1)
     if frame_workers is None and not isinstance(executor, Cluster):
         frame_workers = max(1, (os.cpu_count() or 1) // at_once)
-    run = _Run(ledger, frame_workers, submit, groups, max_failures)
+    prepare = partial(prepare_one, workers=frame_workers, submit=submit, report=report)
+    run = _Run(ledger, prepare, groups, max_failures)
     return run.records(todo, executor, own, at_once)
 
 
@@ -111,8 +112,7 @@ class _Run:
 
     Args:
         ledger: Where they are recorded.
-        frame_workers: Frames prepared at once of each; None: as a cluster's workers have cores.
-        submit: Whether their tasks are submitted.
+        prepare: `prepare_one` with its options; other processes may run it.
         groups: The batches at Scale that these go to; None for none.
         max_failures: How many may fail before no more are begun; None: all.
     """
@@ -120,16 +120,13 @@ class _Run:
     def __init__(
         self,
         ledger: Ledger,
-        frame_workers: int | None,
-        submit: bool,
+        prepare: partial[SceneRecord],
         groups: TaskGroups | None,
         max_failures: int | None,
     ) -> None:
         self._ledger = ledger
         self._groups = groups
-        self._frame_workers = frame_workers
-        self._submit = submit
-        self._prepare = partial(prepare_one, workers=frame_workers, submit=submit)
+        self._prepare = prepare
         self._max_failures = max_failures
         self._failures = 0
 
@@ -169,14 +166,14 @@ class _Run:
         for scene in scenes:
             if self._max_failures is not None and self._failures >= self._max_failures:
                 return
-            yield scene
+            yield scene if self._groups is None else self._groups.with_batch(scene)
 
     def _in_turn(self, scenes: Iterator[BatchScene]) -> Generator[SceneRecord, None, None]:
         for scene in scenes:
             yield self._prepare(scene, self._ledger.records[scene.name])
 
     def _on_cluster(self, scenes: Iterator[BatchScene], cluster: Cluster) -> Generator[SceneRecord, None, None]:
-        run = ClusterRun(cluster, submit=self._submit, frame_workers=self._frame_workers)
+        run = ClusterRun(cluster, self._prepare)
         return run.records((scene, self._ledger.records[scene.name]) for scene in scenes)
 
     def _side_by_side(

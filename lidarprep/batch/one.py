@@ -14,6 +14,8 @@ from lidarprep.batch.tasks import submit_one
 from lidarprep.errors import FormatError, LidarprepError, SourceChangedError
 from lidarprep.prepare.processing import NoProgress
 from lidarprep.run import run
+from lidarprep.scene import Scene
+from lidarprep.storage import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,12 @@ class _Started(NoProgress):
 
 
 def prepare_one(
-    scene: BatchScene, known: SceneRecord | None = None, *, workers: int | None = None, submit: bool = False
+    scene: BatchScene,
+    known: SceneRecord | None = None,
+    *,
+    workers: int | None = None,
+    submit: bool = False,
+    report: bool = False,
 ) -> SceneRecord:
     """Prepare one scene; what is wrong with it becomes part of the record. Other processes may run it.
 
@@ -41,6 +48,7 @@ def prepare_one(
         known: What the ledger says of it.
         workers: Frames prepared at once, where the scene does not say it; as many as cores where it is None.
         submit: Whether to submit its task, if it has one. A scene that has a task of what is stored keeps that.
+        report: Whether to write its page beside its manifest, if there was anything to do, or there is none.
 
     Returns:
         The record that the ledger is to have; `known` again where there was nothing to do.
@@ -51,7 +59,8 @@ def prepare_one(
     manifest, error = None, ""
     try:
         require_split(scene)
-        manifest = run(scene.model_copy(update=changes), scene=opened(scene), progress=progress).manifest
+        recording = opened(scene)
+        manifest = run(scene.model_copy(update=changes), scene=recording, progress=progress).manifest
     except LidarprepError as failure:
         error, exit_code = str(failure), failure.exit_code
         if isinstance(failure, FormatError | SourceChangedError):
@@ -65,6 +74,8 @@ def prepare_one(
         return replace(known, state="failed", error=error, exit_code=exit_code, seconds=seconds, **told)
     record = replace(SceneRecord.of_manifest(scene.name, manifest), **told).with_task_of(known)
     record = replace(record, seconds=seconds if progress.is_told else known.seconds)
+    if report:
+        _write_page(scene, recording, manifest, is_new=progress.is_told)
     if submit and scene.task is not None and not record.task:
         try:
             record = submit_one(record, manifest, scene.task, scene.storage)
@@ -73,6 +84,19 @@ def prepare_one(
             record = replace(record, error=_unexpected(failure), exit_code=1)
     is_same = replace(record, attempts=known.attempts, when=known.when) == known
     return known if is_same else record
+
+
+def _write_page(scene: BatchScene, recording: Scene, manifest: Manifest, *, is_new: bool) -> None:
+    """Write the page of a scene; what is prepared is no worse without."""
+    from lidarprep.batch.pages import has_page, write_page  # brings what draws
+
+    try:
+        if is_new or not has_page(manifest, scene.storage):
+            write_page(recording, manifest, scene.storage)
+    except Exception as failure:
+        log.debug("scene %s", scene.name, exc_info=True)
+        problem = failure.message if isinstance(failure, LidarprepError) else _unexpected(failure)
+        log.warning("%s has no page: %s", scene.name, problem)
 
 
 def lost(known: SceneRecord, error: str) -> SceneRecord:

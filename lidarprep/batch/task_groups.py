@@ -14,7 +14,6 @@ import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from lidarprep.batch.record import SceneRecord
@@ -50,7 +49,8 @@ class TaskGroups:
     def __init__(self, ledger: Ledger, size: int) -> None:
         self._ledger = ledger
         self._size = size
-        self._rows = {name: row for row, name in enumerate(ledger.records)}
+        self._names = list(ledger.records)
+        self._rows = {name: row for row, name in enumerate(self._names)}
         folder = ledger.location.removesuffix(LEDGER_KEY).rstrip("/").rpartition("/")[2]
         self._fleet = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-.") or "fleet"
         self._open: dict[str, _Group] = {}
@@ -105,8 +105,7 @@ class TaskGroups:
 
     def _name(self, first: int, project: str) -> str:
         """Return a name that no other fleet's batch has, and that every machine makes alike."""
-        member = next(islice(self._ledger.records, first, None))
-        told = json.dumps([self._ledger.location, self._size, project, member])
+        told = json.dumps([self._ledger.location, self._size, project, self._names[first]])
         digest = hashlib.sha256(told.encode()).hexdigest()[:_HASH_DIGITS]
         return f"{self._fleet}-{first // self._size + 1:04}-{digest}"
 

@@ -134,6 +134,10 @@ def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
                 "--dry-run", help="Show the scenes and their destinations; --json prints them as a batch file."
             ),
         ] = False,
+        report: Annotated[
+            bool,
+            typer.Option("--report", help="Write each scene's page beside its manifest; all frames are read again."),
+        ] = False,
         submit: Annotated[bool, typer.Option("--submit", help="Submit each scene's task once it is prepared.")] = False,
         type: Annotated[
             str | None, typer.Option("--type", help="Type of the tasks, in place of the file's: lidarannotation, …")
@@ -175,6 +179,7 @@ def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
                 prepare_many(
                     batch,
                     submit=submit,
+                    report=report,
                     executor=executor,
                     workers=workers,
                     shard=part,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
@@ -17,11 +17,12 @@ from lidarprep.batch.index import write_index
 from lidarprep.errors import RecipeError
 from tests.report.conftest import browser, open_page
 from tests.scenes import write_toolkit_scene
+from tests.storage.conftest import bucket, moto
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["browser", "open_page"]
+__all__ = ["browser", "bucket", "moto", "open_page"]
 
 OpenPage = Callable[..., "Page"]
 
@@ -106,6 +107,16 @@ def test_scenes_have_thumbnails_of_what_is_stored_and_links_to_their_pages(tmp_p
     page = open_page(tmp_path / "pages/index.html")
     page.wait_for_function("() => [...document.images].filter((one) => one.naturalWidth > 0).length === 2")
     assert page.get_by_role("link", name="c", exact=True).get_attribute("href") == "../fleet/c/report.html"
+
+
+def test_thumbnails_of_a_bucket_are_drawn_too(tmp_path: Path, moto: str, bucket: Any) -> None:
+    drive = write_toolkit_scene(tmp_path / "drive", frames=3, points=400, cameras=())
+    storage = lp.StorageOptions(endpoint_url=moto)
+    quick = lp.Recipe(checks="quick")
+    (record,) = lp.prepare_many([drive], quick, f"s3://{bucket.name}/fleet/{{name}}", storage=storage)
+    assert record.state == "done"
+    written = write_index(f"s3://{bucket.name}/fleet", tmp_path / "index.html", storage=storage)
+    assert (written.thumbnails, written.problems) == (1, ())
 
 
 def test_a_scene_takes_less_than_200_bytes_of_the_page(root: Path) -> None:

@@ -495,10 +495,12 @@ def test_the_demo_does_the_whole_job(lidarprep: Any, tmp_path: Path, monkeypatch
     ended = lidarprep("demo", "--out", tmp_path / "demo", "--frames", "2")
     assert ended.code == 0, ended.err
     lines = ended.err.strip().splitlines()
-    assert str(tmp_path / "demo/attachments") in lines[-3]
-    assert "lidarannotation" in lines[-2]
-    assert "multistage" in lines[-1]
-    assert lidarprep("demo", "--out", tmp_path / "demo", "--frames", "2").code == 0
+    assert str(tmp_path / "demo/attachments") in lines[-4]
+    assert "lidarannotation" in lines[-3]
+    assert "multistage" in lines[-2]
+    assert re.search(r"batch made: +fleet-0001-\w+  3 tasks  in_progress", lines[-1])
+    again = lidarprep("demo", "--out", tmp_path / "demo", "--frames", "2")
+    assert (again.code, "3 tasks  in_progress" in again.err) == (0, True)
 
 
 def test_every_public_name_can_be_had() -> None:

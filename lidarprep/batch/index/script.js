@@ -4,7 +4,7 @@ const CHUNK = 100;
 const data = JSON.parse(document.getElementById("scenes-data").textContent);
 const [NAME, RECORDING, STATE, FRAMES, POINTS, BYTES, SECONDS, ERRORS, WARNINGS, NOTES, CODES, TASK, BATCH, PROBLEM, PAGE, PICTURE] =
   Array(16).keys();
-const rows = document.getElementById("rows"), more = document.getElementById("more");
+const rows = document.getElementById("rows"), more = document.getElementById("more"), box = rows.closest(".scroll");
 const chosen = { states: new Set(), code: "", text: "", column: null, down: false };
 let found = data.scenes, shown = 0;
 
@@ -84,6 +84,7 @@ function show() {
   }
   document.getElementById("count").value = `${number.format(found.length)} of ${number.format(data.scenes.length)} scenes`;
   rows.replaceChildren();
+  box.scrollTop = 0;
   shown = 0;
   grow();
 }
@@ -125,11 +126,7 @@ document.addEventListener("click", (event) => {
 });
 document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
 document.getElementById("filters").hidden = false;
-const end = new IntersectionObserver((seen) => {
-  if (!seen.some((one) => one.isIntersecting) || shown >= found.length) return;
-  grow();
-  end.unobserve(more); // It tells only of changes, and the end may be in view still.
-  end.observe(more);
+box.addEventListener("scroll", () => {
+  if (shown < found.length && box.scrollTop + box.clientHeight > box.scrollHeight - 1000) grow();
 });
-end.observe(more);
 show();

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +13,7 @@ from lidarprep.datasets import open_scene
 from lidarprep.errors import LidarprepError
 from lidarprep.report.top_down import glance
 from lidarprep.storage.files import move_file, temporary_file, writing
+from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY, in_threads
 
 log = logging.getLogger(__name__)
@@ -31,9 +32,11 @@ class Thumbnails:
 
     Args:
         folder: The folder.
+        storages: How each scene's store is reached, by the scenes' names.
     """
 
     folder: Path
+    storages: Mapping[str, StorageOptions]
 
     def path_of(self, record: SceneRecord) -> Path:
         """Return where a scene's thumbnail is."""
@@ -59,7 +62,8 @@ class Thumbnails:
 
     def _draw(self, record: SceneRecord) -> str | None:
         try:
-            image = glance(open_scene(record.manifest.removesuffix(MANIFEST_KEY)), SIZE)
+            stored = open_scene(record.manifest.removesuffix(MANIFEST_KEY), access=self.storages[record.name])
+            image = glance(stored, SIZE)
         except LidarprepError as error:
             return f"{record.name}: {error.message}"
         data = BytesIO()

@@ -23,6 +23,7 @@ import orjson
 from markupsafe import Markup
 
 from lidarprep.batch.index.thumbnails import Thumbnails
+from lidarprep.batch.pages import PAGE_KEY
 from lidarprep.batch.record import STATES, SceneRecord
 from lidarprep.batch.scenes import Batch
 from lidarprep.batch.status import Totals, opened
@@ -30,9 +31,6 @@ from lidarprep.checks.codes import CODES
 from lidarprep.storage.files import move_file, temporary_file, writing
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import MANIFEST_KEY
-
-# The page of one scene, beside its manifest.
-PAGE_KEY = "report.html"
 
 # Thumbnails of so many scenes are in the page itself.
 MOST_EMBEDDED = 200
@@ -83,9 +81,9 @@ def write_index(
         RecipeError: There is no such batch.
         StorageError: The ledger cannot be read, or the file not be written.
     """
-    ledger, records, _ = opened(target, storage)
+    ledger, records, storages = opened(target, storage)
     path = Path(fspath(out))
-    pictures = Thumbnails(path.with_name(f"{path.stem}-thumbnails"))
+    pictures = Thumbnails(path.with_name(f"{path.stem}-thumbnails"), storages)
     problems = pictures.draw(records, progress) if thumbnails else []
     shown = [_Shown.of(record, pictures if thumbnails else None, path) for record in records]
     if len(records) <= MOST_EMBEDDED:
