@@ -8,8 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
-from lidarprep.datasets.options import NAME_LISTS, OpenOptions
+from lidarprep.datasets.options import NAME_LISTS, PATHS, OpenOptions
 from lidarprep.models import CheckedModel
+from lidarprep.remote import as_path
 from lidarprep.scene import Frame, RegionOfInterest3D
 from lidarprep.storage.options import StorageOptions
 
@@ -165,7 +166,9 @@ def _opening(value: Any) -> Any:
     if unknown:
         raise ValueError(f"unknown keys {', '.join(unknown)}; known are {', '.join(OpenOptions.__dataclass_fields__)}")
     names = {name: (value[name],) for name in NAME_LISTS if isinstance(value.get(name), str)}
-    return value | names
+    # Else pydantic makes a path of the disk of a URL.
+    paths = {name: as_path(value[name]) for name in PATHS if isinstance(value.get(name), str)}
+    return value | names | paths
 
 
 OpeningOptions = Annotated[OpenOptions, BeforeValidator(_opening)]
@@ -181,6 +184,8 @@ class TaskRecipe(CheckedModel, defer_build=True):
         unique_id: Id of your own that no other task may have; "auto" for one made of the content, "none" for none.
         upload: Project to upload images and attachments to by Scale's Files API; their own URLs are handed out where
             it is left out.
+        batch: Batch at Scale that it is put into, made if there is none; a finalized one is followed by BATCH-2. It is
+            no part of a unique id that is made of the content.
         api_url: Address of the API; SCALE_API_URL or Scale's where it is left out.
     """
 
@@ -188,6 +193,7 @@ class TaskRecipe(CheckedModel, defer_build=True):
     params: dict[str, Any] = Field(default_factory=dict)
     unique_id: str = "auto"
     upload: str | None = None
+    batch: Annotated[str, Field(min_length=1)] | None = None
     api_url: str | None = None
 
 

@@ -90,7 +90,12 @@ def run(
         return RunResult(manifest)
     if client is None or dry_run:
         task_of = task_request(
-            manifest, recipe.task.type, recipe.task.params, unique_id=recipe.task.unique_id, upload=recipe.task.upload
+            manifest,
+            recipe.task.type,
+            recipe.task.params,
+            unique_id=recipe.task.unique_id,
+            upload=recipe.task.upload,
+            batch=recipe.task.batch,
         )
         on_request(task_of)
         return RunResult(manifest, request=task_of)
@@ -102,6 +107,7 @@ def run(
         unique_id=recipe.task.unique_id,
         resubmit=resubmit,
         upload=recipe.task.upload,
+        batch=recipe.task.batch,
         storage=recipe.storage,
         on_request=on_request,
     )

@@ -18,6 +18,7 @@ from lidarprep.signed_urls import expires_soon, renew
 from lidarprep.storage import Manifest, open_store, store_of
 from lidarprep.storage.cache import missing_objects
 from lidarprep.storage.open import BUCKETS, current_version, destination_of, replace_manifest
+from lidarprep.task_batches import create_in_batch, require_project
 from lidarprep.uploads import planned_urls, upload_attachments
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def task_request(
     unique_id: str | None = AUTO,
     upload: str | None = None,
     accept: Collection[str] = (),
+    batch: str | None = None,
 ) -> TaskRequest:
     """Return the task that `submit` would submit; nothing is sent, signed or written.
 
@@ -155,6 +157,9 @@ def task_request(
     is_auto = unique_id == AUTO and "unique_id" not in filled
     if is_auto:
         filled["unique_id"] = _unique_id(manifest, task_type, content)
+    if batch is not None:
+        require_project(filled)
+        filled["batch"] = batch
     return TaskRequest(task_type, filled, is_auto, manifest)
 
 
@@ -185,6 +190,7 @@ def submit(
     resubmit: bool = False,
     upload: str | None = None,
     accept: Collection[str] = (),
+    batch: str | None = None,
     storage: StorageOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     on_request: Callable[[TaskRequest], None] = lambda request: None,
@@ -211,6 +217,9 @@ def submit(
         upload: Project to upload images and attachments to by Scale's Files API, at most 80 MB each, in place of
             handing out their own URLs; `uploads/` beside the manifest records what was uploaded.
         accept: Codes of findings that would ruin a task, and are accepted; the manifest records them.
+        batch: Batch at Scale that it is put into. It is made if there is none. One that is finalized takes no more
+            tasks, so the next is taken: BATCH-2, BATCH-3, …. Unlike a batch among the parameters, it is no part of a
+            unique_id that is made of the content: the same task is found in whatever batch it is.
         storage: How the store is reached.
         progress: Told how many files of how many are uploaded, or attachments have renewed URLs of their images.
         on_request: Told what will be submitted, before anything is sent.
@@ -225,7 +234,9 @@ def submit(
         ManifestConflictError: Signed URLs were to be renewed, and another run has ended at the destination.
         ApiError: The API, or the way to it, said no.
     """
-    request = task_request(manifest, task_type, parameters, unique_id=unique_id, upload=upload, accept=accept)
+    request = task_request(
+        manifest, task_type, parameters, unique_id=unique_id, upload=upload, accept=accept, batch=batch
+    )
     on_request(request)
     filled = dict(request.parameters)
     if _takes_frames(task_type, parameters):
@@ -241,7 +252,10 @@ def submit(
         )
     try:
         # Such an id says that the content is the same; renewed attachments have other URLs.
-        return client.create_task(task_type, filled, resubmit=resubmit, id_is_content=request.id_is_content)
+        how: dict[str, Any] = {"resubmit": resubmit, "id_is_content": request.id_is_content}
+        if batch is not None:
+            return create_in_batch(client, task_type, filled, batch, **how)
+        return client.create_task(task_type, filled, **how)
     except (KeyboardInterrupt, SystemExit) as stop:
         stop.add_note(
             "the task may have been made; the same command again finds it by its unique id."
@@ -348,6 +362,8 @@ def check_task(recipe: Recipe, task: TaskRecipe) -> None:
         region_of_interest_3d=recipe.region_of_interest_3d,
     )
     own = {name: value for name, value in task.params.items() if name != "coordinates"}
+    if task.batch is not None:
+        require_project(own)
     coordinates = str(task.params.get("coordinates", "recording"))
     check_parameters(task.type, fill_in(task.type, own, prepared, coordinates))
 

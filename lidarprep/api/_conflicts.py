@@ -21,7 +21,7 @@ from lidarprep.errors import ApiError, BadRequestError, NotFoundError, TaskEnded
 log = logging.getLogger(__name__)
 
 # Parameters that say how to treat the task rather than what it is; the task was found by its unique_id.
-NOT_CONTENT = ("unique_id", "clear_unique_id_on_error")
+NOT_CONTENT = ("unique_id", "clear_unique_id_on_error", "batch")
 
 # Sent under one name, shown under another, as in the reference's response for a lidarlinking task.
 SHOWN_AS: Mapping[str, str] = {"lidar_task": "task_id"}
@@ -40,6 +40,9 @@ async def existing_task(
 ) -> Task:
     """Return the task that has a request's unique_id, made by an earlier run or by a try whose response was lost.
 
+    A batch that is finalized takes no more tasks. The API may say that first, of a task that is in it already: so a
+    task is looked for where one in a batch is refused.
+
     Args:
         transport: Asks the API.
         task_type: The request's.
@@ -49,13 +52,15 @@ async def existing_task(
 
     Raises:
         TaskEndedError: The task is canceled or in error.
-        ApiError: The given error is not about a unique_id, or no task or another one has it.
+        ApiError: The given error, if no task has the unique_id; or one that another task has it.
     """
     sent = json.loads(request.body or b"{}")
     unique_id = sent.get("unique_id")
-    if not isinstance(error, UniqueIdConflictError) or unique_id is None:
+    named = error.task_id if isinstance(error, UniqueIdConflictError) else None
+    is_batched = isinstance(error, BadRequestError) and sent.get("batch") is not None
+    if unique_id is None or not (is_batched or isinstance(error, UniqueIdConflictError)):
         raise error
-    found = await _task_with(transport, unique_id, error.task_id)
+    found = await _task_with(transport, unique_id, named)
     if found is None:
         raise error
     difference = None if id_is_content else first_difference(task_type, sent, found)

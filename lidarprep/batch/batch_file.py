@@ -26,7 +26,7 @@ from pydantic import BeforeValidator, Field
 
 from lidarprep.batch.expand import is_pattern, matches
 from lidarprep.batch.names import require_name, shortest_names
-from lidarprep.batch.scenes import NAME, Batch, BatchScene, require_template, root_of
+from lidarprep.batch.scenes import BATCH_SIZE, NAME, Batch, BatchScene, require_template, root_of
 from lidarprep.batch.tables import rows_of
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.span_list import ListedSpan, SelectedSpan, read_spans, select
@@ -105,6 +105,7 @@ class BatchFile(CheckedModel, defer_build=True):
         recipe: How they are prepared.
         storage: How recordings and destinations are reached.
         task: The task of each.
+        batch_size: Tasks in a batch at Scale, which is finalized once it is full; 0 for no batches.
         overwrite: Whether to replace manifests of other runs.
     """
 
@@ -118,6 +119,7 @@ class BatchFile(CheckedModel, defer_build=True):
     recipe: Recipe = Recipe()
     storage: StorageOptions = StorageOptions()
     task: TaskRecipe | None = None
+    batch_size: Annotated[int, Field(ge=0)] = BATCH_SIZE
     overwrite: bool = False
 
     @classmethod
@@ -171,7 +173,7 @@ class BatchFile(CheckedModel, defer_build=True):
         require_template(self.out, from_common)
         if self.storage.url_base is not None:
             require_template(self.storage.url_base, len(scenes))
-        return Batch(tuple(scenes), root_of(self.out), self.storage)
+        return Batch(tuple(scenes), root_of(self.out), self.storage, self.batch_size)
 
     def _found(self, listed: Sequence[ListedSpan] | None) -> list[tuple[SceneEntry, str, str]]:
         """Return the recordings with their entries: as they are opened, and as they are shown.

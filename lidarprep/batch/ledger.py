@@ -77,11 +77,13 @@ class Ledger:
         """
         self._merge(SceneRecord(scene.name, scene.recording) for scene in scenes)
 
-    def add(self, record: SceneRecord) -> None:
-        """Add a record, and write all that were added if the last time is long enough ago."""
+    def add(self, record: SceneRecord) -> bool:
+        """Add a record, and write all that were added if the last time is long enough ago; tell whether it was."""
         self._pending[record.name] = record
-        if time.monotonic() - self._written >= self._pause:
+        is_time = time.monotonic() - self._written >= self._pause
+        if is_time:
             self.flush()
+        return is_time
 
     def finish(self) -> None:
         """Write what was added for the last time. Many machines may end at once: it is tried for longer."""

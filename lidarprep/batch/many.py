@@ -20,10 +20,11 @@ from lidarprep.batch.processes import WorkerProcesses
 from lidarprep.batch.record import SceneRecord, State
 from lidarprep.batch.scenes import Batch, BatchScene
 from lidarprep.batch.shards import Shard
+from lidarprep.batch.task_groups import TaskGroups
+from lidarprep.batch.tasks import require_tasks
 from lidarprep.errors import LidarprepError, RecipeError
 from lidarprep.recipe import Recipe, TaskRecipe
 from lidarprep.storage.options import StorageOptions
-from lidarprep.submit import check_task
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -37,6 +38,7 @@ def prepare_many(
     storage: StorageOptions | None = None,
     task: TaskRecipe | None = None,
     submit: bool = False,
+    batch_size: int | None = None,
     executor: Executor | Client | Cluster | None = None,
     workers: int | None = None,
     frame_workers: int | None = None,
@@ -56,7 +58,10 @@ def prepare_many(
         out: Template of the destinations, like "s3://bucket/fleet/{name}"; None for a batch's own.
         storage: How recordings and destinations are reached; None for a batch's own.
         task: The task of each; None for a batch's own.
-        submit: Whether to submit each scene's task once it is prepared.
+        submit: Whether to submit each scene's task once it is prepared. A scene that has a task of what is stored
+            keeps that.
+        batch_size: Tasks in a batch at Scale, which is finalized once it is full; 0 for no batches, None for a batch's
+            own, which is 200 where nothing else is said.
         executor: Runs the scenes: a `concurrent.futures.Executor`, a client of a Dask cluster, or the cluster; where it
             is None, `workers` processes of our own do, or this thread.
         workers: Scenes prepared at once. With an executor: how many it runs at once; as many as cores where it is None.
@@ -72,28 +77,32 @@ def prepare_many(
     Raises:
         RecipeError: The batch makes no sense, before anything is prepared.
         ParameterError: So does a task.
+        MissingKeyError: Tasks are to be submitted, and there is no API key.
         StorageError: The ledger cannot be read.
         BrokenExecutor: The executor that was given cannot go on. Processes of our own that die are replaced.
         ClusterError: Nor can the cluster.
     """
-    batch = _batch(scenes, recipe, out, storage, task)
+    batch = _batch(scenes, recipe, out, storage, task, batch_size)
     part = Shard.parse(shard) if isinstance(shard, str) else shard or Shard()
     if workers is not None and workers < 1:
         raise RecipeError(f"workers is {workers}; it must be 1 or more")
     if max_failures is not None and max_failures < 1:
         raise RecipeError(f"max_failures is {max_failures}; it must be 1 or more")
     if submit:
-        _check_tasks(batch)
+        require_tasks(batch)
     ledger = Ledger(batch.root, batch.storage)
     ledger.begin(batch)
-    todo = [one for one in part.of(batch.scenes) if only is None or ledger.records[one.name].state in only]
+    todo = [one for one in part.of(batch.scenes) if only is None or ledger.records[one.name].is_among(only)]
+    groups = TaskGroups(ledger, batch.batch_size) if submit and batch.batch_size else None
+    if groups is not None:
+        todo = [groups.with_batch(one) for one in todo]
     if executor is not None and not isinstance(executor, Executor | Cluster):
         executor = Cluster.of(executor)
     own = None if executor is not None or (workers or 1) == 1 or len(todo) < 2 else min(workers or 1, len(todo))
     at_once = own or (1 if executor is None else workers or os.cpu_count() or 1)
     if frame_workers is None and not isinstance(executor, Cluster):
         frame_workers = max(1, (os.cpu_count() or 1) // at_once)
-    run = _Run(ledger, frame_workers, submit, max_failures)
+    run = _Run(ledger, frame_workers, submit, groups, max_failures)
     return run.records(todo, executor, own, at_once)
 
 
@@ -104,11 +113,20 @@ class _Run:
         ledger: Where they are recorded.
         frame_workers: Frames prepared at once of each; None: as a cluster's workers have cores.
         submit: Whether their tasks are submitted.
+        groups: The batches at Scale that these go to; None for none.
         max_failures: How many may fail before no more are begun; None: all.
     """
 
-    def __init__(self, ledger: Ledger, frame_workers: int | None, submit: bool, max_failures: int | None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        frame_workers: int | None,
+        submit: bool,
+        groups: TaskGroups | None,
+        max_failures: int | None,
+    ) -> None:
         self._ledger = ledger
+        self._groups = groups
         self._frame_workers = frame_workers
         self._submit = submit
         self._prepare = partial(prepare_one, workers=frame_workers, submit=submit)
@@ -131,9 +149,13 @@ class _Run:
                 results = self._side_by_side(begun, chosen, at_once)
             with closing(results):
                 for record in results:
-                    self._failures += record.state == "failed"
-                    self._ledger.add(record)
+                    self._failures += record.error != ""
+                    if self._ledger.add(record) and self._groups is not None:
+                        self._groups.finalize_full()
                     yield record
+            if self._groups is not None:
+                self._ledger.flush()
+                self._groups.finalize_full()
         except (KeyboardInterrupt, SystemExit):
             self._ledger.close()
             raise
@@ -192,8 +214,9 @@ def _batch(
     out: str | None,
     storage: StorageOptions | None,
     task: TaskRecipe | None,
+    batch_size: int | None,
 ) -> Batch:
-    options: dict[str, Any] = {"recipe": recipe, "out": out, "storage": storage, "task": task}
+    options: dict[str, Any] = {"recipe": recipe, "out": out, "storage": storage, "task": task, "batch_size": batch_size}
     given = {name: value for name, value in options.items() if value is not None}
     if isinstance(scenes, Batch):
         if given:
@@ -204,18 +227,3 @@ def _batch(
     if isinstance(scenes, str | PathLike):
         return BatchFile.read(fspath(scenes), storage).model_copy(update=given).batch()
     return BatchFile(scenes=tuple(SceneEntry(recording=fspath(one)) for one in scenes), **given).batch()
-
-
-def _check_tasks(batch: Batch) -> None:
-    """Check each task that the scenes share once, before anything is prepared.
-
-    Raises:
-        RecipeError, ParameterError: It could not be submitted; or there is none.
-    """
-    seen: set[tuple[int, int]] = set()
-    for scene in batch:
-        if scene.task is None:
-            raise RecipeError(f"{scene.name} has no task to submit", fix="Say which: task: in the file, or --type.")
-        if (key := (id(scene.task), id(scene.recipe))) not in seen:
-            seen.add(key)
-            check_task(scene.recipe, scene.task)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
+from typing import Any
 
 from lidarprep.batch.opening import forget, opened, require_split
 from lidarprep.batch.record import SceneRecord
 from lidarprep.batch.scenes import BatchScene
+from lidarprep.batch.tasks import submit_one
 from lidarprep.errors import FormatError, LidarprepError, SourceChangedError
 from lidarprep.prepare.processing import NoProgress
 from lidarprep.run import run
-from lidarprep.storage import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +40,18 @@ def prepare_one(
         scene: The scene.
         known: What the ledger says of it.
         workers: Frames prepared at once, where the scene does not say it; as many as cores where it is None.
-        submit: Whether to submit its task, if it has one.
+        submit: Whether to submit its task, if it has one. A scene that has a task of what is stored keeps that.
 
     Returns:
         The record that the ledger is to have; `known` again where there was nothing to do.
     """
     known = known or SceneRecord(scene.name, scene.recording)
-    begun, progress, manifests = time.perf_counter(), _Started(), list[Manifest]()
-    changes = {"workers": scene.workers or workers, "task": scene.task if submit else None}
-    task = error = None
+    begun, progress = time.perf_counter(), _Started()
+    changes = {"workers": scene.workers or workers, "task": None}
+    manifest, error = None, ""
     try:
         require_split(scene)
-        recipe = scene.model_copy(update=changes)
-        task = run(recipe, scene=opened(scene), progress=progress, on_prepared=manifests.append).task
+        manifest = run(scene.model_copy(update=changes), scene=opened(scene), progress=progress).manifest
     except LidarprepError as failure:
         error, exit_code = str(failure), failure.exit_code
         if isinstance(failure, FormatError | SourceChangedError):
@@ -60,13 +60,17 @@ def prepare_one(
         log.debug("scene %s", scene.name, exc_info=True)
         error, exit_code = _unexpected(failure), 1
     seconds = round(time.perf_counter() - begun, 3)
-    record = replace(known, state="failed") if not manifests else SceneRecord.of_manifest(scene.name, manifests[0])
-    record = replace(record, recording=scene.recording, when=round(time.time(), 3), attempts=known.attempts + 1)
-    if error is not None:
-        return replace(record, state="failed", error=error, exit_code=exit_code, seconds=seconds)
-    if task is not None:
-        record = replace(record, state="submitted", task=task.id, batch=task.batch or "")
-    record = replace(record.with_task_of(known), seconds=seconds if progress.is_told else known.seconds)
+    told: dict[str, Any] = {"recording": scene.recording, "when": round(time.time(), 3), "attempts": known.attempts + 1}
+    if manifest is None:
+        return replace(known, state="failed", error=error, exit_code=exit_code, seconds=seconds, **told)
+    record = replace(SceneRecord.of_manifest(scene.name, manifest), **told).with_task_of(known)
+    record = replace(record, seconds=seconds if progress.is_told else known.seconds)
+    if submit and scene.task is not None and not record.task:
+        try:
+            record = submit_one(record, manifest, scene.task, scene.storage)
+        except Exception as failure:  # as above
+            log.debug("scene %s", scene.name, exc_info=True)
+            record = replace(record, error=_unexpected(failure), exit_code=1)
     is_same = replace(record, attempts=known.attempts, when=known.when) == known
     return known if is_same else record
 

@@ -7,17 +7,21 @@ of a later try counts, and of the same try the one that got further.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import orjson
 
-from lidarprep.errors import place_name
+from lidarprep.errors import LidarprepError, place_name
 from lidarprep.storage import Manifest
 
-State = Literal["waiting", "failed", "done", "submitted"]
+if TYPE_CHECKING:
+    from lidarprep.api import Task
+
+State = Literal["waiting", "failed", "done", "submitted", "labelled"]
 
 # In the order in which a scene passes them: of two records of one try, the one that got further counts.
 STATES: tuple[State, ...] = get_args(State)
@@ -33,7 +37,7 @@ class SceneRecord:
         name: Its name in the batch.
         recording: Path or URL of its recording; without what is secret in a URL.
         state: waiting: not begun, or not finished. failed: `error` says why. done: prepared. submitted: there is a
-            task, too.
+            task, too. labelled: that is completed.
         attempts: Runs that have tried it.
         frames: Frames that are prepared.
         points: Points of their attachments.
@@ -45,7 +49,8 @@ class SceneRecord:
         fingerprint: The first digits of the manifest's, which tells two manifests apart; "" where it has none.
         task: Id of its task.
         batch: Name of the task's batch at Scale.
-        error: What went wrong, and what to do about it.
+        error: What went wrong, and what to do about it. A scene that is done has one if its task could not be made; one
+            that is submitted, if nothing will come of its task.
         exit_code: Of that error, as the command line has it: 2 for bad input, 1 for what failed outside.
         when: When this was found, seconds since the Unix epoch; 0 in a ledger that was made of manifests.
     """
@@ -87,10 +92,34 @@ class SceneRecord:
 
     def with_task_of(self, known: SceneRecord) -> SceneRecord:
         """Return the record with the task that an earlier record names, if that is of the same manifest."""
-        if not self.fingerprint or self.fingerprint != known.fingerprint or self.task:
+        if not known.task or self.task or not self.fingerprint or self.fingerprint != known.fingerprint:
             return self
-        state = max(self.state, known.state, key=STATES.index)
-        return replace(self, state=state, task=known.task, batch=known.batch)
+        if known.state in ("submitted", "labelled"):
+            told: dict[str, Any] = {"state": known.state, "error": known.error, "exit_code": known.exit_code}
+        else:  # it failed since
+            told = {"state": "submitted"}
+        return replace(self, task=known.task, batch=known.batch, **told)
+
+    def is_among(self, states: Collection[State]) -> bool:
+        """Tell whether it is in one of these states; one whose task went wrong counts as failed, too."""
+        return self.state in states or (bool(self.error) and "failed" in states)
+
+    def with_task(self, task: Task) -> SceneRecord:
+        """Return the record with a task as it is now."""
+        state: State = "labelled" if task.status == "completed" else "submitted"
+        ended = ""
+        if task.status in ("canceled", "error"):
+            ended = f"task {task.id} is {'in error' if task.status == 'error' else task.status}. {task.next_step}"
+        # Lists of tasks may be without their batches.
+        batch = task.batch or (self.batch if task.id == self.task else "")
+        changes: dict[str, Any] = {"state": state, "task": task.id, "batch": batch, "error": ended}
+        found = replace(self, exit_code=1 if ended else 0, **changes)
+        return self if found == self else replace(found, when=round(time.time(), 3))
+
+    def with_error(self, error: LidarprepError) -> SceneRecord:
+        """Return the record with what went wrong with its task; its state stays."""
+        when = round(time.time(), 3)
+        return replace(self, error=str(error), exit_code=error.exit_code, when=when)
 
 
 _FIELDS: tuple[str, ...] = tuple(one.name for one in fields(SceneRecord))

@@ -20,6 +20,9 @@ from lidarprep.storage.options import StorageOptions
 NAME = "{name}"
 LEDGER_KEY = "batch.jsonl"
 
+# Tasks in a batch at Scale.
+BATCH_SIZE = 200
+
 
 class BatchScene(RunRecipe, defer_build=True):
     """One scene of a batch: what `run` takes, with a name.
@@ -51,6 +54,7 @@ class Batch:
         scenes: The scenes, in the order of the file or of the command line; names and destinations are unique.
         root: The folder, or s3://bucket/prefix, that the ledger lies in.
         storage: How it is reached.
+        batch_size: Tasks in a batch at Scale; 0 for no batches.
 
     Raises:
         RecipeError: Two scenes have one name or one destination.
@@ -59,6 +63,7 @@ class Batch:
     scenes: tuple[BatchScene, ...]
     root: str
     storage: StorageOptions
+    batch_size: int = BATCH_SIZE
 
     def __post_init__(self) -> None:
         _refuse_twice("named", [(scene.name.lower(), scene.name) for scene in self.scenes])
@@ -76,7 +81,7 @@ class Batch:
             {"recording": scene.recording, **scene.model_dump(mode="json", exclude=left_out, exclude_defaults=True)}
             for scene in self.scenes
         ]
-        return {"out": f"{self.root}/{NAME}", "scenes": scenes}
+        return {"out": f"{self.root}/{NAME}", "batch_size": self.batch_size, "scenes": scenes}
 
     def __len__(self) -> int:
         return len(self.scenes)

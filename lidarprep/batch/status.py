@@ -14,7 +14,7 @@ from lidarprep.batch.expand import is_pattern
 from lidarprep.batch.ledger import Ledger, destinations_below, destinations_of
 from lidarprep.batch.record import STATES, SceneRecord, State
 from lidarprep.batch.scenes import NAME, Batch, root_of
-from lidarprep.errors import FormatError
+from lidarprep.errors import FormatError, RecipeError
 from lidarprep.remote import is_url
 from lidarprep.storage.options import StorageOptions
 
@@ -103,11 +103,7 @@ def records_of(
         RecipeError: There is neither a ledger nor a manifest at a destination.
         StorageError: The store cannot be read.
     """
-    if isinstance(target, Batch):
-        ledger = Ledger(target.root, target.storage)
-    else:
-        target = target if NAME in target else f"{target.rstrip('/')}/{NAME}"
-        ledger = Ledger(root_of(target), storage)
+    ledger = _ledger_of(target, storage)
     try:
         records = None if rebuild else ledger.read()
     except FormatError as error:
@@ -117,5 +113,37 @@ def records_of(
         records = ledger.rebuild(destinations_of(target)) if records is None else records
         return [records.get(one.name) or SceneRecord(one.name, one.recording) for one in target]
     if records is None:
-        records = ledger.rebuild(destinations_below(target, storage or StorageOptions()))
+        records = ledger.rebuild(destinations_below(_template(target), storage or StorageOptions()))
     return list(records.values())
+
+
+def _ledger_of(target: Batch | str, storage: StorageOptions | None) -> Ledger:
+    if isinstance(target, Batch):
+        return Ledger(target.root, target.storage)
+    return Ledger(root_of(_template(target)), storage)
+
+
+def _template(target: str) -> str:
+    return target if NAME in target else f"{target.rstrip('/')}/{NAME}"
+
+
+def opened(
+    target: Batch | str, storage: StorageOptions | None
+) -> tuple[Ledger, list[SceneRecord], dict[str, StorageOptions]]:
+    """Return a batch's ledger, its records, and how each scene's store is reached.
+
+    Raises:
+        RecipeError: There is no batch at a destination.
+        StorageError: The ledger cannot be read.
+    """
+    records = records_of(target, storage)
+    if not records:
+        raise RecipeError(
+            f"{target}: there is no batch", fix="Name the batch file, or the folder that its ledger is in."
+        )
+    ledger = _ledger_of(target, storage)
+    if isinstance(target, Batch):
+        ledger.begin(target)
+        return ledger, records, {scene.name: scene.storage for scene in target}
+    ledger.begin(())
+    return ledger, records, {record.name: storage or StorageOptions() for record in records}

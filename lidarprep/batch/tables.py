@@ -27,7 +27,7 @@ def rows_of(file: AnyPath) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         RecipeError: There is no column `recording`, or one that a scene does not know; or it is not such a file.
         MissingExtraError: Reading Parquet needs pyarrow, which is not installed.
-        OSError, UnicodeDecodeError: It cannot be read.
+        OSError: It cannot be read.
     """
     rows = _parquet_rows(file) if file.suffix.lower() == ".parquet" else _csv_rows(file)
     for place, row in rows:
@@ -45,7 +45,11 @@ def rows_of(file: AnyPath) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _csv_rows(file: AnyPath) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    reader = csv.reader(io.StringIO(file.read_text(encoding="utf-8-sig"), newline=""), strict=True)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"the table is not UTF-8: {error}") from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [column.strip() for column in next(reader, [])]
         _require_columns(header)

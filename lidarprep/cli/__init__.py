@@ -1,7 +1,8 @@
 """The command line: parses, prints, draws progress; decides nothing.
 
-Output for programs goes to stdout, and only with `--json`; everything else goes to stderr. A command's module is
-imported when the command is named, and imports what it needs when the command runs, so that each starts at once.
+What a command is asked to show goes to stdout: what `inspect`, `findings` and the lists print, as tables or, with
+`--json`, as JSON. What a command says of its work goes to stderr. A command's module is imported when the command is
+named, and imports what it needs when the command runs, so that each starts at once.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ _COMMANDS = {
     "submit": ("submit:command", "Submit what prepare stored as a task; the same again finds its task."),
     "run": ("run:command", "Prepare, store and submit as a recipe file says; flags override it."),
     "batch": (
-        "batch:app",
+        "batch_tasks:app",
         "Prepare many recordings, and submit them: a fleet's, on one machine or on many; and see how they stand.",
     ),
     "results": (

@@ -64,6 +64,15 @@ Out = Annotated[
     str | None,
     typer.Option(metavar="DEST", help="Destination of each scene: a folder, or s3://bucket/prefix, with {name} in it."),
 ]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size",
+        metavar="N",
+        min=0,
+        help="Tasks in a batch at Scale, which is finalized once it is full; 0 for no batches; else 200.",
+    ),
+]
 
 _STORAGE = {name: option for name, option in o.STORAGE.items() if name != "workers"}
 
@@ -133,6 +142,7 @@ def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
         param: o.Param = None,
         coordinates: o.Coordinates = None,
         upload: o.Upload = None,
+        batch_size: BatchSize = None,
         live: o.Live = False,
         yes: o.Yes = False,
         api_url: o.ApiUrl = None,
@@ -145,14 +155,14 @@ def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
         configure_malloc()
         file = _batch_file(scenes or (), out, recipe, flags | {"split": split, "overlap": overlap, "select": select})
         given = o.said({"type": type, "upload": upload, "api_url": api_url})
-        task = _task(file.task, given, params, param, coordinates)
-        batch = file.model_copy(update={"task": task}).batch()
+        task = task_of(file.task, given, params, param, coordinates)
+        batch = file.model_copy(update={"task": task} | o.said({"batch_size": batch_size})).batch()
         part = Shard.parse(shard) if shard is not None else Shard()
         if dry_run:
             _show_plan(batch, part.of(batch.scenes), json=json)
             return
         if submit:
-            _require_said(batch, live=live, yes=yes)
+            require_said(api_urls_of(batch), live=live, yes=yes)
         begun = time.time()
         records: list[SceneRecord] = []
         if workers == 1 and cluster is None:
@@ -177,8 +187,8 @@ def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
             for record in prepared:
                 bar.end_scene(record, is_fresh=record.when >= begun)
                 records.append(record)
-                if record.state == "failed":
-                    print_error(_plain_lines(f"{record.name}: {record.error}"))
+                if record.error:
+                    print_error(plain_lines(f"{record.name}: {record.error}"))
         _end(batch, records, json=json)
 
     command.__doc__ = help
@@ -202,9 +212,16 @@ def _end(batch: Batch, records: list[SceneRecord], *, json: bool) -> None:
     _show_totals(totals)
     say(f"ledger: {batch.ledger}")
     if json:
-        _print_records(totals, records)
-    if failed := [record for record in records if record.state == "failed"]:
-        say(f"{counted(len(failed), 'scene')} failed; `lidarprep batch retry …` with the same words tries them again")
+        print_records(totals, records)
+    if any(record.error for record in records):
+        failed = sum(record.error != "" for record in records)
+        say(f"{counted(failed, 'scene')} failed; `lidarprep batch retry …` with the same words tries them again")
+    exit_by(records)
+
+
+def exit_by(records: Sequence[SceneRecord]) -> None:
+    """End with the exit code of the scenes that went wrong, if any did."""
+    if failed := [record for record in records if record.error]:
         raise typer.Exit(2 if all(record.exit_code == 2 for record in failed) else 1)
 
 
@@ -227,7 +244,9 @@ def status(
     out: Out = None,
     state: Annotated[
         list[str] | None,
-        typer.Option(metavar="STATE", help="List scenes in this state: waiting, failed, done, submitted. Repeatable."),
+        typer.Option(
+            metavar="STATE", help="List scenes in this state: waiting, failed, done, submitted, labelled. Repeatable."
+        ),
     ] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the ledger again from the manifests.")] = False,
     json: o.Json = False,
@@ -239,18 +258,18 @@ def status(
 
     wanted = _states(state)
     storage = o.storage_from(StorageOptions(), flags)
-    records = records_of(_target(target, out, flags), storage, rebuild=rebuild)
+    records = records_of(target_of(target, out, flags), storage, rebuild=rebuild)
     if not records:
         raise RecipeError(
             f"{target}: there is no batch", fix="Name the batch file, or the folder that its scenes' folders are in."
         )
     totals = Totals.of(records)
-    chosen = [record for record in records if state is None or record.state in wanted]
+    chosen = [record for record in records if state is None or record.is_among(wanted)]
     if json:
-        _print_records(totals, chosen)
+        print_records(totals, chosen)
         return
     _show_totals(totals)
-    _show_records(chosen if state is not None else [record for record in records if record.state == "failed"])
+    show_records(chosen if state is not None else [record for record in records if record.error])
 
 
 def _batch_file(scenes: Sequence[str], out: str | None, recipe: str | None, flags: dict[str, Any]) -> BatchFile:
@@ -281,7 +300,7 @@ def _batch_file(scenes: Sequence[str], out: str | None, recipe: str | None, flag
     )
 
 
-def _task(
+def task_of(
     base: TaskRecipe | None,
     given: dict[str, Any],
     params: str | None,
@@ -309,17 +328,28 @@ def _task(
     return TaskRecipe(**(fields | {"type": kind} | given | {"params": fields.get("params", {}) | own}))
 
 
-def _require_said(batch: Batch, *, live: bool, yes: bool) -> None:
-    """Refuse a live key that is not meant, for each API that the tasks go to, before anything is prepared."""
+def api_urls_of(batch: Batch) -> set[str | None]:
+    """Return the addresses of the API that the tasks go to."""
+    return {scene.task.api_url for scene in batch if scene.task is not None}
+
+
+def require_said(api_urls: Collection[str | None], *, live: bool, yes: bool) -> None:
+    """Refuse a live key that is not meant, before anything is prepared or sent."""
     from lidarprep.api import ScaleClient
 
-    for api_url in {scene.task.api_url for scene in batch if scene.task is not None}:
+    for api_url in api_urls:
         with ScaleClient(api_url=api_url) as client:
             o.require_said(client, live=live, yes=yes)
 
 
-def _target(target: str, out: str | None, flags: dict[str, Any]) -> Batch | str:
+def target_of(target: str, out: str | None, flags: dict[str, Any]) -> Batch | str:
     """Return the batch that a file describes, or the destination."""
+    found = read_target(target, out, flags)
+    return found if isinstance(found, str) else found.batch()
+
+
+def read_target(target: str, out: str | None, flags: dict[str, Any]) -> BatchFile | str:
+    """Return a batch file as it is read, or the destination."""
     from lidarprep.batch import BatchFile
     from lidarprep.batch.status import is_batch_file
     from lidarprep.recipe import StorageOptions
@@ -329,7 +359,7 @@ def _target(target: str, out: str | None, flags: dict[str, Any]) -> Batch | str:
             raise RecipeError(f"{target} is the destination itself, and --out is given, too")
         return target
     file = BatchFile.read(target, o.storage_from(StorageOptions(), flags))
-    return file.model_copy(update={"out": out or file.out, "storage": o.storage_from(file.storage, flags)}).batch()
+    return file.model_copy(update={"out": out or file.out, "storage": o.storage_from(file.storage, flags)})
 
 
 def _states(given: Sequence[str] | None) -> Collection[State]:
@@ -367,7 +397,7 @@ def _show_totals(totals: Totals) -> None:
     print_table("batch", ("", "is"), rows)
 
 
-def _show_records(records: Sequence[SceneRecord]) -> None:
+def show_records(records: Sequence[SceneRecord]) -> None:
     """Show a table of scenes, the first of many, and what went wrong with each."""
     if not records:
         return
@@ -390,15 +420,16 @@ def _show_records(records: Sequence[SceneRecord]) -> None:
         say(f"… {len(records) - len(shown):,} more; --json has all")
     for record in shown:
         if record.error:
-            print_error(_plain_lines(f"{record.name}: {record.error}"))
+            print_error(plain_lines(f"{record.name}: {record.error}"))
 
 
-def _plain_lines(text: str) -> str:
+def plain_lines(text: str) -> str:
     """Return a text without what could steer the terminal; its lines stay."""
     return "\n".join(map(plain, text.splitlines()))
 
 
-def _print_records(totals: Totals, records: Sequence[SceneRecord]) -> None:
+def print_records(totals: Totals, records: Sequence[SceneRecord]) -> None:
+    """Print what the records of a batch come to, and some of them, as JSON."""
     import orjson  # there may be a hundred thousand
 
     data = orjson.dumps({"totals": totals, "scenes": records}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -103,7 +103,9 @@ def list_(store: Store, json: o.Json = False) -> None:
             )
             for one in opened
         ]
-    print_table(f"callbacks in {store}", ("task", "result", "received (UTC)", "type", "status", "handled"), rows)
+    print_table(
+        f"callbacks in {store}", ("task", "result", "received (UTC)", "type", "status", "handled"), rows, stderr=False
+    )
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Output: tables, notes and errors for people on stderr, JSON for programs on stdout.
+"""Output: what a command was asked to show on stdout; what it says of its work, and errors, on stderr.
 
 A pipe or CI gets no control codes. Rich is imported only to draw or colour: printing a line does without.
 """
@@ -25,12 +25,12 @@ _FORCED_BY = {"FORCE_COLOR", "TTY_COMPATIBLE"}
 _CONTROL_CODES = dict.fromkeys((7, 8, 11, 12, 13))
 
 
-def console() -> Console:
-    """Make a console on the current stderr; a wide one if it is not a terminal, so that paths stay on one line."""
+def console(*, stderr: bool = True) -> Console:
+    """Make a console on the current stderr or stdout; a wide one if it is no terminal: paths stay on one line."""
     from rich.console import Console
 
-    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-    return stderr if stderr.is_terminal else Console(stderr=True, highlight=False, soft_wrap=True, width=160)
+    made = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, soft_wrap=True, width=160)
 
 
 def is_watched() -> bool:
@@ -49,15 +49,15 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def print_notes(notes: Sequence[str], *, label: str = "note") -> None:
+def print_notes(notes: Sequence[str], *, label: str = "note", stderr: bool = True) -> None:
     """Print notes or warnings, a line each."""
     from rich.text import Text
 
     for note in notes:
-        console().print(Text.assemble((f"{label}: ", "yellow"), note))
+        console(stderr=stderr).print(Text.assemble((f"{label}: ", "yellow"), note))
 
 
-def print_findings(findings: Sequence[Finding], accepted: Collection[str] = ()) -> None:
+def print_findings(findings: Sequence[Finding], accepted: Collection[str] = (), *, stderr: bool = True) -> None:
     """Print findings by severity, each with its code, and on a second line what to do."""
     if not findings:
         return
@@ -73,7 +73,7 @@ def print_findings(findings: Sequence[Finding], accepted: Collection[str] = ()) 
         if one.option is not None or one.cure:
             flag = "" if one.option is None else one.option.flag
             line.append("\n  " + "; ".join(part for part in (flag, one.cure) if part), "dim")
-        console().print(line)
+        console(stderr=stderr).print(line)
 
 
 def print_error(message: str) -> None:
@@ -98,7 +98,7 @@ def print_json_line(data: Any) -> None:
     sys.stdout.flush()
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, stderr: bool = True) -> None:
     """Print a table; columns of figures are right-aligned, except the first, which has names."""
     from rich.table import Table
     from rich.text import Text
@@ -109,7 +109,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         table.add_column(column, justify="right" if of_figures else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
-    console().print(table)
+    console(stderr=stderr).print(table)
 
 
 def plain(text: str) -> str:

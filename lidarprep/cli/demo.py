@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lidarprep.cli.console import say, tell_of_compiling
+from lidarprep.cli.console import counted, say, tell_of_compiling
 from lidarprep.cli.progress import progress
 
+if TYPE_CHECKING:
+    from lidarprep.batch import SceneRecord
+
+KEY = "test_demo"
 CALLBACK_URL = "https://example.com/callback"  # required by the API; the sandbox does not call it
 
 
@@ -18,7 +23,7 @@ def demo(
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder that the demo works in.")] = "lidarprep-demo",
     frames: Annotated[int, typer.Option(min=1, help="Frames of the generated recording.")] = 10,
 ) -> None:
-    """Try the whole job: a generated recording is prepared, stored, and submitted to a local sandbox."""
+    """Try the whole job: generated recordings are prepared, stored, and submitted to a local sandbox."""
     from lidarprep.api import ScaleClient
     from lidarprep.cli.prepare import prepare_scene
     from lidarprep.recipe import Recipe, StorageOptions
@@ -46,18 +51,55 @@ def demo(
     manifest = prepare_scene(str(recording), str(attachments), recipe, StorageOptions(), overwrite=True)
 
     say("3. it is submitted to a sandbox of the Scale API on this machine")
-    with running_sandbox() as sandbox, ScaleClient(api_key="test_demo", api_url=sandbox.url) as client:
+    with running_sandbox() as sandbox, ScaleClient(api_key=KEY, api_url=sandbox.url) as client:
         common = {"project": "demo", "callback_url": CALLBACK_URL}
         tasks = [
             submit(manifest, "lidarannotation", {**common, "labels": ["car", "pedestrian"]}, client),
             submit(manifest, "multistage", common, client),
         ]
         tasks = [client.get_task(task.id) for task in tasks]
+        fleet = _fleet(folder, sandbox.url)
+        batches = [client.get_batch(name) for name in sorted({record.batch for record in fleet})]
 
     say("")
     say(f"attachments: {attachments.resolve()}, {len(manifest.frames)} frames and {len(manifest.images)} images")
     for task in tasks:
         say(f"task made:   {task.id}  {task.type}  {task.status}")
+    for batch in batches:
+        say(f"batch made:  {batch.name}  {counted(len(fleet), 'task')}  {batch.status}, which is: finalized")
+
+
+def _fleet(folder: Path, api_url: str) -> list[SceneRecord]:
+    """Take three generated recordings to a finalized batch of a sandbox; return the scenes' records."""
+    from lidarprep.batch import BatchFile, SceneEntry, prepare_many
+    from lidarprep.batch.index import write_index
+    from lidarprep.recipe import TaskRecipe
+    from lidarprep.sample import write_sample
+
+    drives, root = folder / "drives", folder / "fleet"
+    say("4. three short drives are prepared as a batch, and submitted: one batch at Scale, finalized when it is full")
+    for seed in range(3):
+        if not (drives / f"drive-{seed}" / "pointcloud").is_dir():
+            write_sample(drives / f"drive-{seed}", frames=3, columns=450, image_width=320, seed=seed)
+    # The tasks that it names were in the sandbox of an earlier demo, which is gone.
+    (root / "batch.jsonl").unlink(missing_ok=True)
+    # What users have in their environment; for this process there is no other API than the sandbox.
+    os.environ["SCALE_API_KEY"] = KEY
+    task = TaskRecipe(
+        type="lidarannotation",
+        params={"project": "demo", "callback_url": CALLBACK_URL, "labels": ["car", "pedestrian"]},
+        api_url=api_url,
+    )
+    scenes = (SceneEntry(recording=f"{drives}/*"),)
+    file = BatchFile(scenes=scenes, out=f"{root}/{{name}}", task=task, overwrite=True)
+    records = []
+    with progress("preparing", "scenes") as bar:
+        for record in prepare_many(file, submit=True):
+            records.append(record)
+            bar.reach(len(records), 3)
+    index = write_index(str(root), root / "index.html")
+    say(f"   ledger: {root / 'batch.jsonl'}; all scenes on one page: {index.path}")
+    return records
 
 
 def sample(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lidarprep.cli import options as o
-from lidarprep.cli.console import print_json, print_table, say
+from lidarprep.cli.console import print_json, print_table
 
 
 def command(
@@ -25,8 +25,8 @@ def command(
         print_json({name: asdict(one) for name, one in chosen.items()})
     elif code is None:
         rows = [(name, one.severity, one.meaning) for name, one in CODES.items()]
-        print_table("findings", ("code", "severity", "what it means"), rows)
+        print_table("findings", ("code", "severity", "what it means"), rows, stderr=False)
     else:
         one = CODES[code]
-        say(f"{code} ({one.severity})\n\n{one.meaning}\n")
-        say(f"How it is measured: {one.measured}\n\nWhat to do: {one.cure}\n\nWhat it looks like: {one.example}")
+        typer.echo(f"{code} ({one.severity})\n\n{one.meaning}\n")
+        typer.echo(f"How it is measured: {one.measured}\n\nWhat to do: {one.cure}\n\nWhat it looks like: {one.example}")

@@ -169,11 +169,11 @@ def _show_frames(manifest: Manifest) -> None:
     """Show what became of each frame, and what was odd."""
     # The size of a frame, where it has an attachment of its own.
     sizes = {record.frames[0]: record.bytes for record in manifest.attachments if len(record.frames) == 1}
-    reasons = ["region", "height", "not_finite"]
-    if any(frame.dropped.no_return for frame in manifest.frames):
-        reasons.append("no_return")
-    if manifest.recipe["voxel"]:
-        reasons.append("voxel")
+    # Only what differs between frames or was dropped: all columns at once are wider than many terminals.
+    dropped = [frame.dropped for frame in manifest.frames]
+    known = ("region", "height", "not_finite", "no_return", "voxel")
+    reasons = [name for name in known if any(getattr(one, name) for one in dropped)]
+    chosen = not all(frame.labelled for frame in manifest.frames)
     print_table(
         f"{manifest.source} → {manifest.format}",
         (
@@ -182,14 +182,16 @@ def _show_frames(manifest: Manifest) -> None:
             *(name.replace("_", " ") for name in reasons),
             "points out",
             *(["MB"] if sizes else []),
-            "labelled",
+            *(["labelled"] if chosen else []),
         ),
-        _frame_rows(manifest, reasons, sizes),
+        _frame_rows(manifest, reasons, sizes, chosen=chosen),
     )
     print_notes(manifest.notes)
 
 
-def _frame_rows(manifest: Manifest, reasons: Sequence[str], sizes: Mapping[str, int]) -> list[tuple[str, ...]]:
+def _frame_rows(
+    manifest: Manifest, reasons: Sequence[str], sizes: Mapping[str, int], *, chosen: bool
+) -> list[tuple[str, ...]]:
     """Return a row for each frame in time order, those that were left out between the others."""
     rows = {
         frame.index: (
@@ -198,10 +200,10 @@ def _frame_rows(manifest: Manifest, reasons: Sequence[str], sizes: Mapping[str, 
             *(f"{-getattr(frame.dropped, name):,}" for name in reasons),
             f"{frame.points_out:,}",
             *([f"{sizes[frame.id] / 1e6:.1f}"] if sizes else []),
-            "yes" if frame.labelled else "no",
+            *(["yes" if frame.labelled else "no"] if chosen else []),
         )
         for frame in manifest.frames
     }
-    blank = ("",) * (len(reasons) + (3 if sizes else 2))
+    blank = ("",) * (len(reasons) + 1 + bool(sizes) + chosen)
     rows |= {frame.index: (frame.id, "left out", *blank) for frame in manifest.skipped}
     return [rows[index] for index in sorted(rows)]

@@ -90,7 +90,7 @@ class Bar:
 
     def end_scene(self, record: SceneRecord, *, is_fresh: bool) -> None:
         """Count a scene; of one that was found done only that."""
-        if record.state == "failed":
+        if record.error:
             self._failed += 1
         elif is_fresh:
             self._points += record.points

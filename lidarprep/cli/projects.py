@@ -48,7 +48,9 @@ def list_projects(api_url: o.ApiUrl = None, json: JsonLines = False) -> None:
         for project in found:
             print_json_line(dict(project.raw))
     else:
-        print_table("projects", ("project", "type"), [(plain(one.name), plain(one.type or "")) for one in found])
+        print_table(
+            "projects", ("project", "type"), [(plain(one.name), plain(one.type or "")) for one in found], stderr=False
+        )
 
 
 @projects.command("get")
@@ -146,7 +148,7 @@ def list_batches(
             print_json_line(dict(batch.raw))
         return
     rows = [_texts(one.name, one.project, one.status, _minute(one)) for one in found]
-    print_table("batches", ("batch", "project", "status", "created (UTC)"), rows)
+    print_table("batches", ("batch", "project", "status", "created (UTC)"), rows, stderr=False)
     if page.next_offset is not None:
         say(f"there are more than these {limit}: --limit N or --all")
 

@@ -12,7 +12,6 @@ import typer
 from lidarprep.cli import options as o
 from lidarprep.cli.console import (
     console,
-    is_watched,
     print_error,
     print_findings,
     print_json,
@@ -83,7 +82,7 @@ def layouts(json: o.Json = False) -> None:
     if json:
         print_json(looks)
     else:
-        print_table("layouts", ("layout", "looks like"), list(looks.items()))
+        print_table("layouts", ("layout", "looks like"), list(looks.items()), stderr=False)
 
 
 @o.takes(o.ACCESS)
@@ -148,6 +147,7 @@ def _show(inspection: Inspection) -> None:
                 (lidar.name, f"{lidar.index}", "unknown" if lidar.points is None else f"{lidar.points:,}")
                 for lidar in inspection.lidars
             ],
+            stderr=False,
         )
     if inspection.cameras:
         print_table(
@@ -163,6 +163,7 @@ def _show(inspection: Inspection) -> None:
                 )
                 for camera in inspection.cameras
             ],
+            stderr=False,
         )
     if inspection.streams:
         print_table(
@@ -172,17 +173,18 @@ def _show(inspection: Inspection) -> None:
                 (stream.name, stream.kind, f"{stream.messages:,}", "yes" if stream.used else "no")
                 for stream in inspection.streams
             ],
+            stderr=False,
         )
-    print_notes(inspection.notes)
-    print_findings(inspection.findings)
+    print_notes(inspection.notes, stderr=False)
+    print_findings(inspection.findings, stderr=False)
     _show_map(inspection)
 
 
 def _show_map(inspection: Inspection) -> None:
     """Draw a small map where a person is watching, in a terminal that has colours."""
-    if not is_watched() or "CI" in os.environ or inspection.samples is None:
+    screen = console(stderr=False)
+    if not screen.is_terminal or "CI" in os.environ or inspection.samples is None:
         return
-    screen = console()
     if screen.color_system is None or screen.width < NARROWEST_MAP:
         return
     from lidarprep.report.terminal import terminal_map  # brings Numba and Pillow
@@ -219,7 +221,7 @@ def _show_summary(inspection: Inspection) -> None:
         (x0, y0, _), (x1, y1, _) = inspection.path.lowest, inspection.path.highest
         rows.append(("path in world", f"x {x0:z.2f} to {x1:z.2f}, y {y0:z.2f} to {y1:z.2f} m"))
     rows += _proposals(inspection)
-    print_table(inspection.source, ("", "found"), rows)
+    print_table(inspection.source, ("", "found"), rows, stderr=False)
 
 
 def _extent_rows(frame: str, bounds: Bounds | None) -> list[tuple[str, str]]:
@@ -268,7 +270,7 @@ def _show_frames(frames: Sequence[FrameInspection]) -> None:
         )
     times = [] if start is None else ["ms"]
     title = "frames" if len(shown) == len(frames) else f"frames: {len(shown)} of {len(frames)}; --json has all"
-    print_table(title, ("frame", *times, "points", "radar", "images", "device in world"), rows)
+    print_table(title, ("frame", *times, "points", "radar", "images", "device in world"), rows, stderr=False)
 
 
 def _rows_to_show(frames: Sequence[FrameInspection]) -> list[int]:

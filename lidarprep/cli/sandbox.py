@@ -182,7 +182,7 @@ def show_status(
         return
     rows = [("tasks", name, str(count)) for name, count in status["tasks"].items()]
     rows += [("jobs to do", name, str(count)) for name, count in status["jobs"].items()]
-    print_table("sandbox", ("what", "which", "number"), rows)
+    print_table("sandbox", ("what", "which", "number"), rows, stderr=False)
 
 
 def _change(

@@ -183,7 +183,11 @@ def list_(
                 print_json_line(dict(task.raw))
         else:
             rows = [_row(task) for task in shown]
-            print_table("tasks", ("task", "type", "status", "created (UTC)", "project", "unique id", "tags"), rows)
+            columns = ("task", "type", "status", "created (UTC)", "project", "unique id", "tags")
+            # The first four fit a terminal of 80 columns; of the others, those that have something to show.
+            used = [n for n in range(len(columns)) if n < 4 or any(row[n] for row in rows)]
+            table = [[row[n] for n in used] for row in rows]
+            print_table("tasks", [columns[n] for n in used], table, stderr=False)
         if not all and next(tasks, None) is not None:
             say(f"there are more than these {limit}: --limit N or --all")
 

@@ -95,8 +95,7 @@ def open(path: AnyPath, options: OpenOptions) -> Scene:
     if not files:
         raise SceneError(f"{points} holds no sweep 000000.bin", fix=f"Expected is {LOOKS_LIKE}.")
     calibrations = _Calibrations(part / "calib")
-    with prefetch(path for number, path in calibrations.files.items() if number in files):
-        cameras, images, more, findings = _images(part, files, calibrations, options)
+    cameras, images, more, findings = _images(part, files, calibrations, options)
     points_frame = options.points_frame or "ego"
     of_waymo = options.columns is None and calibrations.are_of_waymo
     read = (

@@ -73,7 +73,7 @@ def read_spans(path: str | PathLike[str], access: AccessOptions | None = None) -
         access: How a store is reached.
 
     Raises:
-        FormatError: It cannot be read, a column is missing, or a row is no span.
+        FormatError: It cannot be read, a column is missing, there are no rows, or one is no span.
         MissingExtraError: It is Parquet, and pyarrow is not installed.
         StorageError: The store cannot be reached.
     """
@@ -81,7 +81,10 @@ def read_spans(path: str | PathLike[str], access: AccessOptions | None = None) -
     with naming(name):
         content = as_path(path, access).read_bytes()
     rows = _parquet_rows(content, name) if name.lower().endswith(".parquet") else _csv_rows(content, name)
-    return tuple(_listed(row, place, name) for place, row in rows)
+    found = tuple(_listed(row, place, name) for place, row in rows)
+    if not found:
+        raise FormatError(name, found="no rows", expected="a row for each span")
+    return found
 
 
 def select(

@@ -32,7 +32,7 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from lidarprep.errors import StorageError
-from lidarprep.remote.faults import LOG_IN, PASSING_CODES, PASSING_STATUSES, duration, explain_answer
+from lidarprep.remote.faults import LOG_IN, NO_CREDENTIALS, PASSING_CODES, PASSING_STATUSES, duration, explain_answer
 from lidarprep.remote.retries import RetryBudget
 
 # Errors of boto, of its answers' bodies, and of what it uploads in parts.
@@ -80,8 +80,6 @@ def retry_budget(minutes: float, endpoint: str) -> RetryBudget:
 # `aws login` is younger than the oldest boto that may be installed.
 _LOGIN_ERROR = getattr(botocore.exceptions, "LoginError", SSOError)
 
-_CREDENTIALS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in and name a profile with --profile."
-
 
 @contextmanager
 def reported(place: str, what: str) -> Iterator[None]:
@@ -118,9 +116,9 @@ def _explain(error: BaseException) -> tuple[str | None, str | None]:
         case ClientError():
             return _explain_answer(error)
         case NoCredentialsError():
-            return "there are no AWS credentials", _CREDENTIALS
+            return "there are no AWS credentials", NO_CREDENTIALS
         case PartialCredentialsError():
-            return str(error), _CREDENTIALS
+            return str(error), NO_CREDENTIALS
         case ProfileNotFound():
             return str(error), "Name another with --profile."
         case CredentialRetrievalError() | SSOError() | TokenRetrievalError() | NoAuthTokenError():

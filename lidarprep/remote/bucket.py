@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from lidarprep.errors import StorageError
 from lidarprep.remote.address import RemoteStat, StoreAddress
 from lidarprep.remote.clouds import open_azure, open_gcs
-from lidarprep.remote.faults import EXPIRED_CODES, code_of, reported
+from lidarprep.remote.faults import EXPIRED_CODES, NO_CREDENTIALS, code_of, reported
 from lidarprep.remote.options import AccessOptions
 from lidarprep.remote.store import RETRIES, RemoteStore, client_options, stat_of
 
@@ -142,8 +142,10 @@ class Bucket(RemoteStore):
 
         try:
             return super()._ask(key, what, with_renewal)
-        except StorageError:
+        except StorageError as error:
             _raise_failure(self._store, self.address.url(key), what)
+            if self.address.scheme == "s3" and self._store.credential_provider is None:
+                raise StorageError(f"{error.message} (there are no AWS credentials)", fix=NO_CREDENTIALS) from None
             raise
 
     def _renew(self, used: Any) -> bool:

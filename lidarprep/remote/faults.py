@@ -49,6 +49,7 @@ NO_BUCKET_CODES = frozenset({"NoSuchBucket", "ContainerNotFound"})
 # Codes that say that credentials were good once.
 EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"})
 
+NO_CREDENTIALS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in and name a profile with --profile."
 LOG_IN = "Log in again (aws sso login, or new AWS_* variables); then the same command goes on where this one stopped."
 _NO_BUCKET = "There is no such bucket: make it, or check its name, --region and --endpoint-url."
 _DENIED = ("403", "AccessDenied", "AllAccessDisabled")
@@ -64,6 +65,7 @@ _FIXES = {
     "InvalidToken": f"The session token is not valid. {LOG_IN}",
     "RequestTimeTooSkewed": "This machine's clock is wrong by more than 15 minutes: set it.",
     "AccessControlListNotSupported": "The bucket takes no ACLs: go without --acl, and let its policy say who may read.",
+    "InvalidObjectState": "The object is in an archive: restore it first.",
     "InvalidStorageClass": "The store has no such class: check --storage-class.",
     "InvalidRemoteState": "The object is in an archive: restore it first.",
     "KMS.NotFoundException": _KMS,
@@ -139,9 +141,12 @@ _CONNECTION = (
     ("IncompleteMessage", "the connection was cut"),
     ("UnexpectedEof", "the connection was cut"),
     ("reqwest::Error", "the connection failed"),
-    ("HTTP error", "the connection failed"),
+    ("HttpError", "the connection failed"),
 )
 _LASTING = ("its certificate is not valid", "it is not reached by HTTPS")
+
+# Where machines in a cloud are given credentials.
+_IDENTITY_HOSTS = ("http://169.254.169.254", "http://metadata.google.internal", "http://metadata/")
 
 _OPERATIONS = {"be listed": "ListObjectsV2", "be fetched": "GetObject", "be looked at": "HeadObject"}
 _REFUSED_FIX = {
@@ -173,17 +178,22 @@ def code_of(error: BaseException) -> str:
     return found[1] if found else ""
 
 
+def lacks_credentials(error: BaseException) -> bool:
+    """Tell whether no credentials were found: then the machine itself is asked for its own, and has none."""
+    return any(host in str(error) for host in _IDENTITY_HOSTS)
+
+
 def connection_fault(error: BaseException) -> str | None:
     """Return how the connection to a store failed; None where it did not."""
     text = str(error)
-    if status_of(error) is not None:
+    if status_of(error) is not None or lacks_credentials(error):
         return None
     return next((words for sign, words in _CONNECTION if sign in text), None)
 
 
 def is_passing(error: BaseException) -> bool:
     """Tell whether an error of obstore may be gone the next time."""
-    if not type(error).__module__.startswith("obstore"):
+    if not type(error).__module__.startswith("obstore") or lacks_credentials(error):
         return False
     status, fault = status_of(error), connection_fault(error)
     return (
@@ -243,9 +253,11 @@ def _explain(error: BaseException, what: str, address: StoreAddress | None) -> t
     message = _MESSAGE.search(str(error))
     if scheme == "s3" and (status is not None or code):
         return explain_answer(code, status, message[1] if message else "", _OPERATIONS.get(what, ""))
+    refused_fix = _REFUSED_FIX.get(scheme, GO_ON).format(role=_ROLES.get((scheme, what in _WRITES), ""))
+    if lacks_credentials(error):
+        return "there are no credentials: the environment names none, and this machine has none of its own", refused_fix
     if status in PASSING_STATUSES:
         return reason_of(error), GO_ON
-    refused_fix = _REFUSED_FIX.get(scheme, GO_ON).format(role=_ROLES.get((scheme, what in _WRITES), ""))
     if status in (401, 403):
         return f"{reason_of(error)} (refused)", refused_fix
     if type(error).__name__ == "InvalidPathError":

@@ -7,6 +7,7 @@ first is kept, and whatever is read must be of that version.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
 from collections import Counter
@@ -62,7 +63,7 @@ class Listing:
         self._fetched: dict[str, tuple[Future[bytes | None], Callable[[], None]]] = {}
         self._asked: Counter[str] = Counter()
         self._is_whole: bool | None = None  # None: not listed yet
-        self._copies: tempfile.TemporaryDirectory[str] | None = None
+        self._copies: str | None = None  # folder of temporary files
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Listing, (self.address, self._root)
@@ -92,15 +93,15 @@ class Listing:
 
     def is_folder(self, key: str) -> bool:
         """Tell whether there are objects below a key."""
+        parent, _, name = key.rpartition("/")
         with self._lock:
-            if key in self._folders or self._is_within(key):
-                return self._listed(key, ask=True) is not None
-            if self._stats.get(self._root) is not None and f"{self._root}/".startswith(f"{key}/" if key else ""):
-                return True
-            parent, _, name = key.rpartition("/")
-            around = self._folders.get(parent) if key else None
-            if around is not None:
-                return name in around.folders
+            if key not in self._folders:
+                around = self._folders.get(parent) if key else None
+                if around is not None:
+                    return name in around.folders
+                is_above = f"{self._root}/".startswith(f"{key}/" if key else "") and key != self._root
+                if is_above and self._stats.get(self._root) is not None:
+                    return True
         return self._listed(key, ask=True) is not None
 
     def names(self, key: str) -> Collection[str] | None:
@@ -113,13 +114,11 @@ class Listing:
         if not key:
             return None
         known = self.known(key)
-        if known is not None or (key in self._stats and self._stats[key] is None):
+        if known is not None or (key in self._stats and self._stats[key] is None) or self._is_known_folder(key):
             return known
         if key == self._root and not PurePosixPath(key).suffix and self._listed(key, ask=True) is not None:
             return None  # a folder
         parent, _, name = key.rpartition("/")
-        if key != self._root and self._is_absent(parent):
-            return None
         folder = self._listed(parent) if key != self._root else self._folders.get(parent)
         if folder is not None:
             if name not in folder.objects:
@@ -130,6 +129,8 @@ class Listing:
             if self._asked[parent] > _ASKED_ONE_BY_ONE:
                 self._stat_all(parent, folder)
                 return self._stats.get(key)
+        elif key != self._root and self._is_within(key) and self._is_whole:
+            return None
         found = self._store.head(key)
         self._stats[key] = found
         return found
@@ -157,6 +158,8 @@ class Listing:
         Raises:
             SourceChangedError: It is not the version that was seen first, or gone since.
         """
+        if self._is_known_folder(key):
+            return None  # a web server would give its index page
         data = self._take(key)
         return self._fetch(key) if data is None else data
 
@@ -215,9 +218,9 @@ class Listing:
             return None
         with self._lock:
             if self._copies is None:
-                self._copies = tempfile.TemporaryDirectory(prefix="lidarprep-", ignore_cleanup_errors=True)
-                finalize(self, self._copies.cleanup)
-            target = Path(self._copies.name, *key.split("/"))
+                self._copies = tempfile.mkdtemp(prefix="lidarprep-")
+                finalize(self, shutil.rmtree, self._copies, ignore_errors=True)
+            target = Path(self._copies, *key.split("/"))
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 part = target.with_name(f"{target.name}.part")
@@ -226,30 +229,19 @@ class Listing:
                 part.rename(target)
             return target
 
-    def _is_within(self, key: str) -> bool:
-        return key == self._root or not self._root or key.startswith(f"{self._root}/")
-
-    def _is_absent(self, key: str) -> bool:
-        """Tell whether it is known without a request that nothing lies below a key."""
-        if not self._is_within(key):
-            return False
-        if self._stats.get(self._root) is not None:  # an object
-            return True
-        if self._is_whole:
-            return key not in self._folders
-        if key == self._root:
-            return False
+    def _is_known_folder(self, key: str) -> bool:
         parent, _, name = key.rpartition("/")
         around = self._folders.get(parent)
-        return name not in around.folders if around is not None else self._is_absent(parent)
+        return self._folders.get(key) is not None or (around is not None and name in around.folders)
+
+    def _is_within(self, key: str) -> bool:
+        return key == self._root or not self._root or key.startswith(f"{self._root}/")
 
     def _listed(self, key: str, *, ask: bool = False) -> _Folder | None:
         """Return what is in a folder; None if there is none, or if it lies outside and is not to be asked for."""
         with self._lock:
             if key in self._folders:
                 return self._folders[key]
-            if self._is_absent(key):
-                return None
             if self._is_within(key):
                 if self._is_whole is None:
                     self._list_all()

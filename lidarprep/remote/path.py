@@ -72,6 +72,13 @@ class RemotePath(PathLike[str]):
         path._address, path._key, path._listing = listing.address, key, listing
         return path
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        # A field of a model that may be a path of a store takes just that; texts are read by `as_path` before.
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(cls)
+
     # ---- names, as of pathlib.PurePosixPath ---------------------------------------------------------------------
 
     @property

@@ -91,6 +91,8 @@ class DrawnFrames:
             read.append(row)
         if not views:
             raise bad[0]
+        if note := view.note_of_lost([one.frame for one in views]):
+            notes.append(note)
         if (drawn := sum(map(len, views))) < points:
             notes.append(f"{drawn / points:.0%} of the points are drawn")
         return cls(view, views, read, points, notes)

@@ -18,6 +18,7 @@ from lidarprep.report.drawn import DrawnFrames, coloured, draw_frames
 from lidarprep.report.legend import Block, Strip, Swatches
 from lidarprep.report.views import FrameView, SceneView
 from lidarprep.scene import Cuboids, Labels, RegionOfInterest3D, Scene
+from lidarprep.scene_settings import require_frames
 from lidarprep.storage import Manifest
 
 REGION_COLOUR: Colour = (240, 228, 66)
@@ -25,6 +26,7 @@ PATH_COLOUR: Colour = (255, 255, 255)
 
 # Percent of the points that may lie outside, at either end of each axis; and points that are looked at for it.
 _OUTSIDE, _LOOKED_AT = 0.5, 10_000
+_OUTSIDE_OF_GLANCE = 6.0
 
 # A picture shows this much at least, metres; beside what is to be seen, a margin of this part of it.
 _LEAST_EXTENT, _MARGIN = 4.0, 0.04
@@ -88,6 +90,29 @@ def top_down(
     _draw_axes(sheet, plot, drawn)
     strip.draw(sheet)
     return sheet.image
+
+
+def glance(scene: Scene, size: tuple[int, int]) -> Image.Image:
+    """Draw the middle frame of a scene from above, by its heights and without words: to know it by among many.
+
+    No other frame is read.
+
+    Args:
+        scene: A recording, or what was stored of one, opened.
+        size: Width and height of the picture, pixels.
+
+    Raises:
+        SceneError, FormatError: The scene has no frames, or the middle one cannot be read.
+    """
+    require_frames(scene)
+    frame = scene.frames[len(scene.frames) // 2]
+    view = SceneView(scene, (frame,), Recipe())
+    drawn = DrawnFrames.read(view, None, None)
+    places = _bounds_of_points(drawn.views, _OUTSIDE_OF_GLANCE)
+    plot = Plot.blank(*size)
+    site = Site.around(places if len(places) else np.zeros((1, 2)), plot.size)
+    draw_frames(plot, drawn.views, coloured(drawn.views, "height", view).of, site.view(), _spot_size(drawn, plot.size))
+    return Image.fromarray(plot.pixels)
 
 
 @dataclass(frozen=True)
@@ -167,14 +192,14 @@ def region_corners(region: RegionOfInterest3D) -> NDArray[np.float64]:
     return placed
 
 
-def _bounds_of_points(views: Sequence[FrameView]) -> NDArray[np.float64]:
-    """(K, 2) the corners of what 99 % of the points are in; K = 0 if no point is finite."""
+def _bounds_of_points(views: Sequence[FrameView], outside: float = _OUTSIDE) -> NDArray[np.float64]:
+    """(K, 2) the corners of what all points but a few percent are in; K = 0 if no point is finite."""
     each = max(1, _LOOKED_AT // len(views))
     some = np.concatenate([one.positions[:: max(1, len(one) // each), :2].astype(np.float64) for one in views])
     some = some[np.isfinite(some).all(axis=1)]
     if not len(some):
         return np.zeros((1, 2)) if all(one.world_from_ego is None for one in views) else np.empty((0, 2))
-    bounds: NDArray[np.float64] = np.percentile(some, (_OUTSIDE, 100 - _OUTSIDE), axis=0)
+    bounds: NDArray[np.float64] = np.percentile(some, (outside, 100 - outside), axis=0)
     return bounds
 
 

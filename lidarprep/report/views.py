@@ -6,7 +6,7 @@ decided here: the steps of preparation are run, and what they drop is told apart
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from os import PathLike
@@ -227,6 +227,14 @@ class SceneView:
     def has_poses(self) -> bool:
         """Whether any of the frames has a pose of its device."""
         return any(frame.world_from_ego is not None for frame in self.frames)
+
+    def note_of_lost(self, frames: Sequence[Frame]) -> str:
+        """Say how many of some frames have no pose, and so lie in the device's own axes amid a world; "" for none."""
+        lost = sum(frame.world_from_ego is None for frame in frames)
+        if not lost or not self.has_poses or self.scene.points_frame == "world":
+            return ""
+        have = "has no pose: it is" if lost == 1 else "have no pose: they are"
+        return f"{lost} of {len(frames)} frames {have} drawn in the device's own axes, at the origin"
 
     @property
     def labelled(self) -> list[bool]:

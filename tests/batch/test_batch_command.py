@@ -137,6 +137,8 @@ def test_tasks_are_submitted_once_and_the_ledger_names_them(
         "callback_url=https://example.com/cb",
         "--param",
         'labels=["car"]',
+        "--param",
+        "project=fleet",
     ]
     with running_sandbox() as sandbox:
         words = ["drives/d*", "--out", "out/{name}", "--checks", "quick", "--submit", *task]

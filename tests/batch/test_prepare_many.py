@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -267,3 +267,21 @@ def test_records_of_processes_are_those_of_one_thread(drives: Path, template: st
         other = by_two[name]
         assert replace(record, **{field: getattr(other, field) for field in told}) == other
     assert_ledger_equals_manifests(tmp_path / "two")
+
+
+@pytest.mark.trial
+def test_scenes_whose_workers_are_killed_are_done_all_the_same(tmp_path: Path, template: str) -> None:
+    write_drives(tmp_path / "drives", 24)
+    records = []
+    for record in lp.prepare_many([str(tmp_path / "drives/*")], QUICK, template, workers=2):
+        records.append(record)
+        if len(records) % 4 == 0:
+            # The older one: a scene whose process has just been replaced is not hit again and again.
+            workers = [child for child in active_children() if child.name == "lidarprep-worker"]
+            min(workers, key=lambda child: child.pid or 0).kill()
+    assert {record.state for record in records} == {"done"}
+    assert len(ledger_lines(tmp_path / "out")) == len(records) == 24
+    assert_ledger_equals_manifests(tmp_path / "out")
+    for drive in (tmp_path / "drives").iterdir():
+        lp.prepare(lp.open_scene(drive), QUICK, tmp_path / "alone" / drive.name)
+        assert files(tmp_path / "out" / drive.name) == files(tmp_path / "alone" / drive.name)

@@ -210,9 +210,9 @@ def test_the_store_can_be_listed_while_it_is_served(place: Path) -> None:
         lines = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True).stdout.splitlines()
         table = subprocess.run(words, capture_output=True, text=True, check=True)
     assert [json.loads(line) for line in lines] == [json.loads(posted()), json.loads(posted(category="blue"))]
-    assert table.stdout == ""
-    assert table.stderr.count(TASK_ID) == 2
-    assert "categorization" in table.stderr
+    assert table.stderr == ""
+    assert table.stdout.count(TASK_ID) == 2
+    assert "categorization" in table.stdout
 
 
 def test_what_failed_is_handled_again_after_waits_that_double(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_the_command_explains_one_and_lists_all(capsys: pytest.CaptureFixture[st
         with pytest.raises(SystemExit) as ended:
             main(words)
         assert not ended.value.code
-        assert part in capsys.readouterr().err
+        assert part in capsys.readouterr().out
     with pytest.raises(SystemExit) as ended:
         main(["findings", "device-jump"])
     assert ended.value.code == 2

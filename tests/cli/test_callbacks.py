@@ -56,9 +56,9 @@ def test_list_shows_what_came_and_what_was_handled(run: Run, tmp_path: Path) -> 
             store.add(Callback.from_body(json.dumps(body).encode(), moment))
         store.mark_handled("a", 1)
     table = run("callbacks", "list", "--store", tmp_path / "callbacks.db")
-    assert (table.code, table.out) == (0, "")
-    assert "2026-03-01 12:00:01" in table.err
-    assert table.err.count("yes") == 1
+    assert (table.code, table.err) == (0, "")
+    assert "2026-03-01 12:00:01" in table.out
+    assert table.out.count("yes") == 1
     lines = run("callbacks", "list", "--store", tmp_path / "callbacks.db", "--json").out.splitlines()
     assert [json.loads(line) for line in lines] == bodies
 
@@ -68,8 +68,8 @@ def test_list_shows_nothing_that_steers_the_terminal_and_any_text_that_json_can_
     with open_callback_store(tmp_path / "callbacks.db") as store:
         store.add(Callback.from_body(body, datetime.now(UTC)))
     table = run("callbacks", "list", "--store", tmp_path / "callbacks.db")
-    assert "\x1b" not in table.err
-    assert "a b" in table.err
+    assert "\x1b" not in table.out
+    assert "a b" in table.out
     assert json.loads(run("callbacks", "list", "--store", tmp_path / "callbacks.db", "--json").out) == json.loads(body)
 
 

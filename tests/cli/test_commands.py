@@ -202,11 +202,31 @@ def test_debug_shows_the_traceback_wherever_it_stands(lidarprep: Any, tmp_path: 
         assert "nowhere: there is no such file or folder" in ended.err
 
 
+def test_the_table_of_prepare_has_columns_of_what_was_dropped_and_of_labelled_frames_where_some_are_not(
+    lidarprep: Any, scene_folder: Path, tmp_path: Path
+) -> None:
+    def header(*words: str) -> list[str]:
+        ended = lidarprep(
+            "prepare", scene_folder, "--out", tmp_path / "-".join(["out", *words]).replace(",", "_"), *words
+        )
+        assert ended.code == 0, ended.err
+        return next(line for line in ended.err.splitlines() if "points in" in line).replace("┃", " ").split("  ")
+
+    def named(*words: str) -> list[str]:
+        return [cell.strip() for cell in header(*words) if cell.strip()]
+
+    assert named() == ["frame", "points in", "points out", "MB"]
+    assert named("--roi", "20,5,60,60", "--labeling-sample-rate", "2") == [
+        *("frame", "points in", "region", "points out", "MB", "labelled")
+    ]
+
+
 def test_inspect_shows_what_a_recording_is(lidarprep: Any, scene_folder: Path) -> None:
     ended = lidarprep("inspect", scene_folder)
     assert ended.code == 0
     for shown in ("toolkit", "1,500", "intensity", "front", "brown_conrady"):
-        assert shown in ended.err
+        assert shown in ended.out
+    assert ended.err == ""
 
 
 def test_inspect_json_has_the_figures(lidarprep: Any, scene_folder: Path) -> None:
@@ -408,7 +428,7 @@ def test_run_refuses_a_task_that_cannot_be_submitted_before_it_prepares_anything
         assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("destination", ["gs://bucket/x", "s3:/bucket/x", "https://host/x", ""])
+@pytest.mark.parametrize("destination", ["ftp://host/x", "s3:/bucket/x", "https://host/x", ""])
 def test_a_destination_of_an_unknown_kind_is_not_taken_for_a_folder(
     lidarprep: Any, scene_folder: Path, destination: str
 ) -> None:
@@ -541,5 +561,5 @@ def test_columns_of_figures_are_aligned_at_the_right_and_prose_at_the_left(
 
 
 def test_the_layouts_are_described_from_the_left(lidarprep: Any) -> None:
-    told = lidarprep("layouts").err
+    told = lidarprep("layouts").out
     assert "│ ros1             │ a ROS 1 bag: a file NAME.bag  " in told

@@ -21,7 +21,7 @@ def test_a_project_and_its_batch_from_the_command_line(run: Run, sandbox: Sandbo
     shown = run("projects", "get", "street")
     assert "Label." in shown.err
     assert "car" in shown.err
-    assert "street" in run("projects", "list").err
+    assert "street" in run("projects", "list").out
     assert run("batches", "create", "monday", "--project", "street", "--metadata", "drive=7").code == 0
     assert "staging" in run("batches", "get", "monday").err
     task = ("--param", "lidar_task=607385eadfd77d0029a84084", "--param", "project=street", "--param", "batch=monday")

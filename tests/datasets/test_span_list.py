@@ -61,6 +61,7 @@ def test_rows_may_overlap_but_not_have_one_name(save: Save) -> None:
         ("", "the header: the columns of an empty file; expected recording,start,end"),
         ("b,1s,2s\n", "the header: the columns b, 1s, 2s"),
         ("recording,start,end,start\n", "each once"),
+        ("recording,start,end\n\n", "no rows; expected a row for each span"),
         ("recording,start,end\nb,1s\n", "line 2: 2 values; expected 3"),
         ("recording,start,end\nb,1s,2s\nb,2s,1s\n", "line 3: the span 2s..1s does not end after it starts"),
         ("recording,start,end\nb,1.5,2.5\n", "line 2: '1.5' is no end of a span"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ class Fault:
         times: How many requests fail; None for all.
         when: Tells whether a request is to fail.
         after: Whether the store heeds the request first.
+        cut_after: Bytes of the store's own answer that are sent; then the connection is cut. None for another fault.
+        stall_s: How long nothing is sent before it is cut.
     """
 
     status: int = 0
@@ -45,6 +48,8 @@ class Fault:
     times: int | None = None
     when: Callable[[Request], bool] = lambda request: True
     after: bool = False
+    cut_after: int | None = None
+    stall_s: float = 0.0
     failed: int = field(default=0, init=False)
 
 
@@ -108,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.server.fails(Request(self.command, self.path, dict(self.headers.items())))
-        if fault is not None and not fault.after:
+        if fault is not None and not fault.after and fault.cut_after is None:
             return self._fail(fault)
         store = HTTPConnection(self.server.to, timeout=60)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _OF_CONNECTION}
@@ -116,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer = store.getresponse()
         content = answer.read()
         store.close()
-        if fault is not None:
+        if fault is not None and fault.cut_after is None:
             return self._fail(fault)
         size = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
         self.send_response(answer.status)
@@ -125,8 +130,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.send_header("Content-Length", size or "0")
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(content if fault is None else content[: fault.cut_after])
         self.wfile.flush()
+        if fault is not None:
+            time.sleep(fault.stall_s)
+            self.close_connection = True
         return None
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any

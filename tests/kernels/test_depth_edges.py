@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from lidarprep.kernels import depth_edges
@@ -79,24 +80,25 @@ def test_each_cell_has_its_points() -> None:
 def found_by_numpy(places: Array) -> dict[tuple[float, float, float], tuple[float, float]]:
     """Depth edges by their positions: direction, by the definition in the kernel's docstring, on all distances."""
     edges = {}
-    for u, v, distance in places:
-        offsets = places[:, :2] - (u, v)
+    neighbours = KDTree(places[:, :2]).query(places[:, :2], k=17)[1][:, 1:]
+    for (u, v, distance), near in zip(places, neighbours, strict=True):
+        offsets = places[near, :2] - (u, v)
         apart = np.linalg.norm(offsets, axis=1)
-        near = np.argsort(apart, kind="stable")[1:17]
-        near = near[apart[near] <= REACH * (1 + (u * u + v * v) / 4)]
+        within = apart <= REACH * (1 + (u * u + v * v) / 4)
+        near, offsets, apart = near[within], offsets[within], apart[within]
         if len(near) < 4:
             continue
         gap = max(0.5, 0.06 * distance)
         deeper = places[near, 2] - distance
-        far = near[deeper > gap]
+        far = np.flatnonzero(deeper > gap)
         if 2 * (deeper < -gap).sum() > len(near) or not len(far):
             continue
-        to_far = (1 / distance - 1 / places[far[0], 2]) / apart[far[0]]
-        cosine = offsets[near] @ offsets[far[0]] / (apart[near] * apart[far[0]])
-        opposite = near[(cosine < -0.5) & (deeper <= gap)]
+        to_far = (1 / distance - 1 / places[near[far[0]], 2]) / apart[far[0]]
+        cosine = offsets @ offsets[far[0]] / (apart * apart[far[0]])
+        opposite = np.flatnonzero((cosine < -0.5) & (deeper <= gap))
         if not len(opposite):
             continue
-        slope = np.abs(1 / distance - 1 / places[opposite, 2]).sum() / apart[opposite].sum()
+        slope = np.abs(1 / distance - 1 / places[near[opposite], 2]).sum() / apart[opposite].sum()
         if to_far <= 4 * slope:
             continue
         middle = (u, v) + offsets[far[0]] / 2

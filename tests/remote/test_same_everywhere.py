@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.datasets.generated import Recording, generated
 from tests.datasets.test_every_layout import LAYOUTS
 from tests.datasets.write_kitti_object import write_kitti_object
 from tests.remote.web import web_server
+from tests.storage.clouds import Cloud, az_cloud, gs_cloud
 from tests.storage.conftest import BUCKET, server
 
 # A layout of each way of reading: many small files, tables, ranges, SQLite.
@@ -43,6 +45,22 @@ def s3(bucket: Any, tmp_path: Path) -> Place:
     return put
 
 
+@pytest.fixture(params=[gs_cloud, az_cloud], ids=["gs", "az"])
+def cloud(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Place:
+    """Put the folder of a test into a bucket of Google or a container of Azure, which is reached by the environment."""
+    made: Cloud = request.param(monkeypatch)
+
+    def put(path: Path) -> tuple[str, dict[str, Any]]:
+        store = made.open("in")
+        for file in (tmp_path / "in").rglob("*"):
+            if file.is_file():
+                data, key = file.read_bytes(), file.relative_to(tmp_path / "in").as_posix()
+                store.put(key, data, "application/octet-stream", sha256=hashlib.sha256(data).hexdigest())
+        return made.url(path.relative_to(tmp_path).as_posix()), {}
+
+    return put
+
+
 @pytest.fixture(params=[True, False], ids=["by ranges", "whole files"])
 def web(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Serve the folder of a test; return a path's URL there."""
@@ -58,6 +76,23 @@ def test_every_layout_is_the_same_from_s3(name: str, recording: Recording, tmp_p
 @pytest.mark.parametrize("name", SOME)
 def test_layouts_are_the_same_from_web_servers(name: str, recording: Recording, tmp_path: Path, web: Place) -> None:
     check_same(LAYOUTS[name].write(recording, tmp_path / "in" / "recording"), web, tmp_path)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_layouts_are_the_same_from_other_clouds(name: str, recording: Recording, tmp_path: Path, cloud: Place) -> None:
+    check_same(LAYOUTS[name].write(recording, tmp_path / "in" / "recording"), cloud, tmp_path)
+
+
+def test_a_point_file_is_the_same_from_other_clouds(recording: Recording, tmp_path: Path, cloud: Place) -> None:
+    check_same(point_file(recording, tmp_path, ".laz"), cloud, tmp_path)
+
+
+@pytest.mark.parametrize("form", ["json", "sfs"])
+def test_attachments_are_the_same_from_other_clouds(
+    form: str, recording: Recording, tmp_path: Path, cloud: Place
+) -> None:
+    stored = attachments(recording, tmp_path, form)
+    check_same(stored / "manifest.json", cloud, tmp_path)
 
 
 def test_frames_with_a_calibration_each_are_the_same_from_s3(recording: Recording, tmp_path: Path, s3: Place) -> None:

@@ -29,6 +29,11 @@ class _Handler(SimpleHTTPRequestHandler):
         data = path.read_bytes()
         start = int(begin) if begin else len(data) - int(end)
         stop = min(int(end) + 1, len(data)) if begin and end else len(data)
+        if start >= len(data):
+            self.send_response(416)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         self.send_response(206)
         self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
         self.send_header("Content-Length", str(stop - start))

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import lidarprep as lp
+from lidarprep.report.drawn import DrawnFrames
 from lidarprep.report.page import budget
 from lidarprep.report.page.images import shrink
 from lidarprep.report.page.points import PackedPoints, rows_to_show, spread_rows
 from lidarprep.report.views import Fate, FrameView, SceneView
-from lidarprep.scene import Subject
+from lidarprep.scene import Finding, Subject
 from tests.report.scenes import box_at
 from tests.scenes import write_toolkit_scene
 
@@ -409,6 +410,25 @@ def test_findings_are_shown_with_figure_cure_option_and_picture(recording: Path,
     assert "How it is measured." in page.text
     thumbnails = [values for tag, values in page.elements if tag == "a" and values.get("href") == "#picture-camera-0"]
     assert thumbnails
+
+
+def test_a_finding_about_a_frame_shows_that_frame(recording: Path, tmp_path: Path) -> None:
+    scene = lp.open_scene(recording)
+    findings = [
+        Finding("frames-nearly-emptied", "little is kept of it", subject=Subject("frame", frame.id)) for frame in scene
+    ]
+    page = lp.write_report(scene, tmp_path / "report.html", findings=findings).path.read_text()
+    shown = re.findall(r"<figcaption>(Frame \w+ from above\.)</figcaption></figure>\s*</article>", page)
+    assert shown == [f"Frame {frame.id} from above." for frame in scene]
+
+
+def test_frames_without_a_pose_among_others_are_said_to_be_elsewhere(recording: Path, tmp_path: Path) -> None:
+    (recording / "poses/10.json").unlink()
+    scene = lp.open_scene(recording)
+    text = write(scene, tmp_path).text
+    assert "1 of 3 frames has no pose: it is drawn in the device's own axes" in text
+    assert any("1 of 3 frames has no pose" in note for note in DrawnFrames.read(scene, None, None).notes)
+    assert DrawnFrames.read(scene, "0:1", None).notes == []
 
 
 # ---- what is missing or bad ----

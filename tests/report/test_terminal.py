@@ -51,7 +51,7 @@ def test_inspect_draws_it_for_those_who_watch_only(
         monkeypatch.setenv(name, value)
     ended = run("inspect", tmp_path / "sample", "--checks", "quick")
     assert ended.code == 0
-    assert ("▀" in ended.err) is drawn
+    assert ("▀" in ended.out) is drawn
     if drawn:
         monkeypatch.setenv("CI", "true")
-        assert "▀" not in run("inspect", tmp_path / "sample", "--checks", "quick").err
+        assert "▀" not in run("inspect", tmp_path / "sample", "--checks", "quick").out

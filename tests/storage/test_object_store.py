@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -12,10 +13,13 @@ from urllib.parse import quote, urlsplit
 import httpx
 import obstore
 import pytest
+from obstore.exceptions import GenericError
 from obstore.store import AzureStore
 
 import lidarprep as lp
 from lidarprep.errors import RecipeError, StorageError
+from lidarprep.remote.address import StoreAddress
+from lidarprep.remote.faults import is_passing, reported
 from lidarprep.storage import open_store
 from tests.emulators import azurite
 from tests.emulators.proxy import Fault
@@ -69,6 +73,34 @@ def test_without_credentials_what_needs_them_says_so(gs: Cloud) -> None:
     with pytest.raises(StorageError, match=r"run/a\.json cannot be stored: AuthenticationRequired") as refused:
         put(gs.open(), "a.json")
     assert "GOOGLE_APPLICATION_CREDENTIALS" in str(refused.value.fix)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "named"),
+    [
+        (
+            "gs",
+            "metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token",
+            "GOOGLE_APPLICAT",
+        ),
+        ("az", "169.254.169.254/metadata/identity/oauth2/token", "AZURE_STORAGE_ACCOUNT_NAME"),
+    ],
+)
+def test_where_not_even_the_machine_has_credentials_nothing_is_tried_for_minutes(
+    scheme: str, host: str, named: str
+) -> None:
+    """As obstore says it where no cloud's machine runs; nothing is asked here."""
+    found = GenericError(
+        f"Error performing token request: Error performing GET http://{host}?x=y in 9s, after 3 retries"
+    )
+    assert not is_passing(found)
+    address = StoreAddress(scheme, "scenes")
+    with (
+        pytest.raises(StorageError, match="there are no credentials") as refused,
+        reported(address.url("run"), "be listed", address),
+    ):
+        raise found
+    assert named in str(refused.value.fix)
 
 
 def test_a_key_file_that_is_none_is_one_clear_error(gs: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -142,6 +174,12 @@ def test_urls_are_those_that_scale_fetches(gs: Cloud, monkeypatch: pytest.Monkey
     china = f"AccountName=fleet;AccountKey={azurite.KEY};EndpointSuffix=core.chinacloudapi.cn"
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", china)
     assert open_store("az://scenes").url("c.json") == "https://fleet.blob.core.chinacloudapi.cn/scenes/c.json"
+
+
+def test_without_obstore_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(lp.MissingExtraError, match=r"destinations of gs://[\s\S]*lidarprep\[remote\]"):
+        open_store("gs://scenes/run")
 
 
 def test_without_an_account_azure_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,6 +229,8 @@ def _notes(view: SceneView) -> list[str]:
         )
     if not view.has_poses:
         notes.append("the recording has no poses: each frame is drawn in the device's own frame")
+    if lost := view.note_of_lost(view.frames):
+        notes.append(lost)
     return list(dict.fromkeys(notes))
 
 

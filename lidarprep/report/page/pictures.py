@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from lidarprep.report.side_view import side_view
 from lidarprep.report.top_down import top_down
 from lidarprep.report.views import Fate, FrameView, SceneView
 from lidarprep.scene import Finding, Frame, Labels
+from lidarprep.scene_settings import BAD_FRAME
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,6 +29,8 @@ MOST_FRAMES, MOST_POINTS = 20, 200_000
 
 THUMBNAIL_WIDTH = 640
 _OVERLAY_WIDTH = 960
+# Pictures of frames that findings are about, besides.
+_MOST_OF_FINDINGS = 4
 # WebP's method 0 takes a third of the time of the usual one, for 15 % more bytes.
 _QUALITY, _METHOD = 80, 0
 
@@ -42,6 +46,7 @@ class Picture:
         alt: What is said to people who cannot see it.
         image: It.
         data: The same as a data URI.
+        frame: The id of the frame that it shows, of those that show a single one.
     """
 
     id: str
@@ -50,6 +55,7 @@ class Picture:
     alt: str
     image: Image
     data: str
+    frame: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -99,8 +105,6 @@ def draw_pictures(view: SceneView, kept: Mapping[str, FrameView], source: str, l
     drawn = _DrawnView(**{one.name: getattr(view, one.name) for one in fields(SceneView)}, kept=kept)
     drawn = replace(drawn, scene=replace(view.scene, source=source))
     middle = min(sound, key=lambda row: (abs(row - len(view.frames) // 2), row))
-    id = view.frames[middle].id
-    has_dropped = bool((kept[id].fate != Fate.KEPT).any())
     jobs: list[Callable[[], Picture]] = []
 
     def job(id: str, title: str, caption: str, alt: str, draw: Callable[[], Image]) -> None:
@@ -118,24 +122,7 @@ def draw_pictures(view: SceneView, kept: Mapping[str, FrameView], source: str, l
             "Points of several frames from above, each frame in its own colour, with the device's path",
             lambda: top_down(drawn, color="frame", labels=labels),
         )
-    job(
-        "top",
-        f"Frame {id} from above.",
-        "Points by what becomes of them." if has_dropped else "Points by their height.",
-        f"Points of frame {id} from above",
-        lambda: top_down(
-            drawn, frames=f"{middle}:{middle + 1}", color="fate" if has_dropped else "height", labels=labels
-        ),
-    )
-    job(
-        "side",
-        f"Frame {id} from the side.",
-        "The ground is to lie at height 0, and the band to hold what is to be labelled."
-        if view.band is not None
-        else "The ground is to be level.",
-        f"Points of frame {id} from the side, with the ground and the band of heights that is kept",
-        lambda: side_view(drawn, frames=f"{middle}:{middle + 1}", labels=labels),
-    )
+    jobs += [partial(_of_frame, drawn, middle, kind, kind, labels) for kind in ("top", "side")]
     for number, camera in enumerate(view.scene.cameras):
         row = _rows_of_cameras(view).get(camera.name)
         if row is None or row not in sound:
@@ -152,6 +139,52 @@ def draw_pictures(view: SceneView, kept: Mapping[str, FrameView], source: str, l
         )
     with ThreadPoolExecutor(2, "pictures") as pool:
         return list(pool.map(lambda make: make(), jobs))
+
+
+def _of_frame(view: SceneView, row: int, kind: str, id: str, labels: Labels | None) -> Picture:
+    """Draw one frame from above ("top") or from the side ("side")."""
+    frame = view.frames[row].id
+    frames = f"{row}:{row + 1}"
+    if kind == "top":
+        has_dropped = bool((view.look(view.frames[row]).fate != Fate.KEPT).any())
+        title, alt = f"Frame {frame} from above.", f"Points of frame {frame} from above"
+        caption = "Points by what becomes of them." if has_dropped else "Points by their height."
+        image = top_down(view, frames=frames, color="fate" if has_dropped else "height", labels=labels)
+    else:
+        title = f"Frame {frame} from the side."
+        alt = f"Points of frame {frame} from the side, with the ground and the band of heights that is kept"
+        caption = "The ground is to be level."
+        if view.band is not None:
+            caption = "The ground is to lie at height 0, and the band to hold what is to be labelled."
+        image = side_view(view, frames=frames, labels=labels)
+    return Picture(id, title, caption, alt, image, _uri(image), frame)
+
+
+def draw_frames_of(
+    findings: Sequence[Finding], view: SceneView, pictures: Sequence[Picture], source: str, labels: Labels | None
+) -> list[Picture]:
+    """Draw the frames that findings are about, where a picture of one frame would show them and shows another.
+
+    Args:
+        findings: What the checks found.
+        view: The scene.
+        pictures: What is drawn already.
+        source: How the scene is named.
+        labels: As for `draw_pictures`.
+    """
+    drawn = replace(view, scene=replace(view.scene, source=source))
+    row_of = {frame.id: row for row, frame in enumerate(view.frames)}
+    shown = {one.id: one.frame for one in pictures}
+    wanted: dict[tuple[str, int], None] = {}
+    for one in findings:
+        kind, frame = _kind_of(one), one.subject.name
+        if one.subject.kind == "frame" and kind in shown and frame in row_of and shown[kind] not in ("", frame):
+            wanted[kind, row_of[frame]] = None
+    made = []
+    for kind, row in list(wanted)[:_MOST_OF_FINDINGS]:
+        with suppress(*BAD_FRAME):  # that it cannot be read is a finding of its own
+            made.append(_of_frame(drawn, row, kind, f"{kind}-{row}", labels))
+    return made
 
 
 def _rows_of_cameras(view: SceneView) -> dict[str, int]:
@@ -204,9 +237,16 @@ _SHOWN_BY: tuple[tuple[str, str], ...] = (
 )
 
 
+def _kind_of(finding: Finding) -> str | None:
+    return next((id for code, id in _SHOWN_BY if finding.code.startswith(code)), None)
+
+
 def picture_of(finding: Finding, pictures: Sequence[Picture], cameras: Sequence[str]) -> Picture | None:
     """Return the picture that shows a finding, if one does."""
-    wanted = next((id for code, id in _SHOWN_BY if finding.code.startswith(code)), None)
+    wanted = _kind_of(finding)
+    if finding.subject.kind == "frame" and wanted in ("top", "side"):
+        of_frame = (one for one in pictures if one.id.startswith(wanted) and one.frame == finding.subject.name)
+        return next(of_frame, None)
     if finding.subject.kind == "camera":
         wanted = f"camera-{cameras.index(finding.subject.name)}" if finding.subject.name in cameras else None
     by_id = {picture.id: picture for picture in pictures}

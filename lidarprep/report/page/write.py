@@ -28,7 +28,7 @@ from lidarprep.report.boxes import ShownLabels
 from lidarprep.report.page import data as d
 from lidarprep.report.page.budget import Budget, plan
 from lidarprep.report.page.content import Scrubber, content, source_name
-from lidarprep.report.page.pictures import MOST_POINTS, Picture, draw_pictures, rows_to_draw
+from lidarprep.report.page.pictures import MOST_POINTS, Picture, draw_frames_of, draw_pictures, rows_to_draw
 from lidarprep.report.page.reading import Reading, ShownFrame, first_view, read_scene
 from lidarprep.report.views import Fate, SceneView
 from lidarprep.scene import Finding, Labels, Scene
@@ -126,6 +126,7 @@ def write_report(
         pictures = draw_pictures(view, reading.kept, Scrubber(view)(source_name(view)), labels)
         reading.kept.clear()
         found = _findings(view, reading, checks) if checks is not None else list(findings or ())
+        pictures += draw_frames_of(found, view, pictures, Scrubber(view)(source_name(view)), labels)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     page = _Page(view, budget, reading, shown_labels, found, pictures)

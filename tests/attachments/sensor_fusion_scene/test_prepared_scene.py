@@ -98,7 +98,7 @@ def test_a_scene_holds_what_frame_json_holds(scene_folder: Path, tmp_path: Path,
 
 
 def test_a_scene_of_the_real_recording_holds_what_frame_json_holds(recording: Path, tmp_path: Path) -> None:
-    require_same_as_frame_json(recording, {"voxel": 0.3}, tmp_path)
+    require_same_as_frame_json(recording, {"voxel": 1.0}, tmp_path)
     document = read(scene_file(tmp_path / "sfs"))
     for camera in (one for one in document["sensors"] if one["type"] == "camera"):
         images = sorted((recording / "cameras" / camera["id"]).glob("*.jpg"), key=lambda path: int(path.stem))
