@@ -17,11 +17,11 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from lidarprep._malloc import configure_malloc
-from lidarprep.batch.one import lost, prepare_one
+from lidarprep.batch.one import lost
 from lidarprep.batch.record import SceneRecord
 from lidarprep.batch.scenes import BatchScene
 from lidarprep.errors import ClusterError, MissingExtraError, RecipeError
@@ -145,14 +145,14 @@ class ClusterRun:
 
     Args:
         cluster: The cluster.
-        submit: Whether their tasks are submitted.
-        frame_workers: Frames prepared at once of each; a worker's share of its machine's cores where it is None.
+        prepare: `prepare_one` with its options. Where `workers` is None, frames prepared at once of each scene are a
+            worker's share of its machine's cores.
     """
 
-    def __init__(self, cluster: Cluster, *, submit: bool, frame_workers: int | None) -> None:
+    def __init__(self, cluster: Cluster, prepare: partial[SceneRecord]) -> None:
         self._cluster = cluster
-        self._submit = submit
-        self._frame_workers = frame_workers
+        self._prepare = prepare
+        self._submit: bool = prepare.keywords["submit"]
         self._most, self._looked = _FEWEST, float("-inf")
 
     def records(self, scenes: Iterator[tuple[BatchScene, SceneRecord]]) -> Generator[SceneRecord, None, None]:
@@ -209,8 +209,7 @@ class ClusterRun:
             job.scene,
             job.known,
             _version(),
-            submit=self._submit,
-            workers_of_frames=self._frame_workers,
+            self._prepare,
             key=f"lidarprep-{job.scene.name}-{secrets.token_hex(8)}",
             pure=False,
         )
@@ -251,13 +250,14 @@ class ClusterRun:
             threads[get_address_host(address)] += count
         cores = {get_address_host(address): fact.cores for address, fact in found.items() if isinstance(fact, Facts)}
         shares = [count // max(1, threads[host]) for host, count in cores.items()]
-        self._frame_workers = self._frame_workers or max(1, min(shares, default=1))
+        frame_workers = self._prepare.keywords["workers"] or max(1, min(shares, default=1))
+        self._prepare = partial(self._prepare, workers=frame_workers)
         log.info(
             "%d workers of lidarprep %s at %s; frames at once of a scene: %d",
             len(found),
             _version(),
             self._cluster.address,
-            self._frame_workers,
+            frame_workers,
         )
 
 
@@ -334,7 +334,7 @@ def require_fit(worker: Facts, address: str, version: str, *, submit: bool) -> N
 
 
 def prepare_on_worker(
-    scene: BatchScene, known: SceneRecord, version: str, *, submit: bool, workers_of_frames: int | None
+    scene: BatchScene, known: SceneRecord, version: str, prepare: partial[SceneRecord]
 ) -> SceneRecord:
     """Prepare one scene on a worker.
 
@@ -344,8 +344,9 @@ def prepare_on_worker(
     from distributed import get_worker
 
     _begin_worker()
-    require_fit(facts(), get_worker().address, version, submit=submit and scene.task is not None)
-    return prepare_one(scene, known, workers=workers_of_frames, submit=submit)
+    submits = prepare.keywords["submit"] and scene.task is not None
+    require_fit(facts(), get_worker().address, version, submit=submits)
+    return prepare(scene, known)
 
 
 @cache

@@ -55,11 +55,12 @@ def test_a_dask_client_prepares_what_a_plain_loop_does(drives: Path, tmp_path: P
     assert_ledger_equals_manifests(tmp_path / "cluster")
     for plain in lp.prepare_many(patterns, QUICK, f"{tmp_path}/plain/{{name}}"):
         there = next(record for record in records if record.name == plain.name)
+        assert not there.error
         assert (there.state, there.fingerprint, there.bytes) == ("done", plain.fingerprint, plain.bytes)
 
 
 def test_few_scenes_at_a_time_are_with_the_scheduler(tmp_path: Path) -> None:
-    missing = [str(tmp_path / f"drive-{n}") for n in range(40)]
+    missing = [str(tmp_path / f"drive-{n}") for n in range(30)]
     most = 0
     with local_cluster() as cluster:
         for record in lp.prepare_many(
@@ -69,7 +70,7 @@ def test_few_scenes_at_a_time_are_with_the_scheduler(tmp_path: Path) -> None:
             assert record.exit_code == 2
             most = max(most, len(cluster.scheduler.tasks))
     assert 0 < most < 24  # of those that have ended, some are not released yet
-    assert len(ledger_lines(tmp_path / "out")) == 40
+    assert len(ledger_lines(tmp_path / "out")) == 30
 
 
 def test_a_restarted_scheduler_gets_what_the_one_before_it_had(
@@ -83,7 +84,7 @@ def test_a_restarted_scheduler_gets_what_the_one_before_it_had(
     with local_cluster(port, threads=1):
         found += records
     assert sorted(record.name for record in found) == ["drive-0", "drive-1", "drive-2"]
-    assert {record.state for record in found} == {"done"}
+    assert {(record.state, record.error) for record in found} == {("done", "")}
     assert_ledger_equals_manifests(tmp_path / "out")
     assert "is lost" in caplog.text
 
