@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,6 +126,23 @@ def test_the_program_of_the_main_job_makes_one_task(
     assert parameters["attachment_type"] == "protobuf"
     assert len(parameters["attachments"]) == FRAMES
     assert all(size > 0 for size in stored(s3, parameters["attachments"]))
+
+
+def test_the_commands_for_a_fleet_make_a_finalized_batch(
+    street: Path, sandbox: Sandbox, environment: dict[str, str]
+) -> None:
+    drives = street / "drives"
+    for number in range(3):
+        shutil.copytree(street / "recording", drives / f"drive-{number}")
+    script = blocks(README.read_text().partition("\n## A fleet\n")[2], "sh")[0]
+    run(["bash", "-euo", "pipefail", "-c", script], street, environment)
+    tasks = sandbox.store.page(limit=10).tasks
+    with lp.ScaleClient(api_key="test_from_environment", api_url=sandbox.url) as client:
+        batches = client.list_batches()
+    assert len(tasks) == 3
+    assert {task["batch"] for task in tasks} == {batch.name for batch in batches}
+    assert [batch.status for batch in batches] == ["in_progress"]  # no more staging: it is finalized
+    assert sorted(path.name for path in (street / "labels").iterdir()) == ["drive-0", "drive-1", "drive-2"]
 
 
 # The pages
