@@ -8,8 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
-from lidarprep.datasets.options import NAME_LISTS, OpenOptions
+from lidarprep.datasets.options import NAME_LISTS, PATHS, OpenOptions
 from lidarprep.models import CheckedModel
+from lidarprep.remote import as_path
 from lidarprep.scene import Frame, RegionOfInterest3D
 from lidarprep.storage.options import StorageOptions
 
@@ -165,7 +166,9 @@ def _opening(value: Any) -> Any:
     if unknown:
         raise ValueError(f"unknown keys {', '.join(unknown)}; known are {', '.join(OpenOptions.__dataclass_fields__)}")
     names = {name: (value[name],) for name in NAME_LISTS if isinstance(value.get(name), str)}
-    return value | names
+    # pydantic would make a local path of a URL.
+    paths = {name: as_path(value[name]) for name in PATHS if isinstance(value.get(name), str)}
+    return value | names | paths
 
 
 class TaskRecipe(CheckedModel, defer_build=True):

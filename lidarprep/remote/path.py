@@ -127,6 +127,13 @@ class RemotePath(PathLike[str]):
         """Return the path itself: stores have no links."""
         return self
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let pydantic take a path as it is, as a field of a model."""
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(cls, serialization=core_schema.to_string_ser_schema())
+
     def __fspath__(self) -> str:
         return self._address.url(self._key)
 
