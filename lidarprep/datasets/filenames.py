@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -82,20 +82,17 @@ def visible(folder: AnyPath) -> list[AnyPath]:
 
 def visible_names(folder: AnyPath) -> list[str]:
     """Return the names of what `visible` gives."""
-    return sorted(name for name in _names(folder) if not name.startswith("."))
+    # pathlib would make a path of each first.
+    names = os.listdir(folder) if isinstance(folder, Path) else [path.name for path in folder.iterdir()]  # noqa: PTH208
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def first_names(folder: AnyPath, count: int) -> list[str]:
     """Return that many names of a folder, in any order, without a look at all of thousands."""
-    return list(islice(_names(folder), count))
-
-
-def _names(folder: AnyPath) -> Iterator[str]:
-    if isinstance(folder, Path):  # pathlib would make a path of each first
-        with os.scandir(folder) as entries:
-            yield from (entry.name for entry in entries)
-    else:
-        yield from (entry.name for entry in folder.iterdir())
+    if not isinstance(folder, Path):
+        return [path.name for path in islice(folder.iterdir(), count)]
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in islice(entries, count)]
 
 
 def path_below(path: AnyPath, folder: AnyPath) -> str:

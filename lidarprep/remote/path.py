@@ -72,13 +72,6 @@ class RemotePath(PathLike[str]):
         path._address, path._key, path._listing = listing.address, key, listing
         return path
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        # A field of a model that may be a path of a store takes just that; texts are read by `as_path` before.
-        from pydantic_core import core_schema
-
-        return core_schema.is_instance_schema(cls)
-
     # ---- names, as of pathlib.PurePosixPath ---------------------------------------------------------------------
 
     @property
@@ -133,6 +126,13 @@ class RemotePath(PathLike[str]):
     def resolve(self) -> RemotePath:
         """Return the path itself: stores have no links."""
         return self
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let pydantic take a path as it is, as a field of a model."""
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(cls, serialization=core_schema.to_string_ser_schema())
 
     def __fspath__(self) -> str:
         return self._address.url(self._key)

@@ -145,6 +145,23 @@ def test_files_beside_the_recording_are_named_by_urls(recording: Recording, tmp_
     assert keys(lp.open_scene(url, poses=there, **how), tmp_path / "b") == keys(local, tmp_path / "a")
 
 
+def test_a_run_reads_its_recording_and_its_poses_from_where_its_recipe_says(
+    recording: Recording, tmp_path: Path, s3: Place
+) -> None:
+    folder = LAYOUTS["folder-csv"].write(recording, tmp_path / "in" / "recording")
+    poses = (folder / "poses.csv").rename(tmp_path / "in" / "elsewhere.csv")
+    (url, _), (there, _) = s3(folder), s3(poses)
+    whole = {
+        "scene": url,
+        "out": str(tmp_path / "out"),
+        "opening": {"poses": there},
+        "storage": {"endpoint_url": server()},
+        "recipe": {"checks": "quick"},
+    }
+    stored = lp.run(lp.RunRecipe(**whole)).manifest
+    assert sorted(key for key, _ in stored.objects()) == keys(lp.open_scene(folder, poses=poses), tmp_path / "a")
+
+
 def test_each_folder_of_a_web_server_is_listed_once_and_none_that_is_not_there(
     recording: Recording, tmp_path: Path
 ) -> None:
