@@ -20,7 +20,7 @@ from lidarprep.api import ScaleClient
 from lidarprep.batch import BatchFile, records_of
 from lidarprep.batch.labels import wait_many, write_many_results
 from lidarprep.batch.tasks import Submission
-from lidarprep.errors import MissingKeyError, ParameterError, RecipeError, WaitTimeoutError
+from lidarprep.errors import BadRequestError, MissingKeyError, ParameterError, RecipeError, WaitTimeoutError
 from lidarprep.recipe import TaskRecipe
 from lidarprep.sandbox import Sandbox, SandboxOptions, running_sandbox
 from tests.scenes import write_toolkit_scene
@@ -319,3 +319,15 @@ def test_labels_of_each_scene_are_written_to_its_folder_and_bad_ones_stop_no_oth
 def test_there_is_no_batch_where_nothing_was_prepared(sandbox: Sandbox, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="there is no batch"):
         Submission(str(tmp_path / "nothing"), TASK)
+
+
+def test_a_task_that_is_there_is_found_although_its_batch_takes_no_more(sandbox: Sandbox) -> None:
+    asked(sandbox, "POST", "/batches", {"project": "fleet", "name": "closed"})
+    task = {**PARAMS, "attachments": ["https://example.com/1.json"], "attachment_type": "json", "unique_id": "one"}
+    with ScaleClient() as client:
+        made = client.create_task("lidarannotation", {**task, "batch": "closed"})
+        client.finalize_batch("closed")
+        assert client.create_task("lidarannotation", {**task, "batch": "closed"}).id == made.id
+        with pytest.raises(BadRequestError, match="takes no more tasks"):
+            client.create_task("lidarannotation", {**task, "batch": "closed", "unique_id": "two"})
+    assert len(tasks(sandbox)) == 1
