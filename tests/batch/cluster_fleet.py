@@ -120,7 +120,7 @@ def _worker(scheduler_url: str, address: str) -> list[str]:
 
 
 def _batch(recordings: list[Path], endpoint: str, api: str) -> dict[str, Any]:
-    params = {"callback_url": "https://example.com/done", "labels": ["car"]}
+    params = {"project": "fleet", "callback_url": "https://example.com/done", "labels": ["car"]}
     return {
         "out": f"s3://{BUCKET}/run/{{name}}",
         "recipe": {"checks": "quick"},

@@ -23,7 +23,9 @@ from lidarprep.errors import ClusterError, MissingExtraError, RecipeError
 from tests.batch.fleet import QUICK, assert_ledger_equals_manifests, ledger_lines, write_drives
 from tests.batch.machines import free_port
 
-TASK = lp.TaskRecipe(type="lidarsegmentation", params={"callback_url": "https://example.com/cb", "labels": ["car"]})
+TASK = lp.TaskRecipe(
+    type="lidarsegmentation", params={"project": "fleet", "callback_url": "https://example.com/cb", "labels": ["car"]}
+)
 
 
 @contextmanager
@@ -125,7 +127,8 @@ def test_a_worker_that_could_prepare_no_scene_is_named(worker: Facts, message: s
 def test_workers_without_the_key_are_noticed_before_anything_is_prepared(
     drives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("SCALE_API_KEY", raising=False)
+    monkeypatch.setenv("SCALE_API_KEY", "test_key_of_this_process")
+    monkeypatch.setattr(cluster_module, "facts", lambda: Facts(cluster_module._version(), False, 1))
     options: dict[str, Any] = {"task": TASK, "submit": True}
     with local_cluster() as cluster, pytest.raises(ClusterError, match="SCALE_API_KEY is not set on the worker"):
         list(
