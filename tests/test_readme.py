@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 
 import lidarprep as lp
 from lidarprep.cli import app
-from lidarprep.sandbox import Sandbox, running_sandbox
+from lidarprep.sandbox import Sandbox, SandboxOptions, running_sandbox
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -63,7 +63,7 @@ def s3() -> Iterator[str]:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    with running_sandbox() as sandbox:
+    with running_sandbox(options=SandboxOptions(complete_after_s=0.1)) as sandbox:
         yield sandbox
 
 
@@ -138,7 +138,7 @@ def test_the_commands_for_a_fleet_make_a_finalized_batch(
     run(["bash", "-euo", "pipefail", "-c", script], street, environment)
     tasks = sandbox.store.page(limit=10).tasks
     with lp.ScaleClient(api_key="test_from_environment", api_url=sandbox.url) as client:
-        batches = client.list_batches()
+        batches = client.list_batches().batches
     assert len(tasks) == 3
     assert {task["batch"] for task in tasks} == {batch.name for batch in batches}
     assert [batch.status for batch in batches] == ["in_progress"]  # no more staging: it is finalized

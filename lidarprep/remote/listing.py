@@ -247,6 +247,11 @@ class Listing:
                     self._list_all()
                 if self._is_whole:
                     return self._folders.get(key)
+                if key != self._root:
+                    parent, _, name = key.rpartition("/")
+                    around = self._listed(parent)
+                    if around is None or name not in around.folders:
+                        return None
             elif not ask:
                 return None
             folders, objects = self._store.list_folder(key)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,13 +77,23 @@ def test_few_scenes_at_a_time_are_with_the_scheduler(tmp_path: Path) -> None:
 
 
 def test_a_restarted_scheduler_gets_what_the_one_before_it_had(
-    drives: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    drives: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    begun: list[None] = []
+    may_go_on = threading.Event()
+
+    def begin_worker() -> None:
+        begun.append(None)
+        if len(begun) == 2:  # so that the third scene is not begun before the first scheduler is gone
+            may_go_on.wait(20)
+
+    monkeypatch.setattr(cluster_module, "_begin_worker", begin_worker)
     port = free_port()
     executor = Cluster(f"tcp://127.0.0.1:{port}")
     records = lp.prepare_many([str(drives / "*")], QUICK, f"{tmp_path}/out/{{name}}", executor=executor)
     with local_cluster(port, threads=1):
         found = [next(records)]
+        threading.Timer(0.5, may_go_on.set).start()  # closing waits for what is begun
     with local_cluster(port, threads=1):
         found += records
     assert sorted(record.name for record in found) == ["drive-0", "drive-1", "drive-2"]

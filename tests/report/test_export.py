@@ -228,7 +228,7 @@ def test_nothing_is_replaced_unless_it_is_said(scene: lp.Scene, folder: Path, tm
     assert target.read_bytes() == b"mine"
     lp.export(scene, target, overwrite=True)
     assert len(read_mcap(target).topics["/points"]) == 4
-    of_bag = replace(scene, source=str(target))
+    of_bag = replace(scene, source=str(target), path=target)
     with pytest.raises(RecipeError, match="is part of the recording itself"):
         lp.export(of_bag, target, overwrite=True)
     with pytest.raises(StorageError, match="cannot be written"):
