@@ -5,6 +5,7 @@ The clusters are in this process. Those of processes that are killed are in test
 
 from __future__ import annotations
 
+import gc
 import pickle
 import sys
 import threading
@@ -27,6 +28,15 @@ from tests.batch.machines import free_port
 TASK = lp.TaskRecipe(
     type="lidarsegmentation", params={"project": "fleet", "callback_url": "https://example.com/cb", "labels": ["car"]}
 )
+
+# Dask leaves sockets of what it has lost to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    yield
+    gc.collect()  # so that no other test is warned of them
 
 
 @contextmanager
