@@ -130,6 +130,28 @@ def measure_s3(bench: Bench) -> list[dict[str, Any]]:
     return [figures(what, "from the disk", far["seconds"] / near["seconds"], S3_GOAL, at_least=False, **times)]
 
 
+def measure_cost(bench: Bench) -> list[dict[str, Any]]:
+    """What a scene of 50 frames and three cameras costs from S3 to S3: requests, bytes, seconds of one core."""
+    recording = write_recording(bench.source, bench.scratch / "fifty" / "drive", 50)
+    with s3_server() as server, Relay(urlsplit(server).port or 0).running() as relay:
+        _make_bucket(server)
+        url = put_folder(recording, "drive", server)
+        found = bench.child(
+            "stored",
+            recording=url,
+            out="",
+            destination=f"s3://{BUCKET}/scene",
+            warm_endpoint=server,
+            endpoint=relay.url,
+        )
+    asked = dict(relay.requests)
+    writes = asked.get("PUT", 0) + asked.get("POST", 0)
+    expected = 2 * found["frames"] + found["images"] + 2
+    what = f"requests that write {found['frames']:.0f} frames and {found['images']:.0f} images: {writes}"
+    row = figures(what, f"2 F + I + 2 = {expected:.0f}", writes / expected, 1.05, at_least=False)
+    return [row | {"requests": asked, "bytes": found["bytes"], "cpu_seconds": found["work"]}]
+
+
 def measure_inspect(bench: Bench) -> list[dict[str, Any]]:
     """Bytes that the server sends for `inspect` of a large file."""
     rows = []
@@ -207,6 +229,7 @@ def _cpu_seconds(pid: int) -> float:
 ROWS = {
     "cluster": measure_cluster,
     "s3": measure_s3,
+    "cost": measure_cost,
     "inspect": measure_inspect,
     "memory": measure_memory,
     "ledger": measure_ledger,

@@ -80,6 +80,18 @@ def scene(recording: str, out: str, endpoint: str | None) -> dict[str, float]:
     return {"seconds": time.perf_counter() - start, "peak_bytes": peak_bytes()}
 
 
+def stored(recording: str, out: str, destination: str, warm_endpoint: str, endpoint: str) -> dict[str, float]:
+    """One scene from a store to a store, by one thread; the time that the process works, not that it waits."""
+    warm, storage = (lp.StorageOptions(endpoint_url=one) for one in (warm_endpoint, endpoint))
+    lp.prepare(lp.open_scene(recording, access=warm), lp.Recipe(frames="0:2", **RECIPE), f"{out}/warm")
+    before = time.process_time()
+    scene = lp.open_scene(recording, access=storage)
+    manifest = lp.prepare(scene, lp.Recipe(**RECIPE), destination, storage=storage, workers=1)
+    work = time.process_time() - before
+    size = sum(one.bytes for one in (*manifest.attachments, *manifest.images))
+    return {"work": work, "frames": len(manifest.frames), "images": len(manifest.images), "bytes": size}
+
+
 def ledger(root: str, scenes: int) -> dict[str, float]:
     """A batch's ledger: begun, every scene recorded, written as a batch writes it, and read."""
     from lidarprep.batch import Batch, BatchScene, Ledger, SceneRecord
@@ -136,6 +148,7 @@ MEASURES: dict[str, Callable[..., dict[str, float]]] = {
     "loop": loop,
     "cluster": cluster,
     "scene": scene,
+    "stored": stored,
     "ledger": ledger,
     "command": command,
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +18,7 @@ from reader_bags import FRAME_NS, START_NS, TOPIC, _message
 
 BUCKET = "fleet"
 _CHUNK = 1_000_000
+_REQUEST = re.compile(rb"(GET|PUT|POST|HEAD|DELETE) (/\S*) HTTP/1\.1\r\n")
 _POINTS_A_CLOUD = 100_000
 
 
@@ -61,7 +64,7 @@ def write_mcap(path: Path, size: int) -> Path:
 
 
 class Relay:
-    """Passes connections on to a server, and counts the bytes that come back."""
+    """Passes connections on to a server, and counts requests by their kind, and the bytes that come back."""
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -69,6 +72,7 @@ class Relay:
         self._lock = threading.Lock()
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.received = 0
+        self.requests: Counter[str] = Counter()
 
     @contextmanager
     def running(self) -> Iterator[Relay]:
@@ -89,9 +93,11 @@ class Relay:
     def _pass(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 16):
-                if counts:
-                    with self._lock:
+                with self._lock:
+                    if counts:
                         self.received += len(data)
+                    elif (request := _REQUEST.match(data)) is not None:
+                        self.requests["LIST" if b"list-type=" in request[2] else request[1].decode()] += 1
                 target.sendall(data)
         for one in (source, target):
             with suppress(OSError):
