@@ -141,7 +141,7 @@ def test_the_commands_for_a_fleet_make_a_finalized_batch(
         batches = client.list_batches().batches
     assert len(tasks) == 3
     assert {task["batch"] for task in tasks} == {batch.name for batch in batches}
-    assert [batch.status for batch in batches] == ["in_progress"]  # no more staging: it is finalized
+    assert [batch.status == "staging" for batch in batches] == [False]  # it is finalized
     assert sorted(path.name for path in (street / "labels").iterdir()) == ["drive-0", "drive-1", "drive-2"]
 
 
