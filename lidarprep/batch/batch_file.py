@@ -31,7 +31,7 @@ from lidarprep.batch.tables import rows_of
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.span_list import ListedSpan, SelectedSpan, read_spans, select
 from lidarprep.datasets.split import read_lengths, split
-from lidarprep.errors import LidarprepError, RecipeError, SceneError
+from lidarprep.errors import LidarprepError, RecipeError, SceneError, StorageError
 from lidarprep.models import CheckedModel
 from lidarprep.recipe import OpeningOptions, Recipe, TaskRecipe
 from lidarprep.remote import as_path
@@ -216,7 +216,9 @@ class BatchFile(CheckedModel, defer_build=True):
         from lidarprep.batch.opening import opened  # brings all that prepares: `status` does without
 
         try:
-            parts = split(opened(whole.model_copy(update={"split": str(length)})), length, overlap, name=name)
+            parts = split(opened(whole), length, overlap, name=name)
+        except StorageError:
+            raise  # a scene of the whole recording would stay in the ledger
         except LidarprepError:
             return [whole.model_copy(update={"split": str(length), "overlap": str(overlap)})]
         return [self._scene(part.name, entry, recording, part.span) for part in parts]

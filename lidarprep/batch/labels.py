@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike, fspath
@@ -26,7 +26,7 @@ from lidarprep.storage.store import in_threads
 from lidarprep.task_batches import is_finalized
 
 if TYPE_CHECKING:
-    from lidarprep.api import ScaleClient
+    from lidarprep.api import ScaleClient, Task
 
 log = logging.getLogger(__name__)
 
@@ -44,23 +44,40 @@ def look_at_tasks(client: ScaleClient, records: Iterable[SceneRecord]) -> list[S
         ApiError: The API cannot be asked.
     """
     records = list(records)
-    by_task = {record.task: record for record in records if record.task}
-    found: dict[str, SceneRecord] = {}
-    for batch in sorted({record.batch for record in by_task.values() if record.batch}):
+    tasks = _tasks_of(client, records)
+    return [_told(record, tasks) for record in records]
+
+
+def _tasks_of(client: ScaleClient, records: Iterable[SceneRecord]) -> dict[str, Task | NotFoundError]:
+    """Return the tasks that records name, by their ids; scenes of equal content share one.
+
+    Raises:
+        ApiError: The API cannot be asked.
+    """
+    batches = {record.task: record.batch for record in records if record.task}
+    found: dict[str, Task | NotFoundError] = {}
+    for batch in sorted(set(filter(None, batches.values()))):
         for task in client.iter_tasks(batch=batch, limited_response=True):
-            record = by_task.get(task.id)
-            if record is not None and task.status != "error":  # why one is in error, a list does not say
-                found[task.id] = record.with_task(task)
-    others = [record for task, record in by_task.items() if task not in found]
-    found |= {record.task: record for record in in_threads(partial(_look_at, client), others, _AT_ONCE)}
-    return [found.get(record.task, record) for record in records]
+            if task.id in batches and task.status != "error":  # why one is in error, a list does not say
+                found[task.id] = task
+    others = [task for task in batches if task not in found]
+    found.update(zip(others, in_threads(partial(_look_at, client), others, _AT_ONCE), strict=True))
+    return found
 
 
-def _look_at(client: ScaleClient, record: SceneRecord) -> SceneRecord:
+def _look_at(client: ScaleClient, task: str) -> Task | NotFoundError:
     try:
-        return record.with_task(client.get_task(record.task))
+        return client.get_task(task)
     except NotFoundError as error:
-        return record.with_error(error)
+        return error
+
+
+def _told(record: SceneRecord, tasks: Mapping[str, Task | NotFoundError]) -> SceneRecord:
+    """Return a record with its task; one that failed since the task was made, as it is: `retry` looks for it."""
+    task = tasks.get(record.task)
+    if task is None or record.state == "failed":
+        return record
+    return record.with_error(task) if isinstance(task, NotFoundError) else record.with_task(task)
 
 
 def wait_many(
@@ -181,14 +198,17 @@ def write_many_results(
         ApiError: The API cannot be asked.
     """
     ledger, records, storages = opened(target, storage)
-    current = look_at_tasks(client, [record for record in records if record.task])
-    for before, record in zip([record for record in records if record.task], current, strict=True):
+    records = [record for record in records if record.task]
+    tasks = _tasks_of(client, records)
+    current = [_told(record, tasks) for record in records]
+    for before, record in zip(records, current, strict=True):
         if record != before:
             ledger.add(record)
     ledger.flush()
 
     def write(record: SceneRecord) -> SceneResults:
-        if record.state != "labelled":
+        task = tasks[record.task]
+        if isinstance(task, NotFoundError) or task.status != "completed":
             return SceneResults(record)
         try:
             written = write_results(

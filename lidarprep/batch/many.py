@@ -10,6 +10,7 @@ from functools import partial
 from os import PathLike, fspath
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from lidarprep.batch.batch_file import BatchFile, SceneEntry
 from lidarprep.batch.cluster import Cluster, ClusterRun
@@ -102,7 +103,7 @@ def prepare_many(
     at_once = own or (1 if executor is None else workers or os.cpu_count() or 1)
     if frame_workers is None and not isinstance(executor, Cluster):
         frame_workers = max(1, (os.cpu_count() or 1) // at_once)
-    prepare = partial(prepare_one, workers=frame_workers, submit=submit, report=report)
+    prepare = partial(prepare_one, workers=frame_workers, submit=submit, report=report, call=uuid4().hex)
     run = _Run(ledger, prepare, groups, max_failures)
     return run.records(todo, executor, own, at_once)
 

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import pytest
 
 import lidarprep as lp
 from lidarprep.api import ScaleClient
-from lidarprep.batch import BatchFile, records_of
+from lidarprep.batch import BatchFile, Ledger, records_of
 from lidarprep.batch.labels import wait_many, write_many_results
+from lidarprep.batch.scenes import root_of
 from lidarprep.batch.tasks import Submission
 from lidarprep.errors import BadRequestError, MissingKeyError, ParameterError, RecipeError, WaitTimeoutError
 from lidarprep.recipe import TaskRecipe
@@ -314,6 +316,41 @@ def test_labels_of_each_scene_are_written_to_its_folder_and_bad_ones_stop_no_oth
     assert (found["c"].written, found["c"].error, found["c"].record.state) == (None, None, "submitted")
     alone = {path.name: path.read_bytes() for path in (tmp_path / "alone").iterdir()}
     assert {path.name: path.read_bytes() for path in (tmp_path / "labels/a").iterdir()} == alone
+
+
+def test_scenes_that_share_a_task_each_keep_their_record_and_get_its_labels(
+    sandbox: Sandbox, drives: list[str], out: str, tmp_path: Path
+) -> None:
+    twice: Any = [{"recording": drives[0], "name": name} for name in ("rain", "night")]
+    list(lp.prepare_many(BatchFile(scenes=twice, out=out, recipe=QUICK, task=TASK.model_copy(), batch_size=2)))
+    (record, other) = records_of(out)
+    ledger = Ledger(root_of(out))
+    with ScaleClient() as client:
+        made = lp.submit(lp.load_manifest(record.manifest), TASK.type, PARAMS, client)
+        for one in (record, other):
+            ledger.add(one.with_task(made))
+        ledger.finish()
+        sandbox.lifecycle.complete(made.id)
+        found = list(write_many_results(out, tmp_path / "labels", client))
+    assert [one.record.name for one in found] == ["rain", "night"]
+    assert {path.name for path in (tmp_path / "labels").iterdir()} == {"rain", "night"}
+    assert {one.name: one.state for one in records_of(out)} == dict.fromkeys(("rain", "night"), "labelled")
+
+
+def test_a_scene_that_failed_since_its_task_was_made_stays_failed_and_gets_its_labels(
+    sandbox: Sandbox, drives: list[str], out: str, tmp_path: Path
+) -> None:
+    made = submitted(drives[:1], out)["a"]
+    ledger = Ledger(root_of(out))
+    ledger.add(replace(made, state="failed", error="there is no recording", exit_code=2, attempts=2))
+    ledger.finish()
+    sandbox.lifecycle.complete(made.task)
+    with ScaleClient() as client:
+        (waited,) = wait_many(out, client)
+        (written,) = write_many_results(out, tmp_path / "labels", client)
+    (left,) = records_of(out)
+    assert (waited.state, left.state, left.error) == ("failed", "failed", "there is no recording")
+    assert written.written is not None
 
 
 def test_there_is_no_batch_where_nothing_was_prepared(sandbox: Sandbox, tmp_path: Path) -> None:
