@@ -108,12 +108,14 @@ def wait_many(
         RecipeError: There is no such batch.
         StorageError: The ledger cannot be read.
         WaitTimeoutError: The timeout has passed.
-        ApiError: The API cannot be asked the first time. Later that is waited out.
+        ApiError: All tasks that are left are in batches that are not finalized, so nobody works on them; or the API
+            cannot be asked the first time. Later that is waited out.
     """
     ledger, records, _ = opened(target, storage)
     waited = {record.name: record for record in records if record.task}
     deadline = None if timeout is None else clock() + timeout
     interval, has_looked = _FIRST_POLL_S, False
+    still_open: list[str] = []
     while True:
         try:
             for record in look_at_tasks(
@@ -122,23 +124,32 @@ def wait_many(
                 if record != waited[record.name]:
                     waited[record.name] = record
                     ledger.add(record)
+            still_open = _open_batches(client, waited.values())
             if not has_looked:
-                _warn_of_open_batches(client, waited.values())
+                for batch in still_open:
+                    log.warning("the batch %s is not finalized, so its tasks are not worked on yet", batch)
             has_looked = True
         except ApiError as error:
             if not has_looked:
                 raise
             log.warning("waiting goes on: %s", error.message)
         on_poll(list(waited.values()))
-        left = sum(not _is_final(record) for record in waited.values())
+        left = [record for record in waited.values() if not _is_final(record)]
         is_late = deadline is not None and clock() >= deadline
-        if not left or is_late:
+        is_in_vain = all(record.batch in still_open for record in left)
+        if is_in_vain or is_late:
             ledger.flush()
         if not left:
             return list(waited.values())
+        if is_in_vain:
+            raise ApiError(
+                f"{len(left)} of {len(waited)} tasks are not worked on: {len(still_open)} of their batches are not "
+                f"finalized, {still_open[0]} among them",
+                fix="If no more scenes come, finalize them: `lidarprep batch submit … --finalize`. Then wait again.",
+            )
         if is_late:
             raise WaitTimeoutError(
-                f"{left} of {len(waited)} tasks are not done after {timeout:g} s",
+                f"{len(left)} of {len(waited)} tasks are not done after {timeout:g} s",
                 fix="Wait longer, or ask for them later; they go on without being waited for.",
             )
         pause = interval * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 — no secret
@@ -150,11 +161,10 @@ def _is_final(record: SceneRecord) -> bool:
     return record.state == "labelled" or record.error != ""
 
 
-def _warn_of_open_batches(client: ScaleClient, records: Iterable[SceneRecord]) -> None:
-    """Say which batches are not finalized: their tasks are waited for in vain."""
-    for batch in sorted({record.batch for record in records if record.batch and not _is_final(record)}):
-        if not is_finalized(client, batch):
-            log.warning("the batch %s is not finalized, so its tasks are not worked on yet", batch)
+def _open_batches(client: ScaleClient, records: Iterable[SceneRecord]) -> list[str]:
+    """Return the batches of tasks that are not done that are not finalized: no task of theirs is worked on."""
+    batches = sorted({record.batch for record in records if record.batch and not _is_final(record)})
+    return [batch for batch in batches if not is_finalized(client, batch)]
 
 
 @dataclass(frozen=True)

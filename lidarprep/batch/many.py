@@ -81,7 +81,7 @@ def prepare_many(
         RecipeError: The batch makes no sense, before anything is prepared.
         ParameterError: So does a task.
         MissingKeyError: Tasks are to be submitted, and there is no API key.
-        StorageError: The ledger cannot be read.
+        StorageError: The ledger cannot be read; or not be written at the end.
         BrokenExecutor: The executor that was given cannot go on. Processes of our own that die are replaced.
         ClusterError: Nor can the cluster.
     """
@@ -96,7 +96,8 @@ def prepare_many(
     ledger = Ledger(batch.root, batch.storage)
     ledger.begin(batch)
     todo = [one for one in part.of(batch.scenes) if only is None or ledger.records[one.name].is_among(only)]
-    groups = TaskGroups(ledger, batch.batch_size) if submit and batch.batch_size else None
+    names = [scene.name for scene in batch]
+    groups = TaskGroups(ledger, batch.batch_size, names) if submit and batch.batch_size else None
     if executor is not None and not isinstance(executor, Executor | Cluster):
         executor = Cluster.of(executor)
     own = None if executor is not None or (workers or 1) == 1 or len(todo) < 2 else min(workers or 1, len(todo))
@@ -151,8 +152,8 @@ class _Run:
                     if self._ledger.add(record) and self._groups is not None:
                         self._groups.finalize_full()
                     yield record
+            self._ledger.finish()
             if self._groups is not None:
-                self._ledger.flush()
                 self._groups.finalize_full()
         except (KeyboardInterrupt, SystemExit):
             self._ledger.close()
@@ -161,7 +162,7 @@ class _Run:
             if own is not None:
                 own.shutdown(wait=False, cancel_futures=True)
             forget()
-            self._ledger.finish()
+            self._ledger.flush()  # where it did not come to its end
 
     def _begun(self, scenes: list[BatchScene]) -> Iterator[BatchScene]:
         for scene in scenes:
