@@ -63,7 +63,11 @@ def create_in_batch(
         _ensure(client, project, name)
         try:
             return client.create_task(
-                task_type, {**parameters, "batch": name}, resubmit=resubmit, id_is_content=id_is_content
+                task_type,
+                {**parameters, "batch": name},
+                resubmit=resubmit,
+                id_is_content=id_is_content,
+                any_batch=True,
             )
         except (BadRequestError, ConflictError) as refused:
             is_of_another = isinstance(refused, UniqueIdConflictError) and refused.task_id is not None

@@ -21,7 +21,7 @@ from lidarprep.errors import ApiError, BadRequestError, NotFoundError, TaskEnded
 log = logging.getLogger(__name__)
 
 # Parameters that say how to treat the task rather than what it is; the task was found by its unique_id.
-NOT_CONTENT = ("unique_id", "clear_unique_id_on_error", "batch")
+NOT_CONTENT = ("unique_id", "clear_unique_id_on_error")
 
 # Sent under one name, shown under another, as in the reference's response for a lidarlinking task.
 SHOWN_AS: Mapping[str, str] = {"lidar_task": "task_id"}
@@ -36,7 +36,13 @@ _SIGNING = re.compile(
 
 
 async def existing_task(
-    transport: Transport, task_type: str, request: ApiRequest, error: ApiError, *, id_is_content: bool = False
+    transport: Transport,
+    task_type: str,
+    request: ApiRequest,
+    error: ApiError,
+    *,
+    id_is_content: bool = False,
+    any_batch: bool = False,
 ) -> Task:
     """Return the task that has a request's unique_id, made by an earlier run or by a try whose response was lost.
 
@@ -49,6 +55,7 @@ async def existing_task(
         request: The create that was refused.
         error: Why.
         id_is_content: The unique_id is made of the content, so a task that has it is the same.
+        any_batch: A task of another batch is the same.
 
     Raises:
         TaskEndedError: The task is canceled or in error.
@@ -63,7 +70,8 @@ async def existing_task(
     found = await _task_with(transport, unique_id, named)
     if found is None:
         raise error
-    difference = None if id_is_content else first_difference(task_type, sent, found)
+    compared = {name: value for name, value in sent.items() if name != "batch" or not any_batch}
+    difference = None if id_is_content else first_difference(task_type, compared, found)
     if difference is not None:
         raise UniqueIdConflictError(
             f"the unique_id {unique_id!r} is taken by task {found.id}, which is another task: {difference}",

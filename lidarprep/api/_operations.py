@@ -137,6 +137,7 @@ class Operations(ProjectOperations, Generic[AnyTask]):
         idempotency_key: str | None = None,
         resubmit: bool = False,
         id_is_content: bool = False,
+        any_batch: bool = False,
     ) -> AnyTask:
         """Create a task of any type: once, however often the request has to be tried.
 
@@ -150,21 +151,23 @@ class Operations(ProjectOperations, Generic[AnyTask]):
             resubmit: Where the task that has the unique_id is canceled or in error, free the id and create it again.
             id_is_content: The unique_id is made of the content, as by `lidarprep.submit`: a task that has it is the
                 same, wherever its attachments lie.
+            any_batch: A task that has the unique_id is the same, too, if it is in another batch.
 
         Raises:
             TaskEndedError: The task that has the unique_id is canceled or in error, and `resubmit` is not given.
             UniqueIdConflictError: Another task has the unique_id, or another request had the idempotency_key.
         """
         request = create_request(self.api_url, task_type, parameters, idempotency_key)
+        same = {"id_is_content": id_is_content, "any_batch": any_batch}
         try:
-            return self._bind(await self._create(task_type, request, id_is_content))
+            return self._bind(await self._create(task_type, request, **same))
         except TaskEndedError as ended:
             if not resubmit:
                 raise
             await self.clear_unique_id(ended.task_id)
         # The API keeps its refusal for the first request's key.
         request = replace(request, idempotency_key=str(uuid4()))
-        return self._bind(await self._create(task_type, request, id_is_content))
+        return self._bind(await self._create(task_type, request, **same))
 
     create_lidar_annotation = _creates(models.LidarAnnotation)
     create_lidar_segmentation = _creates(models.LidarSegmentation)
@@ -441,11 +444,13 @@ class Operations(ProjectOperations, Generic[AnyTask]):
             problem = f"more than {MOST_REDIRECTS} redirects"
         raise TransportError(f"GET {request.path}: {problem}", method="GET", path=request.path)
 
-    async def _create(self, task_type: str, request: ApiRequest, id_is_content: bool) -> Task:
+    async def _create(self, task_type: str, request: ApiRequest, *, id_is_content: bool, any_batch: bool) -> Task:
         outcome = await self._transport.send(request, self._read.task)
         if not isinstance(outcome, Failure):
             return outcome
-        return await existing_task(self._transport, task_type, request, outcome.error, id_is_content=id_is_content)
+        return await existing_task(
+            self._transport, task_type, request, outcome.error, id_is_content=id_is_content, any_batch=any_batch
+        )
 
     async def _get(self, task_id: str) -> Task:
         return _successful(await self._transport.send(task_request(self.api_url, "GET", task_id), self._read.task))

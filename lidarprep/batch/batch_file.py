@@ -16,25 +16,28 @@ storage has may be written alone: `voxel`. Paths are relative to the current fol
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from itertools import chain
 from os import PathLike
+from os.path import abspath
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BeforeValidator, Field
 
-from lidarprep.batch.expand import is_pattern, matches
-from lidarprep.batch.names import require_name, shortest_names
+from lidarprep.batch.expand import fits, is_pattern, matches
+from lidarprep.batch.names import name_of, name_of_match, require_name
+from lidarprep.batch.record import SceneRecord
 from lidarprep.batch.scenes import BATCH_SIZE, NAME, Batch, BatchScene, require_template, root_of
 from lidarprep.batch.tables import rows_of
 from lidarprep.datasets.options import OpenOptions
 from lidarprep.datasets.span_list import ListedSpan, SelectedSpan, read_spans, select
 from lidarprep.datasets.split import read_lengths, split
-from lidarprep.errors import LidarprepError, RecipeError, SceneError
+from lidarprep.errors import LidarprepError, RecipeError, SceneError, StorageError
 from lidarprep.models import CheckedModel
 from lidarprep.recipe import OpeningOptions, Recipe, TaskRecipe
-from lidarprep.remote import as_path
+from lidarprep.remote import as_path, is_url
 from lidarprep.remote.options import AccessOptions
 from lidarprep.scene import Span
 from lidarprep.storage.options import StorageOptions
@@ -153,8 +156,8 @@ class BatchFile(CheckedModel, defer_build=True):
             raise RecipeError("the batch has no destination", fix=f"Give it: out: s3://bucket/{NAME}, or --out.")
         listed = None if self.select is None else read_spans(self.select, self.storage)
         found = self._found(listed)
-        unnamed = iter(shortest_names([shown for entry, _, shown in found if entry.name is None]))
-        names = [next(unnamed) if entry.name is None else require_name(entry.name) for entry, *_ in found]
+        names = [_name(entry, shown) for entry, _, shown in found]
+        _refuse_clashes(names, found)
         selected: dict[str, list[SelectedSpan]] | None = None
         if listed is not None and self.select is not None:
             selected = {name: [] for name in names}
@@ -174,6 +177,41 @@ class BatchFile(CheckedModel, defer_build=True):
         if self.storage.url_base is not None:
             require_template(self.storage.url_base, len(scenes))
         return Batch(tuple(scenes), root_of(self.out), self.storage, self.batch_size)
+
+    def batch_of(self, records: Iterable[SceneRecord]) -> Batch:
+        """Return those of a ledger's scenes that the file describes; no recording is looked for.
+
+        A scene is that of an entry with its name, or whose parts have names that begin with it; or else of the entry
+        without a name that lists its recording.
+
+        Raises:
+            RecipeError: There is no destination; or a value makes no sense.
+        """
+        if self.out is None:
+            raise RecipeError("the batch has no destination", fix=f"Give it: out: s3://bucket/{NAME}, or --out.")
+        everything = [SceneEntry(recording="")] if self.select is not None and not self.scenes else []
+        scenes = [
+            self._scene(record.name, entry, record.recording)
+            for record in records
+            if (entry := next(iter(everything), None) or self._entry_of(record)) is not None
+        ]
+        return Batch(tuple(scenes), root_of(self.out), self.storage, self.batch_size)
+
+    def _entry_of(self, record: SceneRecord) -> SceneEntry | None:
+        named = [entry for entry in self.scenes if entry.name is not None]
+        return next(
+            chain(
+                (entry for entry in named if entry.name == record.name),
+                (entry for entry in named if record.name.startswith(f"{entry.name}-") and self._lists(entry, record)),
+                (entry for entry in self.scenes if entry.name is None and self._lists(entry, record)),
+            ),
+            None,
+        )
+
+    def _lists(self, entry: SceneEntry, record: SceneRecord) -> bool:
+        if is_pattern(entry.recording):
+            return fits(entry.recording, record.recording, self.storage)
+        return str(as_path(entry.recording, self.storage)) == str(as_path(record.recording, self.storage))
 
     def _found(self, listed: Sequence[ListedSpan] | None) -> list[tuple[SceneEntry, str, str]]:
         """Return the recordings with their entries: as they are opened, and as they are shown.
@@ -216,7 +254,9 @@ class BatchFile(CheckedModel, defer_build=True):
         from lidarprep.batch.opening import opened  # brings all that prepares: `status` does without
 
         try:
-            parts = split(opened(whole.model_copy(update={"split": str(length)})), length, overlap, name=name)
+            parts = split(opened(whole), length, overlap, name=name)
+        except StorageError:
+            raise  # a scene of the whole recording would stay in the ledger
         except LidarprepError:
             return [whole.model_copy(update={"split": str(length), "overlap": str(overlap)})]
         return [self._scene(part.name, entry, recording, part.span) for part in parts]
@@ -246,6 +286,36 @@ class BatchFile(CheckedModel, defer_build=True):
                 task=_task(self.task, entry.task),
                 overwrite=self.overwrite,
             )
+
+
+def _name(entry: SceneEntry, shown: str) -> str:
+    """Return the name of a recording: that of its entry, or made of what lists it."""
+    if entry.name is not None:
+        return require_name(entry.name)
+    return name_of_match(entry.recording, shown) if is_pattern(entry.recording) else name_of(shown)
+
+
+def _refuse_clashes(names: Sequence[str], found: Sequence[tuple[SceneEntry, str, str]]) -> None:
+    """Refuse names that two recordings have, and recordings that are listed twice without names of their own.
+
+    Raises:
+        RecipeError: There are such.
+    """
+    of_name: dict[str, str] = {}
+    unnamed: set[str] = set()
+    for name, (entry, _, shown) in zip(names, found, strict=True):
+        place = shown.rstrip("/") if is_url(shown) else abspath(shown)  # noqa: PTH100  # links stay
+        if entry.name is None and place in unnamed:
+            raise RecipeError(f"{shown} is listed twice", fix="List each recording once, or give each scene a name.")
+        if (other := of_name.get(name.lower())) is not None:
+            raise RecipeError(
+                f"two scenes are named {name}: {other} and {shown}",
+                fix="Give each scene a name in a batch file; or use a pattern, in quotes, with wildcards from the part "
+                "on that tells them apart: drives/*/scene.mcap names them by both.",
+            )
+        of_name[name.lower()] = shown
+        if entry.name is None:
+            unnamed.add(place)
 
 
 Options = TypeVar("Options", Recipe, StorageOptions)

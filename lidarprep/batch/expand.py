@@ -29,15 +29,42 @@ def matches(pattern: str, access: AccessOptions) -> list[AnyPath]:
         RecipeError: It matches nothing, or has **.
         StorageError: The store cannot be listed.
     """
-    parts = pattern.split("/")
-    first = next(row for row, part in enumerate(parts) if _MAGIC.search(part))
-    if "**" in parts:
+    if "**" in pattern.split("/"):
         raise RecipeError(f"{pattern}: ** is not known", fix="Write a * for each folder: drives/*/*.mcap")
-    base = "/".join(parts[:first]) or ("/" if pattern.startswith("/") else ".")
-    found = list(_below(as_path(base, access), parts[first:]))
+    base, parts = _divided(pattern)
+    found = list(_below(as_path(base, access), parts))
     if not found:
         raise RecipeError(f"{pattern} matches no recording", fix="Check the pattern, in quotes; * stays in one folder.")
     return found
+
+
+def fits(pattern: str, recording: str, access: AccessOptions) -> bool:
+    """Tell whether a recording is one that a pattern matches, by their texts alone: it may be gone.
+
+    Args:
+        pattern: The pattern.
+        recording: Path or URL as `matches` returns it.
+        access: How the store is reached.
+    """
+    base, parts = _divided(pattern)
+    before = str(as_path(base, access)).rstrip("/")
+    expected = [*(before.split("/") if before not in ("", ".") or base == "/" else []), *filter(None, parts)]
+    found = recording.rstrip("/").split("/")
+    return len(found) == len(expected) and all(
+        fnmatchcase(one, part) if _MAGIC.search(part) and row >= len(expected) - len(parts) else one == part
+        for row, (one, part) in enumerate(zip(found, expected, strict=True))
+    )
+
+
+def first_wildcard(pattern: str) -> int:
+    """Return the number of the part of a pattern, between slashes, that has its first wildcard."""
+    return next(row for row, part in enumerate(pattern.split("/")) if _MAGIC.search(part))
+
+
+def _divided(pattern: str) -> tuple[str, list[str]]:
+    """Return the folder that all matches are in, and the parts from the first wildcard on."""
+    parts, first = pattern.split("/"), first_wildcard(pattern)
+    return "/".join(parts[:first]) or ("/" if pattern.startswith("/") else "."), parts[first:]
 
 
 def _below(folder: AnyPath, parts: list[str]) -> Iterator[AnyPath]:

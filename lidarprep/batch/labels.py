@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike, fspath
@@ -26,7 +26,7 @@ from lidarprep.storage.store import in_threads
 from lidarprep.task_batches import is_finalized
 
 if TYPE_CHECKING:
-    from lidarprep.api import ScaleClient
+    from lidarprep.api import ScaleClient, Task
 
 log = logging.getLogger(__name__)
 
@@ -44,23 +44,40 @@ def look_at_tasks(client: ScaleClient, records: Iterable[SceneRecord]) -> list[S
         ApiError: The API cannot be asked.
     """
     records = list(records)
-    by_task = {record.task: record for record in records if record.task}
-    found: dict[str, SceneRecord] = {}
-    for batch in sorted({record.batch for record in by_task.values() if record.batch}):
+    tasks = _tasks_of(client, records)
+    return [_told(record, tasks) for record in records]
+
+
+def _tasks_of(client: ScaleClient, records: Iterable[SceneRecord]) -> dict[str, Task | NotFoundError]:
+    """Return the tasks that records name, by their ids; scenes of equal content share one.
+
+    Raises:
+        ApiError: The API cannot be asked.
+    """
+    batches = {record.task: record.batch for record in records if record.task}
+    found: dict[str, Task | NotFoundError] = {}
+    for batch in sorted(set(filter(None, batches.values()))):
         for task in client.iter_tasks(batch=batch, limited_response=True):
-            record = by_task.get(task.id)
-            if record is not None and task.status != "error":  # why one is in error, a list does not say
-                found[task.id] = record.with_task(task)
-    others = [record for task, record in by_task.items() if task not in found]
-    found |= {record.task: record for record in in_threads(partial(_look_at, client), others, _AT_ONCE)}
-    return [found.get(record.task, record) for record in records]
+            if task.id in batches and task.status != "error":  # why one is in error, a list does not say
+                found[task.id] = task
+    others = [task for task in batches if task not in found]
+    found.update(zip(others, in_threads(partial(_look_at, client), others, _AT_ONCE), strict=True))
+    return found
 
 
-def _look_at(client: ScaleClient, record: SceneRecord) -> SceneRecord:
+def _look_at(client: ScaleClient, task: str) -> Task | NotFoundError:
     try:
-        return record.with_task(client.get_task(record.task))
+        return client.get_task(task)
     except NotFoundError as error:
-        return record.with_error(error)
+        return error
+
+
+def _told(record: SceneRecord, tasks: Mapping[str, Task | NotFoundError]) -> SceneRecord:
+    """Return a record with its task; one that failed since the task was made, as it is: `retry` looks for it."""
+    task = tasks.get(record.task)
+    if task is None or record.state == "failed":
+        return record
+    return record.with_error(task) if isinstance(task, NotFoundError) else record.with_task(task)
 
 
 def wait_many(
@@ -91,12 +108,14 @@ def wait_many(
         RecipeError: There is no such batch.
         StorageError: The ledger cannot be read.
         WaitTimeoutError: The timeout has passed.
-        ApiError: The API cannot be asked the first time. Later that is waited out.
+        ApiError: All tasks that are left are in batches that are not finalized, so nobody works on them; or the API
+            cannot be asked the first time. Later that is waited out.
     """
     ledger, records, _ = opened(target, storage)
     waited = {record.name: record for record in records if record.task}
     deadline = None if timeout is None else clock() + timeout
     interval, has_looked = _FIRST_POLL_S, False
+    still_open: list[str] = []
     while True:
         try:
             for record in look_at_tasks(
@@ -105,23 +124,32 @@ def wait_many(
                 if record != waited[record.name]:
                     waited[record.name] = record
                     ledger.add(record)
+            still_open = _open_batches(client, waited.values())
             if not has_looked:
-                _warn_of_open_batches(client, waited.values())
+                for batch in still_open:
+                    log.warning("the batch %s is not finalized, so its tasks are not worked on yet", batch)
             has_looked = True
         except ApiError as error:
             if not has_looked:
                 raise
             log.warning("waiting goes on: %s", error.message)
         on_poll(list(waited.values()))
-        left = sum(not _is_final(record) for record in waited.values())
+        left = [record for record in waited.values() if not _is_final(record)]
         is_late = deadline is not None and clock() >= deadline
-        if not left or is_late:
+        is_in_vain = all(record.batch in still_open for record in left)
+        if is_in_vain or is_late:
             ledger.flush()
         if not left:
             return list(waited.values())
+        if is_in_vain:
+            raise ApiError(
+                f"{len(left)} of {len(waited)} tasks are not worked on: {len(still_open)} of their batches are not "
+                f"finalized, {still_open[0]} among them",
+                fix="If no more scenes come, finalize them: `lidarprep batch submit … --finalize`. Then wait again.",
+            )
         if is_late:
             raise WaitTimeoutError(
-                f"{left} of {len(waited)} tasks are not done after {timeout:g} s",
+                f"{len(left)} of {len(waited)} tasks are not done after {timeout:g} s",
                 fix="Wait longer, or ask for them later; they go on without being waited for.",
             )
         pause = interval * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 — no secret
@@ -133,11 +161,10 @@ def _is_final(record: SceneRecord) -> bool:
     return record.state == "labelled" or record.error != ""
 
 
-def _warn_of_open_batches(client: ScaleClient, records: Iterable[SceneRecord]) -> None:
-    """Say which batches are not finalized: their tasks are waited for in vain."""
-    for batch in sorted({record.batch for record in records if record.batch and not _is_final(record)}):
-        if not is_finalized(client, batch):
-            log.warning("the batch %s is not finalized, so its tasks are not worked on yet", batch)
+def _open_batches(client: ScaleClient, records: Iterable[SceneRecord]) -> list[str]:
+    """Return the batches of tasks that are not done that are not finalized: no task of theirs is worked on."""
+    batches = sorted({record.batch for record in records if record.batch and not _is_final(record)})
+    return [batch for batch in batches if not is_finalized(client, batch)]
 
 
 @dataclass(frozen=True)
@@ -181,14 +208,17 @@ def write_many_results(
         ApiError: The API cannot be asked.
     """
     ledger, records, storages = opened(target, storage)
-    current = look_at_tasks(client, [record for record in records if record.task])
-    for before, record in zip([record for record in records if record.task], current, strict=True):
+    records = [record for record in records if record.task]
+    tasks = _tasks_of(client, records)
+    current = [_told(record, tasks) for record in records]
+    for before, record in zip(records, current, strict=True):
         if record != before:
             ledger.add(record)
     ledger.flush()
 
     def write(record: SceneRecord) -> SceneResults:
-        if record.state != "labelled":
+        task = tasks[record.task]
+        if isinstance(task, NotFoundError) or task.status != "completed":
             return SceneResults(record)
         try:
             written = write_results(

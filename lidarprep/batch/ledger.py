@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from lidarprep.batch.names import safe_name
 from lidarprep.batch.record import SceneRecord, joined, of_line, to_line
 from lidarprep.batch.scenes import LEDGER_KEY, NAME, Batch, BatchScene, require_template, root_of
 from lidarprep.errors import FormatError, ManifestConflictError, StorageError, place_name
@@ -62,8 +63,9 @@ class Ledger:
     def read(self) -> dict[str, SceneRecord] | None:
         """Return its records by the scenes' names, in its order; None if there is no ledger.
 
+        Lines that are no records are passed over, with a warning.
+
         Raises:
-            FormatError: It is damaged.
             StorageError: It cannot be read.
         """
         found = self._store.read_current(LEDGER_KEY)
@@ -86,13 +88,27 @@ class Ledger:
         return is_time
 
     def finish(self) -> None:
-        """Write what was added for the last time. Many machines may end at once: it is tried for longer."""
-        self.flush(_PATIENCE_WHEN_STOPPED_S if self._is_closed else _PATIENCE_AT_THE_END_S)
+        """Write what was added for the last time. Many machines may end at once: it is tried for longer.
+
+        Raises:
+            StorageError: It cannot be written. Tasks are in no manifest: `wait` and `results` would leave them out.
+        """
+        pending, self._pending = self._pending, {}
+        if not pending:
+            return
+        try:
+            self._merge(pending.values(), _PATIENCE_AT_THE_END_S)
+        except StorageError as error:
+            raise StorageError(
+                f"{self.location} lacks {len(pending)} of the scenes of this command: {error.message}",
+                fix="Run the same command again: what is prepared and submitted is found, and written there.",
+            ) from error
 
     def flush(self, patience_s: float = _PATIENCE_S) -> None:
         """Write what was added. If that fails, it is said, and tried again with the next: scenes are what counts."""
         if not self._pending:
             return
+        patience_s = min(patience_s, _PATIENCE_WHEN_STOPPED_S) if self._is_closed else patience_s
         begun = time.monotonic()
         try:
             self._merge(self._pending.values(), patience_s)
@@ -113,21 +129,18 @@ class Ledger:
         It is not written where there is no scene.
 
         Args:
-            scenes: Those of the batch. Scenes that the ledger names are looked up where it says that they are.
+            scenes: Those of the batch. Scenes that the ledger alone names are looked up where it says that they are.
 
         Raises:
             StorageError: A store cannot be read, or the ledger not be written.
         """
-        try:
-            there = self.read() or {}
-        except FormatError:
-            there = {}
+        there = self.read() or {}
         looked_up = {one.name: one for one in scenes}
-        storage = next((one.storage for one in looked_up.values()), self._storage)
         for known in there.values():
-            if known.manifest:
+            given = looked_up.get(known.name)
+            if known.manifest and (given is None or not given.recording):
                 out = known.manifest.removesuffix(MANIFEST_KEY).rstrip("/")
-                looked_up[known.name] = Destination(known.name, known.recording, out, storage)
+                looked_up[known.name] = Destination(known.name, known.recording, out, self._storage)
         ordered = list(looked_up.values())
         found = zip(ordered, in_threads(_record_of_manifest, ordered, _READS), strict=True)
         self._merge(
@@ -148,11 +161,7 @@ class Ledger:
             found = self._store.read_current(LEDGER_KEY)
             version, there = None, dict[str, SceneRecord]()
             if found is not None:
-                version = found[1]
-                try:
-                    there = self._parsed(found[0])
-                except FormatError as error:
-                    log.warning("the ledger is damaged, and is made again of what is known: %s", error.message)
+                version, there = found[1], self._parsed(found[0])
             self.records = joined(there.values(), self.records.values(), records)
             if self.records == there:  # both are empty where there is nothing, and nothing to say
                 return
@@ -171,11 +180,20 @@ class Ledger:
 
 
 def _records(data: bytes, location: str) -> Iterator[SceneRecord]:
+    bad: list[str] = []
     for row, line in enumerate(data.splitlines(), 1):
         try:
             yield of_line(line)
-        except (ValueError, TypeError) as error:
-            raise FormatError(location, place=f"line {row}", found=f"no record of a scene ({error})") from None
+        except ValueError as error:
+            bad.append(f"line {row}: {error}")
+    if bad:
+        log.warning(
+            "%s: %d of its lines are passed over, since they are no records of scenes (%s); "
+            "`lidarprep batch status --rebuild` makes them again from the manifests",
+            location,
+            len(bad),
+            bad[0],
+        )
 
 
 @dataclass(frozen=True)
@@ -214,8 +232,9 @@ def _agreed(scene: Destination, known: SceneRecord | None, made: SceneRecord | N
     known = known or SceneRecord(scene.name, made.recording if made is not None else scene.recording)
     if known.state == "failed":  # since its manifest was written, if there is one
         return known
-    if made is None:
-        fresh = SceneRecord(known.name, known.recording)
+    if made is None or not made.manifest:  # it may be there, and be looked for at the wrong place
+        kept = {name: getattr(known, name) for name in ("manifest", "fingerprint", "task", "batch")}
+        fresh = replace(made or SceneRecord(known.name, known.recording), **kept)
     else:
         fresh = replace(made.with_task_of(known), recording=known.recording)
     told = {name: getattr(known, name) for name in ("attempts", "seconds", "when")}
@@ -241,4 +260,4 @@ def destinations_below(template: str, storage: StorageOptions) -> list[Destinati
     inside = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     found = [name for name in sorted(inside) if name.startswith(begins) and name.endswith(ends)]
     names = [name[len(begins) : len(name) - len(ends)] for name in found]
-    return [Destination(name, "", template.replace(NAME, name), storage) for name in names if name]
+    return [Destination(name, "", template.replace(NAME, name), storage) for name in names if name == safe_name(name)]

@@ -10,6 +10,7 @@ from functools import partial
 from os import PathLike, fspath
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from lidarprep.batch.batch_file import BatchFile, SceneEntry
 from lidarprep.batch.cluster import Cluster, ClusterRun
@@ -80,7 +81,7 @@ def prepare_many(
         RecipeError: The batch makes no sense, before anything is prepared.
         ParameterError: So does a task.
         MissingKeyError: Tasks are to be submitted, and there is no API key.
-        StorageError: The ledger cannot be read.
+        StorageError: The ledger cannot be read; or not be written at the end.
         BrokenExecutor: The executor that was given cannot go on. Processes of our own that die are replaced.
         ClusterError: Nor can the cluster.
     """
@@ -95,14 +96,15 @@ def prepare_many(
     ledger = Ledger(batch.root, batch.storage)
     ledger.begin(batch)
     todo = [one for one in part.of(batch.scenes) if only is None or ledger.records[one.name].is_among(only)]
-    groups = TaskGroups(ledger, batch.batch_size) if submit and batch.batch_size else None
+    names = [scene.name for scene in batch]
+    groups = TaskGroups(ledger, batch.batch_size, names) if submit and batch.batch_size else None
     if executor is not None and not isinstance(executor, Executor | Cluster):
         executor = Cluster.of(executor)
     own = None if executor is not None or (workers or 1) == 1 or len(todo) < 2 else min(workers or 1, len(todo))
     at_once = own or (1 if executor is None else workers or os.cpu_count() or 1)
     if frame_workers is None and not isinstance(executor, Cluster):
         frame_workers = max(1, (os.cpu_count() or 1) // at_once)
-    prepare = partial(prepare_one, workers=frame_workers, submit=submit, report=report)
+    prepare = partial(prepare_one, workers=frame_workers, submit=submit, report=report, call=uuid4().hex)
     run = _Run(ledger, prepare, groups, max_failures)
     return run.records(todo, executor, own, at_once)
 
@@ -150,8 +152,8 @@ class _Run:
                     if self._ledger.add(record) and self._groups is not None:
                         self._groups.finalize_full()
                     yield record
+            self._ledger.finish()
             if self._groups is not None:
-                self._ledger.flush()
                 self._groups.finalize_full()
         except (KeyboardInterrupt, SystemExit):
             self._ledger.close()
@@ -160,7 +162,7 @@ class _Run:
             if own is not None:
                 own.shutdown(wait=False, cancel_futures=True)
             forget()
-            self._ledger.finish()
+            self._ledger.flush()  # where it did not come to its end
 
     def _begun(self, scenes: list[BatchScene]) -> Iterator[BatchScene]:
         for scene in scenes:

@@ -1,12 +1,12 @@
-"""Names of scenes, made of their recordings' paths: the shortest that tell them apart, safe as keys."""
+"""Names of scenes, made of the path or pattern that lists their recordings alone; safe as keys."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from lidarprep.batch.expand import first_wildcard
 from lidarprep.errors import RecipeError
 from lidarprep.storage.keys import KeyMaker
 
@@ -14,31 +14,23 @@ from lidarprep.storage.keys import KeyMaker
 _SUFFIX = re.compile(r"(?<=.)\.[A-Za-z][A-Za-z0-9]{0,7}")
 
 
-def shortest_names(recordings: Sequence[str]) -> list[str]:
-    """Name recordings by the last parts of their paths, with more parts only where names would clash.
+def name_of(recording: str) -> str:
+    """Name a recording that is listed by its path or URL: the last part, without its suffix.
 
-    Args:
-        recordings: Paths or URLs, without what is secret in a URL.
-
-    Raises:
-        RecipeError: A recording is listed twice.
+    A name is made of nothing but this text. Names that other recordings of the list changed would be new scenes.
     """
-    candidates = [list(dict.fromkeys(_candidates(recording))) for recording in recordings]
-    levels = [0] * len(recordings)
-    while True:
-        names = [those[level] for those, level in zip(candidates, levels, strict=True)]
-        counts = Counter(name.lower() for name in names)
-        clashing = [row for row, name in enumerate(names) if counts[name.lower()] > 1]
-        if not clashing:
-            return names
-        longer = [row for row in clashing if levels[row] + 1 < len(candidates[row])]
-        if not longer:
-            raise RecipeError(
-                f"{recordings[clashing[0]]} is listed twice, or under another spelling of its name",
-                fix="List each recording once, or give each scene a name.",
-            )
-        for row in longer:
-            levels[row] += 1
+    scheme, separator, rest = recording.partition("://")
+    text = rest if separator else os.path.abspath(recording)  # noqa: PTH100  # of "." and "..", too
+    return _joined([part for part in text.split("/") if part][-1:] or [scheme])
+
+
+def name_of_match(pattern: str, recording: str) -> str:
+    """Name a recording that a pattern matches: all parts from the pattern's first wildcard on, without the suffix.
+
+    drives/*/*.mcap names drives/mon/drive_1.mcap mon-drive_1, whatever else it matches.
+    """
+    count = sum(part != "" for part in pattern.split("/")[first_wildcard(pattern) :])
+    return _joined(recording.rstrip("/").split("/")[-count:])
 
 
 def require_name(name: str) -> str:
@@ -61,14 +53,6 @@ def safe_name(text: str) -> str:
     return KeyMaker().stem(text.strip("._-") or "_")
 
 
-def _candidates(recording: str) -> Iterator[str]:
-    """Yield names from the shortest: the last part without its suffix, the last part, the last two parts, …"""
-    scheme, separator, rest = recording.partition("://")
-    text = rest if separator else os.path.abspath(recording)  # noqa: PTH100  # of a text that may be a pattern's match
-    parts = [part for part in text.split("/") if part] or [scheme]
+def _joined(parts: Sequence[str]) -> str:
     stem = re.sub(rf"({_SUFFIX.pattern}){{1,2}}$", "", parts[-1]) or parts[-1]
-    yield safe_name(stem)
-    yield safe_name(parts[-1])
-    for count in range(2, len(parts) + 1):
-        yield safe_name("-".join([*parts[-count:-1], stem]))
-    yield safe_name("-".join(parts))
+    return safe_name("-".join([*parts[:-1], stem]))

@@ -37,6 +37,7 @@ def prepare_one(
     workers: int | None = None,
     submit: bool = False,
     report: bool = False,
+    call: str | None = None,
 ) -> SceneRecord:
     """Prepare one scene; what is wrong with it becomes part of the record. Other processes may run it.
 
@@ -49,6 +50,7 @@ def prepare_one(
         workers: Frames prepared at once, where the scene does not say it; as many as cores where it is None.
         submit: Whether to submit its task, if it has one. A scene that has a task of what is stored keeps that.
         report: Whether to write its page beside its manifest, if there was anything to do, or there is none.
+        call: Names the call of `prepare_many`, during which a recording stays open for its next part.
 
     Returns:
         The record that the ledger is to have; `known` again where there was nothing to do.
@@ -59,7 +61,7 @@ def prepare_one(
     manifest, error = None, ""
     try:
         require_split(scene)
-        recording = opened(scene)
+        recording = opened(scene, call)
         manifest = run(scene.model_copy(update=changes), scene=recording, progress=progress).manifest
     except LidarprepError as failure:
         error, exit_code = str(failure), failure.exit_code

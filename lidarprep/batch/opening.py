@@ -1,7 +1,8 @@
 """Opens the recordings of scenes. One of which scenes are parts stays open for the next part.
 
 Opening a bag of an hour takes seconds, since it reads the headers of all messages: too long to do it for each part. One
-recording stays open in a process, so its memory does not grow with the batch.
+recording stays open in a process, so its memory does not grow with the batch. It does so for one call of
+`prepare_many`: a worker may outlive that, and the recording may change.
 """
 
 from __future__ import annotations
@@ -28,18 +29,22 @@ _kept: _Kept | None = None
 _lock = Lock()
 
 
-def opened(scene: BatchScene) -> Scene:
+def opened(scene: BatchScene, call: str | None = None) -> Scene:
     """Open a scene's recording, and take its part of it.
 
+    Args:
+        scene: The scene.
+        call: Names the call of `prepare_many` during which a recording stays open for its next part; None for none.
+
     Raises:
-        LidarprepError: It cannot be opened, or has no such part; or it could not be split when the scenes were listed.
+        LidarprepError: It cannot be opened, or has no such part.
     """
     global _kept
     span = scene.opening.span
-    if span is None and scene.split is None:
+    if span is None or call is None:
         return open_recording(scene)
     whole = scene.model_copy(update={"opening": replace(scene.opening, span=None)})
-    opened_by = (whole.scene, whole.layout, whole.opening, whole.recipe.points_frame, whole.storage)
+    opened_by = (call, whole.scene, whole.layout, whole.opening, whole.recipe.points_frame, whole.storage)
     with _lock:
         known = _kept
     if known is None or known.opened_by != opened_by:
@@ -47,7 +52,7 @@ def opened(scene: BatchScene) -> Scene:
         known = _Kept(opened_by, open_recording(whole))
         with _lock:
             _kept = known
-    return known.recording if span is None else known.recording.part(span)
+    return known.recording.part(span)
 
 
 def forget() -> None:

@@ -11,11 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
-from lidarprep.errors import LidarprepError, place_name
+from lidarprep.batch.names import require_name
+from lidarprep.errors import LidarprepError, RecipeError, place_name
 from lidarprep.storage import Manifest
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ class SceneRecord:
         seconds: How long the last try took that prepared something.
         findings: How many findings there are of each severity.
         codes: Their codes, each once.
-        manifest: Where its manifest is; "" where there is none.
+        manifest: Where its manifest is, or was before it could not be found; "" where there was none.
         fingerprint: The first digits of the manifest's, which tells two manifests apart; "" where it has none.
         task: Id of its task.
         batch: Name of the task's batch at Scale.
@@ -96,7 +99,7 @@ class SceneRecord:
             return self
         if known.state in ("submitted", "labelled"):
             told: dict[str, Any] = {"state": known.state, "error": known.error, "exit_code": known.exit_code}
-        else:  # it failed since
+        else:  # it failed since, or its manifest was not found
             told = {"state": "submitted"}
         return replace(self, task=known.task, batch=known.batch, **told)
 
@@ -137,12 +140,20 @@ def of_line(line: bytes) -> SceneRecord:
     Raises:
         ValueError: It is not one.
     """
-    data = orjson.loads(line)
-    if not isinstance(data, dict) or not isinstance(data.get("name"), str) or data.get("state") not in STATES:
-        raise ValueError("it is not a record of a scene")
-    if "codes" in data:
-        data["codes"] = tuple(data["codes"])
-    return SceneRecord(**{name: data[name] for name in _FIELDS if name in data})
+    try:
+        record = _reader().validate_json(line, strict=True)
+        require_name(record.name)  # it becomes part of paths
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        raise ValueError(": ".join([*map(str, first["loc"]), first["msg"]])) from None
+    except RecipeError as error:
+        raise ValueError(error.message) from None
+    return record
+
+
+@cache
+def _reader() -> TypeAdapter[SceneRecord]:
+    return TypeAdapter(SceneRecord)
 
 
 def later(one: SceneRecord, other: SceneRecord) -> SceneRecord:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
+from lidarprep.batch.names import require_name
 from lidarprep.errors import RecipeError
 from lidarprep.recipe import RunRecipe
 from lidarprep.remote import as_path
@@ -57,7 +58,7 @@ class Batch:
         batch_size: Tasks in a batch at Scale; 0 for no batches.
 
     Raises:
-        RecipeError: Two scenes have one name or one destination.
+        RecipeError: Two scenes have one name or one destination; or a name is not safe.
     """
 
     scenes: tuple[BatchScene, ...]
@@ -66,6 +67,8 @@ class Batch:
     batch_size: int = BATCH_SIZE
 
     def __post_init__(self) -> None:
+        for scene in self.scenes:
+            require_name(scene.name)
         _refuse_twice("named", [(scene.name.lower(), scene.name) for scene in self.scenes])
         _refuse_twice("stored at", [(scene.out.rstrip("/"), scene.out) for scene in self.scenes])
 
@@ -76,18 +79,32 @@ class Batch:
 
     def to_file(self) -> dict[str, Any]:
         """Return the batch as a batch file has it, with each scene by its name; without what is secret in URLs."""
-        left_out = {"scene", "overwrite", "workers"}
-        scenes = [
-            {"recording": scene.recording, **scene.model_dump(mode="json", exclude=left_out, exclude_defaults=True)}
-            for scene in self.scenes
-        ]
-        return {"out": f"{self.root}/{NAME}", "batch_size": self.batch_size, "scenes": scenes}
+        storage = self.storage.model_dump(mode="json")
+        return {
+            "out": f"{self.root}/{NAME}",
+            "batch_size": self.batch_size,
+            "storage": self.storage.model_dump(mode="json", exclude_defaults=True),
+            "scenes": [_entry_of(scene, storage) for scene in self.scenes],
+        }
 
     def __len__(self) -> int:
         return len(self.scenes)
 
     def __iter__(self) -> Iterator[BatchScene]:
         return iter(self.scenes)
+
+
+def _entry_of(scene: BatchScene, common: dict[str, Any]) -> dict[str, Any]:
+    """Return a scene as a batch file has it, with storage options where they differ from the common ones."""
+    left_out = {"scene", "overwrite", "workers", "storage"}
+    entry: dict[str, Any] = {"recording": scene.recording}
+    entry |= scene.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
+    if scene.recipe.prelabels is not None:
+        entry["recipe"]["prelabels"] = str(as_path(scene.recipe.prelabels, scene.storage))
+    own = scene.storage.model_dump(mode="json")
+    if storage := {name: value for name, value in own.items() if value != common[name]}:
+        entry["storage"] = storage
+    return entry
 
 
 def require_template(template: str, scenes: int) -> str:

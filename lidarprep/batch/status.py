@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Collection
@@ -14,11 +13,9 @@ from lidarprep.batch.expand import is_pattern
 from lidarprep.batch.ledger import Ledger, destinations_below, destinations_of
 from lidarprep.batch.record import STATES, SceneRecord, State
 from lidarprep.batch.scenes import NAME, Batch, root_of
-from lidarprep.errors import FormatError, RecipeError
+from lidarprep.errors import RecipeError
 from lidarprep.remote import is_url
 from lidarprep.storage.options import StorageOptions
-
-log = logging.getLogger(__name__)
 
 # The pace is that of the last minutes. A batch that nothing was told of for longer has none.
 _RECENT_S = 900.0
@@ -92,7 +89,7 @@ def records_of(
 ) -> list[SceneRecord]:
     """Return the records of a batch, in its order, or in that of its ledger.
 
-    A ledger that is not there, or is damaged, is made again from the manifests.
+    A ledger that is not there, or has no record that can be read, is made again from the manifests.
 
     Args:
         target: The batch; or its destination: the template, or the folder that the scenes' destinations lie in.
@@ -104,15 +101,11 @@ def records_of(
         StorageError: The store cannot be read.
     """
     ledger = _ledger_of(target, storage)
-    try:
-        records = None if rebuild else ledger.read()
-    except FormatError as error:
-        log.warning("the ledger is damaged, and is made again from the manifests: %s", error.message)
-        records = None
+    records = None if rebuild else ledger.read()
     if isinstance(target, Batch):
-        records = ledger.rebuild(destinations_of(target)) if records is None else records
+        records = records or ledger.rebuild(destinations_of(target))
         return [records.get(one.name) or SceneRecord(one.name, one.recording) for one in target]
-    if records is None:
+    if not records:
         records = ledger.rebuild(destinations_below(_template(target), storage or StorageOptions()))
     return list(records.values())
 
@@ -130,7 +123,7 @@ def _template(target: str) -> str:
 def opened(
     target: Batch | str, storage: StorageOptions | None
 ) -> tuple[Ledger, list[SceneRecord], dict[str, StorageOptions]]:
-    """Return a batch's ledger, its records, and how each scene's store is reached.
+    """Return a batch's ledger, its records, and how each scene's store is reached; no scene is added.
 
     Raises:
         RecipeError: There is no batch at a destination.
@@ -139,11 +132,11 @@ def opened(
     records = records_of(target, storage)
     if not records:
         raise RecipeError(
-            f"{target}: there is no batch", fix="Name the batch file, or the folder that its ledger is in."
+            f"{target.root if isinstance(target, Batch) else target}: there is no batch",
+            fix="Name the batch file, or the folder that its ledger is in.",
         )
     ledger = _ledger_of(target, storage)
-    if isinstance(target, Batch):
-        ledger.begin(target)
-        return ledger, records, {scene.name: scene.storage for scene in target}
     ledger.begin(())
+    if isinstance(target, Batch):
+        return ledger, records, {scene.name: scene.storage for scene in target}
     return ledger, records, {record.name: storage or StorageOptions() for record in records}

@@ -2,8 +2,9 @@
 
 Scenes are grouped by their order in the ledger, so many to a batch. All machines read the same order there, and it only
 grows: a list that is sorted another way, or that has new scenes in its middle, changes no group. A batch is finalized
-once each scene of its group has a task. The ledger is replaced by compare-and-swap. So whoever writes the group's last
-task sees that it is full. Nothing depends on that: finalizing is idempotent, and a later run does it, too.
+once each scene of its group has a task; scenes that are in the list no more don't count. The ledger is replaced by
+compare-and-swap. So whoever writes the group's last task sees that it is full. Nothing depends on that: finalizing is
+idempotent, and a later run does it, too.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lidarprep.batch.record import SceneRecord
-from lidarprep.batch.scenes import LEDGER_KEY, BatchScene
+from lidarprep.batch.scenes import LEDGER_KEY, Batch, BatchScene
 from lidarprep.errors import ApiError
 from lidarprep.recipe import TaskRecipe
-from lidarprep.task_batches import finalize, require_project
+from lidarprep.task_batches import finalize, is_finalized, require_project
 
 if TYPE_CHECKING:
     from lidarprep.batch.ledger import Ledger
@@ -44,11 +45,13 @@ class TaskGroups:
     Args:
         ledger: The fleet's ledger, which names all of its scenes.
         size: Tasks in a batch.
+        scenes: Names of the scenes of the list. Others of the ledger are waited for by no batch.
     """
 
-    def __init__(self, ledger: Ledger, size: int) -> None:
+    def __init__(self, ledger: Ledger, size: int, scenes: Iterable[str]) -> None:
         self._ledger = ledger
         self._size = size
+        self._listed = frozenset(scenes)
         self._names = list(ledger.records)
         self._rows = {name: row for row, name in enumerate(self._names)}
         folder = ledger.location.removesuffix(LEDGER_KEY).rstrip("/").rpartition("/")[2]
@@ -83,12 +86,27 @@ class TaskGroups:
         records = list(self._ledger.records.values())
         for name, group in list(self._open.items()):
             members = records[group.first : group.first + self._size]
-            if all(record.task for record in members):
+            if not self._missing(members):
                 try:
                     finalize_all(_used(name, members), group.api_url)
                     del self._open[name]
                 except ApiError as error:
                     log.warning("the batch %s is not finalized: %s", name, error.message)
+
+    def still_open(self, api_url: str | None) -> list[OpenBatch]:
+        """Return those of the batches in use that are not finalized.
+
+        Raises:
+            ApiError: The API cannot be asked.
+        """
+        from lidarprep.api import ScaleClient
+
+        with ScaleClient(api_url=api_url) as client:
+            return [one for one in self.used() if not is_finalized(client, one.name)]
+
+    def _missing(self, members: Iterable[SceneRecord]) -> tuple[str, ...]:
+        """Return the names of the scenes of the list that have no task."""
+        return tuple(record.name for record in members if not record.task and record.name in self._listed)
 
     def used(self) -> list[OpenBatch]:
         """Return the batches that the tasks of the ledger are in and that were made for it, by their names."""
@@ -96,7 +114,7 @@ class TaskGroups:
         own = re.compile(rf"{re.escape(self._fleet)}-[0-9]{{4,}}-[0-9a-f]{{{_HASH_DIGITS}}}(-[0-9]+)?")
         found: dict[str, OpenBatch] = {}
         for group in (records[first : first + self._size] for first in range(0, len(records), self._size)):
-            missing = tuple(record.name for record in group if not record.task)
+            missing = self._missing(group)
             for name in sorted({record.batch for record in group if own.fullmatch(record.batch)}):
                 before = found.get(name, OpenBatch(name, (), ()))
                 scenes = tuple(record.name for record in group if record.batch == name)
@@ -123,6 +141,23 @@ class OpenBatch:
     name: str
     scenes: tuple[str, ...]
     missing: tuple[str, ...]
+
+
+def open_batches_of(batch: Batch) -> list[OpenBatch]:
+    """Return the batches at Scale that the tasks of a batch's scenes are in, and that are not finalized.
+
+    Raises:
+        StorageError: The ledger cannot be read.
+        ApiError: The API cannot be asked.
+    """
+    from lidarprep.batch.ledger import Ledger
+
+    if not batch.batch_size:
+        return []
+    ledger = Ledger(batch.root, batch.storage)
+    ledger.begin(())
+    api_url = next((scene.task.api_url for scene in batch if scene.task is not None and scene.task.api_url), None)
+    return TaskGroups(ledger, batch.batch_size, [scene.name for scene in batch]).still_open(api_url)
 
 
 def finalize_all(names: Iterable[str], api_url: str | None) -> list[str]:

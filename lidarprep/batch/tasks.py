@@ -25,7 +25,7 @@ from lidarprep.storage import Manifest, load_manifest
 from lidarprep.storage.options import StorageOptions
 from lidarprep.storage.store import in_threads
 from lidarprep.submit import AUTO, NONE, TaskRequest, check_task, submit, task_request
-from lidarprep.task_batches import is_finalized, require_project
+from lidarprep.task_batches import require_project
 
 if TYPE_CHECKING:
     from lidarprep.api import ScaleClient
@@ -155,7 +155,7 @@ class Submission:
             with ScaleClient(api_url=self.api_url) as client:
                 self.records = look_at_tasks(client, self.records)
         size = (BATCH_SIZE if isinstance(target, str) else target.batch_size) if batch_size is None else batch_size
-        self._groups = TaskGroups(self._ledger, size) if size else None
+        self._groups = TaskGroups(self._ledger, size, [record.name for record in self.records]) if size else None
         ids = Counter[str]()
         self.pending: list[_Pending] = []
         self.without_task: list[SceneRecord] = []
@@ -178,12 +178,7 @@ class Submission:
         Raises:
             ApiError: The API cannot be asked.
         """
-        from lidarprep.api import ScaleClient
-
-        if self._groups is None:
-            return []
-        with ScaleClient(api_url=self.api_url) as client:
-            return [one for one in self._groups.used() if not is_finalized(client, one.name)]
+        return [] if self._groups is None else self._groups.still_open(self.api_url)
 
     def finalize(self, names: Iterable[str]) -> list[str]:
         """Finalize batches at Scale, full or not; return the names of those that were not finalized before.
@@ -209,8 +204,9 @@ class Submission:
                     if self._ledger.add(record) and self._groups is not None:
                         self._groups.finalize_full()
                     yield record
+                self._ledger.finish()
             finally:
-                self._ledger.flush()
+                self._ledger.flush()  # where it did not come to its end
         if self._groups is not None:
             self._groups.finalize_full()
 
@@ -248,9 +244,18 @@ class Submission:
 
 
 def _own_id(task: TaskRecipe) -> list[str]:
-    """Return the unique id that a user has given a task, if any."""
+    """Return the unique id that a user has given a task, if any.
+
+    Raises:
+        ParameterError: It is to have none.
+    """
     found = task.params.get("unique_id") or task.unique_id
-    return [] if found in (AUTO, NONE) else [str(found)]
+    if found == NONE:
+        raise ParameterError(
+            "a batch's task is to have no unique id: one that is submitted again would be paid for twice",
+            fix="Leave unique_id out. A worker that dies, and two machines with the same scene, make one task by it.",
+        )
+    return [] if found == AUTO else [str(found)]
 
 
 def _refuse_shared_ids(ids: Counter[str]) -> None:

@@ -27,10 +27,10 @@ from lidarprep.cli.progress import duration, progress
 from lidarprep.errors import ParameterError, RecipeError
 
 if TYPE_CHECKING:
-    from lidarprep.batch import Batch, BatchFile, SceneRecord, State
+    from lidarprep.batch import Batch, BatchFile, SceneRecord, Shard, State
     from lidarprep.batch.cluster import Cluster
     from lidarprep.batch.status import Totals
-    from lidarprep.recipe import TaskRecipe
+    from lidarprep.recipe import StorageOptions, TaskRecipe
 
 # Of more scenes than this, the table shows the first.
 _MOST_SHOWN = 100
@@ -188,13 +188,13 @@ def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
                 )
             ) as prepared,
         ):
-            bar.reach(0, len(part.of(batch.scenes)))
+            bar.reach(0, len(part.of(batch.scenes)) if only is None else _count(batch, part, only))
             for record in prepared:
                 bar.end_scene(record, is_fresh=record.when >= begun)
                 records.append(record)
                 if record.error:
                     print_error(plain_lines(f"{record.name}: {record.error}"))
-        _end(batch, records, json=json)
+        _end(batch, records, json=json, submit=submit)
 
     command.__doc__ = help
     return command
@@ -209,7 +209,15 @@ def _cluster(address: str | None, workers: int) -> AbstractContextManager[Cluste
     return Cluster.open(address, workers)
 
 
-def _end(batch: Batch, records: list[SceneRecord], *, json: bool) -> None:
+def _count(batch: Batch, part: Shard, only: Sequence[State]) -> int:
+    """Return how many scenes of a part are in one of these states."""
+    from lidarprep.batch import Ledger
+
+    there = Ledger(batch.root, batch.storage).read() or {}
+    return sum(scene.name in there and there[scene.name].is_among(only) for scene in part.of(batch.scenes))
+
+
+def _end(batch: Batch, records: list[SceneRecord], *, json: bool, submit: bool) -> None:
     """Say what became of the scenes; exit by the failures."""
     from lidarprep.batch.status import Totals
 
@@ -221,6 +229,11 @@ def _end(batch: Batch, records: list[SceneRecord], *, json: bool) -> None:
     if any(record.error for record in records):
         failed = sum(record.error != "" for record in records)
         say(f"{counted(failed, 'scene')} failed; `lidarprep batch retry …` with the same words tries them again")
+    if submit:
+        from lidarprep.batch.task_groups import open_batches_of
+        from lidarprep.cli.batch_open import say_open_batches
+
+        say_open_batches(open_batches_of(batch))
     exit_by(records)
 
 
@@ -259,11 +272,11 @@ def status(
 ) -> None:
     """Show how a batch stands: how many scenes are done, what failed and why, and how long the rest takes."""
     from lidarprep.batch.status import Totals, records_of
-    from lidarprep.recipe import StorageOptions
 
     wanted = _states(state)
-    storage = o.storage_from(StorageOptions(), flags)
-    records = records_of(target_of(target, out, flags), storage, rebuild=rebuild)
+    goal, storage, _ = target_of(target, out, flags)
+    file = read_target(target, out, flags) if rebuild else goal
+    records = records_of(file if isinstance(file, str) else file.batch(), storage, rebuild=rebuild)
     if not records:
         raise RecipeError(
             f"{target}: there is no batch", fix="Name the batch file, or the folder that its scenes' folders are in."
@@ -347,10 +360,22 @@ def require_said(api_urls: Collection[str | None], *, live: bool, yes: bool) -> 
             o.require_said(client, live=live, yes=yes)
 
 
-def target_of(target: str, out: str | None, flags: dict[str, Any]) -> Batch | str:
-    """Return the batch that a file describes, or the destination."""
+def target_of(target: str, out: str | None, flags: dict[str, Any]) -> tuple[str, StorageOptions, str | None]:
+    """Return a batch's destination, how that is reached, and the API of its tasks, if a file says it.
+
+    A file's recordings are not looked for: they may be archived by now, and the ledger has its scenes.
+    """
+    from lidarprep.recipe import StorageOptions
+
     found = read_target(target, out, flags)
-    return found if isinstance(found, str) else found.batch()
+    if isinstance(found, str):
+        return found, o.storage_from(StorageOptions(), flags), None
+    if found.out is None:
+        raise RecipeError(f"{target} has no destination", fix="Give it: out: s3://bucket/{name}, or --out.")
+    tasks = [found.task.api_url] if found.task is not None else []
+    urls = [*tasks, *(entry.task.get("api_url") for entry in found.scenes)]
+    # A prefix of URLs has a field for each scene's name.
+    return found.out, found.storage.model_copy(update={"url_base": None}), next(filter(None, urls), None)
 
 
 def read_target(target: str, out: str | None, flags: dict[str, Any]) -> BatchFile | str:

@@ -22,6 +22,7 @@ from lidarprep.cli.batch import (
     target_of,
     task_of,
 )
+from lidarprep.cli.batch_open import listed, say_open_batches
 from lidarprep.cli.console import (
     counted,
     plain,
@@ -38,12 +39,11 @@ from lidarprep.errors import LidarprepError, RecipeError
 
 if TYPE_CHECKING:
     from lidarprep.batch import Batch, SceneRecord
-    from lidarprep.batch.task_groups import OpenBatch
     from lidarprep.batch.tasks import Submission
 
 __all__ = ["app"]
 
-# Names that a line has at most.
+# Problems that are said at most.
 _MOST_NAMED = 10
 
 
@@ -77,7 +77,7 @@ def submit(
     **flags: Any,
 ) -> None:
     """Submit the task of each scene that is done and has none; batches at Scale are finalized once they are full."""
-    from lidarprep.batch import Totals
+    from lidarprep.batch import Totals, records_of
     from lidarprep.batch.tasks import Submission
     from lidarprep.recipe import StorageOptions
 
@@ -87,9 +87,10 @@ def submit(
         task = task_of(None, given, params, param, coordinates) if type is not None or not finalize else None
         goal: Batch | str = found
     else:
-        goal = found.model_copy(update={"task": task_of(found.task, given, params, param, coordinates)}).batch()
+        file = found.model_copy(update={"task": task_of(found.task, given, params, param, coordinates)})
+        goal = file.batch_of(records_of(target_of(target, out, flags)[0], found.storage))
     if not dry_run:
-        require_said({api_url} if isinstance(goal, str) else api_urls_of(goal), live=live, yes=yes)
+        require_said({api_url} if isinstance(goal, str) else api_urls_of(goal) or {api_url}, live=live, yes=yes)
     submission = Submission(
         goal,
         task,
@@ -116,7 +117,11 @@ def submit(
                 print_error(plain_lines(f"{record.name}: {record.error}"))
     failed = sum(record.error != "" for record in records)
     say(f"{counted(len(records) - failed, 'task')} submitted, {failed} failed")
-    _close(submission.open_batches(), submission if finalize else None)
+    still_open = submission.open_batches()
+    say_open_batches(still_open, how=not finalize)
+    if finalize:
+        for name in submission.finalize([one.name for one in still_open]):
+            say(f"batch {plain(name)} is finalized")
     if json:
         print_records(Totals.of(records), records)
     exit_by(records)
@@ -138,7 +143,7 @@ def _show_plan(submission: Submission, said: str | None) -> None:
         ("batches", {task.batch for task in tasks if task.batch}),
     ):
         if values:
-            rows.append((name, plain(_listed(sorted(values)))))
+            rows.append((name, plain(listed(sorted(values)))))
     if said is not None:
         rows.append(("key", said))
     print_table("to submit", ("", "is"), rows)
@@ -154,18 +159,6 @@ def _print_requests(submission: Submission) -> None:
         print_json_line({"scene": record.name, **request.as_sent(submission.api_url)})
     if errors:
         raise typer.Exit(2 if all(error.exit_code == 2 for error in errors) else 1)
-
-
-def _close(open_batches: list[OpenBatch], submission: Submission | None) -> None:
-    """Say what the batches that are not finalized wait for; finalize them, where that is asked for."""
-    for one in open_batches:
-        waits = f"; {counted(len(one.missing), 'scene')} without a task: {_listed(one.missing)}" if one.missing else ""
-        say(f"batch {plain(one.name)}: {counted(len(one.scenes), 'task')}{plain(waits)}")
-    if submission is not None:
-        for name in submission.finalize([one.name for one in open_batches]):
-            say(f"batch {plain(name)} is finalized")
-    elif open_batches:
-        say("next: finalize them all the same by `lidarprep batch submit … --finalize`")
 
 
 @app.command()
@@ -184,11 +177,10 @@ def wait(
     from lidarprep.api import ScaleClient
     from lidarprep.batch import Totals
     from lidarprep.batch.labels import wait_many
-    from lidarprep.recipe import StorageOptions
 
-    goal = target_of(target, out, flags)
+    goal, storage, url = target_of(target, out, flags)
     with (
-        ScaleClient(api_url=api_url or _api_url(goal)) as client,
+        ScaleClient(api_url=api_url or url) as client,
         say_how_to_go_on(),
         progress("waiting", "tasks done") as bar,
     ):
@@ -196,9 +188,7 @@ def wait(
         def tell(records: list[SceneRecord]) -> None:
             bar.reach(sum(one.state == "labelled" or one.error != "" for one in records), len(records))
 
-        records = wait_many(
-            goal, client, storage=o.storage_from(StorageOptions(), flags), timeout=timeout, on_poll=tell
-        )
+        records = wait_many(goal, client, storage=storage, timeout=timeout, on_poll=tell)
     for record in records:
         if record.error:
             print_error(plain_lines(f"{record.name}: {record.error}"))
@@ -227,12 +217,11 @@ def results(
     """Write the labels of each scene whose task is completed, as `lidarprep results` does; others are said."""
     from lidarprep.api import ScaleClient
     from lidarprep.batch.labels import write_many_results
-    from lidarprep.recipe import StorageOptions
 
-    goal = target_of(target, None, flags)
+    goal, storage, url = target_of(target, None, flags)
     done, waiting, failed = [], [], 0
     with (
-        ScaleClient(api_url=api_url or _api_url(goal)) as client,
+        ScaleClient(api_url=api_url or url) as client,
         say_how_to_go_on(),
         progress("labels", "scenes") as bar,
     ):
@@ -241,7 +230,7 @@ def results(
                 goal,
                 Path(to),
                 client,
-                storage=o.storage_from(StorageOptions(), flags),
+                storage=storage,
                 format=format,
                 frame=o.require_frame(frame, "--frame"),
                 overwrite=overwrite,
@@ -258,7 +247,7 @@ def results(
                 waiting.append(one.record.name)
     new = sum(bool(one.written) for one in done)
     said = f"labels of {counted(len(done), 'scene')} in {to}, {new} of them new or changed; {failed} failed"
-    say(f"{said}; {len(waiting)} not done: {_listed(waiting)}" if waiting else said)
+    say(f"{said}; {len(waiting)} not done: {listed(waiting)}" if waiting else said)
     if json:
         print_json([{"task": one.task.id, "folder": str(one.folder), "files": list(one.files)} for one in done])
     if failed:
@@ -279,13 +268,10 @@ def report(
 ) -> None:
     """Write one HTML page of all scenes, with pictures and findings, that links to each one's page."""
     from lidarprep.batch.index import write_index
-    from lidarprep.recipe import StorageOptions
 
-    goal = target_of(target, None, flags)
+    goal, storage, _ = target_of(target, None, flags)
     with progress("drawing", "scenes") as bar:
-        written = write_index(
-            goal, to, storage=o.storage_from(StorageOptions(), flags), thumbnails=thumbnails, progress=bar.reach
-        )
+        written = write_index(goal, to, storage=storage, thumbnails=thumbnails, progress=bar.reach)
     for problem in written.problems[:_MOST_NAMED]:
         say(plain(f"no picture of {problem}"))
     if len(written.problems) > _MOST_NAMED:
@@ -300,13 +286,3 @@ def report(
         import webbrowser
 
         webbrowser.open(written.path.resolve().as_uri())
-
-
-def _api_url(target: Batch | str) -> str | None:
-    """Return the address that the tasks of a batch file have."""
-    return None if isinstance(target, str) else next(filter(None, api_urls_of(target)), None)
-
-
-def _listed(names: list[str] | tuple[str, ...]) -> str:
-    shown = ", ".join(names[:_MOST_NAMED])
-    return f"{shown} and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else shown

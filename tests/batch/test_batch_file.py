@@ -103,7 +103,40 @@ def test_a_plan_as_json_is_a_batch_file_that_makes_the_same_plan(root: Path) -> 
     batch = read(root / "batch.yaml", YAML.format(root=root)).batch()
     again = read(root / "plan.json", json.dumps(batch.to_file())).batch()
     assert again.scenes == batch.scenes
-    assert again.root == batch.root
+    assert (again.root, again.storage) == (batch.root, batch.storage)
+
+
+def test_a_plan_says_how_its_ledger_is_reached_and_holds_no_signature(root: Path) -> None:
+    storage = lp.StorageOptions(profile="fleet", endpoint_url="https://minio.example.com:9000")
+    recipe = lp.Recipe(format="sfs", prelabels="https://host/labels.json?X-Amz-Signature=secret")
+    scenes: Any = [str(root / "drives/*"), {"recording": "other", "storage": {"profile": None}}]
+    batch = lp.BatchFile(scenes=scenes, out="s3://b/{name}", storage=storage, recipe=recipe).batch()
+    plan = json.dumps(batch.to_file())
+    assert "secret" not in plan
+    again = read(root / "plan.json", plan).batch()
+    assert again.storage == storage
+    assert [scene.storage.profile for scene in again] == ["fleet", "fleet", None]
+    assert {scene.recipe.prelabels for scene in again} == {"https://host/labels.json"}
+
+
+def test_a_name_does_not_depend_on_the_other_recordings(root: Path) -> None:
+    (root / "drives/a/scene").mkdir()
+    file = lp.BatchFile(scenes=[str(root / "drives/*/scene")], out="out/{name}")  # type: ignore[list-item]
+    monday = [scene.name for scene in file.batch()]
+    (root / "drives/b/scene").mkdir()
+    assert (monday, [scene.name for scene in file.batch()]) == (["a-scene"], ["a-scene", "b-scene"])
+
+
+def test_scenes_of_a_ledger_have_their_own_values_although_their_recordings_are_gone(root: Path) -> None:
+    file = read(root / "batch.yaml", YAML.format(root=root))
+    records = [
+        lp.SceneRecord("a-000000", f"{root}/drives/a", "done"),
+        lp.SceneRecord("gone", f"{root}/drives/gone", "done"),
+        lp.SceneRecord("event-1", f"{root}/single.mcap", "done"),
+        lp.SceneRecord("unlisted", f"{root}/elsewhere/drive", "done"),
+    ]
+    found = {scene.name: scene.task.params["project"] for scene in file.batch_of(records) if scene.task is not None}
+    assert found == {"a-000000": "fleet", "gone": "fleet", "event-1": "events"}
 
 
 def test_a_prefix_of_urls_is_made_for_each_scene(root: Path) -> None:
@@ -133,6 +166,7 @@ def test_scenes_without_values_of_their_own_share_those_of_the_file(root: Path) 
         ({"scenes": ["{root}/**/a"]}, r"\*\* is not known"),
         ({"scenes": ["{root}/drives/a", "{root}/drives/a/"]}, "is listed twice"),
         ({"scenes": [{"recording": "x", "name": "a"}, {"recording": "y", "name": "A"}]}, "two scenes are named A"),
+        ({"scenes": ["x/scene", "y/scene"]}, "two scenes are named scene: x/scene and y/scene"),
         ({"scenes": [{"recording": "x", "out": "o"}, {"recording": "y", "out": "o/"}]}, "two scenes are stored at o/"),
         ({"scenes": [{"recording": "{root}/drives/*", "name": "a"}]}, "matches 2 recordings"),
         ({"scenes": ["x", {"recordng": "y"}]}, "scene 2: recording is missing; unknown key 'recordng'; did you mean"),

@@ -121,18 +121,35 @@ def test_a_machine_that_others_are_always_faster_than_goes_on_with_its_scenes(
     assert ledger_lines(tmp_path).keys() == {"a"}
 
 
-def test_a_damaged_ledger_is_made_again_of_what_its_writer_knows(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+BAD_LINES = [
+    b'{"name":"a","reco',
+    b'{"name":"a","recording":"x","state":"archived"}',
+    b'{"name":"a","recording":"x","state":"done","attempts":"x"}',
+    b'{"name":"a","recording":"x","state":"done","codes":5}',
+    b'{"name":"../a","recording":"x","state":"done"}',
+    b"\xff",
+]
+
+
+@pytest.mark.parametrize("line", BAD_LINES)
+def test_a_bad_line_takes_no_other_with_it(tmp_path: Path, caplog: pytest.LogCaptureFixture, line: bytes) -> None:
+    good = SceneRecord("good", "x", "submitted", 1, task="task-1", batch="fleet-0001")
+    (tmp_path / "batch.jsonl").write_bytes(line + b"\n" + to_line(good))
     ledger = Ledger(str(tmp_path))
-    ledger.add(SceneRecord("a", "x", "failed", 1, error="e"))
-    ledger.flush()
-    (tmp_path / "batch.jsonl").write_bytes(b'{"name":"a","reco')
-    ledger.add(SceneRecord("b", "x", "done", 1))
-    with caplog.at_level(logging.WARNING):
-        ledger.flush()
-    assert "line 1: no record of a scene" in caplog.text
-    assert {name: line["state"] for name, line in ledger_lines(tmp_path).items()} == {"a": "failed", "b": "done"}
+    ledger.begin([lp.BatchScene(name="a", scene="x", out="out")])
+    assert "batch.jsonl: 1 of its lines are passed over" in caplog.text
+    assert "line 1: " in caplog.text
+    assert ledger.records == {"good": good, "a": SceneRecord("a", "x")}
+    assert ledger_lines(tmp_path).keys() == {"good", "a"}
+
+
+def test_a_ledger_that_cannot_be_written_at_the_end_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    ledger = Ledger(str(tmp_path / "out"))
+    ledger.add(SceneRecord("a", "x", "submitted", 1, task="task-1"))
+    with pytest.raises(lp.StorageError, match="lacks 1 of the scenes of this command") as error:
+        ledger.finish()
+    assert "same command again" in str(error.value.fix)
 
 
 # ---- made again ------------------------------------------------------------------------------------------------------
@@ -153,15 +170,15 @@ def derived(records: list[SceneRecord]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("damage", ["deleted", "cut"])
-def test_a_ledger_that_is_gone_or_damaged_is_made_again_from_the_manifests(
+def test_a_ledger_that_is_gone_or_has_no_record_is_made_again_from_the_manifests(
     fleet: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = fleet / "out"
     before = records_of(str(out))
     ledger = out / "batch.jsonl"
-    ledger.unlink() if damage == "deleted" else ledger.write_bytes(ledger.read_bytes()[:-9])
+    ledger.unlink() if damage == "deleted" else ledger.write_bytes(ledger.read_bytes()[:9])
     after = records_of(str(out))
-    assert ("damaged" in caplog.text) == (damage == "cut")
+    assert ("passed over" in caplog.text) == (damage == "cut")
     assert derived(after) == derived(before)
     assert {one.name for one in after} == {"drive-0", "drive-1"}
     assert_ledger_equals_manifests(out)
@@ -198,6 +215,23 @@ def test_a_rebuild_notices_another_manifest_and_one_that_is_gone(fleet: Path) ->
     assert after["drive-0"].state == "waiting"
     assert (after["drive-1"].state, after["drive-1"].frames, after["drive-1"].attempts) == ("done", 1, 2)
     assert_ledger_equals_manifests(out)
+
+
+def test_a_rebuild_looks_where_the_batch_says_and_keeps_tasks_that_it_finds_no_manifest_of(fleet: Path) -> None:
+    out = fleet / "out"
+    before = {one.name: one for one in records_of(str(out))}
+    submitted = replace(before["drive-0"], state="submitted", task="task-1", batch="week-9")
+    ledger = Ledger(str(out))
+    ledger.add(submitted)
+    ledger.finish()
+    entries: Any = [{"recording": str(fleet / "drives/drive-0"), "out": str(fleet / "moved")}]
+    batch = lp.BatchFile(scenes=entries, out=f"{out}/{{name}}").batch()
+    (lost,) = records_of(batch, rebuild=True)
+    assert (lost.state, lost.task, lost.batch) == ("waiting", "task-1", "week-9")
+    assert lost.fingerprint == submitted.fingerprint
+    (out / "drive-0").rename(fleet / "moved")
+    (found,) = records_of(batch, rebuild=True)
+    assert (found.state, found.task, found.batch) == ("submitted", "task-1", "week-9")
 
 
 def test_destinations_inside_a_scenes_folder_are_found_by_their_template(fleet: Path) -> None:

@@ -1,4 +1,4 @@
-"""Scenes are named by as little of their recordings' paths as tells them apart."""
+"""A scene is named by the path or pattern that lists its recording, and by nothing else of the list."""
 
 from __future__ import annotations
 
@@ -9,42 +9,46 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lidarprep as lp
-from lidarprep.batch.names import require_name, shortest_names
+from lidarprep.batch.names import name_of, name_of_match, require_name
 
 
 @pytest.mark.parametrize(
-    ("recordings", "names"),
+    ("recording", "name"),
     [
-        (["/data/a.mcap", "/data/b.mcap"], ["a", "b"]),
-        (["s3://b/2026/a/scene.mcap", "s3://b/2026/b/scene.mcap", "s3://b/other"], ["a-scene", "b-scene", "other"]),
-        (["/data/a.mcap", "/data/a.bag"], ["a.mcap", "a.bag"]),
-        (["/data/2026.03.01", "/data/2026.03.02"], ["2026.03.01", "2026.03.02"]),
-        (["/data/my drive (1)"], ["my_drive_1_"]),
-        (["https://host/x/a.las", "https://host/y/A.las"], ["x-a", "y-A"]),
-        (["/data/drive.bag.zst/"], ["drive"]),
+        ("/data/a.mcap", "a"),
+        ("s3://b/2026/a/scene.mcap", "scene"),
+        ("/data/2026.03.01", "2026.03.01"),
+        ("/data/my drive (1)", "my_drive_1_"),
+        ("https://host/x/A.las", "A"),
+        ("/data/drive.bag.zst/", "drive"),
+        ("s3://bucket", "bucket"),
     ],
 )
-def test_names_are_the_shortest_that_tell_recordings_apart(recordings: list[str], names: list[str]) -> None:
-    assert shortest_names(recordings) == names
+def test_a_recording_that_is_listed_alone_has_the_name_of_its_last_part(recording: str, name: str) -> None:
+    assert name_of(recording) == name
 
 
-def test_a_recording_that_is_listed_twice_is_refused() -> None:
-    with pytest.raises(lp.RecipeError, match="/data/a is listed twice") as error:
-        shortest_names(["/data/a", "/data/b", "/data/../data/a"])
-    assert "a name" in str(error.value.fix)
+@pytest.mark.parametrize(
+    ("pattern", "recording", "name"),
+    [
+        ("drives/*", "drives/a.mcap", "a"),
+        ("drives/*/*.mcap", "drives/mon/drive_1.mcap", "mon-drive_1"),
+        ("s3://b/drives/2026-*/scene/", "s3://b/drives/2026-03/scene", "2026-03-scene"),
+        ("./[ab]/x", "a/x", "a-x"),
+        ("/*", "/data", "data"),
+    ],
+)
+def test_a_match_has_all_parts_from_the_first_wildcard_on_in_its_name(pattern: str, recording: str, name: str) -> None:
+    assert name_of_match(pattern, recording) == name
 
 
-PARTS = st.sampled_from(["a", "B", "b", "scene.mcap", "scene.bag", "scène", "x y", "2026.01", "_", "-"])
+PARTS = st.sampled_from(["a", "B", "scene.mcap", "scene.bag", "scène", "x y", "2026.01", "_", "-"])
 
 
-@given(st.lists(st.lists(PARTS, min_size=1, max_size=4).map(tuple), min_size=1, max_size=8, unique=True))
-def test_names_are_distinct_and_safe_whatever_the_paths(paths: list[tuple[str, ...]]) -> None:
-    # Paths that differ only in case, or in what keys should not have, cannot be told apart.
-    if len({re.sub("[^a-z0-9.]", "", "".join(path).lower()) for path in paths}) < len(paths):
-        return
-    names = shortest_names(["s3://bucket/" + "/".join(path) for path in paths])
-    assert len({name.lower() for name in names}) == len(names)
-    for name in names:
+@given(st.lists(PARTS, min_size=1, max_size=4))
+def test_names_are_safe_whatever_the_path(parts: list[str]) -> None:
+    path = "s3://bucket/" + "/".join(parts)
+    for name in (name_of(path), name_of_match("s3://bucket/" + "/".join("*" * len(parts)), path)):
         assert re.fullmatch(r"[A-Za-z0-9._-]+", name)
         assert require_name(name) == name
 

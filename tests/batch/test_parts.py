@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lidarprep as lp
-from lidarprep.batch import prepare_many
+from lidarprep.batch import prepare_many, prepare_one
 from lidarprep.batch.opening import forget
 from tests.scene.test_span import MARCH, SECOND
 
@@ -143,10 +143,38 @@ def test_a_recording_that_cannot_be_split_stops_no_other_and_is_split_once_it_is
 def test_a_recording_that_changes_while_it_is_kept_open_is_opened_again(tmp_path: Path, without_checks: None) -> None:
     drive = write_drive(tmp_path / "a")
     listed = batch(tmp_path, drive, split=5).batch()
-    np.savez(drive / f"{MARCH + 6 * SECOND}.npz", positions=np.ones((7, 3), np.float32))
-    states = [record.state for record in prepare_many(listed)]
+    states = []
+    for record in prepare_many(listed):
+        states.append(record.state)
+        np.savez(drive / f"{MARCH + 6 * SECOND}.npz", positions=np.ones((7, 3), np.float32))
     assert states == ["done", "failed"]
     assert [record.state for record in prepare_many(listed)] == ["done", "done"]
+
+
+def test_a_worker_that_outlives_a_batch_opens_the_recording_of_the_next_again(
+    tmp_path: Path, without_checks: None
+) -> None:
+    drive = write_drive(tmp_path / "a")
+    (listed,) = batch(tmp_path, drive, opening={"points_frame": "world", "span": "..5"}).batch()
+    monday = prepare_one(listed, call="monday")
+    np.savez(drive / f"{MARCH + 2 * SECOND}.npz", positions=np.ones((7, 3), np.float32))
+    tuesday = prepare_one(listed.model_copy(update={"overwrite": True}), monday, call="tuesday")
+    assert (monday.state, tuesday.state) == ("done", "done")
+    assert tuesday.points == monday.points - 50 + 7
+
+
+def test_a_store_that_fails_while_recordings_are_split_leaves_no_scene_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lidarprep.batch import opening
+
+    def failing(recipe: Any) -> lp.Scene:
+        raise lp.StorageError("the store does not answer")
+
+    monkeypatch.setattr(opening, "open_recording", failing)
+    with pytest.raises(lp.StorageError, match="does not answer"):
+        prepare_many(batch(tmp_path, write_drive(tmp_path / "a"), split=5))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -80,12 +80,41 @@ def test_what_is_missing_is_said_before_batches_are_finalized(
     ended = run("batch", drives / "a", tmp_path / "bad", "--out", f"{root}/{{name}}", *task)
     assert ended.code == 2
     assert "1 scene failed" in ended.err
+    assert re.search(r"batch fleet-0001-\w+ is not finalized: 1 task; 1 scene without a task: bad\n", ended.err)
+    assert "batch submit … --finalize" in ended.err
+    waited = run("batch", "wait", root)
+    assert (waited.code, "--finalize" in waited.err) == (1, True)
     closed = run("batch", "submit", root, "--finalize")
     assert closed.code == 0, closed.err
-    said = re.search(r"batch (fleet-0001-\w+): 1 task; 1 scene without a task: bad\n", closed.err)
+    said = re.search(r"batch (fleet-0001-\w+) is not finalized: 1 task; 1 scene without a task: bad\n", closed.err)
     assert said is not None
     assert f"batch {said[1]} is finalized" in closed.err
     assert sandbox.store.projects.batch(said[1])["status"] == "in_progress"
+
+
+def test_a_batch_file_goes_to_labels_although_its_recordings_are_archived(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    drive = write_toolkit_scene(tmp_path / "drives/a", frames=2, points=40, cameras=(), seed=7)
+    params = {"project": "archived", "callback_url": "https://example.com/c", "labels": ["car"]}
+    file = tmp_path / "fleet.json"
+    described = {"scenes": [f"{tmp_path}/drives/*"], "split": 1, "out": f"{tmp_path}/fleet/{{name}}"}
+    described |= {"recipe": {"checks": "quick"}, "task": {"type": "lidarannotation", "params": params}}
+    file.write_text(json.dumps(described))
+    ended = run("batch", file)
+    assert ended.code == 0, ended.err
+    drive.rename(tmp_path / "archive")
+    submitted = run("batch", "submit", file)
+    assert (submitted.code, "2 tasks submitted, 0 failed" in submitted.err) == (0, True), submitted.err
+    before = (tmp_path / "fleet/batch.jsonl").read_bytes()
+    for line in before.splitlines():
+        sandbox.lifecycle.complete(json.loads(line)["task"])
+    assert "2: 2 submitted" in run("batch", "status", file).err
+    assert "2 scenes" in run("batch", "report", file, "--out", tmp_path / "i.html", "--no-thumbnails").err
+    assert (tmp_path / "fleet/batch.jsonl").read_bytes() == before
+    assert run("batch", "wait", file).code == 0
+    written = run("batch", "results", file, "--out", tmp_path / "labels", "--json")
+    assert (written.code, len(json.loads(written.out))) == (0, 2), written.err
 
 
 def test_submitting_needs_a_type(run: Run, sandbox: Sandbox, fleet: Path) -> None:

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,22 @@ import pytest
 
 import lidarprep as lp
 from lidarprep.api import ScaleClient
-from lidarprep.batch import BatchFile, records_of
+from lidarprep.batch import BatchFile, Ledger, records_of
 from lidarprep.batch.labels import wait_many, write_many_results
+from lidarprep.batch.scenes import root_of
 from lidarprep.batch.tasks import Submission
-from lidarprep.errors import BadRequestError, MissingKeyError, ParameterError, RecipeError, WaitTimeoutError
+from lidarprep.errors import (
+    ApiError,
+    BadRequestError,
+    MissingKeyError,
+    ParameterError,
+    RecipeError,
+    UniqueIdConflictError,
+    WaitTimeoutError,
+)
 from lidarprep.recipe import TaskRecipe
 from lidarprep.sandbox import Sandbox, SandboxOptions, running_sandbox
+from lidarprep.task_batches import create_in_batch
 from tests.scenes import write_toolkit_scene
 
 QUICK = lp.Recipe(checks="quick")
@@ -191,6 +202,33 @@ def test_a_scene_whose_batch_is_finalized_already_goes_to_one_that_follows_it(
     assert batches(sandbox) == {name: ("in_progress", 1), f"{name}-2": ("in_progress", 1)}
 
 
+def test_a_scene_that_left_the_list_keeps_no_batch_open(
+    sandbox: Sandbox, drives: list[str], out: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bad").mkdir()
+    submitted([drives[0], str(tmp_path / "bad")], out)
+    assert list(batches(sandbox).values()) == [("staging", 1)]
+    submitted([drives[0]], out)
+    assert list(batches(sandbox).values()) == [("in_progress", 1)]
+
+
+def test_waiting_ends_where_all_that_is_left_is_in_batches_that_nobody_works_on(
+    sandbox: Sandbox, drives: list[str], out: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bad").mkdir()
+    made = submitted([drives[0], drives[1], drives[2], str(tmp_path / "bad")], out)
+
+    def complete(_: float) -> None:
+        for name in "ab":  # their batch is full
+            sandbox.lifecycle.complete(made[name].task)
+
+    with ScaleClient() as client, pytest.raises(ApiError, match="1 of 3 tasks are not worked on") as error:
+        wait_many(out, client, sleep=complete)
+    assert made["c"].batch in str(error.value)
+    assert "--finalize" in str(error.value.fix)
+    assert {one.name: one.state for one in records_of(out)}["a"] == "labelled"
+
+
 def test_batches_that_are_not_full_are_closed_when_that_is_asked_for(
     sandbox: Sandbox, drives: list[str], out: str, tmp_path: Path
 ) -> None:
@@ -232,6 +270,12 @@ def test_a_key_is_looked_for_before_anything_is_prepared(
 def test_one_unique_id_for_all_is_refused(sandbox: Sandbox, drives: list[str], out: str) -> None:
     with pytest.raises(ParameterError, match=r"5 scenes would have the unique_id 'mine'"):
         submitted(drives, out, TASK.model_copy(update={"unique_id": "mine"}))
+
+
+def test_tasks_without_a_unique_id_are_refused(sandbox: Sandbox, drives: list[str], out: str, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="no unique id"):
+        submitted(drives, out, TASK.model_copy(update={"unique_id": "none"}))
+    assert not (tmp_path / "fleet").exists()
 
 
 def test_what_the_api_refuses_is_said_of_the_scene_and_submitted_again_alone(
@@ -316,6 +360,41 @@ def test_labels_of_each_scene_are_written_to_its_folder_and_bad_ones_stop_no_oth
     assert {path.name: path.read_bytes() for path in (tmp_path / "labels/a").iterdir()} == alone
 
 
+def test_scenes_that_share_a_task_each_keep_their_record_and_get_its_labels(
+    sandbox: Sandbox, drives: list[str], out: str, tmp_path: Path
+) -> None:
+    twice: Any = [{"recording": drives[0], "name": name} for name in ("rain", "night")]
+    list(lp.prepare_many(BatchFile(scenes=twice, out=out, recipe=QUICK, task=TASK.model_copy(), batch_size=2)))
+    (record, other) = records_of(out)
+    ledger = Ledger(root_of(out))
+    with ScaleClient() as client:
+        made = lp.submit(lp.load_manifest(record.manifest), TASK.type, PARAMS, client)
+        for one in (record, other):
+            ledger.add(one.with_task(made))
+        ledger.finish()
+        sandbox.lifecycle.complete(made.id)
+        found = list(write_many_results(out, tmp_path / "labels", client))
+    assert [one.record.name for one in found] == ["rain", "night"]
+    assert {path.name for path in (tmp_path / "labels").iterdir()} == {"rain", "night"}
+    assert {one.name: one.state for one in records_of(out)} == dict.fromkeys(("rain", "night"), "labelled")
+
+
+def test_a_scene_that_failed_since_its_task_was_made_stays_failed_and_gets_its_labels(
+    sandbox: Sandbox, drives: list[str], out: str, tmp_path: Path
+) -> None:
+    made = submitted(drives[:1], out)["a"]
+    ledger = Ledger(root_of(out))
+    ledger.add(replace(made, state="failed", error="there is no recording", exit_code=2, attempts=2))
+    ledger.finish()
+    sandbox.lifecycle.complete(made.task)
+    with ScaleClient() as client:
+        (waited,) = wait_many(out, client)
+        (written,) = write_many_results(out, tmp_path / "labels", client)
+    (left,) = records_of(out)
+    assert (waited.state, left.state, left.error) == ("failed", "failed", "there is no recording")
+    assert written.written is not None
+
+
 def test_there_is_no_batch_where_nothing_was_prepared(sandbox: Sandbox, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="there is no batch"):
         Submission(str(tmp_path / "nothing"), TASK)
@@ -331,3 +410,14 @@ def test_a_task_that_is_there_is_found_although_its_batch_takes_no_more(sandbox:
         with pytest.raises(BadRequestError, match="takes no more tasks"):
             client.create_task("lidarannotation", {**task, "batch": "closed", "unique_id": "two"})
     assert len(tasks(sandbox)) == 1
+
+
+def test_only_a_fleet_takes_a_task_of_another_batch_for_its_own(sandbox: Sandbox) -> None:
+    for name in ("one", "two"):
+        asked(sandbox, "POST", "/batches", {"project": "fleet", "name": name})
+    task = {**PARAMS, "attachments": ["https://example.com/1.json"], "attachment_type": "json", "unique_id": "mine"}
+    with ScaleClient() as client:
+        made = client.create_task("lidarannotation", {**task, "batch": "one"})
+        with pytest.raises(UniqueIdConflictError, match="batch is 'one' there, 'two' here"):
+            client.create_task("lidarannotation", {**task, "batch": "two"})
+        assert create_in_batch(client, "lidarannotation", task, "two").id == made.id
