@@ -15,7 +15,7 @@ from lidarprep.remote.options import AccessOptions
 from lidarprep.scene import Frame, PointCloud, SourceFile
 from lidarprep.scene.frame import own_objects
 from tests.datasets.generated import generated
-from tests.datasets.write_ros import write_mcap
+from tests.datasets.write_ros import recorded_messages, write_bag, write_mcap
 from tests.emulators.proxy import Request
 from tests.pointfiles.test_las_files import as_bytes, some_points
 from tests.remote.objects import asked, fill, path, proxy
@@ -81,3 +81,15 @@ def test_a_file_that_is_sampled_is_not_fetched_ahead(bucket: Any, monkeypatch: p
     with asked() as sent:
         inspect_scene(opened("s3://scenes/survey"))
     assert whole(sent, ".laz") == []
+
+
+def test_a_note_tells_that_a_compressed_bag_is_fetched_to_be_opened(bag: str, bucket: Any, tmp_path: Path) -> None:
+    def told(scene: lp.Scene) -> bool:
+        return any("its chunks are compressed" in note for note in scene.notes)
+
+    recording = generated(tmp_path / "plain", frames=2, columns=40)
+    plain = write_bag(tmp_path / "plain.bag", "ros1", recorded_messages(recording))
+    fill(bucket, {"bags/plain.bag": plain.read_bytes()})
+    assert told(opened(bag))
+    assert not told(lp.open_scene(next(tmp_path.rglob("*.mcap"))))
+    assert not told(opened("s3://scenes/bags/plain.bag"))
