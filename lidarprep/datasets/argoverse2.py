@@ -288,7 +288,8 @@ def _read_table(path: AnyPath, *required: str) -> Table:
     except ImportError as error:
         raise MissingExtraError("Argoverse 2 logs", "tables") from error
     try:
-        with path.open("rb") as file, ipc.open_file(file) as reader:
+        # pyarrow gets bytes: it takes an error of reading for damage.
+        with ipc.open_file(path.read_bytes()) as reader:
             table = reader.read_all()
         # Lengths and offsets are taken from the file as they are: a damaged one would read foreign memory.
         table.validate(full=True)

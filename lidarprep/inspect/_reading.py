@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from lidarprep.checks import finite, thinned
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.inspect._records import FrameInspection, triple
-from lidarprep.remote import AnyPath, ReadAhead
+from lidarprep.remote import ReadAhead, RemotePath
 from lidarprep.scene import Frame, PointCloud, Pose, Scene
+from lidarprep.scene.frame import own_objects
 
 # Frames that are read at once, each of which may hold as much memory as its points take.
 READERS = 2
@@ -108,7 +109,8 @@ def read_frames(scene: Scene, rows: Sequence[int]) -> Iterator[FrameFigures]:
     sampled = {rows[place] for place in (0, len(rows) // 2, -1)} if rows else set()
     devices = [lidar.index for lidar in scene.lidars]
     waiting: deque[Future[FrameFigures]] = deque()
-    ahead = {str(row): _objects_of_points(scene[row]) for row in rows}
+    objects = own_objects(scene.frames)
+    ahead = {str(row): _read_for_points(scene[row], objects[row]) for row in rows}
     with closing(ReadAhead(ahead)), ThreadPoolExecutor(READERS, "inspect") as pool:
         for row in rows:
             waiting.append(pool.submit(_read_frame, scene[row], devices, keep=row in sampled))
@@ -118,12 +120,12 @@ def read_frames(scene: Scene, rows: Sequence[int]) -> Iterator[FrameFigures]:
             yield waiting.popleft().result()
 
 
-def _objects_of_points(frame: Frame) -> list[AnyPath]:
-    """Return the files that are read for a frame's points; of those that come in parts, none."""
+def _read_for_points(frame: Frame, objects: Sequence[RemotePath]) -> list[RemotePath]:
+    """Return those of a frame's objects that are read for its points; of points that come in parts, none."""
     if frame.read_chunks is not None or frame.read_sample is not None:
         return []
     images = {image.path for image in frame.images}
-    return [source.path for source in frame.sources if source.path is not None and source.path not in images]
+    return [path for path in objects if path not in images]
 
 
 def _read_frame(frame: Frame, devices: Sequence[int], *, keep: bool) -> FrameFigures:

@@ -52,7 +52,7 @@ def _in_part(scene: Scene, rows: list[int]) -> str:
 
 def _read_once(frame: Frame) -> Frame:
     """Return a frame that keeps its points once they are read, in part where they come in chunks."""
-    return replace(frame, read_points=cache(frame.read_sample or frame.read_points), read_chunks=None, read_sample=None)
+    return replace(frame, read_points=cache(frame.read_sample or frame.read_points), read_chunks=None)
 
 
 def remote_bytes(scene: Scene) -> int:

@@ -4,6 +4,8 @@ A LAZ file stores its points in chunks, and a table of their sizes; LASzip 1 wro
 these numbers promise before it reads, and an absurd one ends the process. So three things are checked first: the record
 that describes the compression, the table, and the sizes of the layers that each chunk of point formats 6 to 10 begins
 with.
+
+lazrs gets bytes, and no file where these come from a store: it takes an error of reading for damage.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
@@ -21,7 +25,7 @@ from lidarprep.errors import FormatError, MissingExtraError
 from lidarprep.pointfiles._files import cut_short
 from lidarprep.pointfiles._las_header import LasHeader
 from lidarprep.remote import AnyPath
-from lidarprep.remote.ranges import Range, open_ranges
+from lidarprep.remote.ranges import Range, ranges_of
 
 try:
     import lazrs
@@ -38,6 +42,9 @@ _BYTES_AT_ONCE = 256 << 20
 # points are compressed to a tenth; those of a still wall that repeat in all but time to a hundredth.
 _ROOM_BYTES = 64 << 20
 _LARGEST_RATIO = 2000
+
+# The most bytes of the table of chunks: its head, and what two compressed numbers of a chunk may take.
+_TABLE_HEAD, _TABLE_ENTRY = 64, 16
 
 # The compressor of one stream; 2 is that of chunks, 3 that of layers within chunks.
 _POINTWISE = 1
@@ -71,37 +78,79 @@ class LazRecords:
     def __init__(self, path: AnyPath, stream: BinaryIO, header: LasHeader, *, scan: bool = False) -> None:
         self.path = path
         self.header = header
+        self.stream = stream
         self.chunks: list[Chunk] = []
+        self._decoded: Iterator[NDArray[np.void]] = iter(())
+        self._left = np.empty(0, dtype=header.records)
         if header.count == 0:
             return
         record = header.laz_record or b""
         layers = self._check_record(record)
-        self.decoder: Any
         if record[0] == _POINTWISE:
             if not self._believable(header.count * header.records.itemsize, stream.seek(0, 2)):
                 self._fail_count(stream.seek(0, 2))
             # Without chunks all points are one; the record's size of chunks means nothing.
             record = record[:12] + struct.pack("<I", min(header.count, 2**32 - 2)) + record[16:]
-            stream.seek(header.data_begins)
-            with self._one_error():
-                self.decoder = lazrs.LasZipDecompressor(stream, record)
+            self._decoded = self._decode_stream(record)
             return
-        self.record = record
         self.chunks = self._chosen(self._read_chunks(stream, record))
         self._check_sizes(self.chunks, layers)
-        stream.seek(header.data_begins)
-        with self._one_error():
-            self.decoder = lazrs.ParLasZipDecompressor(stream, record, _selection(header, scan=scan))
+        self._decoded = self._decode_chunks(record, _selection(header, scan=scan))
 
     def blocks(self, count: int) -> Iterator[NDArray[np.void]]:
         """Yield the next `count` records in arrays, each overwritten by the next."""
-        at_once = min(POINTS_AT_ONCE, _BYTES_AT_ONCE // self.header.records.itemsize)
-        buffer = np.empty(min(count, at_once), dtype=self.header.records)
-        for begin in range(0, count, at_once):
-            part = buffer[: min(at_once, count - begin)]
-            with self._one_error():
-                self.decoder.decompress_many(part.view(np.uint8))
+        while count:
+            if not len(self._left):
+                self._left = next(self._decoded)
+            part, self._left = self._left[:count], self._left[count:]
+            count -= len(part)
             yield part
+
+    @property
+    def _at_once(self) -> int:
+        return min(POINTS_AT_ONCE, _BYTES_AT_ONCE // self.header.records.itemsize)
+
+    def _decode_stream(self, record: bytes) -> Iterator[NDArray[np.void]]:
+        """Yield the records of a file without chunks."""
+        self.stream.seek(self.header.data_begins)
+        source = self.stream if isinstance(self.path, Path) else BytesIO(self.stream.read())
+        with self._one_error():
+            decoder = lazrs.LasZipDecompressor(source, record)
+        buffer = np.empty(min(self.header.count, self._at_once), dtype=self.header.records)
+        for begin in range(0, self.header.count, len(buffer)):
+            part = buffer[: self.header.count - begin]
+            with self._one_error():
+                decoder.decompress_many(part.view(np.uint8))
+            yield part
+
+    def _decode_chunks(self, record: bytes, selection: Any) -> Iterator[NDArray[np.void]]:
+        """Yield the records of the chunks, some chunks at a time."""
+        together = list(self._together())
+        ranges = [Range(chunks[0].start, sum(chunk.size for chunk in chunks)) for chunks in together]
+        buffer = np.empty(max(sum(chunk.points for chunk in chunks) for chunks in together), self.header.records)
+        for chunks, place, view in zip(together, ranges, ranges_of(self.stream).views(ranges), strict=True):
+            data = view(*place)
+            part = buffer[: sum(chunk.points for chunk in chunks)]
+            with self._one_error():
+                table = [(chunk.points, chunk.size) for chunk in chunks]
+                lazrs.decompress_points_with_chunk_table(data, record, part.view(np.uint8), table, selection)
+            yield part
+
+    def _together(self) -> Iterator[list[Chunk]]:
+        """Yield neighbouring chunks that are decoded at once, in threads, with no more points than the header has."""
+        group: list[Chunk] = []
+        points, left = 0, self.header.count
+        for chunk in self.chunks:
+            if not left:
+                break
+            if group and (chunk.start != group[-1].start + group[-1].size or points + chunk.points > self._at_once):
+                yield group
+                group, points = [], 0
+            group.append(chunk._replace(points=min(chunk.points, left)))
+            points += group[-1].points
+            left -= group[-1].points
+        if group:
+            yield group
 
     def _check_record(self, record: bytes) -> int:
         """Return the number of layers of a chunk, 0 if it is not layered."""
@@ -148,9 +197,11 @@ class LazRecords:
         least = header.records.itemsize
         if chunks * least > table_at - begins:
             self._fail(f"byte {table_at + 4}", f"{chunks} chunks", f"as many as fit before byte {table_at}")
-        stream.seek(header.data_begins)
+        stream.seek(table_at)
+        # Behind its own place, as in the file.
+        content = BytesIO(struct.pack("<q", 8) + stream.read(_TABLE_HEAD + _TABLE_ENTRY * chunks))
         with self._one_error():
-            table: list[tuple[int, int]] = lazrs.read_chunk_table(stream, lazrs.LazVlr(record))
+            table: list[tuple[int, int]] = lazrs.read_chunk_table(content, lazrs.LazVlr(record))
         promised = sum(count for count, _ in table)
         if promised < header.count or sum(length for _, length in table) > table_at - begins:
             self._fail("the table of chunks", f"room for {promised} points", f"{header.count} in the bytes before it")
@@ -171,7 +222,7 @@ class LazRecords:
         if not layers:
             return
         of_layers = [Range(chunk.start + least + 4, 4 * layers) for chunk in chunks]
-        for chunk, place, view in zip(chunks, of_layers, open_ranges(self.path).views(of_layers), strict=True):
+        for chunk, place, view in zip(chunks, of_layers, ranges_of(self.stream).views(of_layers), strict=True):
             sizes = view(*place)
             if len(sizes) < place.size or sum(struct.unpack(f"<{layers}I", sizes)) > chunk.size - least - len(sizes):
                 self._fail(f"byte {place.start}", "layers that reach beyond their chunk", f"{chunk.size} bytes")
@@ -230,19 +281,6 @@ class LazSample(LazRecords):
         whole = chunks[:-1] or chunks  # the last one may hold fewer points than the table says
         mean = sum(chunk.size for chunk in whole) / len(whole)
         return [whole[row] for row in spread(len(whole), max(1, int(self._most_bytes / mean)))]
-
-    def blocks(self, count: int) -> Iterator[NDArray[np.void]]:
-        """Yield the records of each chunk."""
-        if not self.chunks:
-            yield from super().blocks(count)
-            return
-        ranges = [Range(chunk.start, chunk.size) for chunk in self.chunks]
-        for chunk, place, view in zip(self.chunks, ranges, open_ranges(self.path).views(ranges), strict=True):
-            block = np.empty(min(chunk.points, count), dtype=self.header.records)
-            with self._one_error():
-                table = [(len(block), chunk.size)]
-                lazrs.decompress_points_with_chunk_table(view(*place), self.record, block.view(np.uint8), table)
-            yield block
 
 
 def spread(count: int, most: int) -> list[int]:

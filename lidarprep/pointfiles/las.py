@@ -28,7 +28,7 @@ from lidarprep.pointfiles._las_header import LasHeader, read_header
 from lidarprep.pointfiles.fields import plain_name
 from lidarprep.pointfiles.timestamps import ADJUSTED_BY_S, GPS_EPOCH_UNIX_S, adjusted_gps_seconds
 from lidarprep.remote import AnyPath
-from lidarprep.remote.ranges import Range, open_ranges
+from lidarprep.remote.ranges import Range, ranges_of
 from lidarprep.scene import PointCloud, ReferenceFrame
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class _PlainSample(_PlainRecords):
         """Yield the records of each stretch."""
         size = self.header.records.itemsize
         ranges = [Range(self.header.data_begins + start * size, self._stretch * size) for start in self._starts]
-        for place, view in zip(ranges, open_ranges(self.path).views(ranges), strict=True):
+        for place, view in zip(ranges, ranges_of(self.stream).views(ranges), strict=True):
             data = view(*place)
             if len(data) != place.size:
                 raise FormatError(self.path, found="the file became shorter while it was read")

@@ -48,15 +48,21 @@ def read(path: AnyPath, frame: ReferenceFrame = "ego") -> PointCloud:
     Raises:
         FormatError: The file is of another format, is cut, or lacks x, y and z of numbers.
     """
-    with path.open("rb") as stream:  # errors of the system are raised here
-        start = stream.read(6)
+    source: Path | bytes
+    if isinstance(path, Path):
+        source = path
+        with path.open("rb") as stream:  # errors of the system are raised here
+            start = stream.read(6)
+    else:  # pyarrow gets bytes: it takes an error of reading for damage
+        source = path.read_bytes()
+        start = source[:6]
     if not start:
         raise FormatError(path, found="an empty file", expected="a table")
     with _one_error(path):
         if path.suffix.lower() == ".parquet":
-            table, unread = _read_parquet(path)
+            table, unread = _read_parquet(path, source)
         else:
-            table, unread = _read_feather(path, start)
+            table, unread = _read_feather(path, source, start)
     fields: dict[str, NDArray[Any]] = {}
     with _one_error(path):
         for name, column in zip(table.column_names, table.columns, strict=True):
@@ -83,15 +89,14 @@ def write(path: Path, cloud: PointCloud) -> tuple[str, ...]:
     return tuple(rounded)
 
 
-def _read_parquet(path: AnyPath) -> tuple[Any, list[str]]:
+def _read_parquet(path: AnyPath, source: Path | bytes) -> tuple[Any, list[str]]:
     """Return the wanted columns, and the names of the others."""
-    source = path if isinstance(path, Path) else path.open("rb")
-    with pq.ParquetFile(source, pre_buffer=True) as file:
+    with pq.ParquetFile(source if isinstance(source, Path) else pa.BufferReader(source), pre_buffer=True) as file:
         wanted, unread = _choose(path, file.schema_arrow)
         return file.read(columns=[file.schema_arrow.names[k] for k in wanted]), unread
 
 
-def _read_feather(path: AnyPath, start: bytes) -> tuple[Any, list[str]]:
+def _read_feather(path: AnyPath, source: Path | bytes, start: bytes) -> tuple[Any, list[str]]:
     """Return the wanted columns, mapped into memory where they are not compressed, and the names of the others."""
     if start != b"ARROW1":
         old = start[:4] == b"FEA1"
@@ -102,10 +107,10 @@ def _read_feather(path: AnyPath, start: bytes) -> tuple[Any, list[str]]:
             expected="'ARROW1', which Feather version 2 and Arrow files begin with",
             fix="Write it again with pyarrow.feather.write_feather(table, path)." if old else None,
         )
-    with pa.memory_map(str(path)) if isinstance(path, Path) else pa.PythonFile(path.open("rb"), "r") as source:
-        with ipc.open_file(source) as reader:
+    with pa.memory_map(str(source)) if isinstance(source, Path) else pa.BufferReader(source) as content:
+        with ipc.open_file(content) as reader:
             wanted, unread = _choose(path, reader.schema)
-        with ipc.open_file(source, options=ipc.IpcReadOptions(included_fields=wanted)) as reader:
+        with ipc.open_file(content, options=ipc.IpcReadOptions(included_fields=wanted)) as reader:
             table = reader.read_all()
     # Lengths and offsets come from the file unchecked: without this, a damaged file would read foreign memory.
     table.validate(full=True)

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from lidarprep.attachments import SceneFormat, get_format
 from lidarprep.errors import SceneError
 from lidarprep.recipe import Recipe
+from lidarprep.remote import RemotePath
 from lidarprep.scene import CameraImage, Frame, PointCloud, Scene
+from lidarprep.scene.frame import own_objects
 from lidarprep.scene_settings import require_frames
 from lidarprep.storage.keys import KeyMaker
 
@@ -22,6 +24,7 @@ class FrameTask:
         stem: What the keys of its attachment and kept points begin with, below frames/ and kept/.
         image_stems: The same of each of its images, below images/; None for one that is not stored, since only its
             URL is known. Empty where the attachment holds the images itself.
+        fetch: Objects of a store that are fetched before the frame is read.
         fingerprint: What its result depends on; None where its sources are unknown.
         points: Its points, if they are in memory already.
     """
@@ -29,6 +32,7 @@ class FrameTask:
     frame: Frame
     stem: str
     image_stems: tuple[str | None, ...]
+    fetch: tuple[RemotePath, ...] = ()
     fingerprint: str | None = None
     points: PointCloud | None = None
 
@@ -52,7 +56,11 @@ def plan(scene: Scene, recipe: Recipe) -> list[FrameTask]:
             raise SceneError(f"{name!r} is not valid UTF-8", fix="Rename it.")
     keys = KeyMaker()
     with_images = not isinstance(get_format(recipe.format), SceneFormat)
-    return [FrameTask(frame, keys.stem(frame.id), _image_stems(keys, frame) if with_images else ()) for frame in frames]
+    objects = dict(zip(ids, own_objects(scene.frames), strict=True))
+    return [
+        FrameTask(frame, keys.stem(frame.id), _image_stems(keys, frame) if with_images else (), objects[frame.id])
+        for frame in frames
+    ]
 
 
 def is_stored(image: CameraImage) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -349,19 +348,14 @@ def store_in_worker(processor: FrameProcessor, task: FrameTask, store_empty: boo
     key = (os.getpid(), processor.out, processor.storage)
     if key not in _worker_stores:
         _worker_stores[key] = open_store(processor.out, processor.storage)
-    with fetched_together(task.frame):
+    with prefetch(task.fetch):
         return processor.store(task, _worker_stores[key], store_empty=store_empty)
 
 
 def prepare_in_worker(processor: FrameProcessor, task: FrameTask) -> PreparedFrame | FrameResult:
     """Prepare a frame wherever an executor does it."""
-    with fetched_together(task.frame):
+    with prefetch(task.fetch):
         return processor.prepare(task)
-
-
-def fetched_together(frame: Frame) -> AbstractContextManager[None]:
-    """Fetch the objects of one frame side by side, for what reads them in the `with` statement."""
-    return prefetch([source.path for source in frame.sources if source.path is not None])
 
 
 def _pose_record(frame: Frame) -> PoseRecord | None:

@@ -201,10 +201,7 @@ class Processing:
     def _read_ahead(self, tasks: Sequence[FrameTask]) -> closing[ReadAhead]:
         """Fetch what the next frames are read from, in threads of this process; an executor's workers do it there."""
         here = tasks if self.executor is None else ()
-        paths = {
-            task.frame.id: [source.path for source in task.frame.sources if source.path is not None] for task in here
-        }
-        return closing(ReadAhead(paths))
+        return closing(ReadAhead({task.frame.id: task.fetch for task in here}))
 
     @contextmanager
     def _threads(self, count: int) -> Iterator[ThreadPoolExecutor]:

@@ -216,7 +216,9 @@ class Listing:
         stat = self.stat(key)
         if stat is None:
             return None
-        with self._lock:
+        from lidarprep.remote.ranged import copying
+
+        with self._lock, copying():
             if self._copies is None:
                 self._copies = tempfile.mkdtemp(prefix="lidarprep-")
                 finalize(self, shutil.rmtree, self._copies, ignore_errors=True)

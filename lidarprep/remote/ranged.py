@@ -7,9 +7,11 @@ import os
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lidarprep.errors import SourceChangedError
+from lidarprep.errors import SourceChangedError, StorageError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -143,14 +145,27 @@ def _joined(blocks: dict[int, bytes], first: int, last: int, start: int, stop: i
     return data[start - first * BLOCK : stop - first * BLOCK]
 
 
+@contextmanager
+def copying() -> Iterator[None]:
+    """Make a StorageError of a full or failing disk while an object is copied to a temporary file."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"a temporary file cannot be written ({error.strerror or error})",
+            fix="Make room there, or name another folder by the environment variable TMPDIR.",
+        ) from error
+
+
 class CopiedFile(RangedFile):
     """An object of a server that gives whole objects only: a temporary copy of it, which is gone when it is closed."""
 
     def __init__(self, store: RemoteStore, key: str, stat: RemoteStat) -> None:
         super().__init__(store, key, stat)
-        self._copy = tempfile.TemporaryFile(prefix="lidarprep-")  # noqa: SIM115  # `close` closes it
-        store.get_file(key, stat, self._copy)
-        self._copy.flush()
+        with copying():
+            self._copy = tempfile.TemporaryFile(prefix="lidarprep-")  # noqa: SIM115  # `close` closes it
+            store.get_file(key, stat, self._copy)
+            self._copy.flush()
 
     def close(self) -> None:
         """Delete the copy."""

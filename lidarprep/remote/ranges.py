@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import repeat
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 from weakref import finalize
 
 from lidarprep.remote.path import AnyPath, RemotePath
+from lidarprep.remote.ranged import RangedFile
 
 # Requests side by side, and the bytes that they may ask for.
 _REQUESTS = 16
@@ -63,12 +64,20 @@ class Ranges(ABC):
 
 def open_ranges(path: AnyPath) -> Ranges:
     """Open a file of the disk, which is closed with its last reference, or an object of a store."""
-    return _Object(path) if isinstance(path, RemotePath) else _File(path)
+    if isinstance(path, RemotePath):
+        return _Object(path.open_ranged())
+    return _File(os.open(path, os.O_RDONLY))
+
+
+def ranges_of(stream: BinaryIO) -> Ranges:
+    """Return the ranges of a file that `path.open("rb")` has opened; of an object they are read while it is open."""
+    raw = getattr(stream, "raw", stream)
+    return _Object(raw) if isinstance(raw, RangedFile) else _File(os.dup(stream.fileno()))
 
 
 class _File(Ranges):
-    def __init__(self, path: os.PathLike[str]) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY)
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
         finalize(self, os.close, self._descriptor)
         super().__init__(os.fstat(self._descriptor).st_size)
 
@@ -86,8 +95,8 @@ class _File(Ranges):
 
 
 class _Object(Ranges):
-    def __init__(self, path: RemotePath) -> None:
-        self._file = path.open_ranged()
+    def __init__(self, file: RangedFile) -> None:
+        self._file = file
         super().__init__(self._file.size)
 
     def read(self, start: int, count: int) -> bytes:

@@ -1,13 +1,13 @@
 """Fetches objects before they are read: those of the next frames while the frames before them are worked on.
 
-Each object is fetched whole, kept with its path, and given to the first that reads it or opens it. What several frames
-share, such as a bag, and what is large is left to be read by ranges.
+Each object is fetched whole, kept with its path, and given to the first that reads it or opens it. What is large is
+left to be read by ranges.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -35,17 +35,15 @@ class ReadAhead:
     Errors are raised where the object is read.
 
     Args:
-        frames: The objects of each frame, by its name; files of the disk are passed over.
+        frames: The objects that each frame alone reads, by its name; files of the disk are passed over.
         most_bytes: What may be fetched and not be read yet.
     """
 
     def __init__(self, frames: Mapping[str, Sequence[AnyPath]], most_bytes: int = MOST_BYTES) -> None:
-        objects = {
-            name: dict.fromkeys(path for path in paths if isinstance(path, RemotePath))
+        self._frames = {
+            name: list(dict.fromkeys(path for path in paths if isinstance(path, RemotePath)))
             for name, paths in frames.items()
         }
-        shared = Counter(path for paths in objects.values() for path in paths)
-        self._frames = {name: [path for path in paths if shared[path] == 1] for name, paths in objects.items()}
         self._waiting = deque(path for paths in self._frames.values() for path in paths)
         self._most_bytes = most_bytes
         self._held = 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
@@ -145,6 +146,17 @@ class Frame:
     def _repr_html_(self) -> str:
         html: str = import_module(_NOTEBOOK).frame_html(self)
         return html
+
+
+def own_objects(frames: Sequence[Frame]) -> list[tuple[RemotePath, ...]]:
+    """Return of each frame the objects of a store that no other frame is made of: they are fetched ahead, as a whole.
+
+    Args:
+        frames: All frames of a scene, whichever of them are read: what they share, such as a bag, is read by ranges.
+    """
+    objects = [dict.fromkeys(source.path for source in frame.sources if source.path is not None) for frame in frames]
+    frames_of = Counter(path for paths in objects for path in paths)
+    return [tuple(path for path in paths if frames_of[path] == 1) for paths in objects]
 
 
 def _read_points_in(points_frame: ReferenceFrame, read_points: Callable[[], PointCloud]) -> PointCloud:

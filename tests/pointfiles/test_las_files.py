@@ -512,7 +512,7 @@ def test_panics_of_lazrs_become_one_error_and_ctrl_c_does_not(tmp_path: Path, mo
     def decoder(*_: object) -> None:
         raise raised.pop(0)("within lazrs")
 
-    monkeypatch.setattr(_laz.lazrs, "ParLasZipDecompressor", decoder)
+    monkeypatch.setattr(_laz.lazrs, "decompress_points_with_chunk_table", decoder)
     content, _, _ = laz_parts(7)
     (tmp_path / "a.laz").write_bytes(content)
     with pytest.raises(FormatError, match="within lazrs"):

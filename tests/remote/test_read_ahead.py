@@ -18,12 +18,11 @@ NAMES = [f"{number}.bin" for number in range(6)]
 
 @pytest.fixture
 def frames(bucket: Any) -> dict[str, list[RemotePath]]:
-    """Frames of two objects each, and one that all share."""
+    """Frames of two objects each."""
     fill(bucket, {f"rec/{part}/{name}": f"{part} of {name}".encode() for name in NAMES for part in ("lidar", "image")})
-    fill(bucket, {"rec/shared.bag": b"shared"})
     recording = path("rec")
     assert recording.is_dir()
-    return {name: [recording / "lidar" / name, recording / "image" / name, recording / "shared.bag"] for name in NAMES}
+    return {name: [recording / "lidar" / name, recording / "image" / name] for name in NAMES}
 
 
 def fetched(sent: list[Request]) -> list[str]:
@@ -36,14 +35,12 @@ def wait_for(ahead: ReadAhead) -> None:
     ahead._pool.shutdown()
 
 
-def test_what_is_read_in_turn_was_fetched_once_and_what_frames_share_is_left(
-    frames: dict[str, list[RemotePath]],
-) -> None:
+def test_what_is_read_in_turn_was_fetched_once(frames: dict[str, list[RemotePath]]) -> None:
     with asked() as sent:
         ahead = ReadAhead(frames)
         wait_for(ahead)
         before = fetched(sent)
-        for name, (lidar, image, _) in frames.items():
+        for name, (lidar, image) in frames.items():
             assert lidar.read_bytes() == f"lidar of {name}".encode()
             with image.open() as file:
                 assert file.read() == f"image of {name}".encode()
@@ -59,7 +56,7 @@ def test_no_more_is_fetched_than_the_budget_and_it_goes_on_as_objects_are_read(
     with asked() as sent:
         ahead = ReadAhead(frames, most_bytes=3 * size)
         held = [ahead._held]
-        for name, (lidar, image, _) in frames.items():
+        for name, (lidar, image) in frames.items():
             for one in (lidar, image):
                 assert one.read_bytes()
                 held.append(ahead._held)
@@ -93,7 +90,7 @@ def test_an_error_is_raised_where_the_object_is_read(
     frames: dict[str, list[RemotePath]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hurry(monkeypatch)
-    wanted = [one for paths in frames.values() for one in paths[:2]]
+    wanted = [one for paths in frames.values() for one in paths]
     with asked(answered("AccessDenied", 403, when=gets("rec/lidar/3.bin"))), prefetch(wanted):
         assert frames["2.bin"][0].read_bytes() == b"lidar of 2.bin"
         with pytest.raises(StorageError, match=r"lidar/3\.bin cannot be fetched: AccessDenied"):

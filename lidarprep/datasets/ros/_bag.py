@@ -102,6 +102,11 @@ class Bag:
         self.storages = [_storage(self._unpack(file) if self._compression == "file" else file) for file in self.files]
         if self._unpacked is not None and not isinstance(path, Path):
             self.storages[0].notes.append("its files are fetched and unpacked to a temporary folder on this machine")
+        elif not isinstance(path, Path) and any(storage.is_compressed for storage in self.storages):
+            self.storages[0].notes.append(
+                "its chunks are compressed, so most of it is fetched each time that it is opened: "
+                "copy it to this machine to open it more than once"
+            )
         topics: dict[str, Topic] = {}
         for storage in self.storages:
             for topic in storage.topics.values():

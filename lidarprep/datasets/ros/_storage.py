@@ -76,6 +76,11 @@ class Storage(ABC):
         self.parts: dict[str, list[NDArray[np.int64]]] = {}
         self.notes: list[str] = []
 
+    @property
+    def is_compressed(self) -> bool:
+        """Whether there are messages that are found only by decompressing what lies before them."""
+        return False
+
     def rows(self, topic: str) -> NDArray[np.int64]:
         """Return (K, 3) of a topic's messages, in the order of the file.
 
@@ -124,6 +129,11 @@ class ChunkedStorage(Storage):
         self.chunks: dict[int, Chunk] = {}
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._lock = Lock()
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether a chunk is compressed."""
+        return any(chunk.is_compressed for chunk in self.chunks.values())
 
     @abstractmethod
     def message_at(self, probe: bytes | memoryview, offset: int) -> tuple[int, int | None]:
