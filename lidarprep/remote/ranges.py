@@ -10,13 +10,14 @@ import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from itertools import repeat
 from typing import NamedTuple
 from weakref import finalize
 
 from lidarprep.remote.path import AnyPath, RemotePath
+from lidarprep.remote.threads import reading_threads
 
 # Requests side by side, and the bytes that they may ask for.
 _REQUESTS = 16
@@ -94,7 +95,7 @@ class _Object(Ranges):
         return self._file.pread(count, start)
 
     def views(self, ranges: Sequence[Range]) -> Iterator[View]:
-        with ThreadPoolExecutor(_REQUESTS, "ranges") as pool:
+        with reading_threads(_REQUESTS, "ranges") as pool:
             waiting: deque[tuple[Range, int, Future[bytes]]] = deque()
             ahead = 0
             for together, ranges_in_it in _together(ranges):
