@@ -30,7 +30,7 @@ class Silent:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self.taken: list[socket.socket] = []
-        self.on_request = lambda: None
+        self.on_first = lambda: None
         threading.Thread(target=self._take, daemon=True).start()
 
     def _take(self) -> None:
@@ -41,9 +41,11 @@ class Silent:
                 return
             connection.recv(1)  # of the request
             self.taken.append(connection)
-            self.on_request()
+            if len(self.taken) == 1:
+                self.on_first()
 
     def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)  # ends `accept`, too
         self._listening.close()
         for connection in self.taken:
             connection.close()
@@ -72,7 +74,7 @@ def test_ctrl_c_ends_the_wait_for_a_server_that_does_not_answer(
         pytest.skip("signals are for the main thread, and the tests are not run in it")
     monkeypatch.setitem(store._TIMES, "read_timeout", "30s")
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    silent.on_request = lambda: os.kill(os.getpid(), signal.SIGINT)
+    silent.on_first = lambda: os.kill(os.getpid(), signal.SIGINT)
     try:
         with pytest.raises(KeyboardInterrupt):
             RemotePath(f"{silent.url}/a.bin").read_bytes()
@@ -111,7 +113,7 @@ def test_a_later_outage_is_told_of_too(
         with asked(answered("SlowDown", 503, times=9)), caplog.at_level(logging.WARNING, "lidarprep"):
             assert one.read_bytes() == b"a"
         budget._said_until -= 3600  # an hour later
-    assert len(caplog.records) == 2
+    assert len([record for record in caplog.records if record.name.startswith("lidarprep")]) == 2
 
 
 def test_what_is_fetched_ahead_is_not_tried_again_once_nobody_waits(bucket: Any, waits_long: None) -> None:
@@ -135,14 +137,15 @@ def test_a_failure_ends_the_attempts_of_all_threads_and_of_theirs(bucket: Any, w
         with reading_threads(1) as inner:
             inner.submit(path("rec/1.bin").read_bytes).result()
 
-    with (
-        asked(answered("SlowDown", 503, when=lambda request: not begun.set())),
-        pytest.raises(ValueError, match="another"),
-        reading_threads(1) as pool,
-    ):
-        pool.submit(read)
-        assert begun.wait(60)
-        raise ValueError("another has failed")
+    def fail() -> None:
+        with reading_threads(1) as pool:
+            pool.submit(read)
+            assert begun.wait(60)
+            raise ValueError("another has failed")
+
+    refused = answered("SlowDown", 503, when=lambda request: not begun.set())
+    with asked(refused), pytest.raises(ValueError, match="another"):
+        fail()
 
 
 def test_a_run_that_failed_ends_while_the_store_fails(
