@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lidarprep.checks import finite, thinned
 from lidarprep.errors import FormatError, SceneError
 from lidarprep.inspect._records import FrameInspection, triple
-from lidarprep.remote import ReadAhead, RemotePath
+from lidarprep.remote import ReadAhead, RemotePath, reading_threads
 from lidarprep.scene import Frame, PointCloud, Pose, Scene
 from lidarprep.scene.frame import own_objects
 
@@ -111,7 +111,7 @@ def read_frames(scene: Scene, rows: Sequence[int]) -> Iterator[FrameFigures]:
     waiting: deque[Future[FrameFigures]] = deque()
     objects = own_objects(scene.frames)
     ahead = {str(row): _read_for_points(scene[row], objects[row]) for row in rows}
-    with closing(ReadAhead(ahead)), ThreadPoolExecutor(READERS, "inspect") as pool:
+    with closing(ReadAhead(ahead)), reading_threads(READERS, "inspect") as pool:
         for row in rows:
             waiting.append(pool.submit(_read_frame, scene[row], devices, keep=row in sampled))
             if len(waiting) > READERS:

@@ -2,7 +2,7 @@
 
 Sizes and modification times of a frame's source files (`Frame.sources`) stand for their content: a scene of hundreds of
 frames is compared in well under a second. A frame whose sources are unknown could be read from anything, and has no
-fingerprint.
+fingerprint; nor has one that is read from a web server that tells neither time nor ETag.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class RunIdentity:
         prelabels: Digest of the pre-labels' files; "" where there are none.
         world: Digest of what only the scene's settings depend on: the poses of all frames.
         frames: Digest of each frame, without its sources, by its id.
-        sources: The source files of each frame, by its id; empty for one whose sources are unknown.
+        sources: The source files of each frame, by its id; empty for one whose sources, or their versions, are unknown.
     """
 
     lidarprep: str
@@ -99,7 +99,10 @@ class RunIdentity:
             ),
             world=_digest([(frame.id, frame.world_from_ego) for frame in scene]),
             frames={task.frame.id: _digest(_described(task)) for task in tasks},
-            sources={task.frame.id: source_records(task.frame, scene.source) for task in tasks},
+            sources={
+                task.frame.id: source_records(task.frame, scene.source) if _has_versions(task.frame) else ()
+                for task in tasks
+            },
             prelabels=prelabels,
         )
 
@@ -155,6 +158,11 @@ def source_records(frame: Frame, recording: str) -> list[SourceRecord]:
         )
         for source in frame.sources
     ]
+
+
+def _has_versions(frame: Frame) -> bool:
+    """Tell whether every file of a frame that was found has a version."""
+    return all(source.version or source.bytes is None for source in frame.sources)
 
 
 def source_location(location: str, recording: str) -> str:

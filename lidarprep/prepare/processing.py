@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -24,7 +25,7 @@ from lidarprep.prepare.process_frame import (
     store_in_worker,
 )
 from lidarprep.prepare.scene_file import SceneFileWriter
-from lidarprep.remote import ReadAhead
+from lidarprep.remote import ReadAhead, reading_threads
 from lidarprep.scene import Frame, PointCloud, Scene
 from lidarprep.storage import Store
 from lidarprep.storage.manifest import AttachmentRecord, FrameRecord, FrameResult, ObjectRecord, SkippedRecord
@@ -82,6 +83,7 @@ class Processing:
     points: dict[str, PointCloud]
     watch: Callable[[], None]
     finished: int = 0
+    _given_up: threading.Event = field(default_factory=threading.Event, init=False)
 
     def frames(self, tasks: Sequence[FrameTask], *, has_points: bool) -> Iterator[tuple[FrameTask, FrameResult]]:
         """Store frames as attachments of their own; yield what became of each, in time order.
@@ -120,7 +122,7 @@ class Processing:
                 # An executor has one more, which waits for a worker; the threads here would prepare it at once.
                 at_once = self.workers + (self.executor is not None)
                 budget = MemoryBudget(at_once, self.workers + _STORING, expected=self._expected_bytes(todo))
-                with closing(ordered_map(submit, todo, budget, on_error=self.store.close)) as done:
+                with closing(ordered_map(submit, todo, budget, on_error=self._give_up)) as done:
                     for task, result in zip(todo, done, strict=True):
                         ahead.finish(task.frame.id)
                         if isinstance(result, EmptyFrame):
@@ -170,7 +172,7 @@ class Processing:
                 return threads.submit(self.processor.prepare, task)
 
             budget = MemoryBudget(self.workers + 1, 2 * self.workers + 1, expected=self._expected_bytes(tasks))
-            with closing(ordered_map(submit, tasks, budget, hold=_points_held, on_error=self.store.close)) as frames:
+            with closing(ordered_map(submit, tasks, budget, hold=_points_held, on_error=self._give_up)) as frames:
                 for task, prepared in zip(tasks, frames, strict=True):
                     ahead.finish(task.frame.id)
                     result = scene_file.add(task, prepared)
@@ -201,19 +203,23 @@ class Processing:
     def _read_ahead(self, tasks: Sequence[FrameTask]) -> closing[ReadAhead]:
         """Fetch what the next frames are read from, in threads of this process; an executor's workers do it there."""
         here = tasks if self.executor is None else ()
-        return closing(ReadAhead({task.frame.id: task.fetch for task in here}))
+        paths = {task.frame.id: task.fetch for task in here}
+        return closing(ReadAhead(paths, given_up=self._given_up))
 
     @contextmanager
     def _threads(self, count: int) -> Iterator[ThreadPoolExecutor]:
         """Open a thread pool; after a failure what is queued is cancelled, and a stop waits for nothing."""
-        pool = ThreadPoolExecutor(count, thread_name_prefix="lidarprep")
-        try:
-            yield pool
-        except BaseException as failure:
-            self.store.close()
-            pool.shutdown(wait=isinstance(failure, Exception), cancel_futures=True)
-            raise
-        pool.shutdown()
+        with reading_threads(count, "lidarprep", self._given_up) as pool:
+            try:
+                yield pool
+            except BaseException:
+                self._give_up()
+                raise
+
+    def _give_up(self) -> None:
+        """Try no request of the run again, to read or to store."""
+        self._given_up.set()
+        self.store.close()
 
     def _with_points(self, task: FrameTask) -> FrameTask:
         return replace(task, points=self.points.pop(task.frame.id, None))

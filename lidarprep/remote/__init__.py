@@ -7,5 +7,6 @@ transfer, and is imported when the first object is asked for.
 from lidarprep.remote.address import RemoteStat
 from lidarprep.remote.path import AnyPath, RemotePath, as_path, is_url
 from lidarprep.remote.read_ahead import ReadAhead, prefetch
+from lidarprep.remote.threads import reading_threads
 
-__all__ = ["AnyPath", "ReadAhead", "RemotePath", "RemoteStat", "as_path", "is_url", "prefetch"]
+__all__ = ["AnyPath", "ReadAhead", "RemotePath", "RemoteStat", "as_path", "is_url", "prefetch", "reading_threads"]

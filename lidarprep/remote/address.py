@@ -29,7 +29,8 @@ class RemoteStat:
     Args:
         st_size: Bytes.
         st_mtime_ns: When it was stored, nanoseconds since the Unix epoch.
-        version: What tells this content from any other: its ETag without quotes, or the time where there is none.
+        version: What tells this content from any other: its ETag without quotes, or the time where there is none; ""
+            where the store says neither.
         if_match: The ETag as a request sends it; None where there is none that a condition may be put on.
     """
 
@@ -42,7 +43,7 @@ class RemoteStat:
     def of(cls, size: int, mtime_ns: int, e_tag: str | None) -> RemoteStat:
         """Return what is said by the header or the listing that an ETag is from."""
         if not e_tag:
-            return cls(size, mtime_ns, str(mtime_ns))
+            return cls(size, mtime_ns, str(mtime_ns) if mtime_ns else "")
         value = e_tag.removeprefix("W/").strip('"')
         return cls(size, mtime_ns, value, None if e_tag.startswith("W/") else f'"{value}"')
 
@@ -60,8 +61,9 @@ class StoreAddress:
         name: Bucket, container, or host and port.
         account: The storage account of an Azure URL; "" for that of the environment.
         user: User and password of a web server's URL, as they are written there.
-        query: Query of the URL: a signature. On a web server it is of one object, `signed_key`.
-        signed_key: The key that the query is for.
+        query: Query of the URL: a signature. On a web server it is of one object, `only_key`.
+        only_key: The key of the only object, where the URL has a query or an escaped slash: no other has such a URL.
+        only_path: Path of its URL, as it was written.
         access: How it is reached.
     """
 
@@ -70,13 +72,16 @@ class StoreAddress:
     account: str = ""
     user: str = field(default="", repr=False)
     query: str = field(default="", repr=False)
-    signed_key: str = ""
+    only_key: str = ""
+    only_path: str = field(default="", repr=False)
     access: AccessOptions | None = None
 
     def url(self, key: str) -> str:
         """Return the URL of an object, without what is secret."""
         if self.account:
             return f"https://{self.account}.blob.core.windows.net/{self.name}/{quote(key)}"
+        if self.only_key and key == self.only_key:
+            return f"{self.scheme}://{self.name}{self.only_path}"
         # Keys of S3 and GCS are written as they are; web servers take quoted ones.
         return f"{self.scheme}://{self.name}/{quote(key) if self.is_web else key}"
 
@@ -119,10 +124,9 @@ def parse_url(url: str, access: AccessOptions | None) -> tuple[StoreAddress, str
         container, _, key = key.partition("/")
         return StoreAddress("az", container, account=azure[1], query=parts.query, access=access), key
     user, _, at = parts.netloc.rpartition("@")
-    address = StoreAddress(
-        scheme, at, user=user, query=parts.query, signed_key=key if parts.query else "", access=access
-    )
-    return address, key
+    # An escaped slash is none between two folders.
+    only = {"only_key": key, "only_path": parts.path} if parts.query or "%2f" in parts.path.lower() else {}
+    return StoreAddress(scheme, at, user=user, query=parts.query, access=access, **only), key
 
 
 def _key(text: str) -> str:

@@ -36,7 +36,15 @@ class Bucket(RemoteStore):
             self._store, endpoint = open_bucket(address)
         super().__init__(address, endpoint)
 
-    def ask(self, key: str, what: str, request: Callable[[Any], Value], *, at_most_s: float | None = None) -> Value:
+    def ask(
+        self,
+        key: str,
+        what: str,
+        request: Callable[[Any], Value],
+        *,
+        at_most_s: float | None = None,
+        is_long: bool = False,
+    ) -> Value:
         """Make a request that writes, again and again while it fails in passing.
 
         Args:
@@ -44,12 +52,13 @@ class Bucket(RemoteStore):
             what: What cannot be done with it if the request fails: "be stored".
             request: Makes it, of obstore's store.
             at_most_s: How long it is tried, if that is less than the options say.
+            is_long: Whether one attempt may take longer than that.
 
         Raises:
             StorageError: It fails; also where there is no such object.
         """
         with reported(self.address.url(key), what, self.address):
-            return self._budget.call(lambda: request(self._store), at_most_s=at_most_s)
+            return self._budget.call(lambda: request(self._store), at_most_s=at_most_s, is_long=is_long)
 
     def close(self) -> None:
         """Try nothing again from now on."""

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from weakref import finalize
 
 from lidarprep.errors import SourceChangedError
 from lidarprep.remote.address import RemoteStat, StoreAddress
+from lidarprep.remote.threads import reading_threads
 
 if TYPE_CHECKING:
     from lidarprep.remote.ranged import RangedFile
@@ -93,6 +94,8 @@ class Listing:
 
     def is_folder(self, key: str) -> bool:
         """Tell whether there are objects below a key."""
+        if key == self._root and not self.address.is_web and self._stats.get(key) is not None:
+            return False  # who may read one object need not be allowed to list
         parent, _, name = key.rpartition("/")
         with self._lock:
             if key not in self._folders:
@@ -139,7 +142,7 @@ class Listing:
         """Ask for what an index page does not say of the objects of a folder, side by side."""
         prefix = f"{key}/" if key else ""
         keys = [prefix + name for name in folder.objects if prefix + name not in self._stats]
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lidarprep-fetch") as pool:
+        with reading_threads(_AT_ONCE, "lidarprep-fetch") as pool:
             self._stats.update(zip(keys, pool.map(self._store.head, keys), strict=True))
 
     def note(self, key: str, seen: RemoteStat) -> None:
@@ -257,7 +260,8 @@ class Listing:
             elif not ask:
                 return None
             folders, objects = self._store.list_folder(key)
-            found = _Folder(set(folders), {name: stat for name, stat in objects.items() if name not in set(folders)})
+            of_folders = {"", *folders}  # markers of the folder itself, and of those in it
+            found = _Folder(set(folders), {name: stat for name, stat in objects.items() if name not in of_folders})
             self._folders[key] = found if folders or objects else None
             return self._folders[key]
 
@@ -272,6 +276,8 @@ class Listing:
             if count == _MOST_OBJECTS:
                 self._is_whole = False
                 return
+            if key == self._root:  # the marker of the folder itself
+                continue
             parent, _, name = key.rpartition("/")
             if parent not in found:
                 self._add_folder(found, parent)

@@ -10,7 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from itertools import repeat
 from typing import BinaryIO, NamedTuple
@@ -18,6 +18,7 @@ from weakref import finalize
 
 from lidarprep.remote.path import AnyPath, RemotePath
 from lidarprep.remote.ranged import RangedFile
+from lidarprep.remote.threads import reading_threads
 
 # Requests side by side, and the bytes that they may ask for.
 _REQUESTS = 16
@@ -103,7 +104,7 @@ class _Object(Ranges):
         return self._file.pread(count, start)
 
     def views(self, ranges: Sequence[Range]) -> Iterator[View]:
-        with ThreadPoolExecutor(_REQUESTS, "ranges") as pool:
+        with reading_threads(_REQUESTS, "ranges") as pool:
             waiting: deque[tuple[Range, int, Future[bytes]]] = deque()
             ahead = 0
             for together, ranges_in_it in _together(ranges):

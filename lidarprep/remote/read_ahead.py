@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
 from lidarprep.remote.path import AnyPath, RemotePath
+from lidarprep.remote.threads import pool_of_readers
 
 # What may be fetched and not be read yet, bytes.
 MOST_BYTES = 2**26
@@ -37,9 +37,15 @@ class ReadAhead:
     Args:
         frames: The objects that each frame alone reads, by its name; files of the disk are passed over.
         most_bytes: What may be fetched and not be read yet.
+        given_up: Set where nobody waits for the frames any more: then no request is tried again.
     """
 
-    def __init__(self, frames: Mapping[str, Sequence[AnyPath]], most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        frames: Mapping[str, Sequence[AnyPath]],
+        most_bytes: int = MOST_BYTES,
+        given_up: threading.Event | None = None,
+    ) -> None:
         self._frames = {
             name: list(dict.fromkeys(path for path in paths if isinstance(path, RemotePath)))
             for name, paths in frames.items()
@@ -48,7 +54,8 @@ class ReadAhead:
         self._most_bytes = most_bytes
         self._held = 0
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="lidarprep-fetch") if self._waiting else None
+        self._given_up = given_up or threading.Event()
+        self._pool = pool_of_readers(_THREADS, "lidarprep-fetch", self._given_up) if self._waiting else None
         self._fill()
 
     def finish(self, name: str) -> None:
@@ -57,7 +64,8 @@ class ReadAhead:
             path.forget()
 
     def close(self) -> None:
-        """Fetch nothing more, and forget what was not read."""
+        """Fetch nothing more, try no request again, and forget what was not read."""
+        self._given_up.set()
         with self._lock:
             self._waiting.clear()
             if self._pool is not None:

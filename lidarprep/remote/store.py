@@ -26,19 +26,22 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-# A body that brings no byte for so long is asked for again, from where it stopped. The whole of it may take a day.
+# A body that brings no byte for so long is asked for again. The whole of it may take a day.
 _TIMES: ClientConfig = {"connect_timeout": "10s", "read_timeout": "30s", "timeout": "24h"}
 
-# A passing fault is tried again at once by obstore, which also goes on where a body was cut, and for minutes by our
-# budget.
+# A fault that comes at once is tried again at once by obstore, which also goes on where a body was cut, or sends one
+# part of an upload again. What takes longer is tried again by our budget: obstore cannot be stopped, and says nothing.
 RETRIES: RetryConfig = {
     "max_retries": 3,
-    "retry_timeout": timedelta(minutes=3),
+    "retry_timeout": timedelta(seconds=10),
     "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=2), "base": 2},
 }
 
 # The least bytes of one item of a body's stream.
 _STREAMED_AT_ONCE = 2**20
+
+# A copy is fetched in pieces of so many bytes: what is cut is fetched again from the beginning of its piece.
+_PIECE = 2**24
 
 
 class RemoteStore(ABC):
@@ -59,7 +62,9 @@ class RemoteStore(ABC):
         self.address = address
         self.endpoint = endpoint
         minutes = (address.access or AccessOptions()).give_up_after
-        self._budget = RetryBudget(minutes, endpoint, is_passing=is_passing, is_refused=is_refused, reason=reason_of)
+        self._budget = RetryBudget(
+            minutes, endpoint, is_passing=is_passing, is_refused=is_refused, reason=reason_of, is_native=True
+        )
 
     @abstractmethod
     def list_all(self, key: str) -> Iterator[tuple[str, RemoteStat]] | None:
@@ -93,13 +98,21 @@ class RemoteStore(ABC):
         return got
 
     def get_file(self, key: str, expected: RemoteStat, file: BinaryIO) -> None:
-        """Fetch an object into a file, as a stream."""
+        """Fetch an object into a file: piece by piece, or as a stream where the pieces might be of several versions."""
+        if self.gives_ranges and expected.version:
+            for start in range(0, expected.st_size, _PIECE):
+                got = self.get(key, expected, start, min(start + _PIECE, expected.st_size))
+                if got is None:
+                    raise SourceChangedError(self.address.url(key))
+                _write(file, got[0])
+            return
 
         def fetch() -> RemoteStat:
             file.seek(0)
             file.truncate()
             answer = self._get(key, _get_options(expected))
-            _write_body(answer, file)
+            for chunk in answer.stream(min_chunk_size=_STREAMED_AT_ONCE):
+                _write(file, chunk)
             return stat_of(answer.meta)
 
         found = self._ask(key, "be fetched", fetch)
@@ -134,7 +147,7 @@ def client_options(endpoint: str = "") -> ClientConfig:
 
 def stat_of(meta: Mapping[str, Any]) -> RemoteStat:
     """Return what obstore's metadata says of an object."""
-    modified: datetime = meta["last_modified"]
+    modified: datetime = meta["last_modified"]  # 1970 where the answer does not say
     return RemoteStat.of(meta["size"], round(modified.timestamp() * 1e6) * 1000, meta["e_tag"])
 
 
@@ -150,17 +163,16 @@ def _get_options(expected: RemoteStat | None, start: int = 0, stop: int | None =
     return options or None
 
 
-def _write_body(answer: Any, file: BinaryIO) -> None:
-    """Write the body of an answer to a file.
+def _write(file: BinaryIO, data: Any) -> None:
+    """Write bytes to a temporary file.
 
     Raises:
         StorageError: The disk is full, or fails.
     """
-    for chunk in answer.stream(min_chunk_size=_STREAMED_AT_ONCE):
-        try:
-            file.write(chunk)
-        except OSError as error:
-            raise StorageError(
-                f"a temporary file cannot be written ({error.strerror or error})",
-                fix="Make room there, or name another folder by the environment variable TMPDIR.",
-            ) from error
+    try:
+        file.write(data)
+    except OSError as error:
+        raise StorageError(
+            f"a temporary file cannot be written ({error.strerror or error})",
+            fix="Make room there, or name another folder by the environment variable TMPDIR.",
+        ) from error

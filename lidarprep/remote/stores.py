@@ -1,10 +1,11 @@
-"""The stores that this process reads from: each is opened once."""
+"""The stores that this process reads from: each is opened once, unless many others have been used since."""
 
 from __future__ import annotations
 
 import os
 import re
 import threading
+from collections import OrderedDict
 from typing import Any
 
 from lidarprep.errors import MissingExtraError, StorageError
@@ -13,9 +14,12 @@ from lidarprep.remote.bucket import Bucket
 from lidarprep.remote.store import RemoteStore
 from lidarprep.remote.web import WebServer
 
-_stores: dict[tuple[Any, ...], RemoteStore] = {}
+_stores: OrderedDict[tuple[Any, ...], RemoteStore] = OrderedDict()
 _lock = threading.Lock()
 _runtime_of: int | None = None
+
+# Stores that are kept open; each signed URL is one.
+_MOST_STORES = 64
 
 # What stores are opened by, beside their addresses.
 _ENVIRONMENT = re.compile(r"(AWS|GOOGLE|AZURE|STORAGE_EMULATOR)_\w+")
@@ -35,6 +39,9 @@ def shared_store(address: StoreAddress) -> RemoteStore:
     with _lock:
         if key not in _stores:
             _stores[key] = WebServer(address) if address.is_web else Bucket(address)
+        _stores.move_to_end(key)
+        if len(_stores) > _MOST_STORES:
+            _stores.popitem(last=False)
         return _stores[key]
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
+from functools import cached_property
 from html.parser import HTMLParser
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from lidarprep.errors import StorageError
 from lidarprep.remote.address import RemoteStat, StoreAddress
-from lidarprep.remote.faults import reported, status_of
+from lidarprep.remote.faults import status_of
 from lidarprep.remote.store import RETRIES, RemoteStore, client_options, stat_of
 
 Value = TypeVar("Value")
@@ -34,14 +35,9 @@ class WebServer(RemoteStore):
     """
 
     def __init__(self, address: StoreAddress) -> None:
-        from obstore.store import HTTPStore
-
         super().__init__(address, address.url(""))
         user = f"{address.user}@" if address.user else ""
         self._root = f"{address.scheme}://{user}{address.name}"
-        self._options: dict[str, Any] = {"client_options": client_options(self._root), "retry_config": RETRIES}
-        with reported(address.url(""), "be reached", address):
-            self._store = HTTPStore(self._root, **self._options)
 
     def head(self, key: str) -> RemoteStat | None:
         """Ask for the first byte: a signature is often good for GET only, and the answer tells the size, too."""
@@ -67,14 +63,12 @@ class WebServer(RemoteStore):
 
     def list_folder(self, key: str) -> tuple[list[str], dict[str, RemoteStat | None]]:
         """Read the index page of a folder; what is no index page is no folder."""
-        if self.address.query:
-            return [], {}  # the signature is of one object
+        if self.address.only_key:
+            return [], {}
         url = f"{self._root}/{quote(key)}/" if key else f"{self._root}/"
 
         def fetch() -> str:
-            from obstore.store import HTTPStore
-
-            answer = HTTPStore(url, **self._options).get("")
+            answer = self._open(url).get("")
             if not str(answer.attributes.get("Content-Type", "")).startswith("text/html"):
                 return ""
             page = bytearray()
@@ -93,16 +87,24 @@ class WebServer(RemoteStore):
         return sorted(links.folders), dict.fromkeys(sorted(links.objects))
 
     def _get(self, key: str, options: dict[str, Any] | None) -> Any:
-        store, path = self._at(key)
-        return store.get(path, options=options)
+        if key and key == self.address.only_key:
+            return self._only.get("", options=options)
+        return self._store.get(key, options=options)
 
-    def _at(self, key: str) -> tuple[Any, str]:
-        """Return the store and the path in it: a URL with a query is a store of its own, with the path ""."""
+    @cached_property
+    def _store(self) -> Any:
+        return self._open(self._root)
+
+    @cached_property
+    def _only(self) -> Any:
+        """The object of a URL that is no other's: a store of its own, in which it has the path ""."""
+        query = f"?{self.address.query}" if self.address.query else ""
+        return self._open(f"{self._root}{self.address.only_path}{query}")
+
+    def _open(self, url: str) -> Any:
         from obstore.store import HTTPStore
 
-        if self.address.query and key == self.address.signed_key:
-            return HTTPStore(f"{self._root}/{quote(key)}?{self.address.query}", **self._options), ""
-        return self._store, key
+        return HTTPStore(url, client_options=client_options(self._root), retry_config=RETRIES)
 
     def _ask(self, key: str, what: str, request: Callable[[], Value]) -> Value | None:
         def with_refusals() -> Value:

@@ -128,7 +128,7 @@ class CloudStore:
             size: int = bucket.head(full)["size"]
             return size
 
-        stored, size = self._ask(key, "be stored", upload), path.stat().st_size
+        stored, size = self._ask(key, "be stored", upload, is_long=True), path.stat().st_size
         if stored != size:
             raise StorageError(
                 f"{self.location(key)} has {stored:,} bytes in place of {size:,}", fix="Run the same command again."
@@ -223,8 +223,16 @@ class CloudStore:
     def _full(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 
-    def _ask(self, key: str, what: str, request: Callable[[Any], Value], *, at_most_s: float | None = None) -> Value:
-        return self._bucket.ask(self._full(key).rstrip("/"), what, request, at_most_s=at_most_s)
+    def _ask(
+        self,
+        key: str,
+        what: str,
+        request: Callable[[Any], Value],
+        *,
+        at_most_s: float | None = None,
+        is_long: bool = False,
+    ) -> Value:
+        return self._bucket.ask(self._full(key).rstrip("/"), what, request, at_most_s=at_most_s, is_long=is_long)
 
     def _fetch(self, key: str, start: int = 0, stop: int | None = None) -> tuple[bytes, str] | None:
         """Return an object's bytes and its version; none that begin after its end."""

@@ -275,7 +275,7 @@ class S3Store:
                 self._client.upload_fileobj(source, self.bucket, full, ExtraArgs=extra, Config=self._transfer)
 
         with self._reported(key, "be stored"):
-            self._budget.call(upload)
+            self._budget.call(upload, is_long=True)
 
     def _checksum(self, data: bytes, sha256: str | None) -> dict[str, Any]:
         """Return the arguments by which the store sees that all bytes have come, as they were sent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -62,4 +63,4 @@ def hurry(monkeypatch: pytest.MonkeyPatch, read_timeout: str = "1s") -> None:
     monkeypatch.setattr(retries, "wait_random_exponential", lambda **_: wait_fixed(0.001))
     monkeypatch.setitem(store.RETRIES, "backoff", {"init_backoff": timedelta(milliseconds=1), "base": 2})
     monkeypatch.setitem(store._TIMES, "read_timeout", read_timeout)
-    monkeypatch.setattr("lidarprep.remote.stores._stores", {})
+    monkeypatch.setattr("lidarprep.remote.stores._stores", OrderedDict())

@@ -6,13 +6,15 @@ import os
 import pickle
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
 from lidarprep.errors import LidarprepError, MissingExtraError, RecipeError, SourceChangedError, StorageError
-from lidarprep.remote import RemotePath, as_path, is_url
+from lidarprep.remote import RemotePath, as_path, is_url, stores
+from lidarprep.remote.store import stat_of
 from tests.remote.objects import answered, asked, fill, hurry, lines, path
 from tests.remote.web import web_server
 
@@ -285,3 +287,57 @@ def test_what_is_secret_in_a_url_is_shown_nowhere(tmp_path: Path) -> None:
         RemotePath(f"{url.replace('://', '://user:pass@')}/x?Signature=hidden").read_bytes()
     shown += [str(refused.value), repr(refused.value)]
     assert not [text for text in shown if "hidden" in text or "pass" in text]
+
+
+# ---- what a store does not say, or does not allow -------------------------------------------------------------------
+
+
+def test_a_file_that_is_named_needs_no_permission_to_list(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
+    fill(bucket, OBJECTS)
+    one = path("rec/1.ply")
+    with asked(answered("AccessDenied", 403, when=lambda request: "list-type" in request.url)):
+        assert one.is_file()
+        assert not one.is_dir()
+        assert one.read_bytes() == b"points"
+
+
+@pytest.mark.parametrize("most", [100_000, 0])
+def test_the_marker_of_a_folder_is_no_file(bucket: Any, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr("lidarprep.remote.listing._MOST_OBJECTS", most)
+    fill(bucket, OBJECTS | {"rec/": b"", "rec/poses/": b""})
+    recording = path("rec")
+    assert recording.is_dir()
+    assert not recording.is_file()
+    assert sorted(one.name for one in recording.iterdir()) == ["1.ply", "empty.bin", "odd names", "poses"]
+
+
+def test_without_etag_and_time_the_version_is_unknown() -> None:
+    epoch = datetime.fromtimestamp(0, UTC)
+    one, other = (stat_of({"size": 3, "last_modified": epoch, "e_tag": tag}) for tag in (None, '"a"'))
+    assert (one.version, other.version) == ("", "a")
+
+
+def test_an_escaped_slash_is_sent_as_it_was_written(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.txt").write_bytes(b"data")
+    sent: list[str] = []
+    with web_server(tmp_path, ranges=True, asked=sent) as url:
+        one = RemotePath(f"{url}/a%2Fb.txt")
+        assert one.is_file()
+        assert not one.is_dir()
+        assert one.read_bytes() == b"data"
+        assert str(one) == f"{url}/a%2Fb.txt"
+        assert (one.name, one.suffix) == ("b.txt", ".txt")
+    assert set(sent) == {"/a%2Fb.txt"}
+
+
+def test_of_many_signed_urls_few_stores_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
+    monkeypatch.setattr(stores, "_MOST_STORES", 2)
+    (tmp_path / "a.txt").write_bytes(b"data")
+    with web_server(tmp_path, ranges=True) as url:
+        signed = [RemotePath(f"{url}/a.txt?Signature={number}") for number in range(4)]
+        for one in [*signed, *signed]:
+            assert one.read_bytes() == b"data"
+    assert len(stores._stores) == 2
