@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 
 import lidarprep as lp
-from lidarprep.errors import FormatError, StorageError
+from lidarprep.errors import SourceChangedError, StorageError
 from lidarprep.remote import ReadAhead, RemotePath, reading_threads, retries, store
 from lidarprep.remote.options import AccessOptions
 from lidarprep.sample import write_sample
-from tests.emulators.proxy import Request
 from tests.remote.objects import answered, asked, fill, gets, hurry, path, proxy
 
 
@@ -154,17 +153,10 @@ def test_a_run_that_failed_ends_while_the_store_fails(
     write_sample(tmp_path / "drive", frames=4, columns=200, image_width=64)
     files = [file for file in (tmp_path / "drive").rglob("*") if file.is_file()]
     fill(bucket, {file.relative_to(tmp_path).as_posix(): file.read_bytes() for file in files})
-    bucket.put_object(Key="drive/pointcloud/2.ply", Body=b"no ply")
-    begun = threading.Event()
-
-    def fails(request: Request) -> bool:
-        if gets("drive/pointcloud/3.ply")(request):
-            begun.set()
-            return True
-        if gets("drive/pointcloud/2.ply")(request):
-            begun.wait(60)
-        return False
-
+    # By images: the points of some frames are read before those of a run.
+    images = {file.stem: file.relative_to(tmp_path).as_posix() for file in files if file.suffix == ".jpg"}
+    gone, *_, failing = [images[stem] for stem in sorted(images)]
     scene = lp.open_scene("s3://scenes/drive", access=AccessOptions(endpoint_url=proxy().url))
-    with asked(answered("SlowDown", 503, when=fails)), pytest.raises((FormatError, StorageError)):
+    bucket.Object(gone).delete()
+    with asked(answered("SlowDown", 503, when=gets(failing))), pytest.raises(SourceChangedError):
         lp.prepare(scene, lp.Recipe(format="protobuf"), tmp_path / "out")
