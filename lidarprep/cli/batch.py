@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -13,27 +12,28 @@ import typer
 from typer.core import TyperGroup
 
 from lidarprep.cli import options as o
+from lidarprep.cli.batch_tables import (
+    plain_lines,
+    print_records,
+    say_open_batches,
+    show_plan,
+    show_records,
+    show_totals,
+)
 from lidarprep.cli.console import (
     counted,
-    plain,
     print_error,
-    print_json,
-    print_table,
     say,
     say_how_to_go_on,
     tell_of_compiling,
 )
-from lidarprep.cli.progress import duration, progress
+from lidarprep.cli.progress import progress
 from lidarprep.errors import ParameterError, RecipeError
 
 if TYPE_CHECKING:
     from lidarprep.batch import Batch, BatchFile, SceneRecord, Shard, State
     from lidarprep.batch.cluster import Cluster
-    from lidarprep.batch.status import Totals
     from lidarprep.recipe import StorageOptions, TaskRecipe
-
-# Of more scenes than this, the table shows the first.
-_MOST_SHOWN = 100
 
 _PREPARE = "prepare"
 
@@ -163,7 +163,7 @@ def _preparing(only: Sequence[State] | None, help: str) -> Callable[..., None]:
         batch = file.model_copy(update={"task": task} | o.said({"batch_size": batch_size})).batch()
         part = Shard.parse(shard) if shard is not None else Shard()
         if dry_run:
-            _show_plan(batch, part.of(batch.scenes), json=json)
+            show_plan(batch, part.of(batch.scenes), json=json)
             return
         if submit:
             require_said(api_urls_of(batch), live=live, yes=yes)
@@ -222,7 +222,7 @@ def _end(batch: Batch, records: list[SceneRecord], *, json: bool, submit: bool) 
     from lidarprep.batch.status import Totals
 
     totals = Totals.of(records)
-    _show_totals(totals)
+    show_totals(totals)
     say(f"ledger: {batch.ledger}")
     if json:
         print_records(totals, records)
@@ -231,7 +231,6 @@ def _end(batch: Batch, records: list[SceneRecord], *, json: bool, submit: bool) 
         say(f"{counted(failed, 'scene')} failed; `lidarprep batch retry …` with the same words tries them again")
     if submit:
         from lidarprep.batch.task_groups import open_batches_of
-        from lidarprep.cli.batch_open import say_open_batches
 
         say_open_batches(open_batches_of(batch))
     exit_by(records)
@@ -286,7 +285,7 @@ def status(
     if json:
         print_records(totals, chosen)
         return
-    _show_totals(totals)
+    show_totals(totals)
     show_records(chosen if state is not None else [record for record in records if record.error])
 
 
@@ -398,70 +397,3 @@ def _states(given: Sequence[str] | None) -> Collection[State]:
     if unknown := [state for state in given or () if state not in STATES]:
         raise RecipeError(f"{unknown[0]!r} is no state of a scene; states are {', '.join(STATES)}")
     return cast("Collection[State]", given or ())
-
-
-def _show_plan(batch: Batch, scenes: Sequence[Any], *, json: bool) -> None:
-    if json:
-        print_json(replace(batch, scenes=tuple(scenes)).to_file())
-        return
-    print_table(
-        f"{counted(len(scenes), 'scene')} to prepare",
-        ("scene", "recording", "destination"),
-        [(scene.name, scene.recording, scene.out) for scene in scenes],
-    )
-
-
-def _show_totals(totals: Totals) -> None:
-    states = ", ".join(f"{count:,} {state}" for state, count in totals.states.items())
-    rows = [
-        ("scenes", f"{totals.scenes:,}: {states}"),
-        ("frames", f"{totals.frames:,}"),
-        ("points", f"{totals.points:,}"),
-        ("stored", f"{totals.bytes / 1e9:.2f} GB" if totals.bytes >= 1e9 else f"{totals.bytes / 1e6:.1f} MB"),
-        ("work", duration(totals.seconds)),
-    ]
-    if totals.findings:
-        rows.append(("findings", ", ".join(f"{count:,} of severity {name}" for name, count in totals.findings.items())))
-    if totals.seconds_left is not None:
-        rows.append(("time left", duration(totals.seconds_left)))
-    print_table("batch", ("", "is"), rows)
-
-
-def show_records(records: Sequence[SceneRecord]) -> None:
-    """Show a table of scenes, the first of many, and what went wrong with each."""
-    if not records:
-        return
-    shown = records[:_MOST_SHOWN]
-    rows = [
-        (
-            record.name,
-            record.state,
-            f"{record.frames:,}",
-            f"{record.points:,}",
-            f"{record.bytes / 1e6:.1f}",
-            f"{record.seconds:.1f}",
-            f"{sum(record.findings.values())}",
-            f"{record.attempts}",
-        )
-        for record in shown
-    ]
-    print_table("scenes", ("scene", "state", "frames", "points", "MB", "s", "findings", "tries"), rows)
-    if len(records) > len(shown):
-        say(f"… {len(records) - len(shown):,} more; --json has all")
-    for record in shown:
-        if record.error:
-            print_error(plain_lines(f"{record.name}: {record.error}"))
-
-
-def plain_lines(text: str) -> str:
-    """Return a text without what could steer the terminal; its lines stay."""
-    return "\n".join(map(plain, text.splitlines()))
-
-
-def print_records(totals: Totals, records: Sequence[SceneRecord]) -> None:
-    """Print what the records of a batch come to, and some of them, as JSON."""
-    import orjson  # there may be a hundred thousand
-
-    data = orjson.dumps({"totals": totals, "scenes": records}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    sys.stdout.write(data.decode())
-    sys.stdout.flush()

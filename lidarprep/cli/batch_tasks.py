@@ -15,14 +15,12 @@ from lidarprep.cli.batch import (
     api_urls_of,
     app,
     exit_by,
-    plain_lines,
-    print_records,
     read_target,
     require_said,
     target_of,
     task_of,
 )
-from lidarprep.cli.batch_open import listed, say_open_batches
+from lidarprep.cli.batch_tables import listed, plain_lines, print_records, say_open_batches
 from lidarprep.cli.console import (
     counted,
     plain,
