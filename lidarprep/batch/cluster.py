@@ -95,7 +95,7 @@ class Cluster:
             yield cls(address)
             return
         processes: dict[str, Any] = {"n_workers": workers, "threads_per_worker": 1, "processes": True}
-        with LocalCluster(**processes, dashboard_address="127.0.0.1:0") as local:
+        with LocalCluster(**processes, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL) as local:
             yield cls(str(local.scheduler_address), local.security)
 
     def connect(self, seconds: float) -> Client:

@@ -143,9 +143,10 @@ def wait_many(
             return list(waited.values())
         if is_in_vain:
             raise ApiError(
-                f"{len(left)} of {len(waited)} tasks are not worked on: {len(still_open)} of their batches are not "
-                f"finalized, {still_open[0]} among them",
-                fix="If no more scenes come, finalize them: `lidarprep batch submit … --finalize`. Then wait again.",
+                f"{len(left)} of {len(waited)} tasks are not worked on: batches that are not finalized: "
+                f"{len(still_open)}, {still_open[0]} among them",
+                fix="Mend the scenes that failed, and run the batch again; or finalize without them: "
+                "`lidarprep batch submit … --finalize`. Then wait again.",
             )
         if is_late:
             raise WaitTimeoutError(

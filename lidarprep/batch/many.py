@@ -155,8 +155,9 @@ class _Run:
             self._ledger.finish()
             if self._groups is not None:
                 self._groups.finalize_full()
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit) as stop:
             self._ledger.close()
+            stop.__notes__ = ["scenes and frames that are done are kept: run the same command again to go on"]
             raise
         finally:
             if own is not None:

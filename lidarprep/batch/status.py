@@ -33,6 +33,7 @@ class Totals:
         bytes: Size of their attachments and images.
         seconds: Time that preparing took, of all workers.
         findings: How many findings there are of each severity.
+        codes: How many scenes have a finding of each code.
         seconds_left: How long the rest takes at the pace of the last minutes; None while nothing is under way.
     """
 
@@ -43,6 +44,7 @@ class Totals:
     bytes: int
     seconds: float
     findings: dict[str, int]
+    codes: dict[str, int]
     seconds_left: float | None
 
     @classmethod
@@ -65,6 +67,7 @@ class Totals:
             bytes=sum(record.bytes for record in records),
             seconds=round(sum(record.seconds for record in records), 3),
             findings=dict(findings),
+            codes=dict(Counter(code for record in records for code in set(record.codes)).most_common()),
             seconds_left=_seconds_left(records, counts["waiting"], time.time() if now is None else now),
         )
 

@@ -22,6 +22,7 @@ from lidarprep.cli.batch_tables import (
 )
 from lidarprep.cli.console import (
     counted,
+    plain,
     print_error,
     say,
     say_how_to_go_on,
@@ -206,6 +207,7 @@ def _cluster(address: str | None, workers: int) -> AbstractContextManager[Cluste
         return nullcontext()
     from lidarprep.batch.cluster import Cluster
 
+    say("starting a cluster of this machine" if address == "local" else f"asking the scheduler at {plain(address)}")
     return Cluster.open(address, workers)
 
 

@@ -46,6 +46,7 @@ def show_totals(totals: Totals) -> None:
     ]
     if totals.findings:
         rows.append(("findings", ", ".join(f"{count:,} of severity {name}" for name, count in totals.findings.items())))
+        rows.append(("in scenes", ", ".join(f"{name} {count:,}" for name, count in totals.codes.items())))
     if totals.seconds_left is not None:
         rows.append(("time left", duration(totals.seconds_left)))
     print_table("batch", ("", "is"), rows)
@@ -73,6 +74,8 @@ def show_records(records: Sequence[SceneRecord]) -> None:
     if len(records) > len(shown):
         say(f"… {len(records) - len(shown):,} more; --json has all")
     for record in shown:
+        if record.codes:
+            say(plain(f"{record.name}: {', '.join(record.codes)}"))
         if record.error:
             print_error(plain_lines(f"{record.name}: {record.error}"))
 
@@ -97,7 +100,9 @@ def say_open_batches(found: Sequence[OpenBatch], *, how: bool = True) -> None:
         waits = f"; {counted(len(one.missing), 'scene')} without a task: {listed(one.missing)}" if one.missing else ""
         say(f"batch {plain(one.name)} is not finalized: {counted(len(one.scenes), 'task')}{plain(waits)}")
     if found and how:
-        say("next: if no more scenes come, finalize them all the same by `lidarprep batch submit … --finalize`")
+        say(
+            "next: mend what failed and run the batch again; or finalize without it: `lidarprep batch submit … --finalize`"
+        )
 
 
 def listed(names: Sequence[str]) -> str:
