@@ -100,9 +100,7 @@ def say_open_batches(found: Sequence[OpenBatch], *, how: bool = True) -> None:
         waits = f"; {counted(len(one.missing), 'scene')} without a task: {listed(one.missing)}" if one.missing else ""
         say(f"batch {plain(one.name)} is not finalized: {counted(len(one.scenes), 'task')}{plain(waits)}")
     if found and how:
-        say(
-            "next: mend what failed and run the batch again; or finalize without it: `lidarprep batch submit … --finalize`"
-        )
+        say("next: mend what failed, and run the batch again; or finalize: `lidarprep batch submit … --finalize`")
 
 
 def listed(names: Sequence[str]) -> str:
